@@ -1,0 +1,78 @@
+# What a person types. Everything the targets need is installed by them: Debian packages (as root, when missing)
+# and Python tools in .cache, so that nothing but .cache and the packages is left on the machine.
+SHELL := /bin/bash
+PYTHON := /usr/bin/python3
+VENV := .cache/venv
+NEWEST := .cache/pyroute2
+SUITES := unit kernel integration lint sanity docs
+
+# command it brings:package
+RUN_COMMANDS := ip:iproute2 nft:nftables dnsmasq:dnsmasq-base curl:curl ping:iputils-ping strace:strace jq:jq
+TEST_COMMANDS := dig:bind9-dnsutils strace:strace pgrep:procps shellcheck:shellcheck
+MOLECULE_COMMANDS := systemd-nspawn:systemd-container sshd:openssh-server ssh:openssh-client pgrep:procps dbus-daemon:dbus
+BENCH_COMMANDS := /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns /usr/lib/cni/bridge:containernetworking-plugins
+
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH):/usr/sbin:/sbin
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export DEBIAN_FRONTEND := noninteractive
+
+.PHONY: help tree packages test-packages molecule-packages bench-packages quickstart teardown test $(SUITES) bench molecule test-full clean
+
+help:
+	@echo 'make quickstart | teardown          an example on this machine, and its end (root)'
+	@echo 'make test                           $(SUITES)'
+	@echo 'make molecule | bench | test-full   whole hosts; side by side with others; all of it'
+
+quickstart teardown: tree packages $(VENV)/done
+	$(VENV)/bin/ansible-playbook --inventory localhost, --connection local playbooks/$@.yml
+
+test: tree test-packages $(VENV)/done $(NEWEST)/done
+	@tests/run $(SUITES)
+
+$(SUITES): tree test-packages $(VENV)/done $(NEWEST)/done
+	@tests/run $@
+
+molecule: tree molecule-packages $(VENV)/done
+	molecule/run
+
+bench: tree bench-packages $(VENV)/done $(VENV)/bench-done
+	tests/bench/run $(BENCH)
+
+test-full: test molecule bench
+
+# A checkout may have any name: Ansible finds the collection by this link.
+tree:
+	@mkdir -p .cache/tree/ansible_collections/dockless
+	@ln -sfn ../../../.. .cache/tree/ansible_collections/dockless/network
+
+# Debian's Python and its pyroute2 are what targets have, so the tools see them as well.
+packages:
+	@tests/packages $(RUN_COMMANDS)
+
+test-packages:
+	@tests/packages $(RUN_COMMANDS) $(TEST_COMMANDS)
+
+molecule-packages:
+	@tests/packages $(RUN_COMMANDS) $(MOLECULE_COMMANDS)
+
+bench-packages:
+	@tests/packages $(RUN_COMMANDS) $(BENCH_COMMANDS)
+
+$(VENV)/done: tests/requirements.txt | packages
+	$(PYTHON) -m venv --system-site-packages --clear $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	@touch $@
+
+# Only the plot of a benchmark needs it.
+$(VENV)/bench-done: $(VENV)/done
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check 'matplotlib ~= 3.8'
+	@touch $@
+
+# The newest pyroute2, beside the distribution's: a sample of the kernel tests runs with each.
+$(NEWEST)/done: | packages
+	$(PYTHON) -m venv --clear $(NEWEST)
+	$(NEWEST)/bin/pip install --quiet --disable-pip-version-check 'pyroute2 ~= 0.9.2'
+	@touch $@
+
+clean:
+	rm -rf .cache tests/output .pytest_cache .ansible

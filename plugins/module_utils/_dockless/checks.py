@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Relations between what is declared, judged before anything is touched."""
+from __future__ import annotations
+
+import typing as t
+
+from .checks_endpoints import check_endpoints
+from .checks_networks import check_networks
+from .checks_ports import Binding, check_ports, told_owner
+from .checks_sandboxes import check_sandboxes, check_veth_pairs
+from .externals import resolve_external, resolve_externals
+from .facts import Facts, Listener
+from .model import Host
+
+__all__ = ["check_host", "resolve_external", "resolve_externals"]
+
+
+def check_host(host: Host, facts: Facts, kept_ports: t.FrozenSet[Binding] = frozenset(),
+               owner_of: t.Callable[[Listener], str] = told_owner) -> None:
+    """Raise DocklessError for the first thing declared that cannot be beside the rest, or beside what listens on the host.
+
+    kept_ports are the (protocol, host address or "", host port) that mappings
+    of ours hold already, which no listener is in the way of. owner_of names a
+    listener's process. Linear in what is declared.
+    """
+    host = resolve_externals(host)
+    networks = {network.key: network for project in host.projects for network in project.networks}
+    check_networks(networks.values(), host.defaults)
+    check_sandboxes(host)
+    check_veth_pairs(host)
+    check_endpoints(host, networks)
+    check_ports(host, networks, facts, kept_ports, owner_of)

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""One run: lock, observe, plan, apply, verify, record - or back to what was there."""
+from __future__ import annotations
+
+import json
+import typing as t
+
+from . import files, kernel, lock, names, nft, observe, plan, render, resolve, spaces, store, tables, unchanged
+from .errors import DocklessError, VerifyError, joined
+from .goal import Goal, set_goal
+from .report import Row
+
+Declaration = t.Dict[str, t.Any]
+LOCK_TIMEOUT_S = 120.0
+_BACK = "The host is as it was before."
+_GENERATIONS_KEPT = 4096
+_GENERATIONS = names.RUN_DIRECTORY + "/generations.json"
+
+
+class Request(t.NamedTuple):
+    """What a run is asked to do. project None is every project of the host; defaults None keeps what stands."""
+
+    project: t.Optional[str]
+    edit: t.Callable[[Declaration], Declaration] = dict
+    defaults: t.Optional[t.Dict[str, t.Any]] = None
+    remove_project: bool = False
+    check: bool = False
+    verify: bool = True
+    on_mismatch: str = "update"
+    boot: bool = False
+    question: str = ""  # unchanged.token() of all that the edit rests on; "" is never answered from a note
+
+
+class Outcome(t.NamedTuple):
+    """What a run did, or in check mode would do."""
+
+    work: plan.Plan
+    recorded: t.Tuple[str, ...]
+    warnings: t.Tuple[str, ...]
+    endpoints: t.List[Row]
+    ports: t.List[Row]
+
+    @property
+    def changed(self) -> bool:
+        """Return whether anything differs from what was there."""
+        return bool(self.work) or bool(self.recorded)
+
+    @property
+    def operations(self) -> t.List[str]:
+        """Return a line for each change."""
+        return render.operations(self.work) + list(self.recorded)
+
+    @property
+    def before(self) -> str:
+        """Return the touched objects as they were."""
+        return render.before(self.work)
+
+    @property
+    def after(self) -> str:
+        """Return the touched objects as they are now, or in check mode would be."""
+        return render.after(self.work)
+
+
+def converge(request: Request, hook: plan.Hook = plan.no_hook) -> Outcome:
+    """Do one run. Raises DocklessError; the host is then as it was before, unless the message says otherwise."""
+    with (lock.lock_for_reading if request.check else lock.lock)(LOCK_TIMEOUT_S):
+        documents, warnings = _load(request)
+        wanted_documents = _edited(documents, request)
+        goal = set_goal(wanted_documents, request.project, request.boot)
+        run = _Run(goal, request, hook)
+        work = run.work(documents)
+        resolved = _resolved(wanted_documents, goal, request)
+        recorded = _recorded(documents, resolved)
+        warnings += goal.warnings + run.obstacles()
+        if not request.check:
+            run.apply(work, lambda: _record(resolved, request) if recorded else None)
+            if work:
+                run.remember()
+            if request.question and resolved.projects:
+                run.leave_note(warnings)
+            if not resolved.projects:
+                lock.abandon()
+        return Outcome(work, tuple(recorded), tuple(warnings), goal.endpoints(request.project), goal.ports(request.project))
+
+
+class _Run:
+    """The shell around one goal."""
+
+    def __init__(self, goal: Goal, request: Request, hook: plan.Hook) -> None:
+        self._goal = goal
+        self._request = request
+        self._wanted = goal.state_of(request.project)
+        self._kept = goal.kept(request.project)
+        self._tables = tables.Tables(_generations())
+        self._hook = hook
+        self._before: kernel.State = {}
+
+    def work(self, documents: store.Documents) -> plan.Plan:
+        """Return what there is to do. Raises DocklessError where something foreign is in the way."""
+        present = self._goal.present
+        if not self._request.check and self._bury(present):
+            present = spaces.read_host()
+        seen = self._observe(self._wanted, present)
+        if seen.conflicts:
+            raise DocklessError(joined(seen.conflicts), "Remove or rename it, or choose another name.")
+        self._documents = documents
+        self._before = plan.restorable(seen.state)
+        self._sight = seen.sight
+        work = plan.plan(self._wanted, seen.state, self._kept)
+        if work.clearing or self._request.on_mismatch == "fail":
+            plan.refuse_rebuilds(work, self._wanted, self._request.on_mismatch,
+                                 resolve.recorded_names({name: d.leases for name, d in documents.projects.items()}))
+        return work
+
+    def obstacles(self) -> t.Tuple[str, ...]:
+        """Return a sentence for each foreign firewall chain that would drop our traffic."""
+        bridges = [thing.name for thing in self._wanted.values() if isinstance(thing, kernel.Link)]
+        families = {"ip6" if subnet.version == 6 else "ip" for p in self._goal.host.projects for n in p.networks
+                    for subnet in n.subnets}
+        return tuple(str(obstacle) for obstacle in nft.drops_in_our_way(bridges, families)) if bridges else ()
+
+    def apply(self, work: plan.Plan, record: t.Callable[[], None]) -> None:
+        """Do the work, verify it and record what is wanted; on any failure go back."""
+        try:
+            if work:
+                self._execute(work)
+            record()
+        except BaseException as error:
+            self._go_back(error, work)
+            if isinstance(error, OSError):
+                raise DocklessError(f"this host refused: {error}", _BACK) from error
+            if isinstance(error, DocklessError):
+                error.remedy = f"{error.remedy} {_BACK}".strip()
+            raise
+
+    def _execute(self, work: plan.Plan) -> None:
+        from . import apply  # with the encoder, which takes longer to import than a run without changes
+        executor = apply.Executor(self._goal.facts, self._tables, self._hook)
+        executor.remove(work.clearing)
+        executor.build(work.building)
+        if self._request.verify:
+            self._verify(removed=False)
+        executor.remove(work.removal)
+        if self._request.verify and work.removal:
+            self._verify(removed=True)
+
+    def remember(self) -> None:
+        """Keep what nft said, so that the next run need not ask again; nothing depends on it."""
+        texts = {thing.text for thing in self._wanted.values() if isinstance(thing, kernel.NftTable)}
+        if not texts or self._request.remove_project:
+            return
+        for text in texts:
+            nft.remember(text, self._tables.canonical(text))
+        files.write(_GENERATIONS, json.dumps(dict(list(self._tables.known.items())[-_GENERATIONS_KEPT:])), 0o600)
+
+    def leave_note(self, warnings: t.Sequence[str]) -> None:
+        """Leave a note for the next run that asks the same, unless the answer rests on what a note cannot hold."""
+        kinds = {key[0] for key in self._wanted}
+        attached = any(isinstance(thing, kernel.Netns) and thing.inode for thing in self._wanted.values())
+        if not self._request.verify or attached or "sysctl" in kinds:
+            if files.read(unchanged.NOTE) is not None:
+                files.remove(unchanged.NOTE)
+            return
+        goal, project = self._goal, self._request.project
+        text = json.dumps({"changed": False, "operations": [], "warnings": list(warnings),
+                           "endpoints": goal.endpoints(project), "ports": goal.ports(project)})
+        resolvers = {thing.netns: thing.digest for thing in self._wanted.values() if isinstance(thing, kernel.Resolver)}
+        paths = [key[1] for key in self._wanted if key[0] == "file"]
+        files.write(unchanged.NOTE, unchanged.note(self._request.question, self._sight, paths, resolvers, text), 0o600)
+
+    def _observe(self, wanted: kernel.State, host: t.Optional[spaces.Space] = None) -> observe.Seen:
+        return observe.observe(wanted, self._kept, self._goal.facts, self._tables, host or spaces.read_host())
+
+    def _declared_before(self) -> kernel.State:
+        """Return what the documents of before wanted: settings of namespaces are not observed where nobody wants them."""
+        try:
+            return set_goal(self._documents, None, boot=True).state_of(None)
+        except DocklessError:
+            return {}
+
+    def _bury(self, present: spaces.Space) -> bool:
+        """Remove what an earlier run had doomed when it was stopped: it has our mark no more, but it is in the way."""
+        if not any(row.group == names.DOOMED_GROUP for row in present.links.values()):
+            return False
+        from . import apply
+        apply.Executor(self._goal.facts, self._tables).bury()
+        return True
+
+    def _verify(self, removed: bool) -> None:
+        seen = self._observe(self._wanted)
+        self._sight = seen.sight
+        left = plan.plan(self._wanted, seen.state, self._kept)
+        undone = left.clearing + left.building + (left.removal if removed else ())
+        if undone:
+            raise VerifyError("after apply the host differs from what was asked for: "
+                              + joined(render.operations(plan.Plan(building=undone))),
+                              "Something else changes these objects; look for it, then run again.")
+
+    def _go_back(self, error: BaseException, work: plan.Plan) -> None:
+        if not work:
+            return
+        from . import apply
+        executor = apply.Executor(self._goal.facts, self._tables)
+        try:
+            self._bury(spaces.read_host())
+            self._before = _completed(self._before, self._declared_before())
+            back = plan.plan(self._before, self._observe(self._before).state, self._kept)
+            executor.remove(back.clearing)
+            executor.build(back.building)
+            executor.remove(back.removal)
+        except (DocklessError, OSError) as second:
+            raise DocklessError(f"{error}", f"Going back to what was there failed too: {second}. Run again.") from error
+
+
+def _completed(observed: kernel.State, declared: kernel.State) -> kernel.State:
+    """Return the observed state with the sysctls that its namespaces were given."""
+    state = dict(observed)
+    for key, thing in declared.items():
+        there = state.get(("netns", key[1]))
+        if isinstance(thing, kernel.Netns) and isinstance(there, kernel.Netns):
+            state[key] = there._replace(defaults=thing.defaults)
+        elif isinstance(thing, kernel.Sysctl) and there is not None:
+            state.setdefault(key, thing)
+    return state
+
+
+def _load(request: Request) -> t.Tuple[store.Documents, t.Tuple[str, ...]]:
+    if not request.boot:
+        return store.load_all(), ()
+    documents, warnings = store.load_all_or_last_good()
+    return documents, tuple(warnings)
+
+
+def _edited(documents: store.Documents, request: Request) -> store.Documents:
+    projects = dict(documents.projects)
+    if request.remove_project and request.project:
+        projects.pop(request.project, None)
+    elif request.project:
+        before = projects.get(request.project, store.Document(request.project, {}, {}))
+        projects[request.project] = before._replace(declaration=request.edit(before.declaration))
+    host = documents.host
+    if request.defaults is not None:
+        host = host._replace(defaults=request.defaults)
+    return store.Documents(projects, host)
+
+
+def _resolved(documents: store.Documents, goal: Goal, request: Request) -> store.Documents:
+    """Put what was chosen into the documents that this run answers for."""
+    projects = {name: document._replace(leases=goal.leases_of(name)) if request.project in (None, name) else document
+                for name, document in documents.projects.items()}
+    return store.Documents(projects, documents.host._replace(leases=goal.leases_of("")))
+
+
+def _recorded(before: store.Documents, after: store.Documents) -> t.List[str]:
+    lines = []
+    for name in sorted(set(before.projects) | set(after.projects)):
+        old, new = before.projects.get(name), after.projects.get(name)
+        if new is None:
+            lines.append(f"forget project {name}")
+        elif old is None or (old.declaration, old.leases) != (new.declaration, new.leases):
+            lines.append(f"record project {name}")
+    if before.host != after.host:
+        lines.append("record the host's defaults")
+    return lines
+
+
+def _record(documents: store.Documents, request: Request) -> None:
+    for name, document in documents.projects.items():
+        if request.project in (None, name):
+            store.write(document)
+    if request.project and request.project not in documents.projects:
+        store.remove(request.project)
+    if documents.projects:
+        store.write_host(documents.host)
+    else:
+        store.remove_all()
+        for path in files.listed(nft.CANONICAL_DIRECTORY) + [_GENERATIONS, unchanged.NOTE]:
+            files.remove(path)
+        files.remove_empty_directory(nft.CANONICAL_DIRECTORY)
+
+
+def _generations() -> t.Dict[int, t.Tuple[int, str]]:
+    try:
+        known = json.loads(files.read(_GENERATIONS) or "{}")
+    except ValueError:
+        return {}
+    return {int(inode): (int(pair[0]), str(pair[1])) for inode, pair in known.items()}

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""What a sandbox's dnsmasq is told (dnsmasq(8)), and where its files are.
+
+Everything below a joined network's name, its dotted aliases and the reverse zones of
+its subnets is ours alone: a query for it never leaves the host. Without that, the
+AAAA query for a name with only an IPv4 address goes upstream, and musl's resolver
+takes an upstream's refusal for a failure of both.
+"""
+from __future__ import annotations
+
+import functools
+import ipaddress
+import typing as t
+
+from . import model, names
+from .errors import DocklessError
+from .facts import Facts
+from .topology import Topology, has_names, is_domain, joined, netns_of
+
+DIGEST_NAME = "config.dockless.invalid"  # a TXT record that tells which configuration is running
+PID_DIRECTORY = names.DNS_DIRECTORY + "/pids"
+UNIT_PATH = "/run/systemd/system/dockless-dns@.service"
+_LINE_LIMIT = 1000  # dnsmasq reads a line of its configuration into 1025 bytes
+_CHARACTER_STRING = 255  # RFC 1035 3.3
+
+
+def config_path(netns: str) -> str:
+    """Return where the resolver's configuration is."""
+    return f"{names.DNS_DIRECTORY}/resolvers/{netns}.conf"
+
+
+def pid_path(netns: str) -> str:
+    """Return where the resolver writes its process id."""
+    return f"{PID_DIRECTORY}/{netns}.pid"
+
+
+def network_directory(key: t.Tuple[str, str]) -> str:
+    """Return the directory of a network's records, one file for each project on it.
+
+    The project's dots are doubled: a.b/c and a/b.c are two networks.
+    """
+    project, network = key
+    return f"{names.DNS_DIRECTORY}/networks/{project.replace('.', '..')}.{network}"
+
+
+def private_directory(netns: str) -> str:
+    """Return the directory of the records that only this sandbox sees."""
+    return f"{names.DNS_DIRECTORY}/links/{netns}"
+
+
+def has_private(sandbox: model.Sandbox) -> bool:
+    """Return whether the sandbox has records that only it sees."""
+    return any(e.links for e in sandbox.endpoints) or any(r.kind in ("A", "AAAA") for r in sandbox.records)
+
+
+def servers(sandbox: model.Sandbox, topology: Topology, facts: Facts, defaults: model.Defaults) -> t.List[str]:
+    """Return the servers that unknown names go to; none means that they go nowhere.
+
+    A network that is internal or forwards nowhere gives the sandbox no way out; its
+    other networks may. A loopback server of the host cannot be reached from a sandbox.
+    """
+    outward = [n for n in joined(sandbox, topology) if not n.internal and (sandbox.forward or n.forward) != "none"]
+    if not outward:
+        return []
+    given = sandbox.dns or tuple(a for n in outward for a in n.dns) or defaults.dns
+    if any(str(address) == names.RESOLVER_ADDRESS for address in given):
+        raise DocklessError(f"sandbox {sandbox.name} would forward to {names.RESOLVER_ADDRESS}, its own resolver",
+                            "Name a server that is somewhere else.", f"{sandbox.path or sandbox.name}.dns")
+    if given or all((sandbox.forward or n.forward) == "servers" for n in outward):
+        return list(dict.fromkeys(map(str, given)))
+    return host_servers(facts)
+
+
+def host_servers(facts: Facts) -> t.List[str]:
+    """Return the host's own servers that a sandbox can reach as well."""
+    found = []
+    for text in facts.nameservers:
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:  # a zone ("fe80::1%eth0") names a link of the host that no sandbox has
+            continue
+        if not address.is_loopback and "%" not in text:
+            found.append(str(address))
+    return list(dict.fromkeys(found))
+
+
+def configuration(sandbox: model.Sandbox, topology: Topology, upstream: t.Sequence[str]) -> t.Tuple[str, str]:
+    """Return the text of the configuration, and its digest, which the resolver answers with."""
+    netns = netns_of(sandbox)
+    networks = [network for network in joined(sandbox, topology) if has_names(network)]
+    lines = _fixed(netns)
+    if has_private(sandbox):  # first, because dnsmasq reads the last one first and a reverse query gets what was read first
+        lines.append(f"hostsdir={private_directory(netns)}")
+    lines += [f"hostsdir={network_directory(network.key)}" for network in networks]
+    lines += [f"local=/{zone}/" for zone in _own_zones(sandbox, networks, topology)]
+    for record in (*(r for n in networks for r in n.records), *sandbox.records):
+        lines += _directives(record)
+    lines += [f"server={address}" for address in upstream] or ["local=/#/"]
+    text = f"# dockless: sandbox {sandbox.project}/{sandbox.name}\n" + "".join(line + "\n" for line in dict.fromkeys(lines))
+    digest = names.text_digest(text)
+    return f"{text}txt-record={DIGEST_NAME},{digest}\n", digest
+
+
+def _fixed(netns: str) -> t.List[str]:
+    # local=// is domain-needed for every type of query, not only for addresses.
+    return [f"port={names.RESOLVER_PORT}", f"listen-address={names.RESOLVER_ADDRESS}", "bind-interfaces",
+            "no-hosts", "no-resolv", "no-poll", "domain-needed", "local=//", "local-ttl=0", "cache-size=0",
+            "dns-forward-max=1024", f"pid-file={pid_path(netns)}"]
+
+
+def _own_zones(sandbox: model.Sandbox, networks: t.Sequence[model.Network], topology: Topology) -> t.Iterator[str]:
+    for network in networks:
+        if is_domain(network.name):
+            yield network.name
+        for subnet in network.subnets:
+            if subnet.network is not None:
+                yield from reverse_zones(subnet.network)
+        yield from topology.dotted.get(network.key, ())
+    links = (link.alias for endpoint in sandbox.endpoints for link in endpoint.links)
+    records = (r.name for owner in (*networks, sandbox) for r in owner.records if r.kind != "PTR")
+    for name in (*links, *records):
+        if "." in name and is_domain(name):
+            yield name
+
+
+@functools.lru_cache(maxsize=4096)
+def reverse_zones(network: model.IPNetwork) -> t.List[str]:
+    """Return the zones under in-addr.arpa or ip6.arpa that are exactly the subnet's (RFC 1035 3.5, RFC 3596 2.5)."""
+    step = 8 if network.version == 4 else 4
+    whole = max(step, -(-network.prefixlen // step) * step)
+    labels = (network.max_prefixlen - whole) // step
+    return [part.network_address.reverse_pointer.split(".", labels)[-1] for part in network.subnets(new_prefix=whole)]
+
+
+def _directives(record: model.DnsRecord) -> t.List[str]:
+    """Return a record as configuration; A and AAAA stand in a hosts file instead."""
+    if record.kind in ("A", "AAAA"):
+        return []
+    try:
+        line = _DIRECTIVES[record.kind](record)
+    except (KeyError, ValueError):
+        line = ""
+    if not line or len(line.encode()) > _LINE_LIMIT:
+        raise DocklessError(f"the {record.kind} record of {record.name!r} cannot be served",
+                            "Give a domain name and a value in the form of its kind, of at most 800 printable characters.")
+    return [line]
+
+
+def _domain(text: str) -> str:
+    name = text[:-1] if text.endswith(".") else text
+    if not is_domain(name):
+        raise ValueError(text)
+    return name
+
+
+def _cname(record: model.DnsRecord) -> str:
+    return f"cname={_domain(record.name)},{_domain(record.value)}"
+
+
+def _srv(record: model.DnsRecord) -> str:
+    """RFC 2782: the value is "priority weight port target"."""
+    priority, weight, port, target = record.value.split()
+    numbers = [int(number) for number in (port, priority, weight)]
+    if not all(0 <= number <= 65535 for number in numbers):
+        raise ValueError(record.value)
+    return f"srv-host={_domain(record.name)},{_domain(target)},{numbers[0]},{numbers[1]},{numbers[2]}"
+
+
+def _txt(record: model.DnsRecord) -> str:
+    if not record.value.isprintable():
+        raise ValueError(record.value)
+    size = _CHARACTER_STRING if record.value.isascii() else _CHARACTER_STRING // 4  # UTF-8: four bytes at most
+    pieces = [record.value[i:i + size] for i in range(0, len(record.value), size)] or [""]
+    quoted = ('"' + piece.replace("\\", "\\\\").replace('"', '\\"') + '"' for piece in pieces)
+    return f"txt-record={_domain(record.name)},{','.join(quoted)}"
+
+
+def _ptr(record: model.DnsRecord) -> str:
+    try:
+        name = ipaddress.ip_address(record.name).reverse_pointer
+    except ValueError:
+        name = _domain(record.name)
+    return f"ptr-record={name},{_domain(record.value)}"
+
+
+_DIRECTIVES: t.Dict[str, t.Callable[[model.DnsRecord], str]] = {"CNAME": _cname, "SRV": _srv, "TXT": _txt, "PTR": _ptr}
+
+
+def unit(facts: Facts) -> str:
+    """Return the systemd unit that supervises one resolver of a namespace (systemd.exec(5)).
+
+    dnsmasq forks only when its sockets are bound, so the unit is up when names are answered.
+    It drops root by itself, which is why setuid and setgid are left to it, and then it can write
+    to no file: options that need a mount namespace would add nothing but three times the start's cost.
+    """
+    return f"""\
+# dockless: resolvers
+[Unit]
+Description=Names of the network sandbox %i
+ConditionPathExists={names.NETNS_DIRECTORY}/%i
+StartLimitIntervalSec=0
+
+[Service]
+Type=forking
+PIDFile={PID_DIRECTORY}/%i.pid
+NetworkNamespacePath={names.NETNS_DIRECTORY}/%i
+ExecStart={facts.dnsmasq or "/usr/sbin/dnsmasq"} --conf-file={names.DNS_DIRECTORY}/resolvers/%i.conf
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=on-failure
+RestartSec=500ms
+MemoryMax=32M
+TasksMax=64
+CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_CHOWN CAP_NET_BIND_SERVICE CAP_NET_ADMIN CAP_NET_RAW
+NoNewPrivileges=yes
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+MemoryDenyWriteExecute=yes
+LockPersonality=yes
+"""

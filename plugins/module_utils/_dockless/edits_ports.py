@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Ports added to and taken from a sandbox's declaration. Two entries are one when they map the same ports."""
+from __future__ import annotations
+
+import typing as t
+
+from .edits_base import Declaration, Spec, part, said, sandbox_of, with_object
+from .model import PortMapping
+from .parse_ports import parse_expose, parse_ports
+
+Entries = t.List[t.Any]
+
+
+def publish(declaration: Declaration, sandbox: str, spec: Spec) -> Declaration:
+    """Return the declaration with spec's ports and expose added, and publish_all as it says."""
+    before = sandbox_of(declaration, sandbox)
+    after = {**before, **said(spec)}
+    for key, mappings_of in _KINDS.items():
+        if spec.get(key) is not None:
+            after[key] = _added(before.get(key) or [], spec[key], mappings_of, f"sandboxes.{sandbox}.{key}")
+    return with_object(declaration, "sandboxes", sandbox, after)
+
+
+def replace_ports(declaration: Declaration, sandbox: str, spec: Spec) -> Declaration:
+    """Return the declaration with what spec says of ports, expose and publish_all in place of what was there."""
+    return with_object(declaration, "sandboxes", sandbox, {**sandbox_of(declaration, sandbox), **said(spec)})
+
+
+def withdraw(declaration: Declaration, sandbox: str, spec: Spec) -> Declaration:
+    """Return the declaration without spec's ports and expose; without all of them if it names none."""
+    before = part(declaration, "sandboxes").get(sandbox)
+    if not before:
+        return declaration
+    named = {key: spec[key] for key in _KINDS if spec.get(key) is not None}
+    if not named:
+        after = {key: value for key, value in before.items() if key not in (*_KINDS, "publish_all")}
+    else:
+        after = dict(before)
+        for key, entries in named.items():
+            after[key] = _taken(before.get(key) or [], entries, _KINDS[key], f"sandboxes.{sandbox}.{key}")
+    return with_object(declaration, "sandboxes", sandbox, after)
+
+
+def _mappings(entries: Entries, path: str) -> t.Set[t.Any]:
+    return {port._replace(path="") for port in parse_ports("", "", entries, path)}
+
+
+def _exposed(entries: Entries, path: str) -> t.Set[t.Any]:
+    return set(parse_expose(entries, path))
+
+
+_KINDS: t.Dict[str, t.Callable[[Entries, str], t.Set[t.Any]]] = {"ports": _mappings, "expose": _exposed}
+
+
+def _added(before: Entries, more: Entries, mappings_of: t.Callable[[Entries, str], t.Set[t.Any]], path: str) -> Entries:
+    found = list(before)
+    known = mappings_of(found, path)
+    for entry in more:
+        new = mappings_of([entry], path)
+        if not new <= known:
+            found += [entry] if new.isdisjoint(known) else sorted(map(_short, new - known))
+            known |= new
+    return found
+
+
+def _taken(before: Entries, less: Entries, mappings_of: t.Callable[[Entries, str], t.Set[t.Any]], path: str) -> Entries:
+    gone = mappings_of(less, path)
+    found: Entries = []
+    for entry in before:
+        held = mappings_of([entry], path)
+        found += [entry] if held.isdisjoint(gone) else sorted(map(_short, held - gone))  # the rest of a range
+    return found
+
+
+def _short(one: t.Any) -> str:
+    """Return the short form of one mapping or exposed port."""
+    if not isinstance(one, PortMapping):
+        return f"{one[0]}/{one[1]}"
+    published = "" if not one.host_port else f"{one.host_port}-{one.host_port_end}" if one.host_port_end else str(one.host_port)
+    if one.host_ip is not None:
+        address = f"[{one.host_ip}]" if one.host_ip.version == 6 else str(one.host_ip)
+        return f"{address}:{published}:{one.target_port}/{one.protocol}"
+    return (published + ":" if published else "") + f"{one.target_port}/{one.protocol}"

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""What a host is like before anything is decided: read once, by gather.py, and passed on as a value."""
+from __future__ import annotations
+
+import typing as t
+
+from .model import IPAddress, IPNetwork
+
+
+class Listener(t.NamedTuple):
+    """A socket that listens on the host. address is "0.0.0.0", "::" or one address; owner names its process."""
+
+    protocol: str
+    address: str
+    port: int
+    owner: str = ""
+
+
+class Facts(t.NamedTuple):
+    """Host facts. Defaults are those of an ordinary host, for tests."""
+
+    routes: t.Tuple[IPNetwork, ...] = ()  # destinations of routes that are not ours, defaults left out
+    addresses: t.Tuple[IPAddress, ...] = ()  # on links that are not ours
+    mtu: int = 1500  # of the default route's device, in bytes
+    forwarding4: bool = True
+    forwarding6: bool = True
+    ipv6: bool = True  # the kernel has it
+    listeners: t.Tuple[Listener, ...] = ()
+    port_range: t.Tuple[int, int] = (32768, 60999)  # net.ipv4.ip_local_port_range
+    reserved_ports: t.FrozenSet[int] = frozenset()  # net.ipv4.ip_local_reserved_ports
+    nameservers: t.Tuple[str, ...] = ()  # of the host, loopback ones included
+    search: t.Tuple[str, ...] = ()
+    attached: t.Tuple[t.Tuple[str, int, str], ...] = ()  # (sandbox, inode and path of the namespace it attaches to)
+    dnsmasq: str = "/usr/sbin/dnsmasq"  # its path, "" if it is not installed
+    systemd: bool = False  # PID 1 is systemd, so units supervise the resolvers

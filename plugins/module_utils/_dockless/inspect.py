@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""What a host has, for people: networks as docker network inspect shows them, ports, exposures, leases, drift."""
+from __future__ import annotations
+
+import typing as t
+
+from . import converge, lock, model, render, routing, store
+from .goal import Goal, set_goal
+from .report import Row
+
+
+def inspect(project: t.Optional[str] = None, filters: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
+    """Return everything about one project, or all. Raises DocklessError; changes nothing.
+
+    filters: name (part of a network's name), driver, label (KEY or KEY=VALUE), type (builtin, custom).
+    """
+    with lock.lock_for_reading(converge.LOCK_TIMEOUT_S):
+        documents = store.load_all()
+        goal = set_goal(documents, project)
+    networks = [n for n in _networks(goal, project) if matches(n, filters or {})]
+    return {
+        "networks": networks,
+        "sandboxes": _sandboxes(goal, project),
+        "endpoints": goal.endpoints(project),
+        "ports": goal.ports(project),
+        "exposures": exposures(goal, project),
+        "leases": {name: document.leases for name, document in sorted(documents.projects.items()) if project in (None, name)},
+        "drift": drift(project),
+        "warnings": list(goal.warnings),
+    }
+
+
+def drift(project: t.Optional[str]) -> t.List[str]:
+    """Return a line for each difference between what is recorded and what is there."""
+    outcome = converge.converge(converge.Request(project, check=True, on_mismatch="recreate"))
+    return render.operations(outcome.work)
+
+
+def exposures(goal: Goal, project: t.Optional[str]) -> t.List[Row]:
+    """Return every address, family, protocol and port that the host opens, and to whom."""
+    rows = []
+    for port in goal.ports(project):
+        family = "ipv6" if ":" in port["host_ip"] else "ipv4"
+        rows.append({**port, "family": family, "reachable_from": _audience(port["host_ip"])})
+    return rows
+
+
+def _audience(address: str) -> str:
+    if address in ("0.0.0.0", "::"):
+        return "everyone who reaches any address of this host"
+    return "this host only" if address.startswith("127.") else f"everyone who reaches {address}"
+
+
+def _networks(goal: Goal, project: t.Optional[str]) -> t.List[Row]:
+    members = routing.endpoints_by_network(goal.host)
+    used = {key for key, endpoints in members.items() for e in endpoints if project in (None, e.project)}
+    return [network_row(n, members.get(n.key, [])) for p in goal.host.projects for n in p.networks
+            if project in (None, p.name) or n.key in used]
+
+
+def network_row(network: model.Network, endpoints: t.Sequence[model.Endpoint]) -> Row:
+    """Return one network as inspect() shows it."""
+    return {
+        "project": network.project, "name": network.name, "driver": network.driver, "bridge_name": network.bridge_name,
+        "scope": "local", "internal": network.internal, "isolate": network.isolate, "icc": bool(network.icc),
+        "masquerade": bool(network.masquerade), "mtu": network.mtu, "enable_ipv4": network.enable_ipv4,
+        "enable_ipv6": bool(network.enable_ipv6), "dns_enabled": network.dns_enabled, "labels": dict(network.labels),
+        "ipam": {"config": [_subnet(s) for s in network.subnets]},
+        "endpoints": {e.sandbox: {"project": e.project, "mac_address": e.mac_address, "interface": e.interface_name,
+                                  "ipv4_address": _cidr(e, 4), "ipv6_address": _cidr(e, 6)} for e in endpoints},
+    }
+
+
+def _subnet(subnet: model.Subnet) -> Row:
+    row: Row = {"subnet": str(subnet.network)}
+    if subnet.gateway is not None:
+        row["gateway"] = str(subnet.gateway)
+    if subnet.ip_range is not None:
+        row["ip_range"] = str(subnet.ip_range)
+    if subnet.aux_addresses:
+        row["aux_addresses"] = {name: str(address) for name, address in subnet.aux_addresses}
+    return row
+
+
+def _cidr(endpoint: model.Endpoint, version: int) -> str:
+    return next((c for c in endpoint.addresses if (":" in c) == (version == 6)), "")
+
+
+def _sandboxes(goal: Goal, project: t.Optional[str]) -> t.List[Row]:
+    rows = []
+    for each in goal.host.projects:
+        if project not in (None, each.name):
+            continue
+        others = {s.name: s for s in each.sandboxes}
+        for sandbox in sorted(each.sandboxes, key=lambda s: s.name):
+            netns = sandbox.netns or sandbox.name
+            rows.append({
+                "project": each.name, "name": sandbox.name, "network_mode": _mode(sandbox), "labels": dict(sandbox.labels),
+                "netns": "" if sandbox.mode == model.MODE_HOST else f"/run/netns/{netns}",
+                "shares": routing.netns_of(others, sandbox) if sandbox.mode == model.MODE_CONTAINER else "",
+                "networks": [e.network[1] for e in sandbox.endpoints], "expose": [f"{p}/{q}" for p, q in sandbox.expose],
+                "hostname": sandbox.hostname or sandbox.name})
+    return rows
+
+
+def _mode(sandbox: model.Sandbox) -> str:
+    if sandbox.mode == model.MODE_CONTAINER:
+        return f"container:{sandbox.partner}"
+    if sandbox.mode == model.MODE_NETWORKS:
+        return "bridge" if any(routing.is_default_bridge(e.network) for e in sandbox.endpoints) else "networks"
+    return sandbox.mode
+
+
+def matches(network: Row, filters: t.Mapping[str, t.Any]) -> bool:
+    """Return whether a network of inspect() passes the filters."""
+    builtin = network["project"] == ""
+    labels = [filters["label"]] if isinstance(filters.get("label"), str) else filters.get("label") or []
+    return (str(filters.get("name") or "") in network["name"]
+            and filters.get("driver") in (None, network["driver"])
+            and filters.get("type") in (None, "builtin" if builtin else "custom")
+            and all(_labelled(network["labels"], label) for label in labels))
+
+
+def _labelled(labels: t.Mapping[str, str], wanted: str) -> bool:
+    key, equals, value = wanted.partition("=")
+    return key in labels and (not equals or labels[key] == value)

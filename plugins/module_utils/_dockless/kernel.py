@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""What a host has: flat objects, each with a key (what it is) and the rest (what it is like).
+
+Wanted and actual state are both a State, so that one diff serves all. netns ""
+is the host's own namespace. Where a field is None in a wanted object, any value
+will do.
+"""
+from __future__ import annotations
+
+import typing as t
+
+HOST = ""
+Conf = t.Tuple[t.Tuple[str, int], ...]  # (("ipv4/rp_filter", 2), …), of one interface, sorted
+
+
+class Netns(t.NamedTuple):
+    """A named network namespace, /run/netns/NAME.
+
+    inode is that of a namespace made by others and attached here (0: ours).
+    defaults are conf/default sysctls written at its birth; they are not compared.
+    partner is the other name of the same namespace, for container:. source is
+    where an attached namespace is found; it is not compared either.
+    """
+
+    name: str
+    label: str
+    inode: int = 0
+    defaults: Conf = ()
+    partner: str = ""
+    source: str = ""
+    up: bool = True  # its loopback interface
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "netns", self.name
+
+
+class Link(t.NamedTuple):
+    """An interface that is not one of a pair. data are its kind's own settings."""
+
+    netns: str
+    name: str
+    kind: str
+    mac: str
+    mtu: int
+    label: str
+    master: str = ""
+    up: bool = True
+    conf: Conf = ()
+    data: t.Tuple[t.Tuple[str, t.Any], ...] = ()
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "link", self.netns, self.name
+
+
+class Veth(t.NamedTuple):
+    """Both ends of a pair, because the kernel makes and removes them as one.
+
+    An empty mac lets the kernel choose. isolated and hairpin are the bridge port's flags.
+    label marks a pair outside any network, on both ends: "" for endpoints, whose
+    host end is found by its name. Only endpoints' links are the firewall's.
+    """
+
+    netns: str
+    name: str
+    peer_netns: str
+    peer_name: str
+    mac: str = ""
+    peer_mac: str = ""
+    mtu: int = 1500
+    peer_mtu: int = 1500
+    master: str = ""
+    peer_master: str = ""
+    up: bool = True
+    peer_up: bool = True
+    isolated: bool = False
+    conf: Conf = ()
+    peer_conf: Conf = ()
+    label: str = ""
+    hairpin: bool = False
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "veth", self.netns, self.name
+
+
+class Address(t.NamedTuple):
+    """An address with its prefix length, as CIDR."""
+
+    netns: str
+    link: str
+    cidr: str
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "address", self.netns, self.link, self.cidr
+
+
+class Route(t.NamedTuple):
+    """A route of the main table, marked with our protocol. destination 0.0.0.0/0 or ::/0 is the default."""
+
+    netns: str
+    destination: str
+    link: str
+    via: str = ""
+    metric: int = 0
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "route", self.netns, self.destination, self.metric
+
+
+class Sysctl(t.NamedTuple):
+    """One key under /proc/sys/net of a namespace, with slashes: net/ipv4/ip_unprivileged_port_start."""
+
+    netns: str
+    name: str
+    value: str
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "sysctl", self.netns, self.name
+
+
+class NftTable(t.NamedTuple):
+    """Our one table of a namespace, as nft text."""
+
+    netns: str
+    text: str
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "nft", self.netns
+
+
+class File(t.NamedTuple):
+    """A file of ours."""
+
+    path: str
+    text: str
+    mode: int = 0o644
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "file", self.path
+
+
+class Resolver(t.NamedTuple):
+    """A running DNS server of one sandbox. digest names the configuration it runs with.
+
+    argument of its files: config is the path of its configuration file.
+    """
+
+    sandbox: str
+    netns: str
+    config: str
+    digest: str
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "resolver", self.sandbox
+
+
+Key = t.Tuple[str, ...]
+Object = t.Union[Netns, Link, Veth, Address, Route, Sysctl, NftTable, File, Resolver]
+State = t.Dict[Key, Object]

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Every name and number that is derived, so that no state is needed to find what is ours."""
+from __future__ import annotations
+
+import hashlib
+import re
+import typing as t
+
+LINK_GROUP = 25707  # ours, on every link we make; the firewall matches on it too
+PAIR_GROUP = 25709  # plain veth pairs: ours, but none of the firewall's business
+DOOMED_GROUP = 25708  # links that are about to go, deleted by one message
+ROUTE_PROTOCOL = 213  # unassigned in iproute2's rt_protos
+TABLE = "dockless"  # inet family, in the host and in each sandbox that has names
+LABEL_PREFIX = "dockless "  # of an interface alias: "dockless shop/frontend"
+DEFAULT_BRIDGE_LINK = "dockless0"
+INTERFACE_LIMIT = 15  # IFNAMSIZ - 1
+ALIAS_LIMIT = 255  # IFALIASZ - 1
+NETNS_DIRECTORY = "/run/netns"
+RUN_DIRECTORY = "/run/dockless"
+ETC_DIRECTORY = "/etc/dockless"
+NETNS_ETC_DIRECTORY = "/etc/netns"
+DNS_DIRECTORY = RUN_DIRECTORY + "/dns"
+RESOLVER_ADDRESS = "127.0.0.11"
+RESOLVER_PORT = 10053  # applications may own port 53: it is translated inside the sandbox
+
+NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}\Z")
+INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,14}\Z")
+RESERVED_INTERFACES = frozenset(("all", "default", "lo"))  # they mean more than one link under /proc/sys
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def bridge_link(project: str, network: str) -> str:
+    """Return the bridge's interface name, as Docker shapes it: br- and twelve hex digits."""
+    return "br-" + _digest("bridge", project, network)[:12]
+
+
+def bridge_mac(project: str, network: str) -> str:
+    """Return the bridge's fixed MAC: without one it follows its lowest port's and traffic stalls."""
+    return _mac(_digest("bridge", project, network))
+
+
+def veth_link(project: str, network: t.Tuple[str, str], sandbox: str) -> str:
+    """Return the host end's name. NetworkManager leaves links named veth* alone."""
+    return "veth" + _digest("endpoint", project, *network, sandbox)[:11]
+
+
+def endpoint_mac(project: str, network: t.Tuple[str, str], sandbox: str, salt: int = 0) -> str:
+    """Return a sandbox's MAC on a network; neighbours' caches stay right when it is rebuilt."""
+    return _mac(_digest("endpoint", project, *network, sandbox, *([str(salt)] if salt else [])))
+
+
+def host_end_mac(project: str, network: t.Tuple[str, str], sandbox: str) -> str:
+    """Return the host end's MAC, set at creation because udev's MACAddressPolicy rewrites unset ones."""
+    return _mac(_digest("port", project, *network, sandbox))
+
+
+def ula_seed(project: str, network: str) -> bytes:
+    """Return the seven bytes after fd of a network's own IPv6 prefix (RFC 4193)."""
+    return hashlib.sha256(f"ula\0{project}\0{network}".encode()).digest()[:7]
+
+
+def label(project: str, name: str) -> str:
+    """Return the text of an interface alias that marks an object as ours."""
+    return f"{LABEL_PREFIX}{project}/{name}" if project else LABEL_PREFIX + name
+
+
+def pair_label(netns: str, name: str) -> str:
+    """Return the alias of both ends of a plain pair: which end is the first, and where."""
+    return f"{LABEL_PREFIX}pair {netns or '-'}/{name}"
+
+
+def text_digest(text: str) -> str:
+    """Return a short name for a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _mac(digest: str) -> str:
+    return "02:" + ":".join(digest[i:i + 2] for i in range(20, 30, 2))

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Kernel and files -> State: one pass over what is ours, told in the terms of what is wanted."""
+from __future__ import annotations
+
+import os
+import typing as t
+
+from . import files, kernel, names, netns, observe_links, resolver, spaces
+from .dnsconfig import UNIT_PATH
+from .facts import Facts
+from .tables import Tables
+from .unchanged import Sight
+
+Keys = t.AbstractSet[kernel.Key]
+
+
+class Seen(t.NamedTuple):
+    """What is ours, and what stands in its way: sentences about foreign objects with names that we want."""
+
+    state: kernel.State
+    conflicts: t.List[str]
+    sight: Sight
+
+
+def observe(wanted: kernel.State, kept: Keys, facts: Facts, tables: Tables, host: spaces.Space) -> Seen:
+    """Return the present state. kept are keys that other projects want: they are not looked at."""
+    reader = _Inside(wanted, tables)
+    inside = _owners_first(spaces.read_named(_names(wanted, kept), reader.visit), wanted)
+    state: kernel.State = {}
+    conflicts: t.List[str] = []
+    _namespaces(inside, wanted, state, conflicts)
+    conflicts += _shared_unasked(inside, wanted)
+    observe_links.observe(host, inside, wanted, kept, state, conflicts)
+    for thing in (*reader.found, *tables.inside(kernel.HOST, wanted)):
+        state[thing.key] = thing
+    _files(wanted, kept, state, conflicts)
+    _resolvers(wanted, kept, facts, state)
+    return Seen(state, conflicts, Sight(host, inside, dict(tables.generations)))
+
+
+def _owners_first(inside: t.Dict[str, spaces.Space], wanted: kernel.State) -> t.Dict[str, spaces.Space]:
+    """Put first names before second ones, for what is inside is told of the first.
+
+    A namespace's first name is that of the sandbox that is to have it as its own, else the one that its mark tells of.
+    """
+    def order(name: str) -> int:
+        want, lo = wanted.get(("netns", name)), inside[name].links.get(1)
+        if isinstance(want, kernel.Netns) and not want.partner:
+            return 0
+        return 1 if lo is not None and name in lo.alias.rpartition("/")[2].split() else 2
+    return {name: inside[name] for name in sorted(inside, key=order)}
+
+
+def _names(wanted: kernel.State, kept: Keys) -> t.List[str]:
+    """Return the namespaces to look into: what we want and, for leftovers, all that nobody else declares."""
+    asked = {key[1]: None for key in wanted if key[0] == "netns"}
+    for thing in wanted.values():
+        if isinstance(thing, kernel.Veth):
+            asked.update({name: None for name in (thing.netns, thing.peer_netns) if name})
+    asked.update({name: None for name in netns.named() if ("netns", name) not in kept})
+    return list(asked)
+
+
+class _Inside:
+    """What can only be read from inside a namespace."""
+
+    def __init__(self, wanted: kernel.State, tables: Tables) -> None:
+        self._wanted = wanted
+        self._tables = tables
+        self._sysctls: t.Dict[str, t.List[kernel.Sysctl]] = {}
+        for thing in wanted.values():
+            if isinstance(thing, kernel.Sysctl):
+                self._sysctls.setdefault(thing.netns, []).append(thing)
+        self.found: t.List[kernel.Object] = []
+
+    def visit(self, name: str) -> None:
+        for want in self._sysctls.get(name, ()):
+            value = _sysctl(want)
+            if value is not None:
+                self.found.append(want._replace(value=value))
+        if ("nft", name) in self._wanted or ("netns", name) not in self._wanted:
+            self.found += self._tables.inside(name, self._wanted)
+
+
+def _sysctl(want: kernel.Sysctl) -> t.Optional[str]:
+    try:
+        with open("/proc/sys/" + want.name, encoding="ascii") as file:
+            value = file.read()
+    except OSError:
+        return None
+    # The kernel separates several values by tabs.
+    return want.value if value.split() == want.value.split() else " ".join(value.split())
+
+
+def _namespaces(inside: t.Dict[str, spaces.Space], wanted: kernel.State, state: kernel.State,
+                conflicts: t.List[str]) -> None:
+    first: t.Dict[int, str] = {}
+    for name, space in list(inside.items()):
+        want = wanted.get(("netns", name))
+        partner = want.partner if isinstance(want, kernel.Netns) else ""
+        lo = space.links.get(1)
+        ours = lo is not None and _is_handle_of_ours(name, lo, want)
+        if partner and partner in inside and inside[partner].inode == space.inode:
+            state["netns", name] = t.cast(kernel.Netns, want)
+        elif space.inode in first and ours:
+            state["netns", name] = kernel.Netns(name, lo.alias if lo else "", partner=first[space.inode])
+        elif ours and lo is not None:
+            made = lo.group == names.LINK_GROUP
+            state["netns", name] = kernel.Netns(name, lo.alias, 0 if made else space.inode, up=bool(lo.flags & spaces.IFF_UP))
+        elif isinstance(want, kernel.Netns):
+            conflicts.append(f"network namespace {name} exists and is not ours")
+        if ours:
+            first.setdefault(space.inode, name)
+
+
+def _shared_unasked(inside: t.Dict[str, spaces.Space], wanted: kernel.State) -> t.Iterator[str]:
+    """Yield a sentence for each sandbox that attaches to another sandbox's namespace: one namespace has one owner."""
+    named = reversed(list(inside.items()))  # the owner stays, as it comes before those that share
+    owners = {space.inode: name for name, space in named if space.links[1].group == names.LINK_GROUP}
+    for thing in wanted.values():
+        if isinstance(thing, kernel.Netns) and thing.inode:
+            owner = owners.setdefault(thing.inode, thing.name)
+            if owner != thing.name:
+                yield f"sandbox {thing.name} attaches to the namespace of sandbox {owner} (network_mode: container:{owner} shares it)"
+
+
+def _is_handle_of_ours(name: str, lo: spaces.LinkRow, want: t.Optional[kernel.Object]) -> bool:
+    """Return whether we gave a namespace this name. One that we attached to has names that others gave it too."""
+    if not lo.alias.startswith(names.LABEL_PREFIX):
+        return False
+    return lo.group == names.LINK_GROUP or want is not None or name in lo.alias.rpartition("/")[2].split()
+
+
+def _files(wanted: kernel.State, kept: Keys, state: kernel.State, conflicts: t.List[str]) -> None:
+    paths = {key[1]: None for key in wanted if key[0] == "file"}
+    paths.update({path: None for path in files.listed(names.DNS_DIRECTORY)
+                  if not path.endswith(".pid") and ("file", path) not in kept})
+    paths.update({path: None for path in (*_etc_leftovers(wanted, kept), UNIT_PATH) if ("file", path) not in kept})
+    marked: t.Dict[str, bool] = {}
+    for path in paths:
+        found = files.observed(path)
+        if found is None:
+            continue
+        directory = os.path.dirname(path)
+        if path.startswith(names.NETNS_ETC_DIRECTORY) and not marked.setdefault(directory, _is_marked(directory)):
+            conflicts.append(f"file {path} exists and is not ours")
+            continue
+        state["file", path] = kernel.File(path, *found)
+
+
+def _etc_leftovers(wanted: kernel.State, kept: Keys) -> t.Iterator[str]:
+    for path in files.listed(names.NETNS_ETC_DIRECTORY):
+        key = "file", path
+        if key not in wanted and key not in kept and _is_marked(os.path.dirname(path)):
+            yield path
+
+
+def _is_marked(directory: str) -> bool:
+    """Return whether a directory of /etc/netns is ours: our mark is the first line of its hosts or resolv.conf."""
+    return any((files.read(f"{directory}/{name}") or "").startswith("# dockless:") for name in ("hosts", "resolv.conf"))
+
+
+def _resolvers(wanted: kernel.State, kept: Keys, facts: Facts, state: kernel.State) -> None:
+    asked = {key: thing for key, thing in wanted.items() if isinstance(thing, kernel.Resolver)}
+    for thing in resolver.configured():
+        if thing.key not in kept:
+            asked.setdefault(thing.key, thing)
+    answers = resolver.running(list(asked.values())) if asked else {}
+    for key, thing in asked.items():
+        if thing.sandbox in answers:
+            state[key] = thing._replace(digest=answers[thing.sandbox])

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Links, addresses and routes as they were read -> objects, told in the terms of what is wanted."""
+from __future__ import annotations
+
+import typing as t
+
+from . import kernel, names, spaces
+
+Keys = t.AbstractSet[kernel.Key]
+
+
+def observe(host: spaces.Space, inside: t.Dict[str, spaces.Space], wanted: kernel.State, kept: Keys,
+            state: kernel.State, conflicts: t.List[str]) -> None:
+    """Add to state what is ours of links, addresses and routes, and to conflicts what foreign links are in the way."""
+    distinct: t.Dict[int, spaces.Space] = {}
+    for space in (host, *inside.values()):
+        distinct.setdefault(space.inode, space)
+    everywhere = list(distinct.values())
+    strays = _strays(host, wanted, kept)
+    inner = {row.peer: (space, row) for space in everywhere for row in space.links.values()
+             if row.kind == "veth" and row.group == names.LINK_GROUP and (space is not host or row.index in strays)}
+    for row in host.links.values():
+        if row.group == names.LINK_GROUP and row.index != 1 and row.index not in strays:
+            thing = _endpoint(row, host, inner, wanted) if row.kind == "veth" else _single(row, host, wanted)
+            if thing.key not in kept:
+                state[thing.key] = thing
+    for thing in _plain_pairs(everywhere, wanted):
+        state[thing.key] = thing
+    for space in everywhere:
+        _contents(space, wanted, kept, state)
+    _foreign(host, inside, wanted, state, conflicts)
+
+
+def _strays(host: spaces.Space, wanted: kernel.State, kept: Keys) -> t.Set[int]:
+    """Return inner ends that somebody has moved to the host: of a pair that is there whole, the one that nobody wants by name."""
+    found = set()
+    for row in host.links.values():
+        other = host.links.get(row.peer)
+        if row.kind == "veth" and row.group == names.LINK_GROUP and other is not None and other.peer == row.index:
+            first, second = (("veth", kernel.HOST, end.name) for end in (row, other))
+            known = second in wanted or second in kept
+            if first not in wanted and first not in kept and (known or row.index > other.index):
+                found.add(row.index)
+    return found
+
+
+def _endpoint(row: spaces.LinkRow, host: spaces.Space, inner: t.Mapping[int, t.Tuple[spaces.Space, spaces.LinkRow]],
+              wanted: kernel.State) -> kernel.Veth:
+    space, peer = inner.get(row.index, (None, None))
+    if peer is not None and peer.index != row.peer:
+        space, peer = None, None
+    return _veth(host, row, space, peer, wanted, "")
+
+
+def _veth(space: spaces.Space, row: spaces.LinkRow, peer_space: t.Optional[spaces.Space],
+          peer: t.Optional[spaces.LinkRow], wanted: kernel.State, label: str) -> kernel.Veth:
+    want = wanted.get(("veth", space.netns, row.name))
+    want = want if isinstance(want, kernel.Veth) else None
+    common = {"mac": "" if want and not want.mac else row.mac, "mtu": row.mtu, "master": _name(space, row.master),
+              "up": bool(row.flags & spaces.IFF_UP), "isolated": row.isolated, "hairpin": row.hairpin, "label": label,
+              "conf": row.conf(want.conf) if want else row.settings()}
+    if peer is None or peer_space is None:
+        return kernel.Veth(space.netns, row.name, "", "", **common)
+    return kernel.Veth(
+        space.netns, row.name, peer_space.netns, peer.name, peer_mac="" if want and not want.peer_mac else peer.mac,
+        peer_mtu=peer.mtu, peer_master=_name(peer_space, peer.master), peer_up=bool(peer.flags & spaces.IFF_UP),
+        peer_conf=peer.conf(want.peer_conf) if want else peer.settings(), **common)
+
+
+def _name(space: spaces.Space, index: int) -> str:
+    return space.links[index].name if index in space.links else ""
+
+
+def _single(row: spaces.LinkRow, space: spaces.Space, wanted: kernel.State) -> kernel.Link:
+    want = wanted.get(("link", space.netns, row.name))
+    conf = row.conf(want.conf) if isinstance(want, kernel.Link) else row.settings()
+    return kernel.Link(space.netns, row.name, row.kind, row.mac, row.mtu, row.alias, _name(space, row.master),
+                       bool(row.flags & spaces.IFF_UP), conf)
+
+
+def _plain_pairs(everywhere: t.Sequence[spaces.Space], wanted: kernel.State) -> t.Iterator[kernel.Veth]:
+    """Pairs outside any network are found by the alias on both ends, which says where the first end is."""
+    ends: t.Dict[str, t.List[t.Tuple[spaces.Space, spaces.LinkRow]]] = {}
+    for space in everywhere:
+        for row in space.links.values():
+            if row.group == names.PAIR_GROUP and row.kind == "veth":
+                ends.setdefault(row.alias, []).append((space, row))
+    for label, pair in ends.items():
+        pair.sort(key=lambda end: names.pair_label(end[0].netns, end[1].name) != label)
+        (space, row), rest = pair[0], pair[1:]
+        yield _veth(space, row, rest[0][0] if rest else None, rest[0][1] if rest else None, wanted, label)
+
+
+def _contents(space: spaces.Space, wanted: kernel.State, kept: Keys, state: kernel.State) -> None:
+    ours = {row.index: row.name for row in space.links.values()
+            if row.group in (names.LINK_GROUP, names.PAIR_GROUP) and row.name != "lo"}
+    for index, cidr in space.addresses:
+        if index in ours:
+            thing = kernel.Address(space.netns, ours[index], cidr)
+            by_kernel = cidr.startswith("fe80:") and thing.key not in wanted
+            if not by_kernel and thing.key not in kept:
+                state[thing.key] = thing
+    for index, destination, via, metric in space.routes:
+        route = kernel.Route(space.netns, destination, _name(space, index), via, metric)
+        if route.key not in kept:
+            state[route.key] = route
+
+
+def _foreign(host: spaces.Space, inside: t.Dict[str, spaces.Space], wanted: kernel.State, state: kernel.State,
+             conflicts: t.List[str]) -> None:
+    links = {"": host.by_name(), **{name: space.by_name() for name, space in inside.items()}}
+    for key, thing in wanted.items():
+        if key in state:
+            continue
+        if isinstance(thing, kernel.Link):
+            ends = [(thing.netns, thing.name)]
+        elif isinstance(thing, kernel.Veth):
+            ends = [(thing.netns, thing.name), (thing.peer_netns, thing.peer_name)]
+        else:
+            continue
+        for place, name in ends:
+            row = links.get(place, {}).get(name)
+            if row is not None and row.group not in (names.LINK_GROUP, names.PAIR_GROUP):
+                where = f"in network namespace {place}" if place else "on this host"
+                conflicts.append(f"interface {name} exists {where} and is not ours (group {row.group})")

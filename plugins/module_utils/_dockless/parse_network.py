@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""One network, as Compose declares it."""
+from __future__ import annotations
+
+import typing as t
+
+from . import values
+from .fields import boolean, choice, integer, pairs, read, refuse, scalar, shown, text
+from .model import Network, Subnet
+from .parse_dns import DNS, FORWARD, parse_records
+from .parse_ipam import Ipam, parse_ipam
+from .parse_ports import host_ip
+
+RESERVED_NETWORKS = frozenset(("bridge", "host", "none"))
+MTU = integer(68, 65535)
+_OTHER_DRIVERS = frozenset(("overlay", "macvlan", "ipvlan"))
+_DOCKER = "com.docker.network."
+
+
+def _driver(value: t.Any, path: str) -> str:
+    value = text(value, path)
+    if value in _OTHER_DRIVERS:
+        refuse(path, f"the driver {value} is not available in this version", "Use driver: bridge.")
+    if value != "bridge":
+        refuse(path, f"{shown(value)} is not a driver", "Use driver: bridge.")
+    return value
+
+
+def _gateway_mode(value: t.Any, path: str) -> str:
+    if value in ("nat-unprotected", "routed", "isolated"):
+        refuse(path, f"the gateway mode {value} is not available in this version", "Use nat.")
+    return t.cast(str, choice("nat")(value, path))
+
+
+def _prefix(value: t.Any, path: str) -> str:
+    value = values.interface(value, path)
+    if len(value) > 11 or value[-1].isdigit():
+        refuse(path, f"{shown(value)} cannot begin the names of interfaces", "Use at most 11 characters, the last one no digit.")
+    return value
+
+
+def _external(value: t.Any, path: str) -> t.Any:
+    return read(value, path, {"name": text}).get("name", True) if isinstance(value, t.Mapping) else boolean(value, path)
+
+
+_DRIVER_OPTS: t.Dict[str, t.Tuple[str, t.Callable[[t.Any, str], t.Any]]] = {
+    "bridge.name": ("bridge_name", values.interface),
+    "bridge.enable_ip_masquerade": ("masquerade", boolean),
+    "bridge.enable_icc": ("icc", boolean),
+    "bridge.inhibit_ipv4": ("inhibit_ipv4", boolean),
+    "bridge.host_binding_ipv4": ("default_publish_address", host_ip),
+    "bridge.gateway_mode_ipv4": ("gateway_mode_ipv4", _gateway_mode),
+    "bridge.gateway_mode_ipv6": ("gateway_mode_ipv6", _gateway_mode),
+    "driver.mtu": ("mtu", MTU),
+    "container_iface_prefix": ("iface_prefix", _prefix),
+    "enable_ipv4": ("enable_ipv4", boolean),
+    "enable_ipv6": ("enable_ipv6", boolean),
+}
+_NOT_SERVED = frozenset((
+    "bridge.trusted_host_interfaces", "bridge.firewalld_zone", "bridge.default_bridge", "host_ipv4", "host_ipv6",
+    "advertise_addr_nmsgs", "advertise_addr_ms", "driver.overlay.vxlanid_list", "internal", "windowsshim.dnsservers"))
+
+
+def _driver_opts(value: t.Any, path: str) -> t.Dict[str, t.Any]:
+    """Return Docker's driver options in our own words."""
+    said = {}
+    for key, item in pairs(value, path):
+        short = key[len(_DOCKER):] if key.startswith(_DOCKER) else ""
+        if short in _NOT_SERVED:
+            refuse(f"{path}.{key}", f"Docker's option {key} is not served here", "Remove it.")
+        if short not in _DRIVER_OPTS:
+            known = ", ".join(_DOCKER + one for one in sorted(_DRIVER_OPTS))
+            refuse(path, f"{shown(key)} is not a driver option", f"Known options: {known}.")
+        own, reader = _DRIVER_OPTS[short]
+        said[own] = reader(item, f"{path}.{key}")
+    return said
+
+
+_KEYS = {
+    "driver": _driver,
+    "driver_opts": _driver_opts,
+    "external": _external,
+    "name": scalar,
+    "ipam": parse_ipam,
+    "enable_ipv4": boolean,
+    "enable_ipv6": boolean,
+    "internal": boolean,
+    "isolate": choice("strict", "open"),
+    "icc": boolean,
+    "masquerade": boolean,
+    "gateway_mode_ipv4": _gateway_mode,
+    "gateway_mode_ipv6": _gateway_mode,
+    "mtu": MTU,
+    "bridge_name": values.interface,
+    "default_publish_address": host_ip,
+    "dns_enabled": boolean,
+    "forward": FORWARD,
+    "records": parse_records,
+    "attachable": boolean,
+    "labels": pairs,
+    **DNS,
+}
+
+
+def parse_network(project: str, name: t.Any, spec: t.Any, path: str) -> Network:
+    """Return the network that spec declares; None is a plain one.
+
+    ======================= =====================================================================
+    driver                  bridge
+    external, name          true, and the name, when the network is another project's
+    ipam                    driver (default, none), config: list of subnet, ip_range, gateway, aux_addresses
+    enable_ipv4/ipv6        which families it has (an IPv6 subnet turns that family on)
+    internal                no way out and no published ports
+    isolate                 strict, or open: no wall to other open networks
+    icc                     whether its sandboxes may talk to each other
+    masquerade              whether what leaves takes the host's address
+    gateway_mode_ipv4/ipv6  nat
+    mtu                     in bytes
+    bridge_name             the bridge's interface name
+    default_publish_address host address of published ports that name none
+    dns_enabled             whether names are served
+    dns, dns_search, dns_opt servers, search domains and options of its sandboxes
+    forward                 where unknown names go: host, servers, none
+    records                 list of name, type, value
+    attachable              accepted, no effect
+    labels                  dictionary, or list of key=value
+    driver_opts             Docker's com.docker.network.* names of the above
+    ======================= =====================================================================
+    """
+    name = _network_name(name, path)
+    said = read(spec if spec is not None else {}, path, _KEYS)
+    if said.get("external"):
+        return _external_network(project, name, said, path)
+    if said.get("name", name) != name:
+        refuse(path + ".name", f"the network {name} cannot have a second name",
+               "Use that name as its key, or set external: true if it is another project's.")
+    for key, value in said.pop("driver_opts", {}).items():
+        if said.setdefault(key, value) != value:
+            refuse(path + ".driver_opts", f"it says another {key} than the option {key} does", "Say it once.")
+    return _own_network(project, name, said, path)
+
+
+def _network_name(name: t.Any, path: str) -> str:
+    name = values.name(name, path, "network's name")
+    if name in RESERVED_NETWORKS:
+        refuse(path, f"the name {name} is reserved for the predefined network",
+               "Choose another name; a sandbox joins the predefined one with network_mode.")
+    return name
+
+
+def _external_network(project: str, name: str, said: t.Dict[str, t.Any], path: str) -> Network:
+    more = sorted(set(said) - {"external", "name"})
+    if more:
+        refuse(f"{path}.{more[0]}", "an external network is set up by its own project",
+               f"Remove {', '.join(more)} here, and set it there.")
+    owner = said.get("name") or (said["external"] if said["external"] is not True else name)
+    parts = owner.split("/")
+    if len(parts) > 2:
+        refuse(path + ".name", f"{shown(owner)} is not the name of a network", "Write PROJECT/NETWORK.")
+    for part in parts:
+        values.name(part, path + ".name", "network's name")
+    return Network(project, name, external=owner, path=path)
+
+
+def _own_network(project: str, name: str, said: t.Dict[str, t.Any], path: str) -> Network:
+    ipam: Ipam = said.get("ipam", Ipam())
+    ipv4, ipv6 = _families(said, ipam.subnets, path)
+    if not ipam.addresses:
+        if ipv6:
+            refuse(path + ".enable_ipv6", "a network with ipam driver none has no addresses", "Remove it.")
+        ipv4, ipv6, said["dns_enabled"] = False, False, False
+    network = Network(
+        project, name, subnets=ipam.subnets, enable_ipv4=ipv4, enable_ipv6=ipv6,
+        internal=said.get("internal", False), isolate=said.get("isolate", "strict"), icc=said.get("icc"),
+        masquerade=said.get("masquerade"), inhibit_ipv4=said.get("inhibit_ipv4", False), mtu=said.get("mtu"),
+        bridge_name=said.get("bridge_name", ""), publish_address=said.get("default_publish_address"),
+        dns_enabled=said.get("dns_enabled", True), dns=said.get("dns", ()), dns_search=said.get("dns_search", ()),
+        dns_opt=said.get("dns_opt", ()), forward=said.get("forward", "host"), records=said.get("records", ()),
+        iface_prefix=said.get("iface_prefix", "eth"), labels=said.get("labels", ()), path=path)
+    _refuse_contradictions(network)
+    return network
+
+
+def refuse_no_family(path: str) -> t.NoReturn:
+    """Raise DocklessError for a network without either family."""
+    refuse(path + ".enable_ipv4", "the network has neither IPv4 nor IPv6",
+           "Enable one, or set ipam.driver: none for a network without addresses.")
+
+
+def _families(said: t.Dict[str, t.Any], subnets: t.Sequence[Subnet], path: str) -> t.Tuple[bool, t.Optional[bool]]:
+    ipv4: bool = said.get("enable_ipv4", True)
+    ipv6: t.Optional[bool] = said.get("enable_ipv6")
+    versions = {subnet.version for subnet in subnets}
+    if 6 in versions and ipv6 is None:
+        ipv6 = True
+    if not ipv4 and ipv6 is False:
+        refuse_no_family(path)
+    for version, enabled in ((4, ipv4), (6, ipv6)):
+        if version in versions and not enabled:
+            refuse(f"{path}.enable_ipv{version}", f"the network has an IPv{version} subnet, but IPv{version} is off",
+                   "Enable it or remove the subnet.")
+    return ipv4, ipv6
+
+
+def _refuse_contradictions(network: Network) -> None:
+    path = network.path
+    if not network.dns_enabled:
+        for key, value in (("dns", network.dns), ("records", network.records)):
+            if value:
+                refuse(f"{path}.{key}", "the network serves no names (dns_enabled is false)", f"Remove {key} or set dns_enabled: true.")
+    for index, subnet in enumerate(network.subnets):
+        tiny = subnet.network is not None and subnet.network.num_addresses <= 2
+        single = tiny and subnet.network.num_addresses == 1
+        if single or (tiny and subnet.version == 4 and not (network.internal and network.inhibit_ipv4)):
+            refuse(f"{path}.ipam.config[{index}].subnet", f"{subnet.network} has no room for a gateway and a sandbox",
+                   "Give a larger subnet." if single else "Give a larger subnet, or make the network internal with inhibit_ipv4.")

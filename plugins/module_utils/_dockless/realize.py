@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Resolved Host -> State: the one place that knows what a network is made of."""
+from __future__ import annotations
+
+import typing as t
+
+from . import kernel, names, routing, ruleset, zone
+from .facts import Facts
+from .model import MODE_CONTAINER, MODE_HOST, Endpoint, Host, Network, PortMapping, Project, Sandbox, VethEnd, VethPair
+
+States = t.Dict[str, kernel.State]  # by project; "" is what the host has but once
+
+
+def realize(host: Host, facts: Facts) -> States:
+    """Return what each project of a resolved host needs in the kernel and in files."""
+    networks = routing.networks_of(host)
+    looped = _reached_from_loopback(host, networks)
+    states: States = {"": {}}
+    for project in host.projects:
+        objects: t.List[kernel.Object] = []
+        for network in project.networks:
+            objects += _network(network, network.key in looped, facts)
+        for sandbox in project.sandboxes:
+            objects += _sandbox(project, sandbox, networks, facts)
+        for pair in project.veth_pairs:
+            objects += _veth_pair(pair)
+        objects += zone.realize_names(host, project, facts)
+        states[project.name] = {thing.key: thing for thing in objects}
+    if networks:
+        table = kernel.NftTable(kernel.HOST, ruleset.table(host, networks))
+        states[""][table.key] = table
+    return states
+
+
+def _network(network: Network, looped: bool, facts: Facts) -> t.Iterator[kernel.Object]:
+    conf = [("ipv4/accept_redirects", 0), ("ipv4/route_localnet", int(looped)), ("ipv4/send_redirects", 0)]
+    if facts.ipv6:
+        conf += [("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", int(not network.enable_ipv6))]
+    yield kernel.Link(
+        kernel.HOST, network.bridge_name, "bridge", names.bridge_mac(network.project, network.name),
+        network.mtu or facts.mtu, names.label(network.project, network.name), conf=tuple(conf))
+    for subnet in network.subnets:
+        if subnet.gateway is not None and not (subnet.version == 4 and network.inhibit_ipv4):
+            yield kernel.Address(kernel.HOST, network.bridge_name, f"{subnet.gateway}/{_length(subnet.network)}")
+
+
+def _length(network: t.Any) -> int:
+    return int(network.prefixlen)
+
+
+def _sandbox(project: Project, sandbox: Sandbox, networks: routing.Networks, facts: Facts) -> t.Iterator[kernel.Object]:
+    if sandbox.mode == MODE_HOST:
+        return
+    name = sandbox.netns or sandbox.name
+    label = names.label(project.name, name)  # with the handle's name: an attached namespace has others, which are not ours
+    if sandbox.mode == MODE_CONTAINER:
+        others = {s.name: s for s in project.sandboxes}
+        yield kernel.Netns(name, label, partner=routing.netns_of(others, sandbox))
+        return
+    several = len(sandbox.endpoints) > 1
+    joined = [networks[e.network] for e in sandbox.endpoints]
+    if routing.turns_ipv6_off(sandbox):
+        joined = [network._replace(enable_ipv6=False) for network in joined]
+    confs = [_inner_conf(network, several, facts) for network in joined]
+    # What all interfaces share is written once, as the default of the new namespace, and inherited.
+    shared = tuple(sorted(set.intersection(*map(set, confs)))) if confs and sandbox.attach is None else ()
+    if sandbox.attach is not None:
+        label = _label_of_all(project, sandbox, name)
+    inode, source = next(((i, path) for who, i, path in facts.attached if who == sandbox.name), (0, ""))
+    yield kernel.Netns(name, label, inode, shared, source=source)
+    for endpoint, conf in zip(sandbox.endpoints, confs):
+        yield _endpoint(endpoint, name, networks[endpoint.network], conf, bool(sandbox.ports), facts)
+        yield from _inside(endpoint, name)
+    for version in (4, 6):
+        winner = routing.gateway_endpoint(sandbox, networks, version)
+        if winner is not None:
+            via = routing.gateway_of(networks[winner.network], version)
+            yield kernel.Route(name, "0.0.0.0/0" if version == 4 else "::/0", winner.interface_name, str(via))
+    for key, value in sandbox.sysctls:
+        yield kernel.Sysctl(name, key, value)
+
+
+def _label_of_all(project: Project, sandbox: Sandbox, name: str) -> str:
+    """Return the mark with every name that we give an attached namespace: others name it too, and theirs are not ours to remove."""
+    shared = [s.netns or s.name for s in project.sandboxes if s.mode == MODE_CONTAINER and s.partner == sandbox.name]
+    label = names.label(project.name, " ".join((name, *sorted(shared))))
+    return label if len(label) < names.ALIAS_LIMIT else label[:names.ALIAS_LIMIT].rpartition(" ")[0]
+
+
+def _inner_conf(network: Network, several: bool, facts: Facts) -> kernel.Conf:
+    conf = [("ipv4/arp_notify", 1)]
+    if several:  # strict filtering drops answers to what was published by way of the other network
+        conf.append(("ipv4/rp_filter", 2))
+    if facts.ipv6:
+        conf += [("ipv6/accept_ra", 0)] if network.enable_ipv6 else []
+        conf.append(("ipv6/disable_ipv6", int(not network.enable_ipv6)))
+    return tuple(conf)
+
+
+def _endpoint(endpoint: Endpoint, netns: str, network: Network, conf: kernel.Conf, published: bool,
+              facts: Facts) -> kernel.Veth:
+    """A published sandbox's port reflects frames: with br_netfilter its own published port is bridged back to it."""
+    identity = endpoint.project, network.key, endpoint.sandbox
+    mtu = network.mtu or 1500
+    return kernel.Veth(
+        kernel.HOST, names.veth_link(*identity), netns, endpoint.interface_name,
+        mac=names.host_end_mac(*identity), peer_mac=endpoint.mac_address, mtu=mtu, peer_mtu=mtu,
+        master=network.bridge_name, isolated=not network.icc, hairpin=published,
+        conf=(("ipv6/addr_gen_mode", 1),) if facts.ipv6 else (), peer_conf=conf)
+
+
+def _inside(endpoint: Endpoint, netns: str) -> t.Iterator[kernel.Object]:
+    for cidr in endpoint.addresses:
+        yield kernel.Address(netns, endpoint.interface_name, cidr)
+    for key, value in endpoint.sysctls:
+        yield kernel.Sysctl(netns, key.replace("IFNAME", endpoint.interface_name), value)
+
+
+def _veth_pair(pair: VethPair) -> t.Iterator[kernel.Object]:
+    end, peer = pair.end, pair.peer
+    yield kernel.Veth(
+        end.netns, end.name, peer.netns, peer.name, end.mac_address, peer.mac_address, end.mtu or 1500,
+        peer.mtu or 1500, end.master, peer.master, end.up, peer.up, label=names.pair_label(end.netns, end.name))
+    for each in (end, peer):
+        yield from _end_addresses(each)
+
+
+def _end_addresses(end: VethEnd) -> t.Iterator[kernel.Object]:
+    for cidr in end.addresses:
+        yield kernel.Address(end.netns, end.name, cidr)
+    for destination, via in end.routes:
+        yield kernel.Route(end.netns, destination, end.name, via)
+
+
+def _reached_from_loopback(host: Host, networks: routing.Networks) -> t.Set[t.Tuple[str, str]]:
+    """Return the networks with a port that 127.0.0.0/8 reaches: answers come back in by their bridges."""
+    return {endpoint.network for p in host.projects for s in p.sandboxes for m in s.ports if _on_loopback(m)
+            for endpoint in (routing.gateway_endpoint(s, networks, 4),) if endpoint is not None}
+
+
+def _on_loopback(mapping: PortMapping) -> bool:
+    address = mapping.host_ip
+    return address is None or address.version == 4 and (address.is_unspecified or address.is_loopback)

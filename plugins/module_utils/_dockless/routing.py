@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Which network a sandbox leaves the host by, for each family on its own."""
+from __future__ import annotations
+
+import typing as t
+
+from .model import DEFAULT_BRIDGE, MODE_CONTAINER, Endpoint, Host, IPAddress, Network, Sandbox, Subnet
+
+Networks = t.Mapping[t.Tuple[str, str], Network]
+
+
+def networks_of(host: Host) -> t.Dict[t.Tuple[str, str], Network]:
+    """Return every network of the host by its key; external entries are not networks."""
+    return {n.key: n for p in host.projects for n in p.networks if not n.external}
+
+
+def endpoints_by_network(host: Host) -> t.Dict[t.Tuple[str, str], t.List[Endpoint]]:
+    """Return the endpoints of each network, in order of project and sandbox."""
+    found: t.Dict[t.Tuple[str, str], t.List[Endpoint]] = {}
+    for project in sorted(host.projects, key=lambda p: p.name):
+        for sandbox in sorted(project.sandboxes, key=lambda s: s.name):
+            for endpoint in sandbox.endpoints:
+                found.setdefault(endpoint.network, []).append(endpoint)
+    return found
+
+
+def is_default_bridge(key: t.Tuple[str, str]) -> bool:
+    """Return whether key is the host's one default bridge network."""
+    return key == ("", DEFAULT_BRIDGE)
+
+
+def address_of(endpoint: Endpoint, version: int) -> str:
+    """Return the endpoint's first address of a family without its prefix length, or ""."""
+    for cidr in endpoint.addresses:
+        if (":" in cidr) == (version == 6) and not cidr.startswith("fe80:"):
+            return cidr.partition("/")[0]
+    return ""
+
+
+def subnet_of(network: Network, version: int) -> t.Optional[Subnet]:
+    """Return the network's first subnet of a family."""
+    for subnet in network.subnets:
+        if subnet.version == version:
+            return subnet
+    return None
+
+
+def gateway_of(network: Network, version: int) -> t.Optional[IPAddress]:
+    """Return the address that a sandbox routes by, None where there is no way out."""
+    subnet = subnet_of(network, version)
+    if subnet is None or network.internal or (version == 4 and network.inhibit_ipv4):
+        return None
+    return subnet.gateway
+
+
+def gateway_endpoint(sandbox: Sandbox, networks: Networks, version: int) -> t.Optional[Endpoint]:
+    """Return the endpoint with the default route of a family: highest gw_priority, ties by network name."""
+    best = None
+    for endpoint in sandbox.endpoints:
+        network = networks[endpoint.network]
+        if gateway_of(network, version) is None or not address_of(endpoint, version):
+            continue
+        rank = (-endpoint.gw_priority, network.name, network.project)
+        if best is None or rank < best[0]:
+            best = rank, endpoint
+    return best[1] if best else None
+
+
+def turns_ipv6_off(sandbox: Sandbox) -> bool:
+    """Return whether the sandbox's own settings leave it without IPv6, whatever its networks have."""
+    return ("net/ipv6/conf/all/disable_ipv6", "1") in sandbox.sysctls
+
+
+def netns_of(project: t.Mapping[str, Sandbox], sandbox: Sandbox) -> str:
+    """Return the namespace's name that a sandbox lives in: its partner's for container:, "" for host."""
+    seen = set()
+    while sandbox.mode == MODE_CONTAINER and sandbox.name not in seen:
+        seen.add(sandbox.name)
+        sandbox = project[sandbox.partner]
+    return "" if sandbox.mode == "host" else sandbox.netns or sandbox.name

@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Reading namespaces: each is entered once, asked once, and left."""
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import struct
+import typing as t
+
+from . import names, netlink, netns
+
+if t.TYPE_CHECKING:
+    from .kernel import Conf
+    from .model import IPAddress, IPNetwork
+
+IFF_UP = 0x1
+# Places in the kernel's arrays of per-interface settings: linux/ip.h counts from 1, linux/ipv6.h from 0.
+_CONF4 = {"forwarding": 0, "accept_redirects": 3, "send_redirects": 5, "rp_filter": 7, "arp_notify": 21, "route_localnet": 25}
+_CONF6 = {"forwarding": 0, "accept_ra": 3, "autoconf": 5, "disable_ipv6": 26}
+
+ADDRESS_MODE = "ipv6/addr_gen_mode"  # 1: no link-local address by itself
+_EVERY_SETTING = tuple(sorted([(f"ipv4/{name}", 0) for name in _CONF4] + [(f"ipv6/{name}", 0) for name in _CONF6] + [(ADDRESS_MODE, 0)]))
+
+
+_NONE: netlink.Attributes = {}
+
+
+class LinkRow(t.NamedTuple):
+    """One interface as the kernel shows it. peer and master are interface numbers."""
+
+    index: int
+    flags: int
+    name: str
+    mac: str
+    mtu: int
+    peer: int
+    master: int
+    group: int
+    alias: str
+    kind: str
+    isolated: bool
+    hairpin: bool
+    specific: bytes
+
+    def conf(self, wanted: Conf) -> Conf:
+        """Return the present values of the settings that wanted names; -1 where the kernel has none."""
+        if not wanted:
+            return ()
+        families = netlink.nested(self.specific)
+        return tuple((key, _setting(families, key)) for key, value in wanted)
+
+    def settings(self) -> Conf:
+        """Return all settings that we ever write, for going back to a link that nothing wants any more."""
+        found = self.conf(_EVERY_SETTING)
+        return tuple((key, value) for key, value in found if value >= 0)
+
+    def lasting(self) -> t.Tuple[t.Any, ...]:
+        """Return all that stays as it is while nobody changes it: carriers settle, counters and timers run."""
+        families = netlink.nested(self.specific)
+        settings = [netlink.nested(families.get(family, b"")).get(kind) for family, kind in ((2, 1), (10, 2))]
+        return (self.index, self.flags & IFF_UP, *self[2:-1], settings)
+
+
+class Space(t.NamedTuple):
+    """What one namespace holds. inode tells whether two names are one namespace."""
+
+    netns: str
+    inode: int
+    links: t.Dict[int, LinkRow]
+    addresses: t.List[t.Tuple[int, str]]  # interface number, CIDR
+    routes: t.List[t.Tuple[int, str, str, int]]  # interface number, destination, via, metric; ours only
+
+    def by_name(self) -> t.Dict[str, LinkRow]:
+        """Return the interfaces by name."""
+        return {row.name: row for row in self.links.values()}
+
+
+_REQUESTS = ((netlink.RTM_GETLINK, netlink.LINKS), (netlink.RTM_GETADDR, netlink.ADDRESSES),
+             (netlink.RTM_GETROUTE, netlink.routes_of(names.ROUTE_PROTOCOL)))
+
+
+def read(name: str, inode: int, sock: netlink.Socket) -> Space:
+    """Return what the socket's namespace holds."""
+    links, addresses, routes = (sock.dump(*request) for request in _REQUESTS)
+    rows = [_link(fixed, attributes) for fixed, attributes in links]
+    return Space(name, inode, {row.index: row for row in rows},
+                 [_address(*row) for row in addresses], [_route(*row) for row in routes])
+
+
+def read_host() -> Space:
+    """Return what the calling thread's namespace holds."""
+    fd = netns.open_own()
+    try:
+        with netlink.Socket() as sock:
+            return read("", netns.inode_of(fd), sock)
+    finally:
+        os.close(fd)
+
+
+def read_named(wanted: t.Iterable[str], also: t.Callable[[str], None] = lambda name: None) -> t.Dict[str, Space]:
+    """Return the namespaces that exist of those wanted; also is called inside each.
+
+    A handle that is no namespace (any file may lie in /run/netns) is left out.
+    """
+    found = {}
+    home = netns.open_own()
+    try:
+        for name in wanted:
+            try:
+                fd = netns.open_named(name)
+            except OSError:
+                continue
+            try:
+                netns.enter(fd)
+                with netlink.Socket() as sock:
+                    found[name] = read(name, netns.inode_of(fd), sock)
+                also(name)
+            except OSError:
+                continue
+            finally:
+                os.close(fd)
+    finally:
+        netns.enter(home)
+        os.close(home)
+    return found
+
+
+class Uplink(t.NamedTuple):
+    """What of the host is not ours: facts for choosing subnets and MTUs."""
+
+    routes: t.Tuple[IPNetwork, ...]
+    addresses: t.Tuple[IPAddress, ...]
+    mtu: int
+
+
+def uplink(host: Space) -> Uplink:
+    """Return the host's foreign routes and addresses, and the MTU of its default route's device (1500 if it has none)."""
+    with netlink.Socket() as sock:
+        rows = sock.dump(netlink.RTM_GETROUTE, netlink.ALL_ROUTES)
+    routes, default = set(), (1 << 32, 0)
+    for fixed, attributes in rows:
+        family, length, source_length, tos, table, protocol, scope, kind = struct.unpack_from("=8B", fixed)
+        out = host.links.get(netlink.number(attributes.get(4)))
+        if kind != 1 or out is None or out.group == names.LINK_GROUP:
+            continue
+        if length > 1:
+            routes.add(_network(family, length, attributes.get(1)))
+        elif length == 0 and netlink.number(attributes.get(15), table) == 254:
+            default = min(default, (netlink.number(attributes.get(6)), out.index))
+    device = host.links.get(default[1])
+    mine = {row.index for row in host.links.values() if row.group == names.LINK_GROUP}
+    addresses = {ipaddress.ip_address(cidr.partition("/")[0]) for index, cidr in host.addresses if index not in mine}
+    return Uplink(tuple(sorted(routes, key=str)), tuple(sorted(addresses, key=str)), device.mtu if device else 1500)
+
+
+def _network(family: int, length: int, destination: t.Optional[bytes]) -> IPNetwork:
+    text = socket.inet_ntop(family, destination or bytes(4 if family == socket.AF_INET else 16))
+    return ipaddress.ip_network(f"{text}/{length}", strict=False)
+
+
+def _link(fixed: bytes, attributes: netlink.Attributes) -> LinkRow:
+    family, kind, index, flags, change = struct.unpack_from("=BxHiII", fixed)
+    info = netlink.nested(attributes[18]) if 18 in attributes else _NONE
+    port = netlink.nested(info[5]) if 5 in info and info.get(4) == b"bridge\0" else _NONE
+    number = netlink.number
+    return LinkRow(
+        index, flags, netlink.text(attributes.get(3)), attributes.get(1, b"").hex(":"), number(attributes.get(4)),
+        number(attributes.get(5)), number(attributes.get(10)), number(attributes.get(27)),
+        netlink.text(attributes.get(20)), netlink.text(info.get(1)), port.get(33) == b"\1", port.get(4) == b"\1", attributes.get(26, b""))
+
+
+def _address(fixed: bytes, attributes: netlink.Attributes) -> t.Tuple[int, str]:
+    family, length, flags, scope, index = struct.unpack_from("=BBBBI", fixed)
+    return index, f"{socket.inet_ntop(family, attributes.get(2) or attributes[1])}/{length}"
+
+
+def _route(fixed: bytes, attributes: netlink.Attributes) -> t.Tuple[int, str, str, int]:
+    family, length = fixed[0], fixed[1]
+    size = 4 if family == socket.AF_INET else 16
+    destination = f"{socket.inet_ntop(family, attributes.get(1) or bytes(size))}/{length}"
+    via = socket.inet_ntop(family, attributes[5]) if 5 in attributes else ""
+    metric = netlink.number(attributes.get(6))
+    # The kernel gives IPv6 routes without a metric 1024.
+    return netlink.number(attributes.get(4)), destination, via, 0 if family == socket.AF_INET6 and metric == 1024 else metric
+
+
+def _setting(families: netlink.Attributes, key: str) -> int:
+    family, slash, name = key.partition("/")
+    number, places, inner = (2, _CONF4, 1) if family == "ipv4" else (10, _CONF6, 2)
+    attributes = netlink.nested(families.get(number, b""))
+    if key == ADDRESS_MODE:
+        return netlink.number(attributes.get(8), -1)
+    values = attributes.get(inner)
+    if values is None or len(values) < 4 * places[name] + 4:
+        return -1
+    return int(struct.unpack_from("=i", values, 4 * places[name])[0])

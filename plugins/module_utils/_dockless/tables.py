@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Our nft tables of a host and its sandboxes, asked for as seldom as can be: each question is a process."""
+from __future__ import annotations
+
+import os
+import typing as t
+
+from . import kernel, names, netns, nft
+
+
+class Tables:
+    """Our nft tables, compared by nft's own listing; a namespace whose ruleset has not changed since is not asked again."""
+
+    def __init__(self, known: t.Optional[t.Dict[int, t.Tuple[int, str]]] = None) -> None:
+        self.known = known or {}  # inode -> (generation, digest of the text that it held then)
+        self._canonical: t.Dict[str, str] = {}
+        self.generations: t.Dict[str, int] = {}  # as they were when last asked for, by namespace
+
+    def inside(self, name: str, wanted: kernel.State) -> t.Iterator[kernel.NftTable]:
+        """Yield the table of the namespace that this thread is in, if there is one."""
+        want = wanted.get(("nft", name))
+        generation = self.generations[name] = nft.generation()
+        if generation <= 1 and want is None:
+            return
+        if isinstance(want, kernel.NftTable) and self.known.get(_inode()) == (generation, names.text_digest(want.text)):
+            yield want
+            return
+        text = nft.listing()
+        if not text:
+            return
+        if isinstance(want, kernel.NftTable) and text == self.canonical(want.text):
+            self.note(want.text, generation)
+            yield want
+        else:
+            yield kernel.NftTable(name, text)
+
+    def put(self, table: kernel.NftTable) -> None:
+        """Load a table into its namespace. nft has taken it whole, so it is known until something raises the generation."""
+        with netns.entered_named(table.netns):
+            nft.replace(table.text)
+            self.note(table.text, nft.generation())
+
+    def note(self, text: str, generation: int) -> None:
+        """Keep what this thread's namespace holds at a generation."""
+        inode = _inode()
+        self.known.pop(inode, None)
+        self.known[inode] = generation, names.text_digest(text)
+
+    def canonical(self, text: str) -> str:
+        """Return nft's form of a text; sandboxes share theirs."""
+        if text not in self._canonical:
+            self._canonical[text] = nft.canonical(text)
+        return self._canonical[text]
+
+
+def _inode() -> int:
+    return os.stat("/proc/thread-self/ns/net").st_ino

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Who is on which network, over all projects of a host: what names are computed from."""
+from __future__ import annotations
+
+import re
+import typing as t
+
+from . import model, routing
+
+NetworkKey = t.Tuple[str, str]
+Member = t.Tuple[model.Sandbox, model.Endpoint]
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
+
+
+class Topology(t.NamedTuple):
+    """The networks of a host by key, the endpoints on each, and the names there that have a dot."""
+
+    networks: t.Dict[NetworkKey, model.Network]
+    members: t.Dict[NetworkKey, t.List[Member]]
+    dotted: t.Dict[NetworkKey, t.List[str]]
+
+
+def read(host: model.Host) -> Topology:
+    """Return the topology of a resolved host (external networks stand under their owner's key)."""
+    networks = routing.networks_of(host)
+    members: t.Dict[NetworkKey, t.List[Member]] = {}
+    for project in host.projects:
+        for sandbox in project.sandboxes:
+            for endpoint in sandbox.endpoints:
+                members.setdefault(endpoint.network, []).append((sandbox, endpoint))
+    return Topology(networks, members, {key: _dotted(found) for key, found in members.items()})
+
+
+def _dotted(members: t.Iterable[Member]) -> t.List[str]:
+    called = (name for sandbox, endpoint in members for name in (sandbox.name, sandbox.hostname, *endpoint.aliases))
+    return list(dict.fromkeys(name for name in called if "." in name and is_domain(name)))
+
+
+def has_names(network: model.Network) -> bool:
+    """Return whether the sandboxes of the network find each other by name."""
+    return network.dns_enabled and not routing.is_default_bridge(network.key)
+
+
+def joined(sandbox: model.Sandbox, topology: Topology) -> t.List[model.Network]:
+    """Return the networks the sandbox is on, in the order of its endpoints."""
+    return [topology.networks[endpoint.network] for endpoint in sandbox.endpoints]
+
+
+def netns_of(sandbox: model.Sandbox) -> str:
+    """Return the name of the sandbox's own namespace."""
+    return sandbox.netns or sandbox.name
+
+
+def host_name(sandbox: model.Sandbox) -> str:
+    """Return what the sandbox calls itself."""
+    return sandbox.hostname or sandbox.name
+
+
+def addresses(endpoint: model.Endpoint) -> t.List[str]:
+    """Return the endpoint's addresses without prefix length; link-local ones have no names."""
+    local = {str(address) for address in endpoint.link_local_ips}
+    return [text for text in (cidr.partition("/")[0] for cidr in endpoint.addresses) if text not in local]
+
+
+def is_domain(text: str) -> bool:
+    """Return whether text can stand as a domain name in a DNS file (RFC 1035, and underscores)."""
+    return len(text) <= 253 and _DOMAIN.match(text) is not None
+
+
+def linked(link: model.Link, endpoint: model.Endpoint, topology: Topology) -> t.Optional[Member]:
+    """Return what a link points at on the endpoint's network; None while it does not exist.
+
+    The own project's sandbox comes first where another project has one of that name.
+    """
+    found = [m for m in topology.members[endpoint.network] if m[0].name == link.sandbox]
+    return min(found, key=lambda member: member[0].project != endpoint.project, default=None)
+
+
+def gateways(sandbox: model.Sandbox, topology: Topology) -> t.List[str]:
+    """Return the address of the host as the sandbox sees it: where its default route of each family goes."""
+    winners = ((routing.gateway_endpoint(sandbox, topology.networks, version), version) for version in (4, 6))
+    return [str(routing.gateway_of(topology.networks[winner.network], version)) for winner, version in winners if winner]

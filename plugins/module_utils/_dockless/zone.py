@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""The names of a project: record files, resolvers with their configuration, and the files in /etc/netns.
+
+A network's names are one directory that the resolvers of all its sandboxes watch, with
+one file for each project on it. So a resolver knows the names of the networks its
+sandbox is on and no others, and a new name is one file renamed into place.
+"""
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+from . import dnsconfig, hostsfile, kernel, model, names, routing
+from .errors import DocklessError
+from .facts import Facts
+from .topology import Topology, addresses, has_names, is_domain, joined, linked, netns_of, read
+
+_TRANSLATION = f"""\
+table inet {names.TABLE} {{
+    chain names {{
+        type nat hook output priority -100; policy accept;
+        ip daddr {names.RESOLVER_ADDRESS} udp dport 53 dnat ip to {names.RESOLVER_ADDRESS}:{names.RESOLVER_PORT}
+        ip daddr {names.RESOLVER_ADDRESS} tcp dport 53 dnat ip to {names.RESOLVER_ADDRESS}:{names.RESOLVER_PORT}
+    }}
+}}
+""".replace("    ", "\t")
+
+
+def realize_names(host: model.Host, project: model.Project, facts: Facts) -> t.List[kernel.Object]:
+    """Return the Files, Resolvers and NftTables of one project of a resolved host.
+
+    Raises DocklessError for a record or an option that cannot be served. Names with
+    dots of other projects on the same networks are part of a resolver's configuration.
+    """
+    topology = read(host)
+    objects: t.List[kernel.Object] = list(_record_files(project, topology))
+    for sandbox in project.sandboxes:
+        if sandbox.mode in (model.MODE_NETWORKS, model.MODE_NONE):
+            objects += _sandbox_objects(sandbox, topology, facts, host.defaults)
+    objects += _shared_files(project, objects)
+    if facts.systemd and any(isinstance(found, kernel.Resolver) for found in objects):
+        objects.append(kernel.File(dnsconfig.UNIT_PATH, dnsconfig.unit(facts)))
+    return objects
+
+
+def _shared_files(project: model.Project, objects: t.Sequence[kernel.Object]) -> t.List[kernel.Object]:
+    """Return the files of sandboxes that share a partner's namespace: the partner's, under their own names, as in Docker."""
+    sandboxes = {sandbox.name: sandbox for sandbox in project.sandboxes}
+    found: t.List[kernel.Object] = []
+    for sandbox in project.sandboxes:
+        if sandbox.mode == model.MODE_CONTAINER and sandbox.partner in sandboxes:
+            owner = f"{names.NETNS_ETC_DIRECTORY}/{routing.netns_of(sandboxes, sandbox)}/"
+            own = hostsfile.directory(sandbox) + "/"
+            found += [thing._replace(path=own + thing.path[len(owner):]) for thing in objects
+                      if isinstance(thing, kernel.File) and thing.path.startswith(owner)]
+    return found
+
+
+def _record_files(project: model.Project, topology: Topology) -> t.Iterator[kernel.File]:
+    lines: t.Dict[t.Tuple[str, str], t.List[str]] = {}
+    for sandbox in project.sandboxes:
+        for endpoint in sandbox.endpoints:
+            if has_names(topology.networks[endpoint.network]):
+                lines.setdefault(endpoint.network, []).extend(endpoint_records(sandbox, endpoint))
+    for network in project.networks:
+        if not network.external and has_names(network):
+            found = address_records(network.records)
+            if found or network.key in lines:
+                lines.setdefault(network.key, []).extend(found)
+    for key, records in lines.items():
+        text = f"# dockless: project {project.name}\n" + "".join(line + "\n" for line in records)
+        yield kernel.File(f"{dnsconfig.network_directory(key)}/{project.name}", text)
+
+
+def endpoint_records(sandbox: model.Sandbox, endpoint: model.Endpoint) -> t.List[str]:
+    """Return the endpoint's lines of hosts(5), the name that a reverse query gets first."""
+    for alias in endpoint.aliases:
+        if not is_domain(alias):
+            raise DocklessError(f"alias {alias!r} of sandbox {sandbox.name} is not a domain name",
+                                "Use letters, digits, dashes and dots.", endpoint.path and endpoint.path + ".aliases")
+    network = endpoint.network[1]
+    plain = (sandbox.name, sandbox.hostname, *endpoint.aliases)
+    called = (f"{sandbox.name}.{network}", *plain, *(f"{name}.{network}" for name in plain if name))
+    text = " ".join(name for name in dict.fromkeys(called) if is_domain(name))
+    return [f"{address} {text}" for address in addresses(endpoint)] if text else []
+
+
+def address_records(records: t.Sequence[model.DnsRecord]) -> t.List[str]:
+    """Return declared A and AAAA records as lines of hosts(5)."""
+    lines = []
+    for record in records:
+        if record.kind not in ("A", "AAAA"):
+            continue
+        try:
+            address = ipaddress.ip_address(record.value)
+        except ValueError:
+            address = None
+        if address is None or address.version != (4 if record.kind == "A" else 6) or not is_domain(record.name):
+            raise DocklessError(f"the {record.kind} record of {record.name!r} cannot be served",
+                                f"Give a domain name and an IPv{4 if record.kind == 'A' else 6} address.")
+        lines.append(f"{address} {record.name}")
+    return lines
+
+
+def _sandbox_objects(sandbox: model.Sandbox, topology: Topology, facts: Facts,
+                     defaults: model.Defaults) -> t.List[kernel.Object]:
+    networks = joined(sandbox, topology)
+    resolved = bool(sandbox.endpoints) and (any(map(has_names, networks)) or bool(sandbox.records))
+    if not resolved and not _wants_files(sandbox, networks):
+        return []
+    directory = hostsfile.directory(sandbox)
+    objects: t.List[kernel.Object] = [
+        kernel.File(directory + "/hosts", hostsfile.hosts(sandbox, topology)),
+        kernel.File(directory + "/hostname", (sandbox.hostname or sandbox.name) + "\n")]
+    if not resolved:
+        text = hostsfile.resolv_conf(sandbox, topology, facts, defaults)
+        return objects + [kernel.File(directory + "/resolv.conf", text)]
+    upstream = dnsconfig.servers(sandbox, topology, facts, defaults)
+    text = hostsfile.own_resolv_conf(sandbox, topology, facts, defaults, upstream)
+    return objects + [kernel.File(directory + "/resolv.conf", text)] + _resolver_objects(sandbox, topology, upstream)
+
+
+def _wants_files(sandbox: model.Sandbox, networks: t.Sequence[model.Network]) -> bool:
+    """Names that are switched off cost nothing, unless the sandbox itself asks for something."""
+    return (sandbox.mode == model.MODE_NONE or any(routing.is_default_bridge(network.key) for network in networks)
+            or any(endpoint.links for endpoint in sandbox.endpoints)
+            or bool(sandbox.dns or sandbox.dns_search or sandbox.dns_opt or sandbox.extra_hosts
+                    or sandbox.hostname or sandbox.domainname))
+
+
+def _resolver_objects(sandbox: model.Sandbox, topology: Topology, upstream: t.Sequence[str]) -> t.List[kernel.Object]:
+    netns = netns_of(sandbox)
+    text, digest = dnsconfig.configuration(sandbox, topology, upstream)
+    path = dnsconfig.config_path(netns)
+    objects: t.List[kernel.Object] = [kernel.File(path, text), kernel.NftTable(netns, _TRANSLATION),
+                                      kernel.Resolver(netns, netns, path, digest)]
+    if dnsconfig.has_private(sandbox):
+        lines = [*_private_links(sandbox, topology), *address_records(sandbox.records)]
+        content = hostsfile.header(sandbox) + "".join(line + "\n" for line in lines)
+        objects.append(kernel.File(dnsconfig.private_directory(netns) + "/private", content))
+    return objects
+
+
+def _private_links(sandbox: model.Sandbox, topology: Topology) -> t.Iterator[str]:
+    for endpoint in sandbox.endpoints:
+        if not has_names(topology.networks[endpoint.network]):
+            continue
+        for link in endpoint.links:
+            target = linked(link, endpoint, topology)
+            if target and is_domain(link.alias):
+                for address in addresses(target[1]):
+                    yield f"{address} {link.alias} {link.alias}.{endpoint.network[1]}"

@@ -1,0 +1,229 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Make and remove bridge networks."""
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: bridge_network
+short_description: Make and remove bridge networks
+version_added: 0.1.0
+description:
+  - Makes networks of one host. Each is a bridge with subnets of its own, apart from the other networks, whose sandboxes
+    find one another by name and reach the world through the host.
+  - Takes one network, or a list of them in O(networks).
+  - An option that is left out keeps what stands; on a new network it is the default.
+options:
+  name:
+    description:
+      - The network's name in the project.
+      - V(bridge), V(host) and V(none) are not free. V(bridge) is the host's default bridge network, which belongs to no
+        project; its settings are in O(dockless.network.container_networks#module:defaults).
+    type: str
+  networks:
+    description:
+      - Several networks. Each has the options of one network.
+      - Networks of the project that the list does not name stay as they are, unless O(purge=true).
+    type: list
+    elements: dict
+    suboptions: &network
+      name:
+        description: The network's name.
+        type: str
+        required: true
+      ipam: &ipam
+        description: The network's addresses. Without it, one subnet is chosen that does not overlap the host's routes, and kept.
+        type: dict
+        suboptions:
+          driver:
+            description: V(default) gives the network addresses, V(none) gives it none.
+            type: str
+            choices: [default, none]
+          config:
+            description: The subnets, at most one IPv4 and one IPv6.
+            type: list
+            elements: dict
+            suboptions:
+              subnet:
+                description: The subnet, as CIDR. V(0.0.0.0/26) or V(::/64) chooses one of that size.
+                type: str
+              ip_range:
+                description: The part of the subnet that sandboxes get addresses from when they ask for none.
+                type: str
+              gateway:
+                description: The bridge's address. By default the subnet's first.
+                type: str
+              aux_addresses:
+                description: Addresses that no sandbox gets, by name.
+                type: dict
+      internal: &internal
+        description: Whether the network has no way out; its sandboxes reach one another only, and no port of theirs is published on it.
+        type: bool
+      enable_ipv4: &enable_ipv4
+        description: Whether the network has IPv4 addresses. By default it has.
+        type: bool
+      enable_ipv6: &enable_ipv6
+        description: Whether the network has IPv6 addresses. By default it has not, unless the host's defaults say so.
+        type: bool
+      isolate: &isolate
+        description:
+          - Whether the network is kept apart from the host's other networks.
+          - V(strict) drops what other networks send it, except to published ports. V(open) lets other open networks in.
+          - By default V(strict).
+        type: str
+        choices: [strict, open]
+      icc: &icc
+        description: Whether the network's sandboxes reach one another. By default they do.
+        type: bool
+      masquerade: &masquerade
+        description: Whether what leaves the network carries the host's address. By default it does.
+        type: bool
+      mtu: &mtu
+        description: The largest packet, in bytes. By default that of the host's default route.
+        type: int
+      bridge_name: &bridge_name
+        description: The bridge interface's name, at most 15 characters. By default V(br-) and twelve hexadecimal digits.
+        type: str
+      default_publish_address: &default_publish_address
+        description: The host's address that ports are published on when they name none. By default all addresses.
+        type: str
+      dns: &dns
+        description: Name servers that unknown names are sent to, instead of the host's.
+        type: list
+        elements: str
+      driver_opts: &driver_opts
+        description:
+          - Settings under the names that Docker gives them, such as C(com.docker.network.bridge.name) or
+            C(com.docker.network.driver.mtu).
+          - A setting that is also an option of its own must say the same.
+        type: dict
+      labels: &labels
+        description: Texts by name, to filter by in M(dockless.network.network_info) and M(dockless.network.network_prune).
+        type: dict
+  ipam: *ipam
+  internal: *internal
+  enable_ipv4: *enable_ipv4
+  enable_ipv6: *enable_ipv6
+  isolate: *isolate
+  icc: *icc
+  masquerade: *masquerade
+  mtu: *mtu
+  bridge_name: *bridge_name
+  default_publish_address: *default_publish_address
+  dns: *dns
+  driver_opts: *driver_opts
+  labels: *labels
+  purge:
+    description: Whether to remove the project's bridge networks that O(networks) does not name.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - dockless.network.attributes
+  - dockless.network.common
+  - dockless.network.common.state
+"""
+
+EXAMPLES = r"""
+- name: A network with a subnet of its own choice
+  dockless.network.bridge_network:
+    name: plain
+
+- name: A network with settings
+  dockless.network.bridge_network:
+    name: tuned
+    ipam:
+      config:
+        - subnet: 172.30.21.0/24
+          ip_range: 172.30.21.128/25
+          gateway: 172.30.21.254
+          aux_addresses:
+            printer: 172.30.21.130
+    enable_ipv6: true
+    mtu: 1400
+    bridge_name: br-tuned
+    labels:
+      tier: front
+
+- name: Several networks in one task, and none beside them
+  dockless.network.bridge_network:
+    project: plant
+    purge: true
+    networks:
+      - name: floor
+        ipam:
+          config:
+            - subnet: 172.30.22.0/24
+      - name: vault
+        internal: true
+
+- name: No such network
+  dockless.network.bridge_network:
+    name: plain
+    state: absent
+"""
+
+RETURN = r"""
+operations:
+  description: What was done, or in check mode what would be done, one line each with its reason. Empty when nothing changes.
+  returned: success
+  type: list
+  elements: str
+  sample: [create bridge br-tuned (missing)]
+"""
+
+from ..module_utils._dockless import edits
+from ..module_utils._dockless.module import objects, one_or_many, run_edit
+
+OPTIONS = {
+    "name": {"type": "str"},
+    "ipam": {
+        "type": "dict",
+        "options": {
+            "driver": {"type": "str", "choices": ["default", "none"]},
+            "config": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "subnet": {"type": "str"},
+                    "ip_range": {"type": "str"},
+                    "gateway": {"type": "str"},
+                    "aux_addresses": {"type": "dict"},
+                },
+            },
+        },
+    },
+    "internal": {"type": "bool"},
+    "enable_ipv4": {"type": "bool"},
+    "enable_ipv6": {"type": "bool"},
+    "isolate": {"type": "str", "choices": ["strict", "open"]},
+    "icc": {"type": "bool"},
+    "masquerade": {"type": "bool"},
+    "mtu": {"type": "int"},
+    "bridge_name": {"type": "str"},
+    "default_publish_address": {"type": "str"},
+    "dns": {"type": "list", "elements": "str"},
+    "driver_opts": {"type": "dict"},
+    "labels": {"type": "dict"},
+}
+ARGUMENTS = one_or_many("networks", OPTIONS, ("name",))
+
+
+def edit(params: dict, declaration: dict) -> dict:
+    """Put or remove the networks that the task names."""
+    named = {spec.pop("name"): spec for spec in objects(params, "networks", OPTIONS)}
+    for name, spec in named.items():
+        if params["state"] == "absent":
+            declaration = edits.remove_network(declaration, name)
+        else:
+            declaration = edits.put_network(declaration, name, spec)
+    return edits.keep_networks(declaration, named) if params["purge"] else declaration
+
+
+def main() -> None:
+    """Run the module."""
+    run_edit(ARGUMENTS.options, edit, **ARGUMENTS.rules)
+
+
+if __name__ == "__main__":
+    main()

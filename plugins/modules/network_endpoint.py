@@ -1,0 +1,219 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Connect sandboxes to networks, and disconnect them."""
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: network_endpoint
+short_description: Connect sandboxes to networks and disconnect them
+version_added: 0.1.0
+description:
+  - Makes endpoints. Each is a sandbox's attachment to one network, an interface in the sandbox with addresses.
+  - O(state=present) connects, as C(docker network connect) does; O(state=absent) disconnects, and takes exactly that
+    away, with the ports that no other network of the sandbox can carry.
+  - Takes one endpoint, or a list of them in O(endpoints).
+  - An option that is left out keeps what stands; on a new endpoint it is the default.
+options:
+  network:
+    description: The network's name in the project. V(bridge) is the host's default bridge network.
+    type: str
+  sandbox:
+    description: The sandbox's name.
+    type: str
+  endpoints:
+    description:
+      - Several endpoints. Each has the options of one endpoint.
+      - Other endpoints stay as they are, unless O(purge=true).
+    type: list
+    elements: dict
+    suboptions:
+      network:
+        description: The network's name in the project.
+        type: str
+        required: true
+      sandbox:
+        description: The sandbox's name.
+        type: str
+        required: true
+      ipv4_address: &ipv4_address
+        description: The sandbox's IPv4 address on the network. By default one is chosen, and kept.
+        type: str
+      ipv6_address: &ipv6_address
+        description: The sandbox's IPv6 address on the network. By default one is chosen, and kept.
+        type: str
+      link_local_ips: &link_local_ips
+        description: Further addresses of the interface, out of 169.254.0.0/16 or fe80::/64.
+        type: list
+        elements: str
+      mac_address: &mac_address
+        description: The interface's MAC address. By default one that follows from the names of project, network and sandbox.
+        type: str
+      aliases: &aliases
+        description: Further names of the sandbox on this network.
+        type: list
+        elements: str
+      links: &links
+        description: Sandboxes that this one sees by another name on this network, as C(NAME:ALIAS).
+        type: list
+        elements: str
+      gw_priority: &gw_priority
+        description: The sandbox's default route is through its network with the highest number. By default 0.
+        type: int
+      interface_name: &interface_name
+        description: The interface's name in the sandbox. By default C(eth) and the next number.
+        type: str
+      driver_opts: &driver_opts
+        description:
+          - Settings under the names that Docker gives them, such as C(com.docker.network.endpoint.ifname) and
+            C(com.docker.network.endpoint.sysctls).
+        type: dict
+  ipv4_address: *ipv4_address
+  ipv6_address: *ipv6_address
+  link_local_ips: *link_local_ips
+  mac_address: *mac_address
+  aliases: *aliases
+  links: *links
+  gw_priority: *gw_priority
+  interface_name: *interface_name
+  driver_opts: *driver_opts
+  purge:
+    description: Whether to disconnect the sandboxes that O(endpoints) names from the networks that it does not name with them.
+    type: bool
+    default: false
+extends_documentation_fragment:
+  - dockless.network.attributes
+  - dockless.network.common
+  - dockless.network.common.state
+"""
+
+EXAMPLES = r"""
+- name: Two networks
+  dockless.network.bridge_network:
+    networks:
+      - name: ep-front
+        ipam:
+          config:
+            - subnet: 172.30.41.0/24
+      - name: ep-back
+        internal: true
+        ipam:
+          config:
+            - subnet: 172.30.42.0/24
+
+- name: Two sandboxes
+  dockless.network.container_netns:
+    sandboxes:
+      - name: ep-app
+      - name: ep-db
+
+- name: Connect one to a network, with a fixed address
+  dockless.network.network_endpoint:
+    network: ep-front
+    sandbox: ep-app
+    ipv4_address: 172.30.41.10
+    aliases: [www]
+
+- name: Connect both to another
+  dockless.network.network_endpoint:
+    endpoints:
+      - network: ep-back
+        sandbox: ep-app
+      - network: ep-back
+        sandbox: ep-db
+        aliases: [database]
+
+- name: Disconnect one
+  dockless.network.network_endpoint:
+    network: ep-front
+    sandbox: ep-app
+    state: absent
+"""
+
+RETURN = r"""
+operations:
+  description: What was done, or in check mode what would be done, one line each with its reason. Empty when nothing changes.
+  returned: success
+  type: list
+  elements: str
+  sample: [create veth pair veth5d07321fd45 - eth0 of ep-app (missing)]
+endpoints:
+  description: The endpoints that the task names, as they are now. Empty when they were taken away.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    project:
+      description: The project of the sandbox.
+      type: str
+    network:
+      description: The name of the network.
+      type: str
+    sandbox:
+      description: The name of the sandbox.
+      type: str
+    interface:
+      description: The name of the interface in the sandbox.
+      type: str
+    addresses:
+      description: Its addresses with their prefix lengths.
+      type: list
+      elements: str
+    mac_address:
+      description: Its MAC address.
+      type: str
+    gateway:
+      description: The gateway of the network, empty if it has none.
+      type: str
+    aliases:
+      description: Further names of the sandbox on this network.
+      type: list
+      elements: str
+"""
+
+from ..module_utils._dockless import edits
+from ..module_utils._dockless.converge import Outcome
+from ..module_utils._dockless.module import objects, one_or_many, run_edit
+
+OPTIONS = {
+    "network": {"type": "str"},
+    "sandbox": {"type": "str"},
+    "ipv4_address": {"type": "str"},
+    "ipv6_address": {"type": "str"},
+    "link_local_ips": {"type": "list", "elements": "str"},
+    "mac_address": {"type": "str"},
+    "aliases": {"type": "list", "elements": "str"},
+    "links": {"type": "list", "elements": "str"},
+    "gw_priority": {"type": "int"},
+    "interface_name": {"type": "str"},
+    "driver_opts": {"type": "dict"},
+}
+KEY = ("sandbox", "network")
+ARGUMENTS = one_or_many("endpoints", OPTIONS, KEY)
+
+
+def edit(params: dict, declaration: dict) -> dict:
+    """Connect or disconnect the endpoints that the task names."""
+    named = [((spec.pop("sandbox"), spec.pop("network")), spec) for spec in objects(params, "endpoints", OPTIONS, KEY)]
+    for (sandbox, network), spec in named:
+        if params["state"] == "absent":
+            declaration = edits.disconnect(declaration, sandbox, network)
+        else:
+            declaration = edits.connect(declaration, sandbox, network, spec)
+    return edits.keep_endpoints(declaration, [key for key, spec in named]) if params["purge"] else declaration
+
+
+def report(params: dict, outcome: Outcome) -> dict:
+    """Return the endpoints that the task names, not the project's thousands."""
+    named = {(spec["sandbox"], spec["network"]) for spec in objects(params, "endpoints", OPTIONS, KEY)}
+    return {"endpoints": [e for e in outcome.endpoints if (e["sandbox"], e["network"]) in named]}
+
+
+def main() -> None:
+    """Run the module."""
+    run_edit(ARGUMENTS.options, edit, report, **ARGUMENTS.rules)
+
+
+if __name__ == "__main__":
+    main()

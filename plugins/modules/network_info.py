@@ -1,0 +1,286 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Read what networks a host has."""
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: network_info
+short_description: Read the networks of a host, who is on them, and what they expose
+version_added: 0.1.0
+description:
+  - Returns what C(docker network ls), C(docker network inspect) and C(docker port) show, and besides which ports are
+    open to whom, which addresses are taken, and where the host differs from what was asked for.
+  - Changes nothing.
+options:
+  project:
+    description: Read this project only. By default all projects of the host.
+    type: str
+  filters:
+    description: Which networks to return, in the words of C(docker network ls --filter). All that are given must match.
+    type: dict
+    suboptions:
+      name:
+        description: A part of the network's name.
+        type: str
+      driver:
+        description: The network's driver.
+        type: str
+      type:
+        description: V(custom) networks are declared in projects. The one V(builtin) network is the host's default bridge network.
+        type: str
+        choices: [builtin, custom]
+      label:
+        description: Labels, each C(KEY) or C(KEY=VALUE).
+        type: list
+        elements: str
+extends_documentation_fragment:
+  - dockless.network.attributes.info
+seealso:
+  - module: dockless.network.container_networks
+  - module: dockless.network.network_prune
+"""
+
+EXAMPLES = r"""
+- name: A network with two sandboxes
+  dockless.network.container_networks:
+    project: info-demo
+    networks:
+      shown:
+        ipam:
+          config:
+            - subnet: 172.30.71.0/24
+    sandboxes:
+      info-one:
+        networks: [shown]
+        ports: ["17080:80"]
+      info-two:
+        networks: [shown]
+
+- name: All that the host has
+  dockless.network.network_info:
+  register: host
+
+- name: Who is on a network
+  dockless.network.network_info:
+    project: info-demo
+    filters:
+      name: shown
+  register: shown
+
+- name: Their addresses
+  ansible.builtin.debug:
+    msg: "{{ item.sandbox }} has {{ item.addresses | join(', ') }} on {{ item.interface }}"
+  loop: "{{ shown.endpoints }}"
+  loop_control:
+    label: "{{ item.sandbox }}"
+
+- name: Nothing has drifted
+  ansible.builtin.assert:
+    that: host.drift | length == 0
+"""
+
+RETURN = r"""
+networks:
+  description: The networks of the projects, and those of others that their sandboxes have joined.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    project:
+      description: The network's project, empty for the host's default bridge network.
+      type: str
+    name:
+      description: Its name.
+      type: str
+    driver:
+      description: Its driver.
+      type: str
+    scope:
+      description: V(local), for a network of one host.
+      type: str
+    bridge_name:
+      description: The bridge interface's name.
+      type: str
+    internal:
+      description: Whether it has no way out.
+      type: bool
+    isolate:
+      description: Whether other networks are kept out, V(strict) or V(open).
+      type: str
+    icc:
+      description: Whether its sandboxes reach one another.
+      type: bool
+    masquerade:
+      description: Whether what leaves it carries the host's address.
+      type: bool
+    mtu:
+      description: The largest packet, in bytes.
+      type: int
+    enable_ipv4:
+      description: Whether it has IPv4 addresses.
+      type: bool
+    enable_ipv6:
+      description: Whether it has IPv6 addresses.
+      type: bool
+    dns_enabled:
+      description: Whether its sandboxes find one another by name.
+      type: bool
+    labels:
+      description: Its labels.
+      type: dict
+    ipam:
+      description: Its subnets, as declared or as chosen, in C(config).
+      type: dict
+    endpoints:
+      description: Who is on it, by the sandbox's name, with C(mac_address), C(interface), C(ipv4_address) and C(ipv6_address).
+      type: dict
+sandboxes:
+  description: The sandboxes.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    project:
+      description: The sandbox's project.
+      type: str
+    name:
+      description: Its name.
+      type: str
+    network_mode:
+      description: V(networks), V(bridge), V(host), V(none) or C(container:NAME).
+      type: str
+    netns:
+      description: The path of its namespace, empty in mode V(host).
+      type: str
+    shares:
+      description: The name of the namespace that it shares, if it shares one.
+      type: str
+    networks:
+      description: The names of the networks that it is on.
+      type: list
+      elements: str
+    expose:
+      description: The ports that it exposes.
+      type: list
+      elements: str
+    hostname:
+      description: Its host name.
+      type: str
+    labels:
+      description: Its labels.
+      type: dict
+endpoints:
+  description: The endpoints, one for each network of each sandbox.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    project:
+      description: The project of the sandbox.
+      type: str
+    network:
+      description: The name of the network.
+      type: str
+    sandbox:
+      description: The name of the sandbox.
+      type: str
+    interface:
+      description: The name of the interface in the sandbox.
+      type: str
+    addresses:
+      description: Its addresses with their prefix lengths.
+      type: list
+      elements: str
+    mac_address:
+      description: Its MAC address.
+      type: str
+    gateway:
+      description: The gateway of the network, empty if it has none.
+      type: str
+    aliases:
+      description: Further names of the sandbox on this network.
+      type: list
+      elements: str
+ports:
+  description: The published ports, one entry for each address that one is bound to.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    sandbox:
+      description: The name of the sandbox.
+      type: str
+    host_ip:
+      description: The address of the host that the port is published on.
+      type: str
+    host_port:
+      description: The port on the host.
+      type: int
+    protocol:
+      description: V(tcp), V(udp) or V(sctp).
+      type: str
+    target_port:
+      description: The port in the sandbox.
+      type: int
+exposures:
+  description: What the host opens, and to whom. Each entry has what an entry of RV(ports) has, and besides the following.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    family:
+      description: V(ipv4) or V(ipv6).
+      type: str
+    reachable_from:
+      description: Who reaches the port.
+      type: str
+  sample:
+    - sandbox: info-one
+      host_ip: 0.0.0.0
+      host_port: 17080
+      protocol: tcp
+      target_port: 80
+      family: ipv4
+      reachable_from: everyone who reaches any address of this host
+leases:
+  description: What was chosen for each project and is kept, such as addresses, interface names and ports.
+  returned: success
+  type: dict
+drift:
+  description: Where the host differs from what was asked for, as the operations that would put it right. Empty when it does not.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ..module_utils._dockless.inspect import inspect
+from ..module_utils._dockless.module import run_inspect, said
+
+ARGUMENT_SPEC = {
+    "project": {"type": "str"},
+    "filters": {
+        "type": "dict",
+        "options": {
+            "name": {"type": "str"},
+            "driver": {"type": "str"},
+            "type": {"type": "str", "choices": ["builtin", "custom"]},
+            "label": {"type": "list", "elements": "str"},
+        },
+    },
+}
+
+
+def read(params: dict) -> dict:
+    """Return what the host has."""
+    return inspect(params["project"], said(params["filters"] or {}))
+
+
+def main() -> None:
+    """Run the module."""
+    run_inspect(ARGUMENT_SPEC, read)
+
+
+if __name__ == "__main__":
+    main()

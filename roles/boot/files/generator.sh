@@ -1,0 +1,16 @@
+#!/bin/sh
+# Written by the role dockless.network.boot; boot_state=absent takes it away.
+# Order every service that runs in a named network namespace after dockless.service; see systemd.generator(7).
+# The resolvers are left out, because dockless.service starts them itself and would wait for them for ever.
+grep -lsE '^NetworkNamespacePath=/(var/)?run/netns/' \
+    /etc/systemd/system/*.service /run/systemd/system/*.service /usr/local/lib/systemd/system/*.service \
+    /usr/lib/systemd/system/*.service /lib/systemd/system/*.service \
+    /etc/systemd/system/*.service.d/*.conf /run/systemd/system/*.service.d/*.conf \
+    | sed -E 's,/[^/]+[.]conf$,,; s,[.]d$,,; s,.*/,,' | sort -u | while read -r unit; do
+    case $unit in
+        dockless*) continue ;;
+    esac
+    mkdir -p "$1/$unit.d"
+    printf '[Unit]\nWants=dockless.service\nAfter=dockless.service\n' > "$1/$unit.d/50-dockless.conf"
+done
+exit 0

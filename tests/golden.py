@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Golden directories: a case is a directory with what is given and what is expected, both made to be read.
+
+Add a case: write its input, look at the answer, and keep it once it is what you meant:
+
+    PYTHONPATH=plugins/module_utils:tests python3 tests/golden.py tests/unit/plan/my-case > tests/unit/plan/my-case/plan.yml
+    PYTHONPATH=plugins/module_utils:tests python3 tests/golden.py tests/unit/ruleset/my-case > tests/unit/ruleset/my-case/table.nft
+"""
+from __future__ import annotations
+
+import pathlib
+import sys
+import typing as t
+
+import yaml
+from _dockless import kernel, plan, render, ruleset
+from _dockless.errors import DocklessError
+from pipeline import resolved, table
+
+KINDS = {"namespaces": kernel.Netns, "bridges": kernel.Link, "veth_pairs": kernel.Veth, "addresses": kernel.Address,
+         "routes": kernel.Route, "sysctls": kernel.Sysctl, "tables": kernel.NftTable, "files": kernel.File,
+         "resolvers": kernel.Resolver}
+_BLANKS = {"netns": "", "peer_netns": "", "peer_name": "", "kind": "bridge", "mac": "02:00:00:00:00:01", "mtu": 1500, "label": "dockless shop/x"}
+CHAINS = ruleset.CHAINS + "}\n"  # what every table ends with
+_MODES = ("update", "recreate", "fail")
+
+
+def cases(directory: pathlib.Path) -> t.List[pathlib.Path]:
+    """Return the cases of a directory."""
+    return sorted(path for path in directory.iterdir() if path.is_dir())
+
+
+def objects(path: pathlib.Path) -> kernel.State:
+    """Return the objects that a file lists by kind; what a case does not care for may be left out."""
+    found = {}
+    for kind, rows in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).items():
+        for row in rows:
+            thing = _object(KINDS[kind], row)
+            assert thing.key not in found, f"{path}: {thing.key} is there twice"
+            found[thing.key] = thing
+    return found
+
+
+def _object(cls: t.Any, row: t.Mapping[str, t.Any]) -> t.Any:
+    unknown = set(row) - set(cls._fields)
+    assert not unknown, f"{cls.__name__} has no {unknown}, only {cls._fields}"
+    needed = {f: _BLANKS[f] for f in cls._fields if f in _BLANKS and f not in cls._field_defaults}
+    return cls(**{**needed, **{key: tuple(sorted(value.items())) if isinstance(value, dict) else value for key, value in row.items()}})
+
+
+def planned(case: pathlib.Path) -> t.Dict[str, t.Any]:
+    """Return the plan of a case as its plan.yml should say it: steps by part, and what each on_mismatch refuses."""
+    kept = case / "kept.yml"
+    wanted = objects(case / "wanted.yml")
+    work = plan.plan(wanted, objects(case / "actual.yml"),
+                     frozenset(objects(kept)) if kept.exists() else frozenset())
+    answer: t.Dict[str, t.Any] = {}
+    for part in ("clearing", "building", "removal"):
+        steps = getattr(work, part)
+        if steps:
+            answer[part] = render.operations(plan.Plan(building=steps))
+    refused = {mode: message for mode in _MODES for message in [_refusal(work, wanted, mode)] if message}
+    return {**answer, **({"refused": refused} if refused else {})}
+
+
+def _refusal(work: plan.Plan, wanted: kernel.State, mode: str) -> str:
+    try:
+        plan.refuse_rebuilds(work, wanted, mode, {})
+    except DocklessError as error:
+        return str(error)
+    return ""
+
+
+def ruleset_of(case: pathlib.Path) -> str:
+    """Return the table of a case's document.yml (projects by name, and defaults) without its chains, which are the same everywhere."""
+    document = yaml.safe_load((case / "document.yml").read_text(encoding="utf-8"))
+    text = table(resolved(defaults=document.get("defaults"), **document["projects"]))
+    assert text.endswith(CHAINS)
+    return text[:-len(CHAINS)]
+
+
+class Indented(yaml.SafeDumper):
+    """Lists are indented under their key, as people write them and yamllint wants them."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        """Indent, a list too."""
+        super().increase_indent(flow, False)
+
+
+def main(directory: str) -> None:
+    """Print what the engine answers to a case."""
+    case = pathlib.Path(directory)
+    if (case / "document.yml").exists():
+        print(ruleset_of(case), end="")
+    else:
+        print(yaml.dump(planned(case), Dumper=Indented, sort_keys=False, width=120), end="")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

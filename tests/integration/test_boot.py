@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The parts of the role boot that need no systemd: what it installs, whom it orders after the networks, whom it refuses.
+
+That a host has its networks again after a reboot is molecule's to prove, on a host that systemd runs.
+"""
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+import yaml
+from books import run_playbook
+from collection import ROOT
+
+FILES = ROOT / "roles" / "boot" / "files"
+ENGINE = "/usr/local/lib/dockless/dockless"
+UNITS = "/etc/systemd/system"
+
+
+def install(host, files: t.Dict[str, t.Optional[str]], check: bool = False) -> t.List[str]:
+    """Run the role's program and return a line for each change."""
+    spec = {"files": files, "modes": {}, "owned": [ENGINE, "/usr/local/lib/dockless"], "check": check, "python": ""}
+    done = host.run(["/usr/bin/python3", str(FILES / "install.py")], input=json.dumps(spec))
+    return json.loads(done.stdout)["lines"]
+
+
+def test_install_writes_once_and_takes_back(private_host):
+    """A file that an earlier version had goes, a second run changes nothing, and absent leaves nothing."""
+    paths = [f"{ENGINE}/one.py", f"{ENGINE}/two.py"]
+    wanted = dict.fromkeys(paths, "pass\n")
+    assert install(private_host, wanted, check=True) == [f"{path}: written" for path in paths]
+    assert private_host.sh("ls -d /usr/local/lib/dockless 2>/dev/null || echo none") == "none"
+    assert install(private_host, wanted) == [f"{path}: written" for path in paths]
+    assert install(private_host, wanted) == []
+    assert install(private_host, {paths[0]: "pass\n"}) == [f"{paths[1]}: removed"]
+    assert install(private_host, {paths[0]: None}) == [f"{paths[0]}: removed"]
+    assert private_host.sh("ls -d /usr/local/lib/dockless 2>/dev/null || echo none") == "none"
+
+
+def test_engine_runs_under_the_name_it_is_installed_by(private_host):
+    """The package has relative imports only, so it runs where the role puts it, without Ansible's door."""
+    sources = {f"{ENGINE}/{path.name}": path.read_text(encoding="utf-8")
+               for path in (ROOT / "plugins" / "module_utils" / "_dockless").glob("*.py") if path.name != "module.py"}
+    install(private_host, sources)
+    said = private_host.run(["env", "PYTHONPATH=/usr/local/lib/dockless", "PYTHONDONTWRITEBYTECODE=1",
+                             "/usr/bin/python3", "-m", "dockless", "apply", "--boot"])
+    install(private_host, dict.fromkeys(sources))
+    assert "nothing to change" in said.stdout + said.stderr
+
+
+def test_generator_orders_services_that_name_a_sandbox(private_host):
+    """Such a service starts after the networks, named in its unit or in a drop-in; the resolvers and all others are left alone."""
+    lines = "[Service]\nNetworkNamespacePath=/run/netns/web\nExecStart=/bin/true\n"
+    units = {"app.service": lines, "dockless-dns@.service": lines, "other.service": "[Service]\nExecStart=/bin/true\n",
+             "late.service.d/net.conf": lines, "foreign.service": lines.replace("/run/netns/web", "/proc/1/ns/net")}
+    private_host.sh(f"mkdir -p {UNITS}/late.service.d /run/generated")
+    for name, text in units.items():
+        private_host.run(["tee", f"{UNITS}/{name}"], input=text)
+    private_host.run(["sh", str(FILES / "generator.sh"), "/run/generated", "/run/generated", "/run/generated"])
+    found = private_host.sh("cd /run/generated; find . -type f | sort; cat app.service.d/50-dockless.conf")
+    private_host.sh(f"rm -r /run/generated {UNITS}/late.service.d; cd {UNITS}; rm app.service other.service foreign.service dockless-dns@.service")
+    assert found.splitlines() == ["./app.service.d/50-dockless.conf", "./late.service.d/50-dockless.conf",
+                                  "[Unit]", "Wants=dockless.service", "After=dockless.service"]
+
+
+def test_host_without_systemd_is_refused(private_host, tmp_path):
+    """Nothing is installed, and the error says what to do instead."""
+    book = tmp_path / "play.yml"
+    book.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "roles": ["dockless.network.boot"]}]), encoding="utf-8")
+    with pytest.raises(AssertionError, match="not run by systemd.*_dockless apply --boot"):
+        run_playbook(private_host, tmp_path, book)
+    private_host.assert_back_to(private_host.birth)

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs in a private host: python3 hooked.py WHAT NUMBER [--project P] [--absent] [--on-mismatch M] < document.
+
+Converges with something happening on the way. An event is a step that is about to pass the engine's
+hook, or one netlink message that the kernel has just acknowledged (each goes out on its own here, so that
+every state between two messages occurs). WHAT at event NUMBER: count (nothing, tell how many there are),
+raise (a failure), kill (SIGKILL to this process), or at step NUMBER: wait (say so, then wait for a line),
+sh:TEXT (run a line of shell). The answer is JSON.
+"""
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import typing as t
+
+from _dockless import converge, netlink, plan
+from _dockless.errors import DocklessError
+
+
+class Fault(DocklessError):
+    """The failure that a test asks for."""
+
+
+class Events:
+    """Counts what happens, and makes it happen."""
+
+    def __init__(self, what: str, number: int) -> None:
+        self.what, self.number = what, number
+        self.seen: t.List[str] = []
+        self._single = netlink.Socket.flight
+
+    def hook(self, step: plan.Step) -> None:
+        """Take note of a step."""
+        self.happened(f"before {step.action} {plan.title(step.after or step.before)}")
+
+    def flight(self, sock: netlink.Socket, messages: t.Sequence[bytearray]) -> t.List[netlink.Refusal]:
+        """Send a flight one by one."""
+        refusals = []
+        for place, message in enumerate(messages):
+            refusals += [refusal._replace(place=place) for refusal in self._single(sock, [message])]
+            self.happened("a message sent")
+        return refusals
+
+    def happened(self, event: str) -> None:
+        """Do what is asked for if this is the event."""
+        self.seen.append(event)
+        if len(self.seen) - 1 != self.number or self.what == "count":
+            return
+        if self.what == "raise":
+            raise Fault(f"a fault at event {self.number}, {event}")
+        if self.what == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.what == "wait":
+            print("waiting", flush=True)
+            sys.stdin.readline()
+        if self.what.startswith("sh:"):
+            subprocess.run(["/bin/bash", "-euc", self.what[3:]], check=True)
+
+
+def main() -> t.Dict[str, t.Any]:
+    """Do the run and return what to print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("what")
+    parser.add_argument("number", type=int)
+    parser.add_argument("--project", default="shop")
+    parser.add_argument("--absent", action="store_true")
+    parser.add_argument("--on-mismatch", default="update")
+    options = parser.parse_args()
+    document = json.loads(sys.stdin.readline() if options.what == "wait" else sys.stdin.read())
+    events = Events(options.what, options.number)
+    if options.what in ("count", "raise", "kill"):
+        def flight(sock: netlink.Socket, messages: t.Sequence[bytearray]) -> t.List[netlink.Refusal]:
+            return events.flight(sock, messages)
+        netlink.Socket.flight = flight  # type: ignore[method-assign]
+    request = converge.Request(options.project, lambda before: {**before, **document}, remove_project=options.absent,
+                               on_mismatch=options.on_mismatch)
+    try:
+        outcome = converge.converge(request, events.hook)
+    except DocklessError as error:
+        return {"failed": type(error).__name__, "msg": str(error), "events": events.seen}
+    return {"changed": outcome.changed, "operations": outcome.operations, "events": events.seen}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main()))

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs in a private host: python3 names_inside.py up|write|running|stop < document. Names alone, links made with ip(8).
+
+up makes namespaces, links, files, translation and resolvers of a document; write puts only its
+files in place; running and stop are what the engine does. The answer is JSON.
+"""
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import typing as t
+
+from _dockless import facts, files, kernel, model, netns, nft, parse, resolve, resolver, zone
+
+FACTS = facts.Facts(nameservers=("127.0.0.53", "192.0.2.2"), search=())
+
+
+def host_of(document: t.Dict[str, t.Any]) -> model.Host:
+    """Return the resolved host of one project."""
+    return resolve.resolve(model.Host((parse.parse_project("shop", document),)), {}, FACTS)
+
+
+def plumb(host: model.Host) -> None:
+    """Make bridges, namespaces and veth pairs, with routes where the network has a way out."""
+    networks = {network.key: network for project in host.projects for network in project.networks}
+    lines = []
+    for network in networks.values():
+        lines.append(f"link add {network.bridge_name} type bridge")
+        lines += [f"address add {s.gateway}/{s.network.prefixlen} dev {network.bridge_name}" + (" nodad" if s.version == 6 else "")
+                  for s in network.subnets]
+        lines.append(f"link set {network.bridge_name} up")
+    for sandbox in (s for p in host.projects for s in p.sandboxes):
+        lines += [f"netns add {sandbox.name}", f"-n {sandbox.name} link set lo up"]
+        for index, endpoint in enumerate(sandbox.endpoints):
+            lines += endpoint_lines(sandbox.name, index, endpoint, networks[endpoint.network])
+    for line in lines:
+        subprocess.run(["ip", *line.split()], check=True)
+
+
+def endpoint_lines(name: str, index: int, endpoint: model.Endpoint, network: model.Network) -> t.List[str]:
+    """Return the ip commands that attach a sandbox to a network."""
+    inner, outer = f"eth{index}", f"v{index}{name}"[:15]
+    lines = [f"link add {outer} type veth peer name {inner} netns {name}", f"link set {outer} master {network.bridge_name} up",
+             f"-n {name} link set {inner} up"]
+    lines += [f"-n {name} address add {cidr} dev {inner}" + (" nodad" if ":" in cidr else "") for cidr in endpoint.addresses]
+    if not network.internal and index == 0:
+        lines += [f"-n {name} route add default via {s.gateway}" for s in network.subnets if s.version == 4]
+    return lines
+
+
+def main(action: str) -> t.Any:
+    """Do it and return what to print."""
+    host = host_of(json.load(sys.stdin))
+    objects = [o for project in host.projects for o in zone.realize_names(host, project, FACTS)]
+    resolvers = [o for o in objects if isinstance(o, kernel.Resolver)]
+    if action == "up":
+        plumb(host)
+    if action in ("up", "write"):
+        for found in objects:
+            if isinstance(found, kernel.File) and files.observed(found.path) != (found.text, found.mode):
+                files.write(found.path, found.text, found.mode)
+    if action == "up":
+        for found in objects:
+            if isinstance(found, kernel.NftTable):
+                with netns.entered_named(found.netns):
+                    nft.replace(found.text)
+        resolver.start(resolvers, FACTS)
+    if action == "start":
+        resolver.start(resolvers, FACTS)
+    if action == "stop":
+        resolver.stop(resolvers, FACTS)
+    if action == "reload":
+        resolver.reload(resolvers, FACTS)
+    return {"wanted": {r.sandbox: r.digest for r in resolvers}, "running": resolver.running(resolvers),
+            "processes": resolver.processes(resolvers)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(sys.argv[1])))

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""nft takes every table that the unit tests keep as a case."""
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+from _dockless import ruleset
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "unit" / "ruleset"
+
+
+@pytest.mark.parametrize("case", sorted(GOLDEN.iterdir()), ids=lambda case: case.name)
+def test_every_golden_table_loads(private_host, case):
+    """nft takes the tables that the unit tests keep, and has the same number of elements in them."""
+    text = (case / "table.nft").read_text(encoding="utf-8") + ruleset.CHAINS + "}\n"
+    private_host.run(["nft", "-f", "-"], input=text)
+    listed = private_host.sh("nft list table inet dockless")
+    assert listed.count("chain ") == text.count("chain ") and listed.count(" : ") == text.count(" : ")
+    private_host.sh("nft delete table inet dockless")
+
+
+def test_the_example_of_own_rules_does_what_its_comments_say(private_host):
+    """The block in docs/design.md: it closes a published port to the neighbour, and neither table minds the other."""
+    text = (GOLDEN.parents[2] / "docs" / "design.md").read_text(encoding="utf-8")
+    block = text[text.index("table inet mine"):].split("```")[0]
+    document = {"networks": {"front": None}, "sandboxes": {"web": {"networks": ["front"], "ports": ["8080:80"]}}}
+    private_host.apply(document)
+    private_host.serve_http("web", 80, "hello")
+    neighbour, url = private_host.neighbour(), "http://192.0.2.2:8080/"
+    for rules in (block.replace("192.0.2.0/24", "198.51.100.0/24"), block.replace("203.0.113.7", "192.0.2.3")):
+        assert neighbour.fetch(None, url)
+        private_host.run(["nft", "-f", "-"], input=rules)
+        assert neighbour.fetch(None, url, wait=1) is None
+        assert private_host.fetch(None, "http://127.0.0.1:8080/")
+        assert not private_host.apply(document)["changed"]
+        private_host.sh("nft delete table inet mine")
+    private_host.run(["nft", "-f", "-"], input=block)
+    assert neighbour.fetch(None, url)
+    private_host.sh("nft delete table inet mine")

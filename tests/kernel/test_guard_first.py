@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""S-17: at no moment is a link of ours there without the table that guards it."""
+from __future__ import annotations
+
+import json
+
+WATCH = """
+import json, os, subprocess, sys
+from _dockless import converge
+links = []
+def hook(step):
+    present = any(name.startswith(("br-", "veth")) for name in os.listdir("/sys/class/net"))
+    guarded = not subprocess.run(["nft", "list", "chain", "inet", "dockless", "guard"], capture_output=True).returncode
+    links.append([present, guarded])
+document = json.loads(sys.argv[1])
+converge.converge(converge.Request("shop", lambda before: document, remove_project=not document), hook)
+print(json.dumps(links))
+"""
+DOCUMENT = {"networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}},
+            "sandboxes": {"web": {"networks": ["front"], "ports": ["8080:80"]}, "cli": {"networks": ["front"]}}}
+
+
+def watched(host, document):
+    """Converge and return, for each step, whether links of ours were there and whether they were guarded."""
+    return json.loads(host.python(WATCH, json.dumps(document)).stdout)
+
+
+def test_s_17_guarded_from_before_the_first_link_to_after_the_last(private_host):
+    """S-17: the table comes first and goes last; a step without links and without table is the control."""
+    private_host.sh("umount /sys 2>/dev/null || true; mount -t sysfs sysfs /sys")
+    for document in (DOCUMENT, {}):
+        seen = watched(private_host, document)
+        assert [True, True] in seen
+        assert [True, False] not in seen
+    assert watched(private_host, DOCUMENT)[0] == [False, False]

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names over whole runs: declared, changed, taken away, as programs in the sandboxes look them up."""
+from __future__ import annotations
+
+import copy
+
+from test_resolver import dig
+
+SHOP = {
+    "networks": {"front": {}, "back": {"internal": True}},
+    "sandboxes": {
+        "web": {"networks": {"front": {"aliases": ["www"]}, "back": {}}},
+        "cli": {"networks": ["front"]},
+        "db": {"networks": ["back"], "extra_hosts": ["mirror:192.0.2.3"], "hostname": "store", "dns_search": ["shop.example"]},
+    },
+}
+
+
+def address(result, sandbox, network):
+    """Return the address that a run gave to an endpoint."""
+    return next(e["addresses"][0].partition("/")[0] for e in result["endpoints"] if (e["sandbox"], e["network"]) == (sandbox, network))
+
+
+def test_dn_26_names_follow_what_is_declared(private_host):
+    """DN-08, DN-26: connect, disconnect and replace; a second run changes nothing."""
+    first = private_host.apply(SHOP)
+    web_front, web_back, db = address(first, "web", "front"), address(first, "web", "back"), address(first, "db", "back")
+    assert private_host.lookup("cli", "web") == private_host.lookup("cli", "www.front") == [web_front]
+    assert private_host.lookup("web", "store.back") == [db] and private_host.lookup("cli", "db") == []
+    assert private_host.ping("db", "web") and private_host.lookup("db", "web") == [web_back]
+    assert private_host.lookup("db", "mirror") == ["192.0.2.3"]
+    assert private_host.apply(SHOP)["changed"] is False
+    changed = copy.deepcopy(SHOP)
+    changed["sandboxes"]["cli"]["networks"] = ["front", "back"]
+    private_host.apply(changed)
+    assert private_host.lookup("cli", "db") == [db] and private_host.lookup("cli", "web") == sorted([web_front, web_back])
+    private_host.apply(SHOP)
+    assert private_host.lookup("cli", "db") == [] and private_host.lookup("cli", "web") == [web_front]
+    less = copy.deepcopy(SHOP)
+    del less["sandboxes"]["web"]
+    private_host.apply(less)
+    assert dig(private_host, "cli", "web")[0] == "NXDOMAIN" and dig(private_host, "db", "www")[0] == "NXDOMAIN"
+    assert private_host.apply(less)["changed"] is False
+
+
+def test_another_project_on_the_network_is_found_and_finds(private_host):
+    """Records stand under the network's owner; taking one project away leaves the other's names."""
+    shop = private_host.apply(SHOP)
+    blog = {"networks": {"shared": {"external": True, "name": "shop/front"}}, "sandboxes": {"wp": {"networks": ["shared"]}}}
+    private_host.apply(blog, project="blog")
+    assert private_host.lookup("wp", "www") == [address(shop, "web", "front")]
+    found = private_host.lookup("cli", "wp.front")
+    assert len(found) == 1 and private_host.ping("cli", "wp")
+    assert private_host.apply(SHOP)["changed"] is False
+    private_host.apply({}, project="blog", absent=True)
+    assert dig(private_host, "cli", "wp")[0] == "NXDOMAIN"
+    assert private_host.lookup("cli", "web") == [address(shop, "web", "front")]
+    assert private_host.apply(SHOP)["changed"] is False
+
+
+def test_dn_09_default_bridge_has_links_only(private_host):
+    """DN-09: found by address, not by name; a link is one name in one direction; no resolver runs."""
+    document = {"sandboxes": {
+        "one": {"network_mode": "bridge", "links": ["two:partner"]}, "two": {"network_mode": "bridge"}}}
+    result = private_host.apply(document)
+    two, one = address(result, "two", "bridge"), address(result, "one", "bridge")
+    assert private_host.ping("one", two) and private_host.ping("two", one)
+    assert private_host.lookup("one", "partner") == [two] and private_host.lookup("two", "one.bridge") == []
+    assert private_host.lookup("two", "partner") == []
+    assert private_host.run(["pgrep", "dnsmasq"], check=False).stdout == ""
+    assert "nameserver 192.0.2.3\n" in private_host.run(["cat", "/etc/resolv.conf"], netns="one").stdout
+
+
+def test_r_37_dead_and_hanging_resolvers_are_drift_that_a_run_repairs(private_host):
+    """R-37: what does not answer is found by the plan; the others keep their processes."""
+    private_host.apply(SHOP)
+    pids = {name: private_host.sh(f"pgrep -f conf-file=.*/{name}.conf") for name in ("web", "cli", "db")}
+    private_host.sh(f"kill -KILL {pids['cli']}; kill -STOP {pids['db']}")
+    operations = private_host.apply(SHOP)["operations"]
+    assert sorted(line.split(" (")[0] for line in operations if "resolver" in line) == ["create resolver of cli", "update resolver of db"]
+    assert private_host.lookup("cli", "web") and private_host.lookup("db", "web")
+    assert private_host.sh("pgrep -f conf-file=.*/web.conf") == pids["web"]
+    assert private_host.apply(SHOP)["changed"] is False
+
+
+def test_names_switched_off_leave_no_trace(private_host):
+    document = {"networks": {"quiet": {"driver_opts": {}, "dns_enabled": False}}, "sandboxes": {"a": {"networks": ["quiet"]}}}
+    private_host.apply(document)
+    assert private_host.sh("ls /run/dockless/dns /etc/netns 2>/dev/null || true") == ""
+    assert private_host.run(["nft", "list", "ruleset"], netns="a").stdout == ""

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our nft table: replaced, listed and compared in real namespaces, and foreign chains found that drop real packets."""
+from __future__ import annotations
+
+import json
+
+import pytest
+
+TABLE = """table inet dockless {
+    map publish4 {
+        type inet_proto . inet_service : ipv4_addr . inet_service
+        elements = { tcp . 8080 : 10.0.0.2 . 80, udp . 53 : 10.0.0.3 . 5353 }
+    }
+    chain published {
+        dnat ip to meta l4proto . th dport map @publish4
+    }
+    chain incoming {
+        type nat hook prerouting priority dstnat
+        fib daddr type local jump published
+    }
+}
+"""
+FOREIGN = "table ip admin { chain c { ip saddr 10.1.1.1 counter; }; }"
+
+
+def ask(place, code, *args, netns=None):
+    """Run code with nft imported and return what it prints as JSON."""
+    head = "import json, sys\nfrom _dockless import nft, names, netns\nfrom _dockless.errors import DocklessError\n"
+    return json.loads(place.python(head + code, *args, netns=netns).stdout)
+
+
+def test_table_is_replaced_as_a_whole_and_lists_as_its_canonical_form(private_host):
+    private_host.run(["nft", "-f", "-"], input=FOREIGN)
+    foreign = private_host.sh("nft list table ip admin")
+    told = ask(private_host, """
+text, other = sys.argv[1], "table inet dockless { chain only { accept; }; }"
+seen = [nft.listing()]
+nft.replace(other); seen.append(nft.listing() == nft.canonical(other) != "")
+nft.replace(text); seen.append(nft.listing() == nft.canonical(text) != ""); seen.append("only" in nft.listing())
+print(json.dumps(seen))""", TABLE)
+    assert told == ["", True, True, False]
+    private_host.sh("nft add element inet dockless publish4 '{ tcp . 81 : 10.0.0.9 . 81 }'")
+    assert ask(private_host, "print(json.dumps(nft.listing() == nft.canonical(sys.argv[1])))", TABLE) is False
+    assert private_host.sh("nft list table ip admin") == foreign
+    assert ask(private_host, "nft.replace(''); nft.replace(''); print(json.dumps(nft.listing()))") == ""
+    private_host.sh("nft delete table ip admin")
+
+
+def test_listing_of_a_named_namespace(private_host):
+    private_host.sh("ip netns add web")
+    ask(private_host, "fd = netns.open_named('web')\nwith netns.entered(fd): nft.replace(sys.argv[1])\nprint(0)", TABLE)
+    told = ask(private_host, "print(json.dumps([nft.listing(), nft.listing('web') == nft.canonical(sys.argv[1])]))", TABLE)
+    assert told == ["", True]
+    private_host.sh("ip netns delete web")
+
+
+def test_fw_11_words_of_nft_and_the_lines_they_are_about_are_in_the_error(private_host):
+    """FW-11; and a refused table changes nothing."""
+    ask(private_host, "nft.replace(sys.argv[1]); print(0)", TABLE)
+    before = private_host.sh("nft list ruleset")
+    told = ask(private_host, """
+errors = []
+for broken in (sys.argv[1].replace("dnat ip to", "dnat nowhere"), "table inet dockless {\\n chain a {\\n jump nowhere\\n }\\n}\\n"):
+    for call in (nft.replace, nft.canonical):
+        try:
+            call(broken)
+        except DocklessError as error:
+            errors.append(str(error))
+print(json.dumps(errors))""", TABLE)
+    assert len(told) == 4
+    for message in told[:2]:
+        assert "syntax error" in message
+        assert "dnat nowhere meta l4proto" in message.split("the script there:")[1]
+    assert "   10  " in told[0] and "chain published {" in told[0]
+    assert "No such file or directory" in told[2] and "jump nowhere" in told[2]
+    assert private_host.sh("nft list ruleset") == before
+    private_host.sh("nft delete table inet dockless")
+
+
+@pytest.mark.parametrize("text", [
+    "flush ruleset", "table ip admin { chain c { drop; }; }", TABLE + "flush ruleset\n", TABLE + 'include "/etc/nftables.conf"\n',
+    "flush ruleset\n" + TABLE, TABLE[:-2], "table inet dockless {\n}\ndelete table ip admin\ntable inet dockless {\n}\n", "table inet docklessx {\n}\n",
+    'table inet dockless {\n comment "}"\n}\ndelete table ip admin\n', "table inet dockless {\n # {\n}\nflush ruleset # }\n",
+])
+def test_s_76_text_that_reaches_beyond_our_table_is_not_loaded(private_host, text):
+    """S-76: whatever got into the text, foreign tables stay byte for byte."""
+    private_host.run(["nft", "-f", "-"], input=FOREIGN)
+    ask(private_host, "nft.replace(sys.argv[1]); print(0)", TABLE)
+    before = private_host.sh("nft list ruleset")
+    for call in ("replace", "canonical"):
+        told = ask(private_host, f"try: nft.{call}(sys.argv[1]); print(0)\nexcept DocklessError as error: print(json.dumps(str(error)))", text)
+        assert str(told).startswith("a firewall text that is not exactly table inet dockless was not loaded")
+    assert private_host.sh("nft list ruleset") == before
+    private_host.sh("nft delete table ip admin; nft delete table inet dockless")
+
+
+def test_braces_in_comments_and_strings_are_part_of_the_table(private_host):
+    text = 'table inet dockless {\n comment "}} {" # }\n chain a {\n }\n}\n'
+    assert ask(private_host, "nft.replace(sys.argv[1]); print(json.dumps(nft.listing() == nft.canonical(sys.argv[1])))", text) is True
+    private_host.sh("nft delete table inet dockless")
+
+
+def test_missing_nft_is_named(private_host):
+    private_host.sh("mkdir /run/nothing; mount --bind /run/nothing /usr/sbin")
+    try:
+        done = private_host.python("from _dockless import nft; nft.listing()", check=False)
+    finally:
+        private_host.sh("umount /usr/sbin; rmdir /run/nothing")
+    assert "the program nft is not installed. Install the package nftables." in done.stderr
+
+
+def test_generation_rises_with_each_change_and_only_then(private_host):
+    told = ask(private_host, """
+seen = [nft.generation()]
+nft.listing(); nft.canonical(sys.argv[1]); seen.append(nft.generation())
+nft.replace(sys.argv[1]); seen.append(nft.generation())
+with netns.scratch(): nft.replace(sys.argv[1])
+seen.append(nft.generation())
+print(json.dumps(seen))""", TABLE)
+    assert told[0] == told[1] < told[2] == told[3]
+    private_host.sh("nft delete table inet dockless")
+
+
+def test_s_78_canonical_form_is_read_where_it_is_known_and_never_written(private_host):
+    """S-78: a check writes nothing; a remembered form costs no process."""
+    ask(private_host, "nft.canonical(sys.argv[1]); print(0)", TABLE)
+    assert private_host.sh("ls -A /run/dockless 2>/dev/null || true") == ""
+    told = ask(private_host, """
+nft.remember(sys.argv[1], nft.canonical(sys.argv[1]))
+nft._ENVIRONMENT["PATH"] = "/nowhere"  # whatever asks nft now fails
+print(json.dumps(nft.canonical(sys.argv[1])))""", TABLE)
+    assert told.startswith("table inet dockless {") and "publish4" in told
+    kept = ask(private_host, """
+for number in range(40): nft.remember(str(number), "x")
+from _dockless import files
+print(json.dumps([len(files.listed(nft.CANONICAL_DIRECTORY)), nft.canonical("39")]))""")
+    assert kept == [32, "x"]
+    private_host.sh("rm -r /run/dockless")
+
+
+BRIDGE = """
+ip link add br0 type bridge
+ip link set br0 group 25707 up
+ip address add 10.0.0.1/24 dev br0
+for n in 2 3; do
+  ip netns add box$n
+  ip link add port$n master br0 type veth peer name eth0 netns box$n
+  ip link set port$n up
+  ip -n box$n address add 10.0.0.$n/24 dev eth0
+  ip -n box$n link set eth0 up
+  ip -n box$n route add default via 10.0.0.1
+done
+"""
+CALL = "/proc/sys/net/bridge/bridge-nf-call-iptables"
+# ports first: with their namespace they would go a moment later
+NO_BRIDGE = "ip link delete port2; ip link delete port3; ip netns delete box2; ip netns delete box3; ip link delete br0"
+
+
+@pytest.fixture
+def bridged_host(private_host):
+    """Return a private host with a bridge and two namespaces on it, and bridged frames going through iptables chains."""
+    private_host.sh(BRIDGE)
+    called = private_host.read(CALL).strip()
+    private_host.sh(f"echo 1 >{CALL}")
+    private_host.neighbour().sh("ip route add 10.0.0.0/24 via 192.0.2.2")
+    yield private_host
+    private_host.sh("nft flush ruleset")
+    private_host.sh(NO_BRIDGE)
+    private_host.sh(f"echo {called} >{CALL}")
+
+
+def obstacles(host, families=("ip", "ip6")):
+    """Return what is in the way of br0."""
+    code = "print(json.dumps([o._asdict() for o in nft.drops_in_our_way(['br0'], sys.argv[1].split())]))"
+    return ask(host, code, " ".join(families))
+
+
+def reach(host):
+    """Return which directions packets can go: within the bridge, out of it, in from outside."""
+    return {flow for flow, passes in (
+        ("within", host.ping("box2", "10.0.0.3", wait=1)),
+        ("out", host.ping("box2", "198.51.100.1", wait=1)),
+        ("in", host.neighbour().ping(None, "10.0.0.2", wait=1)),
+    ) if passes}
+
+
+def agree(host, lines):
+    """Load other people's rules; what obstacles says must be what packets do. Return the flows that are blocked."""
+    host.run(["nft", "-f", "-"], input="flush ruleset\n" + lines)
+    found = obstacles(host)
+    blocked = {flow for one in found for flow in one["flows"]}
+    assert blocked == {"within", "out", "in"} - reach(host)
+    return blocked, found
+
+
+def forward(rules, policy="drop", family="ip", extra=""):
+    """Return a foreign table."""
+    body = "\n".join(rules)
+    return f"table {family} filter {{\n{extra}\nchain FORWARD {{\ntype filter hook forward priority filter; policy {policy};\n{body}\n}}\n}}\n"
+
+
+def test_drop_policy_is_named_until_a_rule_accepts_our_bridge(bridged_host):
+    assert agree(bridged_host, "") == (set(), [])
+    blocked, found = agree(bridged_host, forward([]))
+    assert blocked == {"within", "out", "in"}
+    assert [(o["family"], o["table"], o["chain"], o["bridged"], o["bridges"]) for o in found] == [("ip", "filter", "FORWARD", False, ["br0"])]
+    assert found[0]["why"].startswith("chain FORWARD of table ip filter drops ") and "its policy is drop" in found[0]["why"]
+    assert agree(bridged_host, forward(['iifname "br0" accept', 'oifname "br0" accept'])) == (set(), [])
+    assert agree(bridged_host, forward([])) == (blocked, found)
+
+
+def test_link_group_counts_as_well_as_a_name(bridged_host):
+    assert agree(bridged_host, forward(["iifgroup 25707 accept", "oifgroup 25707 accept"])) == (set(), [])
+    assert agree(bridged_host, forward(["iifgroup 25706 accept", "oifgroup 25706 accept"]))[0] == {"within", "out", "in"}
+
+
+def test_frames_within_a_bridge_pass_where_bridges_do_not_call_iptables(bridged_host):
+    bridged_host.sh(f"echo 0 >{CALL}")
+    assert agree(bridged_host, forward([]))[0] == {"out", "in"}
+
+
+PARTIAL = {
+    "only frames within are dropped": (["iifname br0 oifname != br0 accept", "iifname != br0 oifname br0 accept"], {"within"}),
+    "a rule for another bridge": (['iifname "br1" accept', 'oifname "br1" accept'], {"within", "out", "in"}),
+    "a pattern": (['iifname "br*" accept', 'oifname "br*" accept'], set()),
+    "answers may come in": (['iifname "br0" accept', 'oifname "br0" ct state established,related accept'], {"in"}),
+    "answers may come in, by a map": (["ct state vmap { established : accept, related : accept, invalid : drop }", "iifname br0 accept"], {"in"}),
+    "no answer may come in": (['iifname "br0" accept'], {"out", "in"}),
+    "a drop before the accept": (['iifname "br0" drop', 'iifname "br0" accept', 'oifname "br0" accept'], {"within", "out", "in"}),
+}
+
+
+@pytest.mark.parametrize("rules, blocked", PARTIAL.values(), ids=PARTIAL.keys())
+def test_partial_rules_are_judged_as_packets_are(bridged_host, rules, blocked):
+    assert agree(bridged_host, forward(rules))[0] == blocked
+
+
+def test_trailing_reject_under_a_policy_of_accept(bridged_host):
+    blocked, found = agree(bridged_host, forward(["ct state established,related accept", "reject with icmpx admin-prohibited"], "accept", "inet"))
+    assert blocked == {"within", "out", "in"}
+    assert found[0]["family"] == "inet" and "a rule in it drops" in found[0]["why"]
+    rules = ["ct state established,related accept", "tcp dport 22 drop"]
+    assert agree(bridged_host, forward(rules, "accept", "inet")) == (set(), [])
+
+
+def test_rules_in_chains_that_are_jumped_to_count(bridged_host):
+    user = "chain DOCKER-USER {\niifname br0 counter accept\noifname br0 counter accept\n}"
+    assert agree(bridged_host, forward(["counter jump DOCKER-USER"], extra=user)) == (set(), [])
+    user = "chain DOCKER-USER {\nreturn\n}"
+    assert agree(bridged_host, forward(["counter jump DOCKER-USER"], extra=user))[0] == {"within", "out", "in"}
+
+
+def test_chain_of_the_bridge_family_hits_frames_only(bridged_host):
+    blocked, found = agree(bridged_host, forward([], family="bridge"))
+    assert blocked == {"within"} and found[0]["bridged"]
+    assert agree(bridged_host, forward(['iifname "port*" accept', 'iifname "veth*" accept'], family="bridge"))[0] == set()
+
+
+def test_iptables_nft_shows_up(bridged_host):
+    if bridged_host.run(["sh", "-c", "command -v iptables-nft"], check=False).returncode:
+        pytest.skip("iptables-nft is not installed")
+    bridged_host.sh("iptables-nft -P FORWARD DROP")
+    assert [(o["table"], o["chain"]) for o in obstacles(bridged_host)] == [("filter", "FORWARD")]
+    assert obstacles(bridged_host, ["ip6"]) == []
+    bridged_host.sh("iptables-nft -A FORWARD -i br0 -m comment --comment 'ours { first' -j ACCEPT; iptables-nft -A FORWARD -o br0 -j ACCEPT")
+    assert obstacles(bridged_host) == []
+    assert reach(bridged_host) == {"within", "out", "in"}
+
+
+def test_our_own_table_is_no_obstacle(bridged_host):
+    bridged_host.run(["nft", "-f", "-"], input=forward([], family="inet").replace("filter {", "dockless {", 1))
+    assert obstacles(bridged_host) == []
+
+
+STAND_IN = """#!/bin/sh
+case "$*" in "{crash}"*) kill -SEGV $$;; esac
+exec /run/nft "$@"
+"""
+
+
+@pytest.mark.parametrize("crash, words", [
+    ("list chains", "nft cannot read the other chains of this host, so it is not known whether traffic is dropped there: exit status -11"),
+    ("list chain ip filter FORWARD", "nft cannot read chain FORWARD of table ip filter, so it is not known whether traffic is dropped there: exit status -11"),
+    ("list chain ip filter user", "nft cannot read chain FORWARD of table ip filter, so it is not known whether traffic is dropped there: exit status -11"),
+])
+def test_crash_of_an_old_nft_over_rules_of_others_is_told_and_stops_nothing(private_host, crash, words):
+    private_host.run(["nft", "-f", "-"], input=forward(["jump user"], extra="chain user {\n}"))
+    private_host.run(["sh", "-c", "cp /usr/sbin/nft /run/nft; cat >/run/stand-in; chmod 755 /run/stand-in; mount --bind /run/stand-in /usr/sbin/nft"],
+                     input=STAND_IN.format(crash=crash))
+    try:
+        found = obstacles(private_host)
+    finally:
+        private_host.sh("umount /usr/sbin/nft; rm /run/nft /run/stand-in; nft flush ruleset")
+    assert [one["why"] for one in found] == [words]

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names as programs in a sandbox see them: real namespaces, a real dnsmasq in each, dig(1) and getent(1)."""
+from __future__ import annotations
+
+import json
+import time
+
+import hosts
+import pytest
+
+pytestmark = pytest.mark.leaves_behind("links are made by hand here; what the engine leaves is checked by each test")
+
+UPSTREAM = "192.0.2.2"
+DOCUMENT = {
+    "networks": {
+        "front": {"ipam": {"config": [{"subnet": "172.20.0.0/16"}]}},
+        "back": {"internal": True, "enable_ipv6": True,
+                 "ipam": {"config": [{"subnet": "172.21.0.0/16"}, {"subnet": "fd00:21::/64"}]}},
+    },
+    "sandboxes": {
+        "web": {"hostname": "www1", "networks": {
+            "front": {"ipv4_address": "172.20.0.10", "aliases": ["www", "app.example"]}, "back": {"ipv4_address": "172.21.0.10"}}},
+        "web2": {"networks": {"front": {"ipv4_address": "172.20.0.11", "aliases": ["www"]}}},
+        "cli": {"networks": {"front": {"ipv4_address": "172.20.0.12", "links": ["web:site", "absent:later"]}},
+                "dns_search": ["corp.example"]},
+        "db": {"networks": {"back": {"ipv4_address": "172.21.0.20", "ipv6_address": "fd00:21::20"}}, "dns": ["192.0.2.2"]},
+    },
+}
+
+
+def act(host, action, document=None):
+    """Run an action of names_inside.py and return its answer."""
+    argv = [hosts.PYTHON, str(hosts.HERE / "names_inside.py"), action]
+    return json.loads(host.run(argv, input=json.dumps(document or DOCUMENT)).stdout)
+
+
+def dig(host, sandbox, name, kind="A", *options):
+    """Return (status, sorted answers) of a query through 127.0.0.11:53 of the sandbox."""
+    said = host.run(["dig", "@127.0.0.11", "+tries=2", "+time=3", "+noall", "+comments", "+answer", *options, name, kind],
+                    netns=sandbox).stdout
+    status = next(line.partition("status: ")[2].partition(",")[0] for line in said.splitlines() if "status: " in line)
+    return status, sorted(line.split(None, 4)[4] for line in said.splitlines() if line and not line.startswith(";"))
+
+
+def until(answer, wanted, seconds=10):
+    """Wait until answer() is wanted, and return what it was last."""
+    deadline = time.monotonic() + seconds
+    found = answer()
+    while found != wanted and time.monotonic() < deadline:
+        found = answer()
+    return found
+
+
+def asked_upstream(host, upstream, sandbox="web"):
+    """Return what upstream was asked until now; a query of our own marks the end."""
+    assert dig(host, sandbox, "sentinel.example.org") == ("NOERROR", ["203.0.113.7"])
+    lines = iter(upstream.readline, "")
+    found = []
+    for line in lines:
+        if line.startswith("sentinel.example.org "):
+            return found
+        found.append(line)
+    raise AssertionError("the upstream server ended")
+
+
+@pytest.fixture(name="named")
+def _named(private_host):
+    upstream = private_host.popen([hosts.SYSTEM_PYTHON, str(hosts.HERE / "dns_upstream.py"), UPSTREAM])
+    assert upstream.readline() == "ready"
+    done = act(private_host, "up")
+    assert done["running"] == done["wanted"] and len(done["wanted"]) == 4
+    private_host.upstream = upstream
+    return private_host
+
+
+def test_dn_15_names_aliases_and_hostname_over_udp_and_tcp(named):
+    """DN-15, DN-24: own and others' names, TTL 0, both transports."""
+    for options in ((), ("+tcp",)):
+        for name in ("web", "web.front", "www1", "app.example", "WEB"):
+            assert dig(named, "cli", name, "A", *options) == ("NOERROR", ["172.20.0.10"])
+    said = named.run(["dig", "@127.0.0.11", "web"], netns="web").stdout
+    assert " ra" in said.split("flags:")[1].split(";")[0]
+    assert [line.split()[1] for line in said.splitlines() if line.startswith("web.")] == ["0", "0"]
+    assert named.lookup("cli", "web") == ["172.20.0.10"]
+
+
+def test_dn_07_name_with_network_and_nothing_behind_it(named):
+    """DN-07: name.network resolves, with something appended it goes to the world and not to us."""
+    assert dig(named, "cli", "web2.front") == ("NOERROR", ["172.20.0.11"])
+    assert dig(named, "cli", "www.front") == ("NOERROR", ["172.20.0.10", "172.20.0.11"])
+    assert dig(named, "cli", "missing.front") == ("NXDOMAIN", [])
+    assert dig(named, "cli", "web2.front.example.org") == ("NOERROR", ["203.0.113.7"])
+
+
+def test_dn_24_names_of_networks_not_joined_do_not_exist(named):
+    """DN-24: each sandbox sees the names of its own networks only; one on both sees the union."""
+    assert dig(named, "cli", "db")[0] == "NXDOMAIN"
+    assert dig(named, "db", "web2")[0] == "NXDOMAIN"
+    assert dig(named, "db", "web") == ("NOERROR", ["172.21.0.10"])
+    assert dig(named, "web", "db") == ("NOERROR", ["172.21.0.20"])
+    assert dig(named, "web", "web") == ("NOERROR", ["172.20.0.10", "172.21.0.10"])
+
+
+def test_ipv4_only_name_has_an_empty_aaaa_that_never_goes_upstream(named):
+    """DN-04: the upstream would answer it with an address of its own."""
+    for name in ("web2", "web2.front", "app.example"):
+        assert dig(named, "cli", name, "AAAA") == ("NOERROR", [])
+    assert dig(named, "web", "db", "AAAA") == ("NOERROR", ["fd00:21::20"])
+    assert asked_upstream(named, named.upstream) == []
+
+
+def test_dn_28_reverse_names(named):
+    """DN-28: one PTR an address, name.network first; addresses of our subnets never go upstream."""
+    assert dig(named, "cli", "10.0.20.172.in-addr.arpa", "PTR") == ("NOERROR", ["web.front."])
+    assert dig(named, "web", "0.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.2.0.0.0.0.d.f.ip6.arpa", "PTR") == ("NOERROR", ["db.back."])
+    assert dig(named, "cli", "99.0.20.172.in-addr.arpa", "PTR") == ("NXDOMAIN", [])
+    assert asked_upstream(named, named.upstream) == []
+
+
+def test_shared_alias_is_a_round_robin(named):
+    both = ["172.20.0.10", "172.20.0.11"]
+    assert dig(named, "cli", "www") == ("NOERROR", both)
+    firsts = {named.run(["dig", "@127.0.0.11", "+short", "www"], netns="cli").stdout.split()[0] for turn in range(8)}
+    assert sorted(firsts) == both
+
+
+def test_dn_06_links_are_private_to_their_sandbox(named):
+    """DN-06: a link to what is not there yet is no obstacle; others do not see it."""
+    assert dig(named, "cli", "site") == ("NOERROR", ["172.20.0.10"])
+    assert dig(named, "cli", "site.front") == ("NOERROR", ["172.20.0.10"])
+    assert dig(named, "cli", "later")[0] == "NXDOMAIN"
+    assert dig(named, "web2", "site")[0] == "NXDOMAIN"
+    assert dig(named, "cli", "10.0.20.172.in-addr.arpa", "PTR") == ("NOERROR", ["web.front."])
+
+
+def test_dn_18_unknown_single_labels_stay_here_others_go_upstream(named):
+    """DN-18: no type of query for a plain name leaves; a qualified one does, with the search list."""
+    for kind in ("A", "AAAA", "MX", "TXT"):
+        assert dig(named, "cli", "nobody", kind) == ("NXDOMAIN", [])
+    assert dig(named, "cli", "web2", "MX") == ("NOERROR", [])
+    assert asked_upstream(named, named.upstream) == []
+    assert dig(named, "cli", "example.org") == ("NOERROR", ["203.0.113.7"])
+    assert asked_upstream(named, named.upstream) == ["example.org 1"]
+    assert named.lookup("cli", "printer") == ["2001:db8::7", "203.0.113.7"]  # printer.corp.example
+
+
+@pytest.mark.parametrize("transport", ["+notcp", "+tcp"])
+def test_dn_19_internal_only_never_forwards(named, transport):
+    """DN-19, DN-02: even with servers of its own; a sandbox that also has a way out does forward."""
+    for name, kind in (("example.org", "A"), ("example.org", "TXT"), ("8.8.8.8.in-addr.arpa", "PTR"), ("example.org", "ANY")):
+        assert dig(named, "db", name, kind, transport)[0] == "NXDOMAIN"
+    assert dig(named, "db", "db", "A", transport) == ("NOERROR", ["172.21.0.20"])
+    assert asked_upstream(named, named.upstream) == []
+
+
+def test_dn_29_application_may_own_port_53(named):
+    """DN-29: the resolver is on another port, and queries to 127.0.0.11 still reach it."""
+    named.serve_udp("cli", 53, "mine")
+    named.serve_http("cli", 53, "mine")
+    assert named.ask_udp("cli", "172.20.0.12", 53) == "mine\n172.20.0.12\n"
+    assert dig(named, "cli", "web2") == ("NOERROR", ["172.20.0.11"])
+    assert dig(named, "cli", "web2", "A", "+tcp") == ("NOERROR", ["172.20.0.11"])
+
+
+def test_dn_26_changed_names_are_seen_without_a_restart(named):
+    """DN-26, DN-33: a sandbox and an alias come and go by one renamed file; the processes stay."""
+    before = act(named, "running")
+    more = json.loads(json.dumps(DOCUMENT))
+    more["sandboxes"]["late"] = {"networks": {"front": {"ipv4_address": "172.20.0.30", "aliases": ["www"]}}}
+    del more["sandboxes"]["web2"]
+    act(named, "write", more)
+    assert until(lambda: dig(named, "cli", "late"), ("NOERROR", ["172.20.0.30"])) == ("NOERROR", ["172.20.0.30"])
+    assert until(lambda: dig(named, "cli", "web2"), ("NXDOMAIN", [])) == ("NXDOMAIN", [])
+    assert dig(named, "cli", "www") == ("NOERROR", ["172.20.0.10", "172.20.0.30"])
+    assert dig(named, "cli", "11.0.20.172.in-addr.arpa", "PTR") == ("NXDOMAIN", [])
+    assert act(named, "running") == before
+
+
+def test_a_changed_configuration_is_told_by_its_digest(named):
+    """What runs is asked, not believed: files that changed since the start are noticed, a restart settles it."""
+    changed = json.loads(json.dumps(DOCUMENT))
+    changed["sandboxes"]["cli"]["networks"]["front"]["aliases"] = ["shop.example"]
+    found = act(named, "write", changed)
+    assert found["running"].keys() == found["wanted"].keys()
+    assert found["running"]["cli"] != found["wanted"]["cli"] and found["running"]["db"] == found["wanted"]["db"]
+    found = act(named, "start", changed)
+    assert found["running"] == found["wanted"]
+    assert {len(pids) for pids in found["processes"].values()} == {1}
+    assert dig(named, "web2", "shop.example") == ("NOERROR", ["172.20.0.12"])
+
+
+def test_stop_ends_every_process_and_lets_the_namespace_go(named):
+    """A TCP connection that is open keeps a child of dnsmasq alive; it must go as well."""
+    code = ("import socket, sys\ns = socket.create_connection(('127.0.0.11', 53)); s.send(b'\\0'); print('open', flush=True)\n"
+            "s.recv(1); print('closed', flush=True); sys.stdin.read()")
+    client = named.popen([hosts.SYSTEM_PYTHON, "-c", code], netns="cli")
+    assert client.readline() == "open"
+    assert until(lambda: len(act(named, "running")["processes"]["cli"]), 2) == 2
+    found = act(named, "stop")
+    assert found["running"] == {} and found["processes"] == {}
+    assert named.run(["pgrep", "dnsmasq"], check=False).stdout == ""
+    assert named.sh("ls -A /run/dockless/dns/pids 2>/dev/null || true") == ""
+
+
+def test_killed_resolver_is_noticed_and_others_are_not_touched(named):
+    before = act(named, "running")
+    named.run(["kill", "-KILL", str(before["processes"]["cli"][0])])
+    found = act(named, "running")
+    assert "cli" not in found["running"] and len(found["running"]) == 3
+    after = act(named, "start")
+    assert after["running"] == after["wanted"]
+
+
+def test_hanging_resolver_is_no_answer_and_the_rest_still_counts(named):
+    """One that hangs costs a bounded wait and does not hide the others; it is ended like any other."""
+    before = act(named, "running")
+    pid = before["processes"]["cli"][0]
+    named.run(["kill", "-STOP", str(pid)])
+    assert act(named, "running")["running"] == {**before["running"], "cli": ""}
+    after = act(named, "start")
+    assert after["running"] == after["wanted"] and pid not in after["processes"]["cli"]
+
+
+def test_resolver_of_a_namespace_that_lost_its_name_is_found_and_ended(named):
+    """R-37: ip netns delete does not end it, and it would hold the namespace for ever."""
+    before = act(named, "running")
+    named.run(["ip", "netns", "delete", "cli"])
+    found = act(named, "running")
+    assert found["running"]["cli"] == "" and found["processes"] == before["processes"]
+    assert act(named, "stop")["processes"] == {}
+
+
+def test_reload_reads_all_files_again_in_the_same_processes(named):
+    """After bulk changes, which can overflow the kernel's queue of file events, nothing may stay unseen."""
+    before = act(named, "running")
+    named.run(["kill", "-STOP", str(before["processes"]["cli"][0])])
+    more = json.loads(json.dumps(DOCUMENT))
+    more["sandboxes"]["late"] = {"networks": {"front": {"ipv4_address": "172.20.0.30"}}}
+    act(named, "write", more)
+    named.run(["kill", "-CONT", str(before["processes"]["cli"][0])])
+    assert act(named, "reload")["processes"] == before["processes"]
+    assert until(lambda: dig(named, "cli", "late"), ("NOERROR", ["172.20.0.30"])) == ("NOERROR", ["172.20.0.30"])
+    assert dig(named, "cli", "site") == ("NOERROR", ["172.20.0.10"])
+    assert dig(named, "cli", "10.0.20.172.in-addr.arpa", "PTR") == ("NOERROR", ["web.front."])
+
+
+def test_dn_35_missing_program_is_told_with_its_remedy(private_host):
+    code = ("from _dockless import facts, kernel, resolver\n"
+            "one = [kernel.Resolver('web', 'web', '/run/dockless/dns/resolvers/web.conf', 'x')]\n"
+            "for path in ('', '/nowhere/dnsmasq'):\n"
+            "    try: resolver.start(one, facts.Facts(dnsmasq=path))\n"
+            "    except Exception as error: print(type(error).__name__, error)\n"
+            "print(resolver.running(one), resolver.version('/nowhere/dnsmasq'), resolver.watches_files(facts.Facts()))")
+    private_host.run(["ip", "netns", "add", "web"])
+    lines = private_host.python(code).stdout.splitlines()
+    assert lines[0].startswith("DocklessError dnsmasq is not installed") and "prerequisites" in lines[0]
+    assert lines[1] == "DocklessError resolvers do not start: sandbox web: No such file or directory (/nowhere/dnsmasq)"
+    assert lines[2] == "{} (0, 0) True"
+
+
+def test_dn_35_error_names_sandbox_and_reason(named):
+    """DN-35: a port that is taken in the sandbox, told in dnsmasq's words."""
+    act(named, "stop")
+    code = "import socket\ns = socket.socket(); s.bind(('127.0.0.11', 10053)); s.listen(); print('ready', flush=True)\ns.accept()"
+    taker = named.popen([hosts.SYSTEM_PYTHON, "-c", code], netns="cli")
+    assert taker.readline() == "ready"
+    with pytest.raises(hosts.Failed, match=r"sandbox cli: .*(?i:in use).*let it use another"):
+        act(named, "start")
+    taker.stop()
+    found = act(named, "start")
+    assert found["running"] == found["wanted"]
+
+
+def test_dn_10_junk_does_not_end_it(named):
+    """DN-10, DN-22: junk over UDP, and a TCP length that is never kept."""
+    code = ("import os, socket\nu = socket.socket(type=socket.SOCK_DGRAM)\n"
+            "for n in (0, 1, 11, 12, 13, 100, 4000): u.sendto(os.urandom(n), ('127.0.0.11', 53))\n"
+            "s = socket.create_connection(('127.0.0.11', 53)); s.send(b'\\0\\x3c'); s.close()")
+    before = act(named, "running")
+    named.run([hosts.SYSTEM_PYTHON, "-c", code], netns="cli")
+    assert dig(named, "cli", "web2") == ("NOERROR", ["172.20.0.11"])
+    assert dig(named, "cli", "web2", "A", "+tcp") == ("NOERROR", ["172.20.0.11"])
+    assert act(named, "running")["running"] == before["running"]
+
+
+def test_dn_30_daemon_keeps_nothing_of_its_starter(named):
+    """DN-30, S-75: no descriptor of a namespace, a directory or another's pipe is inherited."""
+    pid = act(named, "running")["processes"]["cli"][0]
+    links = [named.sh(f"readlink /proc/{pid}/fd/{number}") for number in named.sh(f"ls /proc/{pid}/fd").split()]
+    assert links and not [link for link in links if link.startswith(("net:", "mnt:")) or link.startswith("/") and link != "/dev/null"]
+    user = named.sh(f"stat -c %U /proc/{pid}")
+    assert user != "root"
+
+
+RECORDS = [
+    {"name": "printer.lan", "type": "A", "value": "10.1.2.3"}, {"name": "printer.lan", "type": "AAAA", "value": "fd00::3"},
+    {"name": "www.lan", "type": "CNAME", "value": "printer.lan"}, {"name": "_http._tcp.lan", "type": "SRV", "value": "1 2 80 printer.lan"},
+    {"name": "t.lan", "type": "TXT", "value": 'a "q" \\x \\n, #b=;c'}, {"name": "172.20.9.9", "type": "PTR", "value": "nine.lan"}]
+
+
+def test_declared_records(private_host):
+    upstream = private_host.popen([hosts.SYSTEM_PYTHON, str(hosts.HERE / "dns_upstream.py"), UPSTREAM])
+    assert upstream.readline() == "ready"
+    document = json.loads(json.dumps(DOCUMENT))
+    document["networks"]["front"]["records"] = RECORDS
+    act(private_host, "up", document)
+    expected = {("printer.lan", "A"): ["10.1.2.3"], ("printer.lan", "AAAA"): ["fd00::3"], ("www.lan", "A"): ["10.1.2.3", "printer.lan."],
+                ("_http._tcp.lan", "SRV"): ["1 2 80 printer.lan."], ("t.lan", "TXT"): ['"a \\"q\\" \\\\x \\\\n, #b=;c"'],
+                ("9.9.20.172.in-addr.arpa", "PTR"): ["nine.lan."], ("www.lan", "MX"): ["printer.lan."], ("nobody.lan.x", "TXT"): []}
+    for (name, kind), answers in expected.items():
+        assert dig(private_host, "cli", name, kind) == ("NOERROR", answers), (name, kind)
+    assert dig(private_host, "db", "printer.lan")[0] == "NXDOMAIN"
+
+
+def test_dn_12_dn_14_files_of_the_sandbox(named):
+    """DN-01, DN-12, DN-14: what programs read in /etc of a sandbox."""
+    assert named.run(["cat", "/etc/resolv.conf"], netns="cli").stdout == (
+        "# dockless: sandbox shop/cli\n# forwards to: 192.0.2.2\nnameserver 127.0.0.11\nsearch corp.example\noptions ndots:0\n")
+    assert named.run(["cat", "/etc/hostname"], netns="web").stdout == "www1\n"
+    assert named.run(["getent", "hosts", "172.21.0.10"], netns="web").stdout.split() == ["172.21.0.10", "www1", "web"]
+    assert "ip6-localhost" in named.run(["cat", "/etc/hosts"], netns="db").stdout
+    assert "::1" not in named.run(["cat", "/etc/hosts"], netns="cli").stdout

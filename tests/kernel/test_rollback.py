@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A run that fails goes back to what was there; one that is killed leaves something that the next run mends (G-1, G-2, G-10).
+
+DOCKLESS_TEST_EVERY_STEP=1 fails and kills at every event, which takes long; without it at every
+seventh of them, the first and the last included: always the same ones.
+"""
+from __future__ import annotations
+
+import os
+
+import pytest
+from promises import SHOP, assert_same, changed, full, hooked
+
+SPACING = 1 if os.environ.get("DOCKLESS_TEST_EVERY_STEP") else 7
+PARTS = 4  # tests for each kind of run, so that several workers share them
+
+MORE = changed(
+    SHOP, networks__front__mtu=1400, networks__back__enable_ipv6=True, sandboxes__cli=None, veth_pairs={},
+    sandboxes__new={"networks": ["front", "back"], "ports": ["9090:90"]}, sandboxes__db__networks={"back": {"aliases": ["store"]}},
+    sandboxes__web__ports=["8081:80"])
+RUNS = {  # what is there, what is asked for, options of the run
+    "first": (None, SHOP, ()),
+    "update": (SHOP, MORE, ()),
+    "removal": (SHOP, {}, ("--absent",)),
+}
+
+
+def sample(events, part):
+    """Return the numbers of events to stop at, a part of them."""
+    numbers = sorted({*range(0, len(events), SPACING), len(events) - 1})
+    return numbers[part::PARTS]
+
+
+def prepare(host, start):
+    """Bring the host to the start of a run and return what it is like."""
+    host.apply(start or {}, absent=True) if start is None else host.apply(start)
+    return full(host)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("start, end, options", RUNS.values(), ids=RUNS.keys())
+def test_g_10_failure_at_a_step_goes_back(private_host, start, end, options, part):
+    """G-2, G-10: whatever step or message fails, every link, rule, file and process is as before; then the same run succeeds."""
+    before = prepare(private_host, start)
+    counted = count(private_host, start, end, options)
+    assert len(counted) > 40
+    for number in sample(counted, part):
+        told = hooked(private_host, "raise", number, end, *options)
+        assert told["failed"] == "Fault" and "a fault at event" in told["msg"], (number, told)
+        assert_same(before, private_host, f"after a failure at event {number}, {counted[number]}")
+    assert private_host.apply(end, absent=True)["changed"] if options else private_host.apply(end)["changed"]
+
+
+def count(host, start, end, options):
+    """Do a run to its end, noting its events, and bring the host back."""
+    events = hooked(host, "count", 0, end, *options)["events"]
+    host.apply({}, absent=True)
+    if start is not None:
+        host.apply(start)
+    return events
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("start, end, options", RUNS.values(), ids=RUNS.keys())
+def test_g_1_what_a_killed_run_leaves_is_mended(private_host, start, end, options, part):
+    """G-1: after SIGKILL the next run makes what is asked for, the one after has nothing to do, and nothing is left over."""
+    prepare(private_host, start)
+    counted = count(private_host, start, end, options)
+    absent = {"absent": True} if options else {}
+    private_host.apply(end, **absent)
+    wanted = full(private_host)
+    for number in sample(counted, part):
+        private_host.apply({}, absent=True)
+        prepare(private_host, start)
+        assert hooked(private_host, "kill", number, end, *options) == {"killed": True}
+        private_host.apply(end, **absent)
+        assert private_host.apply(end, **absent)["changed"] is False, f"killed at event {number}, {counted[number]}"
+        assert_same(wanted, private_host, f"killed at event {number}, {counted[number]}")
+
+
+BEHIND = {  # what something else does while a run is under way, and the object that the error names
+    "an address taken away": ("ip -n cli address delete 10.41.0.9/24 dev eth0", "address 10.41.0.9/24 on eth0 in cli"),
+    "a link taken away": ("ip -n cli link delete eth0", "eth0 of cli"),
+    "a link set down": ("ip link set $(basename $(ls -d /sys/class/net/br-* | tail -n 1)) down", "bridge br-"),
+    "a namespace taken away": ("ip netns delete db", "namespace db"),
+    "a file changed": ("echo nonsense >>/etc/netns/cli/hosts", "file /etc/netns/cli/hosts"),
+    "a rule added": ("ip netns exec cli nft add rule inet dockless names counter", "nft table inet dockless in cli"),
+}
+
+
+@pytest.mark.parametrize("command, named", BEHIND.values(), ids=BEHIND.keys())
+@pytest.mark.parametrize("start", (None, changed(SHOP, sandboxes__cli=None, sandboxes__db=None, veth_pairs={})), ids=("first", "update"))
+def test_g_10_what_changes_behind_the_run_is_noticed_and_gone_back_from(private_host, start, command, named):
+    """G-10: verification reads everything again; what is not as asked for is named, and the host is as before."""
+    end = changed(SHOP, sandboxes__cli__networks={"front": {"ipv4_address": "10.41.0.9"}})
+    before = prepare(private_host, start)
+    steps = [event for event in hooked(private_host, "count", 0, end)["events"] if event.startswith("before")]
+    private_host.apply({}, absent=True)
+    prepare(private_host, start)
+    last = next(number for number, event in enumerate(steps) if "resolver of" in event)  # nearly everything is made by then
+    told = hooked(private_host, f"sh:{command}", last, end)
+    assert told.get("failed") in ("VerifyError", "DocklessError", "KernelError"), told
+    if told["failed"] == "VerifyError":
+        assert named in told["msg"], told["msg"]
+    assert_same(before, private_host, told["msg"][:600])
+    private_host.apply(end)
+    assert private_host.apply(end)["changed"] is False

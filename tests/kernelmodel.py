@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A kernel made of a dictionary: what making, changing and deleting an object does to the others.
+
+It has as much of Linux as the order of a plan depends on: deleting a namespace or a link takes
+away what hangs on it, a veth pair needs both namespaces, a free name and its bridge, an address
+needs its link, a route a gateway that the link's addresses cover. What the real kernel would
+refuse is an error here as well, so a plan in the wrong order does not get through.
+"""
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+from _dockless import kernel, plan
+
+
+class Refused(AssertionError):
+    """What the kernel would answer with an errno."""
+
+
+class Kernel:
+    """Objects by key, changed by the steps of plans."""
+
+    def __init__(self, state: t.Optional[kernel.State] = None) -> None:
+        self.state: kernel.State = dict(state or {})
+        self.leaked: t.List[kernel.Object] = []  # ours, and left where nobody will look again
+
+    def run(self, work: plan.Plan) -> None:
+        """Do a whole plan."""
+        self.steps(executed(work))
+
+    def steps(self, steps: t.Iterable[plan.Step]) -> None:
+        """Do some steps, in order."""
+        for step in steps:
+            if step.action == plan.DELETE:
+                if step.key not in self.state:
+                    raise Refused(f"nothing to delete: {step.key}")
+                self.delete(step.key)
+            elif step.action == plan.UPDATE:
+                self._update(step)
+            else:
+                self._create(step)
+
+    def delete(self, key: kernel.Key) -> None:
+        """Delete an object and what hangs on it."""
+        thing = self.state.pop(key)
+        if isinstance(thing, kernel.Netns):
+            self._delete_netns(thing)
+        elif isinstance(thing, kernel.Veth):
+            self._delete_ends((thing.netns, thing.name), (thing.peer_netns, thing.peer_name))
+        elif isinstance(thing, kernel.Link):
+            self._delete_ends((thing.netns, thing.name))
+            for other in list(self.state.values()):
+                if isinstance(other, kernel.Veth) and thing.netns == other.netns and other.master == thing.name:
+                    self.state[other.key] = other._replace(master="")
+                if isinstance(other, kernel.Veth) and thing.netns == other.peer_netns and other.peer_master == thing.name:
+                    self.state[other.key] = self.state[other.key]._replace(peer_master="")
+        elif isinstance(thing, kernel.Address):
+            self._last_address(thing)
+
+    def _delete_netns(self, thing: kernel.Netns) -> None:
+        """Take a name away; with its last name the namespace goes, unless it is held by others."""
+        space = thing.partner or thing.name
+        if thing.inode:
+            self._lose_sight(thing.name)
+        elif not any(isinstance(o, kernel.Netns) and space in (o.partner, o.name) for o in self.state.values()):
+            self._empty(space)
+
+    def _lose_sight(self, name: str) -> None:
+        for key, other in list(self.state.items()):
+            if isinstance(other, kernel.Veth) and name in (other.netns, other.peer_netns):
+                raise Refused(f"pair {other.name} stays in the attached namespace {name}, and its name with it")
+            if isinstance(other, (kernel.Resolver, kernel.NftTable)) and other.netns == name:
+                self.leaked.append(self.state.pop(key))
+            elif isinstance(other, kernel.Sysctl) and other.netns == name:
+                del self.state[key]
+
+    def _empty(self, name: str) -> None:
+        for key, other in list(self.state.items()):
+            if isinstance(other, kernel.Resolver) and other.netns == name:
+                raise Refused(f"a process keeps namespace {name} alive")
+            if isinstance(other, kernel.Veth) and name in (other.netns, other.peer_netns):
+                self.delete(key)
+        for key, other in list(self.state.items()):
+            if getattr(other, "netns", None) == name:
+                del self.state[key]
+
+    def _delete_ends(self, *ends: t.Tuple[str, str]) -> None:
+        for key, other in list(self.state.items()):
+            if isinstance(other, (kernel.Address, kernel.Route)) and (other.netns, other.link) in ends:
+                del self.state[key]
+
+    def _last_address(self, gone: kernel.Address) -> None:
+        """IPv4 is off on a link without addresses: the routes go."""
+        if not self._addresses(gone.netns, gone.link, ipaddress.ip_interface(gone.cidr).version):
+            for key, other in list(self.state.items()):
+                if isinstance(other, kernel.Route) and (other.netns, other.link) == (gone.netns, gone.link) \
+                        and (":" in other.destination) == (":" in gone.cidr):
+                    del self.state[key]
+
+    def lose_name(self, name: str) -> None:
+        """Delete a namespace's name while a process keeps it alive: pairs are seen from their other end, and the process is seen."""
+        del self.state["netns", name]
+        for key, other in list(self.state.items()):
+            if isinstance(other, kernel.Veth) and name in (other.netns, other.peer_netns):
+                self._lose_end(self.state.pop(key), name)
+            elif isinstance(other, kernel.Resolver) and other.netns == name:
+                self.state[key] = other._replace(digest="")
+            elif isinstance(other, (kernel.Address, kernel.Route, kernel.Sysctl, kernel.NftTable)) and other.netns == name:
+                del self.state[key]
+
+    def _lose_end(self, pair: kernel.Veth, name: str) -> None:
+        if pair.netns == name:
+            pair = kernel.Veth(pair.peer_netns, pair.peer_name, pair.netns, pair.name, master=pair.peer_master, label=pair.label)
+        half = pair._replace(peer_netns="", peer_name="", peer_master="")
+        self.state[half.key] = half
+
+    def seen(self, wanted: kernel.State) -> kernel.State:
+        """Return what a run would observe: of sysctls, only those that are wanted."""
+        return {key: thing for key, thing in self.state.items() if key[0] != "sysctl" or key in wanted}
+
+    def _create(self, step: plan.Step) -> None:
+        thing = step.after
+        if step.key in self.state and not isinstance(thing, (kernel.Route, kernel.Sysctl)):
+            raise Refused(f"exists: {step.key}")
+        self._check(thing)
+        self.state[step.key] = thing
+
+    def _update(self, step: plan.Step) -> None:
+        there = self.state.get(step.key)
+        if there is None:
+            raise Refused(f"nothing to change: {step.key}")
+        fields = plan.differences(step.after, there)
+        if not plan.MUTABLE[step.key[0]].issuperset(fields):
+            raise Refused(f"cannot be changed in place: {step.key} {fields}")
+        if isinstance(step.after, (kernel.Veth, kernel.Route)):
+            self._check(step.after, known=step.key)
+        self.state[step.key] = step.after
+
+    def _check(self, thing: t.Any, known: t.Optional[kernel.Key] = None) -> None:
+        if isinstance(thing, kernel.Veth):
+            for name in (thing.netns, thing.peer_netns):
+                self._need_netns(name, thing)
+            for netns, name in ((thing.netns, thing.name), (thing.peer_netns, thing.peer_name)):
+                if (netns, name) in self._names(known):
+                    raise Refused(f"name taken: {name} in {netns or 'the host'}")
+            for netns, master in ((thing.netns, thing.master), (thing.peer_netns, thing.peer_master)):
+                if master and ("link", netns, master) not in self.state:
+                    raise Refused(f"no bridge {master}")
+        elif isinstance(thing, kernel.Link):
+            if (thing.netns, thing.name) in self._names(known):
+                raise Refused(f"name taken: {thing.name}")
+        elif isinstance(thing, (kernel.Address, kernel.Route)):
+            if (thing.netns, thing.link) not in self._names():
+                raise Refused(f"no link {thing.link} in {thing.netns or 'the host'}")
+            if isinstance(thing, kernel.Route) and thing.via:
+                self._need_way(thing)
+        elif isinstance(thing, kernel.Netns):
+            if thing.partner and ("netns", thing.partner) not in self.state:
+                raise Refused(f"no partner {thing.partner}")
+        elif isinstance(thing, (kernel.Sysctl, kernel.NftTable)):
+            self._need_netns(thing.netns, thing)
+        elif isinstance(thing, kernel.Resolver):
+            self._need_netns(thing.netns, thing)
+            if ("file", thing.config) not in self.state:
+                raise Refused(f"no configuration {thing.config}")
+
+    def _need_netns(self, name: str, thing: t.Any) -> None:
+        if name and ("netns", name) not in self.state:
+            raise Refused(f"no namespace {name} for {thing}")
+
+    def _need_way(self, route: kernel.Route) -> None:
+        gateway = ipaddress.ip_address(route.via)
+        if not any(gateway in one.network for one in self._addresses(route.netns, route.link, gateway.version)):
+            raise Refused(f"gateway {route.via} is unreachable on {route.link} of {route.netns}")
+
+    def _addresses(self, netns: str, link: str, version: int) -> t.List[t.Any]:
+        found = [ipaddress.ip_interface(o.cidr) for o in self.state.values()
+                 if isinstance(o, kernel.Address) and (o.netns, o.link) == (netns, link)]
+        return [one for one in found if one.version == version]
+
+    def _names(self, without: t.Optional[kernel.Key] = None) -> t.Set[t.Tuple[str, str]]:
+        found = set()
+        for key, thing in self.state.items():
+            if isinstance(thing, kernel.Link) and key != without:
+                found.add((thing.netns, thing.name))
+            elif isinstance(thing, kernel.Veth) and key != without:
+                found |= {(thing.netns, thing.name), (thing.peer_netns, thing.peer_name)}
+        return found
+
+
+def executed(work: plan.Plan) -> t.List[plan.Step]:
+    """Return the steps in the order in which they are done: second names of a namespace are given after the first ones."""
+    building = sorted(work.building, key=lambda s: bool(s.key[0] == "netns" and s.after.partner) * 1.5 or plan.RANK[s.key[0]])
+    return [*work.clearing, *building, *work.removal]

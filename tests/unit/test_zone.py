@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of a project as objects: golden texts, and what is refused."""
+from __future__ import annotations
+
+import ipaddress
+import pathlib
+import sys
+
+import pytest
+
+ENGINE = str(pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils")
+if ENGINE not in sys.path:
+    sys.path.insert(0, ENGINE)
+
+# pylint: disable=wrong-import-position
+from _dockless import dnsconfig, facts, kernel, model, names, zone  # noqa: E402
+from _dockless.errors import DocklessError  # noqa: E402
+
+FACTS = facts.Facts(nameservers=("127.0.0.53", "::1", "fe80::1%eth0", "192.0.2.53"), search=("corp.example",))
+FRONT = model.Network("shop", "front", subnets=(
+    model.Subnet(ipaddress.ip_network("172.20.0.0/16"), gateway=ipaddress.ip_address("172.20.0.1")),
+    model.Subnet(ipaddress.ip_network("fd00:20::/64"), version=6, gateway=ipaddress.ip_address("fd00:20::1"))))
+BACK = model.Network("shop", "back", internal=True, subnets=(
+    model.Subnet(ipaddress.ip_network("172.21.0.0/16"), gateway=ipaddress.ip_address("172.21.0.1")),))
+BRIDGE = model.Network("", "bridge", dns_enabled=False, subnets=(
+    model.Subnet(ipaddress.ip_network("172.17.0.0/16"), gateway=ipaddress.ip_address("172.17.0.1")),))
+
+
+def on(name, *joins, project="shop", **options):
+    """Return a sandbox; each join is (network key, addresses) and more fields of Endpoint."""
+    endpoints = tuple(model.Endpoint(project, name, key, addresses=tuple(addresses), **more[0] if more else {})
+                      for key, addresses, *more in joins)
+    return model.Sandbox(project, name, endpoints=endpoints, path=f"sandboxes.{name}", **options)
+
+
+def realized(*sandboxes, networks=(FRONT, BACK), others=(), defaults=model.Defaults(), known=FACTS):
+    """Return (texts by path, the other objects) of project shop."""
+    project = model.Project("shop", tuple(networks), sandboxes)
+    host = model.Host((project, model.Project("", (BRIDGE,)), *others), defaults)
+    objects = zone.realize_names(host, project, known)
+    files = {o.path: o.text for o in objects if isinstance(o, kernel.File)}
+    assert all(o.mode == 0o644 for o in objects if isinstance(o, kernel.File))
+    assert len(files) == sum(isinstance(o, kernel.File) for o in objects)
+    return files, [o for o in objects if not isinstance(o, kernel.File)]
+
+
+WEB = on("web", (("shop", "front"), ("172.20.0.2/16", "fd00:20::2/64"), {"aliases": ("www", "app.example")}),
+         hostname="w1", domainname="shop.example")
+DB = on("db", (("shop", "back"), ("172.21.0.3/16",)))
+
+RECORDS = """\
+# dockless: project shop
+172.20.0.2 web.front web w1 www app.example w1.front www.front app.example.front
+fd00:20::2 web.front web w1 www app.example w1.front www.front app.example.front
+"""
+CONFIGURATION = """\
+# dockless: sandbox shop/web
+port=10053
+listen-address=127.0.0.11
+bind-interfaces
+no-hosts
+no-resolv
+no-poll
+domain-needed
+local=//
+local-ttl=0
+cache-size=0
+dns-forward-max=1024
+pid-file=/run/dockless/dns/pids/web.pid
+hostsdir=/run/dockless/dns/networks/shop.front
+local=/front/
+local=/20.172.in-addr.arpa/
+local=/0.0.0.0.0.0.0.0.0.2.0.0.0.0.d.f.ip6.arpa/
+local=/app.example/
+server=192.0.2.53
+"""
+RESOLV_CONF = """\
+# dockless: sandbox shop/web
+# forwards to: 192.0.2.53
+nameserver 127.0.0.11
+search corp.example
+options ndots:0
+"""
+HOSTS = """\
+# dockless: sandbox shop/web
+127.0.0.1    localhost
+::1    localhost ip6-localhost ip6-loopback
+fe00::    ip6-localnet
+ff00::    ip6-mcastprefix
+ff02::1    ip6-allnodes
+ff02::2    ip6-allrouters
+172.20.0.2    w1.shop.example w1 web
+fd00:20::2    w1.shop.example w1 web
+""".replace("    ", "\t")
+
+
+def test_one_sandbox_on_one_network():
+    """DN-01, DN-12: all files of a sandbox; the host's loopback servers are left out."""
+    files, others = realized(WEB)
+    digest = names.text_digest(CONFIGURATION)
+    assert files == {
+        "/run/dockless/dns/networks/shop.front/shop": RECORDS,
+        "/run/dockless/dns/resolvers/web.conf": CONFIGURATION + f"txt-record=config.dockless.invalid,{digest}\n",
+        "/etc/netns/web/resolv.conf": RESOLV_CONF,
+        "/etc/netns/web/hosts": HOSTS,
+        "/etc/netns/web/hostname": "w1\n"}
+    table, resolver = others
+    assert resolver == kernel.Resolver("web", "web", "/run/dockless/dns/resolvers/web.conf", digest)
+    assert table.netns == "web" and table.text.count("dnat ip to 127.0.0.11:10053") == 2
+
+
+def test_internal_only_and_no_way_out_forward_nothing():
+    """DN-19: an internal network gives no way out, servers of its own or not; with another network it is no obstacle."""
+    both = on("app", (("shop", "back"), ("172.21.0.4/16",)), (("shop", "front"), ("172.20.0.4/16",)))
+    only = on("db", (("shop", "back"), ("172.21.0.3/16",)), dns=(ipaddress.ip_address("192.0.2.1"),))
+    files, others = realized(only, both)
+    assert "local=/#/" in files["/run/dockless/dns/resolvers/db.conf"] and "server=" not in files["/run/dockless/dns/resolvers/db.conf"]
+    assert "# forwards nothing" in files["/etc/netns/db/resolv.conf"]
+    assert "server=192.0.2.53" in files["/run/dockless/dns/resolvers/app.conf"] and "/#/" not in files["/run/dockless/dns/resolvers/app.conf"]
+
+
+@pytest.mark.parametrize("sandbox_dns, network, defaults, known, servers", [
+    (("192.0.2.1", "2001:db8::1"), {"dns": "192.0.2.2"}, "192.0.2.3", FACTS, ["192.0.2.1", "2001:db8::1"]),
+    ((), {"dns": "192.0.2.2"}, "192.0.2.3", FACTS, ["192.0.2.2"]),
+    ((), {}, "192.0.2.3", FACTS, ["192.0.2.3"]),
+    ((), {}, "", FACTS, ["192.0.2.53"]),
+    ((), {"forward": "servers"}, "", FACTS, []),
+    ((), {"forward": "servers", "dns": "192.0.2.2"}, "", FACTS, ["192.0.2.2"]),
+    (("192.0.2.1",), {"forward": "none"}, "192.0.2.3", FACTS, []),
+    ((), {}, "", facts.Facts(nameservers=("127.0.0.53",)), []),
+])
+def test_order_of_servers(sandbox_dns, network, defaults, known, servers):
+    """DN-16: the sandbox's own before the network's, the host's defaults, and the host's; never an invented one."""
+    def parsed(text):
+        return tuple(ipaddress.ip_address(one) for one in text.split())
+    net = FRONT._replace(forward=network.get("forward", "host"), dns=parsed(network.get("dns", "")))
+    files, others = realized(WEB._replace(dns=parsed(" ".join(sandbox_dns))), networks=(net,),
+                             defaults=model.Defaults(dns=parsed(defaults)), known=known)
+    lines = files["/run/dockless/dns/resolvers/web.conf"].splitlines()
+    assert [line[7:] for line in lines if line.startswith("server=")] == servers
+    assert ("local=/#/" in lines) == (not servers)
+
+
+def test_forwarding_to_itself_is_refused():
+    with pytest.raises(DocklessError, match=r"sandboxes\.web\.dns: .*127\.0\.0\.11, its own resolver"):
+        realized(WEB._replace(dns=(ipaddress.ip_address("127.0.0.11"),)))
+
+
+def test_names_switched_off_cost_nothing():
+    silent = FRONT._replace(dns_enabled=False)
+    plain = on("web", (("shop", "front"), ("172.20.0.2/16",)))
+    assert realized(plain, networks=(silent,)) == ({}, [])
+    files, others = realized(plain._replace(dns=(ipaddress.ip_address("192.0.2.9"),)), networks=(silent,))
+    assert others == [] and "nameserver 192.0.2.9\n" in files["/etc/netns/web/resolv.conf"]
+    assert not any(path.startswith("/run") for path in files)
+
+
+@pytest.mark.parametrize("option", [
+    {"hostname": "w1"}, {"domainname": "x.example"}, {"dns_search": ("x.example",)}, {"dns_opt": ("timeout:1",)},
+    {"extra_hosts": (("a", "192.0.2.1"),)}])
+def test_a_wish_of_the_sandbox_brings_its_files_without_names(option):
+    plain = on("web", (("shop", "front"), ("172.20.0.2/16",)), **option)
+    files, others = realized(plain, networks=(FRONT._replace(dns_enabled=False),))
+    assert sorted(files) == ["/etc/netns/web/hostname", "/etc/netns/web/hosts", "/etc/netns/web/resolv.conf"] and others == []
+
+
+def test_default_bridge_has_links_in_one_direction_and_no_resolver():
+    """DN-09: names on the default bridge are those of links, in the file of the one that links."""
+    one = on("one", (("", "bridge"), ("172.17.0.2/16",), {"links": (model.Link("two", "db"), model.Link("gone", "x"))}))
+    two = on("two", (("", "bridge"), ("172.17.0.3/16",)))
+    files, others = realized(one, two)
+    assert others == [] and not any(path.startswith("/run") for path in files)
+    assert "172.17.0.3\tdb two\n" in files["/etc/netns/one/hosts"] and "\tx" not in files["/etc/netns/one/hosts"]
+    assert "one" not in files["/etc/netns/two/hosts"].partition("\n")[2]
+    assert files["/etc/netns/two/resolv.conf"] == "# dockless: sandbox shop/two\nnameserver 192.0.2.53\nsearch corp.example\n"
+
+
+def test_without_a_reachable_server_the_file_says_so():
+    one = on("one", (("", "bridge"), ("172.17.0.2/16",)))
+    files, others = realized(one, known=facts.Facts(nameservers=("127.0.0.1",)))
+    assert files["/etc/netns/one/resolv.conf"] == (
+        "# dockless: sandbox shop/one\n# No server: those of the host cannot be reached from here. Set dns.\n")
+
+
+@pytest.mark.parametrize("mode, paths", [
+    (model.MODE_HOST, []), (model.MODE_CONTAINER, []),
+    (model.MODE_NONE, ["/etc/netns/x/hostname", "/etc/netns/x/hosts", "/etc/netns/x/resolv.conf"])])
+def test_modes(mode, paths):
+    """A partner's namespace has its partner's files; the host's needs none."""
+    files, others = realized(model.Sandbox("shop", "x", mode=mode, partner="web"))
+    assert sorted(files) == paths and others == []
+
+
+def test_links_have_a_directory_of_their_own():
+    """DN-06: a link to what does not exist yet leaves an empty file that is watched."""
+    cli = on("cli", (("shop", "front"), ("172.20.0.9/16",), {"links": (model.Link("web", "site"), model.Link("later", "l8"))}))
+    files, others = realized(WEB, cli)
+    assert files["/run/dockless/dns/links/cli/private"] == (
+        "# dockless: sandbox shop/cli\n172.20.0.2 site site.front\nfd00:20::2 site site.front\n")
+    assert "hostsdir=/run/dockless/dns/links/cli\n" in files["/run/dockless/dns/resolvers/cli.conf"]
+    assert "links" not in files["/run/dockless/dns/resolvers/web.conf"]
+
+
+def test_another_project_writes_its_own_file_into_the_owners_network():
+    other = model.Project("blog", (model.Network("blog", "front", external="shop/front"),), (
+        on("wp", (("shop", "front"), ("172.20.0.40/16",), {"aliases": ("wp.example",)}), project="blog"),))
+    files, others = realized(WEB, others=(other,))
+    assert not any("blog" in path for path in files)
+    assert "local=/wp.example/" in files["/run/dockless/dns/resolvers/web.conf"]
+    host = model.Host((model.Project("shop", (FRONT,), (WEB,)), other))
+    theirs = {o.path: o.text for o in zone.realize_names(host, other, FACTS) if isinstance(o, kernel.File)}
+    assert theirs["/run/dockless/dns/networks/shop.front/blog"] == "# dockless: project blog\n172.20.0.40 wp.front wp wp.example wp.example.front\n"
+    assert "local=/app.example/" in theirs["/run/dockless/dns/resolvers/wp.conf"]
+
+
+def test_directories_of_two_networks_never_meet():
+    keys = [("a.b", "c"), ("a", "b.c"), ("a.", "c"), ("a", "c"), ("a..b", "c"), ("a.b.", "c")]
+    assert len({dnsconfig.network_directory(key) for key in keys}) == len(keys)
+
+
+def test_extra_hosts_and_host_gateway():
+    """DN-14: host-gateway is where the default route of each family goes."""
+    both = on("app", (("shop", "back"), ("172.21.0.4/16",)), (("shop", "front"), ("172.20.0.4/16", "fd00:20::4/64")),
+              extra_hosts=(("up", "host-gateway"), ("mirror", "192.0.2.7"), ("mirror", "2001:db8::7")))
+    files, others = realized(both)
+    assert ("172.20.0.1\tup\nfd00:20::1\tup\n192.0.2.7\tmirror\n2001:db8::7\tmirror\n172.21.0.4\tapp\n") in files["/etc/netns/app/hosts"]
+    with pytest.raises(DocklessError, match=r"sandboxes\.db\.extra_hosts: .*host-gateway"):
+        realized(DB._replace(extra_hosts=(("up", "host-gateway"),)))
+
+
+def test_search_and_options():
+    sandbox = WEB._replace(dns_search=(".",), dns_opt=("ndots:2", "use-vc"))
+    text = realized(sandbox)[0]["/etc/netns/web/resolv.conf"]
+    assert text.endswith("nameserver 127.0.0.11\noptions ndots:2 use-vc\n")
+    net = FRONT._replace(dns_search=("net.example",), dns_opt=("timeout:1",))
+    text = realized(WEB, networks=(net,), defaults=model.Defaults(dns_search=("d.example",)))[0]["/etc/netns/web/resolv.conf"]
+    assert text.endswith("search net.example\noptions ndots:0 timeout:1\n")
+
+
+def test_names_that_dns_cannot_carry_are_left_out():
+    """DN-34: namespaces may be called what DNS names may not be."""
+    files, others = realized(on("a..b", (("shop", "front"), ("172.20.0.5/16",), {"aliases": ("ok",)})))
+    assert files["/run/dockless/dns/networks/shop.front/shop"].splitlines()[1:] == ["172.20.0.5 ok ok.front"]
+    assert "a..b/" not in files["/run/dockless/dns/resolvers/a..b.conf"].replace("links/a..b", "")
+    assert "172.20.0.5\tlocalhost\n" not in files["/etc/netns/a..b/hosts"]
+
+
+@pytest.mark.parametrize("alias", ["a b", "a\nserver=192.0.2.1", "a/b", "", "-a", "a,b", "#", "ä"])
+def test_an_alias_cannot_carry_anything_else(alias):
+    """DN-34: refused here too, though it cannot come through the parser."""
+    with pytest.raises(DocklessError, match="not a domain name"):
+        realized(on("web", (("shop", "front"), ("172.20.0.5/16",), {"aliases": (alias,)})))
+
+
+@pytest.mark.parametrize("record", [
+    ("a\nserver=192.0.2.1", "TXT", "x"), ("a", "TXT", "x\nserver=192.0.2.1"), ("a", "TXT", "x" * 1100), ("a,b", "CNAME", "c"),
+    ("a", "CNAME", "c,60"), ("a", "SRV", "1 2 80"), ("a", "SRV", "1 2 70000 c"), ("a", "SRV", "1 2 x c"), ("a", "MX", "c"),
+    ("192.0.2.1", "PTR", "c d"), ("a", "A", "::1"), ("a", "AAAA", "192.0.2.1"), ("a b", "A", "192.0.2.1"), ("a", "A", "x")])
+def test_a_record_cannot_carry_anything_else(record):
+    for networks, sandbox in (((FRONT._replace(records=(model.DnsRecord(*record),)),), WEB),
+                              ((FRONT,), WEB._replace(records=(model.DnsRecord(*record),)))):
+        with pytest.raises(DocklessError, match="record of .* cannot be served"):
+            realized(sandbox, networks=networks)
+
+
+def test_records_of_network_and_sandbox():
+    records = (model.DnsRecord("printer.lan", "A", "10.1.2.3"), model.DnsRecord("p.lan", "CNAME", "printer.lan."),
+               model.DnsRecord("t", "TXT", 'a "b" \\' + "x" * 260), model.DnsRecord("_h._tcp.lan", "SRV", "1 2 80 printer.lan"),
+               model.DnsRecord("10.1.2.3", "PTR", "printer.lan"))
+    files, others = realized(WEB._replace(records=(model.DnsRecord("mine", "AAAA", "fd00::9"),)), networks=(FRONT._replace(records=records),))
+    assert files["/run/dockless/dns/networks/shop.front/shop"].endswith("\n10.1.2.3 printer.lan\n")
+    assert files["/run/dockless/dns/links/web/private"].endswith("\nfd00::9 mine\n")
+    lines = files["/run/dockless/dns/resolvers/web.conf"].splitlines()
+    first, rest = 'a \\"b\\" \\\\' + "x" * 248, "x" * 12
+    for line in ("cname=p.lan,printer.lan", f'txt-record=t,"{first}","{rest}"', "srv-host=_h._tcp.lan,printer.lan,80,1,2",
+                 "ptr-record=3.2.1.10.in-addr.arpa,printer.lan", "local=/printer.lan/", "local=/p.lan/", "local=/_h._tcp.lan/"):
+        assert line in lines
+    assert "local=/mine/" not in lines
+
+
+@pytest.mark.parametrize("subnet, zones", [
+    ("172.20.0.0/16", ["20.172.in-addr.arpa"]), ("10.0.0.0/8", ["10.in-addr.arpa"]),
+    ("10.1.2.0/23", ["2.1.10.in-addr.arpa", "3.1.10.in-addr.arpa"]),
+    ("10.1.2.4/31", ["4.2.1.10.in-addr.arpa", "5.2.1.10.in-addr.arpa"]),
+    ("fd00:20::/63", ["0.0.0.0.0.0.0.0.0.2.0.0.0.0.d.f.ip6.arpa", "1.0.0.0.0.0.0.0.0.2.0.0.0.0.d.f.ip6.arpa"])])
+def test_reverse_zones_are_exactly_the_subnets(subnet, zones):
+    assert dnsconfig.reverse_zones(ipaddress.ip_network(subnet)) == zones
+
+
+def test_systemd_unit_comes_with_resolvers_only():
+    known = FACTS._replace(systemd=True)
+    files, others = realized(WEB, known=known)
+    unit = files["/run/systemd/system/dockless-dns@.service"]
+    assert "NetworkNamespacePath=/run/netns/%i\n" in unit and unit.startswith("# dockless: ")
+    files, others = realized(on("one", (("", "bridge"), ("172.17.0.2/16",))), known=known)
+    assert not any("systemd" in path for path in files)
+
+
+def test_a_change_elsewhere_does_not_change_a_configuration():
+    """A new plain name is one changed record file, not a restart of every resolver."""
+    before, others = realized(WEB)
+    after, others = realized(WEB, on("new", (("shop", "front"), ("172.20.0.77/16",))))
+    changed = {path for path in before if before[path] != after[path]}
+    assert changed == {"/run/dockless/dns/networks/shop.front/shop"}

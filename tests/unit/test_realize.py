@@ -34,7 +34,7 @@ def test_a_network_is_a_bridge_with_its_gateways():
     assert one(objects, kernel.Link) == kernel.Link(
         "", "br-n", "bridge", names.bridge_mac("shop", "n"), 1500, "dockless shop/n", conf=(
             ("ipv4/accept_redirects", 0), ("ipv4/route_localnet", 0), ("ipv4/send_redirects", 0),
-            ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", 0)))
+            ("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", 0)))
     assert [(a.link, a.cidr) for a in of_kind(objects, kernel.Address)] == [("br-n", "10.1.0.1/24"), ("br-n", "fd00:1::1/64")]
     assert one(objects, kernel.NftTable).netns == kernel.HOST
 
@@ -80,11 +80,11 @@ def test_a_sandbox_is_a_namespace_a_pair_addresses_and_a_way_out():
     objects = found({"networks": {"n": {**SIX["n"], "mtu": 1400}}, "sandboxes": {"web": {"networks": ["n"]}}})
     identity = "shop", ("shop", "n"), "web"
     assert one(objects, kernel.Netns) == kernel.Netns("web", "dockless shop/web", defaults=(
-        ("ipv4/arp_notify", 1), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", 0)))
+        ("ipv4/arp_notify", 1), ("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", 0)))
     pair = one(objects, kernel.Veth)
     assert pair == kernel.Veth("", names.veth_link(*identity), "web", "eth0", names.host_end_mac(*identity), names.endpoint_mac(*identity),
                                1400, 1400, "br-n", conf=(("ipv6/addr_gen_mode", 1),),
-                               peer_conf=(("ipv4/arp_notify", 1), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", 0)))
+                               peer_conf=(("ipv4/arp_notify", 1), ("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", 0)))
     assert [a.cidr for a in of_kind(objects, kernel.Address) if a.netns == "web"] == ["10.1.0.2/24", "fd00:1::2/64"]
     assert [(r.destination, r.link, r.via) for r in of_kind(objects, kernel.Route)] == [
         ("0.0.0.0/0", "eth0", "10.1.0.1"), ("::/0", "eth0", "fd00:1::1")]

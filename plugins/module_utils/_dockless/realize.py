@@ -10,6 +10,9 @@ from .facts import Facts
 from .model import MODE_CONTAINER, MODE_HOST, Endpoint, Host, Network, PortMapping, Project, Sandbox, VethEnd, VethPair
 
 States = t.Dict[str, kernel.State]  # by project; "" is what the host has but once
+# Duplicates are looked for by nobody, since addresses are ours to give. While that search for a bridge's link-local address
+# lasts, up to two seconds, the kernel asks for no neighbour there: what a new network forwards was lost.
+_SETTLED6 = [("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0)]
 
 
 def realize(host: Host, facts: Facts) -> States:
@@ -36,7 +39,7 @@ def realize(host: Host, facts: Facts) -> States:
 def _network(network: Network, looped: bool, facts: Facts) -> t.Iterator[kernel.Object]:
     conf = [("ipv4/accept_redirects", 0), ("ipv4/route_localnet", int(looped)), ("ipv4/send_redirects", 0)]
     if facts.ipv6:
-        conf += [("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", int(not network.enable_ipv6))]
+        conf += [*_SETTLED6, ("ipv6/disable_ipv6", int(not network.enable_ipv6))]
     yield kernel.Link(
         kernel.HOST, network.bridge_name, "bridge", names.bridge_mac(network.project, network.name),
         network.mtu or facts.mtu, names.label(network.project, network.name), conf=tuple(conf))
@@ -93,7 +96,7 @@ def _inner_conf(network: Network, several: bool, facts: Facts) -> kernel.Conf:
     if several:  # strict filtering drops answers to what was published by way of the other network
         conf.append(("ipv4/rp_filter", 2))
     if facts.ipv6:
-        conf += [("ipv6/accept_ra", 0)] if network.enable_ipv6 else []
+        conf += _SETTLED6 if network.enable_ipv6 else []
         conf.append(("ipv6/disable_ipv6", int(not network.enable_ipv6)))
     return tuple(conf)
 

@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
 IFF_UP = 0x1
 # Places in the kernel's arrays of per-interface settings: linux/ip.h counts from 1, linux/ipv6.h from 0.
 _CONF4 = {"forwarding": 0, "accept_redirects": 3, "send_redirects": 5, "rp_filter": 7, "arp_notify": 21, "route_localnet": 25}
-_CONF6 = {"forwarding": 0, "accept_ra": 3, "autoconf": 5, "disable_ipv6": 26}
+_CONF6 = {"forwarding": 0, "accept_ra": 3, "autoconf": 5, "disable_ipv6": 26, "accept_dad": 27}
 
 ADDRESS_MODE = "ipv6/addr_gen_mode"  # 1: no link-local address by itself
 _EVERY_SETTING = tuple(sorted([(f"ipv4/{name}", 0) for name in _CONF4] + [(f"ipv6/{name}", 0) for name in _CONF6] + [(ADDRESS_MODE, 0)]))

@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 import pytest
-from _dockless import codec
+from _dockless import codec, template
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
@@ -103,14 +103,15 @@ def test_filling_a_template_leaves_the_next_alone():
 
 @pytest.mark.parametrize("hairpin", [False, True])
 @pytest.mark.parametrize("isolated", [False, True])
+@pytest.mark.parametrize("learning", [False, True])
 @pytest.mark.parametrize("ipv6", [False, True])
 @pytest.mark.parametrize("name", ["v", "veth0123456789a", "bridge"])
-def test_ports(hairpin, isolated, ipv6, name):
-    slave = nested(("IFLA_BRPORT_MODE", int(hairpin)), ("IFLA_BRPORT_ISOLATED", int(isolated)))
+def test_ports(hairpin, isolated, learning, ipv6, name):
+    slave = nested(("IFLA_BRPORT_MODE", int(hairpin)), ("IFLA_BRPORT_ISOLATED", int(isolated)), ("IFLA_BRPORT_LEARNING", int(learning)))
     expected = [("IFLA_IFNAME", name), ("IFLA_LINKINFO", nested(("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", slave)))]
     if ipv6:
         expected.append(("IFLA_AF_SPEC", nested(("AF_INET6", nested(("IFLA_INET6_ADDR_GEN_MODE", 1))))))
-    assert bytes(codec.port(name, hairpin, isolated, ipv6)) == encoded(ifinfmsg, NEWLINK, 0, {}, expected)
+    assert bytes(codec.port(name, hairpin, isolated, learning, ipv6)) == encoded(ifinfmsg, NEWLINK, 0, {}, expected)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -184,7 +185,7 @@ def test_removal_of_one_link_and_of_a_whole_group():
 
 def test_a_slot_that_is_not_to_be_found_is_an_error():
     """Not a message with a mark in it."""
-    lost = codec.Template(lambda name: b"\0" * 32, "text")
+    lost = template.Template(lambda name: b"\0" * 32, "text")
     with pytest.raises(AssertionError, match="slot"):
         lost.fill("eth0")
 

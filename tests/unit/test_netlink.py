@@ -90,12 +90,12 @@ def test_a_link_as_pyroute2_would_send_it():
         ("IFLA_IFNAME", "veth1"), ("IFLA_ADDRESS", "02:00:00:00:00:01"), ("IFLA_MTU", 1400), ("IFLA_LINK", 4), ("IFLA_MASTER", 3), ("IFLA_GROUP", 25707),
         ("IFLA_IFALIAS", "dockless x"), ("IFLA_LINKINFO", {"attrs": [
             ("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", {"attrs": [
-                ("IFLA_BRPORT_MODE", 1), ("IFLA_BRPORT_ISOLATED", 1)]})]})]
+                ("IFLA_BRPORT_MODE", 1), ("IFLA_BRPORT_ISOLATED", 1), ("IFLA_BRPORT_LEARNING", 0)]})]})]
     one["header"]["type"] = 16
     one.encode()
     (kind, _flags, _sequence, body), = netlink._messages(bytes(one.data))
     row = spaces._link(*netlink._row(kind, body))
-    assert row == spaces.LinkRow(9, 0x1043, "veth1", "02:00:00:00:00:01", 1400, 4, 3, 25707, "dockless x", "veth", True, True, b"")
+    assert row == spaces.LinkRow(9, 0x1043, "veth1", "02:00:00:00:00:01", 1400, 4, 3, 25707, "dockless x", "veth", True, True, False, (), (), b"")
 
 
 def test_a_port_of_something_else_than_a_bridge_is_not_isolated():
@@ -114,9 +114,9 @@ def test_addresses(family, length, attributes, expected):
 
 
 @pytest.mark.parametrize(("family", "length", "attributes", "expected"), [
-    (socket.AF_INET, 0, {5: bytes((10, 1, 0, 1))}, (5, "0.0.0.0/0", "10.1.0.1", 0)),
-    (socket.AF_INET, 16, {1: bytes((10, 2, 0, 0)), 6: u32(7)}, (5, "10.2.0.0/16", "", 7)),
-    (socket.AF_INET6, 0, {6: u32(1024)}, (5, "::/0", "", 0)), (socket.AF_INET, 0, {6: u32(1024)}, (5, "0.0.0.0/0", "", 1024))])
+    (socket.AF_INET, 0, {5: bytes((10, 1, 0, 1))}, (5, "0.0.0.0/0", "10.1.0.1", 0, False)),
+    (socket.AF_INET, 16, {1: bytes((10, 2, 0, 0)), 6: u32(7)}, (5, "10.2.0.0/16", "", 7, False)),
+    (socket.AF_INET6, 0, {6: u32(1024)}, (5, "::/0", "", 0, False)), (socket.AF_INET, 0, {6: u32(1024)}, (5, "0.0.0.0/0", "", 1024, False))])
 def test_routes(family, length, attributes, expected):
     """IPv6 routes that were given no metric have 1024."""
     assert spaces._route(struct.pack("=BBBBBBBBI", family, length, 0, 0, 254, 213, 0, 1, 0), {4: u32(5), **attributes}) == expected

@@ -12,10 +12,11 @@ SPACE = kernel.Netns("web", "dockless shop/web")
 # field: (wanted value, changed in place?)
 FIELDS = {
     LINK: {"kind": ("vxlan", False), "mac": ("02:00:00:00:00:02", True), "mtu": (1400, True), "label": ("dockless shop/m", True),
-           "master": ("br-x", True), "up": (False, True), "conf": ((("ipv4/route_localnet", 1),), True), "data": ((("vni", 300),), False)},
+           "master": ("br-x", True), "up": (False, True), "conf": ((("ipv4/route_localnet", 1),), True), "data": ((("id", 300),), False),
+           "parent": ("eth0", False), "port": ((("learning", 0),), True)},
     VETH: {"peer_netns": ("blue", False), "peer_name": ("lan0", False), "mac": ("02:00:00:00:00:02", True), "peer_mac": ("02:00:00:00:00:02", True),
            "mtu": (1400, True), "peer_mtu": (1400, True), "master": ("br-x", True), "peer_master": ("br-x", True), "up": (False, True),
-           "peer_up": (False, True), "isolated": (True, True), "hairpin": (True, True), "conf": ((("ipv4/rp_filter", 2),), True),
+           "peer_up": (False, True), "isolated": (True, True), "hairpin": (True, True), "learning": (False, True), "conf": ((("ipv4/rp_filter", 2),), True),
            "peer_conf": ((("ipv4/rp_filter", 2),), True), "label": ("dockless pair -/x", False)},
     SPACE: {"label": ("dockless shop/x", True), "inode": (4026531999, False), "partner": ("db", False), "up": (False, True)},
 }

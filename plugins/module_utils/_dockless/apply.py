@@ -9,7 +9,7 @@ import itertools
 import os
 import typing as t
 
-from . import codec, dnsconfig, files, kernel, messages, names, netns, nft, plan, resolver, ruleset, tables
+from . import codec, dnsconfig, files, kernel, links, messages, names, netns, nft, plan, resolver, ruleset, tables
 from .errors import KernelError
 from .facts import Facts
 from .handles import Handles, Pair
@@ -36,7 +36,7 @@ class Executor:
         self._guard(steps)
         with Handles() as handles:
             host = [s for s in steps if s.key[0] == "link" and s.key[1] == kernel.HOST]
-            rising = self._links(host, handles)
+            rising, uplinks = links.build(host, handles, self._passed)
             bound = [s for s in steps if s.key[0] in _KERNEL]
             for chunk in messages.chunks([s for s in bound if messages.space(s) or s.key[0] == "veth"]):
                 self._sandboxes(chunk, handles)
@@ -45,6 +45,9 @@ class Executor:
             self._contents([s for s in bound if not messages.space(s) and s.key[0] != "veth"], handles)
         self._files([s for s in steps if s.key[0] == "file"])
         self._put_tables([s for s in steps if s.key[0] == "nft"])
+        if uplinks:  # what arrives by them is let in by that table
+            with Handles() as handles:
+                handles.get(kernel.HOST).send(uplinks)
         self._resolvers(steps)
 
     def remove(self, steps: Steps) -> None:
@@ -66,28 +69,6 @@ class Executor:
         with Handles() as handles:
             handles.get(kernel.HOST).send([(bytearray(codec.delete_group(names.DOOMED_GROUP)), step)])
 
-    # ---- links of the host -------------------------------------------------
-
-    def _links(self, steps: Steps, handles: Handles) -> t.List[Pair]:
-        """Make and change bridges; return the messages that bring new ones up, when their ports are there: that is faster."""
-        host = handles.get(kernel.HOST)
-        made = [s for s in steps if s.action == plan.CREATE]
-        host.send([(bytearray(codec.bridge(s.after.name, s.after.mac, s.after.mtu)), s) for s in self._passed(made)])
-        host.forget()
-        changes: t.List[Pair] = []
-        for step in made:
-            link = t.cast(kernel.Link, step.after)
-            messages.write_settings(step, link.name, link.conf)
-            changes.append((bytearray(codec.change_link(host.index(link.name), alias=link.label)), step))
-        for step in self._passed([s for s in steps if s.action == plan.UPDATE]):
-            before, after = t.cast(kernel.Link, step.before), t.cast(kernel.Link, step.after)
-            messages.write_settings(step, after.name, sorted(set(after.conf) - set(before.conf)))
-            changes.append((bytearray(codec.change_link(
-                host.index(after.name), up=messages.new(before.up, after.up), mtu=messages.new(before.mtu, after.mtu),
-                mac=messages.new(before.mac, after.mac) or "", alias=messages.new(before.label, after.label) or "")), step))
-        host.send(changes)
-        return [(codec.named_up.fill(s.after.name), s) for s in made if s.after.up]
-
     # ---- sandboxes ---------------------------------------------------------
 
     def _sandboxes(self, steps: Steps, handles: Handles) -> None:
@@ -97,7 +78,7 @@ class Executor:
         self._pairs([s for s in pairs if s.action == plan.CREATE], handles)
         fresh = {s.after.name: dict(s.after.defaults) for s in steps if s.key[0] == "netns" and s.action == plan.CREATE}
         rising = self._change_pairs(pairs, fresh, handles)
-        self._contents([s for s in steps if s.key[0] in ("sysctl", "address", "route")], handles, rising)
+        self._contents([s for s in steps if s.key[0] in _CONTENTS], handles, rising)
 
     def _namespaces(self, steps: Steps, handles: Handles) -> None:
         by_name = {s.key[1]: s for s in steps if s.action == plan.CREATE}
@@ -165,10 +146,8 @@ class Executor:
             for step in self._passed([s for s in steps if s.key[0] == "address"]):
                 sent.append((codec.address(codec.RTM_NEWADDR, messages.link_index(step, handle), step.after.cidr), step))
             sent += rising
-            for step in self._passed([s for s in steps if s.key[0] == "route"]):
-                route = t.cast(kernel.Route, step.after)
-                message = codec.route(codec.RTM_NEWROUTE, messages.link_index(step, handle), route.destination, route.via, route.metric)
-                sent.append((message, step))
+            for step in self._passed([s for s in steps if s.key[0] in ("neighbour", "forward", "route")]):
+                sent.append((messages.entry(step, handle), step))
         finally:
             handle.send(sent)
 
@@ -224,7 +203,7 @@ class Executor:
             with _gone_is_fine():
                 handle = handles.get(step.key[1])
                 messages.keep_secondaries(step, handle)
-                handle.send([(messages.withdrawal(step, handle), step)])
+                handle.withdraw([(message, step) for message in messages.withdrawals(step, handle)], _GONE)
 
     def _remove_links(self, steps: Steps, handles: Handles) -> None:
         """Doom links by a group number and delete the group: one by one, 200 pairs take 3.5 s instead of 0.1."""
@@ -286,9 +265,11 @@ def _remove_empty(directories: t.Set[str]) -> None:
 # What is to be removed may be gone: turning IPv6 off takes routes and addresses along, and a namespace that
 # somebody else deleted takes its links, at a moment of the kernel's choice.
 _GONE = frozenset((errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENOENT))
-_KERNEL = frozenset(("netns", "veth", "sysctl", "address", "route"))
+_CONTENTS = frozenset(("sysctl", "address", "neighbour", "forward", "route"))
+_KERNEL = _CONTENTS | {"netns", "veth"}
 _REMOVAL: t.Dict[str, t.Callable[[Executor, Steps, Handles], None]] = {
     "resolver": Executor._remove_resolvers, "nft": Executor._remove_tables, "file": Executor._remove_files,
-    "route": Executor._remove_inside, "address": Executor._remove_inside, "sysctl": Executor._remove_nothing,
+    "route": Executor._remove_inside, "address": Executor._remove_inside, "neighbour": Executor._remove_inside,
+    "forward": Executor._remove_inside, "sysctl": Executor._remove_nothing,
     "veth": Executor._remove_links, "link": Executor._remove_links, "netns": Executor._remove_namespaces,
 }

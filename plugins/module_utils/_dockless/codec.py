@@ -3,40 +3,43 @@
 """Kernel objects -> rtnetlink messages. The only file that imports pyroute2, which is the encoder.
 
 A host without it still imports this file, and hears of it before anything is changed (require).
-
-Encoding a pair of links by pyroute2 takes 0.17 ms, a quarter of what the kernel
-needs to make it. So a shape is encoded once and what differs from one endpoint
-to the next is put in its place (Template).
+What is sent in thousands is encoded once per shape (template.Template).
 """
 from __future__ import annotations
 
 import functools
 import ipaddress
 import socket
-import struct
 import sys
 import typing as t
 
 from . import names
 from .errors import DocklessError
+from .template import Template
 
 _missing: t.Optional[ImportError] = None
 try:
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+    from pyroute2.netlink.rtnl.ndmsg import ndmsg
     from pyroute2.netlink.rtnl.rtmsg import rtmsg
 except ImportError as error:
     _missing = error
-    ifaddrmsg = ifinfmsg = rtmsg = None
+    ifaddrmsg = ifinfmsg = ndmsg = rtmsg = None
 
 # linux/rtnetlink.h, linux/netlink.h
 RTM_NEWLINK, RTM_DELLINK, RTM_SETLINK = 16, 17, 19
 RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE, RTM_DELROUTE = 20, 21, 24, 25
+RTM_NEWNEIGH, RTM_DELNEIGH = 28, 29
 _REQUEST, _ACK, _REPLACE, _EXCL, _CREATE = 0x1, 0x4, 0x100, 0x200, 0x400
 _IFF_UP = 0x1
 _IFA_F_NODAD = 0x02  # linux/if_addr.h
 _ADDR_GEN_NONE = 1  # linux/if_link.h: no link-local address by itself
 _SCOPE_LINK = 253
+_RTNH_F_ONLINK = 0x4
+_NTF_SELF, _NTF_MASTER = 0x02, 0x04  # linux/neighbour.h
+_NUD_REACHABLE, _NUD_NOARP, _NUD_PERMANENT = 0x02, 0x40, 0x80
+_AF_BRIDGE = 7
 
 # A veth makes a queue for each CPU and uses one; cutting them back waits for an RCU grace period, 0.3 ms an end.
 _ONE_QUEUE = (("IFLA_NUM_TX_QUEUES", 1), ("IFLA_NUM_RX_QUEUES", 1))
@@ -49,82 +52,6 @@ def require() -> None:
     if _missing is not None:
         raise DocklessError(f"{sys.executable} cannot import pyroute2, which encodes messages to the kernel: {_missing}",
                             "Install the distribution's python3-pyroute2, or apply the role prerequisites.") from _missing
-
-
-class Template:
-    """A message encoded once per shape.
-
-    Slots are text (a name), mac, ip or u32; an empty value leaves its attribute
-    out, which makes another shape. A value may stand in several places.
-    """
-
-    def __init__(self, build: t.Callable[..., bytes], *slots: str) -> None:
-        self._build = build
-        self._slots = slots
-        self._shapes: t.Dict[t.Tuple[int, ...], t.Tuple[bytes, t.Tuple[t.Tuple[int, ...], ...]]] = {}
-
-    def fill(self, *values: t.Any) -> bytearray:
-        """Return the message with the values in place."""
-        wire = [_WIRE[slot](value) for slot, value in zip(self._slots, values)]
-        shape = tuple(map(len, wire))
-        if shape not in self._shapes:
-            self._shapes[shape] = self._encode(shape)
-        model, offsets = self._shapes[shape]
-        message = bytearray(model)
-        for places, part in zip(offsets, wire):
-            for place in places:
-                message[place:place + len(part)] = part
-        return message
-
-    def _encode(self, shape: t.Tuple[int, ...]) -> t.Tuple[bytes, t.Tuple[t.Tuple[int, ...], ...]]:
-        marks = [_MARK[slot](number, length) if length else None
-                 for number, (slot, length) in enumerate(zip(self._slots, shape), 1)]
-        model = self._build(*marks)
-        parts = [_WIRE[slot](mark) for slot, mark in zip(self._slots, marks)]
-        return model, tuple(_places(model, part) for part in parts)
-
-
-def _places(model: bytes, part: bytes) -> t.Tuple[int, ...]:
-    found = []
-    place = model.find(part) if part else -1
-    while place >= 0:
-        found.append(place)
-        place = model.find(part, place + len(part))
-    if part and not found:
-        raise AssertionError("a slot of a netlink message is not to be found")
-    return tuple(found)
-
-
-def _mac_bytes(mac: t.Optional[str]) -> bytes:
-    return bytes.fromhex(mac.replace(":", "")) if mac else b""
-
-
-def _mac_mark(number: int, length: int) -> str:
-    return f"a5:5a:c3:3c:96:{number:02x}"
-
-
-def _ip_mark(number: int, length: int) -> str:
-    return socket.inet_ntop(socket.AF_INET if length == 4 else socket.AF_INET6, bytes(range(201, 201 + length)))
-
-
-def _ip_bytes(text: t.Optional[str]) -> bytes:
-    if not text:
-        return b""
-    return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
-
-
-def _text_mark(number: int, length: int) -> str:
-    return (chr(96 + number) * length)[:length - 1]
-
-
-_WIRE: t.Dict[str, t.Callable[[t.Any], bytes]] = {
-    "text": lambda value: value.encode() + b"\0" if value else b"",
-    "mac": _mac_bytes,
-    "ip": _ip_bytes,
-    "u32": lambda value: b"" if value is None else struct.pack("=I", value),
-}
-_MARK: t.Dict[str, t.Callable[[int, int], t.Any]] = {
-    "text": _text_mark, "mac": _mac_mark, "ip": _ip_mark, "u32": lambda number, length: 0x7EC3A500 + number}
 
 
 def _encode(cls: t.Any, kind: int, flags: int, fields: t.Mapping[str, t.Any], attributes: Attributes) -> bytes:
@@ -151,21 +78,21 @@ def _endpoint(name: str, mac: t.Any, mtu: int, master: int, peer: str, peer_mac:
 endpoint_pair = Template(_endpoint, "text", "mac", "u32", "u32", "text", "mac", "u32", "u32")
 
 
-def _port(hairpin: bool, isolated: bool, ipv6: bool, name: str) -> bytes:
+def _port(hairpin: bool, isolated: bool, learning: bool, ipv6: bool, name: str) -> bytes:
     no_address = {"attrs": [("AF_INET6", {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _ADDR_GEN_NONE)]})]}
     return _encode(ifinfmsg, RTM_NEWLINK, 0, {}, [
         ("IFLA_IFNAME", name),
         ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", {"attrs": [
-            ("IFLA_BRPORT_MODE", int(hairpin)), ("IFLA_BRPORT_ISOLATED", int(isolated))]})]}),
+            ("IFLA_BRPORT_MODE", int(hairpin)), ("IFLA_BRPORT_ISOLATED", int(isolated)), ("IFLA_BRPORT_LEARNING", int(learning))]})]}),
         ("IFLA_AF_SPEC", no_address if ipv6 else None)])
 
 
-def port(name: str, hairpin: bool, isolated: bool, ipv6: bool) -> bytearray:
+def port(name: str, hairpin: bool, isolated: bool, learning: bool, ipv6: bool) -> bytearray:
     """Return the change of a bridge port's flags (bridge(8)); it gets no IPv6 address of its own.
 
     Not part of the making message, where the kernel ignores the one and refuses the other.
     """
-    key = hairpin, isolated, ipv6
+    key = hairpin, isolated, learning, ipv6
     if key not in _ports:
         _ports[key] = Template(functools.partial(_port, *key), "text")
     return _ports[key].fill(name)
@@ -195,6 +122,32 @@ def bridge(name: str, mac: str, mtu: int) -> bytes:
         ("IFLA_IFNAME", name), ("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu), ("IFLA_GROUP", names.LINK_GROUP),
         ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "bridge"), ("IFLA_INFO_DATA", {"attrs": [
             ("IFLA_BR_STP_STATE", 0), ("IFLA_BR_MCAST_SNOOPING", 0)]})]})])
+
+
+_DATA: t.Dict[str, t.Dict[str, str]] = {
+    "vxlan": {"id": "IFLA_VXLAN_ID", "learning": "IFLA_VXLAN_LEARNING", "local": "IFLA_VXLAN_LOCAL", "local6": "IFLA_VXLAN_LOCAL6",
+              "port": "IFLA_VXLAN_PORT"},
+    "vlan": {"id": "IFLA_VLAN_ID"},
+    "macvlan": {"mode": "IFLA_MACVLAN_MODE"},
+    "ipvlan": {"mode": "IFLA_IPVLAN_MODE"},
+}
+
+
+def link(kind: str, name: str, mac: str, mtu: int, data: t.Iterable[t.Tuple[str, t.Any]], master: int = 0, parent: int = 0, fd: int = 0) -> bytes:
+    """Return the making of a link of any kind, down. parent and master are interface numbers, fd is of the namespace it goes to; 0 is none."""
+    inner = [(_DATA[kind][key], value) for key, value in data]
+    return _encode(ifinfmsg, RTM_NEWLINK, _CREATE | _EXCL, {}, [
+        ("IFLA_IFNAME", name), ("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu or None), ("IFLA_GROUP", names.LINK_GROUP),
+        ("IFLA_MASTER", master or None), ("IFLA_LINK", parent or None), ("IFLA_NET_NS_FD", fd or None),
+        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", kind), *([("IFLA_INFO_DATA", {"attrs": inner})] if inner else [])]})])
+
+
+def port_settings(name: str, settings: t.Iterable[t.Tuple[str, int]]) -> bytes:
+    """Return a change of a bridge port's settings, called as by bridge(8), with underscores."""
+    return _encode(ifinfmsg, RTM_NEWLINK, 0, {}, [
+        ("IFLA_IFNAME", name),
+        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", {
+            "attrs": [("IFLA_BRPORT_" + key.upper(), value) for key, value in settings]})]})])
 
 
 def change_link(index: int, up: t.Optional[bool] = None, mtu: t.Optional[int] = None, master: t.Optional[int] = None,
@@ -256,24 +209,57 @@ def _address(kind: int, length: int, six: bool, on_link: bool, index: int, text:
                    [("IFA_ADDRESS", text), ("IFA_LOCAL", None if six else text)])
 
 
-def route(kind: int, index: int, destination: str, via: str, metric: int) -> bytearray:
+def forwarding(kind: int, index: int, mac: str, vtep: str, flags: int) -> bytearray:
+    """Return an RTM_NEWNEIGH (which replaces) or RTM_DELNEIGH of a static forwarding entry; flags are MASTER, SELF or both."""
+    key = kind, len(vtep) and ":" in vtep, flags
+    if key not in _forwarding:
+        _forwarding[key] = Template(functools.partial(_forward, kind, flags), "u32", "mac", "ip")
+    return _forwarding[key].fill(index, mac, vtep)
+
+
+def _forward(kind: int, flags: int, index: int, mac: str, vtep: t.Optional[str]) -> bytes:
+    # Neither ages: a bridge asks for no ARP, a vxlan device for reachable as well. A permanent one would be the bridge's own.
+    fields = {"family": _AF_BRIDGE, "ifindex": index, "state": _NUD_NOARP | _NUD_REACHABLE, "flags": flags}
+    return _encode(ndmsg, kind, _CREATE | _REPLACE if kind == RTM_NEWNEIGH else 0, fields, [("NDA_LLADDR", mac), ("NDA_DST", vtep)])
+
+
+MASTER, SELF = _NTF_MASTER, _NTF_SELF
+
+
+def neighbour(kind: int, index: int, text: str, mac: str) -> bytearray:
+    """Return an RTM_NEWNEIGH (which replaces) or RTM_DELNEIGH of a permanent neighbour, marked with our protocol."""
+    key = kind, ":" in text
+    if key not in _neighbours:
+        _neighbours[key] = Template(functools.partial(_neighbour, *key), "u32", "ip", "mac")
+    return _neighbours[key].fill(index, text, mac)
+
+
+def _neighbour(kind: int, six: bool, index: int, text: str, mac: str) -> bytes:
+    fields = {"family": socket.AF_INET6 if six else socket.AF_INET, "ifindex": index, "state": _NUD_PERMANENT}
+    return _encode(ndmsg, kind, _CREATE | _REPLACE if kind == RTM_NEWNEIGH else 0, fields,
+                   [("NDA_DST", text), ("NDA_LLADDR", mac), ("NDA_PROTOCOL", names.ROUTE_PROTOCOL)])
+
+
+def route(kind: int, index: int, destination: str, via: str, metric: int, onlink: bool = False) -> bytearray:
     """Return a route's RTM_NEWROUTE (which replaces one of the same key) or RTM_DELROUTE."""
-    key = kind, destination, metric
+    key = kind, destination, metric, onlink
     if key not in _routes:
         _routes[key] = Template(functools.partial(_route, *key), "u32", "ip")
     return _routes[key].fill(index, via)
 
 
-def _route(kind: int, destination: str, metric: int, index: int, via: t.Optional[str]) -> bytes:
+def _route(kind: int, destination: str, metric: int, onlink: bool, index: int, via: t.Optional[str]) -> bytes:
     network = ipaddress.ip_network(destination)
     six = network.version == 6
     fields = {"family": socket.AF_INET6 if six else socket.AF_INET, "dst_len": network.prefixlen, "table": 254,
-              "proto": names.ROUTE_PROTOCOL, "type": 1, "scope": 0 if via or six else _SCOPE_LINK}
+              "proto": names.ROUTE_PROTOCOL, "type": 1, "scope": 0 if via or six else _SCOPE_LINK, "flags": _RTNH_F_ONLINK if onlink else 0}
     return _encode(rtmsg, kind, _CREATE | _REPLACE if kind == RTM_NEWROUTE else 0, fields, [
         ("RTA_DST", str(network.network_address) if network.prefixlen else None), ("RTA_OIF", index),
         ("RTA_GATEWAY", via), ("RTA_PRIORITY", metric or None)])
 
 
-_ports: t.Dict[t.Tuple[bool, bool, bool], Template] = {}
+_ports: t.Dict[t.Tuple[bool, bool, bool, bool], Template] = {}
 _addresses: t.Dict[t.Tuple[int, int, bool, bool], Template] = {}
-_routes: t.Dict[t.Tuple[int, str, int], Template] = {}
+_routes: t.Dict[t.Tuple[int, str, int, bool], Template] = {}
+_forwarding: t.Dict[t.Tuple[t.Any, ...], Template] = {}
+_neighbours: t.Dict[t.Tuple[int, bool], Template] = {}

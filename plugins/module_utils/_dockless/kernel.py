@@ -38,7 +38,11 @@ class Netns(t.NamedTuple):
 
 
 class Link(t.NamedTuple):
-    """An interface that is not one of a pair. data are its kind's own settings."""
+    """An interface that is not one of a pair.
+
+    data are its kind's own settings, in the order that linkdata.py gives. port are the settings of the
+    bridge port that it is. parent is the host's interface that a vlan, macvlan or ipvlan sits on.
+    """
 
     netns: str
     name: str
@@ -50,6 +54,8 @@ class Link(t.NamedTuple):
     up: bool = True
     conf: Conf = ()
     data: t.Tuple[t.Tuple[str, t.Any], ...] = ()
+    parent: str = ""
+    port: Conf = ()
 
     @property
     def key(self) -> Key:
@@ -60,7 +66,7 @@ class Link(t.NamedTuple):
 class Veth(t.NamedTuple):
     """Both ends of a pair, because the kernel makes and removes them as one.
 
-    An empty mac lets the kernel choose. isolated and hairpin are the bridge port's flags.
+    An empty mac lets the kernel choose. isolated, hairpin and learning are the bridge port's flags.
     label marks a pair outside any network, on both ends: "" for endpoints, whose
     host end is found by its name. Only endpoints' links are the firewall's.
     """
@@ -82,6 +88,7 @@ class Veth(t.NamedTuple):
     peer_conf: Conf = ()
     label: str = ""
     hairpin: bool = False
+    learning: bool = True
 
     @property
     def key(self) -> Key:
@@ -102,14 +109,51 @@ class Address(t.NamedTuple):
         return "address", self.netns, self.link, self.cidr
 
 
+class Neighbour(t.NamedTuple):
+    """A permanent neighbour, marked with our protocol: address is answered for by mac."""
+
+    netns: str
+    link: str
+    address: str
+    mac: str
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "neighbour", self.netns, self.link, self.address
+
+
+class Forward(t.NamedTuple):
+    """A static forwarding entry: frames to mac leave by link.
+
+    vtep is the host behind a vxlan device; bridged says whether the bridge that link is a port of has the
+    entry as well. Without vtep, link is an ordinary port, and only its bridge has it.
+    """
+
+    netns: str
+    link: str
+    mac: str
+    vtep: str = ""
+    bridged: bool = True
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "forward", self.netns, self.link, self.mac
+
+
 class Route(t.NamedTuple):
-    """A route of the main table, marked with our protocol. destination 0.0.0.0/0 or ::/0 is the default."""
+    """A route of the main table, marked with our protocol. destination 0.0.0.0/0 or ::/0 is the default.
+
+    onlink: via is beyond the link, whatever its addresses say.
+    """
 
     netns: str
     destination: str
     link: str
     via: str = ""
     metric: int = 0
+    onlink: bool = False
 
     @property
     def key(self) -> Key:
@@ -173,5 +217,5 @@ class Resolver(t.NamedTuple):
 
 
 Key = t.Tuple[str, ...]
-Object = t.Union[Netns, Link, Veth, Address, Route, Sysctl, NftTable, File, Resolver]
+Object = t.Union[Netns, Link, Veth, Address, Neighbour, Forward, Route, Sysctl, NftTable, File, Resolver]
 State = t.Dict[Key, Object]

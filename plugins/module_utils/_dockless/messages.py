@@ -50,7 +50,7 @@ def make_pair(step: plan.Step, host: Handle, handles: Handles, ipv6: bool) -> t.
         return
     yield codec.endpoint_pair.fill(pair.name, pair.mac, pair.mtu, host.index(pair.master) if pair.master else None,
                                    pair.peer_name, pair.peer_mac, pair.peer_mtu, peer_fd)
-    yield codec.port(pair.name, pair.hairpin, pair.isolated, ipv6)
+    yield codec.port(pair.name, pair.hairpin, pair.isolated, pair.learning, ipv6)
     if pair.up:
         yield codec.named_up.fill(pair.name)
 
@@ -69,8 +69,8 @@ def change_end(before: t.Optional[kernel.Veth], after: kernel.Veth, handle: Hand
         known = before or after._replace(master="", up=False)
         yield from _changes(handle, after.name, _end(known), _end(after))
     if before is not None and not after.label and (
-            (before.isolated, before.hairpin, before.master) != (after.isolated, after.hairpin, after.master)):
-        yield codec.port(after.name, after.hairpin, after.isolated, ipv6)
+            _flags(before) != _flags(after)):
+        yield codec.port(after.name, after.hairpin, after.isolated, after.learning, ipv6)
 
 
 def change_peer(before: t.Optional[kernel.Veth], after: kernel.Veth, handle: Handle) -> t.Iterator[bytearray]:
@@ -128,21 +128,42 @@ def pin(step: plan.Step) -> None:
 
 
 def link_index(step: plan.Step, handle: Handle) -> int:
-    """Return the number of the interface that an address or route is on. Raises KernelError."""
-    thing = t.cast(t.Union[kernel.Address, kernel.Route], step.after or step.before)
+    """Return the number of the interface that an address, neighbour, entry or route is on. Raises KernelError."""
+    thing = t.cast(t.Any, step.after or step.before)
     try:
         return handle.index(thing.link)
     except OSError as error:
         raise refused(step, error.errno or 0, f"there is no interface {thing.link}") from None
 
 
-def withdrawal(step: plan.Step, handle: Handle) -> bytearray:
-    """Return the message that takes an address or route away."""
-    thing = step.before
-    if isinstance(thing, kernel.Address):
-        return codec.address(codec.RTM_DELADDR, link_index(step, handle), thing.cidr)
+def entry(step: plan.Step, handle: Handle) -> bytearray:
+    """Return the message that makes a neighbour, forwarding entry or route, or changes it."""
+    thing, index = step.after, link_index(step, handle)
+    if isinstance(thing, kernel.Neighbour):
+        return codec.neighbour(codec.RTM_NEWNEIGH, index, thing.address, thing.mac)
+    if isinstance(thing, kernel.Forward):
+        flags = (codec.MASTER if thing.bridged else 0) | (codec.SELF if thing.vtep else 0)
+        return codec.forwarding(codec.RTM_NEWNEIGH, index, thing.mac, thing.vtep, flags)
     route = t.cast(kernel.Route, thing)
-    return codec.route(codec.RTM_DELROUTE, link_index(step, handle), route.destination, route.via, route.metric)
+    return codec.route(codec.RTM_NEWROUTE, index, route.destination, route.via, route.metric, route.onlink)
+
+
+def withdrawals(step: plan.Step, handle: Handle) -> t.List[bytearray]:
+    """Return the messages that take away an address, neighbour, forwarding entry or route.
+
+    A forwarding entry's two halves go one by one: the kernel stops at the first that is not there.
+    """
+    thing, index = step.before, link_index(step, handle)
+    if isinstance(thing, kernel.Address):
+        return [codec.address(codec.RTM_DELADDR, index, thing.cidr)]
+    if isinstance(thing, kernel.Neighbour):
+        return [codec.neighbour(codec.RTM_DELNEIGH, index, thing.address, thing.mac)]
+    if isinstance(thing, kernel.Forward):
+        halves = [codec.MASTER] if thing.bridged else []
+        return [codec.forwarding(codec.RTM_DELNEIGH, index, thing.mac, thing.vtep, half)
+                for half in halves + ([codec.SELF] if thing.vtep else [])]
+    route = t.cast(kernel.Route, thing)
+    return [codec.route(codec.RTM_DELROUTE, index, route.destination, route.via, route.metric, route.onlink)]
 
 
 def keep_secondaries(step: plan.Step, handle: Handle) -> None:
@@ -156,6 +177,10 @@ def keep_secondaries(step: plan.Step, handle: Handle) -> None:
 def new(before: t.Any, after: t.Any) -> t.Any:
     """Return after if it differs from before, else None: leave it."""
     return after if before != after else None
+
+
+def _flags(pair: kernel.Veth) -> t.Tuple[t.Any, ...]:
+    return pair.master, pair.isolated, pair.hairpin, pair.learning
 
 
 class _End(t.NamedTuple):

@@ -15,7 +15,7 @@ import typing as t
 from .errors import DocklessError
 
 FLIGHT = 128  # more acknowledgements than 250 overflow a default receive buffer (ENOBUFS)
-RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE = 18, 22, 26
+RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH = 18, 22, 26, 30
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT = 270, 10, 11, 12
 _SO_RCVBUFFORCE = 33
 _ERROR, _DONE = 2, 3
@@ -39,6 +39,8 @@ class Refusal(t.NamedTuple):
 
 LINKS = struct.pack("=BxHiIIHHI", 0, 0, 0, 0, 0, 8, 29, _SKIP_STATISTICS)
 ADDRESSES = struct.pack("=BBBBI", 0, 0, 0, 0, 0)
+NEIGHBOURS = struct.pack("=BBHiHBB", 0, 0, 0, 0, 0, 0, 0)
+FORWARDS = struct.pack("=BBHiHBB", 7, 0, 0, 0, 0, 0, 0)  # AF_BRIDGE: of every bridge and vxlan device
 ALL_ROUTES = struct.pack("=BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
@@ -135,7 +137,7 @@ _LITTLE = struct.pack("=H", 1) == b"\x01\0"
 _NEWLINK = 16
 # IFLA_ADDRESS, IFNAME, MTU, LINK, MASTER, LINKINFO, IFALIAS, AF_SPEC, GROUP (linux/if_link.h)
 _OF_LINKS = frozenset((1, 3, 4, 5, 10, 18, 20, 26, 27))
-_FIXED = {16: 16, 20: 8, 24: 12}  # struct ifinfomsg, ifaddrmsg, rtmsg
+_FIXED = {16: 16, 20: 8, 24: 12, 28: 12}  # struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg
 
 
 def _messages(data: bytes) -> t.Iterator[t.Tuple[int, int, int, bytes]]:

@@ -22,9 +22,15 @@ def observe(host: spaces.Space, inside: t.Dict[str, spaces.Space], wanted: kerne
              if row.kind == "veth" and row.group == names.LINK_GROUP and (space is not host or row.index in strays)}
     for row in host.links.values():
         if row.group == names.LINK_GROUP and row.index != 1 and row.index not in strays:
-            thing = _endpoint(row, host, inner, wanted) if row.kind == "veth" else _single(row, host, wanted)
+            thing = _endpoint(row, host, inner, wanted) if row.kind == "veth" else _single(row, host, host, wanted)
             if thing.key not in kept:
                 state[thing.key] = thing
+    for space in distinct.values():
+        for row in () if space is host else space.links.values():
+            if row.group == names.LINK_GROUP and row.index != 1 and row.kind != "veth":
+                thing = _single(row, space, host, wanted)
+                if thing.key not in kept:
+                    state[thing.key] = thing
     for thing in _plain_pairs(everywhere, wanted):
         state[thing.key] = thing
     for space in everywhere:
@@ -58,7 +64,7 @@ def _veth(space: spaces.Space, row: spaces.LinkRow, peer_space: t.Optional[space
     want = wanted.get(("veth", space.netns, row.name))
     want = want if isinstance(want, kernel.Veth) else None
     common = {"mac": "" if want and not want.mac else row.mac, "mtu": row.mtu, "master": _name(space, row.master),
-              "up": bool(row.flags & spaces.IFF_UP), "isolated": row.isolated, "hairpin": row.hairpin, "label": label,
+              "up": bool(row.flags & spaces.IFF_UP), "isolated": row.isolated, "hairpin": row.hairpin, "learning": row.learning, "label": label,
               "conf": row.conf(want.conf) if want else row.settings()}
     if peer is None or peer_space is None:
         return kernel.Veth(space.netns, row.name, "", "", **common)
@@ -72,11 +78,12 @@ def _name(space: spaces.Space, index: int) -> str:
     return space.links[index].name if index in space.links else ""
 
 
-def _single(row: spaces.LinkRow, space: spaces.Space, wanted: kernel.State) -> kernel.Link:
+def _single(row: spaces.LinkRow, space: spaces.Space, host: spaces.Space, wanted: kernel.State) -> kernel.Link:
+    """Return a link that is none of a pair; what one in a sandbox sits on is the host's."""
     want = wanted.get(("link", space.netns, row.name))
     conf = row.conf(want.conf) if isinstance(want, kernel.Link) else row.settings()
     return kernel.Link(space.netns, row.name, row.kind, row.mac, row.mtu, row.alias, _name(space, row.master),
-                       bool(row.flags & spaces.IFF_UP), conf)
+                       bool(row.flags & spaces.IFF_UP), conf, row.data, _name(host, row.peer) if row.peer else "", row.port)
 
 
 def _plain_pairs(everywhere: t.Sequence[spaces.Space], wanted: kernel.State) -> t.Iterator[kernel.Veth]:
@@ -101,10 +108,23 @@ def _contents(space: spaces.Space, wanted: kernel.State, kept: Keys, state: kern
             by_kernel = cidr.startswith("fe80:") and thing.key not in wanted
             if not by_kernel and thing.key not in kept:
                 state[thing.key] = thing
-    for index, destination, via, metric in space.routes:
-        route = kernel.Route(space.netns, destination, _name(space, index), via, metric)
+    for index, destination, via, metric, onlink in space.routes:
+        route = kernel.Route(space.netns, destination, _name(space, index), via, metric, onlink)
         if route.key not in kept:
             state[route.key] = route
+    found = [kernel.Neighbour(space.netns, ours[index], address, mac) for index, address, mac in space.neighbours if index in ours]
+    for thing in (*found, *_forwards(space, ours)):
+        if thing.key not in kept:
+            state[thing.key] = thing
+
+
+def _forwards(space: spaces.Space, ours: t.Mapping[int, str]) -> t.Iterator[kernel.Forward]:
+    """Yield the static forwarding entries of ports; that of a vxlan device and its bridge's are one."""
+    bridged = {(index, mac) for index, mac, vtep, is_bridged in space.forwards if is_bridged}
+    tunnelled = {(index, mac): vtep for index, mac, vtep, is_bridged in space.forwards if not is_bridged}
+    for index, mac in {**dict.fromkeys(bridged), **dict.fromkeys(tunnelled)}:
+        if index in ours:
+            yield kernel.Forward(space.netns, ours[index], mac, tunnelled.get((index, mac), ""), (index, mac) in bridged)
 
 
 def _foreign(host: spaces.Space, inside: t.Dict[str, spaces.Space], wanted: kernel.State, state: kernel.State,

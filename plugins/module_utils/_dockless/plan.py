@@ -11,17 +11,21 @@ import typing as t
 
 from . import kernel, ruleset
 from .errors import DocklessError
+from .titles import title
 
 CREATE, UPDATE, REPLACE, DELETE = "create", "update", "replace", "delete"
-RANK = {"netns": 1, "link": 2, "veth": 3, "sysctl": 4, "address": 5, "route": 6, "file": 7, "nft": 8, "resolver": 9}
+RANK = {kind: rank for rank, kind in enumerate(
+    ("netns", "link", "veth", "sysctl", "address", "neighbour", "forward", "route", "file", "nft", "resolver"), 1)}
 # Fields that the kernel changes in place; any other difference needs a rebuild.
 MUTABLE: t.Dict[str, t.FrozenSet[str]] = {
     "netns": frozenset(("label", "up")),
-    "link": frozenset(("mac", "mtu", "label", "master", "up", "conf")),
+    "link": frozenset(("mac", "mtu", "label", "master", "up", "conf", "port")),
     "veth": frozenset(("mac", "peer_mac", "mtu", "peer_mtu", "master", "peer_master", "up", "peer_up",
-                       "isolated", "hairpin", "conf", "peer_conf")),
+                       "isolated", "hairpin", "learning", "conf", "peer_conf")),
     "address": frozenset(),
-    "route": frozenset(("link", "via")),
+    "neighbour": frozenset(("mac",)),
+    "forward": frozenset(("vtep", "bridged")),
+    "route": frozenset(("link", "via", "onlink")),
     "sysctl": frozenset(("value",)),
     "file": frozenset(("text", "mode")),
     "nft": frozenset(("text",)),
@@ -29,6 +33,7 @@ MUTABLE: t.Dict[str, t.FrozenSet[str]] = {
 }
 # What others hang on: their loss is never silent (Netns, Link and Veth carry traffic of running processes).
 CARRIERS = frozenset(("netns", "link", "veth"))
+_ON_LINKS = frozenset(("address", "neighbour", "forward", "route"))
 _TABLE = ("nft", kernel.HOST)
 _NOT_COMPARED = frozenset(("defaults", "source"))
 
@@ -123,7 +128,7 @@ def refuse_rebuilds(work: Plan, wanted: kernel.State, on_mismatch: str, recorded
         drifted = isinstance(want, kernel.Veth) and recorded.get(step.key) == want.peer_name
         # A second name of a namespace whose first name was lost: by its mark it is still the partner's.
         shared = isinstance(want, kernel.Netns) and want.partner in step.before.label.rpartition("/")[2].split()
-        if step.key[0] in CARRIERS and step.reason == "rebuilt" and not (drifted or shared or _is_repair(step)):
+        if step.key[0] in CARRIERS and step.reason == "rebuilt" and not (drifted or shared or _is_repair(step) or _is_uplink(step.before)):
             raise DocklessError(
                 f"{title(step.before)} cannot be changed in place into what is wanted",
                 "Set on_mismatch to recreate to have it rebuilt; endpoints keep address, MAC and names.")
@@ -132,32 +137,6 @@ def refuse_rebuilds(work: Plan, wanted: kernel.State, on_mismatch: str, recorded
             if step.action == UPDATE and step.key[0] in CARRIERS:
                 raise DocklessError(f"{title(step.after)} exists and differs: {step.reason}",
                                     "Set on_mismatch to update to have it changed in place.")
-
-
-def title(thing: t.Optional[kernel.Object]) -> str:
-    """Return how messages call an object: its kind and what identifies it."""
-    if isinstance(thing, kernel.Veth):
-        inner = f"{thing.peer_name} of {thing.peer_netns}" if thing.peer_netns else thing.peer_name
-        return f"veth pair {thing.name} - {inner}" if inner else f"veth pair {thing.name}"
-    if isinstance(thing, kernel.Link):
-        return f"{thing.kind} {thing.name}"
-    if isinstance(thing, kernel.Netns):
-        return f"namespace {thing.name}"
-    if isinstance(thing, kernel.Address):
-        return f"address {thing.cidr} on {_at(thing.link, thing.netns)}"
-    if isinstance(thing, kernel.Route):
-        return f"route {thing.destination} on {_at(thing.link, thing.netns)}"
-    if isinstance(thing, kernel.Sysctl):
-        return f"sysctl {_at(thing.name, thing.netns)}"
-    if isinstance(thing, kernel.NftTable):
-        return _at("nft table inet dockless", thing.netns)
-    if isinstance(thing, kernel.File):
-        return f"file {thing.path}"
-    return f"resolver of {thing.sandbox}" if thing else "nothing"
-
-
-def _at(what: str, netns: str) -> str:
-    return f"{what} in {netns}" if netns else what
 
 
 def _mismatches(wanted: kernel.State, actual: kernel.State) -> t.Dict[kernel.Key, t.Tuple[str, ...]]:
@@ -194,7 +173,7 @@ def _falling_with(actual: kernel.State, roots: t.Set[kernel.Key]) -> t.Set[kerne
     ends |= {(key[1], key[2]) for key in roots if key[0] == "link"}
     gone = set(roots) | pairs
     for key, thing in actual.items():
-        if key[0] in ("address", "route") and ((thing.netns, thing.link) in ends or thing.netns in spaces):
+        if key[0] in _ON_LINKS and ((thing.netns, thing.link) in ends or thing.netns in spaces):
             gone.add(key)
         elif key[0] in ("link", "sysctl", "nft", "resolver") and thing.netns in spaces:
             gone.add(key)
@@ -224,8 +203,15 @@ def _orphaned(left: kernel.State, gone: t.Set[kernel.Key]) -> kernel.State:
     bridges = {key[2] for key in gone if key[0] == "link" and key[1] == kernel.HOST}
     if not bridges:
         return left
-    return {key: thing._replace(master="") if isinstance(thing, kernel.Veth) and thing.master in bridges else thing
-            for key, thing in left.items()}
+    ports = {thing.name: thing for thing in left.values() if isinstance(thing, (kernel.Veth, kernel.Link)) and thing.master in bridges}
+    found: kernel.State = {}
+    for key, thing in left.items():
+        if isinstance(thing, kernel.Forward) and thing.link in ports:
+            if thing.vtep:
+                found[key] = thing._replace(bridged=False)
+        else:
+            found[key] = thing._replace(master="") if ports.get(getattr(thing, "name", "")) is thing else thing
+    return found
 
 
 def _ends(pair: kernel.Veth) -> t.Tuple[t.Tuple[str, str], t.Tuple[str, str]]:
@@ -257,6 +243,11 @@ def _brief(value: t.Any) -> str:
 
 def _removal(thing: kernel.Object, reason: str) -> Step:
     return Step(DELETE, thing.key, thing, None, reason)
+
+
+def _is_uplink(thing: t.Optional[kernel.Object]) -> bool:
+    """Return whether it is the way of an overlay to other hosts: sandboxes keep their links when that is made anew for another VTEP."""
+    return isinstance(thing, kernel.Link) and thing.kind == "vxlan"
 
 
 def _is_repair(step: Step) -> bool:

@@ -9,13 +9,16 @@ import socket
 import struct
 import typing as t
 
-from . import names, netlink, netns
+from . import linkdata, names, netlink, netns
 
 if t.TYPE_CHECKING:
     from .kernel import Conf
     from .model import IPAddress, IPNetwork
 
 IFF_UP = 0x1
+_NUD_NOARP, _NTF_EXT_LEARNED = 0x40, 0x10  # linux/neighbour.h
+_OUR_PROTOCOL = bytes((names.ROUTE_PROTOCOL,))
+_RTNH_F_ONLINK = 0x4
 # Places in the kernel's arrays of per-interface settings: linux/ip.h counts from 1, linux/ipv6.h from 0.
 _CONF4 = {"forwarding": 0, "accept_redirects": 3, "send_redirects": 5, "rp_filter": 7, "arp_notify": 21, "route_localnet": 25}
 _CONF6 = {"forwarding": 0, "accept_ra": 3, "autoconf": 5, "disable_ipv6": 26, "accept_dad": 27}
@@ -42,6 +45,9 @@ class LinkRow(t.NamedTuple):
     kind: str
     isolated: bool
     hairpin: bool
+    learning: bool
+    data: linkdata.Data
+    port: Conf
     specific: bytes
 
     def conf(self, wanted: Conf) -> Conf:
@@ -70,7 +76,9 @@ class Space(t.NamedTuple):
     inode: int
     links: t.Dict[int, LinkRow]
     addresses: t.List[t.Tuple[int, str]]  # interface number, CIDR
-    routes: t.List[t.Tuple[int, str, str, int]]  # interface number, destination, via, metric; ours only
+    routes: t.List[t.Tuple[int, str, str, int, bool]]  # interface number, destination, via, metric, onlink; ours only
+    neighbours: t.Sequence[t.Tuple[int, str, str]] = ()  # interface number, address, MAC; ours only
+    forwards: t.Sequence[t.Tuple[int, str, str, bool]] = ()  # interface number, MAC, VTEP, whether it is the bridge's row
 
     def by_name(self) -> t.Dict[str, LinkRow]:
         """Return the interfaces by name."""
@@ -85,8 +93,29 @@ def read(name: str, inode: int, sock: netlink.Socket) -> Space:
     """Return what the socket's namespace holds."""
     links, addresses, routes = (sock.dump(*request) for request in _REQUESTS)
     rows = [_link(fixed, attributes) for fixed, attributes in links]
+    overlaid = any(row.kind == "vxlan" and row.group == names.LINK_GROUP for row in rows)
     return Space(name, inode, {row.index: row for row in rows},
-                 [_address(*row) for row in addresses], [_route(*row) for row in routes])
+                 [_address(*row) for row in addresses], [_route(*row) for row in routes],
+                 *(_entries(sock) if overlaid else ()))
+
+
+def _entries(sock: netlink.Socket) -> t.Tuple[t.List[t.Tuple[int, str, str]], t.List[t.Tuple[int, str, str, bool]]]:
+    """Return our permanent neighbours and the static forwarding entries that no routing daemon manages."""
+    neighbours = [(struct.unpack_from("=i", fixed, 4)[0], _text(attributes[1]), attributes[2].hex(":"))
+                  for fixed, attributes in sock.dump(netlink.RTM_GETNEIGH, netlink.NEIGHBOURS)
+                  if attributes.get(12) == _OUR_PROTOCOL and 2 in attributes]
+    forwards = []
+    for fixed, attributes in sock.dump(netlink.RTM_GETNEIGH, netlink.FORWARDS):
+        index, state, flags = struct.unpack_from("=iHB", fixed, 4)
+        if state & _NUD_NOARP and not flags & _NTF_EXT_LEARNED:
+            forwards.append((index, attributes[2].hex(":"), _text(attributes.get(1)), 9 in attributes))
+    return neighbours, forwards
+
+
+def _text(address: t.Optional[bytes]) -> str:
+    if not address:
+        return ""
+    return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)
 
 
 def read_host() -> Space:
@@ -161,14 +190,17 @@ def _network(family: int, length: int, destination: t.Optional[bytes]) -> IPNetw
 
 
 def _link(fixed: bytes, attributes: netlink.Attributes) -> LinkRow:
-    family, kind, index, flags, change = struct.unpack_from("=BxHiII", fixed)
+    index, flags = struct.unpack_from("=iI", fixed, 4)
     info = netlink.nested(attributes[18]) if 18 in attributes else _NONE
+    kind = netlink.text(info.get(1))
+    data = linkdata.data(kind, netlink.nested(info[2])) if kind != "veth" and 2 in info else ()
     port = netlink.nested(info[5]) if 5 in info and info.get(4) == b"bridge\0" else _NONE
     number = netlink.number
     return LinkRow(
         index, flags, netlink.text(attributes.get(3)), attributes.get(1, b"").hex(":"), number(attributes.get(4)),
         number(attributes.get(5)), number(attributes.get(10)), number(attributes.get(27)),
-        netlink.text(attributes.get(20)), netlink.text(info.get(1)), port.get(33) == b"\1", port.get(4) == b"\1", attributes.get(26, b""))
+        netlink.text(attributes.get(20)), kind, port.get(33) == b"\1", port.get(4) == b"\1", port.get(8) != b"\0",
+        data, linkdata.port(port) if kind == "vxlan" else (), attributes.get(26, b""))
 
 
 def _address(fixed: bytes, attributes: netlink.Attributes) -> t.Tuple[int, str]:
@@ -176,14 +208,16 @@ def _address(fixed: bytes, attributes: netlink.Attributes) -> t.Tuple[int, str]:
     return index, f"{socket.inet_ntop(family, attributes.get(2) or attributes[1])}/{length}"
 
 
-def _route(fixed: bytes, attributes: netlink.Attributes) -> t.Tuple[int, str, str, int]:
+def _route(fixed: bytes, attributes: netlink.Attributes) -> t.Tuple[int, str, str, int, bool]:
     family, length = fixed[0], fixed[1]
     size = 4 if family == socket.AF_INET else 16
     destination = f"{socket.inet_ntop(family, attributes.get(1) or bytes(size))}/{length}"
     via = socket.inet_ntop(family, attributes[5]) if 5 in attributes else ""
     metric = netlink.number(attributes.get(6))
     # The kernel gives IPv6 routes without a metric 1024.
-    return netlink.number(attributes.get(4)), destination, via, 0 if family == socket.AF_INET6 and metric == 1024 else metric
+    metric = 0 if family == socket.AF_INET6 and metric == 1024 else metric
+    onlink = bool(struct.unpack_from("=I", fixed, 8)[0] & _RTNH_F_ONLINK)
+    return netlink.number(attributes.get(4)), destination, via, metric, onlink
 
 
 def _setting(families: netlink.Attributes, key: str) -> int:

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Making and changing the host's own links: bridges first, then what is a port of one or sits on another link."""
+from __future__ import annotations
+
+import typing as t
+
+from . import codec, kernel, messages, plan
+from .handles import Handle, Handles, Pair
+
+Steps = t.Sequence[plan.Step]
+Passed = t.Callable[[Steps], t.Iterator[plan.Step]]  # hands on each step when its hook lets it pass
+
+
+def build(steps: Steps, handles: Handles, passed: Passed) -> t.Tuple[t.List[Pair], t.List[Pair]]:
+    """Make and change links; return the messages that bring new ones up: first those that wait for their ports, which is
+    faster, then those of ways to other hosts, which wait for the firewall.
+    """
+    host = handles.get(kernel.HOST)
+    made = [s for s in steps if s.action == plan.CREATE]
+    bridges = [s for s in made if s.after.kind == "bridge"]
+    host.send([(bytearray(codec.bridge(s.after.name, s.after.mac, s.after.mtu)), s) for s in passed(bridges)])
+    host.forget()
+    for step in passed(_parents_first([s for s in made if s.after.kind != "bridge"])):
+        host.send([(bytearray(_making(step.after, host)), step)])
+        host.forget()
+    host.send([pair for step in made for pair in _settled(step, host)])
+    host.send([pair for step in passed([s for s in steps if s.action == plan.UPDATE]) for pair in _changed(step, host)])
+    rising = [(codec.named_up.fill(s.after.name), s) for s in made if s.after.up]
+    return ([pair for pair in rising if pair[1].after.kind != "vxlan"], [pair for pair in rising if pair[1].after.kind == "vxlan"])
+
+
+def _parents_first(steps: Steps) -> t.List[plan.Step]:
+    own = {step.after.name for step in steps}
+    return sorted(steps, key=lambda step: step.after.parent in own)
+
+
+def _making(link: kernel.Link, host: Handle) -> bytes:
+    return codec.link(link.kind, link.name, link.mac, link.mtu, link.data, host.index(link.master) if link.master else 0,
+                      host.index(link.parent) if link.parent else 0)
+
+
+def _settled(step: plan.Step, host: Handle) -> t.Iterator[Pair]:
+    """Write a new link's settings, and yield the messages for what its making cannot say."""
+    link = t.cast(kernel.Link, step.after)
+    messages.write_settings(step, link.name, link.conf)
+    yield bytearray(codec.change_link(host.index(link.name), alias=link.label)), step
+    if link.port:
+        yield bytearray(codec.port_settings(link.name, link.port)), step
+
+
+def _changed(step: plan.Step, host: Handle) -> t.Iterator[Pair]:
+    before, after = t.cast(kernel.Link, step.before), t.cast(kernel.Link, step.after)
+    messages.write_settings(step, after.name, sorted(set(after.conf) - set(before.conf)))
+    master = None if before.master == after.master else host.index(after.master) if after.master else 0
+    yield bytearray(codec.change_link(
+        host.index(after.name), up=messages.new(before.up, after.up), mtu=messages.new(before.mtu, after.mtu), master=master,
+        mac=messages.new(before.mac, after.mac) or "", alias=messages.new(before.label, after.label) or "")), step
+    if after.port and (before.port, before.master) != (after.port, after.master):
+        yield bytearray(codec.port_settings(after.name, after.port)), step

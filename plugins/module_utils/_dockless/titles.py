@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""How messages and plans call an object."""
+from __future__ import annotations
+
+import typing as t
+
+from . import kernel
+
+
+def title(thing: t.Optional[kernel.Object]) -> str:
+    """Return how messages call an object: its kind and what identifies it."""
+    if isinstance(thing, kernel.Veth):
+        inner = f"{thing.peer_name} of {thing.peer_netns}" if thing.peer_netns else thing.peer_name
+        return f"veth pair {thing.name} - {inner}" if inner else f"veth pair {thing.name}"
+    if isinstance(thing, kernel.Link):
+        return f"{thing.kind} {thing.name}"
+    if isinstance(thing, kernel.Netns):
+        return f"namespace {thing.name}"
+    if isinstance(thing, kernel.Address):
+        return f"address {thing.cidr} on {_at(thing.link, thing.netns)}"
+    if isinstance(thing, kernel.Route):
+        return f"route {thing.destination} on {_at(thing.link, thing.netns)}"
+    if isinstance(thing, kernel.Neighbour):
+        return f"neighbour {thing.address} on {_at(thing.link, thing.netns)}"
+    if isinstance(thing, kernel.Forward):
+        return f"forwarding entry {thing.mac} on {_at(thing.link, thing.netns)}"
+    if isinstance(thing, kernel.Sysctl):
+        return f"sysctl {_at(thing.name, thing.netns)}"
+    if isinstance(thing, kernel.NftTable):
+        return _at("nft table inet dockless", thing.netns)
+    if isinstance(thing, kernel.File):
+        return f"file {thing.path}"
+    return f"resolver of {thing.sandbox}" if thing else "nothing"
+
+
+def _at(what: str, netns: str) -> str:
+    return f"{what} in {netns}" if netns else what

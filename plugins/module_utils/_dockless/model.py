@@ -20,6 +20,8 @@ MODE_NETWORKS = "networks"
 MODE_HOST = "host"
 MODE_NONE = "none"
 MODE_CONTAINER = "container"
+SERVICE_VIP = "vip"
+SERVICE_DNSRR = "dnsrr"
 
 
 class Subnet(t.NamedTuple):
@@ -39,6 +41,39 @@ class DnsRecord(t.NamedTuple):
     name: str
     kind: str
     value: str
+
+
+class Backend(t.NamedTuple):
+    """A sandbox that a service sends to, as declared. drain keeps new connections away from it."""
+
+    sandbox: str
+    weight: int = 1
+    drain: bool = False
+
+
+class ServicePort(t.NamedTuple):
+    """A port of a service's virtual address, and the one of its sandboxes that it leads to."""
+
+    port: int
+    target: int
+    protocol: str = "tcp"
+
+
+class Service(t.NamedTuple):
+    """One name over several sandboxes of a network.
+
+    mode vip: the name's addresses are vips, one a family, behind which connections are
+    balanced; without ports, those to any port. mode dnsrr: the name has the addresses of
+    all sandboxes. backends None: the sandboxes with the service's name as an alias.
+    """
+
+    name: str
+    mode: str = SERVICE_VIP
+    vips: t.Tuple[IPAddress, ...] = ()
+    ports: t.Tuple[ServicePort, ...] = ()
+    backends: t.Optional[t.Tuple[Backend, ...]] = None
+    sticky: bool = False
+    path: str = ""  # option path, for messages
 
 
 class Network(t.NamedTuple):
@@ -68,6 +103,7 @@ class Network(t.NamedTuple):
     iface_prefix: str = "eth"
     labels: Pairs = ()
     path: str = ""  # option path, for messages
+    services: t.Tuple[Service, ...] = ()
 
     @property
     def key(self) -> t.Tuple[str, str]:

@@ -11,6 +11,7 @@ from .model import Network, Subnet
 from .parse_dns import DNS, FORWARD, parse_records
 from .parse_ipam import Ipam, parse_ipam
 from .parse_ports import host_ip
+from .parse_services import parse_services
 
 RESERVED_NETWORKS = frozenset(("bridge", "host", "none"))
 MTU = integer(68, 65535)
@@ -97,6 +98,7 @@ _KEYS = {
     "dns_enabled": boolean,
     "forward": FORWARD,
     "records": parse_records,
+    "services": parse_services,
     "attachable": boolean,
     "labels": pairs,
     **DNS,
@@ -123,6 +125,7 @@ def parse_network(project: str, name: t.Any, spec: t.Any, path: str) -> Network:
     dns, dns_search, dns_opt servers, search domains and options of its sandboxes
     forward                 where unknown names go: host, servers, none
     records                 list of name, type, value
+    services                dictionary of names over several sandboxes: vip, ports, sandboxes, sticky, mode
     attachable              accepted, no effect
     labels                  dictionary, or list of key=value
     driver_opts             Docker's com.docker.network.* names of the above
@@ -177,7 +180,8 @@ def _own_network(project: str, name: str, said: t.Dict[str, t.Any], path: str) -
         bridge_name=said.get("bridge_name", ""), publish_address=said.get("default_publish_address"),
         dns_enabled=said.get("dns_enabled", True), dns=said.get("dns", ()), dns_search=said.get("dns_search", ()),
         dns_opt=said.get("dns_opt", ()), forward=said.get("forward", "host"), records=said.get("records", ()),
-        iface_prefix=said.get("iface_prefix", "eth"), labels=said.get("labels", ()), path=path)
+        iface_prefix=said.get("iface_prefix", "eth"), labels=said.get("labels", ()), path=path,
+        services=said.get("services", ()))
     _refuse_contradictions(network)
     return network
 

@@ -10,6 +10,7 @@ from . import model, routing
 
 NetworkKey = t.Tuple[str, str]
 Member = t.Tuple[model.Sandbox, model.Endpoint]
+TASKS = "tasks"  # tasks.SERVICE are the addresses behind a virtual one
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
 
@@ -30,12 +31,14 @@ def read(host: model.Host) -> Topology:
         for sandbox in project.sandboxes:
             for endpoint in sandbox.endpoints:
                 members.setdefault(endpoint.network, []).append((sandbox, endpoint))
-    return Topology(networks, members, {key: _dotted(found) for key, found in members.items()})
+    return Topology(networks, members, {key: _dotted(found, networks[key]) for key, found in members.items()})
 
 
-def _dotted(members: t.Iterable[Member]) -> t.List[str]:
+def _dotted(members: t.Iterable[Member], network: model.Network) -> t.List[str]:
     called = (name for sandbox, endpoint in members for name in (sandbox.name, sandbox.hostname, *endpoint.aliases))
-    return list(dict.fromkeys(name for name in called if "." in name and is_domain(name)))
+    served = [TASKS] if any(service.mode == model.SERVICE_VIP for service in network.services) else []
+    names = (*called, *(service.name for service in network.services))
+    return served + list(dict.fromkeys(name for name in names if "." in name and is_domain(name)))
 
 
 def has_names(network: model.Network) -> bool:

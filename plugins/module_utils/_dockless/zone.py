@@ -14,17 +14,8 @@ import typing as t
 from . import dnsconfig, hostsfile, kernel, model, names, routing
 from .errors import DocklessError
 from .facts import Facts
+from .services import Services, address_lines
 from .topology import Topology, addresses, has_names, is_domain, joined, linked, netns_of, read
-
-_TRANSLATION = f"""\
-table inet {names.TABLE} {{
-    chain names {{
-        type nat hook output priority -100; policy accept;
-        ip daddr {names.RESOLVER_ADDRESS} udp dport 53 dnat ip to {names.RESOLVER_ADDRESS}:{names.RESOLVER_PORT}
-        ip daddr {names.RESOLVER_ADDRESS} tcp dport 53 dnat ip to {names.RESOLVER_ADDRESS}:{names.RESOLVER_PORT}
-    }}
-}}
-""".replace("    ", "\t")
 
 
 def realize_names(host: model.Host, project: model.Project, facts: Facts) -> t.List[kernel.Object]:
@@ -34,10 +25,11 @@ def realize_names(host: model.Host, project: model.Project, facts: Facts) -> t.L
     dots of other projects on the same networks are part of a resolver's configuration.
     """
     topology = read(host)
-    objects: t.List[kernel.Object] = list(_record_files(project, topology))
+    services = Services(topology)
+    objects: t.List[kernel.Object] = list(_record_files(project, topology, services))
     for sandbox in project.sandboxes:
         if sandbox.mode in (model.MODE_NETWORKS, model.MODE_NONE):
-            objects += _sandbox_objects(sandbox, topology, facts, host.defaults)
+            objects += _sandbox_objects(sandbox, topology, services, facts, host.defaults)
     objects += _shared_files(project, objects)
     if facts.systemd and any(isinstance(found, kernel.Resolver) for found in objects):
         objects.append(kernel.File(dnsconfig.UNIT_PATH, dnsconfig.unit(facts)))
@@ -57,30 +49,42 @@ def _shared_files(project: model.Project, objects: t.Sequence[kernel.Object]) ->
     return found
 
 
-def _record_files(project: model.Project, topology: Topology) -> t.Iterator[kernel.File]:
+def _record_files(project: model.Project, topology: Topology, services: Services) -> t.Iterator[kernel.File]:
     lines: t.Dict[t.Tuple[str, str], t.List[str]] = {}
     for sandbox in project.sandboxes:
         for endpoint in sandbox.endpoints:
             if has_names(topology.networks[endpoint.network]):
-                lines.setdefault(endpoint.network, []).extend(endpoint_records(sandbox, endpoint))
+                lines.setdefault(endpoint.network, []).extend(endpoint_records(sandbox, endpoint, services))
     for network in project.networks:
         if not network.external and has_names(network):
-            found = address_records(network.records)
+            found = address_records(network.records) + (address_lines(services.of[network.key], network) if network.services else [])
             if found or network.key in lines:
                 lines.setdefault(network.key, []).extend(found)
+            yield from _peer_files(network)
     for key, records in lines.items():
         text = f"# dockless: project {project.name}\n" + "".join(line + "\n" for line in records)
         yield kernel.File(f"{dnsconfig.network_directory(key)}/{project.name}", text)
 
 
-def endpoint_records(sandbox: model.Sandbox, endpoint: model.Endpoint) -> t.List[str]:
+def _peer_files(network: model.Network) -> t.Iterator[kernel.File]:
+    """Yield the names of sandboxes on other hosts, a file for each host; @ begins no project's name."""
+    for peer in network.peers:
+        lines = [line for there in peer.sandboxes for line in endpoint_records(
+            model.Sandbox(there.project or network.project, there.name, hostname=there.hostname), model.Endpoint(
+                there.project, there.name, network.key, aliases=there.aliases, addresses=tuple(map(str, there.addresses))))]
+        if lines:
+            yield kernel.File(f"{dnsconfig.network_directory(network.key)}/@{peer.name}",
+                              f"# dockless: host {peer.name}\n" + "".join(line + "\n" for line in lines))
+
+
+def endpoint_records(sandbox: model.Sandbox, endpoint: model.Endpoint, services: Services) -> t.List[str]:
     """Return the endpoint's lines of hosts(5), the name that a reverse query gets first."""
     for alias in endpoint.aliases:
         if not is_domain(alias):
             raise DocklessError(f"alias {alias!r} of sandbox {sandbox.name} is not a domain name",
                                 "Use letters, digits, dashes and dots.", endpoint.path and endpoint.path + ".aliases")
     network = endpoint.network[1]
-    plain = (sandbox.name, sandbox.hostname, *endpoint.aliases)
+    plain = services.names(endpoint.network, sandbox.project, sandbox.name, (sandbox.name, sandbox.hostname, *endpoint.aliases))
     called = (f"{sandbox.name}.{network}", *plain, *(f"{name}.{network}" for name in plain if name))
     text = " ".join(name for name in dict.fromkeys(called) if is_domain(name))
     return [f"{address} {text}" for address in addresses(endpoint)] if text else []
@@ -103,22 +107,24 @@ def address_records(records: t.Sequence[model.DnsRecord]) -> t.List[str]:
     return lines
 
 
-def _sandbox_objects(sandbox: model.Sandbox, topology: Topology, facts: Facts,
+def _sandbox_objects(sandbox: model.Sandbox, topology: Topology, services: Services, facts: Facts,
                      defaults: model.Defaults) -> t.List[kernel.Object]:
     networks = joined(sandbox, topology)
     resolved = bool(sandbox.endpoints) and (any(map(has_names, networks)) or bool(sandbox.records))
+    text = services.table(sandbox, resolved)
+    tables: t.List[kernel.Object] = [kernel.NftTable(netns_of(sandbox), text)] if text else []
     if not resolved and not _wants_files(sandbox, networks):
-        return []
+        return tables
     directory = hostsfile.directory(sandbox)
     objects: t.List[kernel.Object] = [
         kernel.File(directory + "/hosts", hostsfile.hosts(sandbox, topology)),
         kernel.File(directory + "/hostname", (sandbox.hostname or sandbox.name) + "\n")]
     if not resolved:
         text = hostsfile.resolv_conf(sandbox, topology, facts, defaults)
-        return objects + [kernel.File(directory + "/resolv.conf", text)]
+        return objects + [kernel.File(directory + "/resolv.conf", text)] + tables
     upstream = dnsconfig.servers(sandbox, topology, facts, defaults)
     text = hostsfile.own_resolv_conf(sandbox, topology, facts, defaults, upstream)
-    return objects + [kernel.File(directory + "/resolv.conf", text)] + _resolver_objects(sandbox, topology, upstream)
+    return objects + [kernel.File(directory + "/resolv.conf", text)] + tables + _resolver_objects(sandbox, topology, upstream)
 
 
 def _wants_files(sandbox: model.Sandbox, networks: t.Sequence[model.Network]) -> bool:
@@ -133,8 +139,7 @@ def _resolver_objects(sandbox: model.Sandbox, topology: Topology, upstream: t.Se
     netns = netns_of(sandbox)
     text, digest = dnsconfig.configuration(sandbox, topology, upstream)
     path = dnsconfig.config_path(netns)
-    objects: t.List[kernel.Object] = [kernel.File(path, text), kernel.NftTable(netns, _TRANSLATION),
-                                      kernel.Resolver(netns, netns, path, digest)]
+    objects: t.List[kernel.Object] = [kernel.File(path, text), kernel.Resolver(netns, netns, path, digest)]
     if dnsconfig.has_private(sandbox):
         lines = [*_private_links(sandbox, topology), *address_records(sandbox.records)]
         content = hostsfile.header(sandbox) + "".join(line + "\n" for line in lines)

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Which sandboxes stand behind a network's services, and what each is called for it.
+
+A service owns its name: a sandbox that has it as an alias is behind the service, and
+is not itself called so. With a virtual address the sandboxes are tasks.SERVICE.
+"""
+from __future__ import annotations
+
+import typing as t
+
+from . import balance, model
+from .topology import TASKS, NetworkKey, Topology, addresses
+
+
+class Behind(t.NamedTuple):
+    """A sandbox behind a service. project is its own, which need not be the network's."""
+
+    project: str
+    sandbox: str
+    addresses: t.Tuple[str, ...]
+    weight: int = 1
+    drain: bool = False
+
+
+class Served(t.NamedTuple):
+    """A network's services, each with the sandboxes behind it.
+
+    owned are the names in lower case that no sandbox has for itself; called are those
+    that a (project, sandbox) has for what it is behind.
+    """
+
+    services: t.Tuple[t.Tuple[model.Service, t.Tuple[Behind, ...]], ...]
+    owned: t.FrozenSet[str]
+    called: t.Dict[t.Tuple[str, str], t.List[str]]
+
+    def names(self, project: str, sandbox: str, plain: t.Sequence[str]) -> t.Tuple[str, ...]:
+        """Return what a sandbox is called: its own names but the services', and those that it has for a service."""
+        return (*(name for name in plain if name.lower() not in self.owned), *self.called.get((project, sandbox), ()))
+
+
+class Services:
+    """The services of a host by network, and the nft tables of sandboxes that use them: most sandboxes share theirs."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.of = {key: _served(topology, network) for key, network in topology.networks.items() if network.services}
+        self._texts: t.Dict[t.Tuple[t.Any, ...], str] = {}
+
+    def names(self, key: NetworkKey, project: str, sandbox: str, plain: t.Sequence[str]) -> t.Tuple[str, ...]:
+        """Return what a sandbox is called on a network."""
+        return self.of[key].names(project, sandbox, plain) if key in self.of else tuple(plain)
+
+    def table(self, sandbox: model.Sandbox, resolved: bool) -> str:
+        """Return the nft table of a sandbox, "" if it needs none. resolved says whether it has a name server of its own."""
+        keys = tuple(sorted(endpoint.network for endpoint in sandbox.endpoints if endpoint.network in self.of))
+        turn = balance.turn(sandbox.project, sandbox.name) if keys else 0
+        if (keys, turn, resolved) not in self._texts:
+            self._texts[keys, turn, resolved] = balance.table([self._balanced(key) for key in keys], turn, resolved)
+        return self._texts[keys, turn, resolved]
+
+    def _balanced(self, key: NetworkKey) -> balance.Balanced:
+        return key, [(service, [(one.sandbox, one.addresses, one.weight) for one in behind if not one.drain])
+                     for service, behind in self.of[key].services if service.mode == model.SERVICE_VIP]
+
+
+def _served(topology: Topology, network: model.Network) -> Served:
+    members = _members(topology, network)
+    found = tuple((service, tuple(_behind(service, members))) for service in network.services)
+    called: t.Dict[t.Tuple[str, str], t.List[str]] = {}
+    for service, behind in found:
+        for one in behind:
+            if service.mode == model.SERVICE_VIP or not one.drain:
+                name = service.name if service.mode == model.SERVICE_DNSRR else f"{TASKS}.{service.name}"
+                called.setdefault((one.project, one.sandbox), []).append(name)
+    return Served(found, frozenset(service.name.lower() for service in network.services), called)
+
+
+def _members(topology: Topology, network: model.Network) -> t.List[t.Tuple[Behind, t.FrozenSet[str]]]:
+    """Return who is on the network, each with its aliases in lower case, in order of name."""
+    found = [(Behind(sandbox.project, sandbox.name, tuple(addresses(endpoint))), endpoint.aliases)
+             for sandbox, endpoint in topology.members.get(network.key, ())]
+    return sorted((one, frozenset(alias.lower() for alias in aliases)) for one, aliases in found)
+
+
+def _behind(service: model.Service, members: t.Sequence[t.Tuple[Behind, t.FrozenSet[str]]]) -> t.Iterator[Behind]:
+    declared = None if service.backends is None else {backend.sandbox: backend for backend in service.backends}
+    for one, aliases in members:
+        if declared is None:
+            if service.name.lower() in aliases:
+                yield one
+        elif one.sandbox in declared:
+            yield one._replace(weight=declared[one.sandbox].weight, drain=declared[one.sandbox].drain)
+
+
+def address_lines(served: Served, network: model.Network) -> t.List[str]:
+    """Return the lines of hosts(5) that give services their virtual addresses."""
+    return [f"{address} {service.name}.{network.name} {service.name}" for service, behind in served.services for address in service.vips]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import typing as t
 
+import fleet as fleets
 import hosts
 import pytest
 import snapshot
@@ -29,3 +30,11 @@ def private_host(request: pytest.FixtureRequest) -> t.Iterator[hosts.PrivateHost
         if request.node.get_closest_marker("leaves_behind") is None:
             host.teardown()
             host.assert_back_to(host.birth)
+
+
+@pytest.fixture
+def fleet() -> t.Iterator[fleets.Fleet]:
+    """Return three hosts on one underlay. At the end of the test their projects are taken away and nothing may be left."""
+    with fleets.Fleet(3) as found:
+        yield found
+        found.check_clean()

@@ -48,7 +48,7 @@ class Server:
     @property
     def pid(self) -> int:
         """Return its process id as this machine sees it; 0 before it runs or after its end."""
-        return _child_of(self.process.pid)
+        return child_of(self.process.pid)
 
     def readline(self) -> str:
         """Return its next line of output, waiting for it; empty at the end."""
@@ -167,7 +167,7 @@ class PrivateHost(Place):
         ready, _space, neighbour = self._unshare.stdout.readline().partition(" ")
         if ready != "ready":
             raise Failed("the private host does not start")
-        self.pid = _child_of(self._unshare.pid)
+        self.pid = child_of(self._unshare.pid)
         enter = ["nsenter", f"--target={self.pid}", "--mount", "--pid", "--uts"]
         super().__init__([*enter, "--net"])
         self._neighbour = Place([*enter, f"--net=/proc/{self.pid}/root/proc/{int(neighbour)}/ns/net"])
@@ -247,7 +247,8 @@ def _as_options(options: t.Mapping[str, t.Any]) -> t.List[str]:
     return words
 
 
-def _child_of(pid: int) -> int:
+def child_of(pid: int) -> int:
+    """Return the first child of a process, 0 if it has none."""
     try:
         children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     except FileNotFoundError:

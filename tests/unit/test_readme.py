@@ -35,7 +35,7 @@ def test_the_refusal_is_what_the_engine_says():
     assert f"    {refusal.value}\n" in README
 
 
-@pytest.mark.parametrize("driver", ["overlay", "macvlan", "ipvlan"])
+@pytest.mark.parametrize("driver", ["macvlan", "ipvlan"])
 def test_what_is_not_available_is_refused(driver):
     assert driver in README
     with pytest.raises(DocklessError):

@@ -7,8 +7,10 @@ import typing as t
 
 from .checks_endpoints import check_endpoints
 from .checks_networks import check_networks
+from .checks_overlay import check_overlays
 from .checks_ports import Binding, check_ports, told_owner
 from .checks_sandboxes import check_sandboxes, check_veth_pairs
+from .checks_services import check_services
 from .externals import resolve_external, resolve_externals
 from .facts import Facts, Listener
 from .model import Host
@@ -27,7 +29,9 @@ def check_host(host: Host, facts: Facts, kept_ports: t.FrozenSet[Binding] = froz
     host = resolve_externals(host)
     networks = {network.key: network for project in host.projects for network in project.networks}
     check_networks(networks.values(), host.defaults)
+    check_overlays(host, facts)
     check_sandboxes(host)
     check_veth_pairs(host)
     check_endpoints(host, networks)
+    check_services(host)
     check_ports(host, networks, facts, kept_ports, owner_of)

@@ -95,11 +95,12 @@ def _check_links(sandbox: Sandbox, endpoint: Endpoint) -> None:
 def _check_fixed(endpoint: Endpoint, network: Network, taken: _Taken) -> None:
     for address, key in ((endpoint.ipv4_address, "ipv4_address"), (endpoint.ipv6_address, "ipv6_address")):
         if address is not None:
-            _check_fixed_address(endpoint, network, address, f"{endpoint.path}.{key}")
+            check_fixed_address(network, address, f"{endpoint.path}.{key}")
             _take(endpoint, address, key, taken)
 
 
-def _check_fixed_address(endpoint: Endpoint, network: Network, address: IPAddress, path: str) -> None:
+def check_fixed_address(network: Network, address: IPAddress, path: str) -> None:
+    """Raise DocklessError for an address that a network cannot give: of no subnet of it, or reserved."""
     called = f"network {network.project}/{network.name}"
     subnets = [subnet for subnet in network.subnets if subnet.version == address.version]
     known = [subnet for subnet in subnets if subnet.network is not None]

@@ -17,12 +17,22 @@ class Listener(t.NamedTuple):
     owner: str = ""
 
 
+class Underlay(t.NamedTuple):
+    """An address of the host's own links, which a tunnel may end at, with its link's name and MTU in bytes."""
+
+    address: IPAddress
+    link: str
+    mtu: int
+
+
 class Facts(t.NamedTuple):
     """Host facts. Defaults are those of an ordinary host, for tests."""
 
     routes: t.Tuple[IPNetwork, ...] = ()  # destinations of routes that are not ours, defaults left out
     addresses: t.Tuple[IPAddress, ...] = ()  # on links that are not ours
     mtu: int = 1500  # of the default route's device, in bytes
+    uplink: str = ""  # that device
+    underlay: t.Tuple[Underlay, ...] = ()  # global addresses on links that are not ours, IPv4 first
     forwarding4: bool = True
     forwarding6: bool = True
     ipv6: bool = True  # the kernel has it

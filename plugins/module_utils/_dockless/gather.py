@@ -8,7 +8,7 @@ import os
 import typing as t
 
 from . import sockets
-from .facts import Facts
+from .facts import Facts, Underlay
 from .model import IPAddress, IPNetwork
 
 _SYSCTL = "/proc/sys/net/"
@@ -25,11 +25,11 @@ class Resolv(t.NamedTuple):
 
 
 def gather(*, routes: t.Tuple[IPNetwork, ...] = (), addresses: t.Tuple[IPAddress, ...] = (), mtu: int = 1500,
-           attached: t.Tuple[t.Tuple[str, int, str], ...] = ()) -> Facts:
+           uplink: str = "", underlay: t.Tuple[Underlay, ...] = (), attached: t.Tuple[t.Tuple[str, int, str], ...] = ()) -> Facts:
     """Return the facts of the host that the calling thread is in; the arguments are those that netlink knows."""
     resolv = host_resolv()
     return Facts(
-        routes=routes, addresses=addresses, mtu=mtu, attached=attached,
+        routes=routes, addresses=addresses, mtu=mtu, uplink=uplink, underlay=underlay, attached=attached,
         forwarding4=_sysctl("ipv4/ip_forward") == "1",
         forwarding6=_sysctl("ipv6/conf/all/forwarding") == "1",
         ipv6=os.path.exists("/proc/thread-self/net/if_inet6"),

@@ -8,7 +8,7 @@ import typing as t
 from . import attach, checks, ipam, kernel, model, parse, realize, report, resolve, sockets, spaces, store, values
 from .dnsconfig import host_servers
 from .errors import DocklessError
-from .facts import Facts
+from .facts import Facts, Underlay
 from .gather import gather
 
 
@@ -59,7 +59,7 @@ def set_goal(documents: store.Documents, project: t.Optional[str], boot: bool = 
     host, attached, warnings = _attached(host, project, boot)
     present = spaces.read_host()
     uplink = spaces.uplink(present)
-    facts = gather(routes=uplink.routes, addresses=uplink.addresses, mtu=uplink.mtu, attached=attached)
+    facts = gather(routes=uplink.routes, addresses=uplink.addresses, mtu=uplink.mtu, uplink=uplink.link, underlay=tuple(Underlay(*each) for each in uplink.underlay), attached=attached)
     host = checks.resolve_externals(host)
     leases = {name: document.leases for name, document in documents.projects.items()}
     checks.check_host(host, facts, _kept_ports(leases), sockets.owner_of)

@@ -129,6 +129,8 @@ def _assign_family(network: Network, subnets: t.Sequence[Subnet], endpoints: t.S
     version = subnets[0].version
     taken = {int(a) for s in subnets for name, a in s.aux_addresses}
     taken |= {int(s.gateway) for s in subnets if s.gateway is not None}
+    taken |= {int(vip) for service in network.services for vip in service.vips if vip.version == version}
+    taken |= {int(a) for peer in network.peers for there in peer.sandboxes for a in there.addresses if a.version == version}
     waiting = []
     for endpoint in endpoints:
         fixed = endpoint.ipv4_address if version == 4 else endpoint.ipv6_address
@@ -159,11 +161,21 @@ def _kept(cidrs: t.Sequence[str], version: int, spans: t.Sequence[Span], taken: 
     """Return the address that was given before, if it still fits and is still free."""
     for cidr in cidrs:
         if (":" in cidr) == (version == 6):
-            address = ipaddress.ip_address(cidr.partition("/")[0])
+            address = address_in(cidr)
             number = int(address)
             if number not in taken and any(s.low <= number <= s.high for s in spans):
                 return address
     return None
+
+
+def address_in(cidr: str) -> t.Any:
+    """Return the address of a CIDR, or of an address alone."""
+    return ipaddress.ip_address(cidr.partition("/")[0])
+
+
+def kept_address(before: t.Sequence[str], subnet: Subnet, taken: t.AbstractSet[int]) -> t.Any:
+    """Return the address that something had before, if it is still of the subnet and free, else None."""
+    return None if subnet.network is None else _kept(before, subnet.version, [usable(subnet.network)], taken)
 
 
 def _prefix(subnets: t.Sequence[Subnet], number: int) -> int:

@@ -7,7 +7,8 @@ import ipaddress
 import struct
 import typing as t
 
-from .kernel import Conf
+if t.TYPE_CHECKING:
+    from .kernel import Conf
 
 Attributes = t.Mapping[int, bytes]
 Data = t.Tuple[t.Tuple[str, t.Any], ...]

@@ -76,6 +76,44 @@ class Service(t.NamedTuple):
     path: str = ""  # option path, for messages
 
 
+class PeerSandbox(t.NamedTuple):
+    """A sandbox on another host, as its network knows it. An empty mac_address is the one that its names give it."""
+
+    name: str
+    project: str = ""  # the network's own unless given
+    addresses: t.Tuple[IPAddress, ...] = ()
+    mac_address: str = ""
+    aliases: t.Tuple[str, ...] = ()
+    hostname: str = ""
+
+
+class Peer(t.NamedTuple):
+    """Another host of an overlay: its end of the tunnels (RFC 7348, 3), and who lives there.
+
+    subnets are its slices of a routed network. public_key and endpoint are those of its WireGuard link, behind
+    which vtep is.
+    """
+
+    name: str
+    vtep: IPAddress
+    sandboxes: t.Tuple[PeerSandbox, ...] = ()
+    subnets: t.Tuple[IPNetwork, ...] = ()
+    public_key: str = ""
+    endpoint: str = ""
+
+
+class Overlay(t.NamedTuple):
+    """What makes a network span hosts. vni 0 is not chosen yet; vtep is an address, or until it is resolved an interface."""
+
+    vni: int = 0
+    mode: str = "l2"  # or routed
+    control_plane: str = "static"  # or evpn
+    vtep: str = ""
+    port: int = 4789
+    encrypted: bool = False
+    whole: t.Tuple[IPNetwork, ...] = ()  # of a routed network: the subnets that this host has a slice of
+
+
 class Network(t.NamedTuple):
     """One network: a driver and its subnets. None means: the host's default."""
 
@@ -104,6 +142,8 @@ class Network(t.NamedTuple):
     labels: Pairs = ()
     path: str = ""  # option path, for messages
     services: t.Tuple[Service, ...] = ()
+    overlay: t.Optional[Overlay] = None  # driver overlay
+    peers: t.Tuple[Peer, ...] = ()  # its other hosts
 
     @property
     def key(self) -> t.Tuple[str, str]:

@@ -43,6 +43,16 @@ def bridge_mac(project: str, network: str) -> str:
     return _mac(_digest("bridge", project, network))
 
 
+def vxlan_link(project: str, network: str) -> str:
+    """Return the name of an overlay's vxlan device on a host."""
+    return "vx-" + _digest("vxlan", project, network)[:12]
+
+
+def router_mac(vni: int, vtep: str) -> str:
+    """Return the MAC of a host's vxlan device: each host can compute every other's."""
+    return _mac(_digest("router", str(vni), vtep))
+
+
 def veth_link(project: str, network: t.Tuple[str, str], sandbox: str) -> str:
     """Return the host end's name. NetworkManager leaves links named veth* alone."""
     return "veth" + _digest("endpoint", project, *network, sandbox)[:11]

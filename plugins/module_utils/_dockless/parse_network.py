@@ -6,16 +6,17 @@ from __future__ import annotations
 import typing as t
 
 from . import values
-from .fields import boolean, choice, integer, pairs, read, refuse, scalar, shown, text
+from .fields import boolean, choice, integer, is_mapping, pairs, read, refuse, scalar, shown, text
 from .model import Network, Subnet
 from .parse_dns import DNS, FORWARD, parse_records
 from .parse_ipam import Ipam, parse_ipam
+from .parse_overlay import OVERLAY, overlay_of
 from .parse_ports import host_ip
 from .parse_services import parse_services
 
 RESERVED_NETWORKS = frozenset(("bridge", "host", "none"))
 MTU = integer(68, 65535)
-_OTHER_DRIVERS = frozenset(("overlay", "macvlan", "ipvlan"))
+_OTHER_DRIVERS = frozenset(("macvlan", "ipvlan"))
 _DOCKER = "com.docker.network."
 
 
@@ -23,8 +24,8 @@ def _driver(value: t.Any, path: str) -> str:
     value = text(value, path)
     if value in _OTHER_DRIVERS:
         refuse(path, f"the driver {value} is not available in this version", "Use driver: bridge.")
-    if value != "bridge":
-        refuse(path, f"{shown(value)} is not a driver", "Use driver: bridge.")
+    if value not in ("bridge", *_KEYS_OF):
+        refuse(path, f"{shown(value)} is not a driver", "Use driver: " + " or ".join(("bridge", *_KEYS_OF)) + ".")
     return value
 
 
@@ -103,13 +104,14 @@ _KEYS = {
     "labels": pairs,
     **DNS,
 }
+_KEYS_OF: t.Dict[str, t.Dict[str, t.Any]] = {"overlay": {**_KEYS, **OVERLAY}}  # of drivers with options of their own
 
 
 def parse_network(project: str, name: t.Any, spec: t.Any, path: str) -> Network:
     """Return the network that spec declares; None is a plain one.
 
     ======================= =====================================================================
-    driver                  bridge
+    driver                  bridge, overlay (and then the options of parse_overlay.OVERLAY)
     external, name          true, and the name, when the network is another project's
     ipam                    driver (default, none), config: list of subnet, ip_range, gateway, aux_addresses
     enable_ipv4/ipv6        which families it has (an IPv6 subnet turns that family on)
@@ -132,7 +134,8 @@ def parse_network(project: str, name: t.Any, spec: t.Any, path: str) -> Network:
     ======================= =====================================================================
     """
     name = _network_name(name, path)
-    said = read(spec if spec is not None else {}, path, _KEYS)
+    driver = spec.get("driver") if is_mapping(spec) else None
+    said = read(spec if spec is not None else {}, path, _KEYS_OF.get(driver, _KEYS) if isinstance(driver, str) else _KEYS)
     if said.get("external"):
         return _external_network(project, name, said, path)
     if said.get("name", name) != name:

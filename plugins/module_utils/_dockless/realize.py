@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import kernel, names, routing, ruleset, zone
+from . import kernel, names, overlay, routing, ruleset, zone
 from .facts import Facts
 from .model import MODE_CONTAINER, MODE_HOST, Endpoint, Host, Network, PortMapping, Project, Sandbox, VethEnd, VethPair
 
@@ -46,6 +46,8 @@ def _network(network: Network, looped: bool, facts: Facts) -> t.Iterator[kernel.
     for subnet in network.subnets:
         if subnet.gateway is not None and not (subnet.version == 4 and network.inhibit_ipv4):
             yield kernel.Address(kernel.HOST, network.bridge_name, f"{subnet.gateway}/{_length(subnet.network)}")
+    if network.overlay is not None:
+        yield from overlay.realize(network, facts)
 
 
 def _length(network: t.Any) -> int:
@@ -75,6 +77,8 @@ def _sandbox(project: Project, sandbox: Sandbox, networks: routing.Networks, fac
     for endpoint, conf in zip(sandbox.endpoints, confs):
         yield _endpoint(endpoint, name, networks[endpoint.network], conf, bool(sandbox.ports), facts)
         yield from _inside(endpoint, name)
+        yield from overlay.local_entries(networks[endpoint.network], endpoint)
+        yield from overlay.inner_routes(networks[endpoint.network], endpoint, name)
     for version in (4, 6):
         winner = routing.gateway_endpoint(sandbox, networks, version)
         if winner is not None:
@@ -109,7 +113,7 @@ def _endpoint(endpoint: Endpoint, netns: str, network: Network, conf: kernel.Con
     return kernel.Veth(
         kernel.HOST, names.veth_link(*identity), netns, endpoint.interface_name,
         mac=names.host_end_mac(*identity), peer_mac=endpoint.mac_address, mtu=mtu, peer_mtu=mtu,
-        master=network.bridge_name, isolated=not network.icc, hairpin=published,
+        master=network.bridge_name, isolated=not network.icc, hairpin=published, learning=network.overlay is None,
         conf=(("ipv6/addr_gen_mode", 1),) if facts.ipv6 else (), peer_conf=conf)
 
 

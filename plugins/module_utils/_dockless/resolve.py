@@ -3,6 +3,7 @@
 """Host as declared -> Host with every blank filled in, and the leases to remember it by.
 
 Leases are JSON: {"networks": {NAME: [SUBNET …]},
+"services": {NAME: {SERVICE: [ADDRESS …]}},
 "endpoints": {SANDBOX: {PROJECT/NETWORK: {"addresses": [CIDR …], "interface": NAME}}},
 "ports": [[SANDBOX, PROTOCOL, HOST_IP, TARGET_PORT, HOST_PORT] …]}.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from . import ipam, names, publish, routing
+from . import ipam, names, overlay, publish, routing, vips
 from .errors import DocklessError
 from .facts import Facts
 from .model import DEFAULT_BRIDGE, Defaults, Endpoint, Host, IPNetwork, Network, Project, Sandbox, Subnet
@@ -28,6 +29,7 @@ def resolve(host: Host, leases: t.Mapping[str, Leases], facts: Facts) -> Host:
     """
     host = _with_default_bridge(host)
     host = _with_subnets(host, leases, facts)
+    host = vips.with_addresses(host, leases)
     networks = routing.networks_of(host)
     host = _with_endpoints(host, networks, leases)
     return publish.resolve_ports(host, networks, {name: _port_leases(kept) for name, kept in leases.items()}, facts)
@@ -39,8 +41,10 @@ def leases_of(project: Project) -> t.Dict[str, t.Any]:
         s.name: {"/".join(e.network): {"addresses": list(e.addresses), "interface": e.interface_name}
                  for e in s.endpoints}
         for s in project.sandboxes if s.endpoints}
+    services = {n.name: vips.leases_of(n) for n in project.networks if n.services}
     return {
         "networks": {n.name: [str(s.network) for s in n.subnets] for n in project.networks},
+        **({"services": services} if services else {}),
         "endpoints": endpoints,
         "ports": [[*publish.lease_key(m), m.host_port] for s in project.sandboxes for m in s.ports],
     }
@@ -85,11 +89,11 @@ def _with_subnets(host: Host, leases: t.Mapping[str, Leases], facts: Facts) -> H
 def _with_defaults(network: Network, defaults: Defaults, facts: Facts) -> Network:
     def said(value: t.Any, default: t.Any) -> t.Any:
         return default if value is None else value
-    return network._replace(
+    network = network._replace(
         enable_ipv6=said(network.enable_ipv6, defaults.ipv6 or any(s.version == 6 for s in network.subnets)),
         icc=said(network.icc, defaults.icc), masquerade=said(network.masquerade, defaults.ip_masq),
-        mtu=network.mtu or defaults.mtu or facts.mtu,
         bridge_name=network.bridge_name or names.bridge_link(network.project, network.name))
+    return overlay.resolved(network, facts) if network.overlay else network._replace(mtu=network.mtu or defaults.mtu or facts.mtu)
 
 
 def _kept_subnets(project: Project, leases: Leases, taken: t.List[IPNetwork]) -> t.Dict[str, t.List[IPNetwork]]:

@@ -13,7 +13,8 @@ from __future__ import annotations
 import typing as t
 
 from . import names
-from .model import Host, Network, PortMapping, Sandbox
+from .model import Host, Network, Overlay, PortMapping, Sandbox
+from .overlay import device as device_of
 from .routing import Networks, address_of, gateway_endpoint
 
 SETS = (
@@ -26,6 +27,9 @@ SETS = (
     ("set", "guarded6", "ipv6_addr", True),
     ("set", "masqueraded4", "ipv4_addr", True),
     ("set", "masqueraded6", "ipv6_addr", True),
+    ("set", "tunnel_ports", "inet_service", False),  # UDP ports of overlays
+    ("set", "tunnel_peers4", "ipv4_addr . inet_service", False),  # the other hosts' ends, and the ports they may send to
+    ("set", "tunnel_peers6", "ipv6_addr . inet_service", False),
     ("map", "published4", "inet_proto . inet_service : ipv4_addr . inet_service", False),
     ("map", "published6", "inet_proto . inet_service : ipv6_addr . inet_service", False),
     ("map", "published4_on", "ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service", False),
@@ -36,6 +40,11 @@ CHAINS = """
         type filter hook prerouting priority raw; policy accept;
         iifname != "lo" ip daddr 127.0.0.0/8 drop
         iifname != "lo" ip saddr 127.0.0.0/8 drop
+        udp dport @tunnel_ports fib daddr type local iifgroup {group} drop
+        udp dport @tunnel_ports fib daddr type local ip saddr . udp dport != @tunnel_peers4 drop
+        udp dport @tunnel_ports fib daddr type local ip6 saddr . udp dport != @tunnel_peers6 drop
+        iifgroup {group} ip daddr . udp dport @tunnel_peers4 drop
+        iifgroup {group} ip6 daddr . udp dport @tunnel_peers6 drop
         iifgroup {group} fib daddr type local accept
         iifname @mutual accept
         iifname != "lo" ip daddr @guarded4 ip daddr . iifname != @attached4 drop
@@ -128,6 +137,8 @@ def _network(network: Network, elements: Elements) -> None:
     bridge = f'"{network.bridge_name}"'
     if network.icc:
         elements["same_bridge"].append(f"{bridge} . {bridge}")
+    if network.overlay is not None:
+        _tunnel(network, network.overlay, bridge, elements)
     if network.internal:
         return
     elements["egress"].append(bridge)
@@ -139,6 +150,18 @@ def _network(network: Network, elements: Elements) -> None:
             # Without masquerading, answers to the sandbox come addressed to it.
             elements[f"guarded{subnet.version}"].append(str(subnet.network))
             elements[f"masqueraded{subnet.version}"].append(str(subnet.network))
+
+
+def _tunnel(network: Network, overlay: Overlay, bridge: str, elements: Elements) -> None:
+    """Let in what the other hosts send. What a routed network's device carries is let through to the bridge and back, unchanged."""
+    elements["tunnel_ports"].append(str(overlay.port))
+    for peer in network.peers:
+        elements[f"tunnel_peers{peer.vtep.version}"].append(f"{peer.vtep} . {overlay.port}")
+    if overlay.mode == "routed":
+        device = f'"{device_of(network)}"'
+        elements["same_bridge"] += [f"{bridge} . {device}", f"{device} . {bridge}"] if network.icc else []
+        for subnet in network.subnets:
+            elements[f"attached{subnet.version}"].append(f"{subnet.network} . {device}")
 
 
 def _publish(sandbox: Sandbox, mapping: PortMapping, networks: Networks, elements: Elements) -> None:
@@ -153,5 +176,5 @@ def _set(kind: str, name: str, types: str, ranges: bool, elements: t.List[str]) 
     if ranges:
         lines.append("\t\tflags interval")
     if elements:  # an empty list is a syntax error in nft 1.0.6
-        lines.append("\t\telements = { " + ",\n\t\t\t     ".join(sorted(elements)) + " }")
+        lines.append("\t\telements = { " + ",\n\t\t\t     ".join(sorted(set(elements))) + " }")
     return "\n".join(lines) + "\n\t}\n"

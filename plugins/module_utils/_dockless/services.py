@@ -76,9 +76,11 @@ def _served(topology: Topology, network: model.Network) -> Served:
 
 
 def _members(topology: Topology, network: model.Network) -> t.List[t.Tuple[Behind, t.FrozenSet[str]]]:
-    """Return who is on the network, each with its aliases in lower case, in order of name."""
+    """Return who is on the network, here and on other hosts, each with its aliases in lower case, in order of name."""
     found = [(Behind(sandbox.project, sandbox.name, tuple(addresses(endpoint))), endpoint.aliases)
              for sandbox, endpoint in topology.members.get(network.key, ())]
+    found += [(Behind(there.project or network.project, there.name, tuple(map(str, there.addresses))), there.aliases)
+              for peer in network.peers for there in peer.sandboxes]
     return sorted((one, frozenset(alias.lower() for alias in aliases)) for one, aliases in found)
 
 

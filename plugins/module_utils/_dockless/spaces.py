@@ -19,6 +19,7 @@ IFF_UP = 0x1
 _NUD_NOARP, _NTF_EXT_LEARNED = 0x40, 0x10  # linux/neighbour.h
 _OUR_PROTOCOL = bytes((names.ROUTE_PROTOCOL,))
 _RTNH_F_ONLINK = 0x4
+_OURS = frozenset((names.LINK_GROUP, names.PAIR_GROUP))
 # Places in the kernel's arrays of per-interface settings: linux/ip.h counts from 1, linux/ipv6.h from 0.
 _CONF4 = {"forwarding": 0, "accept_redirects": 3, "send_redirects": 5, "rp_filter": 7, "arp_notify": 21, "route_localnet": 25}
 _CONF6 = {"forwarding": 0, "accept_ra": 3, "autoconf": 5, "disable_ipv6": 26, "accept_dad": 27}
@@ -162,6 +163,8 @@ class Uplink(t.NamedTuple):
     routes: t.Tuple[IPNetwork, ...]
     addresses: t.Tuple[IPAddress, ...]
     mtu: int
+    link: str
+    underlay: t.Tuple[t.Tuple[IPAddress, str, int], ...]
 
 
 def uplink(host: Space) -> Uplink:
@@ -181,7 +184,18 @@ def uplink(host: Space) -> Uplink:
     device = host.links.get(default[1])
     mine = {row.index for row in host.links.values() if row.group == names.LINK_GROUP}
     addresses = {ipaddress.ip_address(cidr.partition("/")[0]) for index, cidr in host.addresses if index not in mine}
-    return Uplink(tuple(sorted(routes, key=str)), tuple(sorted(addresses, key=str)), device.mtu if device else 1500)
+    return Uplink(tuple(sorted(routes, key=str)), tuple(sorted(addresses, key=str)), device.mtu if device else 1500,
+                  device.name if device else "", _underlay(host))
+
+
+def _underlay(host: Space) -> t.Tuple[t.Tuple[IPAddress, str, int], ...]:
+    """Return the host's addresses that another host can reach, in the kernel's order, IPv4 first."""
+    found = []
+    for index, cidr in host.addresses:
+        row, address = host.links.get(index), ipaddress.ip_address(cidr.partition("/")[0])
+        if row is not None and row.group not in _OURS and not address.is_link_local and not address.is_loopback:
+            found.append((address, row.name, row.mtu))
+    return tuple(sorted(found, key=lambda each: each[0].version))
 
 
 def _network(family: int, length: int, destination: t.Optional[bytes]) -> IPNetwork:

@@ -35,7 +35,8 @@ def read(host: model.Host) -> Topology:
 
 
 def _dotted(members: t.Iterable[Member], network: model.Network) -> t.List[str]:
-    called = (name for sandbox, endpoint in members for name in (sandbox.name, sandbox.hostname, *endpoint.aliases))
+    called = [name for sandbox, endpoint in members for name in (sandbox.name, sandbox.hostname, *endpoint.aliases)]
+    called += [name for peer in network.peers for there in peer.sandboxes for name in (there.name, there.hostname, *there.aliases)]
     served = [TASKS] if any(service.mode == model.SERVICE_VIP for service in network.services) else []
     names = (*called, *(service.name for service in network.services))
     return served + list(dict.fromkeys(name for name in names if "." in name and is_domain(name)))

@@ -113,18 +113,25 @@ def _contents(space: spaces.Space, wanted: kernel.State, kept: Keys, state: kern
         if route.key not in kept:
             state[route.key] = route
     found = [kernel.Neighbour(space.netns, ours[index], address, mac) for index, address, mac in space.neighbours if index in ours]
-    for thing in (*found, *_forwards(space, ours)):
+    for thing in (*found, *_forwards(space, ours, wanted)):
         if thing.key not in kept:
             state[thing.key] = thing
 
 
-def _forwards(space: spaces.Space, ours: t.Mapping[int, str]) -> t.Iterator[kernel.Forward]:
-    """Yield the static forwarding entries of ports; that of a vxlan device and its bridge's are one."""
-    bridged = {(index, mac) for index, mac, vtep, is_bridged in space.forwards if is_bridged}
-    tunnelled = {(index, mac): vtep for index, mac, vtep, is_bridged in space.forwards if not is_bridged}
+def _forwards(space: spaces.Space, ours: t.Mapping[int, str], wanted: kernel.State) -> t.Iterator[kernel.Forward]:
+    """Yield the static forwarding entries of ports; that of a vxlan device and its bridge's are one.
+
+    A routing daemon takes over what it finds, and says so in the bridge's entry only. What it has taken over is
+    its own to remove, and as good as ours where we want the same.
+    """
+    bridged = {(index, mac): learned for index, mac, vtep, is_bridged, learned in space.forwards if is_bridged}
+    tunnelled = {(index, mac): vtep for index, mac, vtep, is_bridged, learned in space.forwards if not is_bridged}
     for index, mac in {**dict.fromkeys(bridged), **dict.fromkeys(tunnelled)}:
-        if index in ours:
-            yield kernel.Forward(space.netns, ours[index], mac, tunnelled.get((index, mac), ""), (index, mac) in bridged)
+        if index not in ours:
+            continue
+        thing = kernel.Forward(space.netns, ours[index], mac, tunnelled.get((index, mac), ""), (index, mac) in bridged)
+        if thing.key in wanted or not bridged.get((index, mac)):
+            yield thing
 
 
 def _foreign(host: spaces.Space, inside: t.Dict[str, spaces.Space], wanted: kernel.State, state: kernel.State,

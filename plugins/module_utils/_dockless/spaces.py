@@ -79,7 +79,8 @@ class Space(t.NamedTuple):
     addresses: t.List[t.Tuple[int, str]]  # interface number, CIDR
     routes: t.List[t.Tuple[int, str, str, int, bool]]  # interface number, destination, via, metric, onlink; ours only
     neighbours: t.Sequence[t.Tuple[int, str, str]] = ()  # interface number, address, MAC; ours only
-    forwards: t.Sequence[t.Tuple[int, str, str, bool]] = ()  # interface number, MAC, VTEP, whether it is the bridge's row
+    # interface number, MAC, VTEP, whether it is the bridge's row, whether a routing daemon has taken that over
+    forwards: t.Sequence[t.Tuple[int, str, str, bool, bool]] = ()
 
     def by_name(self) -> t.Dict[str, LinkRow]:
         """Return the interfaces by name."""
@@ -100,17 +101,24 @@ def read(name: str, inode: int, sock: netlink.Socket) -> Space:
                  *(_entries(sock) if overlaid else ()))
 
 
-def _entries(sock: netlink.Socket) -> t.Tuple[t.List[t.Tuple[int, str, str]], t.List[t.Tuple[int, str, str, bool]]]:
-    """Return our permanent neighbours and the static forwarding entries that no routing daemon manages."""
+def _entries(sock: netlink.Socket) -> t.Tuple[t.List[t.Tuple[int, str, str]], t.List[t.Tuple[int, str, str, bool, bool]]]:
+    """Return our permanent neighbours and the static forwarding entries, with the bridge's of those that a routing daemon took over.
+
+    What a routing daemon has made by itself is left out: it is many, and changes all the time.
+    """
     neighbours = [(struct.unpack_from("=i", fixed, 4)[0], _text(attributes[1]), attributes[2].hex(":"))
                   for fixed, attributes in sock.dump(netlink.RTM_GETNEIGH, netlink.NEIGHBOURS)
                   if attributes.get(12) == _OUR_PROTOCOL and 2 in attributes]
-    forwards = []
+    forwards, learned = [], []
     for fixed, attributes in sock.dump(netlink.RTM_GETNEIGH, netlink.FORWARDS):
         index, state, flags = struct.unpack_from("=iHB", fixed, 4)
-        if state & _NUD_NOARP and not flags & _NTF_EXT_LEARNED:
-            forwards.append((index, attributes[2].hex(":"), _text(attributes.get(1)), 9 in attributes))
-    return neighbours, forwards
+        bridged, is_learned = 9 in attributes, bool(flags & _NTF_EXT_LEARNED)
+        if is_learned and bridged:
+            learned.append((index, attributes[2].hex(":"), "", True, True, state))
+        elif state & _NUD_NOARP and not is_learned:
+            forwards.append((index, attributes[2].hex(":"), _text(attributes.get(1)), bridged, False))
+    tunnelled = {row[:2] for row in forwards if not row[3]}
+    return neighbours, forwards + [row[:5] for row in learned if row[5] & _NUD_NOARP or row[:2] in tunnelled]
 
 
 def _text(address: t.Optional[bytes]) -> str:

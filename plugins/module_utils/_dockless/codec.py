@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import socket
+import struct
 import sys
 import typing as t
 
@@ -236,8 +237,9 @@ def neighbour(kind: int, index: int, text: str, mac: str) -> bytearray:
 
 def _neighbour(kind: int, six: bool, index: int, text: str, mac: str) -> bytes:
     fields = {"family": socket.AF_INET6 if six else socket.AF_INET, "ifindex": index, "state": _NUD_PERMANENT}
-    return _encode(ndmsg, kind, _CREATE | _REPLACE if kind == RTM_NEWNEIGH else 0, fields,
-                   [("NDA_DST", text), ("NDA_LLADDR", mac), ("NDA_PROTOCOL", names.ROUTE_PROTOCOL)])
+    message = _encode(ndmsg, kind, _CREATE | _REPLACE if kind == RTM_NEWNEIGH else 0, fields, [("NDA_DST", text), ("NDA_LLADDR", mac)])
+    # pyroute2 0.7.2 does not know NDA_PROTOCOL (12), and leaves out what it does not know.
+    return struct.pack("=I", len(message) + 8) + message[4:] + struct.pack("=HHB3x", 5, 12, names.ROUTE_PROTOCOL)
 
 
 def route(kind: int, index: int, destination: str, via: str, metric: int, onlink: bool = False) -> bytearray:

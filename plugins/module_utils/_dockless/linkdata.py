@@ -14,7 +14,7 @@ Attributes = t.Mapping[int, bytes]
 Data = t.Tuple[t.Tuple[str, t.Any], ...]
 MACVLAN_MODES = {1: "private", 2: "vepa", 4: "bridge", 8: "passthru", 16: "source"}  # linux/if_link.h, as iproute2 calls them
 # Places among a bridge port's attributes (IFLA_BRPORT_*).
-_PORT = {"bcast_flood": 30, "learning": 8, "mcast_flood": 27, "neigh_suppress": 32, "unicast_flood": 9}
+_PORT = {"bcast_flood": 30, "isolated": 33, "learning": 8, "mcast_flood": 27, "neigh_suppress": 32, "unicast_flood": 9}
 
 
 def data(kind: str, found: Attributes) -> Data:

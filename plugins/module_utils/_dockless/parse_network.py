@@ -185,6 +185,8 @@ def _own_network(project: str, name: str, said: t.Dict[str, t.Any], path: str) -
         dns_opt=said.get("dns_opt", ()), forward=said.get("forward", "host"), records=said.get("records", ()),
         iface_prefix=said.get("iface_prefix", "eth"), labels=said.get("labels", ()), path=path,
         services=said.get("services", ()))
+    if said.get("driver") == "overlay":
+        network = network._replace(driver="overlay", overlay=overlay_of(said, path), peers=said.get("peers", ()))
     _refuse_contradictions(network)
     return network
 

@@ -60,18 +60,18 @@ def _record_files(project: model.Project, topology: Topology, services: Services
             found = address_records(network.records) + (address_lines(services.of[network.key], network) if network.services else [])
             if found or network.key in lines:
                 lines.setdefault(network.key, []).extend(found)
-            yield from _peer_files(network)
+            yield from _peer_files(network, services)
     for key, records in lines.items():
         text = f"# dockless: project {project.name}\n" + "".join(line + "\n" for line in records)
         yield kernel.File(f"{dnsconfig.network_directory(key)}/{project.name}", text)
 
 
-def _peer_files(network: model.Network) -> t.Iterator[kernel.File]:
+def _peer_files(network: model.Network, services: Services) -> t.Iterator[kernel.File]:
     """Yield the names of sandboxes on other hosts, a file for each host; @ begins no project's name."""
     for peer in network.peers:
         lines = [line for there in peer.sandboxes for line in endpoint_records(
             model.Sandbox(there.project or network.project, there.name, hostname=there.hostname), model.Endpoint(
-                there.project, there.name, network.key, aliases=there.aliases, addresses=tuple(map(str, there.addresses))))]
+                there.project, there.name, network.key, aliases=there.aliases, addresses=tuple(map(str, there.addresses))), services)]
         if lines:
             yield kernel.File(f"{dnsconfig.network_directory(network.key)}/@{peer.name}",
                               f"# dockless: host {peer.name}\n" + "".join(line + "\n" for line in lines))

@@ -8,11 +8,11 @@ import typing as t
 
 from .errors import DocklessError
 from .fields import refuse
-from .fleet_model import FleetHost, Key, Member, Overlay, Underlay
+from .fleet_model import FleetHost, Member, Overlay, Underlay
 
 _VXLAN, _VXLAN6 = 50, 70  # bytes that the outer headers take
 _TUNNEL, _TUNNEL6 = 60, 80
-_DEFAULT_MTU = 1500
+TUNNEL_PORT = 51820
 
 
 def vteps(overlay: Overlay, members: t.Mapping[str, Member], hosts: t.Mapping[str, FleetHost],
@@ -83,9 +83,25 @@ def common_mtu(overlay: Overlay, vtep: t.Mapping[str, str], underlays: t.Mapping
     return lowest - (_VXLAN6 if any(":" in address for address in vtep.values()) else _VXLAN)
 
 
-def row(key: Key, overlay: Overlay, vtep: str, underlay: Underlay) -> t.Dict[str, t.Any]:
-    """Return what the other hosts must know of a host to reach it."""
-    found: t.Dict[str, t.Any] = {"vtep": vtep}
-    if overlay.encrypted:
-        found.update(public_key=underlay.public_key, endpoint=underlay.endpoint)
+def tunnels(names: t.Collection[str], underlays: t.Mapping[str, Underlay], pool: str,
+            refuse_new: t.Callable[[str], None]) -> t.Dict[str, Underlay]:
+    """Return the hosts of encrypted networks with an address in the tunnels, the one of before or the lowest free of pool, and an endpoint.
+
+    Raises DocklessError when the pool is exhausted.
+    """
+    space = ipaddress.ip_network(pool)
+    before = {name: one.tunnel for name, one in underlays.items() if one.tunnel and ipaddress.ip_address(one.tunnel) in space}
+    taken = set(before.values())
+    free = (str(address) for address in space.hosts() if str(address) not in taken)
+    found = {}
+    for name in sorted(names):
+        one = underlays.get(name, Underlay())
+        address = before.get(name, "")
+        if not address:
+            refuse_new(name)
+            address = next(free, "")
+        if not address:
+            raise DocklessError(f"no address is left in {pool} for the tunnels of host {name}", "Give a larger tunnel_subnet.")
+        outer = f"[{one.vtep}]" if ":" in one.vtep else one.vtep
+        found[name] = one._replace(tunnel=address, endpoint=one.endpoint or (f"{outer}:{TUNNEL_PORT}" if outer else ""))
     return found

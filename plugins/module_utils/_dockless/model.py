@@ -114,6 +114,15 @@ class Overlay(t.NamedTuple):
     whole: t.Tuple[IPNetwork, ...] = ()  # of a routed network: the subnets that this host has a slice of
 
 
+class Macvlan(t.NamedTuple):
+    """What a macvlan or ipvlan network sits on: parent, or nothing (""). addresses are the host's own, where it has access."""
+
+    parent: str = ""
+    mode: str = "bridge"  # or private, vepa, passthru; ipvlan: l2, l3, l3s
+    host_access: bool = False
+    addresses: t.Tuple[IPAddress, ...] = ()
+
+
 class Network(t.NamedTuple):
     """One network: a driver and its subnets. None means: the host's default."""
 
@@ -144,6 +153,7 @@ class Network(t.NamedTuple):
     services: t.Tuple[Service, ...] = ()
     overlay: t.Optional[Overlay] = None  # driver overlay
     peers: t.Tuple[Peer, ...] = ()  # its other hosts
+    macvlan: t.Optional[Macvlan] = None  # drivers macvlan and ipvlan
 
     @property
     def key(self) -> t.Tuple[str, str]:

@@ -10,20 +10,18 @@ from .fields import boolean, choice, integer, is_mapping, pairs, read, refuse, s
 from .model import Network, Subnet
 from .parse_dns import DNS, FORWARD, parse_records
 from .parse_ipam import Ipam, parse_ipam
+from .parse_macvlan import IPVLAN, MACVLAN, macvlan_of
 from .parse_overlay import OVERLAY, overlay_of
 from .parse_ports import host_ip
 from .parse_services import parse_services
 
 RESERVED_NETWORKS = frozenset(("bridge", "host", "none"))
 MTU = integer(68, 65535)
-_OTHER_DRIVERS = frozenset(("macvlan", "ipvlan"))
 _DOCKER = "com.docker.network."
 
 
 def _driver(value: t.Any, path: str) -> str:
     value = text(value, path)
-    if value in _OTHER_DRIVERS:
-        refuse(path, f"the driver {value} is not available in this version", "Use driver: bridge.")
     if value not in ("bridge", *_KEYS_OF):
         refuse(path, f"{shown(value)} is not a driver", "Use driver: " + " or ".join(("bridge", *_KEYS_OF)) + ".")
     return value
@@ -104,14 +102,15 @@ _KEYS = {
     "labels": pairs,
     **DNS,
 }
-_KEYS_OF: t.Dict[str, t.Dict[str, t.Any]] = {"overlay": {**_KEYS, **OVERLAY}}  # of drivers with options of their own
+_KEYS_OF: t.Dict[str, t.Dict[str, t.Any]] = {  # of drivers with options of their own
+    "overlay": {**_KEYS, **OVERLAY}, "macvlan": {**_KEYS, **MACVLAN}, "ipvlan": {**_KEYS, **IPVLAN}}
 
 
 def parse_network(project: str, name: t.Any, spec: t.Any, path: str) -> Network:
     """Return the network that spec declares; None is a plain one.
 
     ======================= =====================================================================
-    driver                  bridge, overlay (and then the options of parse_overlay.OVERLAY)
+    driver                  bridge, overlay, macvlan, ipvlan (the last three have options of their own)
     external, name          true, and the name, when the network is another project's
     ipam                    driver (default, none), config: list of subnet, ip_range, gateway, aux_addresses
     enable_ipv4/ipv6        which families it has (an IPv6 subnet turns that family on)
@@ -187,6 +186,9 @@ def _own_network(project: str, name: str, said: t.Dict[str, t.Any], path: str) -
         services=said.get("services", ()))
     if said.get("driver") == "overlay":
         network = network._replace(driver="overlay", overlay=overlay_of(said, path), peers=said.get("peers", ()))
+    elif said.get("driver") in ("macvlan", "ipvlan"):
+        found = macvlan_of(said, path)
+        network = network._replace(driver=said["driver"], macvlan=found, internal=network.internal or not found.parent)
     _refuse_contradictions(network)
     return network
 
@@ -221,6 +223,6 @@ def _refuse_contradictions(network: Network) -> None:
     for index, subnet in enumerate(network.subnets):
         tiny = subnet.network is not None and subnet.network.num_addresses <= 2
         single = tiny and subnet.network.num_addresses == 1
-        if single or (tiny and subnet.version == 4 and not (network.internal and network.inhibit_ipv4)):
+        if single or (tiny and subnet.version == 4 and network.macvlan is None and not (network.internal and network.inhibit_ipv4)):
             refuse(f"{path}.ipam.config[{index}].subnet", f"{subnet.network} has no room for a gateway and a sandbox",
                    "Give a larger subnet." if single else "Give a larger subnet, or make the network internal with inhibit_ipv4.")

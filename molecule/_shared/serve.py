@@ -35,7 +35,7 @@ def leave(pidfile: pathlib.Path) -> None:
     """Go on in the background, with no terminal and no pipe of the caller's."""
     child = os.fork()
     if child:
-        pidfile.write_text(str(child), encoding="ascii")
+        pidfile.write_text(f"{child}\n", encoding="ascii")
         os._exit(0)
     os.setsid()
     nowhere = os.open(os.devnull, os.O_RDWR)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import converge, lock, model, render, routing, store
+from . import converge, lock, model, render, routing, services, store, topology
 from .goal import Goal, set_goal
 from .report import Row
 
@@ -19,6 +19,9 @@ def inspect(project: t.Optional[str] = None, filters: t.Optional[t.Mapping[str, 
         documents = store.load_all()
         goal = set_goal(documents, project)
     networks = [n for n in _networks(goal, project) if matches(n, filters or {})]
+    served = services.Services(topology.read(goal.host)).of
+    for network in networks:
+        network["services"] = services.rows(served.get((network["project"], network["name"])))
     return {
         "networks": networks,
         "sandboxes": _sandboxes(goal, project),

@@ -79,7 +79,8 @@ class _Inside:
             value = _sysctl(want)
             if value is not None:
                 self.found.append(want._replace(value=value))
-        if ("nft", name) in self._wanted or ("netns", name) not in self._wanted:
+        space = self._wanted.get(("netns", name))
+        if not (isinstance(space, kernel.Netns) and space.partner):  # what is in there is told of its first name
             self.found += self._tables.inside(name, self._wanted)
 
 

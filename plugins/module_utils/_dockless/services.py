@@ -97,3 +97,12 @@ def _behind(service: model.Service, members: t.Sequence[t.Tuple[Behind, t.Frozen
 def address_lines(served: Served, network: model.Network) -> t.List[str]:
     """Return the lines of hosts(5) that give services their virtual addresses."""
     return [f"{address} {service.name}.{network.name} {service.name}" for service, behind in served.services for address in service.vips]
+
+
+def rows(served: t.Optional[Served]) -> t.Dict[str, t.Any]:
+    """Return services by name as people are shown them, each with the sandboxes behind it."""
+    return {service.name: {
+        "mode": service.mode, "vip": [str(vip) for vip in service.vips], "sticky": service.sticky,
+        "ports": [f"{port.port}:{port.target}/{port.protocol}" if port.port != port.target else f"{port.port}/{port.protocol}" for port in service.ports],
+        "sandboxes": {one.sandbox: {"project": one.project, "addresses": list(one.addresses), "weight": one.weight, "drain": one.drain} for one in behind},
+    } for service, behind in (served.services if served else ())}

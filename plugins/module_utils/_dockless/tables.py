@@ -8,6 +8,8 @@ import typing as t
 
 from . import kernel, names, netns, nft
 
+_NONE = names.text_digest("")
+
 
 class Tables:
     """Our nft tables, compared by nft's own listing; a namespace whose ruleset has not changed since is not asked again."""
@@ -23,11 +25,16 @@ class Tables:
         generation = self.generations[name] = nft.generation()
         if generation <= 1 and want is None:
             return
-        if isinstance(want, kernel.NftTable) and self.known.get(_inode()) == (generation, names.text_digest(want.text)):
+        before = self.known.get(_inode())
+        if isinstance(want, kernel.NftTable) and before == (generation, names.text_digest(want.text)):
             yield want
+            return
+        if want is None and before == (generation, _NONE):
             return
         text = nft.listing()
         if not text:
+            if want is None:  # others have rules there
+                self.note("", generation)
             return
         if isinstance(want, kernel.NftTable) and text == self.canonical(want.text):
             self.note(want.text, generation)

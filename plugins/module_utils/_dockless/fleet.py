@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from . import fleet_addresses, fleet_memory, fleet_networks, fleet_slices, fleet_underlay
+from . import fleet_addresses, fleet_memory, fleet_networks, fleet_slices, fleet_underlay, routing
 from .errors import DocklessError
 from .fleet_memory import Known
 from .fleet_model import Entry, FleetHost, FleetPlan, Given, Kept, Key, Ledger, Member, Place, Reading, Underlay
@@ -84,7 +84,8 @@ class _Work:
         macs, salted = fleet_addresses.macs(overlay, places)
         endpoints = {place.key: Entry(place.host, addresses[place.key], macs[place.key], place.endpoint.aliases, place.sandbox.hostname)
                      for place in places}
-        return given._replace(endpoints=endpoints, salted=salted)
+        ipv4_only = {place.key for place in places if routing.turns_ipv6_off(place.sandbox)}
+        return given._replace(endpoints=endpoints, salted=salted, ipv4_only=ipv4_only)
 
     def _leaves(self, one: Key, entry: Entry) -> bool:
         """Return whether the run will take a sandbox away that its host has and does not declare."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import ipam, names, routing
+from . import ipam, names
 from .errors import DocklessError
 from .fields import refuse
 from .fleet_model import Entry, Key, Overlay, Place
@@ -70,8 +70,6 @@ def assign(overlay: Overlay, subnets: t.Sequence[Subnet], places: t.Sequence[Pla
     for place, endpoint in zip(places, endpoints):
         given = endpoint.addresses[:len(endpoint.addresses) - len(endpoint.link_local_ips)]
         addresses = [cidr.partition("/")[0] for cidr in given]
-        if routing.turns_ipv6_off(place.sandbox):
-            addresses = [address for address in addresses if ":" not in address]
         before = leases.get(place.key, ())
         for address in addresses:
             fixed = endpoint.ipv6_address if ":" in address else endpoint.ipv4_address

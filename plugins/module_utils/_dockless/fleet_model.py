@@ -129,6 +129,7 @@ class Given(t.NamedTuple):
     staying: t.Mapping[Key, Entry]  # not declared, but there
     leaving: t.Mapping[Key, Entry]  # not declared, and about to go: no longer told to others
     salted: t.AbstractSet[Key]  # whose MAC address is not the one that its host would compute
+    ipv4_only: t.AbstractSet[Key] = frozenset()  # that turn IPv6 off themselves: their IPv6 addresses are reserved, not used
 
 
 class FleetPlan(t.NamedTuple):

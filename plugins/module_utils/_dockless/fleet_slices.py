@@ -7,6 +7,7 @@ import typing as t
 
 from .fields import is_mapping
 from .fleet_model import Entry, FleetHost, FleetPlan, Given, Key, Member, Overlay, Reading, Underlay
+from .fleet_read import OF_ONE_HOST
 from .model import Subnet
 
 Document = t.Dict[str, t.Any]
@@ -46,7 +47,7 @@ def documents(host: FleetHost, reading: Reading, drawn: t.Mapping[Key, Drawn], k
 
 
 def _shared(overlay: Overlay) -> t.Dict[str, t.Any]:
-    return {name: value for name, value in overlay.spec.items() if name not in ("vtep", "peers", "bridge_name", "default_publish_address")}
+    return {name: value for name, value in overlay.spec.items() if name not in OF_ONE_HOST}
 
 
 def network_spec(drawn: Drawn, host: str, member: Member) -> t.Dict[str, t.Any]:
@@ -120,13 +121,15 @@ def table(drawn: Drawn, members: t.Iterable[str], underlays: t.Mapping[str, Unde
             rows[name]["subnets"] = [str(part.network) for part in given.slices[name]]
     for one, entry in sorted([*given.endpoints.items(), *given.staying.items()]):
         if entry.host in rows:
-            rows[entry.host]["sandboxes"][one[1]] = _peer(given.overlay.key, one, entry)
+            rows[entry.host]["sandboxes"][one[1]] = _peer(given, one, entry)
     return rows
 
 
-def _peer(network: Key, one: Key, entry: Entry) -> Document:
-    told: Document = {"addresses": list(entry.addresses), "mac_address": entry.mac_address}
-    if one[0] != network[0]:
+def _peer(given: Given, one: Key, entry: Entry) -> Document:
+    told: Document = {"addresses": [a for a in entry.addresses if ":" not in a or one not in given.ipv4_only]}
+    if entry.mac_address:
+        told["mac_address"] = entry.mac_address
+    if one[0] != given.overlay.key[0]:
         told["project"] = one[0]
     if entry.aliases:
         told["aliases"] = list(entry.aliases)

@@ -2,7 +2,7 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The one door to Ansible: a task's arguments in, what came of them out.
 
-A module is its documentation and one call of run_edit, run_request or
+A module is its documentation and one call of run_edit, run_work, run_told or
 run_inspect. Nothing else here imports Ansible, so that the engine runs without it.
 """
 from __future__ import annotations
@@ -68,6 +68,16 @@ def run_inspect(options: Params, read: t.Callable[[Params], t.Dict[str, t.Any]],
     for warning in found.pop("warnings", ()):
         module.warn(warning)
     module.exit_json(changed=False, **found)
+
+
+def run_told(options: Params, read: t.Callable[[Params, bool], t.Tuple[bool, t.Dict[str, t.Any]]]) -> None:
+    """Run a module that reads, and may make what is missing: read takes the arguments and whether to change nothing.
+
+    It returns whether something changed, or would, and what to return.
+    """
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+    changed, found = _done(module, lambda: read(module.params, module.check_mode))
+    module.exit_json(changed=changed, **found)
 
 
 def said(value: t.Any) -> t.Any:

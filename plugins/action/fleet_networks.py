@@ -1,0 +1,71 @@
+# -*- coding: utf-8 -*-
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Give a host its slice of a fleet's plan: take it from the plan's directory and have the host converge it."""
+from __future__ import annotations
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible_collections.dockless.network.plugins.module_utils._dockless import fleet_files
+from ansible_collections.dockless.network.plugins.module_utils._dockless.errors import DocklessError
+
+MODULE = "dockless.network.container_networks"
+OPTIONS = {
+    "plan": {"type": "path", "required": True},
+    "project": {"type": "str"},
+    "veth_pairs": {"type": "dict"},
+    "defaults": {"type": "dict"},
+    "purge": {"type": "bool", "default": True},
+    "on_mismatch": {"type": "str", "choices": ["update", "recreate", "fail"], "default": "update"},
+    "verify": {"type": "bool", "default": True},
+}
+
+
+class ActionModule(ActionBase):
+    """Runs on each host, by the module container_networks."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp=None, task_vars=None):
+        """Return what the module returned, of several projects put together."""
+        result = super().run(tmp, task_vars)
+        validated, options = self.validate_argument_spec(argument_spec=OPTIONS)
+        try:
+            documents = fleet_files.read_slice(options["plan"], str(task_vars["inventory_hostname"]))
+        except DocklessError as error:
+            raise AnsibleActionFail(str(error)) from error
+        own = {name: options[name] for name in ("veth_pairs", "defaults") if options[name] is not None}
+        result.update(changed=False, operations=[], endpoints=[], ports=[], diff=[])
+        for document in documents:
+            arguments = {"purge": options["purge"], **{name: options[name] for name in ("on_mismatch", "verify")}, **document}
+            if document is documents[-1]:
+                arguments.update(own)
+            done = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
+            if done.get("failed") or done.get("unreachable"):
+                return shown({**result, **done, "changed": result["changed"] or done.get("changed", False)})
+            add(result, done)
+        return shown(result)
+
+
+def add(result, done):
+    """Add what one project's run returned."""
+    result["changed"] = result["changed"] or done.get("changed", False)
+    for key in ("operations", "endpoints", "ports"):
+        result[key] += done.get(key, [])
+    for key in ("warnings", "deprecations"):
+        if done.get(key):
+            result[key] = result.get(key, []) + done[key]
+    if done.get("diff"):
+        result["diff"] += done["diff"] if isinstance(done["diff"], list) else [done["diff"]]
+    if done.get("ansible_facts"):
+        result.setdefault("ansible_facts", {}).update(done["ansible_facts"])
+
+
+def shown(result):
+    """Return the result without the arguments: they have every other host's sandboxes in them, and are much."""
+    result.pop("invocation", None)
+    if not result["diff"]:
+        del result["diff"]
+    return result

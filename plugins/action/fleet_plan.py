@@ -1,0 +1,132 @@
+# -*- coding: utf-8 -*-
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Plan a fleet's networks on the controller: read the inventory once, let the engine compute, write what came of it."""
+from __future__ import annotations
+
+import os
+
+from ansible import constants as C
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.plugins.action import ActionBase
+from ansible_collections.dockless.network.plugins.module_utils._dockless import fleet, fleet_files, fleet_ledger
+from ansible_collections.dockless.network.plugins.module_utils._dockless.errors import DocklessError
+from ansible_collections.dockless.network.plugins.module_utils._dockless.fleet_model import FleetHost
+
+OPTIONS = {
+    "group": {"type": "str", "default": "all"},
+    "ledger": {"type": "str"},
+    "memory": {"type": "str", "default": "dockless_member"},
+    "purge": {"type": "bool", "default": True},
+    "tunnel_subnet": {"type": "str", "default": fleet.TUNNEL_SUBNET},
+    "project": {"type": "str", "default": "default"},
+}
+LEDGER = "dockless-fleet.json"
+VARIABLES = {
+    "dockless_project": "project", "dockless_networks": "networks", "dockless_sandboxes": "sandboxes",
+    "dockless_defaults": "defaults", "dockless_vtep": "vtep", "dockless_endpoint": "endpoint",
+}
+
+
+class ActionModule(ActionBase):
+    """Runs once for the play; no host is connected to."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp=None, task_vars=None):
+        """Return where the plan is, a line for each host, and whether the ledger changed."""
+        result = super().run(tmp, task_vars)
+        validated, options = self.validate_argument_spec(argument_spec=OPTIONS)
+        path = self._ledger_path(options["ledger"], task_vars)
+        try:
+            with fleet_files.locked_ledger(path, self._task.check_mode) as before:
+                plan = self._plan(options, before, task_vars)
+                changed = plan.ledger != before
+                if changed and path and not self._task.check_mode:
+                    fleet_files.write_ledger(path, plan.ledger)
+            directory = fleet_files.write_plan(plan, C.DEFAULT_LOCAL_TMP)
+        except DocklessError as error:
+            raise AnsibleActionFail(str(error)) from error
+        result.update(changed=changed and bool(path), plan=directory, ledger=path, hosts=summary(plan))
+        if plan.warnings:
+            result["warnings"] = list(plan.warnings)
+        if self._task.diff and changed:
+            result["diff"] = difference(path, before, plan.ledger)
+        return result
+
+    def _ledger_path(self, said, task_vars):
+        if said is None:
+            directory = task_vars.get("inventory_dir")
+            if not directory:
+                raise AnsibleActionFail("ledger: this inventory is no file, so there is no place beside it for the ledger. "
+                                        "Give ledger a path, or '' to keep none.")
+            return os.path.join(str(directory), LEDGER)
+        return self._loader.path_dwim(os.path.expanduser(said)) if said else ""
+
+    def _plan(self, options, before, task_vars):
+        groups = task_vars["groups"]
+        if options["group"] not in groups:
+            raise AnsibleActionFail(f"group: the inventory has no group {options['group']}. Give the group of the fleet's hosts, or all.")
+        hostvars = task_vars["hostvars"]
+        hosts = [read_host(str(name), hostvars[name], options) for name in groups[options["group"]]]
+        return fleet.plan(hosts, before, inventory=map(str, groups["all"]), purge=options["purge"], tunnel_subnet=options["tunnel_subnet"])
+
+
+def read_host(name, variables, options):
+    """Return one host as its variables declare it."""
+    fields = {"project": options["project"]}
+    for variable, field in VARIABLES.items():
+        value = read_variable(name, variables, variable)
+        if value is not None:
+            fields[field] = value
+    told = read_variable(name, variables, options["memory"])
+    if isinstance(told, dict) and isinstance(told.get("memory"), dict):
+        fields["memory"] = fleet_ledger.parse_memory(told["memory"], name)
+    return FleetHost(name, **fields)
+
+
+def read_variable(name, variables, variable):
+    """Return a variable of a host, templated, as plain values; None where it is not set."""
+    if variable not in variables:
+        return None
+    try:
+        return plain(variables[variable])
+    except AnsibleError as error:
+        raise AnsibleActionFail(f"host {name}, {variable}: {error}") from error
+
+
+def plain(value):
+    """Return a value without what Ansible attaches to it: dictionaries that template when they are read, tags."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def summary(plan):
+    """Return for each host how many overlay networks it is on, and what is there of its own and of others."""
+    sizes = {key: {name: len(row["sandboxes"]) for name, row in rows.items()} for key, rows in plan.tables.items()}
+    totals = {key: sum(rows.values()) for key, rows in sizes.items()}
+    found = {}
+    for name, joined in plan.joined.items():
+        local = sum(sizes[key].get(name, 0) for number, called, key in joined)
+        found[name] = {"networks": len(joined), "local": local, "remote": sum(totals[key] for number, called, key in joined) - local}
+    return found
+
+
+def difference(path, before, after):
+    """Return the lines of the ledger that go and come."""
+    old, new = fleet_ledger.ledger_lines(before), fleet_ledger.ledger_lines(after)
+    gone, come = set(old) - set(new), set(new) - set(old)
+    return {"before_header": path or "no ledger", "after_header": path or "no ledger",
+            "before": "".join(f"{line}\n" for line in old if line in gone), "after": "".join(f"{line}\n" for line in new if line in come)}

@@ -191,5 +191,5 @@ class Kernel:
 
 def executed(work: plan.Plan) -> t.List[plan.Step]:
     """Return the steps in the order in which they are done: second names of a namespace are given after the first ones."""
-    building = sorted(work.building, key=lambda s: bool(s.key[0] == "netns" and s.after.partner) * 1.5 or plan.RANK[s.key[0]])
+    building = sorted(work.building, key=lambda s: bool(s.key[0] == "netns" and s.after.partner) * (plan.RANK["netns"] + 0.5) or plan.RANK[s.key[0]])
     return [*work.clearing, *building, *work.removal]

@@ -9,7 +9,7 @@ import itertools
 import os
 import typing as t
 
-from . import codec, dnsconfig, files, kernel, links, messages, names, netns, nft, plan, resolver, ruleset, tables
+from . import build_tunnels, codec, dnsconfig, files, kernel, links, messages, names, netns, nft, plan, resolver, ruleset, tables
 from .errors import KernelError
 from .facts import Facts
 from .handles import Handles, Pair
@@ -35,6 +35,7 @@ class Executor:
         """Create and change. Raises DocklessError at the first refusal; what was done stays done."""
         self._guard(steps)
         with Handles() as handles:
+            build_tunnels.build(steps, handles, self._passed)
             host = [s for s in steps if s.key[0] == "link" and s.key[1] == kernel.HOST]
             rising, uplinks = links.build(host, handles, self._passed)
             bound = [s for s in steps if s.key[0] in _KERNEL]
@@ -233,6 +234,9 @@ class Executor:
 
     def _remove_nothing(self, steps: Steps, handles: Handles) -> None:
         """A sysctl is not taken back: it goes with its interface or namespace."""
+    def _remove_tunnels(self, steps: Steps, handles: Handles) -> None:
+        build_tunnels.remove(steps, handles, self._passed)
+
 
     def _passed(self, steps: Steps) -> t.Iterator[plan.Step]:
         for step in steps:
@@ -270,6 +274,6 @@ _KERNEL = _CONTENTS | {"netns", "veth"}
 _REMOVAL: t.Dict[str, t.Callable[[Executor, Steps, Handles], None]] = {
     "resolver": Executor._remove_resolvers, "nft": Executor._remove_tables, "file": Executor._remove_files,
     "route": Executor._remove_inside, "address": Executor._remove_inside, "neighbour": Executor._remove_inside,
-    "forward": Executor._remove_inside, "sysctl": Executor._remove_nothing,
+    "forward": Executor._remove_inside, **dict.fromkeys(build_tunnels.KINDS, Executor._remove_tunnels), "sysctl": Executor._remove_nothing,
     "veth": Executor._remove_links, "link": Executor._remove_links, "netns": Executor._remove_namespaces,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
+from . import tunnels
 from .checks_endpoints import check_endpoints
 from .checks_networks import check_networks
 from .checks_overlay import check_overlays
@@ -31,6 +32,7 @@ def check_host(host: Host, facts: Facts, kept_ports: t.FrozenSet[Binding] = froz
     check_networks(networks.values(), host.defaults)
     check_overlays(host, facts)
     check_sandboxes(host)
+    tunnels.check(host, facts)
     check_veth_pairs(host)
     check_endpoints(host, networks)
     check_services(host)

@@ -143,6 +143,28 @@ def link(kind: str, name: str, mac: str, mtu: int, data: t.Iterable[t.Tuple[str,
         ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", kind), *([("IFLA_INFO_DATA", {"attrs": inner})] if inner else [])]})])
 
 
+def tunnel(name: str, mtu: int) -> bytes:
+    """Return the making of a WireGuard link, down."""
+    return _encode(ifinfmsg, RTM_NEWLINK, _CREATE | _EXCL, {}, [
+        ("IFLA_IFNAME", name), ("IFLA_MTU", mtu), ("IFLA_GROUP", names.TUNNEL_GROUP),
+        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "wireguard")]})])
+
+
+def barrier(kind: int, destination: str) -> bytes:
+    """Return the RTM_NEWROUTE (which replaces) or RTM_DELROUTE of an unreachable route that every other one goes before."""
+    network = ipaddress.ip_network(destination)
+    fields = {"family": socket.AF_INET6 if network.version == 6 else socket.AF_INET, "dst_len": network.prefixlen, "table": 254,
+              "proto": names.ROUTE_PROTOCOL, "type": 7}
+    return _encode(rtmsg, kind, _CREATE | _REPLACE if kind == RTM_NEWROUTE else 0, fields, [
+        ("RTA_DST", str(network.network_address)), ("RTA_PRIORITY", names.LAST_METRIC)])
+
+
+def change_data(index: int, kind: str, data: t.Iterable[t.Tuple[str, t.Any]]) -> bytes:
+    """Return a change of what is special to a link's kind."""
+    return _encode(ifinfmsg, RTM_NEWLINK, 0, {"index": index}, [
+        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", kind), ("IFLA_INFO_DATA", {"attrs": [(_DATA[kind][key], value) for key, value in data]})]})])
+
+
 def port_settings(name: str, settings: t.Iterable[t.Tuple[str, int]]) -> bytes:
     """Return a change of a bridge port's settings, called as by bridge(8), with underscores."""
     return _encode(ifinfmsg, RTM_NEWLINK, 0, {}, [

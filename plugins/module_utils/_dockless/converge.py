@@ -158,7 +158,7 @@ class _Run:
         """Leave a note for the next run that asks the same, unless the answer rests on what a note cannot hold."""
         kinds = {key[0] for key in self._wanted}
         attached = any(isinstance(thing, kernel.Netns) and thing.inode for thing in self._wanted.values())
-        if not self._request.verify or attached or "sysctl" in kinds:
+        if not self._request.verify or attached or kinds & {"sysctl", "tunnel"}:
             if files.read(unchanged.NOTE) is not None:
                 files.remove(unchanged.NOTE)
             return

@@ -44,3 +44,4 @@ class Facts(t.NamedTuple):
     attached: t.Tuple[t.Tuple[str, int, str], ...] = ()  # (sandbox, inode and path of the namespace it attaches to)
     dnsmasq: str = "/usr/sbin/dnsmasq"  # its path, "" if it is not installed
     systemd: bool = False  # PID 1 is systemd, so units supervise the resolvers
+    tunnel_keys: t.Tuple[t.Tuple[str, str], ...] = ()  # (slot, public key) of this host's private keys

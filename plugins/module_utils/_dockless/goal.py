@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import attach, checks, ipam, kernel, model, parse, realize, report, resolve, sockets, spaces, store, values
+from . import attach, checks, ipam, kernel, model, parse, realize, report, resolve, sockets, spaces, store, tunnels, values, wireguard
 from .dnsconfig import host_servers
 from .errors import DocklessError
 from .facts import Facts, Underlay
@@ -61,6 +61,8 @@ def set_goal(documents: store.Documents, project: t.Optional[str], boot: bool = 
     uplink = spaces.uplink(present)
     facts = gather(routes=uplink.routes, addresses=uplink.addresses, mtu=uplink.mtu, uplink=uplink.link, underlay=tuple(Underlay(*each) for each in uplink.underlay), attached=attached)
     host = checks.resolve_externals(host)
+    if tunnels.encrypted(host):
+        facts = facts._replace(tunnel_keys=tuple(sorted(wireguard.public_keys().items())))
     leases = {name: document.leases for name, document in documents.projects.items()}
     checks.check_host(host, facts, _kept_ports(leases), sockets.owner_of)
     host = resolve.resolve(host, {**leases, "": documents.host.leases}, facts)

@@ -161,6 +161,73 @@ class Route(t.NamedTuple):
         return "route", self.netns, self.destination, self.metric
 
 
+class TunnelKey(t.NamedTuple):
+    """A private key of this host, known by its public one. "" is any: it is yet to be made."""
+
+    slot: str
+    public_key: str = ""
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "tunnelkey", self.slot
+
+
+class Barrier(t.NamedTuple):
+    """An unreachable route behind all others: what is for a tunnel that is not there must not leave by another way."""
+
+    netns: str
+    destination: str
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "barrier", self.netns, self.destination
+
+
+class Tunnel(t.NamedTuple):
+    """A WireGuard link. slot tells which private key it has, by public_key that key is known; "" is any.
+
+    answering is False where nothing serves the link any more, or it was left half made.
+    """
+
+    netns: str
+    name: str
+    slot: str
+    public_key: str
+    listen_port: int
+    mtu: int
+    address: str
+    label: str
+    up: bool = True
+    conf: Conf = ()
+    answering: bool = True
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "tunnel", self.netns, self.name
+
+
+class TunnelPeer(t.NamedTuple):
+    """Another host at the end of a WireGuard link. Only it may send from allowed; routed: and what is for those goes by this link.
+
+    endpoint "" is anywhere: the one that it spoke from last.
+    """
+
+    netns: str
+    link: str
+    public_key: str
+    endpoint: str
+    allowed: t.Tuple[str, ...]
+    routed: bool = True
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "tunnelpeer", self.netns, self.link, self.public_key
+
+
 class Sysctl(t.NamedTuple):
     """One key under /proc/sys/net of a namespace, with slashes: net/ipv4/ip_unprivileged_port_start."""
 
@@ -217,5 +284,5 @@ class Resolver(t.NamedTuple):
 
 
 Key = t.Tuple[str, ...]
-Object = t.Union[Netns, Link, Veth, Address, Neighbour, Forward, Route, Sysctl, NftTable, File, Resolver]
+Object = t.Union[Netns, TunnelKey, Barrier, Tunnel, TunnelPeer, Link, Veth, Address, Neighbour, Forward, Route, Sysctl, NftTable, File, Resolver]
 State = t.Dict[Key, Object]

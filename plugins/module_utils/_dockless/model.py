@@ -100,6 +100,7 @@ class Peer(t.NamedTuple):
     subnets: t.Tuple[IPNetwork, ...] = ()
     public_key: str = ""
     endpoint: str = ""
+    public_keys: t.Tuple[t.Tuple[str, str], ...] = ()  # of each of its tunnels, while keys are renewed
 
 
 class Overlay(t.NamedTuple):
@@ -111,6 +112,8 @@ class Overlay(t.NamedTuple):
     vtep: str = ""
     port: int = 4789
     encrypted: bool = False
+    tunnel_port: int = 51820  # UDP port of the host's tunnel a; that of b is the next one
+    tunnels: t.Tuple[str, ...] = ("a",)  # what is sent goes by the first that the other host has, what comes by any is taken
     whole: t.Tuple[IPNetwork, ...] = ()  # of a routed network: the subnets that this host has a slice of
 
 

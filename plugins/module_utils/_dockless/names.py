@@ -9,14 +9,17 @@ import typing as t
 
 LINK_GROUP = 25707  # ours, on every link we make; the firewall matches on it too
 PAIR_GROUP = 25709  # plain veth pairs: ours, but none of the firewall's business
+TUNNEL_GROUP = 25710  # encrypted ways to other hosts: ours, and no sandbox's side for the firewall
 DOOMED_GROUP = 25708  # links that are about to go, deleted by one message
 ROUTE_PROTOCOL = 213  # unassigned in iproute2's rt_protos
+LAST_METRIC = 0xFFFFFFF0  # of routes that are there for when no other is
 TABLE = "dockless"  # inet family, in the host and in each sandbox that has names
 LABEL_PREFIX = "dockless "  # of an interface alias: "dockless shop/frontend"
 DEFAULT_BRIDGE_LINK = "dockless0"
 INTERFACE_LIMIT = 15  # IFNAMSIZ - 1
 ALIAS_LIMIT = 255  # IFALIASZ - 1
 NETNS_DIRECTORY = "/run/netns"
+TUNNEL_SLOTS = ("a", "b")  # a host's tunnels: one, and while keys are renewed another beside it
 RUN_DIRECTORY = "/run/dockless"
 ETC_DIRECTORY = "/etc/dockless"
 NETNS_ETC_DIRECTORY = "/etc/netns"
@@ -51,6 +54,16 @@ def vxlan_link(project: str, network: str) -> str:
 def router_mac(vni: int, vtep: str) -> str:
     """Return the MAC of a host's vxlan device: each host can compute every other's."""
     return _mac(_digest("router", str(vni), vtep))
+
+
+def tunnel_link(slot: str, vtep: str) -> str:
+    """Return the name of a host's WireGuard link; wireguard-go's sockets have one directory for all namespaces."""
+    return "wg-" + _digest("tunnel", slot, vtep)[:12]
+
+
+def tunnel_label(slot: str) -> str:
+    """Return the alias that marks a WireGuard link as ours, and says which it is."""
+    return f"{LABEL_PREFIX}tunnel {slot}"
 
 
 def veth_link(project: str, network: t.Tuple[str, str], sandbox: str) -> str:

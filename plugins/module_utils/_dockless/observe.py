@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from . import files, kernel, names, netns, observe_links, resolver, spaces
+from . import files, kernel, names, netns, observe_links, observe_tunnels, resolver, spaces
 from .dnsconfig import UNIT_PATH
 from .facts import Facts
 from .tables import Tables
@@ -32,6 +32,7 @@ def observe(wanted: kernel.State, kept: Keys, facts: Facts, tables: Tables, host
     _namespaces(inside, wanted, state, conflicts)
     conflicts += _shared_unasked(inside, wanted)
     observe_links.observe(host, inside, wanted, kept, state, conflicts)
+    observe_tunnels.observe(host, wanted, state, conflicts)
     for thing in (*reader.found, *tables.inside(kernel.HOST, wanted)):
         state[thing.key] = thing
     _files(wanted, kept, state, conflicts)

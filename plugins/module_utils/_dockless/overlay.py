@@ -10,12 +10,11 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from . import kernel, linkdata, names
+from . import kernel, linkdata, names, tunnels
 from .facts import Facts, Underlay
 from .model import Endpoint, IPAddress, IPNetwork, Network, Overlay, Peer, PeerSandbox, Subnet
 
 _VXLAN_OVERHEAD = 30  # Ethernet, VXLAN and UDP headers; the IP header is 20 or 40 more
-_TUNNEL_OVERHEAD = 40  # WireGuard and UDP headers; the IP header is 20 or 40 more
 _CLOSED = (("bcast_flood", 0), ("isolated", 0), ("learning", 0), ("mcast_flood", 0), ("neigh_suppress", 1), ("unicast_flood", 0))
 
 
@@ -48,9 +47,9 @@ def _slice(subnet: Subnet) -> Subnet:
     return subnet._replace(network=subnet.ip_range, ip_range=None, gateway=subnet.gateway if inside else None)
 
 
-def _mtu(overlay: Overlay, own: t.Optional[Underlay], facts: Facts) -> int:
-    room = own.mtu if own else facts.mtu - _TUNNEL_OVERHEAD - 20
-    return room - _VXLAN_OVERHEAD - (40 if ":" in (str(own.address) if own else overlay.vtep) else 20)
+def _mtu(network: Network, own: t.Optional[Underlay], facts: Facts) -> int:
+    room = own.mtu if own else tunnels.mtu(network.peers, facts)
+    return room - _VXLAN_OVERHEAD - (40 if ":" in (str(own.address) if own else t.cast(Overlay, network.overlay).vtep) else 20)
 
 
 def device(network: Network) -> str:

@@ -59,9 +59,15 @@ def _sandboxes(value: t.Any, path: str) -> t.Tuple[PeerSandbox, ...]:
     return tuple(_sandbox(name, spec, f"{path}.{name}") for name, spec in value.items())
 
 
+def _public_keys(value: t.Any, path: str) -> t.Tuple[t.Tuple[str, str], ...]:
+    if not is_mapping(value):
+        wrong_type(value, path, "a dictionary of public keys by tunnel")
+    return tuple((choice(*names.TUNNEL_SLOTS)(slot, path), _public_key(key, f"{path}.{slot}")) for slot, key in sorted(value.items()))
+
+
 _PEER: t.Dict[str, Reader] = {
     "vtep": values.address, "sandboxes": _sandboxes, "subnets": one_or_list_of(values.network),
-    "public_key": _public_key, "endpoint": _endpoint,
+    "public_key": _public_key, "public_keys": _public_keys, "endpoint": _endpoint,
 }
 
 
@@ -78,9 +84,16 @@ def _peers(value: t.Any, path: str) -> t.Tuple[Peer, ...]:
     return tuple(_peer(name, spec, f"{path}.{name}") for name, spec in value.items())
 
 
+def _tunnels(value: t.Any, path: str) -> t.Tuple[str, ...]:
+    found = list_of(choice(*names.TUNNEL_SLOTS))(value, path)
+    if not found or len(set(found)) < len(found):
+        refuse(path, "these are not one or two tunnels", "Give [a], or while keys are renewed [a, b]: what is sent goes by the first.")
+    return tuple(found)
+
+
 _OWN: t.Dict[str, Reader] = {
     "vni": integer(1, 0xFFFFFF), "mode": choice("l2", "routed"), "control_plane": choice("static", "evpn"),
-    "vtep": _vtep, "port": _UDP_PORT, "encrypted": boolean,
+    "vtep": _vtep, "port": _UDP_PORT, "encrypted": boolean, "tunnel_port": integer(1, 65534), "tunnels": _tunnels,
 }
 
 
@@ -109,7 +122,8 @@ def overlay_of(said: t.Mapping[str, t.Any], path: str) -> Overlay:
     sealed = said.get("encrypted", False)
     found = Overlay(
         vni=said.get("vni", 0), mode=said.get("mode", "l2"), control_plane=said.get("control_plane", "static"), vtep=said.get("vtep", ""),
-        port=said.get("port", SEALED_PORT if sealed else PORT), encrypted=sealed)
+        port=said.get("port", SEALED_PORT if sealed else PORT), encrypted=sealed,
+        tunnel_port=said.get("tunnel_port", 51820), tunnels=said.get("tunnels", ("a",)))
     if found.mode == "routed" and found.control_plane == "evpn":
         refuse(path + ".control_plane", "a routed network needs no control plane: each host has one route to every other",
                "Remove control_plane, or set mode: l2.")

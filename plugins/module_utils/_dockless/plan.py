@@ -15,13 +15,17 @@ from .titles import title
 
 CREATE, UPDATE, REPLACE, DELETE = "create", "update", "replace", "delete"
 RANK = {kind: rank for rank, kind in enumerate(
-    ("netns", "link", "veth", "sysctl", "address", "neighbour", "forward", "route", "file", "nft", "resolver"), 1)}
+    ("tunnelkey", "netns", "barrier", "tunnel", "tunnelpeer", "link", "veth", "sysctl", "address", "neighbour", "forward", "route", "file", "nft", "resolver"), 1)}
 # Fields that the kernel changes in place; any other difference needs a rebuild.
 MUTABLE: t.Dict[str, t.FrozenSet[str]] = {
     "netns": frozenset(("label", "up")),
     "link": frozenset(("mac", "mtu", "label", "master", "up", "conf", "port")),
     "veth": frozenset(("mac", "peer_mac", "mtu", "peer_mtu", "master", "peer_master", "up", "peer_up",
                        "isolated", "hairpin", "learning", "conf", "peer_conf")),
+    "tunnelkey": frozenset(("public_key",)),
+    "barrier": frozenset(),
+    "tunnel": frozenset(("public_key", "listen_port", "mtu", "address", "label", "up", "conf")),
+    "tunnelpeer": frozenset(("endpoint", "allowed", "routed")),
     "address": frozenset(),
     "neighbour": frozenset(("mac",)),
     "forward": frozenset(("vtep", "bridged")),
@@ -33,7 +37,8 @@ MUTABLE: t.Dict[str, t.FrozenSet[str]] = {
 }
 # What others hang on: their loss is never silent (Netns, Link and Veth carry traffic of running processes).
 CARRIERS = frozenset(("netns", "link", "veth"))
-_ON_LINKS = frozenset(("address", "neighbour", "forward", "route"))
+_HOLDERS = CARRIERS | {"tunnel"}  # what the kernel takes other objects away with
+_ON_LINKS = frozenset(("tunnelpeer", "address", "neighbour", "forward", "route"))
 _TABLE = ("nft", kernel.HOST)
 _NOT_COMPARED = frozenset(("defaults", "source"))
 
@@ -91,10 +96,10 @@ def plan(wanted: kernel.State, actual: kernel.State, kept: t.AbstractSet[kernel.
     left = _orphaned(left, rebuilt | blocking)
     building = [step for key, thing in wanted.items() for step in _build(key, thing, left, actual)]
     clearing = [_removal(actual[key], _why_cleared(key, rebuilt, blocking)) for key in gone
-                if key in rebuilt or key in blocking or key[0] in ("resolver", "veth", "netns") or _outlives(key, actual)]
-    falling = _falling_with(actual, {key for key in surplus if key[0] in CARRIERS}) if surplus else set()
+                if key in rebuilt or key in blocking or key[0] in ("resolver", "veth", "netns") or stacked.is_inner(actual[key]) or _outlives(key, actual)]
+    falling = _falling_with(actual, {key for key in surplus if key[0] in _HOLDERS}) if surplus else set()
     removal = [_removal(actual[key], "nothing declares it") for key in surplus
-               if key not in gone and (key[0] in ("netns", "veth", "link", "resolver") or key not in falling or _outlives(key, actual))
+               if key not in gone and (key[0] in _HOLDERS or key[0] == "resolver" or key not in falling or _outlives(key, actual))
                and not _falls_with_netns(key, actual, surplus)]
     if _TABLE in surplus:  # unpublish before links go, guard until they are gone: a port must never lead elsewhere
         removal.append(Step(UPDATE, _TABLE, actual[_TABLE], kernel.NftTable(kernel.HOST, ruleset.bare()), "nothing is published"))
@@ -169,9 +174,10 @@ def _falling_with(actual: kernel.State, roots: t.Set[kernel.Key]) -> t.Set[kerne
     spaces = {key[1] for key in roots if key[0] == "netns"}
     pairs = {key for key, thing in actual.items() if isinstance(thing, kernel.Veth)
              and (key in roots or thing.netns in spaces or thing.peer_netns in spaces)}
-    ends = {end for key in pairs for end in _ends(actual[key])}
-    ends |= {(key[1], key[2]) for key in roots if key[0] == "link"}
-    gone = set(roots) | pairs
+    above = stacked.sitting_on(actual, roots)
+    ends = {end for key in pairs for end in stacked.ends(actual[key])}
+    ends |= {(key[1], key[2]) for key in roots | above if key[0] in ("link", "tunnel")}
+    gone = roots | pairs | above
     for key, thing in actual.items():
         if key[0] in _ON_LINKS and ((thing.netns, thing.link) in ends or thing.netns in spaces):
             gone.add(key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import kernel, names, overlay, routing, ruleset, zone
+from . import kernel, macvlan, names, overlay, routing, ruleset, tunnels, zone
 from .facts import Facts
 from .model import MODE_CONTAINER, MODE_HOST, Endpoint, Host, Network, PortMapping, Project, Sandbox, VethEnd, VethPair
 
@@ -34,6 +34,7 @@ def realize(host: Host, facts: Facts) -> States:
         table = kernel.NftTable(kernel.HOST, ruleset.table(host, networks))
         states[""][table.key] = table
     return states
+        states[""].update((thing.key, thing) for thing in tunnels.realize(host, facts))
 
 
 def _network(network: Network, looped: bool, facts: Facts) -> t.Iterator[kernel.Object]:

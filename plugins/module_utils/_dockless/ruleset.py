@@ -30,6 +30,7 @@ SETS = (
     ("set", "tunnel_ports", "inet_service", False),  # UDP ports of overlays
     ("set", "tunnel_peers4", "ipv4_addr . inet_service", False),  # the other hosts' ends, and the ports they may send to
     ("set", "tunnel_peers6", "ipv6_addr . inet_service", False),
+    ("set", "sealed_ports", "inet_service", False),  # those of them that are used within encrypted tunnels only
     ("map", "published4", "inet_proto . inet_service : ipv4_addr . inet_service", False),
     ("map", "published6", "inet_proto . inet_service : ipv6_addr . inet_service", False),
     ("map", "published4_on", "ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service", False),
@@ -41,6 +42,7 @@ CHAINS = """
         iifname != "lo" ip daddr 127.0.0.0/8 drop
         iifname != "lo" ip saddr 127.0.0.0/8 drop
         udp dport @tunnel_ports fib daddr type local iifgroup {group} drop
+        udp dport @sealed_ports fib daddr type local iifgroup != {tunnels} drop
         udp dport @tunnel_ports fib daddr type local ip saddr . udp dport != @tunnel_peers4 drop
         udp dport @tunnel_ports fib daddr type local ip6 saddr . udp dport != @tunnel_peers6 drop
         iifgroup {group} ip daddr . udp dport @tunnel_peers4 drop
@@ -60,6 +62,11 @@ CHAINS = """
         oifgroup {group} ct status dnat accept
         iifname @mutual oifname @mutual accept
         oifgroup {group} drop
+    }
+
+    chain sealed {
+        type filter hook output priority filter; policy accept;
+        udp dport @sealed_ports oifgroup != {tunnels} drop
     }
 
     chain prerouting {
@@ -91,7 +98,7 @@ CHAINS = """
         ip saddr @masqueraded4 masquerade
         ip6 saddr @masqueraded6 masquerade
     }
-""".replace("    ", "\t").replace("{group}", str(names.LINK_GROUP))  # nft lists with tabs, and texts are compared with that
+""".replace("    ", "\t").replace("{group}", str(names.LINK_GROUP)).replace("{tunnels}", str(names.TUNNEL_GROUP))  # nft lists with tabs, and texts are compared with that
 
 Elements = t.Dict[str, t.List[str]]
 
@@ -157,6 +164,8 @@ def _tunnel(network: Network, overlay: Overlay, bridge: str, elements: Elements)
     elements["tunnel_ports"].append(str(overlay.port))
     for peer in network.peers:
         elements[f"tunnel_peers{peer.vtep.version}"].append(f"{peer.vtep} . {overlay.port}")
+    if overlay.encrypted:
+        elements["sealed_ports"].append(str(overlay.port))
     if overlay.mode == "routed":
         device = f'"{device_of(network)}"'
         elements["same_bridge"] += [f"{bridge} . {device}", f"{device} . {bridge}"] if network.icc else []

@@ -19,7 +19,7 @@ IFF_UP = 0x1
 _NUD_NOARP, _NTF_EXT_LEARNED = 0x40, 0x10  # linux/neighbour.h
 _OUR_PROTOCOL = bytes((names.ROUTE_PROTOCOL,))
 _RTNH_F_ONLINK = 0x4
-_OURS = frozenset((names.LINK_GROUP, names.PAIR_GROUP))
+_OURS = frozenset((names.LINK_GROUP, names.PAIR_GROUP, names.TUNNEL_GROUP))
 # Places in the kernel's arrays of per-interface settings: linux/ip.h counts from 1, linux/ipv6.h from 0.
 _CONF4 = {"forwarding": 0, "accept_redirects": 3, "send_redirects": 5, "rp_filter": 7, "arp_notify": 21, "route_localnet": 25}
 _CONF6 = {"forwarding": 0, "accept_ra": 3, "autoconf": 5, "disable_ipv6": 26, "accept_dad": 27}
@@ -183,14 +183,14 @@ def uplink(host: Space) -> Uplink:
     for fixed, attributes in rows:
         family, length, source_length, tos, table, protocol, scope, kind = struct.unpack_from("=8B", fixed)
         out = host.links.get(netlink.number(attributes.get(4)))
-        if kind != 1 or out is None or out.group == names.LINK_GROUP:
+        if kind != 1 or out is None or out.group in (names.LINK_GROUP, names.TUNNEL_GROUP):
             continue
         if length > 1:
             routes.add(_network(family, length, attributes.get(1)))
         elif length == 0 and netlink.number(attributes.get(15), table) == 254:
             default = min(default, (netlink.number(attributes.get(6)), out.index))
     device = host.links.get(default[1])
-    mine = {row.index for row in host.links.values() if row.group == names.LINK_GROUP}
+    mine = {row.index for row in host.links.values() if row.group in (names.LINK_GROUP, names.TUNNEL_GROUP)}
     addresses = {ipaddress.ip_address(cidr.partition("/")[0]) for index, cidr in host.addresses if index not in mine}
     return Uplink(tuple(sorted(routes, key=str)), tuple(sorted(addresses, key=str)), device.mtu if device else 1500,
                   device.name if device else "", _underlay(host))

@@ -25,6 +25,14 @@ def title(thing: t.Optional[kernel.Object]) -> str:
         return f"neighbour {thing.address} on {_at(thing.link, thing.netns)}"
     if isinstance(thing, kernel.Forward):
         return f"forwarding entry {thing.mac} on {_at(thing.link, thing.netns)}"
+    if isinstance(thing, kernel.TunnelKey):
+        return f"key of tunnel {thing.slot}"
+    if isinstance(thing, kernel.Tunnel):
+        return f"tunnel {thing.name}"
+    if isinstance(thing, kernel.TunnelPeer):
+        return f"host {', '.join(thing.allowed)} behind tunnel {thing.link}"
+    if isinstance(thing, kernel.Barrier):
+        return f"barrier before {thing.destination}"
     if isinstance(thing, kernel.Sysctl):
         return f"sysctl {_at(thing.name, thing.netns)}"
     if isinstance(thing, kernel.NftTable):

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Making, changing and removing WireGuard links: barrier first, then key, link, peers, and their routes last."""
+from __future__ import annotations
+
+import errno
+import itertools
+import typing as t
+
+from . import codec, kernel, messages, names, plan, wireguard
+from .errors import KernelError
+from .handles import Handle, Handles, Pair
+
+Steps = t.Sequence[plan.Step]
+Passed = t.Callable[[Steps], t.Iterator[plan.Step]]  # hands on each step when its hook lets it pass
+KINDS = ("tunnelkey", "barrier", "tunnel", "tunnelpeer")
+_GONE = frozenset((errno.ESRCH, errno.ENODEV, errno.ENOENT, errno.EADDRNOTAVAIL))
+
+
+def build(steps: Steps, handles: Handles, passed: Passed) -> None:
+    """Make and change tunnels. Raises DocklessError."""
+    if not any(step.key[0] in KINDS for step in steps):
+        return
+    host = handles.get(kernel.HOST)
+    for step in passed(_of("tunnelkey", steps)):
+        wireguard.create_key(step.after.slot, fresh=step.action == plan.UPDATE)
+    host.send([(bytearray(codec.barrier(codec.RTM_NEWROUTE, step.after.destination)), step) for step in passed(_of("barrier", steps))])
+    for step in passed(_of("tunnel", steps)):
+        _tunnel(step, host)
+    _peers(list(passed(_of("tunnelpeer", steps))), host)
+
+
+def remove(steps: Steps, handles: Handles, passed: Passed) -> None:
+    """Remove steps of one kind; what is gone already is fine."""
+    host = handles.get(kernel.HOST)
+    for step in passed(steps):
+        if step.key[0] == "tunnelkey":
+            wireguard.forget_key(step.before.slot)
+        elif step.key[0] == "barrier":
+            host.withdraw([(bytearray(codec.barrier(codec.RTM_DELROUTE, step.before.destination)), step)], _GONE)
+        elif step.key[0] == "tunnel":
+            _delete(step, host)
+        else:
+            host.withdraw(list(_routes(codec.RTM_DELROUTE, step, t.cast(kernel.TunnelPeer, step.before), host)), _GONE)
+            wireguard.remove_peers(step.before.link, [step.before.public_key])
+
+
+def _of(kind: str, steps: Steps) -> t.List[plan.Step]:
+    return [step for step in steps if step.key[0] == kind]
+
+
+def _tunnel(step: plan.Step, host: Handle) -> None:
+    before, after = t.cast(t.Optional[kernel.Tunnel], step.before), t.cast(kernel.Tunnel, step.after)
+    if before is None:
+        _make(step, after, host)
+    if before is None or (before.public_key, before.listen_port) != (after.public_key, after.listen_port):
+        wireguard.set_identity(after.name, after.slot, after.listen_port)
+    messages.write_settings(step, after.name, sorted(set(after.conf) - set(before.conf if before else ())))
+    index = host.index(after.name)
+    # The group comes with the first message, and the way up last: a link without it is nobody's, and lets no data in.
+    sent: t.List[bytes] = [codec.change_link(index, mtu=after.mtu, alias=after.label, group=names.TUNNEL_GROUP)]
+    stale = [cidr for cidr in (before.address.split() if before else []) if cidr != after.address]
+    sent += [bytes(codec.address(codec.RTM_DELADDR, index, cidr)) for cidr in stale]
+    if before is None or after.address not in before.address.split():
+        sent.append(bytes(codec.address(codec.RTM_NEWADDR, index, after.address)))
+    sent.append(codec.change_link(index, up=after.up))
+    host.send([(bytearray(message), step) for message in sent])
+
+
+def _make(step: plan.Step, after: kernel.Tunnel, host: Handle) -> None:
+    try:
+        host.send([(bytearray(codec.tunnel(after.name, after.mtu)), step)])
+    except KernelError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        wireguard.spawn(after.name)
+    host.forget()
+
+
+def _delete(step: plan.Step, host: Handle) -> None:
+    host.forget()
+    with wireguard.followed_to_its_end(step.before.name):
+        try:
+            index = host.index(step.before.name)
+        except OSError:
+            return
+        host.withdraw([(bytearray(codec.delete_link(index)), step)], _GONE)
+        host.forget()
+
+
+def _peers(steps: Steps, host: Handle) -> None:
+    """Tell each link of its peers, then lead to them; a way that another tunnel has taken over by then is not taken away."""
+    by_link = sorted(steps, key=lambda step: step.after.link)
+    for link, part in itertools.groupby(by_link, key=lambda step: step.after.link):
+        wireguard.put_peers(link, [wireguard.Peer(s.after.public_key, s.after.endpoint, s.after.allowed) for s in part])
+    host.send([pair for step in steps if step.after.routed for pair in _routes(codec.RTM_NEWROUTE, step, step.after, host)])
+    for step in steps:
+        if step.before is not None:
+            left = step.before.allowed if not step.after.routed else tuple(set(step.before.allowed) - set(step.after.allowed))
+            host.withdraw(list(_routes(codec.RTM_DELROUTE, step, step.before._replace(allowed=left), host)), _GONE)
+
+
+def _routes(kind: int, step: plan.Step, peer: kernel.TunnelPeer, host: Handle) -> t.Iterator[Pair]:
+    try:
+        index = host.index(peer.link)
+    except OSError:
+        return
+    for cidr in peer.allowed:
+        yield codec.route(kind, index, cidr, "", 0), step

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""WireGuard links, their peers, keys and barriers as they are -> objects, told in the terms of what is wanted."""
+from __future__ import annotations
+
+import typing as t
+
+from . import kernel, names, spaces, wireguard
+
+_KINDS = frozenset(("wireguard", "tun"))
+
+
+def observe(host: spaces.Space, wanted: kernel.State, state: kernel.State, conflicts: t.List[str]) -> None:
+    """Add to state what is ours of tunnels, and take from it the routes that belong to them; a foreign link in the way is a conflict.
+
+    A key that no tunnel has or is to have is left out: it was made beforehand, for other hosts to be told of.
+    """
+    slots = {thing.slot for thing in wanted.values() if isinstance(thing, kernel.TunnelKey)}
+    for row in host.links.values():
+        want = wanted.get(("tunnel", kernel.HOST, row.name))
+        want = want if isinstance(want, kernel.Tunnel) else None
+        half_made = want is not None and row.kind in _KINDS and row.alias in ("", want.label)
+        if row.group != names.TUNNEL_GROUP and not half_made:
+            if want is not None:
+                conflicts.append(f"interface {row.name} exists on this host and is not ours (group {row.group})")
+            continue
+        for thing in _link(row, host, want):
+            state[thing.key] = thing
+            if isinstance(thing, kernel.Tunnel):
+                slots.add(thing.slot)
+    _routes(host, state)
+    for slot in sorted(slots & set(wireguard.slots_with_key())) if slots else ():
+        want_key = wanted.get(("tunnelkey", slot))
+        # Whoever knows the key wants to hear that it is still that one; others only that there is one.
+        asked = isinstance(want_key, kernel.TunnelKey) and want_key.public_key
+        state["tunnelkey", slot] = kernel.TunnelKey(slot, wireguard.public_key(slot) or "" if asked else "")
+
+
+def _link(row: spaces.LinkRow, host: spaces.Space, want: t.Optional[kernel.Tunnel]) -> t.Iterator[kernel.Object]:
+    found = wireguard.show(row.name)
+    slot = row.alias.rpartition(" ")[2] if row.alias.startswith(names.tunnel_label("")) else want.slot if want else ""
+    public = found.public_key if found else ""
+    if want is not None and not want.public_key and found is not None and public == wireguard.public_key(slot):
+        public = ""
+    addresses = [cidr for index, cidr in host.addresses if index == row.index and not cidr.startswith("fe80:")]
+    yield kernel.Tunnel(
+        kernel.HOST, row.name, slot, public, found.listen_port if found else 0, row.mtu, " ".join(sorted(addresses)), row.alias,
+        bool(row.flags & spaces.IFF_UP), row.conf(want.conf) if want else row.settings(), found is not None and row.group == names.TUNNEL_GROUP)
+    through = {destination for index, destination, via, metric, onlink in host.routes if index == row.index}
+    for peer in found.peers if found else ():
+        yield kernel.TunnelPeer(kernel.HOST, row.name, peer.public_key, peer.endpoint, peer.allowed, through.issuperset(peer.allowed))
+
+
+def _routes(host: spaces.Space, state: kernel.State) -> None:
+    """Tell the routes that peers have with them, and those that lead nowhere on purpose, from routes of their own."""
+    theirs = {(thing.link, cidr) for thing in list(state.values()) if isinstance(thing, kernel.TunnelPeer) for cidr in thing.allowed}
+    for index, destination, via, metric, onlink in host.routes:
+        if metric == names.LAST_METRIC:
+            state.pop(("route", kernel.HOST, destination, metric), None)  # type: ignore[arg-type]
+            barrier = kernel.Barrier(kernel.HOST, destination)
+            state[barrier.key] = barrier
+        elif index in host.links and (host.links[index].name, destination) in theirs:
+            state.pop(("route", kernel.HOST, destination, metric), None)  # type: ignore[arg-type]

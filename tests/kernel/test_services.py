@@ -6,6 +6,7 @@ import collections
 import copy
 import json
 
+import fleet as fleets
 import pytest
 from hosts import SYSTEM_PYTHON
 
@@ -291,3 +292,49 @@ def test_a_sandbox_of_another_project_uses_the_service_and_is_behind_it(private_
     assert counts(ask(private_host, "wp", VIP, 80, 40)) == {name: 10 for name in ("web1", "web2", "web3", "wp")}
     private_host.apply(shop())
     assert counts(ask(private_host, "cli", VIP, 80, 40)) == {name: 10 for name in ("web1", "web2", "web3", "wp")}
+
+
+def over_hosts(number, mode, service, internal=False):
+    """Return the document of one of three hosts: cli1, cli2 and cli3, and web1 to web3 behind a service."""
+    def address(host, last):
+        return f"10.62.{host}.{last}"
+    peers = {f"host{other}": {"vtep": fleets.address(other), "sandboxes": {
+        f"web{other}": {"addresses": [address(other, 2)], "aliases": ["web"]}, f"cli{other}": {"addresses": [address(other, 3)]}},
+        **({"subnets": [f"10.62.{other}.0/24"]} if mode == "routed" else {})} for other in (1, 2, 3) if other != number}
+    subnet = {"subnet": "10.62.0.0/16", "ip_range": f"10.62.{number}.0/24"}
+    return {
+        "networks": {"wide": {"driver": "overlay", "mode": mode, "vni": 400, "vtep": fleets.address(number), "peers": peers, "internal": internal,
+                              "ipam": {"config": [subnet]}, "services": {"web": service}}},
+        "sandboxes": {name: {"networks": {"wide": {"ipv4_address": address(number, last), "aliases": aliases}}}
+                      for name, last, aliases in ((f"web{number}", 2, ["web"]), (f"cli{number}", 3, []))}}
+
+
+@pytest.mark.parametrize("mode, internal", [("l2", False), ("routed", False), ("routed", True)], ids=["l2", "routed", "routed, internal"])
+def test_a_service_over_hosts(fleet, mode, internal):
+    """One of each three connections to each host, from every host, by the client's own address; drained elsewhere as well."""
+    service = {"vip": "10.62.255.10", "ports": [80]}
+    for number, host in enumerate(fleet.hosts, 1):
+        host.apply(over_hosts(number, mode, service, internal))
+        serve(host, f"web{number}")
+    for number, host in enumerate(fleet.hosts, 1):
+        answers = ask(host, f"cli{number}", "10.62.255.10", 80, 30)
+        assert counts(answers) == {"web1": 10, "web2": 10, "web3": 10}
+        assert {answer.split()[1] for answer in answers} == {f"10.62.{number}.3"}
+        assert host.lookup(f"cli{number}", "web") == ["10.62.255.10"]
+        assert host.lookup(f"cli{number}", "tasks.web") == ["10.62.1.2", "10.62.2.2", "10.62.3.2"]
+    first = fleet.hosts[0]
+    first.apply(over_hosts(1, mode, {**service, "sandboxes": {"web1": {}, "web2": {"drain": True}, "web3": {"weight": 2}}}, internal))
+    assert counts(ask(first, "cli1", "10.62.255.10", 80, 30)) == {"web1": 10, "web3": 20}
+
+
+def test_a_host_chooses_from_what_is_its_own(fleet):
+    """Two hosts that choose for themselves never choose one address, and names alone are shared out over hosts as well."""
+    for number, host in enumerate(fleet.hosts[:2], 1):
+        host.apply(over_hosts(number, "l2", {}))
+        serve(host, f"web{number}")
+        assert services(host)["web"]["vip"] == [f"10.62.{number}.255"]
+        assert counts(ask(host, f"cli{number}", f"10.62.{number}.255", 80, 3)).get(f"web{number}") == 1
+    first = fleet.hosts[0]
+    first.apply(over_hosts(1, "l2", {"mode": "dnsrr"}))
+    lines = first.sh("for n in $(seq 300); do dig +short web A @127.0.0.11 | head -n 1; done | sort | uniq -c", netns="cli1").split()
+    assert dict(zip(lines[1::2], lines[::2])) == {f"10.62.{number}.2": "100" for number in (1, 2, 3)}

@@ -14,7 +14,7 @@ DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
 
 def test_every_chain_with_its_hook_and_priority():
     chains = re.findall(r"chain (\w+) \{\n\t\t(type [^;]+|)", ruleset.CHAINS)
-    assert len(chains) == 6
+    assert len(chains) == 7
     for name, hook in chains:
         assert f"| `{name}` | `{hook}` |" in DESIGN or (not hook and f"| `{name}` | jumped to |" in DESIGN), name
     (name, hook), = re.findall(r"chain (\w+) \{\n\t\t(type [^;]+)", balance.table((), 0, True))

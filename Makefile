@@ -8,7 +8,7 @@ SUITES := unit kernel integration lint sanity docs
 
 # command it brings:package
 RUN_COMMANDS := ip:iproute2 nft:nftables dnsmasq:dnsmasq-base curl:curl ping:iputils-ping strace:strace jq:jq
-TEST_COMMANDS := dig:bind9-dnsutils strace:strace pgrep:procps shellcheck:shellcheck
+TEST_COMMANDS := dig:bind9-dnsutils strace:strace pgrep:procps shellcheck:shellcheck wg:wireguard-tools wireguard-go:wireguard-go
 MOLECULE_COMMANDS := systemd-nspawn:systemd-container sshd:openssh-server ssh:openssh-client pgrep:procps dbus-daemon:dbus
 BENCH_COMMANDS := /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns /usr/lib/cni/bridge:containernetworking-plugins
 

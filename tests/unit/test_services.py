@@ -241,7 +241,7 @@ def overlay_host(service, **more):
 def test_sandboxes_of_other_hosts_are_behind_a_service_as_well():
     host = overlay_host({"vip": "10.0.0.254"})
     served = services.Services(topology.read(host))
-    assert maps(served.table(host.projects[0].sandboxes[0], True)) == ["dnat ip to numgen inc mod 2 map { 0 : 10.0.0.4, 1 : 10.0.0.9 }"]
+    assert maps(served.table(host.projects[0].sandboxes[0], True)) == ["dnat ip to numgen inc mod 2 map { 0 : 10.0.0.9, 1 : 10.0.0.4 }"]
     assert services.rows(served.of["shop", "wide"])["web"] == {
         "mode": "vip", "vip": ["10.0.0.254"], "sticky": False, "ports": [], "sandboxes": {
             "w1": {"project": "shop", "addresses": ["10.0.0.4"], "weight": 1, "drain": False},

@@ -154,6 +154,10 @@ def _plan(work: _Work, drawn: t.Mapping[Key, Drawn], underlays: t.Mapping[str, U
     return FleetPlan(documents, joined, tables, _ledger(work, drawn, underlays), warnings)
 
 
+def _reserved(given: Given) -> t.Tuple[str, ...]:
+    return tuple(str(a) for s in given.subnets for a in ((s.gateway,) if s.gateway else ()) + tuple(one for name, one in s.aux_addresses))
+
+
 def _ledger(work: _Work, drawn: t.Mapping[Key, Drawn], underlays: t.Mapping[str, Underlay]) -> Ledger:
     """Return what the next plan must know."""
     networks = dict(work.kept)
@@ -161,7 +165,7 @@ def _ledger(work: _Work, drawn: t.Mapping[Key, Drawn], underlays: t.Mapping[str,
         given, kept = one.given, work.kept.get(key, Kept())
         slices = {name: tuple(str(part.network) for part in parts) for name, parts in given.slices.items()}
         networks[key] = Kept(given.vni, tuple(str(s.network) for s in given.subnets), tuple(sorted({*work.reading.members[key], *kept.members})),
-                             slices, {**given.staying, **given.leaving, **given.endpoints})
+                             slices, {**given.staying, **given.leaving, **given.endpoints}, _reserved(given))
     names = {name for kept in networks.values() for name in kept.members}
     hosts = {name: underlays.get(name) or work.ledger.hosts[name] for name in names if name in underlays or name in work.ledger.hosts}
     return Ledger(networks, hosts)

@@ -74,7 +74,8 @@ def _underlay(told: t.Mapping[str, t.Any]) -> Underlay:
 def _told(spec: t.Mapping[str, t.Any], host: str) -> Kept:
     endpoints = {_key(name): _entry({**entry, "host": host}) for name, entry in spec.get("endpoints", {}).items()}
     parts = _networks(spec.get("slices", ()))
-    return Kept(int(spec.get("vni", 0)), _networks(spec.get("subnets", ())), (host,), {host: parts} if parts else {}, endpoints)
+    return Kept(int(spec.get("vni", 0)), _networks(spec.get("subnets", ())), (host,), {host: parts} if parts else {}, endpoints,
+                _addresses(spec.get("reserved", ())))
 
 
 def _second_hand(rows: t.Mapping[str, t.Any]) -> Kept:
@@ -91,6 +92,10 @@ def _networks(texts: t.Iterable[str]) -> t.Tuple[str, ...]:
     return tuple(str(ipaddress.ip_network(text)) for text in texts)
 
 
+def _addresses(texts: t.Iterable[str]) -> t.Tuple[str, ...]:
+    return tuple([str(ipaddress.ip_address(text)) for text in texts])
+
+
 def _key(name: str) -> Key:
     project, slash, own = name.partition("/")
     if not slash:
@@ -105,11 +110,11 @@ def _name(key: Key) -> str:
 def _kept(spec: t.Mapping[str, t.Any]) -> Kept:
     return Kept(int(spec["vni"]), _networks(spec["subnets"]), tuple(spec["members"]),
                 {host: _networks(parts) for host, parts in spec.get("slices", {}).items()},
-                {_key(name): _entry(entry) for name, entry in spec["endpoints"].items()})
+                {_key(name): _entry(entry) for name, entry in spec["endpoints"].items()}, _addresses(spec.get("reserved", ())))
 
 
 def _entry(entry: t.Mapping[str, t.Any]) -> Entry:
-    return Entry(entry["host"], tuple([str(ipaddress.ip_address(a)) for a in entry.get("addresses", ())]), entry.get("mac_address", ""),
+    return Entry(entry["host"], _addresses(entry.get("addresses", ())), entry.get("mac_address", ""),
                  tuple(entry.get("aliases", ())), entry.get("hostname", ""))
 
 
@@ -124,6 +129,7 @@ def _hosts(ledger: Ledger) -> t.List[t.Tuple[str, t.Any]]:
 def _facts(kept: Kept) -> t.Iterator[t.Tuple[str, t.Any]]:
     yield "vni", kept.vni
     yield "subnets", kept.subnets
+    yield "reserved", kept.reserved
     yield "members", sorted(kept.members)
     if kept.slices:
         yield "slices", dict(sorted(kept.slices.items()))

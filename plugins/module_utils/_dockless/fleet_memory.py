@@ -63,12 +63,12 @@ def _network(key: Key, written: Kept, told: t.Sequence[FleetHost], known: Known)
     endpoints: t.Dict[Key, Entry] = {one: entry for one, entry in written.endpoints.items() if known.is_absent(entry.host)}
     slices = {name: parts for name, parts in written.slices.items() if known.is_absent(name)}
     members = {name for name in written.members if known.is_absent(name)}
-    vni, subnets = written.vni, written.subnets
+    vni, subnets, reserved = written.vni, written.subnets, written.reserved
     second: t.List[Kept] = []
     for host in told:
         own = host.memory.networks.get(key) if host.memory else None
         if own:
-            vni, subnets = vni or own.vni, subnets or own.subnets
+            vni, subnets, reserved = vni or own.vni, subnets or own.subnets, reserved or own.reserved
             members.add(host.name)
             slices.update({name: parts + written.slices.get(name, ()) for name, parts in own.slices.items()})
             for one, entry in own.endpoints.items():
@@ -84,7 +84,7 @@ def _network(key: Key, written: Kept, told: t.Sequence[FleetHost], known: Known)
         for one, entry in other.endpoints.items():
             if known.is_absent(entry.host):
                 endpoints.setdefault(one, entry)
-    return Kept(vni, subnets, tuple(sorted(members)), slices, endpoints)
+    return Kept(vni, subnets, tuple(sorted(members)), slices, endpoints, reserved)
 
 
 def _add(endpoints: t.Dict[Key, Entry], one: Key, entry: Entry, written: t.Optional[Entry]) -> None:

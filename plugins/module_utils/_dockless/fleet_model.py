@@ -29,6 +29,7 @@ class Kept(t.NamedTuple):
     members: t.Tuple[str, ...] = ()  # hosts that have it
     slices: t.Mapping[str, t.Tuple[str, ...]] = {}  # mode routed: host -> its parts of the subnets
     endpoints: t.Mapping[Key, Entry] = {}
+    reserved: t.Tuple[str, ...] = ()  # gateways and auxiliary addresses
 
 
 class Underlay(t.NamedTuple):

@@ -55,7 +55,7 @@ def address(networks: t.Mapping[Key, Overlay], kept: t.Mapping[Key, Kept], hosts
                 before.setdefault(key, []).append(subnet)
                 taken.append(subnet)
     taken += _used(hosts)
-    return {key: _subnets(overlay, before.get(key, []), taken, hosts) for key, overlay in sorted(networks.items())}
+    return {key: _subnets(overlay, before.get(key, []), kept.get(key, Kept()).reserved, taken, hosts) for key, overlay in sorted(networks.items())}
 
 
 def _used(hosts: t.Mapping[str, FleetHost]) -> t.List[IPNetwork]:
@@ -64,13 +64,13 @@ def _used(hosts: t.Mapping[str, FleetHost]) -> t.List[IPNetwork]:
     return sorted((ipaddress.ip_network(text) for text in texts), key=lambda n: (n.version, n))  # type: ignore[arg-type]
 
 
-def _subnets(overlay: Overlay, before: t.Sequence[IPNetwork], taken: t.List[IPNetwork],
+def _subnets(overlay: Overlay, before: t.Sequence[IPNetwork], reserved: t.Sequence[str], taken: t.List[IPNetwork],
              hosts: t.Mapping[str, FleetHost]) -> t.Tuple[Subnet, ...]:
     host = hosts.get(overlay.host)
     defaults = parse_defaults(host.defaults) if host else Defaults()
     said6 = overlay.enable_ipv6 if overlay.enable_ipv6 is not None else defaults.ipv6
     if not overlay.host:  # nobody declares it in this run: it is as it was
-        return tuple(Subnet(subnet, version=subnet.version) for subnet in before)
+        return tuple(_as_before(subnet, [ipaddress.ip_address(text) for text in reserved]) for subnet in before)
     if not defaults.default_address_pools:
         defaults = defaults._replace(default_address_pools=_POOL.default_address_pools, bip=(ipaddress.ip_address("172.17.0.1"), 16))
     found = []
@@ -79,6 +79,12 @@ def _subnets(overlay: Overlay, before: t.Sequence[IPNetwork], taken: t.List[IPNe
             declared = [s for s in overlay.subnets if s.version == version] or [Subnet(version=version)]
             found += [_chosen(overlay, subnet, before, taken, defaults) for subnet in declared]
     return tuple(found)
+
+
+def _as_before(subnet: IPNetwork, reserved: t.Sequence[IPAddress]) -> Subnet:
+    inside = [address for address in reserved if address in subnet]
+    found = Subnet(subnet, subnet.prefixlen, subnet.version, aux_addresses=tuple(("", address) for address in inside[1:]))
+    return found._replace(gateway=inside[0] if inside else ipam.first_gateway(found))
 
 
 def _chosen(overlay: Overlay, subnet: Subnet, before: t.Sequence[IPNetwork], taken: t.List[IPNetwork], defaults: Defaults) -> Subnet:

@@ -68,6 +68,7 @@ def _network(spec: t.Mapping[str, t.Any]) -> Told:
     ipam = spec.get("ipam")
     rows = [row for row in (ipam.get("config") or () if is_mapping(ipam) else ()) if is_mapping(row)]
     found: Told = {"vni": spec.get("vni") or 0, "subnets": [row["subnet"] for row in rows if row.get("subnet")], "endpoints": {}}
+    found["reserved"] = [address for row in rows for address in (row.get("gateway"), *_part(row, "aux_addresses").values()) if address]
     if spec.get("mode") == "routed":
         found["slices"] = [row["ip_range"] for row in rows if row.get("ip_range")]
     return found

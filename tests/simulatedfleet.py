@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A fleet without kernels: hosts that remember what they were given, read and planned for as by the role overlay.
+
+Each slice passes the engine's parser, checks and resolver, so that a plan which a host would refuse fails here.
+"""
+from __future__ import annotations
+
+import copy
+import ipaddress
+import json
+import typing as t
+
+from _dockless import checks, fleet, fleet_files, fleet_ledger, fleet_slices, fleet_told, model, parse, resolve
+from _dockless.facts import Facts, Underlay
+from _dockless.fleet_model import FleetHost, FleetPlan, Ledger
+
+Inventory = t.Dict[str, t.Dict[str, t.Any]]
+
+
+class SimulatedHost:
+    """A host with one address on the underlay; documents are what it was given, leases what its engine chose."""
+
+    def __init__(self, address: str, mtu: int = 1500) -> None:
+        self.facts = Facts(uplink="eth0", mtu=mtu, underlay=(Underlay(ipaddress.ip_address(address), "eth0", mtu),),
+                           routes=(ipaddress.ip_network("192.0.2.0/24"),))
+        self.documents: t.Dict[str, t.Dict[str, t.Any]] = {}
+        self.leases: t.Dict[str, t.Any] = {}
+
+    def told(self, vtep: str, peers: bool) -> t.Any:
+        """Return what the module overlay_member would, by way of JSON."""
+        both = {name: (document, self.leases.get(name, {})) for name, document in self.documents.items()}
+        return json.loads(json.dumps(fleet_told.told(both, self.facts, vtep, peers)))
+
+    def converge(self, documents: t.Sequence[t.Dict[str, t.Any]]) -> None:
+        """Take the documents as the engine would. Raises DocklessError where it refuses."""
+        for document in documents:
+            parts = {kind: document[kind] for kind in ("networks", "sandboxes") if kind in document}
+            before = self.documents.get(document["project"], {})
+            if document.get("purge") is False:
+                parts = {"networks": {**before.get("networks", {}), **parts["networks"]}}
+            self.documents[document["project"]] = {**before, **parts}
+        host = model.Host(tuple(parse.parse_project(name, one) for name, one in sorted(self.documents.items())))
+        host = checks.resolve_externals(host)
+        checks.check_host(host, self.facts)
+        host = resolve.resolve(host, {**self.leases, "": {}}, self.facts)
+        self.leases = {project.name: resolve.leases_of(project) for project in host.projects}
+
+
+class SimulatedFleet:
+    """An inventory and its hosts, and the ledger that is kept between runs."""
+
+    def __init__(self, networks: t.Mapping[str, t.Any], hosts: t.Mapping[str, t.Any], keeps_ledger: bool = True) -> None:
+        self.inventory: Inventory = {}
+        self.hosts: t.Dict[str, SimulatedHost] = {}
+        self.ledger = Ledger()
+        self.keeps_ledger = keeps_ledger
+        self.networks = dict(networks)
+        self.made = 0
+        for name, sandboxes in hosts.items():
+            self.add(name, sandboxes)
+
+    def add(self, name: str, sandboxes: t.Any = None, **variables: t.Any) -> None:
+        """Add a host to the inventory."""
+        self.made += 1
+        number = self.made
+        self.hosts[name] = SimulatedHost(f"192.0.2.{number}" if number < 250 else f"198.51.{number // 250}.{number % 250}")
+        listed = sandboxes if isinstance(sandboxes, dict) else {one: {"networks": list(self.networks)[:1]} for one in sandboxes or ()}
+        self.inventory[name] = {"project": "shop", "networks": self.networks, "sandboxes": dict(listed), **variables}
+
+    def remove(self, name: str) -> None:
+        """Take a host out of the inventory."""
+        del self.inventory[name], self.hosts[name]
+
+    def plan(self, limit: t.Optional[t.Collection[str]] = None, **options: t.Any) -> FleetPlan:
+        """Return the plan of a run over some hosts, or all."""
+        hosts = []
+        for name, variables in copy.deepcopy(self.inventory).items():
+            reached = limit is None or name in limit
+            told = self.hosts[name].told(variables.get("vtep", ""), not self.keeps_ledger) if reached else None
+            memory = fleet_ledger.parse_memory(told, name) if reached else None
+            hosts.append(FleetHost(name, memory=memory, **variables))
+        return fleet.plan(hosts, self.ledger, **options)
+
+    def run(self, limit: t.Optional[t.Collection[str]] = None, **options: t.Any) -> FleetPlan:
+        """Plan, write the ledger and converge the hosts of the run."""
+        plan = self.plan(limit, **options)
+        if self.keeps_ledger:
+            self.ledger = fleet_ledger.parse_ledger(fleet_ledger.ledger_text(plan.ledger), "ledger")
+            assert self.ledger == plan.ledger
+        for name in self.inventory if limit is None else limit:
+            self.hosts[name].converge(fleet_slices.slice_of(plan, name))
+        return plan
+
+    def addresses(self, network: str = "") -> t.Dict[str, t.List[str]]:
+        """Return what each sandbox has on the hosts, whatever any plan says, by sandbox. Fails where two have one address."""
+        found: t.Dict[str, t.List[str]] = {}
+        owners: t.Dict[t.Tuple[str, str], str] = {}
+        for host in self.hosts.values():
+            for leases in host.leases.values():
+                for sandbox, endpoints in leases["endpoints"].items():
+                    for wire, lease in endpoints.items():
+                        if network in ("", wire.partition("/")[2]):
+                            found.setdefault(sandbox, []).extend(cidr.partition("/")[0] for cidr in lease["addresses"])
+                            for cidr in lease["addresses"]:
+                                assert owners.setdefault((wire, cidr), sandbox) == sandbox, f"{cidr} is given out twice"
+        return found
+
+    def peers(self, name: str, network: str, project: str = "shop") -> t.Dict[str, t.Any]:
+        """Return whom a host knows on a network: host -> its sandboxes' names."""
+        return {peer: sorted(row["sandboxes"]) for peer, row in self.hosts[name].documents[project]["networks"][network]["peers"].items()}
+
+
+def through_files(plan: FleetPlan, directory: str) -> t.Dict[str, t.Any]:
+    """Return every host's slice by way of the plan's directory."""
+    written = fleet_files.write_plan(plan, directory)
+    return {name: fleet_files.read_slice(written, name) for name in plan.documents}

@@ -21,7 +21,7 @@ OPTIONS = {
     "tunnel_subnet": {"type": "str", "default": fleet.TUNNEL_SUBNET},
     "project": {"type": "str", "default": "default"},
 }
-LEDGER = "dockless-fleet.json"
+LEDGER = ".dockless-fleet.json"  # hidden, for Ansible reads every other file of an inventory that is a directory
 VARIABLES = {
     "dockless_project": "project", "dockless_networks": "networks", "dockless_sandboxes": "sandboxes",
     "dockless_defaults": "defaults", "dockless_vtep": "vtep", "dockless_endpoint": "endpoint",

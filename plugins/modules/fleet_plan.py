@@ -31,7 +31,7 @@ options:
     description:
       - The file on the controller that remembers what was given. It holds no secret, and belongs into version control with
         the inventory.
-      - By default C(dockless-fleet.json) in the directory of the inventory.
+      - By default C(.dockless-fleet.json) in the directory of the inventory, hidden because Ansible reads other files of such a directory as hosts.
       - An empty text keeps none. The hosts then must remember, by O(dockless.network.overlay_member#module:peers).
     type: str
   memory:
@@ -104,7 +104,7 @@ ledger:
   description: The file that remembers, empty if there is none.
   returned: success
   type: str
-  sample: /srv/inventory/dockless-fleet.json
+  sample: /srv/inventory/.dockless-fleet.json
 hosts:
   description: For each host how many overlay networks it is on, how many sandboxes it has there, and how many others have.
   returned: success

@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 from .fleet_model import Entry, FleetHost, Kept, Key, Ledger, Underlay
+from .values import is_address
 
 Hosts = t.Mapping[str, FleetHost]
 
@@ -114,7 +115,9 @@ def underlays(ledger: Ledger, hosts: Hosts) -> t.Dict[str, Underlay]:
         before = found.get(host.name, Underlay())
         now = host.memory.underlay if host.memory else Underlay()
         told = before._replace(**{field: value for field, value in zip(now._fields, now) if value})
-        if host.memory and host.vtep in host.memory.interfaces:
+        if is_address(host.vtep):
+            told = told._replace(vtep=host.vtep)
+        elif host.memory and host.vtep in host.memory.interfaces:
             told = told._replace(vtep=host.memory.interfaces[host.vtep])
         found[host.name] = told._replace(endpoint=host.endpoint) if host.endpoint else told
     return found

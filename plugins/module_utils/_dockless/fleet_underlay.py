@@ -9,6 +9,7 @@ import typing as t
 from .errors import DocklessError
 from .fields import refuse
 from .fleet_model import FleetHost, Member, Overlay, Underlay
+from .values import is_address
 
 _VXLAN, _VXLAN6 = 50, 70  # bytes that the outer headers take
 _TUNNEL, _TUNNEL6 = 60, 80
@@ -48,14 +49,6 @@ def _vtep(name: str, member: Member, host: t.Optional[FleetHost], underlay: Unde
             refuse(f"host {name}", f"it has no interface {candidate} with an address, which should hold its VTEP address",
                    "Set dockless_vtep, or the network's vtep, to one that it has.")
     return underlay.vtep
-
-
-def is_address(value: str) -> bool:
-    """Return whether the text is an IP address."""
-    try:
-        return bool(ipaddress.ip_address(value))
-    except ValueError:
-        return False
 
 
 def _refuse_mixed(overlay: Overlay, vtep: t.Mapping[str, str]) -> None:

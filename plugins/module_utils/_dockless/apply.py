@@ -38,7 +38,7 @@ class Executor:
             build_tunnels.build(steps, handles, self._passed)
             host = [s for s in steps if s.key[0] == "link" and s.key[1] == kernel.HOST]
             rising, uplinks = links.build(host, handles, self._passed)
-            bound = [s for s in steps if s.key[0] in _KERNEL]
+            bound = [s for s in steps if s.key[0] in _KERNEL or s.key[0] == "link" and s.key[1] != kernel.HOST]
             for chunk in messages.chunks([s for s in bound if messages.space(s) or s.key[0] == "veth"]):
                 self._sandboxes(chunk, handles)
                 handles.close_sandboxes()
@@ -79,6 +79,8 @@ class Executor:
         self._pairs([s for s in pairs if s.action == plan.CREATE], handles)
         fresh = {s.after.name: dict(s.after.defaults) for s in steps if s.key[0] == "netns" and s.action == plan.CREATE}
         rising = self._change_pairs(pairs, fresh, handles)
+        for name, sent in links.build_inner([s for s in steps if s.key[0] == "link"], fresh, handles, self._passed).items():
+            rising.setdefault(name, []).extend(sent)
         self._contents([s for s in steps if s.key[0] in _CONTENTS], handles, rising)
 
     def _namespaces(self, steps: Steps, handles: Handles) -> None:
@@ -232,11 +234,11 @@ class Executor:
                     handles.get(thing.name).send([(codec.label_loopback(""), step)])
             netns.unpin(thing.name)
 
-    def _remove_nothing(self, steps: Steps, handles: Handles) -> None:
-        """A sysctl is not taken back: it goes with its interface or namespace."""
     def _remove_tunnels(self, steps: Steps, handles: Handles) -> None:
         build_tunnels.remove(steps, handles, self._passed)
 
+    def _remove_nothing(self, steps: Steps, handles: Handles) -> None:
+        """A sysctl is not taken back: it goes with its interface or namespace."""
 
     def _passed(self, steps: Steps) -> t.Iterator[plan.Step]:
         for step in steps:

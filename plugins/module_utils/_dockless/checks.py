@@ -7,6 +7,7 @@ import typing as t
 
 from . import tunnels
 from .checks_endpoints import check_endpoints
+from .checks_macvlan import check_macvlans
 from .checks_networks import check_networks
 from .checks_overlay import check_overlays
 from .checks_ports import Binding, check_ports, told_owner
@@ -31,9 +32,10 @@ def check_host(host: Host, facts: Facts, kept_ports: t.FrozenSet[Binding] = froz
     networks = {network.key: network for project in host.projects for network in project.networks}
     check_networks(networks.values(), host.defaults)
     check_overlays(host, facts)
-    check_sandboxes(host)
     tunnels.check(host, facts)
+    check_sandboxes(host)
     check_veth_pairs(host)
     check_endpoints(host, networks)
+    check_macvlans(host)
     check_services(host)
     check_ports(host, networks, facts, kept_ports, owner_of)

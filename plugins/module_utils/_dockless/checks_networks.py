@@ -20,6 +20,7 @@ class _Extent(t.NamedTuple):
     subnet: IPNetwork
     owner: str
     path: str
+    shared: bool = False  # of a macvlan or ipvlan network, which may overlap each other
 
 
 def check_networks(networks: t.Iterable[Network], defaults: Defaults) -> None:
@@ -34,7 +35,9 @@ def check_networks(networks: t.Iterable[Network], defaults: Defaults) -> None:
             if subnet.network is not None:
                 path = f"{network.path}.ipam.config[{index}]"
                 _check_subnet(network, subnet, path)
-                extents.append(_extent(subnet.network, owner, path + ".subnet"))
+                extents.append(_extent(subnet.network, owner, path + ".subnet")._replace(shared=network.macvlan is not None))
+        if network.macvlan is not None and len(network.subnets) > 1:
+            _check_overlaps([one._replace(shared=False) for one in extents if one.owner == owner])
         if network.bridge_name:
             other = bridges.setdefault(network.bridge_name, owner)
             if other != owner:
@@ -49,15 +52,18 @@ def _extent(subnet: IPNetwork, owner: str, path: str) -> _Extent:
 
 
 def _check_overlaps(extents: t.List[_Extent]) -> None:
-    """Compare each subnet with the one before it that reaches furthest: nothing else can overlap it first."""
-    furthest: t.Optional[_Extent] = None
+    """Compare each subnet with the one before it that reaches furthest, shared or not: nothing else can overlap it first."""
+    reaching: t.Dict[bool, _Extent] = {}
     for extent in sorted(extents, key=lambda one: one[:3]):
-        if furthest is not None and extent.version == furthest.version and extent.first <= furthest.last:
+        for furthest in reaching.values():
+            if extent.shared and furthest.shared or extent.version != furthest.version or extent.first > furthest.last:
+                continue
             later, earlier = (extent, furthest) if extents.index(extent) > extents.index(furthest) else (furthest, extent)
             refuse(later.path, f"{later.subnet} of {later.owner} overlaps {earlier.subnet} of {earlier.owner} ({earlier.path})",
                    "Choose another subnet.")
-        if furthest is None or extent.version != furthest.version or extent.last > furthest.last:
-            furthest = extent
+        other = reaching.get(extent.shared)
+        if other is None or extent.version != other.version or extent.last > other.last:
+            reaching[extent.shared] = extent
 
 
 def is_host_address(subnet: IPNetwork, address: IPAddress) -> bool:
@@ -81,7 +87,7 @@ def _check_subnet(network: Network, subnet: Subnet, path: str) -> None:
             refuse(where, f"{address} is {taken[address]} already", "Choose another address.")
         taken[address] = f"the auxiliary address {name}"
     for index, server in enumerate(network.dns):
-        if server == gateway_of(network, subnet):
+        if network.macvlan is None and server == gateway_of(network, subnet):
             refuse(f"{network.path}.dns[{index}]", f"{server} is the network's own gateway: names would be asked for in a circle",
                    "Give a name server outside of the network.")
 
@@ -97,7 +103,7 @@ def gateway_of(network: Network, subnet: Subnet) -> t.Optional[IPAddress]:
     """Return the gateway that the subnet has or, where it can be known, will get: the first address that is free."""
     if subnet.gateway is not None or subnet.network is None:
         return subnet.gateway
-    if network.internal and network.inhibit_ipv4 and subnet.version == 4:
+    if network.macvlan is not None or network.internal and network.inhibit_ipv4 and subnet.version == 4:
         return None
     reserved = {address for name, address in subnet.aux_addresses}
     first = subnet.network.network_address + (1 if subnet.network.num_addresses > 2 else 0)

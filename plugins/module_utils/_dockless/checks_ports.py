@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from .checks_endpoints import DEFAULT_KEY, Networks
+from .checks_macvlan import way_out
 from .facts import Facts, Listener
 from .fields import refuse
 from .model import Defaults, Host, IPAddress, Network, PortMapping, Sandbox
@@ -35,6 +36,8 @@ def check_ports(host: Host, networks: Networks, facts: Facts, kept: t.FrozenSet[
             if sandbox.ports or sandbox.publish_all and sandbox.expose:
                 carriers = _carriers(sandbox, networks, host.defaults)
                 default = _default_address(carriers, host.defaults)
+                if any(network.macvlan is not None for network in networks.values()):
+                    _check_way_back(sandbox, networks)
                 for mapping in sandbox.ports:
                     address = default if mapping.host_ip is None else str(mapping.host_ip)
                     _check_family(mapping, address, carriers, host.defaults)
@@ -48,14 +51,33 @@ def _carriers(sandbox: Sandbox, networks: Networks, defaults: Defaults) -> t.Lis
     found = []
     for endpoint in sandbox.endpoints:
         network = networks.get(endpoint.network) or Network(*DEFAULT_KEY)
-        if not network.internal and (network.enable_ipv4 or network.enable_ipv6):
+        if network.macvlan is None and not network.internal and (network.enable_ipv4 or network.enable_ipv6):
             found.append((-endpoint.gw_priority, network.name, network))
     if not found:
+        _refuse_on_parents(sandbox, networks)
         refuse(sandbox.ports[0].path if sandbox.ports else sandbox.path + ".publish_all",
                f"ports of {sandbox.name} cannot be published: its networks are internal or have no addresses",
                "Connect it to a network that leads out, or remove the ports.")
     found.sort(key=lambda one: one[:2])
     return [network for priority, name, network in found]
+
+
+def _refuse_on_parents(sandbox: Sandbox, networks: Networks) -> None:
+    on_parents = [e.network[1] for e in sandbox.endpoints if e.network in networks and networks[e.network].macvlan is not None]
+    if on_parents:
+        refuse(sandbox.ports[0].path if sandbox.ports else sandbox.path + ".publish_all",
+               f"ports of {sandbox.name} cannot be published: packets to a sandbox on {on_parents[0]} do not pass this host",
+               "Reach it by its own address, connect it to a bridge network as well, or remove the ports.")
+
+
+def _check_way_back(sandbox: Sandbox, networks: Networks) -> None:
+    """Raise DocklessError where answers of a published port would leave by another network than questions came in by."""
+    for version in (4, 6):
+        winner = way_out(sandbox, networks, version)
+        if winner is not None and (not sandbox.ports or any(m.host_ip is None or m.host_ip.version == version for m in sandbox.ports)):
+            refuse(sandbox.ports[0].path if sandbox.ports else sandbox.path + ".publish_all",
+                   f"ports of {sandbox.name} cannot be published: its IPv{version} default route leads by {winner.name}, so that answers do not pass this host",
+                   "Give its bridge network the higher gw_priority, or remove the ports.")
 
 
 def _default_address(carriers: t.Sequence[Network], defaults: Defaults) -> str:

@@ -115,7 +115,8 @@ class _Run:
 
     def obstacles(self) -> t.Tuple[str, ...]:
         """Return a sentence for each foreign firewall chain that would drop our traffic."""
-        bridges = [thing.name for thing in self._wanted.values() if isinstance(thing, kernel.Link)]
+        led = {n.bridge_name for p in self._goal.host.projects for n in p.networks if n.macvlan is None}
+        bridges = [thing.name for thing in self._wanted.values() if isinstance(thing, kernel.Link) and thing.kind == "bridge" and thing.name in led]
         families = {"ip6" if subnet.version == 6 else "ip" for p in self._goal.host.projects for n in p.networks
                     for subnet in n.subnets}
         return tuple(str(obstacle) for obstacle in nft.drops_in_our_way(bridges, families)) if bridges else ()

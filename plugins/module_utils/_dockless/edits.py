@@ -179,4 +179,5 @@ def _with_networks(declaration: Declaration, sandbox: str, joined: t.Dict[str, t
 
 
 def _carries_ports(declaration: Declaration, network: str) -> bool:
-    return not (part(declaration, "networks").get(network) or {}).get("internal")
+    spec = part(declaration, "networks").get(network) or {}
+    return not spec.get("internal") and spec.get("driver") not in ("macvlan", "ipvlan")

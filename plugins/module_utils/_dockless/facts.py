@@ -25,6 +25,18 @@ class Underlay(t.NamedTuple):
     mtu: int
 
 
+class Parent(t.NamedTuple):
+    """An interface of the host that networks sit on. master has it as its port; nic is wireless, or a network card's driver."""
+
+    name: str
+    mtu: int = 1500
+    kind: str = ""
+    master: str = ""
+    ours: bool = False
+    up: bool = True
+    nic: str = ""
+
+
 class Facts(t.NamedTuple):
     """Host facts. Defaults are those of an ordinary host, for tests."""
 
@@ -42,6 +54,12 @@ class Facts(t.NamedTuple):
     nameservers: t.Tuple[str, ...] = ()  # of the host, loopback ones included
     search: t.Tuple[str, ...] = ()
     attached: t.Tuple[t.Tuple[str, int, str], ...] = ()  # (sandbox, inode and path of the namespace it attaches to)
+    tunnel_keys: t.Tuple[t.Tuple[str, str], ...] = ()  # (slot, public key) of this host's private keys
     dnsmasq: str = "/usr/sbin/dnsmasq"  # its path, "" if it is not installed
     systemd: bool = False  # PID 1 is systemd, so units supervise the resolvers
-    tunnel_keys: t.Tuple[t.Tuple[str, str], ...] = ()  # (slot, public key) of this host's private keys
+    parents: t.Tuple[Parent, ...] = ()  # those that are there of the interfaces that networks name
+    missing_kinds: t.FrozenSet[str] = frozenset()  # kinds of link that networks need and the kernel does not have
+
+    def parent(self, name: str) -> t.Optional[Parent]:
+        """Return the host's interface of that name, None if there is none."""
+        return next((found for found in self.parents if found.name == name), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import attach, checks, ipam, kernel, model, parse, realize, report, resolve, sockets, spaces, store, tunnels, values, wireguard
+from . import attach, checks, ipam, kernel, macvlan, model, parents, parse, realize, report, resolve, sockets, spaces, store, tunnels, values, wireguard
 from .dnsconfig import host_servers
 from .errors import DocklessError
 from .facts import Facts, Underlay
@@ -63,12 +63,15 @@ def set_goal(documents: store.Documents, project: t.Optional[str], boot: bool = 
     host = checks.resolve_externals(host)
     if tunnels.encrypted(host):
         facts = facts._replace(tunnel_keys=tuple(sorted(wireguard.public_keys().items())))
+    facts = parents.known(facts, host, present)
     leases = {name: document.leases for name, document in documents.projects.items()}
     checks.check_host(host, facts, _kept_ports(leases), sockets.owner_of)
     host = resolve.resolve(host, {**leases, "": documents.host.leases}, facts)
     resolve.refuse_missing_families(host, facts)
     _refuse_without_forwarding(host, facts)
-    states = realize.realize(host, facts)
+    possible, absent = _on_parents(host, facts, project, boot)
+    warnings += absent
+    states = realize.realize(possible, facts)
     return Goal(host, states, facts, tuple(warnings + _warnings(host, states, facts, project)), present)
 
 
@@ -94,6 +97,23 @@ def _attached(host: model.Host, project: t.Optional[str], boot: bool) -> t.Tuple
     return host._replace(projects=tuple(projects)), tuple(found), warnings
 
 
+def _on_parents(host: model.Host, facts: Facts, project: t.Optional[str], boot: bool) -> t.Tuple[model.Host, t.List[str]]:
+    """Refuse networks that this host cannot have. At boot, and of other projects, they are left out, with what is on them."""
+    absent: t.Dict[t.Tuple[str, str], DocklessError] = {}
+    for network in macvlan.on_parents(host):
+        error = macvlan.obstacle(network, facts)
+        if error is not None:
+            if not boot and project in (None, network.project):
+                raise error
+            absent[network.key] = error
+    if not absent:
+        return host, []
+    projects = tuple(p._replace(
+        networks=tuple(n for n in p.networks if n.key not in absent),
+        sandboxes=tuple(s._replace(endpoints=tuple(e for e in s.endpoints if e.network not in absent)) for s in p.sandboxes)) for p in host.projects)
+    return host._replace(projects=projects), [f"network {key[1]} is left out: {error}" for key, error in absent.items() if boot]
+
+
 def _kept_ports(leases: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.FrozenSet[t.Tuple[str, str, int]]:
     return frozenset((row[1], row[2], int(row[4])) for kept in leases.values() for row in kept.get("ports", ()))
 
@@ -103,7 +123,7 @@ def _refuse_without_forwarding(host: model.Host, facts: Facts) -> None:
     for project in host.projects:
         for network in project.networks:
             joined = any(e.network == network.key for p in host.projects for s in p.sandboxes for e in s.endpoints)
-            if network.internal or not joined:
+            if network.internal or network.macvlan is not None or not joined:
                 continue
             for version, on, key in ((4, facts.forwarding4, "net.ipv4.ip_forward"),
                                      (6, facts.forwarding6, "net.ipv6.conf.all.forwarding")):
@@ -122,6 +142,9 @@ def _warnings(host: model.Host, states: realize.States, facts: Facts, project: t
                         "are not found in sandboxes without dns of their own; set dns, or dockless_defaults.dns")
     for each in host.projects:
         for network in each.networks:
+            if network.macvlan is not None:  # of the same subnet as the host's own link, as a rule
+                warnings += macvlan.warnings(network, facts) if project in (None, each.name) else []
+                continue
             for subnet in network.subnets:
                 clash = ipam.overlaps(subnet.network, facts.routes) if subnet.network else None
                 if clash is not None:

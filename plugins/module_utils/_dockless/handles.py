@@ -13,6 +13,7 @@ from .errors import KernelError
 Pair = t.Tuple[bytearray, plan.Step]
 _REMEDIES = {
     errno.EXFULL: "A bridge holds 1,023 interfaces; spread the sandboxes over several networks.",
+    errno.EBUSY: "Another link has the same MAC, or what is below is the port of a bridge or carries links of another kind.",
     errno.EPERM: "Run as root: CAP_NET_ADMIN and CAP_SYS_ADMIN are needed.",
     errno.ENODEV: "The interface or namespace vanished meanwhile; run again.",
     errno.ENOSPC: "The neighbour or route tables are full; see the limits of the role prerequisites.",

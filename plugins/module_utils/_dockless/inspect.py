@@ -69,6 +69,8 @@ def network_row(network: model.Network, endpoints: t.Sequence[model.Endpoint]) -
         "scope": "local", "internal": network.internal, "isolate": network.isolate, "icc": bool(network.icc),
         "masquerade": bool(network.masquerade), "mtu": network.mtu, "enable_ipv4": network.enable_ipv4,
         "enable_ipv6": bool(network.enable_ipv6), "dns_enabled": network.dns_enabled, "labels": dict(network.labels),
+        **({"parent": network.macvlan.parent, "mode": network.macvlan.mode, "host_access": [str(a) for a in network.macvlan.addresses]}
+           if network.macvlan else {}),
         "ipam": {"config": [_subnet(s) for s in network.subnets]},
         "endpoints": {e.sandbox: {"project": e.project, "mac_address": e.mac_address, "interface": e.interface_name,
                                   "ipv4_address": _cidr(e, 4), "ipv6_address": _cidr(e, 6)} for e in endpoints},

@@ -108,26 +108,26 @@ def dynamic(network: IPNetwork, ip_range: t.Optional[IPNetwork]) -> Span:
 
 
 def assign(network: Network, endpoints: t.Sequence[Endpoint],
-           leases: t.Mapping[t.Tuple[str, str], t.Sequence[str]]) -> t.List[Endpoint]:
+           leases: t.Mapping[t.Tuple[str, str], t.Sequence[str]], others: t.AbstractSet[t.Tuple[int, int]] = frozenset()) -> t.List[Endpoint]:
     """Return the endpoints with their addresses, in order of (project, sandbox).
 
-    leases are the CIDRs that (project, sandbox) had before. Raises DocklessError
-    when a subnet is exhausted.
+    leases are the CIDRs that (project, sandbox) had before; others are (version, number) of addresses that are
+    given elsewhere. Raises DocklessError when a subnet is exhausted.
     """
     found: t.Dict[t.Tuple[str, str], t.List[str]] = {(e.project, e.sandbox): [] for e in endpoints}
     for version in (4, 6):
         subnets = [s for s in network.subnets if s.version == version and s.network is not None]
         if subnets:
-            _assign_family(network, subnets, endpoints, leases, found)
+            _assign_family(network, subnets, endpoints, leases, found, {number for family, number in others if family == version})
     return [e._replace(addresses=tuple(found[e.project, e.sandbox]) + tuple(
         f"{a}/{16 if a.version == 4 else 64}" for a in e.link_local_ips)) for e in endpoints]
 
 
 def _assign_family(network: Network, subnets: t.Sequence[Subnet], endpoints: t.Sequence[Endpoint],
                    leases: t.Mapping[t.Tuple[str, str], t.Sequence[str]],
-                   found: t.Dict[t.Tuple[str, str], t.List[str]]) -> None:
+                   found: t.Dict[t.Tuple[str, str], t.List[str]], others: t.AbstractSet[int]) -> None:
     version = subnets[0].version
-    taken = {int(a) for s in subnets for name, a in s.aux_addresses}
+    taken = {int(a) for s in subnets for name, a in s.aux_addresses} | others
     taken |= {int(s.gateway) for s in subnets if s.gateway is not None}
     taken |= {int(vip) for service in network.services for vip in service.vips if vip.version == version}
     taken |= {int(a) for peer in network.peers for there in peer.sandboxes for a in there.addresses if a.version == version}
@@ -153,7 +153,7 @@ def _assign_family(network: Network, subnets: t.Sequence[Subnet], endpoints: t.S
     for endpoint in fresh:
         number = next(source, None)
         if number is None:
-            raise _exhausted(network, subnets, endpoint)
+            raise exhausted(network, subnets, f"sandbox {endpoint.sandbox}", endpoint.path)
         found[endpoint.project, endpoint.sandbox].append(f"{make(number)}/{_prefix(subnets, number)}")
 
 
@@ -193,8 +193,9 @@ def _free_numbers(spans: t.Sequence[Span], taken: t.AbstractSet[int]) -> t.Itera
                 yield number
 
 
-def _exhausted(network: Network, subnets: t.Sequence[Subnet], endpoint: Endpoint) -> DocklessError:
+def exhausted(network: Network, subnets: t.Sequence[Subnet], whom: str, path: str) -> DocklessError:
+    """Return the error that no address is left."""
     ranges = ", ".join(str(s.ip_range or s.network) for s in subnets)
     return DocklessError(
-        f"network {network.name} has no free address left in {ranges} for sandbox {endpoint.sandbox}",
-        "Add a subnet, widen ip_range, or remove sandboxes.", endpoint.path)
+        f"network {network.name} has no free address left in {ranges} for {whom}",
+        "Add a subnet, widen ip_range, or remove sandboxes.", path)

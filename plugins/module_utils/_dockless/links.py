@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import codec, kernel, messages, plan
+from . import codec, kernel, messages, netns, plan
 from .handles import Handle, Handles, Pair
 
 Steps = t.Sequence[plan.Step]
@@ -30,14 +30,41 @@ def build(steps: Steps, handles: Handles, passed: Passed) -> t.Tuple[t.List[Pair
     return ([pair for pair in rising if pair[1].after.kind != "vxlan"], [pair for pair in rising if pair[1].after.kind == "vxlan"])
 
 
+def build_inner(steps: Steps, fresh: t.Mapping[str, t.Mapping[str, int]], handles: Handles, passed: Passed) -> t.Dict[str, t.List[Pair]]:
+    """Make and change links of sandboxes on links of the host; return the messages that bring new ones up, by namespace.
+
+    Each is made where its parent is, and is in its namespace from the first moment. fresh are the settings that a
+    new namespace gives.
+    """
+    host, rising = handles.get(kernel.HOST), t.cast(t.Dict[str, t.List[Pair]], {})
+    made = [s for s in steps if s.action == plan.CREATE]
+    sent: t.List[Pair] = []
+    try:
+        for step in passed(made):
+            sent.append((bytearray(_making(step.after, host, handles.get(step.after.netns).fd)), step))
+    finally:  # a step that the hook stops leaves those before it done
+        host.send(sent)
+    for step in made:
+        link = t.cast(kernel.Link, step.after)
+        handle, known = handles.get(link.netns), fresh.get(link.netns, {})
+        handle.forget()
+        with netns.entered(handle.fd):
+            messages.write_settings(step, link.name, [(key, value) for key, value in link.conf if known.get(key) != value])
+        rising.setdefault(link.netns, []).append((codec.link_up.fill(handle.index(link.name)), step))
+    for step in passed([s for s in steps if s.action == plan.UPDATE]):
+        handle = handles.get(step.key[1])
+        handle.send(list(_changed(step, handle)))
+    return rising
+
+
 def _parents_first(steps: Steps) -> t.List[plan.Step]:
     own = {step.after.name for step in steps}
     return sorted(steps, key=lambda step: step.after.parent in own)
 
 
-def _making(link: kernel.Link, host: Handle) -> bytes:
+def _making(link: kernel.Link, host: Handle, fd: int = 0) -> bytes:
     return codec.link(link.kind, link.name, link.mac, link.mtu, link.data, host.index(link.master) if link.master else 0,
-                      host.index(link.parent) if link.parent else 0)
+                      host.index(link.parent) if link.parent else 0, fd)
 
 
 def _settled(step: plan.Step, host: Handle) -> t.Iterator[Pair]:
@@ -51,10 +78,13 @@ def _settled(step: plan.Step, host: Handle) -> t.Iterator[Pair]:
 
 def _changed(step: plan.Step, host: Handle) -> t.Iterator[Pair]:
     before, after = t.cast(kernel.Link, step.before), t.cast(kernel.Link, step.after)
-    messages.write_settings(step, after.name, sorted(set(after.conf) - set(before.conf)))
+    with netns.entered(host.fd):
+        messages.write_settings(step, after.name, sorted(set(after.conf) - set(before.conf)))
     master = None if before.master == after.master else host.index(after.master) if after.master else 0
     yield bytearray(codec.change_link(
         host.index(after.name), up=messages.new(before.up, after.up), mtu=messages.new(before.mtu, after.mtu), master=master,
         mac=messages.new(before.mac, after.mac) or "", alias=messages.new(before.label, after.label) or "")), step
     if after.port and (before.port, before.master) != (after.port, after.master):
         yield bytearray(codec.port_settings(after.name, after.port)), step
+    if after.data != before.data:
+        yield bytearray(codec.change_data(host.index(after.name), after.kind, after.data)), step

@@ -71,6 +71,16 @@ def veth_link(project: str, network: t.Tuple[str, str], sandbox: str) -> str:
     return "veth" + _digest("endpoint", project, *network, sandbox)[:11]
 
 
+def shim_link(project: str, network: str) -> str:
+    """Return the name of the host's own link on a macvlan or ipvlan network."""
+    return "mv-" + _digest("shim", project, network)[:12]
+
+
+def shim_mac(project: str, network: str) -> str:
+    """Return that link's MAC."""
+    return _mac(_digest("shim", project, network))
+
+
 def endpoint_mac(project: str, network: t.Tuple[str, str], sandbox: str, salt: int = 0) -> str:
     """Return a sandbox's MAC on a network; neighbours' caches stay right when it is rebuilt."""
     return _mac(_digest("endpoint", project, *network, sandbox, *([str(salt)] if salt else [])))

@@ -81,8 +81,10 @@ def _name(space: spaces.Space, index: int) -> str:
 def _single(row: spaces.LinkRow, space: spaces.Space, host: spaces.Space, wanted: kernel.State) -> kernel.Link:
     """Return a link that is none of a pair; what one in a sandbox sits on is the host's."""
     want = wanted.get(("link", space.netns, row.name))
-    conf = row.conf(want.conf) if isinstance(want, kernel.Link) else row.settings()
-    return kernel.Link(space.netns, row.name, row.kind, row.mac, row.mtu, row.alias, _name(space, row.master),
+    want = want if isinstance(want, kernel.Link) else None
+    conf = row.conf(want.conf) if want else row.settings()
+    mac = "" if want and not want.mac else row.mac  # that of what it sits on
+    return kernel.Link(space.netns, row.name, row.kind, mac, row.mtu, row.alias, _name(space, row.master),
                        bool(row.flags & spaces.IFF_UP), conf, row.data, _name(host, row.peer) if row.peer else "", row.port)
 
 

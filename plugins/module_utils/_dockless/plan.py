@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import kernel, ruleset
+from . import kernel, ruleset, stacked
 from .errors import DocklessError
 from .titles import title
 
@@ -89,8 +89,8 @@ def plan(wanted: kernel.State, actual: kernel.State, kept: t.AbstractSet[kernel.
     else's declaration and stay.
     """
     surplus = {key for key in actual if key not in wanted and key not in kept}
-    rebuilt = {key for key, reasons in _mismatches(wanted, actual).items() if not _in_place(key, reasons)}
-    blocking = _blocking(wanted, actual, surplus)
+    rebuilt = {key for key, reasons in _mismatches(wanted, actual).items() if not _in_place(key, reasons, wanted[key], actual[key])}
+    blocking = stacked.in_the_way(wanted, actual, surplus)
     gone = _falling_with(actual, rebuilt | blocking)
     left = {key: thing for key, thing in actual.items() if key not in gone} if gone else actual
     left = _orphaned(left, rebuilt | blocking)
@@ -133,7 +133,8 @@ def refuse_rebuilds(work: Plan, wanted: kernel.State, on_mismatch: str, recorded
         drifted = isinstance(want, kernel.Veth) and recorded.get(step.key) == want.peer_name
         # A second name of a namespace whose first name was lost: by its mark it is still the partner's.
         shared = isinstance(want, kernel.Netns) and want.partner in step.before.label.rpartition("/")[2].split()
-        if step.key[0] in CARRIERS and step.reason == "rebuilt" and not (drifted or shared or _is_repair(step) or _is_uplink(step.before)):
+        moved = step.reason != "rebuilt" and step.key in recorded and stacked.renamed(step.before, wanted)
+        if moved or step.key[0] in CARRIERS and step.reason == "rebuilt" and not (drifted or shared or _is_repair(step) or _is_uplink(step.before)):
             raise DocklessError(
                 f"{title(step.before)} cannot be changed in place into what is wanted",
                 "Set on_mismatch to recreate to have it rebuilt; endpoints keep address, MAC and names.")
@@ -155,16 +156,8 @@ def _mismatches(wanted: kernel.State, actual: kernel.State) -> t.Dict[kernel.Key
     return found
 
 
-def _in_place(key: kernel.Key, fields: t.Tuple[str, ...]) -> bool:
-    return MUTABLE[key[0]].issuperset(fields)
-
-
-def _blocking(wanted: kernel.State, actual: kernel.State, surplus: t.Set[kernel.Key]) -> t.Set[kernel.Key]:
-    """Return surplus pairs with an end whose name a wanted pair needs: a namespace holds one eth0."""
-    held = {end: key for key in surplus for thing in (actual[key],) if isinstance(thing, kernel.Veth) for end in _ends(thing) if end[1]}
-    if not held:
-        return set()
-    return {held[end] for thing in wanted.values() if isinstance(thing, kernel.Veth) for end in _ends(thing) if end in held}
+def _in_place(key: kernel.Key, fields: t.Tuple[str, ...], wanted: kernel.Object, actual: kernel.Object) -> bool:
+    return MUTABLE[key[0]].issuperset(fields) or (MUTABLE[key[0]] | stacked.also_mutable(wanted, actual)).issuperset(fields)
 
 
 def _falling_with(actual: kernel.State, roots: t.Set[kernel.Key]) -> t.Set[kernel.Key]:
@@ -201,7 +194,7 @@ def _why_cleared(key: kernel.Key, rebuilt: t.Set[kernel.Key], blocking: t.Set[ke
 
 def _falls_with_netns(key: kernel.Key, actual: kernel.State, surplus: t.Set[kernel.Key]) -> bool:
     thing = actual[key]
-    return key[0] == "link" and ("netns", thing.netns) in surplus
+    return key[0] == "link" and ("netns", thing.netns) in surplus and not stacked.is_inner(thing)
 
 
 def _orphaned(left: kernel.State, gone: t.Set[kernel.Key]) -> kernel.State:
@@ -218,10 +211,6 @@ def _orphaned(left: kernel.State, gone: t.Set[kernel.Key]) -> kernel.State:
         else:
             found[key] = thing._replace(master="") if ports.get(getattr(thing, "name", "")) is thing else thing
     return found
-
-
-def _ends(pair: kernel.Veth) -> t.Tuple[t.Tuple[str, str], t.Tuple[str, str]]:
-    return (pair.netns, pair.name), (pair.peer_netns, pair.peer_name)
 
 
 def _build(key: kernel.Key, thing: kernel.Object, left: kernel.State, actual: kernel.State) -> t.Iterator[Step]:

@@ -8,7 +8,7 @@ import typing as t
 from .errors import DocklessError
 from .facts import Facts
 from .model import Defaults, Host, IPAddress, PortMapping, Project, Sandbox
-from .routing import Networks, gateway_endpoint
+from .routing import Networks, publishing_endpoint
 
 # (protocol, host address or "", host port)
 Binding = t.Tuple[str, str, int]
@@ -80,7 +80,7 @@ def _with_addresses(sandbox: Sandbox, networks: Networks, defaults: Defaults) ->
 
 
 def _default_address(sandbox: Sandbox, networks: Networks, defaults: Defaults) -> t.Optional[IPAddress]:
-    endpoint = gateway_endpoint(sandbox, networks, 4) or gateway_endpoint(sandbox, networks, 6)
+    endpoint = publishing_endpoint(sandbox, networks, 4) or publishing_endpoint(sandbox, networks, 6)
     own = networks[endpoint.network].publish_address if endpoint else None
     address = own or defaults.ip
     # 0.0.0.0 as a default means both families, as with dockerd --ip.

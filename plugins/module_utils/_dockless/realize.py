@@ -31,13 +31,17 @@ def realize(host: Host, facts: Facts) -> States:
         objects += zone.realize_names(host, project, facts)
         states[project.name] = {thing.key: thing for thing in objects}
     if networks:
+        states[""].update((thing.key, thing) for thing in macvlan.shared(host, networks, facts))
         table = kernel.NftTable(kernel.HOST, ruleset.table(host, networks))
         states[""][table.key] = table
-    return states
         states[""].update((thing.key, thing) for thing in tunnels.realize(host, facts))
+    return states
 
 
 def _network(network: Network, looped: bool, facts: Facts) -> t.Iterator[kernel.Object]:
+    if network.macvlan is not None:
+        yield from macvlan.bridge(network, facts)
+        return
     conf = [("ipv4/accept_redirects", 0), ("ipv4/route_localnet", int(looped)), ("ipv4/send_redirects", 0)]
     if facts.ipv6:
         conf += [*_SETTLED6, ("ipv6/disable_ipv6", int(not network.enable_ipv6))]
@@ -76,15 +80,20 @@ def _sandbox(project: Project, sandbox: Sandbox, networks: routing.Networks, fac
     inode, source = next(((i, path) for who, i, path in facts.attached if who == sandbox.name), (0, ""))
     yield kernel.Netns(name, label, inode, shared, source=source)
     for endpoint, conf in zip(sandbox.endpoints, confs):
-        yield _endpoint(endpoint, name, networks[endpoint.network], conf, bool(sandbox.ports), facts)
+        network = networks[endpoint.network]
         yield from _inside(endpoint, name)
-        yield from overlay.local_entries(networks[endpoint.network], endpoint)
-        yield from overlay.inner_routes(networks[endpoint.network], endpoint, name)
+        if network.macvlan is not None:
+            yield macvlan.link(endpoint, name, network, conf)
+            yield from macvlan.inner_routes(endpoint, name, network)
+            continue
+        yield _endpoint(endpoint, name, network, conf, bool(sandbox.ports), facts)
+        yield from overlay.local_entries(network, endpoint)
+        yield from overlay.inner_routes(network, endpoint, name)
     for version in (4, 6):
         winner = routing.gateway_endpoint(sandbox, networks, version)
         if winner is not None:
-            via = routing.gateway_of(networks[winner.network], version)
-            yield kernel.Route(name, "0.0.0.0/0" if version == 4 else "::/0", winner.interface_name, str(via))
+            via = routing.next_hop(winner, networks[winner.network], version) or ""
+            yield kernel.Route(name, "0.0.0.0/0" if version == 4 else "::/0", winner.interface_name, via)
     for key, value in sandbox.sysctls:
         yield kernel.Sysctl(name, key, value)
 
@@ -144,7 +153,7 @@ def _end_addresses(end: VethEnd) -> t.Iterator[kernel.Object]:
 def _reached_from_loopback(host: Host, networks: routing.Networks) -> t.Set[t.Tuple[str, str]]:
     """Return the networks with a port that 127.0.0.0/8 reaches: answers come back in by their bridges."""
     return {endpoint.network for p in host.projects for s in p.sandboxes for m in s.ports if _on_loopback(m)
-            for endpoint in (routing.gateway_endpoint(s, networks, 4),) if endpoint is not None}
+            for endpoint in (routing.publishing_endpoint(s, networks, 4),) if endpoint is not None}
 
 
 def _on_loopback(mapping: PortMapping) -> bool:

@@ -33,7 +33,7 @@ def _projects(host: Host, project: t.Optional[str]) -> t.List[Project]:
 
 
 def _endpoint(endpoint: Endpoint, network: Network, project: Project) -> Row:
-    gateways = [str(g) for g in (routing.gateway_of(network, version) for version in (4, 6)) if g is not None]
+    gateways = [via for via in (routing.next_hop(endpoint, network, version) for version in (4, 6)) if via]
     return {"project": project.name, "network": network.name, "sandbox": endpoint.sandbox,
             "interface": endpoint.interface_name, "addresses": list(endpoint.addresses),
             "mac_address": endpoint.mac_address, "gateway": gateways[0] if gateways else "",

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from . import ipam, names, overlay, publish, routing, vips
+from . import ipam, macvlan, names, overlay, pools, publish, routing, vips
 from .errors import DocklessError
 from .facts import Facts
 from .model import DEFAULT_BRIDGE, Defaults, Endpoint, Host, IPNetwork, Network, Project, Sandbox, Subnet
@@ -30,6 +30,7 @@ def resolve(host: Host, leases: t.Mapping[str, Leases], facts: Facts) -> Host:
     host = _with_default_bridge(host)
     host = _with_subnets(host, leases, facts)
     host = vips.with_addresses(host, leases)
+    host = pools.with_host_addresses(host, leases)
     networks = routing.networks_of(host)
     host = _with_endpoints(host, networks, leases)
     return publish.resolve_ports(host, networks, {name: _port_leases(kept) for name, kept in leases.items()}, facts)
@@ -41,10 +42,12 @@ def leases_of(project: Project) -> t.Dict[str, t.Any]:
         s.name: {"/".join(e.network): {"addresses": list(e.addresses), "interface": e.interface_name}
                  for e in s.endpoints}
         for s in project.sandboxes if s.endpoints}
+    shims = {n.name: [str(a) for a in n.macvlan.addresses] for n in project.networks if n.macvlan and n.macvlan.addresses}
     services = {n.name: vips.leases_of(n) for n in project.networks if n.services}
     return {
         "networks": {n.name: [str(s.network) for s in n.subnets] for n in project.networks},
         **({"services": services} if services else {}),
+        **({"host_access": shims} if shims else {}),
         "endpoints": endpoints,
         "ports": [[*publish.lease_key(m), m.host_port] for s in project.sandboxes for m in s.ports],
     }
@@ -52,9 +55,14 @@ def leases_of(project: Project) -> t.Dict[str, t.Any]:
 
 def recorded_names(leases: t.Mapping[str, Leases]) -> t.Dict[t.Tuple[str, ...], str]:
     """Return the inner interface name that each pair has by the leases."""
-    return {("veth", "", names.veth_link(project, t.cast(Key, tuple(network.split("/", 1))), sandbox)): given.get("interface", "")
-            for project, kept in leases.items() for sandbox, endpoints in kept.get("endpoints", {}).items()
-            for network, given in endpoints.items()}
+    found: t.Dict[t.Tuple[str, ...], str] = {}
+    for project, kept in leases.items():
+        for sandbox, endpoints in kept.get("endpoints", {}).items():
+            for network, given in endpoints.items():
+                name = given.get("interface", "")
+                found["veth", "", names.veth_link(project, t.cast(Key, tuple(network.split("/", 1))), sandbox)] = name
+                found["link", sandbox, name] = name
+    return found
 
 
 def _with_default_bridge(host: Host) -> Host:
@@ -93,6 +101,8 @@ def _with_defaults(network: Network, defaults: Defaults, facts: Facts) -> Networ
         enable_ipv6=said(network.enable_ipv6, defaults.ipv6 or any(s.version == 6 for s in network.subnets)),
         icc=said(network.icc, defaults.icc), masquerade=said(network.masquerade, defaults.ip_masq),
         bridge_name=network.bridge_name or names.bridge_link(network.project, network.name))
+    if network.macvlan is not None:
+        return macvlan.resolved(network, facts)
     return overlay.resolved(network, facts) if network.overlay else network._replace(mtu=network.mtu or defaults.mtu or facts.mtu)
 
 
@@ -125,19 +135,21 @@ def _filled(network: Network, subnet: Subnet, kept: t.Sequence[IPNetwork], taken
         chosen = before[0] if before else ipam.free_subnet(subnet.version, subnet.prefix_length, taken, defaults, network)
         taken.append(chosen)
         subnet = subnet._replace(network=chosen)
-    needless = network.internal and network.inhibit_ipv4 and subnet.version == 4
+    needless = network.internal and network.inhibit_ipv4 and subnet.version == 4 or network.macvlan is not None
     return subnet if subnet.gateway or needless else subnet._replace(gateway=ipam.first_gateway(subnet))
 
 
 def _with_endpoints(host: Host, networks: routing.Networks, leases: t.Mapping[str, Leases]) -> Host:
     given = {name: kept.get("endpoints", {}) for name, kept in leases.items()}
     addressed: t.Dict[t.Any, Endpoint] = {}
+    book = pools.Book(host, leases)
     without6 = {(s.project, s.name) for p in host.projects for s in p.sandboxes if routing.turns_ipv6_off(s)}
     for key, endpoints in routing.endpoints_by_network(host).items():
         wire = "/".join(key)
         before = {(e.project, e.sandbox): given.get(e.project, {}).get(e.sandbox, {}).get(wire, {}).get("addresses", ())
                   for e in endpoints}
-        for endpoint in _with_macs(networks[key], ipam.assign(networks[key], endpoints, before)):
+        for endpoint in _with_macs(networks[key], ipam.assign(networks[key], endpoints, before, book.others(key))):
+            book.put(key, pools.numbers_of(endpoint))
             if (endpoint.project, endpoint.sandbox) in without6:
                 endpoint = endpoint._replace(addresses=tuple(a for a in endpoint.addresses if ":" not in a))
             addressed[endpoint.key] = endpoint
@@ -150,6 +162,9 @@ def _with_macs(network: Network, endpoints: t.Sequence[Endpoint]) -> t.Iterator[
     seen = {e.mac_address for e in endpoints if e.mac_address}
     for endpoint in endpoints:
         salt, mac = 0, endpoint.mac_address
+        if macvlan.shares_mac(network):
+            yield endpoint
+            continue
         while not mac:  # two of 2**40 may meet; the salt is as repeatable as the rest
             candidate = names.endpoint_mac(endpoint.project, network.key, endpoint.sandbox, salt)
             mac, salt = ("", salt + 1) if candidate in seen else (candidate, salt)

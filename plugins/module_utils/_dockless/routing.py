@@ -3,6 +3,7 @@
 """Which network a sandbox leaves the host by, for each family on its own."""
 from __future__ import annotations
 
+import ipaddress
 import typing as t
 
 from .model import DEFAULT_BRIDGE, MODE_CONTAINER, Endpoint, Host, IPAddress, Network, Sandbox, Subnet
@@ -54,17 +55,37 @@ def gateway_of(network: Network, version: int) -> t.Optional[IPAddress]:
     return subnet.gateway
 
 
+def next_hop(endpoint: Endpoint, network: Network, version: int) -> t.Optional[str]:
+    """Return where an endpoint's default route of a family goes: a gateway, "" for whatever is on the link, None for nowhere."""
+    if network.macvlan is None:
+        via = gateway_of(network, version)
+        return None if via is None else str(via)
+    address = address_of(endpoint, version)
+    if network.internal or not address:
+        return None
+    if network.macvlan.mode in ("l3", "l3s"):
+        return ""
+    found = (s.gateway for s in network.subnets if s.network is not None and ipaddress.ip_address(address) in s.network)
+    return next((str(gateway) for gateway in found if gateway is not None), None)
+
+
 def gateway_endpoint(sandbox: Sandbox, networks: Networks, version: int) -> t.Optional[Endpoint]:
     """Return the endpoint with the default route of a family: highest gw_priority, ties by network name."""
     best = None
     for endpoint in sandbox.endpoints:
         network = networks[endpoint.network]
-        if gateway_of(network, version) is None or not address_of(endpoint, version):
+        if next_hop(endpoint, network, version) is None or not address_of(endpoint, version):
             continue
         rank = (-endpoint.gw_priority, network.name, network.project)
         if best is None or rank < best[0]:
             best = rank, endpoint
     return best[1] if best else None
+
+
+def publishing_endpoint(sandbox: Sandbox, networks: Networks, version: int) -> t.Optional[Endpoint]:
+    """Return the endpoint that published ports lead to: that of the default route, if packets to it pass this host."""
+    found = gateway_endpoint(sandbox, networks, version)
+    return found if found is not None and networks[found.network].macvlan is None else None
 
 
 def turns_ipv6_off(sandbox: Sandbox) -> bool:

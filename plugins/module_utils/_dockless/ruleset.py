@@ -15,7 +15,7 @@ import typing as t
 from . import names
 from .model import Host, Network, Overlay, PortMapping, Sandbox
 from .overlay import device as device_of
-from .routing import Networks, address_of, gateway_endpoint
+from .routing import Networks, address_of, publishing_endpoint
 
 SETS = (
     ("set", "same_bridge", "ifname . ifname", False),  # pairs of one bridge with itself: neighbours may talk
@@ -107,6 +107,8 @@ def table(host: Host, networks: Networks) -> str:
     """Return the table as nft text: the same for the same host, whatever the order of declaration."""
     elements: Elements = {name: [] for kind, name, types, ranges in SETS}
     for network in networks.values():
+        if network.macvlan is not None:  # its packets do not pass this host
+            continue
         _network(network, elements)
     for project in host.projects:
         for sandbox in project.sandboxes:
@@ -134,7 +136,7 @@ def bindings(sandbox: Sandbox, mapping: PortMapping, networks: Networks) -> t.It
     for version in (4, 6):
         if mapping.host_ip is not None and mapping.host_ip.version != version:
             continue
-        endpoint = gateway_endpoint(sandbox, networks, version)
+        endpoint = publishing_endpoint(sandbox, networks, version)
         if endpoint is not None:
             every = mapping.host_ip is None or mapping.host_ip.is_unspecified
             yield version, "" if every else str(mapping.host_ip), address_of(endpoint, version)
@@ -162,10 +164,10 @@ def _network(network: Network, elements: Elements) -> None:
 def _tunnel(network: Network, overlay: Overlay, bridge: str, elements: Elements) -> None:
     """Let in what the other hosts send. What a routed network's device carries is let through to the bridge and back, unchanged."""
     elements["tunnel_ports"].append(str(overlay.port))
-    for peer in network.peers:
-        elements[f"tunnel_peers{peer.vtep.version}"].append(f"{peer.vtep} . {overlay.port}")
     if overlay.encrypted:
         elements["sealed_ports"].append(str(overlay.port))
+    for peer in network.peers:
+        elements[f"tunnel_peers{peer.vtep.version}"].append(f"{peer.vtep} . {overlay.port}")
     if overlay.mode == "routed":
         device = f'"{device_of(network)}"'
         elements["same_bridge"] += [f"{bridge} . {device}", f"{device} . {bridge}"] if network.icc else []

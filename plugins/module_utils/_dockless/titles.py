@@ -14,7 +14,7 @@ def title(thing: t.Optional[kernel.Object]) -> str:
         inner = f"{thing.peer_name} of {thing.peer_netns}" if thing.peer_netns else thing.peer_name
         return f"veth pair {thing.name} - {inner}" if inner else f"veth pair {thing.name}"
     if isinstance(thing, kernel.Link):
-        return f"{thing.kind} {thing.name}"
+        return _at(f"{thing.kind} {thing.name}", thing.netns)
     if isinstance(thing, kernel.Netns):
         return f"namespace {thing.name}"
     if isinstance(thing, kernel.Address):

@@ -84,5 +84,7 @@ def linked(link: model.Link, endpoint: model.Endpoint, topology: Topology) -> t.
 
 def gateways(sandbox: model.Sandbox, topology: Topology) -> t.List[str]:
     """Return the address of the host as the sandbox sees it: where its default route of each family goes."""
-    winners = ((routing.gateway_endpoint(sandbox, topology.networks, version), version) for version in (4, 6))
-    return [str(routing.gateway_of(topology.networks[winner.network], version)) for winner, version in winners if winner]
+    winners = ((routing.publishing_endpoint(sandbox, topology.networks, version), version) for version in (4, 6))
+    found = [str(routing.gateway_of(topology.networks[winner.network], version)) for winner, version in winners if winner]
+    parents = (topology.networks[endpoint.network].macvlan for endpoint in sandbox.endpoints)
+    return found or [str(address) for parent in parents if parent for address in parent.addresses][:2]

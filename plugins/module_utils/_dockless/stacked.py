@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Links that sit on others: what goes with whom, what is in whose way, and what of them changes in place."""
+from __future__ import annotations
+
+import typing as t
+
+from . import kernel
+
+End = t.Tuple[str, str]  # namespace, name
+
+
+def ends(thing: t.Optional[kernel.Object]) -> t.Tuple[End, ...]:
+    """Return the interfaces that an object is."""
+    if isinstance(thing, kernel.Veth):
+        return (thing.netns, thing.name), (thing.peer_netns, thing.peer_name)
+    return ((thing.netns, thing.name),) if isinstance(thing, kernel.Link) else ()
+
+
+def is_inner(thing: t.Optional[kernel.Object]) -> bool:
+    """Return whether it is a sandbox's link on one of the host's: it has gone at once only when it is deleted by itself."""
+    return isinstance(thing, kernel.Link) and bool(thing.netns and thing.parent)
+
+
+def sitting_on(actual: kernel.State, roots: t.AbstractSet[kernel.Key]) -> t.Set[kernel.Key]:
+    """Return the links that go when roots go, links on links on them included."""
+    below = {key[2] for key in roots if key[0] == "link" and key[1] == kernel.HOST}
+    found: t.Set[kernel.Key] = set()
+    while below:
+        above = {key: thing for key, thing in actual.items() if isinstance(thing, kernel.Link) and thing.parent in below and key not in found}
+        found.update(above)
+        below = {key[2] for key in above if key[1] == kernel.HOST}
+    return found
+
+
+def also_mutable(wanted: kernel.Object, actual: kernel.Object) -> t.FrozenSet[str]:
+    """Return what the kernel changes in place of these two beyond what it does of all: modes, but not to and from passthru."""
+    if isinstance(wanted, kernel.Link) and isinstance(actual, kernel.Link) and wanted.kind == actual.kind:
+        if wanted.kind == "ipvlan" or wanted.kind == "macvlan" and "passthru" not in (_mode(wanted), _mode(actual)):
+            return frozenset(("data",))
+    return frozenset()
+
+
+def in_the_way(wanted: kernel.State, actual: kernel.State, surplus: t.AbstractSet[kernel.Key]) -> t.Set[kernel.Key]:
+    """Return surplus links and pairs that must go first: a namespace holds one eth0, and a parent one link of each MAC."""
+    held: t.Dict[t.Any, t.List[kernel.Key]] = {}
+    stacked = []
+    for key in surplus:
+        thing = actual[key]
+        for end in ends(thing):
+            if end[1]:
+                held.setdefault(end, []).append(key)
+        if isinstance(thing, kernel.Link) and thing.parent:
+            stacked.append(thing)
+    if not held:
+        return set()
+    found = {key for thing in wanted.values() for end in ends(thing) for key in held.get(end, ())}
+    if stacked:
+        coming = [thing for key, thing in wanted.items() if isinstance(thing, kernel.Link) and thing.parent and actual.get(key) != thing]
+        found |= {one.key for one in stacked for thing in coming if thing.parent == one.parent and _clash(thing, one)}
+    return found
+
+
+def renamed(before: t.Optional[kernel.Object], wanted: kernel.State) -> bool:
+    """Return whether what is cleared is a sandbox's link that is wanted under another name."""
+    return isinstance(before, kernel.Link) and bool(before.netns and before.parent) and any(
+        isinstance(thing, kernel.Link) and thing[:1] + thing[2:4] + (thing.parent,) == before[:1] + before[2:4] + (before.parent,)
+        for thing in wanted.values())
+
+
+def _clash(one: kernel.Link, other: kernel.Link) -> bool:
+    alone = "passthru" in (_mode(one), _mode(other))
+    return one.kind != "vlan" != other.kind and (alone or one.kind != other.kind or bool(one.mac) and one.mac == other.mac)
+
+
+def _mode(link: kernel.Link) -> t.Any:
+    return dict(link.data).get("mode")

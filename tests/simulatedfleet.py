@@ -25,11 +25,12 @@ class SimulatedHost:
                            routes=(ipaddress.ip_network("192.0.2.0/24"),))
         self.documents: t.Dict[str, t.Dict[str, t.Any]] = {}
         self.leases: t.Dict[str, t.Any] = {}
+        self.keys: t.Dict[str, str] = {}  # public ones
 
     def told(self, vtep: str, peers: bool) -> t.Any:
         """Return what the module overlay_member would, by way of JSON."""
         both = {name: (document, self.leases.get(name, {})) for name, document in self.documents.items()}
-        return json.loads(json.dumps(fleet_told.told(both, self.facts, vtep, peers)))
+        return json.loads(json.dumps({**fleet_told.told(both, self.facts, vtep, peers), "public_keys": self.keys}))
 
     def converge(self, documents: t.Sequence[t.Dict[str, t.Any]]) -> None:
         """Take the documents as the engine would. Raises DocklessError where it refuses."""

@@ -19,6 +19,7 @@ OPTIONS = {
     "memory": {"type": "str", "default": "dockless_member"},
     "purge": {"type": "bool", "default": True},
     "tunnel_subnet": {"type": "str", "default": fleet.TUNNEL_SUBNET},
+    "tunnels": {"type": "list", "elements": "str", "choices": ["a", "b"], "default": ["a"]},
     "project": {"type": "str", "default": "default"},
 }
 LEDGER = ".dockless-fleet.json"  # hidden, for Ansible reads every other file of an inventory that is a directory
@@ -72,7 +73,8 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"group: the inventory has no group {options['group']}. Give the group of the fleet's hosts, or all.")
         hostvars = task_vars["hostvars"]
         hosts = [read_host(str(name), hostvars[name], options) for name in groups[options["group"]]]
-        return fleet.plan(hosts, before, inventory=map(str, groups["all"]), purge=options["purge"], tunnel_subnet=options["tunnel_subnet"])
+        return fleet.plan(hosts, before, inventory=map(str, groups["all"]), purge=options["purge"],
+                          tunnel_subnet=options["tunnel_subnet"], tunnels=options["tunnels"])
 
 
 def read_host(name, variables, options):

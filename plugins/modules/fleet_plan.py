@@ -48,6 +48,12 @@ options:
     description: The addresses inside of the tunnels of encrypted networks, one for each host.
     type: str
     default: 100.64.0.0/16
+  tunnels:
+    description: The tunnels of encrypted networks. Hosts send by the first and take what comes by any. There are two while keys are renewed.
+    type: list
+    elements: str
+    choices: [a, b]
+    default: [a]
   project:
     description: The project of hosts that have no variable C(dockless_project).
     type: str
@@ -65,6 +71,7 @@ requirements:
 notes:
   - The variables are C(dockless_project), C(dockless_networks), C(dockless_sandboxes) and C(dockless_defaults), as
     in M(dockless.network.container_networks), and C(dockless_vtep), an address of the host or one of its interfaces.
+    C(dockless_endpoint) is where the others reach the host's encrypted tunnel, C(ADDRESS:PORT), if not at its VTEP address.
   - Besides what a network of C(driver=overlay) has elsewhere, C(slice_prefix) and C(slice_prefix_ipv6) are the prefix lengths
     of the slices of a network of C(mode=routed), by default 24 and 80.
   - The options of an overlay network must be the same on all hosts, except C(vtep), C(bridge_name) and

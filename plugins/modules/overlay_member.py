@@ -13,7 +13,7 @@ description:
   - Returns what M(dockless.network.fleet_plan) must know of a host, which is its end of the tunnels, the addresses of its
     sandboxes on overlay networks, and the subnets that it uses already.
   - Works on a host that has no networks yet.
-  - Changes nothing, except that O(encrypted=true) makes the host's key when it has none.
+  - Changes nothing, except that O(encrypted=true) makes keys of the host that are missing.
 options:
   vtep:
     description:
@@ -22,10 +22,16 @@ options:
     type: str
   encrypted:
     description:
-      - Whether to make the key of the host's encrypted tunnels if it has none, and to return the public one.
-      - The private key never leaves the host and is in no output.
+      - Whether to make the keys of O(tunnels) that the host does not have, and to return the public ones. It needs C(wg).
+      - Private keys never leave the host and are in no output.
     type: bool
     default: false
+  tunnels:
+    description: Which tunnels need a key. It is one, and two while keys are renewed.
+    type: list
+    elements: str
+    choices: [a, b]
+    default: [a]
   peers:
     description:
       - Whether to return what the host knows of other hosts as well. It is needed only where the plan keeps no ledger,
@@ -65,9 +71,9 @@ memory:
     mtu:
       description: The MTU in bytes of the link that has this address.
       type: int
-    public_key:
-      description: The public key of its encrypted tunnels.
-      type: str
+    public_keys:
+      description: The public key of each of its tunnels.
+      type: dict
       returned: with O(encrypted=true)
     interfaces:
       description: The first address of each interface that could be an end of tunnels.
@@ -104,6 +110,7 @@ from ..module_utils._dockless.module import run_told
 ARGUMENT_SPEC = {
     "vtep": {"type": "str"},
     "encrypted": {"type": "bool", "default": False},
+    "tunnels": {"type": "list", "elements": "str", "choices": ["a", "b"], "default": ["a"]},
     "peers": {"type": "bool", "default": False},
     "project": {"type": "str"},
 }
@@ -111,7 +118,7 @@ ARGUMENT_SPEC = {
 
 def read(params: dict, check: bool) -> tuple:
     """Return whether a key was made, and what the host has."""
-    changed, memory = read_member(params["vtep"] or "", params["peers"], params["encrypted"], check)
+    changed, memory = read_member(params["vtep"] or "", params["peers"], params["tunnels"] if params["encrypted"] else (), check)
     return changed, {"memory": memory}
 
 

@@ -399,3 +399,33 @@ def test_random_lives_of_a_fleet(seed):
         fleet.run(limit)
         after = fleet.addresses()  # one that moved away from a host that is not of the run is there still, too
         assert {one: set(after[one]) for one in after if one in before} == {one: set(before[one]) for one in after if one in before}
+
+
+def test_encrypted_hosts_get_addresses_in_their_tunnels_and_each_others_keys():
+    fleet = SimulatedFleet({"red": {**RED, "encrypted": True, "tunnel_port": 51000}}, {"one": ["a"], "two": ["b"]})
+    keys = {"one": "A" * 42 + "A=", "two": "B" * 42 + "A="}
+    fleet.hosts["one"].keys, fleet.hosts["two"].keys = {"a": keys["one"]}, {"a": keys["two"]}
+    fleet.run(tunnels=["a", "b"])
+    document = fleet.hosts["one"].documents["shop"]["networks"]["red"]
+    assert document["vtep"] == "100.64.0.1" and document["tunnels"] == ["a", "b"]
+    row = document["peers"]["two"]
+    assert (row["vtep"], row["public_keys"], row["endpoint"]) == ("100.64.0.2", {"a": keys["two"]}, "192.0.2.2:51000")
+    fleet.add("aaa", ["c"])
+    fleet.hosts["aaa"].keys = {"a": "C" * 42 + "A="}
+    before = fleet.ledger.hosts["two"]
+    fleet.run(["aaa", "one"])
+    assert fleet.ledger.hosts["aaa"].tunnel == "100.64.0.3" and fleet.ledger.hosts["two"] == before
+    assert fleet.hosts["one"].documents["shop"]["networks"]["red"]["peers"]["two"] == row
+    fleet.inventory["two"]["endpoint"] = "[2001:db8::2]:7"
+    fleet.hosts["one"].facts = fleet.hosts["one"].facts._replace(
+        underlay=(fleet.hosts["one"].facts.underlay[0]._replace(address=ipaddress.ip_address("192.0.2.99")),))
+    rows = fleet.run().tables["shop", "red"]
+    assert (rows["one"]["endpoint"], rows["two"]["endpoint"]) == ("192.0.2.99:51000", "[2001:db8::2]:7")
+
+
+def test_an_encrypted_host_without_a_key_yet_is_told_to_nobody():
+    fleet = SimulatedFleet({"red": {**RED, "encrypted": True}}, {"one": ["a"], "two": ["b"]})
+    fleet.hosts["two"].keys = {"a": "B" * 42 + "A="}
+    plan = fleet.plan()
+    assert set(plan.tables["shop", "red"]) == {"two"}
+    assert plan.warnings == ("no other host is told of one yet, because how to reach it is not known until it is read",)

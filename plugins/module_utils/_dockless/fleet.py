@@ -23,12 +23,13 @@ _REMEDY = "Run over the whole fleet once, or bring back the ledger file, or give
 
 
 def plan(hosts: t.Sequence[FleetHost], ledger: Ledger = Ledger(), *, inventory: t.Iterable[str] = (), purge: bool = True,
-         tunnel_subnet: str = TUNNEL_SUBNET) -> FleetPlan:
+         tunnel_subnet: str = TUNNEL_SUBNET, tunnels: t.Sequence[str] = ("a",)) -> FleetPlan:
     """Return what every host is given.
 
     hosts are all of the fleet, those that were not read included. inventory are
     the names of hosts that exist beside them. purge False tells that hosts keep
-    what they have and do not declare. Raises DocklessError, with host and option path, for what
+    what they have and do not declare. tunnels are those of encrypted networks: the first is
+    sent by, and what comes by any is taken. Raises DocklessError, with host and option path, for what
     contradicts itself, is exhausted, or cannot be given safely.
     """
     by_name = {host.name: host for host in hosts}
@@ -37,7 +38,7 @@ def plan(hosts: t.Sequence[FleetHost], ledger: Ledger = Ledger(), *, inventory: 
     kept = fleet_memory.remember(ledger, by_name, known, reading.networks)
     work = _Work(by_name, ledger, known, reading, kept, purge)
     given = work.given()
-    drawn, underlays = work.drawn(given, tunnel_subnet)
+    drawn, underlays = work.drawn(given, tunnel_subnet, tuple(tunnels))
     return _plan(work, drawn, underlays)
 
 
@@ -115,18 +116,29 @@ class _Work:
             found.update(fleet_addresses.assign(given.overlay, given.slices[name], local, inside, leases, lambda name: None))
         return found
 
-    def drawn(self, given: t.Mapping[Key, Given], tunnel_subnet: str) -> t.Tuple[t.Dict[Key, Drawn], t.Dict[str, Underlay]]:
+    def drawn(self, given: t.Mapping[Key, Given], tunnel_subnet: str,
+              tunnels: t.Tuple[str, ...]) -> t.Tuple[t.Dict[Key, Drawn], t.Dict[str, Underlay]]:
         """Return the networks with their members' VTEP addresses, and how each host is reached."""
         underlays = fleet_memory.underlays(self.ledger, self.hosts)
-        sealed = {name for key, one in given.items() if one.overlay.encrypted for name in self.members(key)}
+        sealed = [key for key, one in given.items() if one.overlay.encrypted]
         if sealed:
-            underlays.update(fleet_underlay.tunnels(sealed, underlays, tunnel_subnet, lambda name: None))
+            names = {name for key in sealed for name in self.members(key)}
+            self._refuse_strangers(names, underlays)
+            underlays.update(fleet_underlay.tunnels(names, underlays, tunnel_subnet, given[sealed[0]].overlay.tunnel_port, self.hosts))
         found = {}
         for key, one in given.items():
             members = {name: self.reading.members[key].get(name, Member("", None)) for name in self.members(key)}
             vteps = fleet_underlay.vteps(one.overlay, members, self.hosts, underlays)
-            found[key] = Drawn(one, vteps, fleet_underlay.common_mtu(one.overlay, vteps, underlays))
+            found[key] = Drawn(one, vteps, fleet_underlay.common_mtu(one.overlay, vteps, underlays), tunnels)
         return found, underlays
+
+    def _refuse_strangers(self, names: t.AbstractSet[str], underlays: t.Mapping[str, Underlay]) -> None:
+        """Raise DocklessError where a host needs an address for its tunnels and another one's may be forgotten."""
+        new = sorted(name for name in names if not underlays.get(name, Underlay()).tunnel)
+        strangers = [name for name in new if not self.known.was_read(name)]
+        if strangers and new != strangers[:1]:
+            raise DocklessError(f"host {next(name for name in new if name != strangers[0])} cannot be given an address for its tunnels, because host "
+                                f"{strangers[0]} was not read in this run, and neither the ledger nor another host knows that it has", _REMEDY)
 
     def members(self, key: Key) -> t.Set[str]:
         """Return the hosts of a network: those that declare it, and those that have it and could not be asked, or have sandboxes there."""

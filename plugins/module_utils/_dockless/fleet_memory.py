@@ -119,5 +119,5 @@ def underlays(ledger: Ledger, hosts: Hosts) -> t.Dict[str, Underlay]:
             told = told._replace(vtep=host.vtep)
         elif host.memory and host.vtep in host.memory.interfaces:
             told = told._replace(vtep=host.memory.interfaces[host.vtep])
-        found[host.name] = told._replace(endpoint=host.endpoint) if host.endpoint else told
+        found[host.name] = told
     return found

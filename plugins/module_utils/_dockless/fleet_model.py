@@ -38,8 +38,8 @@ class Underlay(t.NamedTuple):
     vtep: str = ""
     mtu: int = 0
     tunnel: str = ""  # its address inside the encrypted tunnels
-    public_key: str = ""
-    endpoint: str = ""  # ADDRESS:PORT of its tunnel, as the others see it
+    public_keys: t.Mapping[str, str] = {}  # of each of its tunnels: one, and two while keys are renewed
+    endpoint: str = ""  # ADDRESS:PORT of its first tunnel, as the others see it
 
 
 class Ledger(t.NamedTuple):
@@ -87,6 +87,7 @@ class Overlay(t.NamedTuple):
     slice_prefix: t.Optional[int] = None
     slice_prefix_ipv6: t.Optional[int] = None
     encrypted: bool = False
+    tunnel_port: int = 51820
     mtu: t.Optional[int] = None
 
 

@@ -167,6 +167,7 @@ _OPTIONS: t.Tuple[t.Tuple[str, str, t.Callable[[t.Any, str], t.Any]], ...] = (
     ("slice_prefix", "slice_prefix", _PREFIX),
     ("slice_prefix_ipv6", "slice_prefix_ipv6", _PREFIX6),
     ("mtu", "mtu", MTU),
+    ("tunnel_port", "tunnel_port", integer(1, 65534)),
 )
 
 

@@ -20,6 +20,7 @@ class Drawn(t.NamedTuple):
     given: Given
     vteps: t.Mapping[str, str]
     mtu: t.Optional[int]
+    tunnels: t.Tuple[str, ...] = ("a",)
 
 
 def documents(host: FleetHost, reading: Reading, drawn: t.Mapping[Key, Drawn], keys: t.Sequence[Key],
@@ -62,6 +63,8 @@ def network_spec(drawn: Drawn, host: str, member: Member) -> t.Dict[str, t.Any]:
         spec["vtep"] = drawn.vteps[host]
     if drawn.mtu:
         spec["mtu"] = drawn.mtu
+    if given.overlay.encrypted:
+        spec["tunnels"] = list(drawn.tunnels)
     return spec
 
 
@@ -112,11 +115,13 @@ def table(drawn: Drawn, members: t.Iterable[str], underlays: t.Mapping[str, Unde
     for name in sorted(members):
         vtep = drawn.vteps.get(name)
         underlay = underlays.get(name, Underlay())
-        if not vtep or (given.overlay.encrypted and not underlay.public_key):
+        if not vtep or (given.overlay.encrypted and not underlay.public_keys):
             continue
         rows[name] = {"vtep": vtep, "sandboxes": {}}
         if given.overlay.encrypted:
-            rows[name].update(public_key=underlay.public_key, endpoint=underlay.endpoint)
+            rows[name]["public_keys"] = dict(underlay.public_keys)
+            if underlay.endpoint:
+                rows[name]["endpoint"] = underlay.endpoint
         if given.slices.get(name):
             rows[name]["subnets"] = [str(part.network) for part in given.slices[name]]
     for one, entry in sorted([*given.endpoints.items(), *given.staying.items()]):

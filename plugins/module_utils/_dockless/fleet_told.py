@@ -88,9 +88,14 @@ def _endpoint(spec: t.Any, network: str, lease: t.Mapping[str, t.Any]) -> Told:
     return found
 
 
+def _keys(row: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
+    found = dict(_part(row, "public_keys"))
+    return found or ({"a": row["public_key"]} if row.get("public_key") else {})
+
+
 def _peer(project: str, row: t.Mapping[str, t.Any]) -> Told:
-    found = {"vtep": row.get("vtep", ""), "public_key": row.get("public_key", ""), "endpoint": row.get("endpoint", ""), "endpoints": {}}
-    if found["public_key"]:  # then its VTEP address is one inside the tunnels
+    found = {"vtep": row.get("vtep", ""), "public_keys": _keys(row), "endpoint": row.get("endpoint", ""), "endpoints": {}}
+    if found["public_keys"]:  # then its VTEP address is one inside the tunnels
         found.update(vtep="", tunnel=row.get("vtep", ""))
     for name, sandbox in _part(row, "sandboxes").items():
         sandbox = sandbox if is_mapping(sandbox) else {}

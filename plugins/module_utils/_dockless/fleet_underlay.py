@@ -6,6 +6,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
+from . import values
 from .errors import DocklessError
 from .fields import refuse
 from .fleet_model import FleetHost, Member, Overlay, Underlay
@@ -13,7 +14,6 @@ from .values import is_address
 
 _VXLAN, _VXLAN6 = 50, 70  # bytes that the outer headers take
 _TUNNEL, _TUNNEL6 = 60, 80
-TUNNEL_PORT = 51820
 
 
 def vteps(overlay: Overlay, members: t.Mapping[str, Member], hosts: t.Mapping[str, FleetHost],
@@ -76,13 +76,13 @@ def common_mtu(overlay: Overlay, vtep: t.Mapping[str, str], underlays: t.Mapping
     return lowest - (_VXLAN6 if any(":" in address for address in vtep.values()) else _VXLAN)
 
 
-def tunnels(names: t.Collection[str], underlays: t.Mapping[str, Underlay], pool: str,
-            refuse_new: t.Callable[[str], None]) -> t.Dict[str, Underlay]:
+def tunnels(names: t.Collection[str], underlays: t.Mapping[str, Underlay], pool: str, port: int,
+            hosts: t.Mapping[str, FleetHost]) -> t.Dict[str, Underlay]:
     """Return the hosts of encrypted networks with an address in the tunnels, the one of before or the lowest free of pool, and an endpoint.
 
     Raises DocklessError when the pool is exhausted.
     """
-    space = ipaddress.ip_network(pool)
+    space = values.network(pool, "tunnel_subnet")
     before = {name: one.tunnel for name, one in underlays.items() if one.tunnel and ipaddress.ip_address(one.tunnel) in space}
     taken = set(before.values())
     free = (str(address) for address in space.hosts() if str(address) not in taken)
@@ -91,10 +91,13 @@ def tunnels(names: t.Collection[str], underlays: t.Mapping[str, Underlay], pool:
         one = underlays.get(name, Underlay())
         address = before.get(name, "")
         if not address:
-            refuse_new(name)
             address = next(free, "")
         if not address:
             raise DocklessError(f"no address is left in {pool} for the tunnels of host {name}", "Give a larger tunnel_subnet.")
         outer = f"[{one.vtep}]" if ":" in one.vtep else one.vtep
-        found[name] = one._replace(tunnel=address, endpoint=one.endpoint or (f"{outer}:{TUNNEL_PORT}" if outer else ""))
+        found[name] = one._replace(tunnel=address, endpoint=_said(hosts, name) or (f"{outer}:{port}" if outer else one.endpoint))
     return found
+
+
+def _said(hosts: t.Mapping[str, FleetHost], name: str) -> str:
+    return hosts[name].endpoint if name in hosts else ""

@@ -2,8 +2,12 @@
 """Networks over several hosts: what crosses the underlay, what must not, and what a change touches."""
 from __future__ import annotations
 
+import json
+
 import fleet as fleets
+import hosts
 import pytest
+import traffic
 
 BLUE, GREEN = "10.60.0.0/16 fd00:60::/64", "10.61.0.0/16"
 
@@ -13,10 +17,10 @@ def spec(vni, subnets, **options):
     return {"vni": vni, "ipam": {"config": [{"subnet": subnet} for subnet in subnets.split()]}, **options}
 
 
-def on(network, last, six=False, **options):
-    """Return a sandbox on one network with the address that ends in last."""
-    fixed = {"ipv4_address": f"10.{60 if network == 'blue' else 61}.0.{last}", **({"ipv6_address": f"fd00:60::{last}"} if six else {}), **options}
-    return {"networks": {network: fixed}}
+def on(network, last, **options):
+    """Return a sandbox on one network with the addresses that end in last."""
+    fixed = {"ipv4_address": f"10.60.0.{last}", "ipv6_address": f"fd00:60::{last}"} if network == "blue" else {"ipv4_address": f"10.61.0.{last}"}
+    return {"networks": {network: {**fixed, **options}}}
 
 
 def apply_all(fleet, documents, **options):
@@ -26,9 +30,10 @@ def apply_all(fleet, documents, **options):
 
 NETWORKS = {"blue": spec(300, BLUE), "green": spec(301, GREEN)}
 PLACED = [
-    {"a": on("blue", 2, True), "b": on("blue", 3, True), "c": on("green", 2)},
-    {"d": on("blue", 4, True, aliases=["www"]), "e": on("green", 3)},
+    {"a": on("blue", 2), "b": on("blue", 3), "c": on("green", 2)},
+    {"d": on("blue", 4, aliases=["www"]), "e": on("green", 3)},
 ]
+PLAIN = [{name: {**sandbox, "networks": dict(sandbox["networks"])} for name, sandbox in placed.items()} for placed in PLACED]
 
 
 @pytest.mark.parametrize("version", [4, 6], ids=["IPv4 underlay", "IPv6 underlay"])
@@ -44,3 +49,329 @@ def test_two_subnets_over_two_hosts(fleet, version):
     assert first.lookup("a", "d") == ["10.60.0.4", "fd00:60::4"] == first.lookup("b", "www.blue")
     assert first.lookup("c", "d") == []
     assert not any(result["changed"] for result in apply_all(fleet, documents))
+
+
+def unnamed(**options):
+    """Return the networks without names, which is quicker."""
+    return {name: {**network, "dns_enabled": False, **options} for name, network in NETWORKS.items()}
+
+
+def test_a_packet_as_large_as_the_mtu_crosses_whole(fleet):
+    """The MTU is the underlay's less what VXLAN adds: one more byte is refused at the sender, not cut up on the way."""
+    first = fleet.hosts[0]
+    apply_all(fleet, fleets.documents(unnamed(), PLACED))
+    assert traffic.links(first, "a")["eth0"]["mtu"] == 1450
+    assert traffic.fits(first, "a", "10.60.0.4", 1450) and not traffic.fits(first, "a", "10.60.0.4", 1451)
+    apply_all(fleet, fleets.documents(unnamed(), PLACED, 6))
+    assert traffic.links(first, "a")["eth0"]["mtu"] == 1430
+    assert traffic.fits(first, "a", "10.60.0.4", 1430)
+
+
+_LISTEN = """
+import json, socket, struct, sys
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+wire.bind(("port1", 0)); wire.settimeout(15)
+print("ready", flush=True)
+while True:
+    frame = wire.recv(2048)
+    if frame[12:14] == b"\\x08\\0" and frame[23] == 17 and frame[36:38] == struct.pack("!H", 4789):
+        inner = frame[14 + 20 + 8 + 8:]
+        print(inner[12:14].hex(), inner[:6].hex(), inner[14:].count(b"last"), flush=True)
+"""
+
+
+def test_nothing_is_asked_or_flooded_over_the_underlay(fleet):
+    """No ARP, no neighbour discovery, no broadcast, no frame for an unknown one: what is where is known beforehand."""
+    first = fleet.hosts[0]
+    apply_all(fleet, fleets.documents(unnamed(), PLACED))
+    listener = fleet.switch.popen([hosts.SYSTEM_PYTHON, "-c", _LISTEN])
+    assert listener.readline() == "ready"
+    assert not first.ping("a", "10.60.0.99", wait=1)  # nobody's
+    first.run(["ping", "-b", "-c", "1", "-w", "1", "10.60.255.255"], netns="a", check=False)
+    assert first.ping("a", "10.60.0.4") and first.ping("a", "fd00:60::4")
+    sink = traffic.record(fleet.hosts[1], "d", 7000)
+    traffic.send(first, "a", "10.60.0.4", 7000, "last")
+    assert sink.readline() == "last 10.60.0.2"
+    seen = []
+    while not seen or seen[-1][2] == "0":
+        seen.append(listener.readline().split())
+    macs = {link["address"].replace(":", "") for host, names in ((first, "ab"), (fleet.hosts[1], "d")) for name in names
+            for link in [traffic.links(host, name)["eth0"]]}
+    assert {kind for kind, mac, last in seen} == {"0800", "86dd"} and {mac for kind, mac, last in seen} <= macs
+
+
+def test_each_sandbox_leaves_and_is_reached_by_its_own_host(fleet):
+    """The gateway is the same everywhere; a port is published where the sandbox is, and the way out is that host's."""
+    placed = [PLACED[0], {**PLACED[1], "d": {**on("blue", 4), "ports": ["8080:80"]}}]
+    first, second, third = fleet.hosts
+    apply_all(fleet, fleets.documents(unnamed(), placed))
+    second.serve_http("d", 80, "hello")
+    assert first.fetch("a", "http://10.60.0.4/") == "hello\n10.60.0.2\n"
+    for client, netns, seen in ((third, None, fleets.address(3)), (first, None, fleets.address(1)), (first, "a", fleets.address(1))):
+        assert client.fetch(netns, f"http://{fleets.address(2)}:8080/") == f"hello\n{seen}\n"
+    assert third.fetch(None, f"http://{fleets.address(1)}:8080/", wait=1) is None
+    sink = traffic.record(third, None, 7000)
+    for host, sandbox, seen in ((first, "a", 1), (second, "d", 2)):
+        traffic.send(host, sandbox, fleets.address(3), 7000, "out")
+        assert sink.readline() == f"out {fleets.address(seen)}"
+
+
+def test_an_internal_network_has_no_way_out(fleet):
+    documents = fleets.documents(unnamed(internal=True), PLACED)
+    first = fleet.hosts[0]
+    apply_all(fleet, documents)
+    assert first.ping("a", "10.60.0.4") and not first.ping("a", fleets.address(3), wait=1)
+    assert not first.ping("a", "10.61.0.3", wait=1)
+
+
+def _vxlan(place, source, target, vni, mac, inner_source, inner_target, text):
+    """Send a datagram inside of VXLAN, from an address that may be another's."""
+    code = ("import socket, struct, sys\n"
+            "source, target, vni, mac, a, b, text = sys.argv[1:]\n"
+            "data = struct.pack('!HHHH', 7001, 7000, 8 + len(text), 0) + text.encode()\n"
+            "def check(h):\n"
+            "    s = sum(struct.unpack('!%dH' % (len(h) // 2), h))\n"
+            "    while s >> 16: s = (s & 0xffff) + (s >> 16)\n"
+            "    return ~s & 0xffff\n"
+            "def ip(a, b, body):\n"
+            "    h = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(body), 1, 0, 64, 17, 0) + socket.inet_aton(a) + socket.inet_aton(b)\n"
+            "    return h[:10] + struct.pack('!H', check(h)) + h[12:] + body\n"
+            "inner = bytes.fromhex(mac.replace(':', '')) + bytes.fromhex('020000000077') + b'\\x08\\0' + ip(a, b, data)\n"
+            "outer = struct.pack('!HHHHII', 40000, 4789, 16 + len(inner), 0, 0x08000000, int(vni) << 8) + inner\n"
+            "s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)\n"
+            "s.sendto(ip(source, target, outer), (target, 0))\n")
+    place.run([hosts.SYSTEM_PYTHON, "-c", code, source, target, str(vni), mac, inner_source, inner_target, text])
+
+
+def test_s_40_a_stranger_cannot_inject(fleet):
+    """S-40: VXLAN has no authentication. A peer's frames arrive, a stranger's with all the right numbers don't."""
+    first, second, third = fleet.hosts
+    apply_all(fleet, fleets.documents(unnamed(), PLACED))
+    mac = traffic.links(first, "a")["eth0"]["address"]
+    sink = traffic.record(first, "a", 7000)
+    target = fleets.address(1)
+
+    def inject(text):
+        _vxlan(third, fleets.address(3), target, 300, mac, "10.60.0.4", "10.60.0.2", text)
+
+    inject("stranger")
+    _vxlan(second, fleets.address(2), target, 300, mac, "10.60.0.4", "10.60.0.2", "peer")
+    assert sink.readline() == "peer 10.60.0.4"
+    with traffic.without(first, "udp dport @tunnel_ports fib daddr type local ip saddr"):
+        inject("mutant")
+        assert sink.readline() == "mutant 10.60.0.4"  # nothing else is in its way
+    inject("stranger again")
+    traffic.send(second, "d", "10.60.0.2", 7000, "end")
+    assert sink.readline() == "end 10.60.0.4"
+
+
+def test_s_41_a_sandbox_cannot_speak_to_the_other_end(fleet):
+    """S-41: masquerading would give it its host's address, which is a peer's."""
+    first, second = fleet.hosts[:2]
+    apply_all(fleet, fleets.documents(unnamed(), PLACED))
+    mac = traffic.links(second, "e")["eth0"]["address"]  # of another network than the sender's
+    code = ("import socket, struct, sys\n"
+            "target, mac, text = sys.argv[1:]\n"
+            "data = struct.pack('!HHHH', 7001, 7000, 8 + len(text), 0) + text.encode()\n"
+            "h = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(data), 1, 0, 64, 17, 0) + socket.inet_aton('10.61.0.2') + socket.inet_aton('10.61.0.3')\n"
+            "s = sum(struct.unpack('!10H', h))\n"
+            "while s >> 16: s = (s & 0xffff) + (s >> 16)\n"
+            "h = h[:10] + struct.pack('!H', ~s & 0xffff) + h[12:]\n"
+            "frame = bytes.fromhex(mac.replace(':', '')) + bytes.fromhex('020000000077') + b'\\x08\\0' + h + data\n"
+            "u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+            "u.sendto(struct.pack('!II', 0x08000000, 301 << 8) + frame, (target, 4789))\n")
+    sink = traffic.record(second, "e", 7000)
+
+    def forge(text, target=fleets.address(2)):
+        first.run([hosts.SYSTEM_PYTHON, "-c", code, target, mac, text], netns="a", check=False)
+
+    forge("forged")
+    traffic.send(first, "c", "10.61.0.3", 7000, "end")
+    assert sink.readline() == "end 10.61.0.2"
+    with traffic.without(first, "ip daddr . udp dport @tunnel_peers4"):
+        forge("mutant")
+        assert sink.readline() == "mutant 10.61.0.2"
+
+
+def test_s_41_a_sandbox_cannot_speak_to_its_own_hosts_end(fleet):
+    """Nor to the end on its own host, under a peer's address."""
+    first = fleet.hosts[0]
+    apply_all(fleet, fleets.documents(unnamed(), PLACED))
+    gateway = next(link for name, link in traffic.links(first).items() if "10.60.0.1/16" in link["cidrs"])
+    mac = traffic.links(first, "c")["eth0"]["address"]
+    sink = traffic.record(first, "c", 7000)
+    inner = _inner_frame(mac, "10.61.0.3", "10.61.0.2")
+
+    def forge():
+        _raw_udp(first, "a", gateway["address"], fleets.address(2), fleets.address(1), 4789, inner)
+
+    forge()
+    traffic.send(fleet.hosts[1], "e", "10.61.0.2", 7000, "end")
+    assert sink.readline() == "end 10.61.0.3"
+    with traffic.without(first, "udp dport @tunnel_ports fib daddr type local iifgroup"):
+        forge()
+        traffic.send(fleet.hosts[1], "e", "10.61.0.2", 7000, "end")
+        assert sink.readline() == "forged 10.61.0.3"
+
+
+def _checked(header):
+    total = sum(int.from_bytes(header[i:i + 2], "big") for i in range(0, len(header), 2))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return header[:10] + (~total & 0xFFFF).to_bytes(2, "big") + header[12:]
+
+
+def _ip(source, target, protocol, body):
+    parts = [bytes(map(int, address.split("."))) for address in (source, target)]
+    header = b"\x45\0" + (20 + len(body)).to_bytes(2, "big") + b"\0\1\0\0\x40" + bytes([protocol]) + b"\0\0" + b"".join(parts)
+    return _checked(header) + body
+
+
+def _udp(source_port, port, body):
+    return source_port.to_bytes(2, "big") + port.to_bytes(2, "big") + (8 + len(body)).to_bytes(2, "big") + b"\0\0" + body
+
+
+def _inner_frame(mac, source, target, text=b"forged"):
+    frame = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("020000000077") + b"\x08\0"
+    return b"\x08\0\0\0" + (301 << 8).to_bytes(4, "big") + frame + _ip(source, target, 17, _udp(7001, 7000, text))
+
+
+def _raw_udp(host, netns, mac, source, target, port, body):
+    frame = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("020000000078") + b"\x08\0" + _ip(source, target, 17, _udp(40000, port, body))
+    code = "import socket, sys\nw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\nw.bind(('eth0', 0))\nw.send(bytes.fromhex(sys.argv[1]))\n"
+    host.run([hosts.SYSTEM_PYTHON, "-c", code, frame.hex()], netns=netns)
+
+
+def test_s_46_a_sandbox_cannot_take_anothers_place(fleet):
+    """S-46: a sandbox that sends with another's MAC, and says that the other's address is its own, changes nothing."""
+    first, second = fleet.hosts[:2]
+    apply_all(fleet, fleets.documents(unnamed(), PLACED))
+    victim = traffic.links(first, "a")["eth0"]["address"]
+    liar = ("import socket, sys\nw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\nw.bind(('eth0', 0))\nmac = bytes.fromhex(sys.argv[1])\n"
+            "arp = b'\\0\\1\\x08\\0\\6\\4\\0\\2' + mac + bytes((10, 60, 0, 2)) + b'\\xff' * 6 + bytes((10, 60, 0, 2))\n"
+            "w.send(b'\\xff' * 6 + mac + b'\\x08\\6' + arp + bytes(18))\n")
+
+    def whereabouts(host):
+        forwards = json.loads(host.run(["bridge", "-json", "fdb", "show"]).stdout)
+        return sorted(f"{row.get('dst', '')} {row['ifname']}" for row in forwards if row["mac"] == victim)
+
+    before = [whereabouts(host) for host in (first, second)]
+    for host, sandbox in ((second, "d"), (first, "b")):
+        host.run([hosts.SYSTEM_PYTHON, "-c", liar, victim.replace(":", "")], netns=sandbox)
+    assert [whereabouts(host) for host in (first, second)] == before
+    assert second.ping("d", "10.60.0.2") and first.ping("b", "10.60.0.2")
+    assert second.run(["ip", "neigh", "show", "10.60.0.2"]).stdout.split()[4] == victim
+
+
+def test_a_change_touches_only_what_changes(fleet):
+    """A sandbox comes: its host makes it, the others get its entries, and a host that is not concerned changes nothing."""
+    placed = [*PLACED, {"f": on("green", 4)}]
+    apply_all(fleet, fleets.documents(unnamed(), placed))
+    more = [placed[0], {**placed[1], "g": on("blue", 9)}, placed[2]]
+    first, second, third = apply_all(fleet, fleets.documents(unnamed(), more))
+    assert [line.split(" (")[0].split(" on ")[0].split(" 02:")[0] for line in first["operations"]] == [
+        "create neighbour 10.60.0.9", "create neighbour fd00:60::9", "create forwarding entry", "record project shop"]
+    assert any(line.startswith("create namespace g") for line in second["operations"])
+    # The third host is on blue as well, for its document says so; without a sandbox there it only knows the addresses.
+    assert all(line.startswith(("create neighbour", "create forwarding", "record")) for line in third["operations"])
+    assert fleet.hosts[0].ping("a", "10.60.0.9")
+    gone = apply_all(fleet, fleets.documents(unnamed(), placed))
+    assert all(line.startswith(("delete neighbour", "delete forwarding", "record", "update nft")) for line in gone[0]["operations"])
+
+
+def test_a_sandbox_moves_and_keeps_its_address(fleet):
+    first, second = fleet.hosts[:2]
+    apply_all(fleet, fleets.documents(unnamed(), PLACED))
+    mac = traffic.links(first, "b")["eth0"]["address"]
+    moved = [{name: sandbox for name, sandbox in PLACED[0].items() if name != "b"}, {**PLACED[1], "b": PLACED[0]["b"]}]
+    apply_all(fleet, fleets.documents(unnamed(), moved))
+    assert first.ping("a", "10.60.0.3") and second.ping("d", "10.60.0.3")
+    assert traffic.links(second, "b")["eth0"]["address"] == mac
+    assert not any(result["changed"] for result in apply_all(fleet, fleets.documents(unnamed(), moved)))
+
+
+def test_another_address_of_a_host_is_followed(fleet):
+    """The ends of the tunnels move to another address: sandboxes keep their links, and answer again after the run."""
+    first, second = fleet.hosts[:2]
+    documents = fleets.documents(unnamed(), PLACED)
+    apply_all(fleet, documents)
+    before = traffic.links(second, "d")["eth0"]["ifindex"]
+    second.sh("ip address add 203.0.113.102/24 dev under0")
+    documents[1]["networks"] = {name: {**network, "vtep": "203.0.113.102"} for name, network in documents[1]["networks"].items()}
+    documents[0]["networks"] = {name: {**network, "peers": {"host2": {**network["peers"]["host2"], "vtep": "203.0.113.102"}}}
+                                for name, network in documents[0]["networks"].items()}
+    results = apply_all(fleet, documents)
+    assert not any("veth" in line or "namespace" in line for result in results for line in result["operations"])
+    assert first.ping("a", "10.60.0.4") and traffic.links(second, "d")["eth0"]["ifindex"] == before
+    second.sh("ip address del 203.0.113.102/24 dev under0")
+
+
+def test_what_drifts_is_told_and_repaired(fleet):
+    documents = fleets.documents(unnamed(), PLACED)
+    first = fleet.hosts[0]
+    apply_all(fleet, documents)
+    device = next(name for name, link in traffic.links(first).items() if link.get("linkinfo", {}).get("info_data", {}).get("id") == 300)
+    mac = traffic.links(fleet.hosts[1], "d")["eth0"]["address"]
+    for damage in (f"bridge fdb del {mac} dev {device} self", f"bridge fdb del {mac} dev {device} master",
+                   f"ip link del {device}", f"bridge link set dev {device} flood on learning on",
+                   "ip neigh flush nud permanent"):
+        first.sh(damage)
+        assert first.plan(documents[0])["changed"], damage
+        assert first.apply(documents[0])["changed"] and first.ping("a", "10.60.0.4"), damage
+        assert not first.apply(documents[0])["changed"], damage
+
+
+def routed(last, version_free=False):
+    """Return a sandbox of a routed network, on the host whose slice is last's."""
+    number, address = last.split(".")
+    return {"networks": {"wide": {"ipv4_address": f"10.70.{number}.{address}"}}}
+
+
+def test_routed_slices(fleet):
+    """Each host has a slice and one route to each other host: a new sandbox touches its own host alone."""
+    placed = [{"a": routed("1.2")}, {"b": routed("2.2")}, {"c": routed("3.2")}]
+
+    def documents(where):
+        found = []
+        for number, own in enumerate(where, 1):
+            peers = {f"host{other}": {"vtep": fleets.address(other), "subnets": [f"10.70.{other}.0/24"]} for other in (1, 2, 3) if other != number}
+            network = {"driver": "overlay", "mode": "routed", "vni": 400, "vtep": fleets.address(number), "dns_enabled": False, "peers": peers,
+                       "ipam": {"config": [{"subnet": "10.70.0.0/16", "ip_range": f"10.70.{number}.0/24"}]}}
+            found.append({"networks": {"wide": network, "other": {"dns_enabled": False}}, "sandboxes": {**own, f"alone{number}": {"networks": ["other"]}}})
+        return found
+
+    first = fleet.hosts[0]
+    apply_all(fleet, documents(placed))
+    for address in ("10.70.2.2", "10.70.3.2", "10.70.1.1"):
+        assert first.ping("a", address), address
+    assert fleet.hosts[1].ping(None, fleets.address(1)) and not first.ping("alone1", "10.70.2.2", wait=1)
+    fleet.hosts[1].serve_udp("b", 53, "b")
+    assert first.ask_udp("a", "10.70.2.2", 53) == "b\n10.70.1.2\n"  # the real sender
+    more = [placed[0], {**placed[1], "d": routed("2.3")}, placed[2]]
+    assert [result["changed"] for result in apply_all(fleet, documents(more))] == [False, True, False]
+    assert first.ping("a", "10.70.2.3")
+    assert not any(result["changed"] for result in apply_all(fleet, documents(more)))
+
+
+def test_routed_slices_of_an_internal_network(fleet):
+    """Without a default route, the other hosts' slices are reached, and nothing else."""
+    documents = []
+    for number in (1, 2):
+        other = 3 - number
+        network = {"driver": "overlay", "mode": "routed", "vni": 400, "vtep": fleets.address(number), "dns_enabled": False, "internal": True,
+                   "peers": {f"host{other}": {"vtep": fleets.address(other), "subnets": [f"10.70.{other}.0/24"]}},
+                   "ipam": {"config": [{"subnet": "10.70.0.0/16", "ip_range": f"10.70.{number}.0/24"}]}}
+        documents.append({"networks": {"wide": network}, "sandboxes": {f"s{number}": routed(f"{number}.2")}})
+    apply_all(fleet, documents)
+    assert fleet.hosts[0].ping("s1", "10.70.2.2") and not fleet.hosts[0].ping("s1", fleets.address(2), wait=1)
+
+
+def test_a_run_that_fails_goes_back(fleet):
+    """A vxlan device with a number that somebody else's has is refused by the kernel: nothing of the run stays."""
+    first = fleet.hosts[0]
+    first.sh("ip link add foreign type vxlan id 300 dstport 4789 local 203.0.113.1")
+    before = first.snapshot()
+    message = first.refusal(fleets.documents(unnamed(), PLACED)[0])
+    assert "cannot create vxlan" in message and "File exists" in message and "as it was before" in message
+    first.assert_back_to(before)
+    first.sh("ip link del foreign")

@@ -43,12 +43,14 @@ class Executor:
                 self._sandboxes(chunk, handles)
                 handles.close_sandboxes()
             handles.get(kernel.HOST).send(rising)
-            self._contents([s for s in bound if not messages.space(s) and s.key[0] != "veth"], handles)
+            self._contents([s for s in bound if not messages.space(s) and s.key[0] != "veth" and not _waits(s)], handles)
         self._files([s for s in steps if s.key[0] == "file"])
         self._put_tables([s for s in steps if s.key[0] == "nft"])
         if uplinks:  # what arrives by them is let in by that table
             with Handles() as handles:
                 handles.get(kernel.HOST).send(uplinks)
+        with Handles() as handles:
+            self._contents([s for s in steps if _waits(s)], handles)
         self._resolvers(steps)
 
     def remove(self, steps: Steps) -> None:
@@ -244,6 +246,11 @@ class Executor:
         for step in steps:
             self._hook(step)
             yield step
+
+
+def _waits(step: plan.Step) -> bool:
+    """Return whether a step needs a way to other hosts that is up: the kernel takes no route by one that is not."""
+    return isinstance(step.after, kernel.Route) and step.after.onlink
 
 
 @contextlib.contextmanager

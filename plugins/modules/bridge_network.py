@@ -92,6 +92,23 @@ options:
         description: Name servers that unknown names are sent to, instead of the host's.
         type: list
         elements: str
+      services: &services
+        description:
+          - Names over several of the network's sandboxes, by name, so that each connection goes to one of them.
+          - A service's name has one address a family, which belongs to no sandbox. A connection to it is sent on where it
+            begins, in the client's sandbox, so that the other end sees the client's own address. Sandboxes on the network
+            use it, others don't.
+          - C(vip) is that address, or a list with one of each family. Without it, free ones are chosen from the top end of the subnet, and kept.
+          - C(ports) is a list of C(PORT), C(PORT:TARGET_PORT) and C(PORT/PROTOCOL), as in V(8080:80) and V(53/udp). Without it, every port is
+            served. A port that is not, and a service with nobody behind it, refuse at once.
+          - C(sandboxes) are those behind it, a list of names, or a dictionary with C(weight) (1 to 256, V(1) by default) and C(drain) of
+            each. One with C(drain=true) gets no new connections and keeps those that it has. Without it, they are the sandboxes that have the
+            service's name as an alias.
+          - C(sticky=true) sends a client to the same sandbox every time, by the client's address. When one leaves, only its own clients move.
+          - C(mode) is V(vip), or V(dnsrr) for no address of its own; then the name has the addresses of all, in turn.
+          - C(tasks.NAME) has the addresses of all that are behind a service.
+          - It takes the place of the network's services as a whole.
+        type: dict
       driver_opts: &driver_opts
         description:
           - Settings under the names that Docker gives them, such as C(com.docker.network.bridge.name) or
@@ -112,6 +129,7 @@ options:
   bridge_name: *bridge_name
   default_publish_address: *default_publish_address
   dns: *dns
+  services: *services
   driver_opts: *driver_opts
   labels: *labels
   purge:
@@ -156,6 +174,13 @@ EXAMPLES = r"""
             - subnet: 172.30.22.0/24
       - name: vault
         internal: true
+
+- name: One name for several web servers
+  dockless.network.bridge_network:
+    name: tuned
+    services:
+      web:
+        ports: ["80/tcp"]
 
 - name: No such network
   dockless.network.bridge_network:
@@ -203,6 +228,7 @@ OPTIONS = {
     "bridge_name": {"type": "str"},
     "default_publish_address": {"type": "str"},
     "dns": {"type": "list", "elements": "str"},
+    "services": {"type": "dict"},
     "driver_opts": {"type": "dict"},
     "labels": {"type": "dict"},
 }

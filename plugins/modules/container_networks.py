@@ -29,6 +29,8 @@ options:
         C(bridge_name), C(default_publish_address), C(labels) and C(driver_opts) are those of
         M(dockless.network.bridge_network).
       - C(dns), C(dns_search), C(dns_opt), C(forward) and C(records) are those of M(dockless.network.embedded_dns).
+      - C(services) are names over several sandboxes, each with an address that connections are shared out behind. Each has
+        C(vip), C(ports), C(sandboxes), C(sticky) and C(mode); see M(dockless.network.bridge_network).
     type: dict
   sandboxes:
     description:

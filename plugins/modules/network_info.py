@@ -133,6 +133,11 @@ networks:
     ipam:
       description: Its subnets, as declared or as chosen, in C(config).
       type: dict
+    services:
+      description:
+        - Its services by name, with C(mode), C(vip), C(ports) and C(sticky).
+        - C(sandboxes) are those behind it by name, here and on other hosts, with C(project), C(addresses), C(weight) and C(drain).
+      type: dict
     endpoints:
       description: Who is on it, by the sandbox's name, with C(mac_address), C(interface), C(ipv4_address) and C(ipv6_address).
       type: dict

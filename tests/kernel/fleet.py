@@ -52,7 +52,8 @@ class Fleet:
         subprocess.run(["nsenter", f"--target={pid}", "--net", "ip", "link", "add", f"port{number}", "master", "underlay", "up", "type", "veth",
                         "peer", "name", "under0", "address", f"02:00:00:00:01:{number:02x}", "netns", str(host.pid)], check=True)
         host.sh(f"ip link set under0 addrgenmode none; ip address add {address(number)}/24 dev under0; "
-                f"ip address add {address(number, 6)}/64 dev under0 nodad; ip link set under0 up")
+                f"ip address add {address(number, 6)}/64 dev under0 nodad; ip link set under0 up; "
+                f"until ip -6 route show table local | grep -q '{address(number, 6)} '; do :; done")
         host.birth = host.snapshot()
         return host
 

@@ -118,14 +118,11 @@ def plain_pair(name: str, mac: str, mtu: int, fd: int, peer: str, peer_mac: str,
 
 
 def bridge(name: str, mac: str, mtu: int) -> bytes:
-    """Return the making of a bridge, down, without multicast snooping.
-
-    Spanning tree (IEEE 802.1D) is off by itself; saying so takes the carrier from a bridge without ports, and from what sits on it.
-    """
+    """Return the making of a bridge, down, without spanning tree (IEEE 802.1D) and multicast snooping."""
     return _encode(ifinfmsg, RTM_NEWLINK, _CREATE | _EXCL, {}, [
         ("IFLA_IFNAME", name), ("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu), ("IFLA_GROUP", names.LINK_GROUP),
         ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "bridge"), ("IFLA_INFO_DATA", {"attrs": [
-            ("IFLA_BR_MCAST_SNOOPING", 0)]})]})])
+            ("IFLA_BR_STP_STATE", 0), ("IFLA_BR_MCAST_SNOOPING", 0)]})]})])
 
 
 _DATA: t.Dict[str, t.Dict[str, str]] = {

@@ -148,9 +148,9 @@ def inner_routes(endpoint: Endpoint, netns: str, network: Network) -> t.Iterator
 
 
 def bridge(network: Network, facts: Facts) -> t.Iterator[kernel.Object]:
-    """Yield the bridge of a network without a parent."""
+    """Yield the bridge of a network without a parent. One that is given a MAC has no carrier without ports, nor has what sits on it."""
     if network.bridge_name:
-        yield kernel.Link(kernel.HOST, network.bridge_name, "bridge", names.bridge_mac(network.project, network.name), network.mtu or facts.mtu,
+        yield kernel.Link(kernel.HOST, network.bridge_name, "bridge", "", network.mtu or facts.mtu,
                           names.label(network.project, network.name), conf=_quiet(network, facts))
 
 

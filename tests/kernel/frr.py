@@ -73,6 +73,12 @@ def sessions(host: hosts.Place) -> int:
     return sum(peer.get("state") == "Established" for peer in peers.values())
 
 
+def watched(host: hosts.Place) -> int:
+    """Return how many hosts BFD sees alive."""
+    peers = vtysh(host, "show bfd peers")
+    return sum(peer.get("status") == "up" for peer in peers) if isinstance(peers, list) else 0
+
+
 def remote_macs(host: hosts.Place, vni: int) -> t.Dict[str, str]:
     """Return the MACs that FRR knows behind other hosts, each with that host's VTEP address."""
     macs = vtysh(host, "show evpn mac vni all").get(str(vni), {}).get("macs", {})

@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Plan a simulated fleet and say how long it takes: tests/bench/fleet.py [--hosts 500] [--sandboxes 20] [--networks 4] [--ansible].
+
+Half of the sandboxes are on the first network, which spans all hosts; the others are on networks of which each spans a part
+of them. Nothing is connected to. With --ansible the task fleet_plan is measured as well, as ansible-playbook runs it.
+"""
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import typing as t
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "plugins" / "module_utils"), str(ROOT / "tests")]
+
+# pylint: disable=wrong-import-position
+from _dockless import fleet, fleet_files, fleet_ledger, fleet_slices, fleet_told  # noqa: E402
+from _dockless.facts import Facts, Underlay  # noqa: E402
+from _dockless.fleet_model import FleetHost, Ledger  # noqa: E402
+
+from collection import environment  # noqa: E402
+
+PLAY = """
+- hosts: {first}
+  gather_facts: false
+  tasks:
+    - dockless.network.fleet_plan: {{ledger: {ledger}}}
+"""
+
+
+def variables(arguments: argparse.Namespace) -> t.Dict[str, t.Dict[str, t.Any]]:
+    """Return what each host declares."""
+    found = {}
+    for number in range(arguments.hosts):
+        part = f"n{1 + number * (arguments.networks - 1) // arguments.hosts}"
+        networks = {name: {"driver": "overlay"} for name in ("n0", part)}
+        sandboxes = {f"s{number}x{one}": {"networks": {"n0" if one % 2 else part: {"aliases": [f"a{one}"]}}} for one in range(arguments.sandboxes)}
+        found[f"h{number:04}"] = {"dockless_project": "shop", "dockless_networks": networks, "dockless_sandboxes": sandboxes,
+                                  "dockless_vtep": str(ipaddress.IPv4Address("198.18.0.1") + number)}
+    return found
+
+
+def told(declared: t.Mapping[str, t.Any], documents: t.Sequence[t.Any]) -> t.Any:
+    """Return what a host tells when it has these documents."""
+    address = ipaddress.ip_address(declared["dockless_vtep"])
+    facts = Facts(uplink="eth0", underlay=(Underlay(address, "eth0", 1500),), routes=(ipaddress.ip_network("198.18.0.0/15"),))
+    leases = {name: {f"shop/{network}": {"addresses": [spec["ipv4_address"]]} for network, spec in one["networks"].items()}
+              for document in documents for name, one in document["sandboxes"].items()}
+    both = {"shop": (documents[0], {"networks": {name: [] for name in documents[0]["networks"]}, "endpoints": leases})} if documents else {}
+    return json.loads(json.dumps(fleet_told.told(both, facts, "", False)))
+
+
+def hosts(declared: t.Mapping[str, t.Any], documents: t.Mapping[str, t.Sequence[t.Any]]) -> t.List[FleetHost]:
+    """Return the hosts as they are planned for, read with what they have."""
+    return [FleetHost(name, one["dockless_project"], one["dockless_networks"], one["dockless_sandboxes"], vtep=one["dockless_vtep"],
+                      memory=fleet_ledger.parse_memory(told(one, documents.get(name, ())), name)) for name, one in declared.items()]
+
+
+class Clock:
+    """Prints how long each step took."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    def step(self, what: str) -> None:
+        """Print the time since the last step."""
+        now = time.perf_counter()
+        print(f"{now - self._start:7.2f} s  {what}", flush=True)
+        self._start = time.perf_counter()
+
+    def skip(self) -> None:
+        """Leave out what happened since the last step."""
+        self._start = time.perf_counter()
+
+
+def plans(declared: t.Mapping[str, t.Any], directory: str) -> Ledger:
+    """Measure the plan of a new fleet, and that of one that has everything already."""
+    new = hosts(declared, {})
+    clock = Clock()
+    plan = fleet.plan(new)
+    clock.step("plan of a new fleet")
+    text = fleet_ledger.ledger_text(plan.ledger)
+    clock.step(f"ledger as text ({len(text) >> 10} KiB)")
+    written = fleet_files.write_plan(plan, directory)
+    clock.step("every host's part written")
+    first = next(iter(declared))
+    size = len(json.dumps(fleet_files.read_slice(written, first)))
+    clock.step(f"one host's part read ({size >> 10} KiB)")
+    old = hosts(declared, {name: fleet_slices.slice_of(plan, name) for name in declared})
+    clock.skip()
+    ledger = fleet_ledger.parse_ledger(text, "ledger")
+    clock.step("ledger read")
+    again = fleet.plan(old, ledger)
+    clock.step("plan of the same fleet again")
+    assert again.ledger == plan.ledger and again.tables == plan.tables
+    return again.ledger
+
+
+def task(declared: t.Mapping[str, t.Any], ledger: Ledger, directory: str) -> None:
+    """Measure the task as Ansible runs it."""
+    place = pathlib.Path(directory)
+    (place / "hosts.json").write_text(json.dumps({"all": {"hosts": declared}}), encoding="utf-8")
+    fleet_files.write_ledger(str(place / "ledger"), ledger)
+    (place / "play.yml").write_text(PLAY.format(first=next(iter(declared)), ledger=place / "ledger"), encoding="utf-8")
+    argv = [str(ROOT / ".cache/venv/bin/ansible-playbook"), "--inventory", str(place / "hosts.json"), str(place / "play.yml")]
+    clock = Clock()
+    subprocess.run(argv, env=environment(), check=True, stdout=subprocess.DEVNULL)
+    clock.step("ansible-playbook with that task only, from its start to its end")
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    for option, default in (("hosts", 500), ("sandboxes", 20), ("networks", 4)):
+        parser.add_argument(f"--{option}", type=int, default=default)
+    parser.add_argument("--ansible", action="store_true", help="measure the task as well")
+    arguments = parser.parse_args()
+    declared = variables(arguments)
+    print(f"{arguments.hosts} hosts with {arguments.sandboxes} sandboxes each on {arguments.networks} networks")
+    with tempfile.TemporaryDirectory() as directory:
+        ledger = plans(declared, directory)
+        if arguments.ansible:
+            task(declared, ledger, directory)
+
+
+if __name__ == "__main__":
+    main()

@@ -58,10 +58,10 @@ def remove_network(declaration: Declaration, name: str) -> Declaration:
     return without_objects(declaration, "networks", (name,))
 
 
-def keep_networks(declaration: Declaration, names: t.Container[str]) -> Declaration:
-    """Return the declaration with no networks but those named. Raises DocklessError while sandboxes are on another."""
-    for name in part(declaration, "networks"):
-        if name not in names:
+def keep_networks(declaration: Declaration, names: t.Container[str], drivers: t.Container[str] = ("bridge",)) -> Declaration:
+    """Return the declaration with no networks of these drivers but those named. Raises DocklessError while sandboxes are on another."""
+    for name, spec in part(declaration, "networks").items():
+        if name not in names and (spec or {}).get("driver", "bridge") in drivers:
             declaration = remove_network(declaration, name)
     return declaration
 

@@ -37,7 +37,16 @@ def network(chance: random.Random, project: int, number: int, fixed: bool) -> Do
                         ("labels", [{"tier": "x"}])):
         if chance.random() < 0.2:
             spec[key] = chance.choice(values)
+    if chance.random() < 0.3:
+        spec["services"] = {f"alias{number}": service(chance) for number in chance.sample(range(4), chance.randint(1, 2))}
     return spec
+
+
+def service(chance: random.Random) -> Document:
+    """Return a service's declaration; behind it is who has its name as an alias."""
+    if chance.random() < 0.2:
+        return {"mode": "dnsrr"}
+    return {"sticky": chance.random() < 0.3, "ports": chance.choice(([], [80], ["53/udp", "8080:80"]))}
 
 
 def sandbox(chance: random.Random, networks: t.Sequence[str], project: int, number: int) -> Document:

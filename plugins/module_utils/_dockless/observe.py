@@ -81,7 +81,8 @@ class _Inside:
             if value is not None:
                 self.found.append(want._replace(value=value))
         space = self._wanted.get(("netns", name))
-        if not (isinstance(space, kernel.Netns) and space.partner):  # what is in there is told of its first name
+        shared = isinstance(space, kernel.Netns) and space.partner  # what is in there is told of its first name
+        if ("nft", name) in self._wanted or space is None or not shared and self._tables.were_here():
             self.found += self._tables.inside(name, self._wanted)
 
 

@@ -19,6 +19,10 @@ class Tables:
         self._canonical: t.Dict[str, str] = {}
         self.generations: t.Dict[str, int] = {}  # as they were when last asked for, by namespace
 
+    def were_here(self) -> bool:
+        """Return whether a table is known to have been in the namespace that this thread is in: where none was, nobody need be asked."""
+        return _inode() in self.known
+
     def inside(self, name: str, wanted: kernel.State) -> t.Iterator[kernel.NftTable]:
         """Yield the table of the namespace that this thread is in, if there is one."""
         want = wanted.get(("nft", name))

@@ -2,11 +2,13 @@
 """From documents to a checked host in one call, as a run does it before it looks at the kernel."""
 from __future__ import annotations
 
+import ipaddress
 import typing as t
 
 from _dockless import checks, facts, model, parse
 
 Document = t.Mapping[str, t.Any]
+UNDERLAY = facts.Underlay(ipaddress.ip_address("203.0.113.1"), "eth0", 1500)
 
 
 def host_of(document: t.Optional[Document] = None, project: str = "shop", defaults: t.Optional[Document] = None,
@@ -15,5 +17,5 @@ def host_of(document: t.Optional[Document] = None, project: str = "shop", defaul
     documents = {**projects, **({project: document} if document is not None else {})}
     parsed = tuple(parse.parse_project(name, one) for name, one in documents.items())
     host = checks.resolve_externals(model.Host(parsed, parse.parse_defaults(defaults)))
-    checks.check_host(host, facts.Facts(listeners=tuple(listeners)), frozenset(kept))
+    checks.check_host(host, facts.Facts(listeners=tuple(listeners), uplink="eth0", underlay=(UNDERLAY,)), frozenset(kept))
     return host

@@ -6,6 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from . import overlay, values
+from .checks_networks import gateway_of
 from .facts import Facts
 from .fields import refuse
 from .model import Endpoint, Host, IPAddress, Network, Peer
@@ -24,7 +25,7 @@ def check_overlays(host: Host, facts: Facts) -> None:
             other = taken.setdefault(value, network)
             if other is not network and (key == "vni" or other.overlay.encrypted != network.overlay.encrypted):
                 refuse(f"{network.path}.{key}", f"the {key} {value} is taken by network {other.project}/{other.name}"
-                       + ("" if key == "vni" else ", of which one is encrypted and the other is not"), "Choose another one.")
+                       + ("" if key == "vni" else ", and only one of the two is encrypted"), "Choose another one.")
         _check_peers(network, facts)
     if spanning:
         _check_endpoints(host, {network.key: network for network in spanning})
@@ -88,7 +89,7 @@ def _check_slices(network: Network, peer: Peer, taken: t.Sequence[t.Any], path: 
 def _check_tuples(network: Network) -> None:
     """Two sandboxes with one address would answer for each other."""
     taken: t.Dict[t.Any, str] = {}
-    gateways = {subnet.gateway for subnet in network.subnets if subnet.gateway is not None}
+    gateways = {gateway_of(network, subnet) for subnet in network.subnets}
     for peer in network.peers:
         for sandbox in peer.sandboxes:
             path, called = f"{network.path}.peers.{peer.name}.sandboxes.{sandbox.name}", f"{sandbox.name} on {peer.name}"

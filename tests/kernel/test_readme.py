@@ -14,7 +14,7 @@ README = (pathlib.Path(__file__).resolve().parents[2] / "README.md").read_text(e
 def full_document():
     """Return the document that shows every kind of key, and the host's defaults in it."""
     found = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)]
-    longest = max(found, key=lambda document: len(document["dockless_sandboxes"]))
+    longest = max(found, key=lambda document: len(document.get("dockless_sandboxes", ())))
     return {key: longest[f"dockless_{key}"] for key in ("networks", "sandboxes", "defaults")}
 
 

@@ -13,7 +13,8 @@ from pipeline import resolved, state
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCUMENTS = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)]
+BLOCKS = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)]
+DOCUMENTS = [block for block in BLOCKS if "dockless_sandboxes" in block]
 
 
 def project_of(document):
@@ -27,6 +28,16 @@ def test_documents_are_realized(document):
     host = resolved(declared, defaults=defaults, project=document["dockless_project"])
     assert {key[1] for key in state(host) if key[0] == "netns"} == {
         name for name, spec in document["dockless_sandboxes"].items() if spec.get("network_mode") != "host"}
+
+
+def test_the_fleet_is_that_of_the_example():
+    """The inventory of README.md says what the one that runs says, but for where the tunnels end."""
+    inventory, = [block for block in BLOCKS if "fleet" in block]
+    example = yaml.safe_load((ROOT / "playbooks" / "examples" / "fleet" / "inventory.yml").read_text(encoding="utf-8"))["fleet"]
+    assert inventory["fleet"]["vars"] == example["vars"]
+    for name, host in inventory["fleet"]["hosts"].items():
+        there = example["hosts"][name]
+        assert set(host) <= set(there) and all(sandbox in there["dockless_sandboxes"] for sandbox in host["dockless_sandboxes"])
 
 
 def test_the_refusal_is_what_the_engine_says():

@@ -50,7 +50,7 @@ def build_inner(steps: Steps, fresh: t.Mapping[str, t.Mapping[str, int]], handle
         handle.forget()
         with netns.entered(handle.fd):
             messages.write_settings(step, link.name, [(key, value) for key, value in link.conf if known.get(key) != value])
-        rising.setdefault(link.netns, []).append((codec.link_up.fill(handle.index(link.name)), step))
+        rising.setdefault(link.netns, []).append((bytearray(codec.change_link(handle.index(link.name), up=True, alias=link.label)), step))
     for step in passed([s for s in steps if s.action == plan.UPDATE]):
         handle = handles.get(step.key[1])
         handle.send(list(_changed(step, handle)))

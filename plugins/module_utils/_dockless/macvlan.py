@@ -133,8 +133,9 @@ def reserved(network: Network) -> t.Set[Number]:
 # ---- what the kernel gets ---------------------------------------------------
 
 def link(endpoint: Endpoint, netns: str, network: Network, conf: kernel.Conf) -> kernel.Link:
-    """Return a sandbox's end, which is all that an endpoint has."""
-    return kernel.Link(netns, endpoint.interface_name, network.driver, endpoint.mac_address, network.mtu or 1500, "", conf=conf,
+    """Return a sandbox's end, which is all that an endpoint has. Its alias says which network it is of."""
+    return kernel.Link(netns, endpoint.interface_name, network.driver, endpoint.mac_address, network.mtu or 1500,
+                       names.label(network.project, network.name), conf=conf,
                        data=_data(network), parent=lower(network))
 
 

@@ -134,7 +134,8 @@ def refuse_rebuilds(work: Plan, wanted: kernel.State, on_mismatch: str, recorded
         # A second name of a namespace whose first name was lost: by its mark it is still the partner's.
         shared = isinstance(want, kernel.Netns) and want.partner in step.before.label.rpartition("/")[2].split()
         moved = step.reason != "rebuilt" and step.key in recorded and stacked.renamed(step.before, wanted)
-        if moved or step.key[0] in CARRIERS and step.reason == "rebuilt" and not (drifted or shared or _is_repair(step) or _is_uplink(step.before)):
+        rejoined = stacked.is_inner(step.before) and getattr(want, "label", "") != getattr(step.before, "label", "")  # of another network
+        if moved or step.key[0] in CARRIERS and step.reason == "rebuilt" and not (rejoined or drifted or shared or _is_repair(step) or _is_uplink(step.before)):
             raise DocklessError(
                 f"{title(step.before)} cannot be changed in place into what is wanted",
                 "Set on_mismatch to recreate to have it rebuilt; endpoints keep address, MAC and names.")

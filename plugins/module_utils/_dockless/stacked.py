@@ -64,7 +64,7 @@ def in_the_way(wanted: kernel.State, actual: kernel.State, surplus: t.AbstractSe
 def renamed(before: t.Optional[kernel.Object], wanted: kernel.State) -> bool:
     """Return whether what is cleared is a sandbox's link that is wanted under another name."""
     return isinstance(before, kernel.Link) and bool(before.netns and before.parent) and any(
-        isinstance(thing, kernel.Link) and thing[:1] + thing[2:4] + (thing.parent,) == before[:1] + before[2:4] + (before.parent,)
+        isinstance(thing, kernel.Link) and (thing.netns, thing.label, thing.parent) == (before.netns, before.label, before.parent)
         for thing in wanted.values())
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from . import fleet_addresses, fleet_memory, fleet_networks, fleet_slices, fleet_underlay, routing
+from . import fleet_addresses, fleet_memory, fleet_networks, fleet_services, fleet_slices, fleet_underlay, routing
 from .errors import DocklessError
 from .fleet_memory import Known
 from .fleet_model import Entry, FleetHost, FleetPlan, Given, Kept, Key, Ledger, Member, Place, Reading, Underlay
@@ -81,12 +81,15 @@ class _Work:
         given = Given(overlay, vni, subnets, {}, {}, staying, leaving, set())
         if overlay.routed or (not overlay.host and kept.slices):
             given = given._replace(overlay=overlay._replace(routed=True), slices=self._slices(given, kept, written, places, refuse_new))
-        addresses = self._addresses(given, places, leases, refuse_new)
+        reserved = [ipaddress.ip_address(a) for entry in (*staying.values(), *leaving.values()) for a in entry.addresses]
+        services = fleet_services.choose(overlay, subnets, places, reserved, kept, leases, refuse_new)
+        reserved += [ipaddress.ip_address(vip) for addresses in services.values() for vip in addresses]
+        addresses = self._addresses(given, places, reserved, leases, refuse_new)
         macs, salted = fleet_addresses.macs(overlay, places)
         endpoints = {place.key: Entry(place.host, addresses[place.key], macs[place.key], place.endpoint.aliases, place.sandbox.hostname)
                      for place in places}
         ipv4_only = {place.key for place in places if routing.turns_ipv6_off(place.sandbox)}
-        return given._replace(endpoints=endpoints, salted=salted, ipv4_only=ipv4_only)
+        return given._replace(endpoints=endpoints, salted=salted, services=services, ipv4_only=ipv4_only)
 
     def _leaves(self, one: Key, entry: Entry) -> bool:
         """Return whether the run will take a sandbox away that its host has and does not declare."""
@@ -100,9 +103,8 @@ class _Work:
         slices = {**{name: parts for name, parts in written.slices.items() if name in members}, **kept.slices}
         return fleet_networks.cut(given.overlay, given.subnets, kept._replace(slices=slices), members, lambda name: refuse_new("host " + name))
 
-    def _addresses(self, given: Given, places: t.Sequence[Place], leases: fleet_addresses.Leases,
+    def _addresses(self, given: Given, places: t.Sequence[Place], reserved: t.Sequence[IPAddress], leases: fleet_addresses.Leases,
                    refuse_new: t.Callable[[str], None]) -> t.Dict[Key, t.Tuple[str, ...]]:
-        reserved = [ipaddress.ip_address(a) for entry in (*given.staying.values(), *given.leaving.values()) for a in entry.addresses]
         new = lambda name: refuse_new("sandbox " + name)  # noqa: E731
         if not given.overlay.routed:
             return fleet_addresses.assign(given.overlay, given.subnets, places, reserved, leases, new)
@@ -177,7 +179,7 @@ def _ledger(work: _Work, drawn: t.Mapping[Key, Drawn], underlays: t.Mapping[str,
         given, kept = one.given, work.kept.get(key, Kept())
         slices = {name: tuple(str(part.network) for part in parts) for name, parts in given.slices.items()}
         networks[key] = Kept(given.vni, tuple(str(s.network) for s in given.subnets), tuple(sorted({*work.reading.members[key], *kept.members})),
-                             slices, {**given.staying, **given.leaving, **given.endpoints}, _reserved(given))
+                             slices, {**given.staying, **given.leaving, **given.endpoints}, _reserved(given), given.services)
     names = {name for kept in networks.values() for name in kept.members}
     hosts = {name: underlays.get(name) or work.ledger.hosts[name] for name in names if name in underlays or name in work.ledger.hosts}
     return Ledger(networks, hosts)

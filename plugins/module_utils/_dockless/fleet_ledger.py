@@ -75,7 +75,7 @@ def _told(spec: t.Mapping[str, t.Any], host: str) -> Kept:
     endpoints = {_key(name): _entry({**entry, "host": host}) for name, entry in spec.get("endpoints", {}).items()}
     parts = _networks(spec.get("slices", ()))
     return Kept(int(spec.get("vni", 0)), _networks(spec.get("subnets", ())), (host,), {host: parts} if parts else {}, endpoints,
-                _addresses(spec.get("reserved", ())))
+                _addresses(spec.get("reserved", ())), _services(spec))
 
 
 def _second_hand(rows: t.Mapping[str, t.Any]) -> Kept:
@@ -96,6 +96,10 @@ def _addresses(texts: t.Iterable[str]) -> t.Tuple[str, ...]:
     return tuple([str(ipaddress.ip_address(text)) for text in texts])
 
 
+def _services(spec: t.Mapping[str, t.Any]) -> t.Dict[str, t.Tuple[str, ...]]:
+    return {str(name): _addresses(vips) for name, vips in spec.get("services", {}).items()}
+
+
 def _key(name: str) -> Key:
     project, slash, own = name.partition("/")
     if not slash:
@@ -110,7 +114,7 @@ def _name(key: Key) -> str:
 def _kept(spec: t.Mapping[str, t.Any]) -> Kept:
     return Kept(int(spec["vni"]), _networks(spec["subnets"]), tuple(spec["members"]),
                 {host: _networks(parts) for host, parts in spec.get("slices", {}).items()},
-                {_key(name): _entry(entry) for name, entry in spec["endpoints"].items()}, _addresses(spec.get("reserved", ())))
+                {_key(name): _entry(entry) for name, entry in spec["endpoints"].items()}, _addresses(spec.get("reserved", ())), _services(spec))
 
 
 def _entry(entry: t.Mapping[str, t.Any]) -> Entry:
@@ -133,6 +137,8 @@ def _facts(kept: Kept) -> t.Iterator[t.Tuple[str, t.Any]]:
     yield "members", sorted(kept.members)
     if kept.slices:
         yield "slices", dict(sorted(kept.slices.items()))
+    if kept.services:
+        yield "services", dict(sorted(kept.services.items()))
 
 
 def _lines(rows: t.Sequence[t.Tuple[str, t.Any]], indent: int) -> t.List[str]:

@@ -64,12 +64,13 @@ def _network(key: Key, written: Kept, told: t.Sequence[FleetHost], known: Known)
     endpoints: t.Dict[Key, Entry] = {one: entry for one, entry in written.endpoints.items() if known.is_absent(entry.host)}
     slices = {name: parts for name, parts in written.slices.items() if known.is_absent(name)}
     members = {name for name in written.members if known.is_absent(name)}
-    vni, subnets, reserved = written.vni, written.subnets, written.reserved
+    vni, subnets, reserved, services = written.vni, written.subnets, written.reserved, dict(written.services)
     second: t.List[Kept] = []
     for host in told:
         own = host.memory.networks.get(key) if host.memory else None
         if own:
             vni, subnets, reserved = vni or own.vni, subnets or own.subnets, reserved or own.reserved
+            services.update({name: vips for name, vips in own.services.items() if name not in services})
             members.add(host.name)
             slices.update({name: parts + written.slices.get(name, ()) for name, parts in own.slices.items()})
             for one, entry in own.endpoints.items():
@@ -85,7 +86,7 @@ def _network(key: Key, written: Kept, told: t.Sequence[FleetHost], known: Known)
         for one, entry in other.endpoints.items():
             if known.is_absent(entry.host):
                 endpoints.setdefault(one, entry)
-    return Kept(vni, subnets, tuple(sorted(members)), slices, endpoints, reserved)
+    return Kept(vni, subnets, tuple(sorted(members)), slices, endpoints, reserved, services)
 
 
 def _add(endpoints: t.Dict[Key, Entry], one: Key, entry: Entry, written: t.Optional[Entry]) -> None:

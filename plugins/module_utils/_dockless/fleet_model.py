@@ -30,6 +30,7 @@ class Kept(t.NamedTuple):
     slices: t.Mapping[str, t.Tuple[str, ...]] = {}  # mode routed: host -> its parts of the subnets
     endpoints: t.Mapping[Key, Entry] = {}
     reserved: t.Tuple[str, ...] = ()  # gateways and auxiliary addresses
+    services: t.Mapping[str, t.Tuple[str, ...]] = {}  # their virtual addresses
 
 
 class Underlay(t.NamedTuple):
@@ -131,6 +132,7 @@ class Given(t.NamedTuple):
     staying: t.Mapping[Key, Entry]  # not declared, but there
     leaving: t.Mapping[Key, Entry]  # not declared, and about to go: no longer told to others
     salted: t.AbstractSet[Key]  # whose MAC address is not the one that its host would compute
+    services: t.Mapping[str, t.Tuple[str, ...]] = {}  # their virtual addresses
     ipv4_only: t.AbstractSet[Key] = frozenset()  # that turn IPv6 off themselves: their IPv6 addresses are reserved, not used
 
 

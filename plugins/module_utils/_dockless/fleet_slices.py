@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
+from . import fleet_services
 from .fields import is_mapping
 from .fleet_model import Entry, FleetHost, FleetPlan, Given, Key, Member, Overlay, Reading, Underlay
 from .fleet_read import OF_ONE_HOST
@@ -63,6 +64,8 @@ def network_spec(drawn: Drawn, host: str, member: Member) -> t.Dict[str, t.Any]:
         spec["vtep"] = drawn.vteps[host]
     if drawn.mtu:
         spec["mtu"] = drawn.mtu
+    if given.services:
+        spec["services"] = fleet_services.with_addresses(spec.get("services") or {}, given.services)
     if given.overlay.encrypted:
         spec["tunnels"] = list(drawn.tunnels)
     return spec

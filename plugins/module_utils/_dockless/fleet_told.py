@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
+from . import fleet_services
 from .errors import DocklessError
 from .facts import Facts, Underlay
 from .fields import is_list, is_mapping
@@ -69,6 +70,9 @@ def _network(spec: t.Mapping[str, t.Any]) -> Told:
     rows = [row for row in (ipam.get("config") or () if is_mapping(ipam) else ()) if is_mapping(row)]
     found: Told = {"vni": spec.get("vni") or 0, "subnets": [row["subnet"] for row in rows if row.get("subnet")], "endpoints": {}}
     found["reserved"] = [address for row in rows for address in (row.get("gateway"), *_part(row, "aux_addresses").values()) if address]
+    services = fleet_services.told(spec)
+    if services:
+        found["services"] = services
     if spec.get("mode") == "routed":
         found["slices"] = [row["ip_range"] for row in rows if row.get("ip_range")]
     return found

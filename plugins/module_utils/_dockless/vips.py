@@ -18,7 +18,7 @@ def with_addresses(host: Host, leases: Leases) -> Host:
         return host
     members = routing.endpoints_by_network(host)
     return host._replace(projects=tuple(project._replace(networks=tuple(
-        _chosen(network, members.get(network.key, []), leases) if network.services else network for network in project.networks))
+        chosen(network, members.get(network.key, []), leases) if network.services else network for network in project.networks))
         for project in host.projects))
 
 
@@ -27,7 +27,8 @@ def leases_of(network: Network) -> t.Dict[str, t.List[str]]:
     return {service.name: [str(vip) for vip in service.vips] for service in network.services if service.vips}
 
 
-def _chosen(network: Network, endpoints: t.Sequence[Endpoint], leases: Leases) -> Network:
+def chosen(network: Network, endpoints: t.Sequence[Endpoint], leases: Leases) -> Network:
+    """Return the network with addresses for its services that declare none. endpoints are those on it."""
     kept = leases.get(network.project, {}).get("services", {}).get(network.name, {})
     waiting = [service for service in network.services if service.mode == SERVICE_VIP and not service.vips]
     if not waiting:

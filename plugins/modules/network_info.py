@@ -98,7 +98,7 @@ networks:
       description: Its driver.
       type: str
     scope:
-      description: V(local), for a network of one host.
+      description: V(local) for a network of one host, V(fleet) for an overlay.
       type: str
     bridge_name:
       description: The bridge interface's name.
@@ -130,6 +130,9 @@ networks:
     labels:
       description: Its labels.
       type: dict
+    vni:
+      description: An overlay's number on the wire. With it come C(mode), C(control_plane), C(vtep), C(port), C(encrypted) and C(peers).
+      type: int
     ipam:
       description: Its subnets, as declared or as chosen, in C(config).
       type: dict

@@ -49,6 +49,9 @@ def test_two_subnets_over_two_hosts(fleet, version):
     assert first.lookup("a", "d") == ["10.60.0.4", "fd00:60::4"] == first.lookup("b", "www.blue")
     assert first.lookup("c", "d") == []
     assert not any(result["changed"] for result in apply_all(fleet, documents))
+    shown = {network["name"]: network for network in first.dockless("show", "--project", "shop", "--json")["networks"]}
+    assert (shown["blue"]["scope"], shown["blue"]["vni"], shown["blue"]["vtep"]) == ("fleet", 300, fleets.address(1, version))
+    assert shown["blue"]["peers"]["host2"]["sandboxes"] == {"d": ["10.60.0.4", "fd00:60::4"]}
 
 
 def unnamed(**options):

@@ -66,15 +66,23 @@ def network_row(network: model.Network, endpoints: t.Sequence[model.Endpoint]) -
     """Return one network as inspect() shows it."""
     return {
         "project": network.project, "name": network.name, "driver": network.driver, "bridge_name": network.bridge_name,
-        "scope": "local", "internal": network.internal, "isolate": network.isolate, "icc": bool(network.icc),
+        "scope": "fleet" if network.overlay else "local", "internal": network.internal, "isolate": network.isolate, "icc": bool(network.icc),
         "masquerade": bool(network.masquerade), "mtu": network.mtu, "enable_ipv4": network.enable_ipv4,
         "enable_ipv6": bool(network.enable_ipv6), "dns_enabled": network.dns_enabled, "labels": dict(network.labels),
+        **(_overlay(network, network.overlay) if network.overlay else {}),
         **({"parent": network.macvlan.parent, "mode": network.macvlan.mode, "host_access": [str(a) for a in network.macvlan.addresses]}
            if network.macvlan else {}),
         "ipam": {"config": [_subnet(s) for s in network.subnets]},
         "endpoints": {e.sandbox: {"project": e.project, "mac_address": e.mac_address, "interface": e.interface_name,
                                   "ipv4_address": _cidr(e, 4), "ipv6_address": _cidr(e, 6)} for e in endpoints},
     }
+
+
+def _overlay(network: model.Network, overlay: model.Overlay) -> Row:
+    return {"vni": overlay.vni, "mode": overlay.mode, "control_plane": overlay.control_plane, "vtep": overlay.vtep, "port": overlay.port,
+            "encrypted": overlay.encrypted,
+            "peers": {p.name: {"vtep": str(p.vtep), "subnets": [str(s) for s in p.subnets],
+                               "sandboxes": {s.name: [str(a) for a in s.addresses] for s in p.sandboxes}} for p in network.peers}}
 
 
 def _subnet(subnet: model.Subnet) -> Row:

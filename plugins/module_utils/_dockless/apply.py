@@ -182,8 +182,13 @@ class Executor:
         deaf = [known for known in others if any(each in (files.read(known.config) or "") for each in self._renewed)]
         resolver.start([*started, *resolver.answering(deaf)], self._facts)
         records = [s for s in steps if s.key[0] == "file" and s.key[1].startswith(_RECORDS)]
-        if records and (len(records) > _BULK or not resolver.watches_files(self._facts)):
+        if records and (len(records) > _BULK or self._shared(records) or not resolver.watches_files(self._facts)):
             resolver.reload(resolver.configured(), self._facts)
+
+    def _shared(self, records: Steps) -> bool:
+        """Tell whether two files of one network change: a name that goes from one to the other is lost if dnsmasq reads the other first."""
+        known = [directory for directory in (os.path.dirname(step.key[1]) for step in records) if directory not in self._renewed]
+        return len(set(known)) < len(known)
 
     # ---- removal -----------------------------------------------------------
 
@@ -202,6 +207,8 @@ class Executor:
         for path in paths:
             files.remove(path)
         _remove_empty({os.path.dirname(path) for path in paths})
+        if any(path.startswith(_RECORDS) and os.path.isdir(os.path.dirname(path)) for path in paths):
+            resolver.reload(resolver.configured(), self._facts)  # what it held may stand in another file now
 
     def _remove_inside(self, steps: Steps, handles: Handles) -> None:
         for step in self._passed(steps):

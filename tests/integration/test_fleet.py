@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The role overlay over the hosts of the example inventory: two private hosts on one underlay, reached by one ansible-playbook.
+
+Ansible enters a host by its Python, which is a script that starts it in the host's namespaces. The controller has a network
+and a /run of its own, so that what would not go to a host finds nothing of the machine.
+"""
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import re
+import typing as t
+
+import pytest
+import yaml
+from collection import ROOT, environment
+from fleet import Fleet
+
+EXAMPLE = ROOT / "playbooks" / "examples" / "fleet"
+PLAY = [{"hosts": "fleet", "gather_facts": False, "roles": ["dockless.network.overlay"]}]
+LEDGER = ".dockless-fleet.json"
+
+
+class Controlled:
+    """Hosts one, two … and the playbook runs over them."""
+
+    def __init__(self, fleet: Fleet, directory: pathlib.Path) -> None:
+        self.hosts = dict(zip(("one", "two", "three"), fleet.hosts))
+        self._directory = directory
+        self._inventory = directory / "inventory"
+        self._inventory.mkdir()
+        self.inventory = yaml.safe_load((EXAMPLE / "inventory.yml").read_text(encoding="utf-8"))
+        self.declared = self.inventory["fleet"]["hosts"]
+        for name, host in self.hosts.items():
+            python = directory / f"python-{name}"
+            python.write_text(f"#!/bin/sh\nexec nsenter --target={host.pid} --net --mount --pid --uts --ipc -- /usr/bin/python3 \"$@\"\n", encoding="ascii")
+            python.chmod(0o755)
+        (directory / "play.yml").write_text(json.dumps(PLAY), encoding="utf-8")
+
+    @property
+    def ledger(self) -> t.Dict[str, t.Any]:
+        """Return what the ledger holds."""
+        return json.loads((self._inventory / LEDGER).read_text(encoding="utf-8"))
+
+    def run(self, *options: str, book: t.Optional[pathlib.Path] = None, fails: bool = False) -> str:
+        """Run the role, or a playbook, over the inventory as it is now; return what ansible-playbook says."""
+        for name, variables in self.declared.items():
+            variables.update(ansible_connection="local", ansible_host=None, ansible_become=False,
+                             ansible_python_interpreter=str(self._directory / f"python-{name}"))
+        (self._inventory / "hosts.yml").write_text(yaml.safe_dump(self.inventory), encoding="utf-8")
+        env = {**environment(), "HOME": str(self._directory), "ANSIBLE_LOCAL_TEMP": str(self._directory), "ANSIBLE_PIPELINING": "1"}
+        argv = ["unshare", "--net", "--mount", "--kill-child", "--fork", "sh", "-c", "mount -t tmpfs run /run; exec \"$@\"", "sh", "ansible-playbook", "--inventory", str(self._inventory), *options,
+                str(book or self._directory / "play.yml")]
+        done = _run(argv, env)
+        assert (done[0] != 0) == fails, done[1]
+        return done[1]
+
+
+def _run(argv: t.Sequence[str], env: t.Mapping[str, str]) -> t.Tuple[int, str]:
+    import subprocess
+
+    done = subprocess.run(argv, env=dict(env), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False)
+    return done.returncode, done.stdout
+
+
+def changes(said: str) -> t.Dict[str, int]:
+    """Return how many tasks changed something, by host."""
+    found = {name: int(number) for name, number in re.findall(r"^(\w+) +: ok=\d+ +changed=(\d+)", said, re.MULTILINE)}
+    assert found, said
+    return found
+
+
+@pytest.fixture
+def controlled(tmp_path: pathlib.Path) -> t.Iterator[Controlled]:
+    """Return the example's two hosts; nothing may be left on them at the end."""
+    with contextlib.ExitStack() as stack:
+        fleet = stack.enter_context(Fleet(2))
+        yield Controlled(fleet, tmp_path)
+        fleet.check_clean()
+
+
+def test_example_fleet(controlled):
+    """The example's inventory from its first run to its end: check mode, proof, a second run, a moved sandbox, --limit, absence."""
+    predicted = controlled.run("--check", "--diff")
+    assert changes(predicted) == {"one": 2, "two": 1}  # the plan is a task of the first host
+    assert "network example/red: VNI 257" in predicted and not (controlled._inventory / LEDGER).exists()
+
+    controlled.run()
+    controlled.run(book=EXAMPLE / "prove.yml")
+    assert changes(controlled.run()) == {"one": 0, "two": 0}
+    given = controlled.ledger["networks"]["example/red"]["endpoints"]
+
+    controlled.declared["two"]["dockless_sandboxes"]["b"] = controlled.declared["one"]["dockless_sandboxes"].pop("b")
+    assert changes(controlled.run()) == {"one": 2, "two": 1}
+    moved = controlled.ledger["networks"]["example/red"]["endpoints"]
+    assert {**given["example/b"], "host": "two"} == moved["example/b"]
+    assert controlled.hosts["one"].ping("a", "bob") and controlled.hosts["two"].ping("b", "a")
+
+    controlled.declared["one"]["dockless_sandboxes"]["new"] = {"networks": ["red"]}
+    assert changes(controlled.run("--limit", "one")) == {"one": 2}
+    assert controlled.hosts["one"].ping("new", given["example/d"]["addresses"][0]) is False  # two was not told yet
+    assert changes(controlled.run()) == {"one": 0, "two": 1}
+    assert controlled.hosts["one"].ping("new", "d")
+
+    controlled.run("--extra-vars", "overlay_state=absent")
+
+
+def test_no_address_is_given_past_a_host_that_nobody_knows(controlled):
+    assert "because host two was not read in this run" in controlled.run("--limit", "one", fails=True)

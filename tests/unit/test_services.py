@@ -134,6 +134,7 @@ def owners(text):
 def test_sticky_slots_move_only_when_their_owner_leaves_or_one_comes():
     """And in proportion to the weights, about: each has between half and twice its part."""
     names = [f"w{n}" for n in range(4)]
+
     def table(behind, **weights):
         spec = {"vip": "10.0.0.254", "sticky": True, "sandboxes": {name: {"weight": weights.get(name, 1)} for name in behind}}
         return owners(tables(document(spec, cli=[], **{name: [] for name in names}))["cli"])

@@ -51,7 +51,8 @@ def _check_network(network: Network, members: t.Sequence[Endpoint]) -> None:
 def _check_choice(network: Network, service: Service) -> None:
     if network.overlay is not None and service.mode == SERVICE_VIP and not service.vips \
             and any(subnet.ip_range is None for subnet in network.subnets):
-        refuse(service.path + ".vip", f"the service {service.name} has no address on the overlay network {network.name}, and a host alone cannot know which are free",
+        refuse(service.path + ".vip",
+               f"the service {service.name} has no address on the overlay network {network.name}, and a host alone cannot know which are free",
                "Give it a vip, or the subnet an ip_range of this host's own. The role overlay fills it in for all hosts at once.")
 
 

@@ -7,7 +7,7 @@ import typing as t
 
 from . import ipam, routing
 from .errors import DocklessError
-from .model import SERVICE_VIP, Endpoint, Host, IPAddress, Network, Service, Subnet
+from .model import SERVICE_VIP, Endpoint, Host, IPAddress, Network, Subnet
 
 Leases = t.Mapping[str, t.Mapping[str, t.Any]]  # by project
 

@@ -14,6 +14,9 @@ import typing as t
 from _dockless import kernel, plan
 
 
+_ON_LINKS = (kernel.Address, kernel.Forward, kernel.Neighbour, kernel.Route)
+
+
 class Refused(AssertionError):
     """What the kernel would answer with an errno."""
 
@@ -51,8 +54,9 @@ class Kernel:
         elif isinstance(thing, kernel.Link):
             self._delete_ends((thing.netns, thing.name))
             for other in list(self.state.values()):
-                if isinstance(other, kernel.Veth) and thing.netns == other.netns and other.master == thing.name:
+                if isinstance(other, (kernel.Link, kernel.Veth)) and thing.netns == other.netns and other.master == thing.name:
                     self.state[other.key] = other._replace(master="")
+                    self._lose_bridge(other)
                 if isinstance(other, kernel.Veth) and thing.netns == other.peer_netns and other.peer_master == thing.name:
                     self.state[other.key] = self.state[other.key]._replace(peer_master="")
         elif isinstance(thing, kernel.Address):
@@ -87,8 +91,16 @@ class Kernel:
 
     def _delete_ends(self, *ends: t.Tuple[str, str]) -> None:
         for key, other in list(self.state.items()):
-            if isinstance(other, (kernel.Address, kernel.Route)) and (other.netns, other.link) in ends:
+            if isinstance(other, _ON_LINKS) and (other.netns, other.link) in ends:
                 del self.state[key]
+
+    def _lose_bridge(self, port: t.Any) -> None:
+        """A port's forwarding entries are its bridge's; a vxlan device has its own as well."""
+        for key, other in list(self.state.items()):
+            if isinstance(other, kernel.Forward) and other.link == port.name:
+                del self.state[key]
+                if other.vtep:
+                    self.state[key] = other._replace(bridged=False)
 
     def _last_address(self, gone: kernel.Address) -> None:
         """IPv4 is off on a link without addresses: the routes go."""
@@ -150,6 +162,13 @@ class Kernel:
         elif isinstance(thing, kernel.Link):
             if (thing.netns, thing.name) in self._names(known):
                 raise Refused(f"name taken: {thing.name}")
+            if thing.master and ("link", thing.netns, thing.master) not in self.state:
+                raise Refused(f"no bridge {thing.master}")
+            if any(isinstance(o, kernel.Link) and o.kind == thing.kind == "vxlan" and o.data == thing.data for o in self.state.values()):
+                raise Refused(f"number taken: {thing.data}")
+        elif isinstance(thing, (kernel.Forward, kernel.Neighbour)):
+            if (thing.netns, thing.link) not in self._names():
+                raise Refused(f"no link {thing.link}")
         elif isinstance(thing, (kernel.Address, kernel.Route)):
             if (thing.netns, thing.link) not in self._names():
                 raise Refused(f"no link {thing.link} in {thing.netns or 'the host'}")

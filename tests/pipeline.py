@@ -5,10 +5,10 @@ from __future__ import annotations
 import typing as t
 
 from _dockless import facts, kernel, model, realize, resolve, routing, ruleset
-from documents import host_of
+from documents import UNDERLAY, host_of
 
 Document = t.Mapping[str, t.Any]
-FACTS = facts.Facts(nameservers=("192.0.2.53",))
+FACTS = facts.Facts(nameservers=("192.0.2.53",), uplink="eth0", underlay=(UNDERLAY,))
 
 
 def resolved(document: t.Optional[Document] = None, known: facts.Facts = FACTS, leases: t.Optional[Document] = None,

@@ -37,9 +37,21 @@ def network(chance: random.Random, project: int, number: int, fixed: bool) -> Do
                         ("labels", [{"tier": "x"}])):
         if chance.random() < 0.2:
             spec[key] = chance.choice(values)
+    if chance.random() < 0.2:
+        spec.update(overlay(chance, project, number))
     if chance.random() < 0.3:
         spec["services"] = {f"alias{number}": service(chance) for number in chance.sample(range(4), chance.randint(1, 2))}
     return spec
+
+
+def overlay(chance: random.Random, project: int, number: int) -> Document:
+    """Return what makes a network span hosts; its own sandboxes have the upper half of the subnet, those elsewhere the lower."""
+    there = {f"host{host}": {"vtep": f"192.0.2.{100 + host}", "sandboxes": {
+        f"far{host}{each}": {"addresses": [f"10.{project}.{number}.{10 * host + each + 10}"]} for each in range(chance.randint(0, 2))}}
+        for host in chance.sample(range(4), chance.randint(0, 2))}
+    subnet = {"subnet": f"10.{project}.{number}.0/24", "ip_range": f"10.{project}.{number}.128/25"}
+    return {"driver": "overlay", "vni": 300 + 10 * project + number, "enable_ipv6": False,
+            "control_plane": chance.choice(("static", "static", "evpn")), "ipam": {"config": [subnet]}, "peers": there}
 
 
 def service(chance: random.Random) -> Document:

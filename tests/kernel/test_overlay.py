@@ -369,6 +369,19 @@ def test_routed_slices_of_an_internal_network(fleet):
     assert fleet.hosts[0].ping("s1", "10.70.2.2") and not fleet.hosts[0].ping("s1", fleets.address(2), wait=1)
 
 
+def test_a_network_gets_another_name_and_keeps_its_number(fleet):
+    """A host holds one vxlan device of a number, so the old one goes before the new one comes."""
+    first = fleet.hosts[0]
+    documents = fleets.documents(unnamed(), PLACED)
+    apply_all(fleet, documents)
+    renamed = {"purple" if name == "blue" else name: network for name, network in documents[0]["networks"].items()}
+    sandboxes = {name: {"networks": {"purple" if network == "blue" else network: fixed for network, fixed in spec["networks"].items()}}
+                 for name, spec in PLACED[0].items()}
+    document = {"networks": renamed, "sandboxes": sandboxes}
+    assert first.apply(document, on_mismatch="recreate")["changed"] and first.ping("a", "10.60.0.3")
+    assert not first.apply(document)["changed"]
+
+
 def test_a_run_that_fails_goes_back(fleet):
     """A vxlan device with a number that somebody else's has is refused by the kernel: nothing of the run stays."""
     first = fleet.hosts[0]

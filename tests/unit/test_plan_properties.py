@@ -147,7 +147,7 @@ def test_the_documents_are_worth_trying():
         spaces = [thing for thing in first.values() if isinstance(thing, kernel.Netns)]
         partners += sum(bool(s.partner) for s in spaces)
         attached += sum(bool(s.inode) for s in spaces)
-    assert kinds == set(plan.RANK) - {"neighbour", "forward", "tunnelkey", "barrier", "tunnel", "tunnelpeer"}
+    assert kinds == set(plan.RANK) - {"tunnelkey", "barrier", "tunnel", "tunnelpeer"}
     assert partners and attached
     assert {("update", kind) for kind in ("link", "veth", "file", "nft", "route", "resolver", "sysctl")} <= actions
     assert {("delete", kind) for kind in ("netns", "link", "veth", "address", "nft", "resolver")} <= actions

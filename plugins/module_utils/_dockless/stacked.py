@@ -42,23 +42,31 @@ def also_mutable(wanted: kernel.Object, actual: kernel.Object) -> t.FrozenSet[st
 
 
 def in_the_way(wanted: kernel.State, actual: kernel.State, surplus: t.AbstractSet[kernel.Key]) -> t.Set[kernel.Key]:
-    """Return surplus links and pairs that must go first: a namespace holds one eth0, and a parent one link of each MAC."""
+    """Return surplus links and pairs that must go first: a namespace holds one eth0, a parent one link of each MAC, a host one vxlan of each number."""
     held: t.Dict[t.Any, t.List[kernel.Key]] = {}
     stacked = []
     for key in surplus:
         thing = actual[key]
-        for end in ends(thing):
-            if end[1]:
-                held.setdefault(end, []).append(key)
+        for claim in _claims(thing):
+            held.setdefault(claim, []).append(key)
         if isinstance(thing, kernel.Link) and thing.parent:
             stacked.append(thing)
     if not held:
         return set()
-    found = {key for thing in wanted.values() for end in ends(thing) for key in held.get(end, ())}
+    found = {key for thing in wanted.values() for claim in _claims(thing) for key in held.get(claim, ())}
     if stacked:
         coming = [thing for key, thing in wanted.items() if isinstance(thing, kernel.Link) and thing.parent and actual.get(key) != thing]
         found |= {one.key for one in stacked for thing in coming if thing.parent == one.parent and _clash(thing, one)}
     return found
+
+
+def _claims(thing: kernel.Object) -> t.Tuple[t.Any, ...]:
+    """Return what only one object can have: the names of its ends, and of a vxlan device its number and port."""
+    own = tuple(end for end in ends(thing) if end[1])
+    if isinstance(thing, kernel.Link) and thing.kind == "vxlan":
+        said = dict(thing.data)
+        return *own, (thing.kind, said.get("id"), said.get("port"))
+    return own
 
 
 def renamed(before: t.Optional[kernel.Object], wanted: kernel.State) -> bool:

@@ -4,7 +4,6 @@
 """Give a host its slice of a fleet's plan: take it from the plan's directory and have the host converge it."""
 from __future__ import annotations
 
-from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.dockless.network.plugins.module_utils._dockless import fleet_files
 from ansible_collections.dockless.network.plugins.module_utils._dockless.errors import DocklessError
@@ -35,7 +34,7 @@ class ActionModule(ActionBase):
         try:
             documents = fleet_files.read_slice(options["plan"], str(task_vars["inventory_hostname"]))
         except DocklessError as error:
-            raise AnsibleActionFail(str(error)) from error
+            return {**result, "failed": True, "msg": str(error)}  # not raised, so that failed_when is asked
         own = {name: options[name] for name in ("veth_pairs", "defaults") if options[name] is not None}
         result.update(changed=False, operations=[], endpoints=[], ports=[], diff=[])
         for document in documents:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 
 from ansible import constants as C
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.dockless.network.plugins.module_utils._dockless import fleet, fleet_files, fleet_ledger
 from ansible_collections.dockless.network.plugins.module_utils._dockless.errors import DocklessError
@@ -41,8 +41,8 @@ class ActionModule(ActionBase):
         """Return where the plan is, a line for each host, and whether the ledger changed."""
         result = super().run(tmp, task_vars)
         validated, options = self.validate_argument_spec(argument_spec=OPTIONS)
-        path = self._ledger_path(options["ledger"], task_vars)
         try:
+            path = self._ledger_path(options["ledger"], task_vars)
             with fleet_files.locked_ledger(path, self._task.check_mode) as before:
                 plan = self._plan(options, before, task_vars)
                 changed = plan.ledger != before
@@ -50,7 +50,7 @@ class ActionModule(ActionBase):
                     fleet_files.write_ledger(path, plan.ledger)
             directory = fleet_files.write_plan(plan, C.DEFAULT_LOCAL_TMP)
         except DocklessError as error:
-            raise AnsibleActionFail(str(error)) from error
+            return {**result, "failed": True, "msg": str(error)}  # not raised, so that failed_when is asked
         result.update(changed=changed and bool(path), plan=directory, ledger=path, hosts=summary(plan))
         if plan.warnings:
             result["warnings"] = list(plan.warnings)
@@ -61,16 +61,16 @@ class ActionModule(ActionBase):
     def _ledger_path(self, said, task_vars):
         if said is None:
             directory = task_vars.get("inventory_dir")
-            if not directory:
-                raise AnsibleActionFail("ledger: this inventory is no file, so there is no place beside it for the ledger. "
-                                        "Give ledger a path, or '' to keep none.")
+            if not isinstance(directory, str) or not os.path.isabs(directory):  # an inventory given as text has "None"
+                raise DocklessError("this inventory is no file, so there is no place beside it for the ledger",
+                                    "Give ledger a path, or '' to keep none.", "ledger")
             return os.path.join(str(directory), LEDGER)
         return self._loader.path_dwim(os.path.expanduser(said)) if said else ""
 
     def _plan(self, options, before, task_vars):
         groups = task_vars["groups"]
         if options["group"] not in groups:
-            raise AnsibleActionFail(f"group: the inventory has no group {options['group']}. Give the group of the fleet's hosts, or all.")
+            raise DocklessError(f"the inventory has no group {options['group']}", "Give the group of the fleet's hosts, or all.", "group")
         hostvars = task_vars["hostvars"]
         hosts = [read_host(str(name), hostvars[name], options) for name in groups[options["group"]]]
         return fleet.plan(hosts, before, inventory=map(str, groups["all"]), purge=options["purge"],
@@ -97,7 +97,7 @@ def read_variable(name, variables, variable):
     try:
         return plain(variables[variable])
     except AnsibleError as error:
-        raise AnsibleActionFail(f"host {name}, {variable}: {error}") from error
+        raise DocklessError(str(error), "", f"host {name}, {variable}") from error
 
 
 def plain(value):

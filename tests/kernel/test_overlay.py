@@ -382,6 +382,26 @@ def test_a_network_gets_another_name_and_keeps_its_number(fleet):
     assert not first.apply(document)["changed"]
 
 
+def test_at_boot_the_end_of_the_tunnels_is_waited_for(fleet):
+    """Networks are made while the host still gets its addresses; nothing is refused for it, and nothing changes when it has them."""
+    first = fleet.hosts[0]
+    documents = fleets.documents(unnamed(), PLACED)
+    apply_all(fleet, documents)
+    lost = "ip address del 203.0.113.1/24 dev under0; ip -batch - <<<$(ip -brief link show type vxlan | awk '{print \"link del \" $1}')"
+    first.sh(lost)
+    booting = first.popen([hosts.PYTHON, "-m", "_dockless", "apply", "--boot", "--json"])
+    first.sh("until grep -q FLOCK /proc/locks; do :; done; ip address add 203.0.113.1/24 dev under0")
+    assert json.loads(booting.readline())["warnings"] == []
+    assert first.ping("a", "10.60.0.4")
+    first.sh(lost)
+    boot = "from _dockless import commands, underlay; underlay.WAIT_S = 0.0; commands.run(['apply', '--boot', '--json'], '', '')"
+    result = json.loads(first.python(boot).stdout)
+    assert result["changed"] and "this host has no address 203.0.113.1 yet" in result["warnings"][0]
+    assert first.ping("a", "10.60.0.3")
+    first.sh("ip address add 203.0.113.1/24 dev under0")
+    assert first.ping("a", "10.60.0.4") and not first.apply(documents[0])["changed"]
+
+
 def test_a_run_that_fails_goes_back(fleet):
     """A vxlan device with a number that somebody else's has is refused by the kernel: nothing of the run stays."""
     first = fleet.hosts[0]

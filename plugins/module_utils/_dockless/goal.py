@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import typing as t
 
-from . import attach, checks, ipam, kernel, macvlan, model, parents, parse, realize, report, resolve, sockets, spaces, store, tunnels, values, wireguard
+from . import (
+    attach, checks, ipam, kernel, macvlan, model, parents, parse, realize,
+    report, resolve, sockets, spaces, store, tunnels, underlay, values, wireguard)
 from .dnsconfig import host_servers
 from .errors import DocklessError
 from .facts import Facts, Underlay
@@ -57,9 +59,15 @@ def set_goal(documents: store.Documents, project: t.Optional[str], boot: bool = 
     projects = [parse.parse_project(name, document.declaration) for name, document in sorted(documents.projects.items())]
     host = model.Host(tuple(projects), parse.parse_defaults(documents.host.defaults))
     host, attached, warnings = _attached(host, project, boot)
+    if boot:
+        underlay.await_ends(host)
     present = spaces.read_host()
     uplink = spaces.uplink(present)
-    facts = gather(routes=uplink.routes, addresses=uplink.addresses, mtu=uplink.mtu, uplink=uplink.link, underlay=tuple(Underlay(*each) for each in uplink.underlay), attached=attached)
+    facts = gather(routes=uplink.routes, addresses=uplink.addresses, mtu=uplink.mtu, uplink=uplink.link,
+                   underlay=tuple(Underlay(*each) for each in uplink.underlay), attached=attached)
+    if boot:
+        facts, late = underlay.assumed(facts, host)
+        warnings += late
     host = checks.resolve_externals(host)
     if tunnels.encrypted(host):
         facts = facts._replace(tunnel_keys=tuple(sorted(wireguard.public_keys().items())))

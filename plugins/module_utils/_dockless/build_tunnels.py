@@ -3,8 +3,10 @@
 """Making, changing and removing WireGuard links: barrier first, then key, link, peers, and their routes last."""
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
+import socket
 import typing as t
 
 from . import codec, kernel, messages, names, plan, wireguard
@@ -14,6 +16,7 @@ from .handles import Handle, Handles, Pair
 Steps = t.Sequence[plan.Step]
 Passed = t.Callable[[Steps], t.Iterator[plan.Step]]  # hands on each step when its hook lets it pass
 KINDS = ("tunnelkey", "barrier", "tunnel", "tunnelpeer")
+_DISCARD = 9  # the port of RFC 863
 _GONE = frozenset((errno.ESRCH, errno.ENODEV, errno.ENOENT, errno.EADDRNOTAVAIL))
 
 
@@ -92,12 +95,22 @@ def _peers(steps: Steps, host: Handle) -> None:
     """Tell each link of its peers, then lead to them; a way that another tunnel has taken over by then is not taken away."""
     by_link = sorted(steps, key=lambda step: step.after.link)
     for link, part in itertools.groupby(by_link, key=lambda step: step.after.link):
-        wireguard.put_peers(link, [wireguard.Peer(s.after.public_key, s.after.endpoint, s.after.allowed) for s in part])
+        wireguard.put_peers(link, [wireguard.Peer(s.after.public_key, s.after.endpoint, tuple(s.after.allowed.split())) for s in part])
     host.send([pair for step in steps if step.after.routed for pair in _routes(codec.RTM_NEWROUTE, step, step.after, host)])
+    _greet(steps)
     for step in steps:
         if step.before is not None:
-            left = step.before.allowed if not step.after.routed else tuple(set(step.before.allowed) - set(step.after.allowed))
+            left = " ".join(set(step.before.allowed.split()) - set(step.after.allowed.split() if step.after.routed else ()))
             host.withdraw(list(_routes(codec.RTM_DELROUTE, step, step.before._replace(allowed=left), host)), _GONE)
+
+
+def _greet(steps: Steps) -> None:
+    """Send a datagram to each new host: its side may hold a session of an earlier tunnel of this host, and would wait for an answer in vain."""
+    for step in steps:
+        if step.action == plan.CREATE and step.after.endpoint and step.after.routed:
+            address = step.after.allowed.split()[0].partition("/")[0]
+            with contextlib.suppress(OSError), socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as door:
+                door.sendto(b"", (address, _DISCARD))
 
 
 def _routes(kind: int, step: plan.Step, peer: kernel.TunnelPeer, host: Handle) -> t.Iterator[Pair]:
@@ -105,5 +118,5 @@ def _routes(kind: int, step: plan.Step, peer: kernel.TunnelPeer, host: Handle) -
         index = host.index(peer.link)
     except OSError:
         return
-    for cidr in peer.allowed:
+    for cidr in peer.allowed.split():
         yield codec.route(kind, index, cidr, "", 0), step

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from . import files, kernel, lock, names, nft, observe, plan, render, resolve, spaces, store, tables, unchanged
+from . import files, kernel, lock, names, nft, observe, plan, render, resolve, spaces, store, tables, unchanged, wireguard
 from .errors import DocklessError, VerifyError, joined
 from .goal import Goal, set_goal
 from .report import Row
@@ -275,6 +275,8 @@ def _record(documents: store.Documents, request: Request) -> None:
     if documents.projects:
         store.write_host(documents.host)
     else:
+        for slot in wireguard.slots_with_key():
+            wireguard.forget_key(slot)
         store.remove_all()
         for path in files.listed(nft.CANONICAL_DIRECTORY) + [_GENERATIONS, unchanged.NOTE]:
             files.remove(path)

@@ -219,7 +219,7 @@ class TunnelPeer(t.NamedTuple):
     link: str
     public_key: str
     endpoint: str
-    allowed: t.Tuple[str, ...]
+    allowed: str  # CIDRs, separated by spaces
     routed: bool = True
 
     @property

@@ -48,12 +48,12 @@ def _link(row: spaces.LinkRow, host: spaces.Space, want: t.Optional[kernel.Tunne
         bool(row.flags & spaces.IFF_UP), row.conf(want.conf) if want else row.settings(), found is not None and row.group == names.TUNNEL_GROUP)
     through = {destination for index, destination, via, metric, onlink in host.routes if index == row.index}
     for peer in found.peers if found else ():
-        yield kernel.TunnelPeer(kernel.HOST, row.name, peer.public_key, peer.endpoint, peer.allowed, through.issuperset(peer.allowed))
+        yield kernel.TunnelPeer(kernel.HOST, row.name, peer.public_key, peer.endpoint, " ".join(peer.allowed), through.issuperset(peer.allowed))
 
 
 def _routes(host: spaces.Space, state: kernel.State) -> None:
     """Tell the routes that peers have with them, and those that lead nowhere on purpose, from routes of their own."""
-    theirs = {(thing.link, cidr) for thing in list(state.values()) if isinstance(thing, kernel.TunnelPeer) for cidr in thing.allowed}
+    theirs = {(thing.link, cidr) for thing in list(state.values()) if isinstance(thing, kernel.TunnelPeer) for cidr in thing.allowed.split()}
     for index, destination, via, metric, onlink in host.routes:
         if metric == names.LAST_METRIC:
             state.pop(("route", kernel.HOST, destination, metric), None)  # type: ignore[arg-type]

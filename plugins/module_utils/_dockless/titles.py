@@ -30,7 +30,7 @@ def title(thing: t.Optional[kernel.Object]) -> str:
     if isinstance(thing, kernel.Tunnel):
         return f"tunnel {thing.name}"
     if isinstance(thing, kernel.TunnelPeer):
-        return f"host {', '.join(thing.allowed)} behind tunnel {thing.link}"
+        return f"host {thing.allowed} behind tunnel {thing.link}"
     if isinstance(thing, kernel.Barrier):
         return f"barrier before {thing.destination}"
     if isinstance(thing, kernel.Sysctl):

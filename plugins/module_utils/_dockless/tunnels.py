@@ -49,7 +49,7 @@ def realize(host: Host, facts: Facts) -> t.Iterator[kernel.Object]:
             key = key_of(peer, slot, overlay)
             if key:
                 first = next(s for s in overlay.tunnels if key_of(peer, s, overlay))
-                yield kernel.TunnelPeer(kernel.HOST, link, key, _endpoint(peer.endpoint, slot), (_only(str(peer.vtep)),), slot == first)
+                yield kernel.TunnelPeer(kernel.HOST, link, key, _endpoint(peer.endpoint, slot), _only(str(peer.vtep)), slot == first)
 
 
 def key_of(peer: Peer, slot: str, overlay: Overlay) -> str:

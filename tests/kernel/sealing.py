@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Encrypted networks over private hosts: their documents, keys, and recorders on every wire that could carry data in clear."""
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import signal
+import typing as t
+
+import fleet as fleets
+import hosts
+
+MARKER = "6d61726b6572"  # "marker", what sandboxes send to each other all the time; in hexadecimal digits
+_RECORDER = """
+import socket, struct, sys
+link, port = sys.argv[1], int(sys.argv[2])
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+wire.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)
+wire.bind((link, 0))
+clear = sealed = 0
+print("ready", flush=True)
+while True:
+    frame = wire.recv(65536)
+    kind = frame[12:14]
+    if kind == b"\\x88\\xb5":
+        dropped = struct.unpack("II", wire.getsockopt(263, 6, 8))[1]
+        print("mark", clear, sealed, dropped, flush=True)
+        continue
+    head = 14 + (20 if kind == b"\\x08\\0" else 40)
+    protocol = frame[23] if kind == b"\\x08\\0" else frame[20] if kind == b"\\x86\\xdd" else 0
+    to = struct.unpack("!H", frame[head + 2:head + 4])[0] if protocol == 17 and len(frame) > head + 4 else 0
+    if b"marker" in frame or protocol == 17 and to == port:
+        clear += 1
+    elif to in (51820, 51821):
+        sealed += 1
+"""
+_MARK = """
+import socket, sys
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+wire.bind((sys.argv[1], 0))
+wire.send(b"\\xff" * 6 + b"\\x02\\0\\0\\0\\0\\x42" + b"\\x88\\xb5" + b"mark")
+"""
+
+
+class Wires:
+    """Recorders on the underlay of two hosts, and on the links that their default routes lead to."""
+
+    def __init__(self, fleet: fleets.Fleet, port: int = 4787) -> None:
+        self._taps: t.List[t.Tuple[hosts.PrivateHost, str, hosts.Server]] = []
+        for number, host in enumerate(fleet.hosts[:2], 1):
+            for place, link, own in ((fleet.switch, f"port{number}", "under0"), (host.neighbour(), "eth0", "eth0")):
+                server = place.popen([hosts.SYSTEM_PYTHON, "-c", _RECORDER, link, str(port)])
+                assert server.readline() == "ready"
+                self._taps.append((host, own, server))
+
+    def seen(self) -> t.Tuple[int, int]:
+        """Return how many packets were in clear so far, and how many WireGuard's. Each wire says so when a last frame has passed it."""
+        clear = sealed = 0
+        for host, link, server in self._taps:
+            host.run([hosts.SYSTEM_PYTHON, "-c", _MARK, link])
+            word, first, second, dropped = server.readline().split()
+            assert (word, dropped) == ("mark", "0"), "the recorder missed packets"
+            clear, sealed = clear + int(first), sealed + int(second)
+        return clear, sealed
+
+
+def key(host: hosts.PrivateHost, slot: str = "a") -> str:
+    """Make a host's key unless it has one; return the public one."""
+    return host.python("import sys; from _dockless import wireguard; print(wireguard.create_key(sys.argv[1]))", slot).stdout.strip()
+
+
+def private(host: hosts.PrivateHost) -> t.List[str]:
+    """Return the secrets of a host in every form in which they might show up."""
+    found = []
+    for text in host.sh("cat /etc/dockless/wireguard/*").split():
+        raw = base64.b64decode(text)
+        found += [text, text[:-1], raw.hex(), raw.hex().upper(), ", ".join(map(str, raw))]
+    return found
+
+
+def tunnel_address(number: int, version: int = 4) -> str:
+    """Return a host's address inside its tunnel."""
+    return f"100.100.0.{number}" if version == 4 else f"fd00:100::{number:x}"
+
+
+def documents(fleet: fleets.Fleet, version: int = 4, inner: int = 4, tunnels: t.Sequence[str] = ("a",), alone: bool = False,
+              **options: t.Any) -> t.List[t.Dict[str, t.Any]]:
+    """Return the documents of the first two hosts: one encrypted network, and on it the sandbox s1 or s2 of each; alone: only s1."""
+    pair = fleet.hosts[:2]
+    keys = {slot: [key(host, slot) for host in pair] for slot in tunnels}
+    found = []
+    for own, other in ((1, 2), (2, 1)):
+        outer = fleets.address(other, version)
+        peer = {"vtep": tunnel_address(other, inner), "endpoint": f"[{outer}]:51820" if version == 6 else f"{outer}:51820",
+                "sandboxes": {} if alone and other == 2 else {f"s{other}": {"addresses": [f"10.60.0.{other + 1}"]}}}
+        if len(tunnels) == 1 and tunnels[0] == "a":
+            peer["public_key"] = keys["a"][other - 1]
+        else:
+            peer["public_keys"] = {slot: keys[slot][other - 1] for slot in tunnels}
+        network = {"driver": "overlay", "vni": 300, "encrypted": True, "vtep": tunnel_address(own, inner), "dns_enabled": False,
+                   "ipam": {"config": [{"subnet": "10.60.0.0/16"}]}, "tunnels": list(tunnels), "peers": {f"host{other}": peer}, **options}
+        sandboxes = {} if alone and own == 2 else {f"s{own}": {"networks": {"blue": {"ipv4_address": f"10.60.0.{own + 1}"}}}}
+        found.append({"networks": {"blue": network}, "sandboxes": sandboxes})
+    return found
+
+
+def apply_all(fleet: fleets.Fleet, found: t.Sequence[t.Dict[str, t.Any]]) -> t.List[hosts.Result]:
+    """Apply each host its document and return the results."""
+    return [host.apply(document) for host, document in zip(fleet.hosts, found)]
+
+
+def link(host: hosts.PrivateHost) -> str:
+    """Return the name of a host's one tunnel."""
+    found = host.run(["wg", "show", "interfaces"]).stdout.split()
+    assert len(found) == 1
+    return found[0]
+
+
+@contextlib.contextmanager
+def flow(host: hosts.PrivateHost, sandbox: str = "s1", address: str = "10.60.0.3") -> t.Iterator[t.Dict[str, int]]:
+    """Send marked packets from a sandbox, 100 a second, for the length of a with block; then tell how many were sent and answered."""
+    server = host.popen(["stdbuf", "-oL", "ping", "-n", "-q", "-i", "0.01", "-s", "64", "-p", MARKER, address], sandbox)
+    assert server.readline().startswith("PING")
+    counts: t.Dict[str, int] = {}
+    yield counts
+    os.kill(server.pid, signal.SIGINT)
+    line = server.readline()
+    while "packets transmitted" not in line:
+        assert server.process.poll() is None or line, "ping ended without a word"
+        line = server.readline()
+    words = line.split()
+    counts["sent"], counts["answered"] = int(words[0]), int(words[3])

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks whose data cross the underlay encrypted or not at all."""
+from __future__ import annotations
+
+import json
+
+import fleet as fleets
+import hosts
+import pytest
+import sealing
+import traffic
+
+
+@pytest.fixture(autouse=True)
+def without_keys_of_no_use(fleet):
+    """Take keys away that a host was given and never had a network for."""
+    yield
+    for host in fleet.hosts:
+        host.sh("[ -e /etc/dockless/host.json ] || rm -rf /etc/dockless/wireguard")
+
+
+SEALED_RULE = "udp dport @sealed_ports oifgroup"
+_FORGED = """
+import socket, struct, sys
+source, target, port, mac, text = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5].encode()
+def check(h):
+    s = sum(struct.unpack("!%dH" % (len(h) // 2), h))
+    while s >> 16: s = (s & 0xffff) + (s >> 16)
+    return ~s & 0xffff
+def ip(a, b, body):
+    h = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, 17, 0) + socket.inet_aton(a) + socket.inet_aton(b)
+    return h[:10] + struct.pack("!H", check(h)) + h[12:] + body
+data = struct.pack("!HHHH", 7001, 7000, 8 + len(text), 0) + text
+inner = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("020000000077") + b"\\x08\\0" + ip("10.60.0.3", "10.60.0.2", data)
+outer = ip(source, target, struct.pack("!HHHHII", 40000, port, 16 + len(inner), 0, 0x08000000, 300 << 8) + inner)
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+wire.bind(("under0", 0))
+wire.send(bytes.fromhex("020000000101") + bytes.fromhex("020000000103") + b"\\x08\\0" + outer)
+"""
+_LISTEN = """
+import socket, sys
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+wire.bind((sys.argv[1], 0))
+print("ready", flush=True)
+while True:
+    frame, sender = wire.recvfrom(2048)
+    if sender[2] == 4:  # what goes out: an answer may quote it
+        continue
+    for word in (b"forged", b"mutant", b"end"):
+        if word in frame:
+            print(word.decode(), flush=True)
+"""
+
+
+@pytest.mark.parametrize(("outer", "inner", "options"), [(4, 4, {}), (6, 6, {}), (4, 4, {"port": 7777, "mtu": 1300})],
+                         ids=["IPv4", "IPv6", "S-45 another port"])
+def test_s_43_hosts_talk_and_no_wire_sees_it(fleet, outer, inner, options):
+    """S-43, S-45: data cross, as large as the MTU says; on no wire is there a word of them. A second run finds nothing to do."""
+    first, second = fleet.hosts[:2]
+    found = sealing.documents(fleet, outer, inner, **options)
+    wires = sealing.Wires(fleet, options.get("port", 4787))
+    sealing.apply_all(fleet, found)
+    with sealing.flow(first) as counts:
+        body = "marker" * 15_000
+        second.serve_http("s2", 80, body)
+        assert first.fetch("s1", "http://10.60.0.3/", wait=20) == body
+    assert counts["sent"] == counts["answered"] > 0
+    clear, sealed = wires.seen()
+    assert clear == 0 and sealed > 60
+    size = traffic.links(first, "s1")["eth0"]["mtu"]
+    assert size == options.get("mtu", {4: 1390, 6: 1350}[outer])
+    assert traffic.fits(first, "s1", "10.60.0.3", size)
+    assert not any(result["changed"] for result in sealing.apply_all(fleet, found))
+    assert first.sh("stat -c '%a %U' /etc/dockless/wireguard /etc/dockless/wireguard/a") == "700 root\n600 root"
+
+
+def test_no_wire_sees_it_while_networks_come_and_go(fleet):
+    """From the first message to the last: one host knows nothing of the other yet, or no longer."""
+    first, second = fleet.hosts[:2]
+    found = sealing.documents(fleet)
+    wires = sealing.Wires(fleet)
+    first.apply(found[0])
+    with sealing.flow(first):
+        second.apply(found[1])
+        assert first.ping("s1", "10.60.0.3")
+        second.apply({}, absent=True)
+        found = sealing.documents(fleet)  # its key went with its network
+        second.apply(found[1])
+        first.apply(found[0])
+        assert first.ping("s1", "10.60.0.3")
+    with sealing.flow(second, "s2", "10.60.0.2"):
+        assert second.ping("s2", "10.60.0.2")
+        first.apply({**found[0], "networks": {}, "sandboxes": {}})
+    clear, sealed = wires.seen()
+    assert clear == 0 and sealed > 0
+
+
+@pytest.mark.parametrize(("port", "alone"), [(4787, True), (7777, False)], ids=["one endpoint", "another port, two endpoints"])
+def test_s_42_what_comes_in_clear_is_dropped(fleet, port, alone):
+    """S-40, S-42, S-44, S-45: with the other end's address and all the right numbers, and whatever other tables accept."""
+    first, _second, third = fleet.hosts
+    found = sealing.documents(fleet, alone=alone, port=port)
+    sealing.apply_all(fleet, found)
+    first.run(["nft", "-f", "-"], input="table inet lax { chain early { type filter hook prerouting priority -400; udp dport 4787-7777 accept; }; "
+              "chain input { type filter hook input priority 0; accept; }; }")
+    _refuse_forged(first, third, port, traffic.links(first, "s1")["eth0"]["address"])
+    first.run(["nft", "delete", "table", "inet", "lax"])
+
+
+def test_s_44_a_network_without_endpoints_is_closed_as_well(fleet):
+    """S-44: guards belong to the network, not to who is on it."""
+    found = sealing.documents(fleet)
+    for document in found:
+        document["sandboxes"] = {}
+        for peer in document["networks"]["blue"]["peers"].values():
+            peer["sandboxes"] = {}
+    sealing.apply_all(fleet, found)
+    _refuse_forged(fleet.hosts[0], fleet.hosts[2], 4787, "02:00:00:00:00:99")
+
+
+def _refuse_forged(first, third, port, mac):
+    """Try to get data in clear into the network, and see them arrive once the rule against them is gone."""
+    device = next(name for name in traffic.links(first) if name.startswith("vx-"))
+    listener = first.popen([hosts.SYSTEM_PYTHON, "-c", _LISTEN, device])
+    assert listener.readline() == "ready"
+
+    def forge(text, source):
+        third.run([hosts.SYSTEM_PYTHON, "-c", _FORGED, source, sealing.tunnel_address(1), str(port), mac, text])
+
+    for source in (sealing.tunnel_address(2), fleets.address(2), fleets.address(3)):
+        forge("forged", source)
+    with traffic.without(first, "udp dport @sealed_ports fib daddr type local iifgroup"):
+        forge("mutant", sealing.tunnel_address(2))
+        assert listener.readline() == "mutant"  # the first word: what was forged before it never came
+    forge("forged", sealing.tunnel_address(2))
+    with traffic.without(first, "udp dport @sealed_ports fib daddr type local iifgroup"):
+        forge("end", sealing.tunnel_address(2))
+        assert listener.readline() == "end"
+
+
+@pytest.mark.parametrize("loss", ["ip link del {link}", "ip link set {link} down", "kill -9 {pid}", "ip route del 100.100.0.2",
+                                  "wg set {link} peer {peer} remove", "ip route del 100.100.0.2; ip link set {link} down; nft flush ruleset"],
+                         ids=["link deleted", "link down", "wireguard-go killed", "route deleted", "peer removed", "and without rules"])
+def test_s_43_traffic_stops_when_the_tunnel_is_lost(fleet, loss):
+    """S-43: nothing goes another way, and the next run mends it."""
+    first = fleet.hosts[0]
+    found = sealing.documents(fleet)
+    sealing.apply_all(fleet, found)
+    wires = sealing.Wires(fleet)
+    assert first.ping("s1", "10.60.0.3")
+    link = sealing.link(first)
+    words = {"link": link, "pid": first.sh(f"pgrep -f '^[^ ]*wireguard-go {link}'"), "peer": sealing.key(fleet.hosts[1])}
+    with sealing.flow(first) as counts:
+        first.sh(loss.format(**words))
+        assert not first.ping("s1", "10.60.0.3", wait=1)
+        operations = first.plan(found[0])["operations"]
+        assert operations and all(any(word in line for word in ("tunnel", "nft")) for line in operations), operations
+        first.apply(found[0])
+        assert first.ping("s1", "10.60.0.3", wait=5)
+    assert counts["answered"] < counts["sent"]
+    assert wires.seen()[0] == 0
+    assert first.apply(found[0])["operations"] == []
+
+
+def test_two_walls_keep_it_in(fleet):
+    """The barrier and the chain sealed each do alone; without both, data go out in clear, so there is something to keep in."""
+    first = fleet.hosts[0]
+    sealing.apply_all(fleet, sealing.documents(fleet))
+    first.sh(f"ip link set {sealing.link(first)} down")
+    for barrier, rule, leaks in ((True, False, False), (False, True, False), (False, False, True)):
+        wires = sealing.Wires(fleet)
+        if not barrier:
+            first.sh("ip route del unreachable 100.100.0.2 metric 4294967280 2>/dev/null || true")
+        with sealing.contextlib.ExitStack() as stack:
+            if not rule:
+                stack.enter_context(traffic.without(first, SEALED_RULE))
+            assert not first.ping("s1", "10.60.0.3", wait=1)
+        assert (wires.seen()[0] > 0) is leaks
+    first.sh(f"ip link set {sealing.link(first)} up")
+
+
+def rotate(fleet, old, new, **options):
+    """Renew the keys of all hosts: every host gets a second tunnel, sends by it, and gives up the first."""
+    for tunnels in ((old, new), (new, old), (new,)):
+        sealing.apply_all(fleet, sealing.documents(fleet, tunnels=tunnels, **options))
+
+
+def test_s_47_keys_are_renewed_without_a_lost_packet(fleet):
+    """S-47, four times under traffic both ways: nothing lost, nothing in clear, and no key is used again."""
+    first, second = fleet.hosts[:2]
+    sealing.apply_all(fleet, sealing.documents(fleet))
+    assert first.ping("s1", "10.60.0.3")
+    wires = sealing.Wires(fleet)
+    keys = {sealing.key(first)}
+    with sealing.flow(first) as counts, sealing.flow(second, "s2", "10.60.0.2") as others:
+        for old, new in (("a", "b"), ("b", "a")) * 2:
+            rotate(fleet, old, new)
+            assert first.sh("ls /etc/dockless/wireguard") == new and len(first.run(["wg", "show", "interfaces"]).stdout.split()) == 1
+            keys.add(sealing.key(first, new))
+    assert counts["sent"] == counts["answered"] > 100 and others["sent"] == others["answered"] > 100
+    assert wires.seen()[0] == 0
+    assert len(keys) == 5
+
+
+def test_a_host_that_missed_the_new_keys_is_still_reached(fleet):
+    """What has one tunnel only is sent to by that one, whichever comes first here."""
+    first, second = fleet.hosts[:2]
+    found = sealing.documents(fleet)
+    second.apply(found[1])
+    ahead = sealing.documents(fleet)[0]
+    sealing.key(first, "b")
+    blue = ahead["networks"]["blue"]
+    blue["tunnels"] = ["b", "a"]
+    peer = blue["peers"]["host2"]
+    peer["public_keys"] = {"a": peer.pop("public_key")}
+    first.apply(ahead)
+    assert first.ping("s1", "10.60.0.3") and second.ping("s2", "10.60.0.2")
+
+
+def test_s_48_no_output_holds_a_key(fleet):
+    """S-48: plan, diff, messages, files that others read, and the arguments of every program that runs."""
+    first = fleet.hosts[0]
+    found = sealing.documents(fleet)
+    said = [json.dumps(first.plan(found[0], diff=True))]
+    first.run(["tee", "/run/document"], input=json.dumps(found[0]))
+    first.sh(f"strace -D -f -qq -s 4096 -e trace=execve -o /run/calls {hosts.PYTHON} -m _dockless apply --diff --project shop /run/document >/run/said 2>&1")
+    first.apply(found[0])
+    fleet.hosts[1].apply(found[1])
+    assert first.ping("s1", "10.60.0.3")
+    link = sealing.link(first)
+    first.sh(f"wg set {link} listen-port 4")
+    said += [json.dumps(first.plan(found[0], diff=True)), first.read("/run/calls"), first.read("/run/said")]
+    said.append(json.dumps(first.apply(found[0], diff=True)) + json.dumps(first.dockless("show", "--json")))
+    first.sh("ip link add blocker type bridge")
+    said.append(first.sh("grep -rah . /run/dockless /etc/dockless/projects /etc/dockless/host.json 2>/dev/null || true"))
+    said.append(first.sh("for pid in /proc/[0-9]*; do tr '\\0' ' ' <$pid/cmdline; tr '\\0' ' ' <$pid/environ; done 2>/dev/null || true"))
+    first.sh("echo damaged >/etc/dockless/wireguard/b; cp /etc/dockless/wireguard/a /run/kept; sed -i 's/^/x/' /etc/dockless/wireguard/a")
+    said.append(first.refusal(found[0]))
+    assert "holds no WireGuard key" in said[-1]
+    first.sh("rm /etc/dockless/wireguard/b; cat /run/kept >/etc/dockless/wireguard/a; rm /run/kept; ip link del blocker")
+    secrets = sealing.private(first)
+    assert len(secrets) == 5 and "wireguard-go" in said[2] and sealing.key(first) in said[0] + said[1] + said[3]
+    assert not [secret for secret in secrets for text in said if secret in text]
+
+
+def test_a_key_is_made_when_there_is_none_and_goes_with_the_network(fleet):
+    """A document by hand needs no key of its own; one made beforehand stays until it is needed."""
+    first = fleet.hosts[0]
+    document = sealing.documents(fleet)[0]
+    first.sh("rm -r /etc/dockless")
+    planned = first.plan(document)["operations"]
+    assert "create key of tunnel a (missing)" in planned
+    assert first.apply(document)["operations"] == planned
+    assert first.apply(document)["operations"] == []
+    public = sealing.key(first)
+    assert first.run(["wg", "show", sealing.link(first), "public-key"]).stdout.strip() == public
+    first.sh("rm /etc/dockless/wireguard/a")
+    assert [line.split(" (")[0] for line in first.apply(document)["operations"]] == \
+        ["create key of tunnel a", f"update tunnel {sealing.link(first)}"]
+    assert sealing.key(first) != public and first.apply(document)["operations"] == []
+    first.apply({"networks": {"plain": {}}}, project="other")
+    first.apply({}, absent=True)
+    assert first.sh("ls /etc/dockless; pgrep -x wireguard-go || true") == "host.json\nlast-good\nprojects"
+    sealing.key(first)
+    first.apply({"networks": {"plain": {"labels": {"a": "b"}}}}, project="other")
+    assert first.sh("ls /etc/dockless/wireguard") == "a"
+
+
+@pytest.mark.parametrize("what", ["raise", "kill"])
+def test_a_run_that_ends_early_leaves_nothing_in_clear_and_the_next_one_is_whole(fleet, what):
+    """At every step of a tunnel's making, and some of its messages: back to nothing, or mended by the next run."""
+    first = fleet.hosts[0]
+    document = sealing.documents(fleet)[0]
+    first.sh("cp -r /etc/dockless/wireguard /run/lock/kept")
+    before = first.snapshot()
+    argv = [hosts.PYTHON, str(hosts.HERE / "hooked.py")]
+    counted = json.loads(first.run([*argv, "count", "0", "--project", "shop"], input=json.dumps(document)).stdout)
+    events = counted["events"]
+    first.apply({}, absent=True)
+    places = [place for place, event in enumerate(events) if "tunnel" in event or "barrier" in event]
+    assert len(places) >= 3
+    for place in places:
+        first.sh("mkdir -p /etc/dockless; chmod 700 /etc/dockless; cp -rpT /run/lock/kept /etc/dockless/wireguard")
+        first.run([*argv, what, str(place), "--project", "shop"], input=json.dumps(document), check=False)
+        if what == "raise":
+            first.assert_back_to(before)
+        else:
+            first.apply(document)
+            assert first.apply(document)["operations"] == []
+            first.apply({}, absent=True)
+    first.sh("rm -rf /run/lock/kept /etc/dockless")
+
+
+def test_a_foreign_link_with_the_tunnels_name_stays(fleet):
+    """What has the name and is not ours is a conflict, before anything is touched."""
+    first = fleet.hosts[0]
+    document = sealing.documents(fleet)[0]
+    first.apply(document)
+    link = sealing.link(first)
+    first.apply({}, absent=True)
+    first.sh(f"ip link add {link} type bridge")
+    assert f"interface {link} exists on this host and is not ours" in first.refusal(document)
+    first.sh(f"ip link del {link}")

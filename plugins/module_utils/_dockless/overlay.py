@@ -35,7 +35,7 @@ def resolved(network: Network, facts: Facts) -> Network:
         return network
     own = own_vtep(overlay, facts)
     vtep = str(own.address) if own else overlay.vtep
-    mtu = network.mtu or _mtu(overlay, own, facts)
+    mtu = network.mtu or _mtu(network, own, facts)
     if overlay.mode == "l2":
         return network._replace(mtu=mtu, overlay=overlay._replace(vtep=vtep))
     whole = tuple(t.cast(IPNetwork, subnet.network) for subnet in network.subnets)

@@ -44,8 +44,7 @@ def remove(steps: Steps, handles: Handles, passed: Passed) -> None:
         elif step.key[0] == "tunnel":
             _delete(step, host)
         else:
-            host.withdraw(list(_routes(codec.RTM_DELROUTE, step, t.cast(kernel.TunnelPeer, step.before), host)), _GONE)
-            wireguard.remove_peers(step.before.link, [step.before.public_key])
+            _forget(step, t.cast(kernel.TunnelPeer, step.before), host)
 
 
 def _of(kind: str, steps: Steps) -> t.List[plan.Step]:
@@ -89,6 +88,15 @@ def _delete(step: plan.Step, host: Handle) -> None:
             return
         host.withdraw([(bytearray(codec.delete_link(index)), step)], _GONE)
         host.forget()
+
+
+def _forget(step: plan.Step, peer: kernel.TunnelPeer, host: Handle) -> None:
+    """Take a host off a link; its addresses may be those of another peer by now, which then needs the way: the same host with a new key."""
+    wireguard.remove_peers(peer.link, [peer.public_key])
+    found = wireguard.show(peer.link)
+    held = {cidr for other in (found.peers if found else ()) for cidr in other.allowed}
+    left = " ".join(cidr for cidr in peer.allowed.split() if cidr not in held)
+    host.withdraw(list(_routes(codec.RTM_DELROUTE, step, peer._replace(allowed=left), host)), _GONE)
 
 
 def _peers(steps: Steps, host: Handle) -> None:

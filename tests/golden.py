@@ -17,7 +17,7 @@ from _dockless import kernel, plan, render, ruleset
 from _dockless.errors import DocklessError
 from pipeline import resolved, table
 
-KINDS = {"namespaces": kernel.Netns, "bridges": kernel.Link, "veth_pairs": kernel.Veth, "addresses": kernel.Address,
+KINDS = {"namespaces": kernel.Netns, "bridges": kernel.Link, "links": kernel.Link, "veth_pairs": kernel.Veth, "addresses": kernel.Address,
          "routes": kernel.Route, "sysctls": kernel.Sysctl, "tables": kernel.NftTable, "files": kernel.File,
          "resolvers": kernel.Resolver}
 _BLANKS = {"netns": "", "peer_netns": "", "peer_name": "", "kind": "bridge", "mac": "02:00:00:00:00:01", "mtu": 1500, "label": "dockless shop/x"}

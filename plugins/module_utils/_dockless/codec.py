@@ -174,11 +174,11 @@ def port_settings(name: str, settings: t.Iterable[t.Tuple[str, int]]) -> bytes:
 
 
 def change_link(index: int, up: t.Optional[bool] = None, mtu: t.Optional[int] = None, master: t.Optional[int] = None,
-                mac: str = "", alias: str = "", group: t.Optional[int] = None) -> bytes:
+                mac: str = "", alias: str = "", group: t.Optional[int] = None, name: str = "") -> bytes:
     """Return a change of a link; None and "" leave a setting as it is, master 0 releases it."""
     fields = {"index": index} if up is None else {"index": index, "flags": int(up), "change": _IFF_UP}
     return _encode(ifinfmsg, RTM_SETLINK, 0, fields, [
-        ("IFLA_MTU", mtu), ("IFLA_MASTER", master), ("IFLA_ADDRESS", mac), ("IFLA_IFALIAS", alias), ("IFLA_GROUP", group)])
+        ("IFLA_MTU", mtu), ("IFLA_MASTER", master), ("IFLA_ADDRESS", mac), ("IFLA_IFALIAS", alias), ("IFLA_GROUP", group), ("IFLA_IFNAME", name)])
 
 
 def _up(index: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import codec, kernel, messages, netns, plan
+from . import codec, kernel, messages, names, netns, plan
 from .handles import Handle, Handles, Pair
 
 Steps = t.Sequence[plan.Step]
@@ -33,20 +33,23 @@ def build(steps: Steps, handles: Handles, passed: Passed) -> t.Tuple[t.List[Pair
 def build_inner(steps: Steps, fresh: t.Mapping[str, t.Mapping[str, int]], handles: Handles, passed: Passed) -> t.Dict[str, t.List[Pair]]:
     """Make and change links of sandboxes on links of the host; return the messages that bring new ones up, by namespace.
 
-    Each is made where its parent is, and is in its namespace from the first moment. fresh are the settings that a
-    new namespace gives.
+    Each is made where its parent is, and is in its namespace from the first moment, where it gets its name. fresh are
+    the settings that a new namespace gives.
     """
     host, rising = handles.get(kernel.HOST), t.cast(t.Dict[str, t.List[Pair]], {})
     made = [s for s in steps if s.action == plan.CREATE]
     sent: t.List[Pair] = []
     try:
         for step in passed(made):
-            sent.append((bytearray(_making(step.after, host, handles.get(step.after.netns).fd)), step))
+            unborn = step.after._replace(name=names.unborn_link(step.after.netns, step.after.name))
+            sent.append((bytearray(_making(unborn, host, handles.get(step.after.netns).fd)), step))
     finally:  # a step that the hook stops leaves those before it done
         host.send(sent)
     for step in made:
         link = t.cast(kernel.Link, step.after)
         handle, known = handles.get(link.netns), fresh.get(link.netns, {})
+        handle.forget()
+        handle.send([(bytearray(codec.change_link(handle.index(names.unborn_link(link.netns, link.name)), name=link.name)), step)])
         handle.forget()
         with netns.entered(handle.fd):
             messages.write_settings(step, link.name, [(key, value) for key, value in link.conf if known.get(key) != value])

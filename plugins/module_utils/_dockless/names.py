@@ -76,6 +76,11 @@ def shim_link(project: str, network: str) -> str:
     return "mv-" + _digest("shim", project, network)[:12]
 
 
+def unborn_link(netns: str, name: str) -> str:
+    """Return what a sandbox's link is called while it is made: older kernels (6.1) want its name to be free on the host as well."""
+    return "mv-" + _digest("unborn", netns, name)[:12]
+
+
 def shim_mac(project: str, network: str) -> str:
     """Return that link's MAC."""
     return _mac(_digest("shim", project, network))

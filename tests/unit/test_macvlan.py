@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Networks on the host's interfaces as values: links, VLANs, routes, addresses; what the kernel here cannot have is judged here alone."""
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from _dockless import kernel, macvlan, plan, resolve, routing, stacked
+from _dockless.errors import DocklessError
+from _dockless.facts import Parent
+from _dockless.goal import _on_parents
+from pipeline import FACTS, leases_of, of_kind, resolved, state, states
+
+ETH0 = FACTS._replace(parents=(Parent("eth0", 1450),))
+LAN = {"subnet": "192.0.2.0/24", "gateway": "192.0.2.1"}
+PAIR = {"one": {"networks": ["lan"]}, "two": {"networks": ["lan"]}}
+
+
+def document(*subnets, sandboxes=None, **options):
+    """Return a document with one network on a parent."""
+    network = {"driver": "macvlan", "parent": "eth0", "dns_enabled": False, "ipam": {"config": list(subnets) or [LAN]}, **options}
+    return {"networks": {"lan": network}, "sandboxes": PAIR if sandboxes is None else sandboxes}
+
+
+def links(found):
+    """Return the links of a state by namespace and name."""
+    return {(link.netns, link.name): link for link in of_kind(found, kernel.Link)}
+
+
+def routes(found, netns):
+    """Return (destination, via) of a namespace's routes."""
+    return [(route.destination, route.via) for route in of_kind(found, kernel.Route) if route.netns == netns]
+
+
+def test_iv_01_ipvlan_has_its_parents_mac_and_the_given_gateway():
+    found = state(resolved(document(driver="ipvlan"), ETH0), ETH0)
+    one = links(found)["one", "eth0"]
+    assert (one.kind, one.mac, one.parent, one.mtu, one.data) == ("ipvlan", "", "eth0", 1450, (("mode", 0),))
+    assert routes(found, "one") == [("0.0.0.0/0", "192.0.2.1")]
+
+
+@pytest.mark.parametrize("mode, number", [("l3", 1), ("l3s", 2)])
+def test_iv_02_ipvlan_l3_has_the_link_as_its_way_out_and_to_its_other_subnets(mode, number):
+    sandboxes = {"one": {"networks": {"lan": {"ipv4_address": "192.0.2.9"}}}, "two": {"networks": {"lan": {"ipv4_address": "198.51.100.9"}}}}
+    found = state(resolved(document(LAN, {"subnet": "198.51.100.0/24"}, driver="ipvlan", ipvlan_mode=mode, sandboxes=sandboxes), ETH0), ETH0)
+    assert links(found)["one", "eth0"].data == (("mode", number),)
+    assert routes(found, "one") == [("0.0.0.0/0", ""), ("198.51.100.0/24", "")]
+    assert routes(found, "two") == [("0.0.0.0/0", ""), ("192.0.2.0/24", "")]
+    alone = document(LAN, {"subnet": "198.51.100.0/24"}, driver="ipvlan", ipvlan_mode=mode, parent=None, sandboxes=sandboxes)
+    assert routes(state(resolved(alone)), "one") == [("198.51.100.0/24", "")]
+
+
+def test_mv_01_a_vlan_is_the_hosts_and_follows_its_parent():
+    below = ETH0._replace(parents=(Parent("eth0", 1450, up=False),))
+    parts = states(resolved(shop=document(parent="eth0.60"), other=document(parent="eth0.60", sandboxes={"three": PAIR["one"]})), below)
+    vlan = parts[""]["link", "", "eth0.60"]
+    assert (vlan.kind, vlan.parent, vlan.data, vlan.up, vlan.label) == ("vlan", "eth0", (("id", 60),), False, "dockless eth0.60")
+    assert all(("link", "", "eth0.60") not in parts[name] for name in ("shop", "other"))
+    assert links(parts["other"])["three", "eth0"].parent == "eth0.60"
+
+
+def test_mv_02_a_vlan_of_somebody_else_is_not_ours_to_declare():
+    for there, declared in ((Parent("eth0.60", 1400), False), (Parent("eth0.60", 1400, ours=True), True)):
+        known = FACTS._replace(parents=(Parent("eth0"), there))
+        found = links(state(resolved(document(parent="eth0.60"), known), known))
+        assert (("", "eth0.60") in found) is declared
+        assert found["one", "eth0"].mtu == (1500 if declared else 1400)
+
+
+def test_a_network_without_a_parent_has_a_bridge_that_leads_nowhere():
+    host = resolved(document(parent=None))
+    found = links(state(host))
+    bridge = next(link for (netns, name), link in found.items() if not netns)
+    assert bridge.kind == "bridge" and not bridge.mac and found["one", "eth0"].parent == bridge.name
+    assert routes(state(host), "one") == [] and host.projects[0].networks[0].internal
+
+
+def test_passthru_leaves_the_parents_mac_alone():
+    one = links(state(resolved(document(mode="passthru", sandboxes={"one": PAIR["one"]}), ETH0), ETH0))["one", "eth0"]
+    assert one.mac == "" and one.data == (("mode", "passthru"),)
+
+
+def test_mv_08_one_address_book_for_all_networks_of_the_kind():
+    networks = {name: document({"subnet": "192.0.2.0/28"}, LAN)["networks"]["lan"] if name == "x" else document(LAN)["networks"]["lan"] for name in "abc"}
+    wide = {"networks": networks, "sandboxes": {f"s{n}": {"networks": ["abc"[n % 3]]} for n in range(30)}}
+    host = resolved(wide)
+    given = [cidr for p in host.projects for s in p.sandboxes for e in s.endpoints for cidr in e.addresses]
+    assert len(set(given)) == 30 and "192.0.2.1/24" not in given
+    wide["sandboxes"] = {"first": {"networks": ["a"]}, **wide["sandboxes"]}
+    again = resolved(wide, leases=leases_of(host))
+    kept = {s.name: s.endpoints[0].addresses for s in host.projects[0].sandboxes}
+    assert {s.name: s.endpoints[0].addresses for s in again.projects[0].sandboxes if s.name != "first"} == kept
+
+
+def host_address(host):
+    """Return the host's addresses on the one network."""
+    return [str(a) for a in host.projects[0].networks[0].macvlan.addresses]
+
+
+def test_the_hosts_address_is_asked_for_named_or_the_first_free_and_kept():
+    assert host_address(resolved(document(host_access=True, host_access_address="192.0.2.77"))) == ["192.0.2.77"]
+    assert host_address(resolved(document({**LAN, "aux_addresses": {"host": "192.0.2.88"}}, host_access=True))) == ["192.0.2.88"]
+    before = resolved(document())
+    assert [s.endpoints[0].addresses[0] for s in before.projects[0].sandboxes] == ["192.0.2.2/24", "192.0.2.3/24"]
+    after = resolved(document(host_access=True), leases=leases_of(before))
+    assert host_address(after) == ["192.0.2.4"]
+    assert [s.endpoints for s in after.projects[0].sandboxes] == [s.endpoints for s in before.projects[0].sandboxes]
+    more = {**PAIR, "a": PAIR["one"], "b": PAIR["one"]}
+    assert host_address(resolved(document(host_access=True, sandboxes=more), leases=leases_of(after))) == ["192.0.2.4"]
+
+
+def test_the_hosts_link_has_a_route_to_each_sandbox_of_every_project():
+    theirs = {"networks": {"lan": {"external": True, "name": "shop/lan"}}, "sandboxes": {"three": PAIR["one"]}}
+    found = states(resolved(shop=document(host_access=True), other=theirs), ETH0)[""]
+    shim = next(link for link in of_kind(found, kernel.Link))
+    assert shim.kind == "macvlan" and shim.parent == "eth0" and shim.data == (("mode", "bridge"),)
+    assert routes(found, "") == [("192.0.2.3/32", ""), ("192.0.2.4/32", ""), ("192.0.2.5/32", "")]
+
+
+def test_host_gateway_is_the_hosts_address_or_refused():
+    box = {"one": {"networks": ["lan"], "extra_hosts": {"box": "host-gateway"}}}
+    text = state(resolved(document(host_access=True, sandboxes=box), ETH0), ETH0)["file", "/etc/netns/one/hosts"].text
+    assert "192.0.2.2\tbox\n" in text
+    with pytest.raises(DocklessError, match="no way out to its host"):
+        state(resolved(document(sandboxes=box), ETH0), ETH0)
+
+
+OBSTACLES = [
+    ({"driver": "ipvlan"}, {"missing_kinds": frozenset(("ipvlan",))}, "networks.lan.driver: this kernel has no ipvlan links, which network lan is made of. "
+     "Boot one with the module ipvlan, or use another driver."),
+    ({"parent": "eth0.60"}, {"missing_kinds": frozenset(("vlan",))}, "networks.lan.parent: there is no interface eth0.60, and this kernel cannot make VLANs "
+     "(IEEE 802.1Q). Boot one with the module 8021q, or give a parent that is there."),
+    ({"parent": "eth1"}, {}, "networks.lan.parent: this host has no interface eth1, which network lan sits on. "
+     "Give the parent one of this host's interfaces, or leave it out for a network that leads nowhere."),
+    ({"mtu": 1500}, {}, "networks.lan.mtu: network lan asks for packets of 1500 bytes, and eth0 carries 1450. Give at most 1450, or leave mtu out."),
+    ({}, {"parents": (Parent("eth0", ours=True),)}, "networks.lan.parent: the interface eth0 is part of another network of ours. "
+     "Give the parent an interface of the host."),
+    ({}, {"parents": (Parent("eth0", master="bond0"),)}, "networks.lan.parent: the interface eth0 is a port of bond0, which gets all that arrives on it. "
+     "Use parent: bond0, or take eth0 out of it."),
+]
+
+
+@pytest.mark.parametrize("options, known, message", OBSTACLES, ids=[case[2].partition(":")[2][:30] for case in OBSTACLES])
+def test_what_this_host_cannot_have_is_refused_or_at_boot_left_out(options, known, message):
+    facts = ETH0._replace(**known)
+    host = resolved(shop=document(**options), other={"networks": {"front": {}}, "sandboxes": {"web": {"networks": ["front"]}}}, known=facts)
+    for project in ("shop", None):
+        with pytest.raises(DocklessError) as refusal:
+            _on_parents(host, facts, project, boot=False)
+        assert str(refusal.value) == message
+    rest, told = _on_parents(host, facts, None, boot=True)
+    assert told == [f"network lan is left out: {message}"]
+    assert ("one", "eth0") not in links(state(rest, facts)) and ("netns", "one") in state(rest, facts)
+    rest, told = _on_parents(host, facts, "other", boot=False)
+    assert told == [] and not macvlan.on_parents(rest)
+    assert any(s.endpoints for p in host.projects for s in p.sandboxes if s.name == "one")  # its addresses are remembered
+
+
+@pytest.mark.parametrize("nic, driver, words", [
+    ("wireless", "macvlan", "wireless"), ("virtio_net", "macvlan", "promiscuous mode"), ("hv_netvsc", "macvlan", "promiscuous mode"),
+    ("e1000e", "macvlan", ""), ("", "macvlan", ""), ("virtio_net", "ipvlan", "")])
+def test_warnings_of_the_interface_below(nic, driver, words):
+    facts = FACTS._replace(parents=(Parent("eth0", nic=nic),))
+    for parent in ("eth0", "eth0.60"):
+        network = resolved(document(driver=driver, parent=parent), facts).projects[0].networks[0]
+        told = list(macvlan.warnings(network, facts))
+        assert len(told) == bool(words) and all(words in one for one in told)
+
+
+def test_what_goes_with_a_link_and_what_changes_in_place():
+    def link(netns, name, parent, mode="bridge", kind="macvlan"):
+        return kernel.Link(netns, name, kind, "", 1500, "", parent=parent, data=(("mode", mode),))
+    found = {thing.key: thing for thing in (
+        kernel.Link("", "eth0.60", "vlan", "", 1500, "", parent="eth0"), link("", "mv-1", "eth0.60"), link("a", "eth0", "eth0.60"), link("b", "eth0", "eth1"))}
+    assert stacked.sitting_on(found, {("link", "", "eth0.60")}) == {("link", "", "mv-1"), ("link", "a", "eth0")}
+    assert stacked.sitting_on(found, {("link", "a", "eth0")}) == set()
+    assert stacked.also_mutable(link("a", "x", "eth0"), link("a", "x", "eth0", "vepa")) == {"data"}
+    assert not stacked.also_mutable(link("a", "x", "eth0", "passthru"), link("a", "x", "eth0"))
+    assert stacked.also_mutable(link("a", "x", "eth0", 0, "ipvlan"), link("a", "x", "eth0", 1, "ipvlan")) == {"data"}
+
+
+def test_a_declared_name_is_asked_for_and_a_lost_one_repaired():
+    host = resolved(document(), ETH0)
+    before = state(host, ETH0)
+    known = resolve.recorded_names({"shop": leases_of(host)["shop"]})
+    renamed = {**PAIR, "one": {"networks": {"lan": {"interface_name": "lan0"}}}}
+    wanted = state(resolved(document(sandboxes=renamed), ETH0), ETH0)
+    with pytest.raises(DocklessError, match="macvlan eth0 in one cannot be changed in place"):
+        plan.refuse_rebuilds(plan.plan(wanted, before), wanted, "update", known)
+    plan.refuse_rebuilds(plan.plan(wanted, before), wanted, "recreate", known)
+    drifted = {key: thing for key, thing in before.items() if key != ("link", "one", "eth0")}
+    drifted["link", "one", "other"] = before["link", "one", "eth0"]._replace(name="other")
+    plan.refuse_rebuilds(plan.plan(before, drifted), before, "update", known)
+
+
+def test_the_way_out_is_that_of_the_addresss_own_subnet():
+    sandboxes = {"one": {"networks": {"lan": {"ipv4_address": "198.51.100.9"}}}}
+    subnets = (LAN, {"subnet": "198.51.100.0/24", "gateway": "198.51.100.254"}, {"subnet": "fd00:9::/64"})
+    host = resolved(document(*subnets, sandboxes=sandboxes), ETH0)
+    endpoint, network = host.projects[0].sandboxes[0].endpoints[0], host.projects[0].networks[0]
+    assert [routing.next_hop(endpoint, network, version) for version in (4, 6)] == ["198.51.100.254", None]
+    assert ipaddress.ip_address("fd00:9::1") in network.subnets[2].network and endpoint.addresses[1] == "fd00:9::1/64"

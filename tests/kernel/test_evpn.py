@@ -270,3 +270,32 @@ def test_a_host_that_falls_silent_is_forgotten(fabric: Fabric) -> None:
     fabric.lab.mend(3)
     print(f"back {fabric.converged():.2f} s after it was put in again")
     frr.until(lambda: all(fabric.reaches(*path) for path in PATHS), "everybody reaches everybody")
+
+
+_CLAIM = """
+import socket, sys
+link, mac, claimed, target = sys.argv[1:]
+mine, sender, asked = bytes.fromhex(mac.replace(":", "")), socket.inet_aton(claimed), socket.inet_aton(target)
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+wire.bind((link, 0))
+for kind, receiver in ((1, bytes(6)), (2, b"\\xff" * 6)):
+    wire.send(b"\\xff" * 6 + mine + b"\\x08\\x06\\0\\x01\\x08\\0\\x06\\x04\\0" + bytes([kind]) + mine + sender + receiver + asked)
+"""
+
+
+def test_claiming_the_address_of_another_hosts_sandbox_changes_nothing(fabric: Fabric) -> None:
+    """S-46: a sandbox asks its gateway in another's name, and answers where nobody asked."""
+    mac = fabric.hosts[0].sh("ip netns exec a cat /sys/class/net/eth0/address")
+    before = [frr.learned(host) for host in fabric.hosts]
+
+    def claim(address: str) -> None:
+        fabric.hosts[0].run([hosts.SYSTEM_PYTHON, "-c", _CLAIM, "eth0", mac, address, "10.60.0.1"], netns="a")
+
+    claim(v4("c"))
+    claim("10.60.9.9")  # the control: one that nobody has is believed, and it comes after the other
+    frr.until(lambda: "10.60.9.9" in "".join(frr.learned(fabric.hosts[1])), "an address that nobody has is announced")
+    assert [[line for line in frr.learned(host) if "10.60.9.9" not in line] for host in fabric.hosts] == before
+    bridge = fabric.hosts[0].sh("ip -o link show group 25707 type bridge | cut -d' ' -f2 | tr -d :")
+    fabric.hosts[0].sh(f"ip neigh del 10.60.9.9 dev {bridge}")
+    frr.until(lambda: "10.60.9.9" not in "".join(frr.learned(fabric.hosts[1])), "it is forgotten")
+    assert all(fabric.reaches(*path) for path in PATHS)

@@ -5,11 +5,13 @@ PYTHON := /usr/bin/python3
 VENV := .cache/venv
 NEWEST := .cache/pyroute2
 SUITES := unit kernel integration lint sanity docs
+# 50 hosts are too many for every run: molecule/run scale
+SCENARIOS ?= $(filter-out scale,$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
 # command it brings:package
 RUN_COMMANDS := ip:iproute2 nft:nftables dnsmasq:dnsmasq-base curl:curl ping:iputils-ping strace:strace jq:jq
-TEST_COMMANDS := dig:bind9-dnsutils strace:strace pgrep:procps shellcheck:shellcheck wg:wireguard-tools wireguard-go:wireguard-go
-MOLECULE_COMMANDS := systemd-nspawn:systemd-container sshd:openssh-server ssh:openssh-client pgrep:procps dbus-daemon:dbus
+TEST_COMMANDS := dig:bind9-dnsutils strace:strace pgrep:procps shellcheck:shellcheck sshd:openssh-server ssh:openssh-client tcpdump:tcpdump wg:wireguard-tools wireguard-go:wireguard-go /usr/lib/frr/bgpd:frr /usr/lib/frr/frr-reload.py:frr-pythontools
+MOLECULE_COMMANDS := systemd-nspawn:systemd-container sshd:openssh-server ssh:openssh-client pgrep:procps dbus-daemon:dbus tcpdump:tcpdump /usr/lib/frr/bgpd:frr /usr/lib/frr/frr-reload.py:frr-pythontools
 BENCH_COMMANDS := /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns /usr/lib/cni/bridge:containernetworking-plugins
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH):/usr/sbin:/sbin
@@ -20,20 +22,20 @@ export DEBIAN_FRONTEND := noninteractive
 
 help:
 	@echo 'make quickstart | teardown          an example on this machine, and its end (root)'
-	@echo 'make test                           $(SUITES)'
-	@echo 'make molecule | bench | test-full   whole hosts; side by side with others; all of it'
+	@echo 'make test                           $(SUITES), molecule/fleet'
+	@echo 'make molecule | bench | test-full   whole hosts ($(SCENARIOS)); side by side with others; all of it'
 
 quickstart teardown: tree packages $(VENV)/done
 	$(VENV)/bin/ansible-playbook --inventory localhost, --connection local playbooks/$@.yml
 
 test: tree test-packages $(VENV)/done $(NEWEST)/done
-	@tests/run $(SUITES)
+	@tests/run $(SUITES) molecule
 
 $(SUITES): tree test-packages $(VENV)/done $(NEWEST)/done
 	@tests/run $@
 
 molecule: tree molecule-packages $(VENV)/done
-	molecule/run
+	@for scenario in $(SCENARIOS); do molecule/run $$scenario || exit 1; done
 
 bench: tree bench-packages $(VENV)/done $(VENV)/bench-done
 	tests/bench/run $(BENCH)

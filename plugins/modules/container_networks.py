@@ -22,7 +22,8 @@ options:
       - The project's networks by name. A name without settings (C(backend:)) is a bridge network with a subnet that
         is chosen for it.
       - When left out, the project's networks stay as they are. An empty dictionary means that there are none.
-      - C(driver) is V(bridge).
+      - C(driver) is V(bridge), V(overlay), V(macvlan) or V(ipvlan). The options of the last three are those of
+        M(dockless.network.overlay_network) and M(dockless.network.macvlan_network).
       - C(external) is V(true) for a network that another project holds, with C(name) if it has another name there.
       - C(ipam) has C(config), a list with one entry a subnet of C(subnet), C(ip_range), C(gateway) and C(aux_addresses).
       - C(internal), C(enable_ipv4), C(enable_ipv6), C(isolate) (V(strict) or V(open)), C(icc), C(masquerade), C(mtu),

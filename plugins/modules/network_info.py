@@ -101,8 +101,21 @@ networks:
       description: V(local) for a network of one host, V(fleet) for an overlay.
       type: str
     bridge_name:
-      description: The bridge interface's name.
+      description: The bridge interface's name. Empty where a macvlan or ipvlan network has a parent.
       type: str
+    parent:
+      description: The host's interface that a macvlan or ipvlan network is on. Empty where it leads nowhere.
+      returned: for macvlan and ipvlan networks
+      type: str
+    mode:
+      description: The mode of a macvlan or ipvlan network.
+      returned: for macvlan and ipvlan networks
+      type: str
+    host_access:
+      description: The host's own addresses on a macvlan or ipvlan network.
+      returned: for macvlan and ipvlan networks
+      type: list
+      elements: str
     internal:
       description: Whether it has no way out.
       type: bool

@@ -132,7 +132,6 @@ OBSTACLES = [
      "(IEEE 802.1Q). Boot one with the module 8021q, or give a parent that is there."),
     ({"parent": "eth1"}, {}, "networks.lan.parent: this host has no interface eth1, which network lan sits on. "
      "Give the parent one of this host's interfaces, or leave it out for a network that leads nowhere."),
-    ({"mtu": 1500}, {}, "networks.lan.mtu: network lan asks for packets of 1500 bytes, and eth0 carries 1450. Give at most 1450, or leave mtu out."),
     ({}, {"parents": (Parent("eth0", ours=True),)}, "networks.lan.parent: the interface eth0 is part of another network of ours. "
      "Give the parent an interface of the host."),
     ({}, {"parents": (Parent("eth0", master="bond0"),)}, "networks.lan.parent: the interface eth0 is a port of bond0, which gets all that arrives on it. "
@@ -154,6 +153,18 @@ def test_what_this_host_cannot_have_is_refused_or_at_boot_left_out(options, know
     rest, told = _on_parents(host, facts, "other", boot=False)
     assert told == [] and not macvlan.on_parents(rest)
     assert any(s.endpoints for p in host.projects for s in p.sandboxes if s.name == "one")  # its addresses are remembered
+
+
+def test_packets_too_large_for_the_parent_are_refused_and_elsewhere_as_large_as_they_can_be():
+    host = resolved(document(mtu=1500), ETH0)
+    with pytest.raises(DocklessError) as refusal:
+        _on_parents(host, ETH0, "shop", boot=False)
+    assert str(refusal.value) == ("networks.lan.mtu: network lan asks for packets of 1500 bytes, and eth0 carries 1450. "
+                                  "Give at most 1450, or leave mtu out.")
+    for project, boot in (("other", False), (None, True)):
+        rest, told = _on_parents(host, ETH0, project, boot)
+        assert rest is host and told == []
+    assert links(state(host, ETH0))["one", "eth0"].mtu == 1450
 
 
 @pytest.mark.parametrize("nic, driver, words", [

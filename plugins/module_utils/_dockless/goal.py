@@ -110,9 +110,10 @@ def _on_parents(host: model.Host, facts: Facts, project: t.Optional[str], boot: 
     absent: t.Dict[t.Tuple[str, str], DocklessError] = {}
     for network in macvlan.on_parents(host):
         error = macvlan.obstacle(network, facts)
+        refused = error or macvlan.too_large(network, facts)
+        if refused is not None and not boot and project in (None, network.project):
+            raise refused
         if error is not None:
-            if not boot and project in (None, network.project):
-                raise error
             absent[network.key] = error
     if not absent:
         return host, []

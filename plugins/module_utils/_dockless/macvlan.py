@@ -83,7 +83,13 @@ def obstacle(network: Network, facts: Facts) -> t.Optional[DocklessError]:
     if found.master:
         return DocklessError(f"the interface {found.name} is a port of {found.master}, which gets all that arrives on it",
                              f"Use parent: {found.master}, or take {found.name} out of it.", path)
-    if network.mtu is not None and network.mtu > found.mtu:
+    return None
+
+
+def too_large(network: Network, facts: Facts) -> t.Optional[DocklessError]:
+    """Return why the network's links cannot be as large as it asks for, None if they can."""
+    found = found_parent(network, facts)
+    if found is not None and network.mtu is not None and network.mtu > found.mtu:
         return DocklessError(f"network {network.name} asks for packets of {network.mtu} bytes, and {found.name} carries {found.mtu}",
                              f"Give at most {found.mtu}, or leave mtu out.", network.path + ".mtu")
     return None
@@ -132,9 +138,15 @@ def reserved(network: Network) -> t.Set[Number]:
 
 # ---- what the kernel gets ---------------------------------------------------
 
-def link(endpoint: Endpoint, netns: str, network: Network, conf: kernel.Conf) -> kernel.Link:
+def _mtu(network: Network, facts: Facts) -> int:
+    """The kernel lowers a link's size with that of its parent; networks of other projects then go on as well as they can."""
+    found = found_parent(network, facts)
+    return min(network.mtu or facts.mtu, found.mtu if found else 1 << 16)
+
+
+def link(endpoint: Endpoint, netns: str, network: Network, conf: kernel.Conf, facts: Facts) -> kernel.Link:
     """Return a sandbox's end, which is all that an endpoint has. Its alias says which network it is of."""
-    return kernel.Link(netns, endpoint.interface_name, network.driver, endpoint.mac_address, network.mtu or 1500,
+    return kernel.Link(netns, endpoint.interface_name, network.driver, endpoint.mac_address, _mtu(network, facts),
                        names.label(network.project, network.name), conf=conf,
                        data=_data(network), parent=lower(network))
 
@@ -185,7 +197,7 @@ def _shim(network: Network, members: t.Sequence[Endpoint], facts: Facts) -> t.It
     if facts.ipv6:
         conf += [("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", int(not network.enable_ipv6))]
     yield kernel.Link(kernel.HOST, name, network.driver, "" if shares_mac(network) else names.shim_mac(network.project, network.name),
-                      network.mtu or facts.mtu, names.label(network.project, network.name), conf=tuple(conf), data=_data(network),
+                      _mtu(network, facts), names.label(network.project, network.name), conf=tuple(conf), data=_data(network),
                       parent=lower(network))
     for address in of(network).addresses:
         yield kernel.Address(kernel.HOST, name, f"{address}/{address.max_prefixlen}")

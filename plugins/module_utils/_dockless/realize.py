@@ -83,7 +83,7 @@ def _sandbox(project: Project, sandbox: Sandbox, networks: routing.Networks, fac
         network = networks[endpoint.network]
         yield from _inside(endpoint, name)
         if network.macvlan is not None:
-            yield macvlan.link(endpoint, name, network, conf)
+            yield macvlan.link(endpoint, name, network, conf, facts)
             yield from macvlan.inner_routes(endpoint, name, network)
             continue
         yield _endpoint(endpoint, name, network, conf, bool(sandbox.ports), facts)

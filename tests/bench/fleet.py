@@ -1,6 +1,5 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plan a simulated fleet and say how long it takes: tests/bench/fleet.py [--hosts 500] [--sandboxes 20] [--networks 4] [--ansible].
+"""Plan a simulated fleet and say how long it takes: python3 tests/bench/fleet.py [--hosts 500] [--sandboxes 20] [--networks 4] [--ansible].
 
 Half of the sandboxes are on the first network, which spans all hosts; the others are on networks of which each spans a part
 of them. Nothing is connected to. With --ansible the task fleet_plan is measured as well, as ansible-playbook runs it.

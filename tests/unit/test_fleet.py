@@ -429,3 +429,14 @@ def test_an_encrypted_host_without_a_key_yet_is_told_to_nobody():
     plan = fleet.plan()
     assert set(plan.tables["shop", "red"]) == {"two"}
     assert plan.warnings == ("no other host is told of one yet, because how to reach it is not known until it is read",)
+
+
+def test_a_host_that_says_nothing_keeps_what_it_has():
+    """None is not "none": a host of the group without variables would lose the networks that others made on it."""
+    fleet = red(one=["a"])
+    fleet.add("two")
+    fleet.inventory["two"] = {}
+    fleet.add("three", networks=None)
+    plan = fleet.plan()
+    assert fleet_slices.slice_of(plan, "two") == [{"project": "default"}]
+    assert fleet_slices.slice_of(plan, "three") == [{"project": "shop", "sandboxes": {}}]

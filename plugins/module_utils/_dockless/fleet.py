@@ -105,7 +105,10 @@ class _Work:
 
     def _addresses(self, given: Given, places: t.Sequence[Place], reserved: t.Sequence[IPAddress], leases: fleet_addresses.Leases,
                    refuse_new: t.Callable[[str], None]) -> t.Dict[Key, t.Tuple[str, ...]]:
-        new = lambda name: refuse_new("sandbox " + name)  # noqa: E731
+
+        def new(name: str) -> None:
+            refuse_new("sandbox " + name)
+
         if not given.overlay.routed:
             return fleet_addresses.assign(given.overlay, given.subnets, places, reserved, leases, new)
         found: t.Dict[Key, t.Tuple[str, ...]] = {}

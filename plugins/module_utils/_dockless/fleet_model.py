@@ -62,12 +62,15 @@ class Memory(t.NamedTuple):
 
 
 class FleetHost(t.NamedTuple):
-    """One host of the inventory. memory None means that it was not read in this run."""
+    """One host of the inventory. memory None means that it was not read in this run.
+
+    networks or sandboxes None is "not said": the host's project keeps what it has.
+    """
 
     name: str
     project: str = "default"
-    networks: Spec = {}
-    sandboxes: Spec = {}
+    networks: t.Optional[Spec] = None
+    sandboxes: t.Optional[Spec] = None
     defaults: Spec = {}
     vtep: str = ""  # an address, or the name of an interface
     endpoint: str = ""

@@ -44,8 +44,12 @@ def documents(host: FleetHost, reading: Reading, drawn: t.Mapping[Key, Drawn], k
             spec = network_spec(drawn[key], host.name, Member(key[1], _shared(drawn[key].given.overlay)))
             found.append({"project": key[0], "networks": {key[1]: spec}, "purge": False})
     joined += [(len(found), reading.members[key][host.name].called, key) for key in keys if reading.members[key][host.name].spec is not None]
-    found.append({"project": host.project, "networks": own, "sandboxes": _sandboxes(host, drawn, mine)})
-    return found, joined
+    said: Document = {"project": host.project}
+    if host.networks is not None:
+        said["networks"] = own
+    if host.sandboxes is not None:
+        said["sandboxes"] = _sandboxes(host, drawn, mine)
+    return [*found, said], joined
 
 
 def _shared(overlay: Overlay) -> t.Dict[str, t.Any]:
@@ -148,10 +152,10 @@ def _peer(given: Given, one: Key, entry: Entry) -> Document:
 
 def slice_of(plan: FleetPlan, host: str) -> t.List[Document]:
     """Return the documents of one host with the peers in place; those that its inventory names beside the plan's stay."""
-    found = [{**document, "networks": dict(document["networks"])} for document in plan.documents[host]]
+    found = [dict(document) for document in plan.documents[host]]
     for number, called, key in plan.joined[host]:
         networks = found[number]["networks"]
-        networks[called] = with_peers(networks[called], plan.tables[key], host)
+        found[number]["networks"] = {**networks, called: with_peers(networks[called], plan.tables[key], host)}
     return found
 
 

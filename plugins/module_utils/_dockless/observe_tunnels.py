@@ -28,7 +28,7 @@ def observe(host: spaces.Space, wanted: kernel.State, state: kernel.State, confl
             state[thing.key] = thing
             if isinstance(thing, kernel.Tunnel):
                 slots.add(thing.slot)
-    _routes(host, state)
+    _routes(host, wanted, state)
     for slot in sorted(slots & set(wireguard.slots_with_key())) if slots else ():
         want_key = wanted.get(("tunnelkey", slot))
         # Whoever knows the key wants to hear that it is still that one; others only that there is one.
@@ -51,9 +51,9 @@ def _link(row: spaces.LinkRow, host: spaces.Space, want: t.Optional[kernel.Tunne
         yield kernel.TunnelPeer(kernel.HOST, row.name, peer.public_key, peer.endpoint, " ".join(peer.allowed), through.issuperset(peer.allowed))
 
 
-def _routes(host: spaces.Space, state: kernel.State) -> None:
+def _routes(host: spaces.Space, wanted: kernel.State, state: kernel.State) -> None:
     """Tell the routes that peers have with them, and those that lead nowhere on purpose, from routes of their own."""
-    theirs = {(thing.link, cidr) for thing in list(state.values()) if isinstance(thing, kernel.TunnelPeer) for cidr in thing.allowed.split()}
+    theirs = {(thing.link, cidr) for thing in (*state.values(), *wanted.values()) if isinstance(thing, kernel.TunnelPeer) for cidr in thing.allowed.split()}
     for index, destination, via, metric, onlink in host.routes:
         if metric == names.LAST_METRIC:
             state.pop(("route", kernel.HOST, destination, metric), None)  # type: ignore[arg-type]

@@ -64,6 +64,7 @@ OPTIONAL: t.Dict[str, t.Tuple[str, str, bytes, bool]] = {
     "ipv6": ("IPv6", "CONFIG_IPV6, and no ipv6.disable=1 on the kernel's command line", b"", False),
     "numgen": ("balancing in nftables", "CONFIG_NFT_NUMGEN", b"", False),
 }
+ENCRYPTION = "encryption"  # WireGuard, by the kernel or by a program
 
 
 class Lack(t.NamedTuple):
@@ -155,13 +156,16 @@ def kernel_lacks(wanted: t.Sequence[str]) -> t.List[Lack]:
 
 def main(wanted: t.Sequence[str]) -> t.Dict[str, t.Any]:
     """Return all that is missing."""
-    unknown = sorted(set(wanted) - set(OPTIONAL))
+    unknown = sorted(set(wanted) - {*OPTIONAL, ENCRYPTION})
     if unknown:
-        raise SystemExit(f"preflight: unknown feature {', '.join(unknown)}; known are {', '.join(sorted(OPTIONAL))}")
-    programs = [name for name in PROGRAMS if not shutil.which(name)]
+        raise SystemExit(f"preflight: unknown feature {', '.join(unknown)}; known are {', '.join(sorted((*OPTIONAL, ENCRYPTION)))}")
+    programs = [name for name in PROGRAMS + (("wg",) if ENCRYPTION in wanted else ()) if not shutil.which(name)]
     if importlib.util.find_spec("pyroute2") is None:
         programs.append("pyroute2")
-    lacks = kernel_lacks(wanted)
+    lacks = kernel_lacks([name for name in wanted if name != ENCRYPTION])
+    # A kernel without WireGuard has a program do it.
+    if ENCRYPTION in wanted and not shutil.which("wireguard-go") and link_lack("wireguard", "x-encryption", "", ""):
+        programs.append("wireguard-go")
     return {
         "kernel": platform.release(),
         "python": sys.executable,

@@ -37,7 +37,8 @@ while True:
 _FLOW = """
 import select, signal, socket, struct, sys, time
 wire = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-sent, answered, stop, last, gap = 0, set(), [], time.monotonic(), 0
+sent, answered, stop, gap = 0, set(), [], 0
+last = tick = time.monotonic()
 signal.signal(signal.SIGINT, lambda *a: stop.append(1))
 def total(data):
     value = sum(struct.unpack("!%dH" % (len(data) // 2), data))
@@ -46,23 +47,23 @@ def total(data):
 def hear(wait):
     global last, gap
     while select.select([wire], [], [], wait)[0]:
-        packet = wire.recv(2048)
+        packet, now = wire.recv(2048), time.monotonic()
         if packet[20] == 0 and packet[24:26] == b"do":
-            answered.add(struct.unpack("!H", packet[26:28])[0])
-            now = time.monotonic()
+            answered.add(struct.unpack("!I", packet[28:32])[0])
             last, gap = now, max(gap, now - last)
-        wait = 0
+        wait = max(0, tick - now)
 print("ready", flush=True)
 while not stop:
-    body = struct.pack("!2sH", b"do", sent) + b"marker" * 8
+    tick += 0.01
+    body = struct.pack("!2sHI", b"do", 1, sent) + b"marker" * 8
     try:
         wire.sendto(b"\\x08\\0" + struct.pack("!H", total(b"\\x08\\0\\0\\0" + body)) + body, (sys.argv[1], 0))
     except OSError:
         pass
     sent += 1
-    hear(0.01)
-end = time.monotonic() + 3
-while len(answered) < sent and time.monotonic() < end:
+    hear(max(0, tick - time.monotonic()))
+tick = time.monotonic() + 3
+while len(answered) < sent and time.monotonic() < tick:
     hear(0.1)
 print(sent, len(answered), round(gap * 1000), flush=True)
 """
@@ -155,5 +156,6 @@ def flow(host: hosts.PrivateHost, sandbox: str = "s1", address: str = "10.60.0.3
     assert server.readline() == "ready"
     counts: t.Dict[str, int] = {}
     yield counts
+    assert server.pid, "what sends the packets has ended"
     os.kill(server.pid, signal.SIGINT)
     counts["sent"], counts["answered"], counts["longest_gap_ms"] = map(int, server.readline().split())

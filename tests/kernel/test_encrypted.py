@@ -186,20 +186,20 @@ def rotate(fleet, old, new, **options):
 
 
 def test_s_47_keys_are_renewed_without_a_lost_packet(fleet):
-    """S-47, four times under traffic both ways: nothing lost, nothing in clear, and no key is used again."""
+    """S-47, twice under traffic both ways: nothing lost, nothing in clear, and no key is used again."""
     first, second = fleet.hosts[:2]
     sealing.apply_all(fleet, sealing.documents(fleet))
     assert first.ping("s1", "10.60.0.3")
     wires = sealing.Wires(fleet)
     keys = {sealing.key(first)}
     with sealing.flow(first) as counts, sealing.flow(second, "s2", "10.60.0.2") as others:
-        for old, new in (("a", "b"), ("b", "a")) * 2:
+        for old, new in (("a", "b"), ("b", "a")):
             rotate(fleet, old, new)
             assert first.sh("ls /etc/dockless/wireguard") == new and len(first.run(["wg", "show", "interfaces"]).stdout.split()) == 1
             keys.add(sealing.key(first, new))
     assert counts["sent"] == counts["answered"] > 100 and others["sent"] == others["answered"] > 100
     assert wires.seen()[0] == 0
-    assert len(keys) == 5
+    assert len(keys) == 3
 
 
 def test_a_host_that_missed_the_new_keys_is_still_reached(fleet):

@@ -14,12 +14,14 @@ import subprocess
 import typing as t
 
 import pytest
+import sealing
 import yaml
 from collection import ROOT, environment
 from fleet import Fleet
 
 EXAMPLE = ROOT / "playbooks" / "examples" / "fleet"
 PLAY = [{"hosts": "fleet", "gather_facts": False, "roles": ["dockless.network.overlay"]}]
+ROTATE = ROOT / "playbooks" / "rotate_keys.yml"
 LEDGER = ".dockless-fleet.json"
 
 
@@ -103,3 +105,36 @@ def test_example_fleet(controlled):
 
 def test_no_address_is_given_past_a_host_that_nobody_knows(controlled):
     assert "because host two was not read in this run" in controlled.run("--limit", "one", fails=True)
+
+
+@pytest.fixture
+def sealed(controlled: Controlled) -> Controlled:
+    """Return the example's hosts with one network, which is encrypted."""
+    variables = controlled.inventory["fleet"]["vars"]
+    variables["dockless_networks"] = {"red": {"driver": "overlay", "encrypted": True, "ipam": {"config": [{"subnet": "10.60.0.0/16"}]}}}
+    for name, sandbox in (("one", "a"), ("two", "d")):
+        controlled.declared[name].update(dockless_sandboxes={sandbox: {"networks": ["red"]}}, dockless_vtep="under0")
+    return controlled
+
+
+def test_s_47_s_48_keys_are_renewed_and_shown_nowhere(sealed):
+    """S-47, S-48: by one playbook, with -vvv and --diff and a log; no packet is lost, and no secret is in anything that is said or kept."""
+    one, two = sealed.hosts.values()
+    said = [sealed.run("-vvv", "--diff")]
+    assert changes(sealed.run()) == {"one": 0, "two": 0}
+    addresses = [traffic["addresses"][0] for traffic in sealed.ledger.values()]
+    assert one.ping("a", addresses[1])
+    secrets = sealing.private(one) + sealing.private(two)
+    before = sealing.key(one)
+    with sealing.flow(one, "a", addresses[1]) as counts:
+        said.append(sealed.run("-vvv", "--diff", book=ROTATE))
+    secrets += sealing.private(one) + sealing.private(two)
+    assert "overlay_tunnels: [b]" in said[1] and counts["sent"] == counts["answered"] > 100
+    assert one.sh("ls /etc/dockless/wireguard") == "b" == two.sh("ls /etc/dockless/wireguard")
+    ledger = "".join(path.read_text(encoding="utf-8") for path in sealed._inventory.iterdir())
+    assert before in said[0] + said[1] and before not in ledger and sealing.key(one, "b") in ledger
+    assert not [secret for secret in secrets for text in (*said, ledger) if secret in text]
+    sealed.inventory["fleet"]["vars"]["overlay_tunnels"] = ["b"]
+    assert changes(sealed.run()) == {"one": 0, "two": 0}
+    assert "alias dockless tunnel b" in one.run(["ip", "-details", "link", "show", "group", "25710"]).stdout
+    sealed.run("--extra-vars", "overlay_state=absent")

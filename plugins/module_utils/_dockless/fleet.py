@@ -129,7 +129,7 @@ class _Work:
         if sealed:
             names = {name for key in sealed for name in self.members(key)}
             self._refuse_strangers(names, underlays)
-            underlays.update(fleet_underlay.tunnels(names, underlays, tunnel_subnet, given[sealed[0]].overlay.tunnel_port, self.hosts))
+            underlays.update(fleet_underlay.tunnels(names, underlays, tunnel_subnet, given[sealed[0]].overlay.tunnel_port, self.hosts, tunnels))
         found = {}
         for key, one in given.items():
             members = {name: self.reading.members[key].get(name, Member("", None)) for name in self.members(key)}

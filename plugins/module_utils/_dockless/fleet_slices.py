@@ -122,11 +122,12 @@ def table(drawn: Drawn, members: t.Iterable[str], underlays: t.Mapping[str, Unde
     for name in sorted(members):
         vtep = drawn.vteps.get(name)
         underlay = underlays.get(name, Underlay())
-        if not vtep or (given.overlay.encrypted and not underlay.public_keys):
+        keys = {slot: key for slot, key in underlay.public_keys.items() if slot in drawn.tunnels}
+        if not vtep or (given.overlay.encrypted and not keys):
             continue
         rows[name] = {"vtep": vtep, "sandboxes": {}}
         if given.overlay.encrypted:
-            rows[name]["public_keys"] = dict(underlay.public_keys)
+            rows[name]["public_keys"] = keys
             if underlay.endpoint:
                 rows[name]["endpoint"] = underlay.endpoint
         if given.slices.get(name):

@@ -77,10 +77,10 @@ def common_mtu(overlay: Overlay, vtep: t.Mapping[str, str], underlays: t.Mapping
 
 
 def tunnels(names: t.Collection[str], underlays: t.Mapping[str, Underlay], pool: str, port: int,
-            hosts: t.Mapping[str, FleetHost]) -> t.Dict[str, Underlay]:
+            hosts: t.Mapping[str, FleetHost], slots: t.Collection[str] = ("a", "b")) -> t.Dict[str, Underlay]:
     """Return the hosts of encrypted networks with an address in the tunnels, the one of before or the lowest free of pool, and an endpoint.
 
-    Raises DocklessError when the pool is exhausted.
+    slots are the tunnels there are to be: of hosts that were read, keys of others are about to go and are forgotten. Raises DocklessError when the pool is exhausted.
     """
     space = values.network(pool, "tunnel_subnet")
     before = {name: one.tunnel for name, one in underlays.items() if one.tunnel and ipaddress.ip_address(one.tunnel) in space}
@@ -95,6 +95,8 @@ def tunnels(names: t.Collection[str], underlays: t.Mapping[str, Underlay], pool:
         if not address:
             raise DocklessError(f"no address is left in {pool} for the tunnels of host {name}", "Give a larger tunnel_subnet.")
         outer = f"[{one.vtep}]" if ":" in one.vtep else one.vtep
+        if name in hosts and hosts[name].memory is not None:
+            one = one._replace(public_keys={slot: key for slot, key in one.public_keys.items() if slot in slots})
         found[name] = one._replace(tunnel=address, endpoint=_said(hosts, name) or (f"{outer}:{port}" if outer else one.endpoint))
     return found
 

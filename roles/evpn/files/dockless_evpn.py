@@ -113,6 +113,7 @@ def freeze() -> None:
         try:
             with open(path, encoding="ascii") as file:
                 os.kill(int(file.read()), signal.SIGKILL)
+            os.unlink(path)
         except (FileNotFoundError, ProcessLookupError, ValueError):
             continue
 

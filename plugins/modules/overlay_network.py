@@ -87,10 +87,23 @@ options:
       encrypted: &encrypted
         description: Whether what leaves for another host goes through WireGuard, and nothing else does. By default it does not.
         type: bool
+      tunnel_port: &tunnel_port
+        description:
+          - The UDP port of this host's WireGuard tunnel, by default 51820. A second tunnel, while keys are renewed, has the next one.
+          - It is the same in all encrypted networks of a host, as O(vtep) and O(tunnels) are.
+        type: int
+      tunnels: &tunnels
+        description:
+          - This host's WireGuard tunnels. What is sent goes by the first that the other host has too, what comes by any is taken.
+          - Keys are renewed by V([a, b]), V([b, a]) and V([b]), each on all hosts before the next; see the playbook C(rotate_keys). By default V([a]).
+        type: list
+        elements: str
+        choices: [a, b]
       peers: &peers
         description:
           - The network's other hosts by name, each with C(vtep), C(sandboxes) (by name, each with C(addresses), C(mac_address), C(aliases),
-            C(hostname) and C(project)), C(subnets) for its slices of a routed network, and C(public_key) and C(endpoint) for an encrypted one.
+            C(hostname) and C(project)), C(subnets) for its slices of a routed network, and for an encrypted one
+            C(endpoint) and C(public_key), or C(public_keys) by tunnel.
           - The role C(overlay) fills it in for all hosts at once. It takes the place of the network's peers as a whole.
         type: dict
       internal: &internal
@@ -160,6 +173,8 @@ options:
   vtep: *vtep
   port: *port
   encrypted: *encrypted
+  tunnel_port: *tunnel_port
+  tunnels: *tunnels
   peers: *peers
   internal: *internal
   enable_ipv4: *enable_ipv4
@@ -265,6 +280,8 @@ OPTIONS = {
     "vtep": {"type": "str"},
     "port": {"type": "int"},
     "encrypted": {"type": "bool"},
+    "tunnel_port": {"type": "int"},
+    "tunnels": {"type": "list", "elements": "str", "choices": ["a", "b"]},
     "peers": {"type": "dict"},
     "internal": {"type": "bool"},
     "enable_ipv4": {"type": "bool"},

@@ -80,7 +80,8 @@ def tunnels(names: t.Collection[str], underlays: t.Mapping[str, Underlay], pool:
             hosts: t.Mapping[str, FleetHost], slots: t.Collection[str] = ("a", "b")) -> t.Dict[str, Underlay]:
     """Return the hosts of encrypted networks with an address in the tunnels, the one of before or the lowest free of pool, and an endpoint.
 
-    slots are the tunnels there are to be: of hosts that were read, keys of others are about to go and are forgotten. Raises DocklessError when the pool is exhausted.
+    slots are the tunnels there are to be: of hosts that were read, keys of others are about to go and are forgotten.
+    Raises DocklessError when the pool is exhausted.
     """
     space = values.network(pool, "tunnel_subnet")
     before = {name: one.tunnel for name, one in underlays.items() if one.tunnel and ipaddress.ip_address(one.tunnel) in space}

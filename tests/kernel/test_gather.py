@@ -10,7 +10,7 @@ CODE = """
 import json, ipaddress
 from _dockless import gather
 f = gather.gather(routes=(ipaddress.ip_network("10.0.0.0/8"),), mtu=1400, attached=(("web", 7),))
-print(json.dumps(f._replace(routes=[str(r) for r in f.routes], reserved_ports=sorted(f.reserved_ports))._asdict()))
+print(json.dumps(f._replace(routes=[str(r) for r in f.routes])._asdict(), default=sorted))
 """
 
 

@@ -32,7 +32,7 @@ def configure(host: hosts.Place, address: str, reflectors: t.Sequence[str], **va
         "__evpn_is_reflector": address in reflectors, "__evpn_others": [each for each in reflectors if each != address], **variables}
     for name in ("frr.conf", "daemons"):
         host.run(["tee", f"/etc/frr/{name}"], input=_TEMPLATES.get_template(name + ".j2").render(values))
-    host.run(["tee", PROGRAM], input=(ROLE / "files" / "dockless_evpn.py").read_text(encoding="utf-8"))
+    host.run(["tee", PROGRAM], input="#!/usr/bin/python3\n" + (ROLE / "files" / "dockless_evpn.py").read_text(encoding="utf-8"))
     host.sh(f"chown root:frr /etc/frr/frr.conf; chmod 640 /etc/frr/frr.conf; chmod 755 {PROGRAM}; "
             "mkdir -p /var/tmp/frr; mountpoint -q /var/tmp || mount -t tmpfs tmpfs /var/tmp")
 

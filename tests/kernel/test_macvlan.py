@@ -169,7 +169,8 @@ def test_mv_10_parent_that_is_down(private_host):
     """MV-10: sandboxes are made on a tap without a user, and on a link that is down; when it comes up they are there."""
     private_host.sh("ip tuntap add mode tap tap0; ip link add down0 type veth peer name down1; ip link set down1 up")
     private_host.sh("ip address add 172.28.2.1/24 dev down1")
-    document = {"networks": {"lan": lan({"subnet": "172.28.1.0/24", "gateway": "172.28.1.254"}, {"subnet": "fd00:28::/64", "gateway": "fd00:28::fe"}, parent="tap0"),
+    subnets = {"subnet": "172.28.1.0/24", "gateway": "172.28.1.254"}, {"subnet": "fd00:28::/64", "gateway": "fd00:28::fe"}
+    document = {"networks": {"lan": lan(*subnets, parent="tap0"),
                              "cut": lan({"subnet": "172.28.2.0/24", "gateway": "172.28.2.1", "ip_range": "172.28.2.64/26"}, parent="down0")},
                 "sandboxes": {"one": {"networks": {"lan": {"interface_name": "tapped"}}}, "two": {"networks": ["cut"]}}}
     answer = private_host.apply(document)
@@ -188,7 +189,8 @@ def test_mv_11_the_last_address_of_a_range(private_host):
     assert addresses(private_host.apply({"networks": {"lan": network}, "sandboxes": {"one": PAIR["one"]}}), "one") == ["172.28.0.9"]
     told = private_host.refusal({"networks": {"lan": network}, "sandboxes": PAIR})
     assert "no free address left in 172.28.0.9/32 for sandbox two" in told
-    answer = private_host.apply({"networks": {"lan": network}, "sandboxes": {"one": PAIR["one"], "two": {"networks": {"lan": {"ipv4_address": "172.28.0.10"}}}}})
+    two = {"networks": {"lan": {"ipv4_address": "172.28.0.10"}}}
+    answer = private_host.apply({"networks": {"lan": network}, "sandboxes": {"one": PAIR["one"], "two": two}})
     assert private_host.ping("one", addresses(answer, "two")[0])
 
 
@@ -260,7 +262,8 @@ def test_parents_that_cannot_be(private_host, make, parent, words):
 def test_a_bridge_of_ours_is_no_parent(private_host):
     """Its walls would have a hole."""
     private_host.apply({"networks": {"front": {"bridge_name": "br-front", "dns_enabled": False}}, "sandboxes": {}})
-    assert "br-front is part of another network of ours" in private_host.refusal({"networks": {"lan": lan(parent="br-front")}, "sandboxes": PAIR}, project="other")
+    told = private_host.refusal({"networks": {"lan": lan(parent="br-front")}, "sandboxes": PAIR}, project="other")
+    assert "br-front is part of another network of ours" in told
 
 
 def test_a_packet_too_large_for_the_parent_is_refused(private_host):

@@ -38,46 +38,46 @@ def maps(text):
 
 TABLE = """\
 table inet dockless {
-	chain names {
-		type nat hook output priority -100; policy accept;
-		ip daddr 127.0.0.11 udp dport 53 dnat ip to 127.0.0.11:10053
-		ip daddr 127.0.0.11 tcp dport 53 dnat ip to 127.0.0.11:10053
-	}
-	set virtual4 {
-		type ipv4_addr
-		elements = { 10.0.0.254 }
-	}
-	map ports4 {
-		type ipv4_addr . inet_proto . inet_service : verdict
-		elements = { 10.0.0.254 . tcp . 80 : goto to_web_9404e76181e4,
-			10.0.0.254 . udp . 53 : goto to_web_e43ab9f2805f }
-	}
-	map whole4 {
-		type ipv4_addr : verdict
-	}
-	map echo4 {
-		type ipv4_addr : ipv4_addr
-		elements = { 10.0.0.254 : 10.0.0.4 }
-	}
-	chain services {
-		type nat hook output priority -100; policy accept;
-		ip daddr . meta l4proto . th dport vmap @ports4
-		ip daddr vmap @whole4
-		icmp type echo-request dnat ip to ip daddr map @echo4
-	}
-	chain to_web_9404e76181e4 {
-		dnat ip to numgen inc mod 3 map { 0 : 10.0.0.4, 1-2 : 10.0.0.3 }
-	}
-	chain to_web_e43ab9f2805f {
-		meta l4proto { tcp, udp, sctp } dnat ip to numgen inc mod 3 map { 0 : 10.0.0.4 . 5353, 1-2 : 10.0.0.3 . 5353 }
-	}
-	chain unserved {
-		type filter hook output priority filter; policy accept;
-		ip daddr @virtual4 meta l4proto tcp reject with tcp reset
-		ip daddr @virtual4 reject with icmp port-unreachable
-	}
+    chain names {
+        type nat hook output priority -100; policy accept;
+        ip daddr 127.0.0.11 udp dport 53 dnat ip to 127.0.0.11:10053
+        ip daddr 127.0.0.11 tcp dport 53 dnat ip to 127.0.0.11:10053
+    }
+    set virtual4 {
+        type ipv4_addr
+        elements = { 10.0.0.254 }
+    }
+    map ports4 {
+        type ipv4_addr . inet_proto . inet_service : verdict
+        elements = { 10.0.0.254 . tcp . 80 : goto to_web_9404e76181e4,
+            10.0.0.254 . udp . 53 : goto to_web_e43ab9f2805f }
+    }
+    map whole4 {
+        type ipv4_addr : verdict
+    }
+    map echo4 {
+        type ipv4_addr : ipv4_addr
+        elements = { 10.0.0.254 : 10.0.0.4 }
+    }
+    chain services {
+        type nat hook output priority -100; policy accept;
+        ip daddr . meta l4proto . th dport vmap @ports4
+        ip daddr vmap @whole4
+        icmp type echo-request dnat ip to ip daddr map @echo4
+    }
+    chain to_web_9404e76181e4 {
+        dnat ip to numgen inc mod 3 map { 0 : 10.0.0.4, 1-2 : 10.0.0.3 }
+    }
+    chain to_web_e43ab9f2805f {
+        meta l4proto { tcp, udp, sctp } dnat ip to numgen inc mod 3 map { 0 : 10.0.0.4 . 5353, 1-2 : 10.0.0.3 . 5353 }
+    }
+    chain unserved {
+        type filter hook output priority filter; policy accept;
+        ip daddr @virtual4 meta l4proto tcp reject with tcp reset
+        ip daddr @virtual4 reject with icmp port-unreachable
+    }
 }
-"""
+""".replace("    ", "\t")
 
 
 def test_a_whole_table():

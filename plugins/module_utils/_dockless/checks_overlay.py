@@ -128,4 +128,3 @@ def _check_endpoint(endpoint: Endpoint, network: Network, remote: t.Mapping[IPAd
         if fixed is None and subnets and all(subnet.ip_range is None for subnet in subnets):
             refuse(key, f"the sandbox {endpoint.sandbox} has no address on the overlay network {network.name}, and a host alone cannot know which are free",
                    f"Give it an address, or the subnet an ip_range of this host's own. {_FLEET}")
-

@@ -89,7 +89,7 @@ def parse_services(value: t.Any, path: str) -> t.Tuple[Service, ...]:
 def _service(name: t.Any, spec: t.Any, path: str) -> Service:
     name = values.domain(name, path)
     path = f"{path}.{name}"
-    if name.split(".")[0].lower() == TASKS:
+    if name.partition(".")[0].lower() == TASKS:
         refuse(path, f"names that begin with {TASKS} are those of the sandboxes behind a service", "Choose another name.")
     said = read(spec if spec is not None else {}, path, _KEYS)
     service = Service(name, said.get("mode", SERVICE_VIP), said.get("vip", ()), said.get("ports", ()), said.get("sandboxes"),

@@ -15,7 +15,8 @@ from .titles import title
 
 CREATE, UPDATE, REPLACE, DELETE = "create", "update", "replace", "delete"
 RANK = {kind: rank for rank, kind in enumerate(
-    ("tunnelkey", "netns", "barrier", "tunnel", "tunnelpeer", "link", "veth", "sysctl", "address", "neighbour", "forward", "route", "file", "nft", "resolver"), 1)}
+    ("tunnelkey", "netns", "barrier", "tunnel", "tunnelpeer", "link", "veth", "sysctl", "address", "neighbour", "forward", "route", "file",
+     "nft", "resolver"), 1)}
 # Fields that the kernel changes in place; any other difference needs a rebuild.
 MUTABLE: t.Dict[str, t.FrozenSet[str]] = {
     "netns": frozenset(("label", "up")),

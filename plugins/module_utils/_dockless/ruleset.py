@@ -98,7 +98,7 @@ CHAINS = """
         ip saddr @masqueraded4 masquerade
         ip6 saddr @masqueraded6 masquerade
     }
-""".replace("    ", "\t").replace("{group}", str(names.LINK_GROUP)).replace("{tunnels}", str(names.TUNNEL_GROUP))  # nft lists with tabs, and texts are compared with that
+""".replace("{group}", str(names.LINK_GROUP)).replace("{tunnels}", str(names.TUNNEL_GROUP)).replace("    ", "\t")  # nft lists with tabs
 
 Elements = t.Dict[str, t.List[str]]
 

@@ -48,8 +48,8 @@ def realize(host: Host, facts: Facts) -> t.Iterator[kernel.Object]:
         for peer in peers:
             key = key_of(peer, slot, overlay)
             if key:
-                first = next(s for s in overlay.tunnels if key_of(peer, s, overlay))
-                yield kernel.TunnelPeer(kernel.HOST, link, key, _endpoint(peer.endpoint, slot), _only(str(peer.vtep)), slot == first)
+                shared = [s for s in overlay.tunnels if key_of(peer, s, overlay)]
+                yield kernel.TunnelPeer(kernel.HOST, link, key, _endpoint(peer.endpoint, slot), _only(str(peer.vtep)), slot == shared[0])
 
 
 def key_of(peer: Peer, slot: str, overlay: Overlay) -> str:

@@ -86,7 +86,8 @@ def _fingerprint(sight: Sight, paths: t.Iterable[str]) -> str:
 
 
 def _space(space: spaces.Space) -> t.Tuple[t.Any, ...]:
-    return space.netns, space.inode, [row.lasting() for row in space.links.values()], space.addresses, space.routes, list(space.neighbours), list(space.forwards)
+    links = [row.lasting() for row in space.links.values()]
+    return space.netns, space.inode, links, space.addresses, space.routes, list(space.neighbours), list(space.forwards)
 
 
 def _documents() -> t.List[t.Tuple[str, bytes]]:

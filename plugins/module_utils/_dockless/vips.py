@@ -7,7 +7,7 @@ import typing as t
 
 from . import ipam, routing
 from .errors import DocklessError
-from .model import SERVICE_VIP, Endpoint, Host, IPAddress, Network, Subnet
+from .model import SERVICE_VIP, Endpoint, Host, IPAddress, IPNetwork, Network, Subnet
 
 Leases = t.Mapping[str, t.Mapping[str, t.Any]]  # by project
 
@@ -77,7 +77,7 @@ def _given(network: Network, endpoints: t.Sequence[Endpoint], leases: Leases, ve
 
 def _from_the_top(subnet: Subnet, taken: t.AbstractSet[int]) -> t.Iterator[IPAddress]:
     """Yield free addresses from the last one down: sandboxes are given theirs from the first one up."""
-    assert subnet.network is not None
-    span = ipam.dynamic(subnet.network, subnet.ip_range)
-    make = type(subnet.network.network_address)
+    network = t.cast(IPNetwork, subnet.network)
+    span = ipam.dynamic(network, subnet.ip_range)
+    make = type(network.network_address)
     return (make(number) for number in range(span.high, span.low - 1, -1) if number not in taken)

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Written by the role dockless.network.evpn; evpn_state=absent takes it away.
 """What FRR does not do by itself around EVPN on a host with overlay networks.

@@ -9,11 +9,12 @@ Add a case: write its input, look at the answer, and keep it once it is what you
 from __future__ import annotations
 
 import pathlib
+import re
 import sys
 import typing as t
 
 import yaml
-from _dockless import kernel, plan, render, ruleset
+from _dockless import chains, kernel, plan, render
 from _dockless.errors import DocklessError
 from pipeline import resolved, table
 
@@ -21,7 +22,9 @@ KINDS = {"namespaces": kernel.Netns, "bridges": kernel.Link, "links": kernel.Lin
          "routes": kernel.Route, "sysctls": kernel.Sysctl, "tables": kernel.NftTable, "files": kernel.File,
          "resolvers": kernel.Resolver}
 _BLANKS = {"netns": "", "peer_netns": "", "peer_name": "", "kind": "bridge", "mac": "02:00:00:00:00:01", "mtu": 1500, "label": "dockless shop/x"}
-CHAINS = ruleset.CHAINS + "}\n"  # what every table ends with
+CHAINS = chains.CHAINS + "}\n"  # what each table ends with
+PORT_CHAINS = chains.PORT_CHAINS + "}\n"
+_COUNTERS = re.compile(r"\tcounter \w+ \{\n\t\}\n*")
 _MODES = ("update", "recreate", "fail")
 
 
@@ -72,11 +75,12 @@ def _refusal(work: plan.Plan, wanted: kernel.State, mode: str) -> str:
 
 
 def ruleset_of(case: pathlib.Path) -> str:
-    """Return the table of a case's document.yml (projects by name, and defaults) without its chains, which are the same everywhere."""
+    """Return the data of the tables of a case's document.yml (projects by name, and defaults): what is empty or the same everywhere is left out."""
     document = yaml.safe_load((case / "document.yml").read_text(encoding="utf-8"))
     text = table(resolved(defaults=document.get("defaults"), **document["projects"]))
-    assert text.endswith(CHAINS)
-    return text[:-len(CHAINS)]
+    assert CHAINS in text and text.endswith(PORT_CHAINS)
+    kept = [block for block in text.replace(CHAINS, "").replace(PORT_CHAINS, "}\n").split("\n\n") if "elements" in block or "table" in block]
+    return "\n\n".join(_COUNTERS.sub("", block) for block in kept)
 
 
 class Indented(yaml.SafeDumper):

@@ -13,11 +13,11 @@ HOST4, HOST6 = hosts.HOST_ADDRESSES
 NEIGHBOUR4, NEIGHBOUR6 = hosts.NEIGHBOUR_ADDRESSES
 FAR4, FAR6 = hosts.FAR_ADDRESSES
 HOST_MAC = "02:00:00:00:00:02"
-GUARD_LOOPBACK = 'iifname != "lo" ip daddr 127.0.0.0/8 drop'
-GUARD_SOURCE = 'iifname != "lo" ip saddr 127.0.0.0/8 drop'
-GUARD_DIRECT = ("daddr . iifname != @attached4 drop", "daddr . iifname != @attached6 drop")
-FORWARD_IN, FORWARD_OUT = "oifname != @egress drop", "iifname != @egress drop"
-FORWARD_REST = "oifgroup 25707 drop"
+GUARD_LOOPBACK = 'iifname != "lo" ip daddr 127.0.0.0/8 counter'
+GUARD_SOURCE = 'iifname != "lo" ip saddr 127.0.0.0/8 counter'
+GUARD_DIRECT = ("daddr . iifname != @attached4 ip", "daddr . iifname != @attached6 ip6")
+FORWARD_IN, FORWARD_OUT = ("oifname != @outward", "oifname != @ingress"), ("iifname != @outward", "iifname != @egress")
+FORWARD_REST = 'counter name "closed" drop'
 HAIRPIN = ("ct status dnat ip saddr . oifname @attached4 masquerade", "ct status dnat ip6 saddr . oifname @attached6 masquerade")
 TWO = {
     "networks": {"front": network("172.20.0.0/24 fd00:20::/64"), "other": network("172.21.0.0/24 fd00:21::/64")},
@@ -212,7 +212,7 @@ def test_is_07_is_08_internal_network_has_no_way_out(private_host):
         traffic.send(private_host, "db", address, 80, "out")
     traffic.send(private_host, "web", NEIGHBOUR4, 80, "control")
     assert heard.readline() == f"control {HOST4}"
-    with traffic.without(private_host, FORWARD_OUT):
+    with traffic.without(private_host, *FORWARD_OUT):
         traffic.send(private_host, "db", NEIGHBOUR4, 80, "out")
         assert heard.readline() == "out 172.30.0.3"
     inside = traffic.record(private_host, "db", 80)
@@ -220,7 +220,7 @@ def test_is_07_is_08_internal_network_has_no_way_out(private_host):
     traffic.send(neighbour, None, "172.30.0.3", 80, "in")
     traffic.send(private_host, None, "172.30.0.3", 80, "control")
     assert inside.readline() == "control 172.30.0.1"
-    with traffic.without(private_host, FORWARD_IN, FORWARD_REST):
+    with traffic.without(private_host, *FORWARD_IN, FORWARD_REST):
         traffic.send(neighbour, None, "172.30.0.3", 80, "in")
         assert inside.readline() == f"in {NEIGHBOUR4}"
     private_host.sh("ip route del default; ip -6 route del default", netns="db")

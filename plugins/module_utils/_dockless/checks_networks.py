@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import names, values
+from . import names, routing, values
 from .fields import refuse
 from .model import Defaults, IPAddress, IPNetwork, Network, Subnet
 from .parse_network import refuse_no_family
@@ -103,7 +103,7 @@ def gateway_of(network: Network, subnet: Subnet) -> t.Optional[IPAddress]:
     """Return the gateway that the subnet has or, where it can be known, will get: the first address that is free."""
     if subnet.gateway is not None or subnet.network is None:
         return subnet.gateway
-    if network.macvlan is not None or network.internal and network.inhibit_ipv4 and subnet.version == 4:
+    if not routing.keeps_gateway(network, subnet.version):
         return None
     reserved = {address for name, address in subnet.aux_addresses}
     first = subnet.network.network_address + (1 if subnet.network.num_addresses > 2 else 0)

@@ -59,6 +59,10 @@ def _carriers(sandbox: Sandbox, networks: Networks, defaults: Defaults) -> t.Lis
                f"ports of {sandbox.name} cannot be published: its networks are internal or have no addresses",
                "Connect it to a network that leads out, or remove the ports.")
     found.sort(key=lambda one: one[:2])
+    if not found[0][2].ingress:
+        refuse(sandbox.ports[0].path if sandbox.ports else sandbox.path + ".publish_all",
+               f"ports of {sandbox.name} cannot be published: they would lead in by {found[0][1]}, which takes no connections (ingress is false)",
+               "Give a network with ingress the higher gw_priority, set ingress: true, or remove the ports.")
     return [network for priority, name, network in found]
 
 

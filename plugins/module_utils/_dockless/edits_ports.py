@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Ports added to and taken from a sandbox's declaration. Two entries are one when they map the same ports."""
+"""Ports added to and taken from a sandbox's declaration. Two entries are one when they map the same ports, whoever may use them."""
 from __future__ import annotations
 
 import typing as t
@@ -43,7 +43,12 @@ def withdraw(declaration: Declaration, sandbox: str, spec: Spec) -> Declaration:
 
 
 def _mappings(entries: Entries, path: str) -> t.Set[t.Any]:
-    return {port._replace(path="") for port in parse_ports("", "", entries, path)}
+    return {port._replace(path="", source_ranges=()) for port in parse_ports("", "", entries, path)}
+
+
+def _audience(entry: t.Any, path: str) -> t.Tuple[t.Any, ...]:
+    """Return who may use what an entry publishes."""
+    return next((port.source_ranges for port in parse_ports("", "", [entry], path)), ())
 
 
 def _exposed(entries: Entries, path: str) -> t.Set[t.Any]:
@@ -54,6 +59,8 @@ _KINDS: t.Dict[str, t.Callable[[Entries, str], t.Set[t.Any]]] = {"ports": _mappi
 
 
 def _added(before: Entries, more: Entries, mappings_of: t.Callable[[Entries, str], t.Set[t.Any]], path: str) -> Entries:
+    if mappings_of is _mappings:
+        before = _without_others(before, more, path)
     found = list(before)
     known = mappings_of(found, path)
     for entry in more:
@@ -64,13 +71,35 @@ def _added(before: Entries, more: Entries, mappings_of: t.Callable[[Entries, str
     return found
 
 
+def _without_others(before: Entries, more: Entries, path: str) -> Entries:
+    """Return the entries without what is published anew for somebody else."""
+    found = list(before)
+    for entry in more:
+        new, audience = _mappings([entry], path), _audience(entry, path)
+        if any(not new.isdisjoint(_mappings([old], path)) and _audience(old, path) != audience for old in found):
+            found = _taken(found, [entry], _mappings, path)
+    return found
+
+
 def _taken(before: Entries, less: Entries, mappings_of: t.Callable[[Entries, str], t.Set[t.Any]], path: str) -> Entries:
     gone = mappings_of(less, path)
     found: Entries = []
     for entry in before:
         held = mappings_of([entry], path)
-        found += [entry] if held.isdisjoint(gone) else sorted(map(_short, held - gone))  # the rest of a range
+        found += [entry] if held.isdisjoint(gone) else _rest(entry, held - gone, path)  # the rest of a range
     return found
+
+
+def _rest(entry: t.Any, left: t.Set[t.Any], path: str) -> Entries:
+    """Return what is left of an entry, for the same clients as before."""
+    audience = _audience(entry, path) if any(isinstance(one, PortMapping) for one in left) else ()
+    shortened: Entries = sorted(map(_short, left))
+    if not audience:
+        return shortened
+    fields = sorted((one.target_port, one.protocol, str(one.host_ip or ""), one.host_port, one.host_port_end) for one in left)
+    return [{"target": target, "protocol": protocol, **({"host_ip": address} if address else {}),
+             **({"published": f"{first}-{last}" if last else str(first)} if first else {}), "source_ranges": list(map(str, audience))}
+            for target, protocol, address, first, last in fields]
 
 
 def _short(one: t.Any) -> str:

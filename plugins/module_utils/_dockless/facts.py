@@ -47,6 +47,8 @@ class Facts(t.NamedTuple):
     underlay: t.Tuple[Underlay, ...] = ()  # global addresses on links that are not ours, IPv4 first
     forwarding4: bool = True
     forwarding6: bool = True
+    forwarding4_is_ours: bool = False  # it was off before the role prerequisites turned it on
+    forwarding6_is_ours: bool = False
     ipv6: bool = True  # the kernel has it
     listeners: t.Tuple[Listener, ...] = ()
     port_range: t.Tuple[int, int] = (32768, 60999)  # net.ipv4.ip_local_port_range

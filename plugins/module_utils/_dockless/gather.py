@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 import typing as t
 
@@ -12,6 +13,7 @@ from .facts import Facts, Underlay
 from .model import IPAddress, IPNetwork
 
 _SYSCTL = "/proc/sys/net/"
+_FORMER_SETTINGS = "/var/lib/dockless/prerequisites.json"
 _RESOLV_CONF = "/etc/resolv.conf"
 _RESOLVED_CONF = "/run/systemd/resolve/resolv.conf"  # the real servers, where the first names only a local stub
 _PROGRAM_DIRECTORIES = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
@@ -32,6 +34,7 @@ def gather(*, routes: t.Tuple[IPNetwork, ...] = (), addresses: t.Tuple[IPAddress
         routes=routes, addresses=addresses, mtu=mtu, uplink=uplink, underlay=underlay, attached=attached,
         forwarding4=_sysctl("ipv4/ip_forward") == "1",
         forwarding6=_sysctl("ipv6/conf/all/forwarding") == "1",
+        forwarding4_is_ours=_turned_on("net.ipv4.ip_forward"), forwarding6_is_ours=_turned_on("net.ipv6.conf.all.forwarding"),
         ipv6=os.path.exists("/proc/thread-self/net/if_inet6"),
         listeners=sockets.listeners(),
         port_range=_range(_sysctl("ipv4/ip_local_port_range")),
@@ -107,6 +110,15 @@ def _ports(text: str) -> t.FrozenSet[int]:
 
 def _sysctl(name: str) -> str:
     return _text(_SYSCTL + name).strip()
+
+
+def _turned_on(sysctl: str) -> bool:
+    """Return whether the role prerequisites set a sysctl to 1 that was 0 before: it remembers what it found."""
+    try:
+        known = json.loads(_text(_FORMER_SETTINGS) or "{}").get("sysctls", {}).get(sysctl, {})
+    except (ValueError, AttributeError):
+        return False
+    return isinstance(known, dict) and (known.get("before"), known.get("set")) == ("0", "1")
 
 
 def _text(path: str) -> str:

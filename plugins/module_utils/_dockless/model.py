@@ -20,6 +20,7 @@ MODE_NETWORKS = "networks"
 MODE_HOST = "host"
 MODE_NONE = "none"
 MODE_CONTAINER = "container"
+GATEWAY_NAT, GATEWAY_UNPROTECTED, GATEWAY_ROUTED, GATEWAY_ISOLATED = "nat", "nat-unprotected", "routed", "isolated"
 SERVICE_VIP = "vip"
 SERVICE_DNSRR = "dnsrr"
 
@@ -141,6 +142,14 @@ class Network(t.NamedTuple):
     icc: t.Optional[bool] = None
     masquerade: t.Optional[bool] = None
     inhibit_ipv4: bool = False
+    egress: bool = True  # its sandboxes may open connections out of it
+    ingress: bool = True  # they may be connected to from outside; internal is neither
+    gateway_mode_ipv4: str = GATEWAY_NAT
+    gateway_mode_ipv6: str = GATEWAY_NAT
+    trusted: t.Tuple[str, ...] = ()  # interfaces of the host by which published ports are reached at sandboxes' own addresses
+    host_ipv4: t.Optional[IPAddress] = None  # what leaves by IPv4 has this source, in place of the way out's own address
+    host_ipv6: t.Optional[IPAddress] = None
+    port_security: bool = True  # a sandbox sends with its own MAC and addresses only
     mtu: t.Optional[int] = None
     bridge_name: str = ""
     publish_address: t.Optional[IPAddress] = None
@@ -209,6 +218,7 @@ class PortMapping(t.NamedTuple):
     host_port: int = 0
     host_port_end: int = 0  # "8000-9000:80": the first free of these
     path: str = ""
+    source_ranges: t.Tuple[IPNetwork, ...] = ()  # who may use it; empty is everybody
 
 
 class Attach(t.NamedTuple):
@@ -281,6 +291,8 @@ class Defaults(t.NamedTuple):
     ip_masq: bool = True
     mtu: t.Optional[int] = None
     ipv6: bool = False
+    allow_direct_routing: bool = False  # published ports at sandboxes' own addresses, by every interface
+    ip_forward_no_drop: bool = False  # what others send through this host passes, though forwarding is on for us alone
 
 
 class Project(t.NamedTuple):

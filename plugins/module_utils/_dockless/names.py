@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
 import typing as t
 
@@ -94,6 +95,12 @@ def endpoint_mac(project: str, network: t.Tuple[str, str], sandbox: str, salt: i
 def host_end_mac(project: str, network: t.Tuple[str, str], sandbox: str) -> str:
     """Return the host end's MAC, set at creation because udev's MACAddressPolicy rewrites unset ones."""
     return _mac(_digest("port", project, *network, sandbox))
+
+
+def link_local(mac: str) -> str:
+    """Return the IPv6 link-local address that the kernel makes of a MAC (RFC 4291, appendix A)."""
+    part = bytes.fromhex(mac.replace(":", ""))
+    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + bytes([part[0] ^ 2]) + part[1:3] + b"\xff\xfe" + part[3:]))
 
 
 def ula_seed(project: str, network: str) -> bytes:

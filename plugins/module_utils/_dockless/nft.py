@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The only file that runs nft(8): our one table, read, replaced and compared as text.
+"""The only file that runs nft(8): our tables, read, replaced and compared as text.
+
+They are table inet dockless, and on a host table bridge dockless beside it, which what is called
+the table here includes: both are loaded in one transaction.
 
 Everything happens in the calling thread's namespace; a caller that means another
 one enters it first. Text rather than JSON, because nft before 1.0.7 cannot load
@@ -21,11 +24,11 @@ from .errors import DocklessError, KernelError
 
 CANONICAL_DIRECTORY = names.RUN_DIRECTORY + "/canonical"
 _TABLE = "inet " + names.TABLE
-_HEAD = f"table {_TABLE}\ndelete table {_TABLE}\n"  # "destroy" needs Linux 6.3 and nft 1.0.8
+_FAMILIES = ("inet", "bridge")
 _ENVIRONMENT = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin", "LC_ALL": "C"}
 _PLACE = re.compile(r"^(?:/dev/stdin|-|<stdin>):(\d+):\d", re.MULTILINE)
 _CANONICAL_LIMIT = 32
-_BEGIN = re.compile(rf"\s*table {_TABLE} \{{")
+_BEGIN = re.compile(rf"\s*table ({'|'.join(_FAMILIES)}) {names.TABLE} \{{")
 _TOKEN = re.compile(r'"[^"]*"|#[^\n]*|[{}]')
 _ABSENT = "No such file or directory"
 
@@ -37,10 +40,13 @@ _NLM_F_REQUEST = 1
 _NFTA_GEN_ID = 1
 
 
-def listing(netns_name: str = "") -> str:
-    """Return our table of a named namespace ("": the calling thread's) as nft lists it, "" if it has none."""
+def listing(netns_name: str = "", families: t.Sequence[str] = _FAMILIES) -> str:
+    """Return our tables of a named namespace ("": the calling thread's) as nft lists them, "" if it has none.
+
+    A caller that knows that a namespace can have but one spares a process.
+    """
     with netns.entered_named(netns_name):
-        return _listing()
+        return _listing(families)
 
 
 def replace(text: str) -> None:
@@ -50,7 +56,8 @@ def replace(text: str) -> None:
     """
     if text:
         _check_bounds(text)
-    _load(_HEAD + text)
+    # "destroy" needs Linux 6.3 and nft 1.0.8
+    _load("".join(f"table {family} {names.TABLE}\ndelete table {family} {names.TABLE}\n" for family in _families_in(text) or _FAMILIES) + text)
 
 
 def canonical(text: str) -> str:
@@ -69,7 +76,7 @@ def canonical(text: str) -> str:
     _check_bounds(text)
     with netns.scratch():
         _load(text)
-        return _listing()  # a second process: a list in the same script would show the state before it
+        return _listing(_families_in(text))  # a second process: a list in the same script would show the state before it
 
 
 def remember(text: str, form: str) -> None:
@@ -109,7 +116,7 @@ def drops_in_our_way(bridges: t.Sequence[str], families: t.Collection[str] = ("i
     relevant = set(families) | {"inet", "bridge"}
     found: t.List[obstacles.Obstacle] = []
     for chain in obstacles.forward_chains(done.stdout):
-        if chain.family in relevant and (chain.family, chain.table) != ("inet", names.TABLE):
+        if chain.family in relevant and not (chain.family in _FAMILIES and chain.table == names.TABLE):
             try:
                 rules = _chain_with_jumps(chain)
             except DocklessError as error:
@@ -167,26 +174,49 @@ def _lister() -> str:
     return release
 
 
-def _listing() -> str:
-    done = _run(["-s", "list", "table", *_TABLE.split()])
+def _families_in(text: str) -> t.List[str]:
+    """Return the families of the tables that begin lines of a text."""
+    return [family for family in _FAMILIES if re.search(rf"^table {family} {names.TABLE} \{{", text, re.MULTILINE)]
+
+
+def _listing(families: t.Sequence[str]) -> str:
+    """Return the tables one after the other, by a process each: nft 1.0.6 finds only the last of several that it is to list."""
+    return "".join(map(_listed, families))
+
+
+def _listed(family: str) -> str:
+    done = _run(["-s", "list", "table", family, names.TABLE])
     if not done.returncode:
         return done.stdout
     if _ABSENT in done.stderr:
         return ""
-    raise DocklessError(f"nft cannot list table {_TABLE}: {_words(done)}")
+    raise DocklessError(f"nft cannot list table {family} {names.TABLE}: {_words(done)}")
 
 
 def _check_bounds(text: str) -> None:
-    """Raise DocklessError if the text is more than our one table: whatever a name may have smuggled in, it stays inside."""
-    depth = end = 0
+    """Raise DocklessError if the text is more than our tables: whatever a name may have smuggled in, it stays inside."""
+    found: t.List[str] = []
+    rest = text
+    while rest.strip():
+        begin, end = _BEGIN.match(rest), _end_of_block(rest)
+        if not begin or not end or begin.group(1) in found:
+            found = []
+            break
+        found.append(begin.group(1))
+        rest = rest[end:]
+    if found not in ([_FAMILIES[0]], list(_FAMILIES)):
+        raise DocklessError(f"a firewall text that is not exactly table {_TABLE} was not loaded",
+                            "This is a fault of dockless; please report it with the names in your document.")
+
+
+def _end_of_block(text: str) -> int:
+    """Return where the first block in braces ends, 0 if it does not."""
+    depth = 0
     for token in _TOKEN.finditer(text):
         depth += {"{": 1, "}": -1}.get(token.group(), 0)
         if token.group() == "}" and depth <= 0:
-            end = token.end()
-            break
-    if depth or not _BEGIN.match(text) or text[end:].strip():
-        raise DocklessError(f"a firewall text that is not exactly table {_TABLE} was not loaded",
-                            "This is a fault of dockless; please report it with the names in your document.")
+            return token.end() if depth == 0 else 0
+    return 0
 
 
 def _load(script: str) -> None:

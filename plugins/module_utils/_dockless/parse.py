@@ -77,7 +77,7 @@ def _pool(value: t.Any, path: str) -> t.Tuple[IPNetwork, int]:
 
 _DEFAULTS = {"bip": values.with_prefix, "fixed_cidr": values.network, "default_gateway": values.address,
              "default_address_pools": _pools, "icc": boolean, "ip": host_ip, "ip_masq": boolean, "mtu": MTU,
-             "ipv6": boolean, **DNS}
+             "ipv6": boolean, "allow_direct_routing": boolean, "ip_forward_no_drop": boolean, **DNS}
 
 
 def parse_defaults(mapping: t.Optional[t.Mapping[str, t.Any]]) -> Defaults:
@@ -86,7 +86,7 @@ def parse_defaults(mapping: t.Optional[t.Mapping[str, t.Any]]) -> Defaults:
     bip (address of the default bridge with prefix length), fixed_cidr (its
     range for sandboxes), default_gateway, default_address_pools (list of base
     and size), dns, dns_search, dns_opt, icc, ip (publish address), ip_masq,
-    mtu in bytes, ipv6.
+    mtu in bytes, ipv6, allow_direct_routing, ip_forward_no_drop.
     """
     defaults = Defaults(**read(mapping if mapping is not None else {}, "defaults", _DEFAULTS))
     if defaults.bip is not None:

@@ -58,7 +58,8 @@ def _driver_opts(driver: str) -> Reader:
 
 
 def _keys(driver: str) -> t.Dict[str, Reader]:
-    bridge = ("isolate", "icc", "masquerade", "gateway_mode_ipv4", "gateway_mode_ipv6", "bridge_name", "default_publish_address")
+    bridge = ("isolate", "icc", "masquerade", "gateway_mode_ipv4", "gateway_mode_ipv6", "bridge_name", "default_publish_address",
+              "egress", "ingress", "trusted_host_interfaces", "host_ipv4", "host_ipv6", "port_security")
     mode = choice(*_MODES[driver])
     return {**dict.fromkeys(bridge, _of_bridges), "parent": _parent, "mode": mode, f"{driver}_mode": mode, "host_access": boolean,
             "host_access_address": one_or_list_of(values.address), "driver_opts": _driver_opts(driver)}

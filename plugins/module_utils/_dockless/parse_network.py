@@ -6,8 +6,8 @@ from __future__ import annotations
 import typing as t
 
 from . import values
-from .fields import boolean, choice, integer, is_mapping, pairs, read, refuse, scalar, shown, text
-from .model import Network, Subnet
+from .fields import boolean, choice, integer, is_mapping, list_of, pairs, read, refuse, scalar, shown, text
+from .model import GATEWAY_ISOLATED, GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Network, Subnet
 from .parse_dns import DNS, FORWARD, parse_records
 from .parse_ipam import Ipam, parse_ipam
 from .parse_macvlan import IPVLAN, MACVLAN, macvlan_of
@@ -27,10 +27,13 @@ def _driver(value: t.Any, path: str) -> str:
     return value
 
 
-def _gateway_mode(value: t.Any, path: str) -> str:
-    if value in ("nat-unprotected", "routed", "isolated"):
-        refuse(path, f"the gateway mode {value} is not available in this version", "Use nat.")
-    return t.cast(str, choice("nat")(value, path))
+_GATEWAY_MODE = choice(GATEWAY_NAT, GATEWAY_UNPROTECTED, GATEWAY_ROUTED, GATEWAY_ISOLATED)
+_INTERFACES = list_of(values.interface_of_host)
+
+
+def _interfaces(value: t.Any, path: str) -> t.Tuple[str, ...]:
+    """Return interfaces of the host, as a list or, as Docker writes them, with colons between them."""
+    return _INTERFACES(value.split(":") if isinstance(value, str) else value, path)
 
 
 def _prefix(value: t.Any, path: str) -> str:
@@ -50,15 +53,18 @@ _DRIVER_OPTS: t.Dict[str, t.Tuple[str, t.Callable[[t.Any, str], t.Any]]] = {
     "bridge.enable_icc": ("icc", boolean),
     "bridge.inhibit_ipv4": ("inhibit_ipv4", boolean),
     "bridge.host_binding_ipv4": ("default_publish_address", host_ip),
-    "bridge.gateway_mode_ipv4": ("gateway_mode_ipv4", _gateway_mode),
-    "bridge.gateway_mode_ipv6": ("gateway_mode_ipv6", _gateway_mode),
+    "bridge.gateway_mode_ipv4": ("gateway_mode_ipv4", _GATEWAY_MODE),
+    "bridge.gateway_mode_ipv6": ("gateway_mode_ipv6", _GATEWAY_MODE),
+    "bridge.trusted_host_interfaces": ("trusted_host_interfaces", _interfaces),
+    "host_ipv4": ("host_ipv4", values.address_of(4)),
+    "host_ipv6": ("host_ipv6", values.address_of(6)),
     "driver.mtu": ("mtu", MTU),
     "container_iface_prefix": ("iface_prefix", _prefix),
     "enable_ipv4": ("enable_ipv4", boolean),
     "enable_ipv6": ("enable_ipv6", boolean),
 }
 _NOT_SERVED = frozenset((
-    "bridge.trusted_host_interfaces", "bridge.firewalld_zone", "bridge.default_bridge", "host_ipv4", "host_ipv6",
+    "bridge.firewalld_zone", "bridge.default_bridge",
     "advertise_addr_nmsgs", "advertise_addr_ms", "driver.overlay.vxlanid_list", "internal", "windowsshim.dnsservers"))
 
 
@@ -86,11 +92,17 @@ _KEYS = {
     "enable_ipv4": boolean,
     "enable_ipv6": boolean,
     "internal": boolean,
+    "egress": boolean,
+    "ingress": boolean,
+    "trusted_host_interfaces": _interfaces,
+    "host_ipv4": values.address_of(4),
+    "host_ipv6": values.address_of(6),
+    "port_security": boolean,
     "isolate": choice("strict", "open"),
     "icc": boolean,
     "masquerade": boolean,
-    "gateway_mode_ipv4": _gateway_mode,
-    "gateway_mode_ipv6": _gateway_mode,
+    "gateway_mode_ipv4": _GATEWAY_MODE,
+    "gateway_mode_ipv6": _GATEWAY_MODE,
     "mtu": MTU,
     "bridge_name": values.interface,
     "default_publish_address": host_ip,
@@ -114,11 +126,16 @@ def parse_network(project: str, name: t.Any, spec: t.Any, path: str) -> Network:
     external, name          true, and the name, when the network is another project's
     ipam                    driver (default, none), config: list of subnet, ip_range, gateway, aux_addresses
     enable_ipv4/ipv6        which families it has (an IPv6 subnet turns that family on)
-    internal                no way out and no published ports
+    internal                no way out and no published ports: neither egress nor ingress, which may be said one by one
+    egress                  whether its sandboxes may open connections out of it
+    ingress                 whether they may be connected to from outside
     isolate                 strict, or open: no wall to other open networks
     icc                     whether its sandboxes may talk to each other
     masquerade              whether what leaves takes the host's address
-    gateway_mode_ipv4/ipv6  nat
+    gateway_mode_ipv4/ipv6  nat, nat-unprotected, routed, isolated
+    trusted_host_interfaces those by which published ports are reached at the sandboxes' own addresses
+    host_ipv4, host_ipv6    the host's address that leaving packets carry
+    port_security           whether a sandbox sends with its own MAC and addresses only
     mtu                     in bytes
     bridge_name             the bridge's interface name
     default_publish_address host address of published ports that name none
@@ -177,13 +194,13 @@ def _own_network(project: str, name: str, said: t.Dict[str, t.Any], path: str) -
         ipv4, ipv6, said["dns_enabled"] = False, False, False
     network = Network(
         project, name, subnets=ipam.subnets, enable_ipv4=ipv4, enable_ipv6=ipv6,
-        internal=said.get("internal", False), isolate=said.get("isolate", "strict"), icc=said.get("icc"),
+        **_ways(said), isolate=said.get("isolate", "strict"), icc=said.get("icc"),
         masquerade=said.get("masquerade"), inhibit_ipv4=said.get("inhibit_ipv4", False), mtu=said.get("mtu"),
         bridge_name=said.get("bridge_name", ""), publish_address=said.get("default_publish_address"),
         dns_enabled=said.get("dns_enabled", True), dns=said.get("dns", ()), dns_search=said.get("dns_search", ()),
         dns_opt=said.get("dns_opt", ()), forward=said.get("forward", "host"), records=said.get("records", ()),
         iface_prefix=said.get("iface_prefix", "eth"), labels=said.get("labels", ()), path=path,
-        services=said.get("services", ()))
+        services=said.get("services", ()), **_gateway(said))
     if said.get("driver") == "overlay":
         network = network._replace(driver="overlay", overlay=overlay_of(said, path), peers=said.get("peers", ()))
     elif said.get("driver") in ("macvlan", "ipvlan"):
@@ -191,6 +208,18 @@ def _own_network(project: str, name: str, said: t.Dict[str, t.Any], path: str) -
         network = network._replace(driver=said["driver"], macvlan=found, internal=network.internal or not found.parent)
     _refuse_contradictions(network)
     return network
+
+
+def _ways(said: t.Dict[str, t.Any]) -> t.Dict[str, bool]:
+    """Return which ways lead out of the network and into it; internal is neither, unless one is opened by its own name."""
+    closed = said.get("internal", False)
+    egress, ingress = said.get("egress", not closed), said.get("ingress", not closed)
+    return {"egress": egress, "ingress": ingress, "internal": not egress and not ingress}
+
+
+def _gateway(said: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
+    keys = {"gateway_mode_ipv4": GATEWAY_NAT, "gateway_mode_ipv6": GATEWAY_NAT, "host_ipv4": None, "host_ipv6": None, "port_security": True}
+    return {"trusted": said.get("trusted_host_interfaces", ()), **{key: said.get(key, default) for key, default in keys.items()}}
 
 
 def refuse_no_family(path: str) -> t.NoReturn:
@@ -216,6 +245,13 @@ def _families(said: t.Dict[str, t.Any], subnets: t.Sequence[Subnet], path: str) 
 
 def _refuse_contradictions(network: Network) -> None:
     path = network.path
+    for key, mode in (("gateway_mode_ipv4", network.gateway_mode_ipv4), ("gateway_mode_ipv6", network.gateway_mode_ipv6)):
+        if mode == GATEWAY_ISOLATED and not network.internal:
+            refuse(f"{path}.{key}", "a network without a gateway on this host leads nowhere, and this one is not internal",
+                   "Set internal: true, or choose another gateway mode.")
+        if mode != GATEWAY_NAT and network.overlay is not None:
+            refuse(f"{path}.{key}", f"an overlay cannot have the gateway mode {mode}: each host is a gateway of the same subnet",
+                   "Use nat, or mode: routed for a slice of the subnet on each host.")
     if not network.dns_enabled:
         for key, value in (("dns", network.dns), ("records", network.records)):
             if value:
@@ -223,6 +259,10 @@ def _refuse_contradictions(network: Network) -> None:
     for index, subnet in enumerate(network.subnets):
         tiny = subnet.network is not None and subnet.network.num_addresses <= 2
         single = tiny and subnet.network.num_addresses == 1
-        if single or (tiny and subnet.version == 4 and network.macvlan is None and not (network.internal and network.inhibit_ipv4)):
+        if single or (tiny and subnet.version == 4 and network.macvlan is None and not (network.internal and _has_no_gateway(network))):
             refuse(f"{path}.ipam.config[{index}].subnet", f"{subnet.network} has no room for a gateway and a sandbox",
                    "Give a larger subnet." if single else "Give a larger subnet, or make the network internal with inhibit_ipv4.")
+
+
+def _has_no_gateway(network: Network) -> bool:
+    return network.inhibit_ipv4 or network.gateway_mode_ipv4 == GATEWAY_ISOLATED

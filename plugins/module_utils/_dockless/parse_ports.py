@@ -3,8 +3,8 @@
 """Published and exposed ports, in Compose's short and long forms.
 
 Short: [[HOST_IP:]HOST_PORT:]TARGET[/PROTOCOL], where ports may be ranges.
-Long: a dictionary of target, published, host_ip, protocol, and of mode, name
-and app_protocol, which have no effect here.
+Long: a dictionary of target, published, host_ip, protocol, source_ranges (who may
+use it), and of mode, name and app_protocol, which have no effect here.
 """
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import re
 import typing as t
 
 from . import values
-from .fields import anything, choice, is_list, is_mapping, read, refuse, scalar, shown, text, wrong_type
-from .model import IPAddress, PortMapping
+from .fields import anything, choice, is_list, list_of, is_mapping, read, refuse, scalar, shown, text, wrong_type
+from .model import IPAddress, IPNetwork, PortMapping
 
 Range = t.Tuple[int, int]
 Exposed = t.Tuple[int, str]
@@ -23,7 +23,16 @@ _SHORT = re.compile(
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?\Z")
 _FORMS = "Write it like 8080:80, 127.0.0.1:8080:80/tcp, [fd00::1]:8080:80 or 8000-8005:9000-9005 (in quotes)."
 _EXPOSED = "Write it like 80, 53/udp or 3000-3005."
-_LONG = {"target": scalar, "published": scalar, "host_ip": text, "protocol": choice(*PROTOCOLS),
+
+
+def _source(value: t.Any, path: str) -> IPNetwork:
+    """Return a network of clients, also from one address."""
+    if isinstance(value, str) and values.is_address(value):
+        return values.network_of(values.address(value, path), 32 if "." in value else 128)
+    return values.network(value, path)
+
+
+_LONG = {"source_ranges": list_of(_source), "target": scalar, "published": scalar, "host_ip": text, "protocol": choice(*PROTOCOLS),
          "mode": choice("host", "ingress"), "name": anything, "app_protocol": anything}
 
 
@@ -34,6 +43,7 @@ class _Port(t.NamedTuple):
     published: t.Optional[Range]
     target: Range
     protocol: str
+    source_ranges: t.Tuple[IPNetwork, ...] = ()
 
 
 def parse_ports(project: str, sandbox: str, value: t.Any, path: str) -> t.Tuple[PortMapping, ...]:
@@ -67,17 +77,17 @@ def _spread(project: str, sandbox: str, entry: t.Any, path: str) -> t.Iterator[P
     first, last = port.target
     if port.published is None:
         for target in range(first, last + 1):
-            yield PortMapping(project, sandbox, target, port.protocol, port.host_ip, 0, 0, path)
+            yield PortMapping(project, sandbox, target, port.protocol, port.host_ip, 0, 0, path, port.source_ranges)
         return
     low, high = port.published
     if first == last and low != high:
-        yield PortMapping(project, sandbox, first, port.protocol, port.host_ip, low, high, path)
+        yield PortMapping(project, sandbox, first, port.protocol, port.host_ip, low, high, path, port.source_ranges)
         return
     if high - low != last - first:
         refuse(path, f"{high - low + 1} host ports cannot be mapped to {last - first + 1} target ports",
                "Give ranges of the same length, or one target port.")
     for offset in range(high - low + 1):
-        yield PortMapping(project, sandbox, first + offset, port.protocol, port.host_ip, low + offset, 0, path)
+        yield PortMapping(project, sandbox, first + offset, port.protocol, port.host_ip, low + offset, 0, path, port.source_ranges)
 
 
 def _entry(entry: t.Any, path: str) -> _Port:
@@ -117,9 +127,11 @@ def _long(entry: t.Mapping[str, t.Any], path: str) -> _Port:
     if "target" not in said:
         refuse(path, "the port mapping has no target", "Give target, the port inside the sandbox.")
     published = said.get("published", "")
+    if "source_ranges" in said and not said["source_ranges"]:
+        refuse(path + ".source_ranges", "an empty list would let nobody in", "Name who may use the port, or remove it for everybody.")
     return _Port(host_ip(said["host_ip"].strip("[]"), path + ".host_ip") if "host_ip" in said else None,
                  _range(published, path + ".published") if published not in ("", "0") else None,
-                 _range(said["target"], path + ".target"), said.get("protocol", "tcp"))
+                 _range(said["target"], path + ".target"), said.get("protocol", "tcp"), said.get("source_ranges", ()))
 
 
 def _range(value: str, path: str, forms: str = _FORMS) -> Range:

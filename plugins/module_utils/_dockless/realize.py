@@ -32,10 +32,17 @@ def realize(host: Host, facts: Facts) -> States:
         states[project.name] = {thing.key: thing for thing in objects}
     if networks:
         states[""].update((thing.key, thing) for thing in macvlan.shared(host, networks, facts))
-        table = kernel.NftTable(kernel.HOST, ruleset.table(host, networks))
+        table = kernel.NftTable(kernel.HOST, ruleset.table(host, networks, _no_transit(host, facts)))
         states[""][table.key] = table
         states[""].update((thing.key, thing) for thing in tunnels.realize(host, facts))
     return states
+
+
+def _no_transit(host: Host, facts: Facts) -> t.List[int]:
+    """Return the families that are forwarded for our sake alone: a host that was no router must not become one for its neighbours."""
+    if host.defaults.ip_forward_no_drop:
+        return []
+    return [version for version, ours in ((4, facts.forwarding4_is_ours), (6, facts.forwarding6_is_ours)) if ours]
 
 
 def _network(network: Network, looped: bool, facts: Facts) -> t.Iterator[kernel.Object]:
@@ -44,12 +51,13 @@ def _network(network: Network, looped: bool, facts: Facts) -> t.Iterator[kernel.
         return
     conf = [("ipv4/accept_redirects", 0), ("ipv4/route_localnet", int(looped)), ("ipv4/send_redirects", 0)]
     if facts.ipv6:
-        conf += [*_SETTLED6, ("ipv6/disable_ipv6", int(not network.enable_ipv6))]
+        absent = not network.enable_ipv6 or not routing.has_host_address(network, 6)
+        conf += [*_SETTLED6, ("ipv6/disable_ipv6", int(absent))]
     yield kernel.Link(
         kernel.HOST, network.bridge_name, "bridge", names.bridge_mac(network.project, network.name),
         network.mtu or facts.mtu, names.label(network.project, network.name), conf=tuple(conf))
     for subnet in network.subnets:
-        if subnet.gateway is not None and not (subnet.version == 4 and network.inhibit_ipv4):
+        if subnet.gateway is not None and routing.has_host_address(network, subnet.version):
             yield kernel.Address(kernel.HOST, network.bridge_name, f"{subnet.gateway}/{_length(subnet.network)}")
     if network.overlay is not None:
         yield from overlay.realize(network, facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import routing, ruleset
+from . import publications, routing
 from .model import Endpoint, Host, Network, Project
 
 Row = t.Dict[str, t.Any]
@@ -22,10 +22,16 @@ def ports(host: Host, project: t.Optional[str] = None) -> t.List[Row]:
     """Return one row for each binding of each published port, as docker port shows them."""
     networks = routing.networks_of(host)
     return [
-        {"sandbox": s.name, "host_ip": address or ("0.0.0.0" if version == 4 else "::"), "host_port": m.host_port,
-         "protocol": m.protocol, "target_port": m.target_port}
+        {"sandbox": s.name, "host_ip": _host_ip(found), "host_port": found.port, "protocol": m.protocol, "target_port": m.target_port}
         for p in _projects(host, project) for s in sorted(p.sandboxes, key=lambda s: s.name) for m in s.ports
-        for version, address, target in ruleset.bindings(s, m, networks)]
+        for found in publications.of(s, m, networks)]
+
+
+def _host_ip(found: publications.Publication) -> str:
+    """Return where a port is bound, "" where it is open at the sandbox's own address alone."""
+    if not found.port:
+        return ""
+    return found.address or ("0.0.0.0" if found.version == 4 else "::")
 
 
 def _projects(host: Host, project: t.Optional[str]) -> t.List[Project]:

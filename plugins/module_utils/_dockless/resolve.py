@@ -135,8 +135,7 @@ def _filled(network: Network, subnet: Subnet, kept: t.Sequence[IPNetwork], taken
         chosen = before[0] if before else ipam.free_subnet(subnet.version, subnet.prefix_length, taken, defaults, network)
         taken.append(chosen)
         subnet = subnet._replace(network=chosen)
-    needless = network.internal and network.inhibit_ipv4 and subnet.version == 4 or network.macvlan is not None
-    return subnet if subnet.gateway or needless else subnet._replace(gateway=ipam.first_gateway(subnet))
+    return subnet if subnet.gateway or not routing.keeps_gateway(network, subnet.version) else subnet._replace(gateway=ipam.first_gateway(subnet))
 
 
 def _with_endpoints(host: Host, networks: routing.Networks, leases: t.Mapping[str, Leases]) -> Host:

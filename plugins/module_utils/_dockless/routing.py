@@ -6,7 +6,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from .model import DEFAULT_BRIDGE, MODE_CONTAINER, Endpoint, Host, IPAddress, Network, Sandbox, Subnet
+from .model import DEFAULT_BRIDGE, GATEWAY_ISOLATED, GATEWAY_NAT, GATEWAY_UNPROTECTED, MODE_CONTAINER, Endpoint, Host, IPAddress, Network, Sandbox, Subnet
 
 Networks = t.Mapping[t.Tuple[str, str], Network]
 
@@ -47,10 +47,30 @@ def subnet_of(network: Network, version: int) -> t.Optional[Subnet]:
     return None
 
 
+def mode_of(network: Network, version: int) -> str:
+    """Return the gateway mode of a family: nat, nat-unprotected, routed or isolated."""
+    return network.gateway_mode_ipv4 if version == 4 else network.gateway_mode_ipv6
+
+
+def is_translated(network: Network, version: int) -> bool:
+    """Return whether what leaves the network takes an address of the host."""
+    return bool(network.masquerade) and mode_of(network, version) in (GATEWAY_NAT, GATEWAY_UNPROTECTED)
+
+
+def has_host_address(network: Network, version: int) -> bool:
+    """Return whether the host has the gateway's address on the network's bridge."""
+    return mode_of(network, version) != GATEWAY_ISOLATED and not (version == 4 and network.inhibit_ipv4)
+
+
+def keeps_gateway(network: Network, version: int) -> bool:
+    """Return whether a subnet has a gateway at all: one that nothing could ever lead to is an address for a sandbox."""
+    return network.macvlan is None and (has_host_address(network, version) or not network.internal)
+
+
 def gateway_of(network: Network, version: int) -> t.Optional[IPAddress]:
     """Return the address that a sandbox routes by, None where there is no way out."""
     subnet = subnet_of(network, version)
-    if subnet is None or network.internal or (version == 4 and network.inhibit_ipv4):
+    if subnet is None or network.internal or not has_host_address(network, version):
         return None
     return subnet.gateway
 

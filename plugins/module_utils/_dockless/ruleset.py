@@ -1,164 +1,93 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The whole firewall of a host: one table, static rules, data in sets and maps.
-
-The rules tell ours from foreign by the links' group number, so a bridge is
-guarded from its first moment, before its data are in the sets: what is not
-allowed by a set is dropped. Sets cannot mix families, hence one of each. In the
-guard, a sandbox may address the host by any of its bridges, and whom an open
-network reaches is left to the chain forward.
-"""
+"""The whole firewall of a host: two tables in one text, whose rules are static (chains.py) and whose data are in sets and maps."""
 from __future__ import annotations
 
 import typing as t
 
-from . import names
-from .model import Host, Network, Overlay, PortMapping, Sandbox
+from . import names, portsecurity, publications
+from .chains import CHAINS, COUNTERS, SETS
+from .model import GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Host, IPAddress, Network, Overlay
 from .overlay import device as device_of
-from .routing import Networks, address_of, publishing_endpoint
-
-SETS = (
-    ("set", "same_bridge", "ifname . ifname", False),  # pairs of one bridge with itself: neighbours may talk
-    ("set", "egress", "ifname", False),  # bridges whose sandboxes may leave the host
-    ("set", "mutual", "ifname", False),  # bridges of networks with isolate: open
-    ("set", "attached4", "ipv4_addr . ifname", True),  # a subnet and the bridge it lives on
-    ("set", "attached6", "ipv6_addr . ifname", True),
-    ("set", "guarded4", "ipv4_addr", True),  # subnets that nobody may address directly from outside
-    ("set", "guarded6", "ipv6_addr", True),
-    ("set", "masqueraded4", "ipv4_addr", True),
-    ("set", "masqueraded6", "ipv6_addr", True),
-    ("set", "tunnel_ports", "inet_service", False),  # UDP ports of overlays
-    ("set", "tunnel_peers4", "ipv4_addr . inet_service", False),  # the other hosts' ends, and the ports they may send to
-    ("set", "tunnel_peers6", "ipv6_addr . inet_service", False),
-    ("set", "sealed_ports", "inet_service", False),  # those of them that are used within encrypted tunnels only
-    ("map", "published4", "inet_proto . inet_service : ipv4_addr . inet_service", False),
-    ("map", "published6", "inet_proto . inet_service : ipv6_addr . inet_service", False),
-    ("map", "published4_on", "ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service", False),
-    ("map", "published6_on", "ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service", False),
-)
-CHAINS = """
-    chain guard {
-        type filter hook prerouting priority raw; policy accept;
-        iifname != "lo" ip daddr 127.0.0.0/8 drop
-        iifname != "lo" ip saddr 127.0.0.0/8 drop
-        udp dport @tunnel_ports fib daddr type local iifgroup {group} drop
-        udp dport @sealed_ports fib daddr type local iifgroup != {tunnels} drop
-        udp dport @tunnel_ports fib daddr type local ip saddr . udp dport != @tunnel_peers4 drop
-        udp dport @tunnel_ports fib daddr type local ip6 saddr . udp dport != @tunnel_peers6 drop
-        iifgroup {group} ip daddr . udp dport @tunnel_peers4 drop
-        iifgroup {group} ip6 daddr . udp dport @tunnel_peers6 drop
-        iifgroup {group} fib daddr type local accept
-        iifname @mutual accept
-        iifname != "lo" ip daddr @guarded4 ip daddr . iifname != @attached4 drop
-        iifname != "lo" ip6 daddr @guarded6 ip6 daddr . iifname != @attached6 drop
-    }
-
-    chain forward {
-        type filter hook forward priority filter; policy accept;
-        iifname . oifname @same_bridge accept
-        iifgroup {group} iifname != @egress drop
-        oifgroup {group} oifname != @egress drop
-        ct state established,related accept
-        oifgroup {group} ct status dnat accept
-        iifname @mutual oifname @mutual accept
-        oifgroup {group} drop
-    }
-
-    chain sealed {
-        type filter hook output priority filter; policy accept;
-        udp dport @sealed_ports oifgroup != {tunnels} drop
-    }
-
-    chain prerouting {
-        type nat hook prerouting priority dstnat; policy accept;
-        fib daddr type local jump published
-    }
-
-    chain output {
-        type nat hook output priority -100; policy accept;
-        fib daddr type local jump published
-    }
-
-    chain published {
-        dnat ip to ip daddr . meta l4proto . th dport map @published4_on
-        dnat ip to meta l4proto . th dport map @published4
-        ip6 daddr ::1 return
-        ip6 daddr fe80::/10 return
-        dnat ip6 to ip6 daddr . meta l4proto . th dport map @published6_on
-        dnat ip6 to meta l4proto . th dport map @published6
-    }
-
-    chain postrouting {
-        type nat hook postrouting priority srcnat; policy accept;
-        oifgroup {group} ip saddr 127.0.0.0/8 masquerade
-        ct status dnat ip saddr . oifname @attached4 masquerade
-        ct status dnat ip6 saddr . oifname @attached6 masquerade
-        ip saddr . oifname @attached4 accept
-        ip6 saddr . oifname @attached6 accept
-        ip saddr @masqueraded4 masquerade
-        ip6 saddr @masqueraded6 masquerade
-    }
-""".replace("{group}", str(names.LINK_GROUP)).replace("{tunnels}", str(names.TUNNEL_GROUP)).replace("    ", "\t")  # nft lists with tabs
+from .routing import Networks, is_translated, mode_of
 
 Elements = t.Dict[str, t.List[str]]
+_FAMILY = {4: "ipv4", 6: "ipv6"}
 
 
-def table(host: Host, networks: Networks) -> str:
-    """Return the table as nft text: the same for the same host, whatever the order of declaration."""
+def table(host: Host, networks: Networks, no_transit: t.Collection[int] = ()) -> str:
+    """Return the tables as nft text: the same for the same host, whatever the order of declaration.
+
+    no_transit are the families (4, 6) that the host forwards for our networks' sake alone.
+    """
     elements: Elements = {name: [] for kind, name, types, ranges in SETS}
+    elements["no_transit"] = [_FAMILY[version] for version in no_transit]
     for network in networks.values():
-        if network.macvlan is not None:  # its packets do not pass this host
-            continue
-        _network(network, elements)
-    for project in host.projects:
-        for sandbox in project.sandboxes:
-            for mapping in sandbox.ports:
-                _publish(sandbox, mapping, networks, elements)
-    return render(elements)
+        if network.macvlan is None:  # the packets of one that has a parent do not pass this host
+            _network(network, elements, host.defaults.allow_direct_routing)
+    publications.fill(host, networks, elements)
+    return render(elements) + portsecurity.table(host, networks)
 
 
 def bare() -> str:
-    """Return the table without data: everything of ours is guarded, nothing is published."""
-    return render({name: [] for kind, name, types, ranges in SETS})
+    """Return the tables without data: everything of ours is guarded, nothing is published."""
+    return render({name: [] for kind, name, types, ranges in SETS}) + portsecurity.bare()
 
 
 def render(elements: Elements) -> str:
     """Return the table's text for given elements."""
-    parts = [_set(kind, name, types, ranges, elements[name]) for kind, name, types, ranges in SETS]
+    parts = [f"\tcounter {name} {{\n\t}}\n" for name in COUNTERS]
+    parts += [portsecurity.set_text(kind, name, "type " + types, ranges, elements[name]) for kind, name, types, ranges in SETS]
     return f"table inet {names.TABLE} {{\n" + "\n".join(parts) + CHAINS + "}\n"
 
 
-def bindings(sandbox: Sandbox, mapping: PortMapping, networks: Networks) -> t.Iterator[t.Tuple[int, str, str]]:
-    """Return (family, host address or "", sandbox address) of each binding of a mapping.
-
-    A wildcard binds the families that the sandbox has; DNAT cannot cross from one to the other.
-    """
-    for version in (4, 6):
-        if mapping.host_ip is not None and mapping.host_ip.version != version:
-            continue
-        endpoint = publishing_endpoint(sandbox, networks, version)
-        if endpoint is not None:
-            every = mapping.host_ip is None or mapping.host_ip.is_unspecified
-            yield version, "" if every else str(mapping.host_ip), address_of(endpoint, version)
-
-
-def _network(network: Network, elements: Elements) -> None:
+def _network(network: Network, elements: Elements, direct: bool) -> None:
     bridge = f'"{network.bridge_name}"'
     if network.icc:
         elements["same_bridge"].append(f"{bridge} . {bridge}")
     if network.overlay is not None:
         _tunnel(network, network.overlay, bridge, elements)
+    if network.subnets:
+        elements["bridges"].append(bridge)
+        for subnet in network.subnets:
+            elements[f"sources{subnet.version}"].append(f"{subnet.network} . {bridge}")
     if network.internal:
+        elements["walled"].append(bridge)
         return
-    elements["egress"].append(bridge)
-    if network.isolate == "open":
-        elements["mutual"].append(bridge)
+    elements["outward"].append(bridge)
+    for name, wanted in (("egress", network.egress), ("ingress", network.ingress), ("mutual", network.isolate == "open")):
+        if wanted:
+            elements[name].append(bridge)
+    for version in (4, 6):
+        _direct(network, version, bridge, elements, direct)
     for subnet in network.subnets:
         elements[f"attached{subnet.version}"].append(f"{subnet.network} . {bridge}")
-        if network.masquerade:
-            # Without masquerading, answers to the sandbox come addressed to it.
-            elements[f"guarded{subnet.version}"].append(str(subnet.network))
+        if is_translated(network, subnet.version):
             elements[f"masqueraded{subnet.version}"].append(str(subnet.network))
+            address = _leaving(network, subnet.version)
+            if address is not None:
+                elements[f"leaving{subnet.version}"].append(f"{subnet.network} : {address}")
+
+
+def _direct(network: Network, version: int, bridge: str, elements: Elements, direct: bool) -> None:
+    """Note who reaches sandboxes at their own addresses, and what there."""
+    mode = mode_of(network, version)
+    key = f"{_FAMILY[version]} . {bridge}"
+    if mode == GATEWAY_UNPROTECTED:
+        elements["direct_all"].append(key)
+    if mode == GATEWAY_ROUTED:
+        elements["direct_ping"].append(key)
+    if mode == GATEWAY_ROUTED or direct and mode == GATEWAY_NAT:
+        elements["direct_ports"].append(key)
+    for subnet in network.subnets:
+        # Where nothing is masqueraded, answers to the sandbox come addressed to it.
+        if subnet.version == version and mode == GATEWAY_NAT and network.masquerade and not direct:
+            elements[f"guarded{version}"].append(str(subnet.network))
+            elements[f"trusted{version}"] += [f'{subnet.network} . "{link}"' for link in network.trusted]
+
+
+def _leaving(network: Network, version: int) -> t.Optional[IPAddress]:
+    return network.host_ipv4 if version == 4 else network.host_ipv6
 
 
 def _tunnel(network: Network, overlay: Overlay, bridge: str, elements: Elements) -> None:
@@ -173,19 +102,3 @@ def _tunnel(network: Network, overlay: Overlay, bridge: str, elements: Elements)
         elements["same_bridge"] += [f"{bridge} . {device}", f"{device} . {bridge}"] if network.icc else []
         for subnet in network.subnets:
             elements[f"attached{subnet.version}"].append(f"{subnet.network} . {device}")
-
-
-def _publish(sandbox: Sandbox, mapping: PortMapping, networks: Networks, elements: Elements) -> None:
-    for version, address, target in bindings(sandbox, mapping, networks):
-        name, prefix = (f"published{version}_on", f"{address} . ") if address else (f"published{version}", "")
-        elements[name].append(
-            f"{prefix}{mapping.protocol} . {mapping.host_port} : {target} . {mapping.target_port}")
-
-
-def _set(kind: str, name: str, types: str, ranges: bool, elements: t.List[str]) -> str:
-    lines = [f"\t{kind} {name} {{", f"\t\ttype {types}"]
-    if ranges:
-        lines.append("\t\tflags interval")
-    if elements:  # an empty list is a syntax error in nft 1.0.6
-        lines.append("\t\telements = { " + ",\n\t\t\t     ".join(sorted(set(elements))) + " }")
-    return "\n".join(lines) + "\n\t}\n"

@@ -35,7 +35,7 @@ class Tables:
             return
         if want is None and before == (generation, _NONE):
             return
-        text = nft.listing()
+        text = nft.listing() if name == kernel.HOST else nft.listing(families=("inet",))
         if not text:
             if want is None:  # others have rules there
                 self.note("", generation)

@@ -18,6 +18,7 @@ from .model import IPAddress, IPNetwork
 _LABEL = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?\Z")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}\Z")
+_HOST_INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.@-]{0,14}\Z")
 _SYSCTL_PART = re.compile(r"[a-zA-Z0-9_.-]+\Z")
 _OPTION = re.compile(r"[a-z0-9][a-z0-9-]*(?::[0-9]+)?\Z")
 _NAME_RULE = "Use 1 to 63 letters, digits, dots, dashes and underscores, beginning with a letter or digit."
@@ -44,6 +45,16 @@ def interface(value: t.Any, path: str) -> str:
                f"Use at most {names.INTERFACE_LIMIT} letters, digits, dashes and underscores.")
     if value in names.RESERVED_INTERFACES:
         refuse(path, f"{value} is a reserved interface name", "Choose another name.")
+    return value
+
+
+def interface_of_host(value: t.Any, path: str) -> str:
+    """Return the name of an interface that somebody else made: dots are allowed, as links on VLANs have them."""
+    value = text(value, path)
+    if not _HOST_INTERFACE.match(value):
+        refuse(path, f"{shown(value)} is not an interface name", f"Use at most {names.INTERFACE_LIMIT} letters, digits, dots, dashes and underscores.")
+    if value in names.RESERVED_INTERFACES:
+        refuse(path, f"{value} is not one interface of this host that packets come in by", "Name one, like eth0.")
     return value
 
 

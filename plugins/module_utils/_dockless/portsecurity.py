@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""What each sandbox may send by its port of a bridge: its own MAC, its own addresses, the protocols that its network has.
+
+A table of the family bridge, because frames between two ports never meet the other table. Everything is decided on the
+host's side of the pair: what a process with all rights does inside of its sandbox changes nothing here.
+"""
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+from . import names
+from .chains import PORT_CHAINS, PORT_COUNTERS, PORT_SETS
+from .model import Endpoint, Host, Network
+from .overlay import device
+from .routing import Networks, turns_ipv6_off
+
+Elements = t.Dict[str, t.List[str]]
+
+
+def table(host: Host, networks: Networks) -> str:
+    """Return the table as nft text."""
+    elements: Elements = {name: [] for kind, name, types, ranges in PORT_SETS}
+    for network in networks.values():
+        if network.overlay is not None and network.overlay.mode == "l2":
+            elements["unguarded"].append(f'"{device(network)}"')
+    for project in host.projects:
+        for sandbox in project.sandboxes:
+            for endpoint in sandbox.endpoints:
+                network = networks[endpoint.network]
+                if network.macvlan is None:
+                    _port(endpoint, network, bool(network.enable_ipv6) and not turns_ipv6_off(sandbox), elements)
+    return _render(elements)
+
+
+def bare() -> str:
+    """Return the table without data: no sandbox sends anything."""
+    return _render({name: [] for kind, name, types, ranges in PORT_SETS})
+
+
+def _render(elements: Elements) -> str:
+    parts = [f"\tcounter {name} {{\n\t}}\n" for name in PORT_COUNTERS]
+    parts += [set_text(kind, name, types, ranges, elements[name]) for kind, name, types, ranges in PORT_SETS]
+    return f"table bridge {names.TABLE} {{\n" + "\n".join(parts) + PORT_CHAINS + "}\n"
+
+
+def _port(endpoint: Endpoint, network: Network, ipv6: bool, elements: Elements) -> None:
+    port = f'"{names.veth_link(endpoint.project, endpoint.network, endpoint.sandbox)}"'
+    if not network.port_security or not network.subnets:  # without subnets, addresses are whatever the sandbox gives itself
+        elements["unguarded"].append(port)
+        return
+    station = f"{port} . {endpoint.mac_address}"
+    protocols = (["arp", "ip"] if network.enable_ipv4 else []) + (["ip6"] if ipv6 else [])
+    elements["stations"] += [f"{station} . {protocol}" for protocol in protocols]
+    addresses = [cidr.partition("/")[0] for cidr in endpoint.addresses]
+    elements["bindings4"] += [f"{station} . {address}" for address in addresses if ":" not in address]
+    if ipv6:
+        own = dict.fromkeys([names.link_local(endpoint.mac_address), *(address for address in addresses if ":" in address)])
+        elements["bindings6"] += [f"{station} . {address}" for address in own]
+        elements["announced6"] += [f"{port} . 0x{int(ipaddress.IPv6Address(address)):032x}" for address in own]
+
+
+def set_text(kind: str, name: str, types: str, ranges: bool, elements: t.Sequence[str]) -> str:
+    """Return a set or map as nft text."""
+    lines = [f"\t{kind} {name} {{", f"\t\t{types}"]
+    if ranges:
+        lines.append("\t\tflags interval")
+    if elements:  # an empty list is a syntax error in nft 1.0.6
+        lines.append("\t\telements = { " + ",\n\t\t\t     ".join(sorted(set(elements))) + " }")
+    return "\n".join(lines) + "\n\t}\n"

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Published ports as elements of the firewall's maps: one for each port, or for each range that keeps its numbers."""
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+from .model import GATEWAY_NAT, GATEWAY_ROUTED, Host, IPNetwork, PortMapping, Sandbox
+from .routing import Networks, address_of, mode_of, publishing_endpoint
+
+Elements = t.Dict[str, t.List[str]]
+
+
+class Publication(t.NamedTuple):
+    """What a mapping is in one family. address "" is every address of the host, port 0 none: target is reached at its own address."""
+
+    version: int
+    protocol: str
+    address: str
+    port: int
+    target: str
+    target_port: int
+    bridge: str
+    audience: t.Tuple[IPNetwork, ...] = ()  # who may come; empty is everybody
+
+
+def of(sandbox: Sandbox, mapping: PortMapping, networks: Networks) -> t.Iterator[Publication]:
+    """Yield what a mapping is in each family that it has.
+
+    A wildcard binds the families that the sandbox has; translation cannot cross from one to the other. A routed
+    network translates nothing: the port is open at the sandbox's own address.
+    """
+    for version in (4, 6):
+        endpoint = publishing_endpoint(sandbox, networks, version)
+        if endpoint is None or mapping.host_ip is not None and mapping.host_ip.version != version:
+            continue
+        network = networks[endpoint.network]
+        every = mapping.host_ip is None or mapping.host_ip.is_unspecified
+        routed = mode_of(network, version) == GATEWAY_ROUTED
+        yield Publication(
+            version, mapping.protocol, "" if every or routed else str(mapping.host_ip), 0 if routed else mapping.host_port,
+            address_of(endpoint, version), mapping.target_port, network.bridge_name,
+            tuple(found for found in mapping.source_ranges if found.version == version) or _nobody(mapping, version))
+
+
+def all_of(host: Host, networks: Networks) -> t.Iterator[Publication]:
+    """Yield every publication of a host."""
+    for project in host.projects:
+        for sandbox in project.sandboxes:
+            for mapping in sandbox.ports:
+                yield from of(sandbox, mapping, networks)
+
+
+def fill(host: Host, networks: Networks, elements: Elements) -> None:
+    """Put the published ports into the maps."""
+    alike: t.Dict[t.Tuple[str, ...], t.List[int]] = {}
+    direct = {network.bridge_name for network in networks.values()
+              for version in (4, 6) if mode_of(network, version) == GATEWAY_ROUTED or _is_reached_directly(host, network, version)}
+    for found in all_of(host, networks):
+        if found.bridge in direct:
+            elements[f"targets{found.version}"].append(f"{found.target} . {found.protocol} . {found.target_port}")
+        if not found.port:
+            continue
+        if found.audience:
+            _restrict(found, elements)
+        if found.port == found.target_port:
+            alike.setdefault((str(found.version), found.protocol, found.address, found.target), []).append(found.port)
+        else:
+            _single(found.version, found.protocol, found.address, found.port, found.target, found.target_port, elements)
+    for (version, protocol, address, target), ports in alike.items():
+        for first, last in _runs(ports):
+            if first == last:
+                _single(int(version), protocol, address, first, target, first, elements)
+            else:
+                name, prefix = _place("ranges", int(version), address)
+                elements[name].append(f"{prefix}{protocol} . {first}-{last} : {target}")
+
+
+def _is_reached_directly(host: Host, network: t.Any, version: int) -> bool:
+    return mode_of(network, version) == GATEWAY_NAT and bool(network.trusted or host.defaults.allow_direct_routing)
+
+
+def _nobody(mapping: PortMapping, version: int) -> t.Tuple[IPNetwork, ...]:
+    """Return an audience of one address that nobody has, for the family that a list of the other leaves out."""
+    if not mapping.source_ranges:
+        return ()
+    return (ipaddress.ip_network("0.0.0.0/32" if version == 4 else "::/128"),)
+
+
+def _restrict(found: Publication, elements: Elements) -> None:
+    address = found.address or ("0.0.0.0/0" if found.version == 4 else "::/0")
+    port = f"{address} . {found.protocol} . {found.port}"
+    elements[f"restricted{found.version}"].append(port)
+    elements[f"allowed{found.version}"] += [f"{source} . {port}" for source in found.audience]
+
+
+def _single(version: int, protocol: str, address: str, port: int, target: str, target_port: int, elements: Elements) -> None:
+    name, prefix = _place("published", version, address)
+    elements[name].append(f"{prefix}{protocol} . {port} : {target} . {target_port}")
+
+
+def _place(kind: str, version: int, address: str) -> t.Tuple[str, str]:
+    return (f"{kind}{version}_on", f"{address} . ") if address else (f"{kind}{version}", "")
+
+
+def _runs(ports: t.Iterable[int]) -> t.Iterator[t.Tuple[int, int]]:
+    """Yield the first and last of each run of numbers without a gap."""
+    first = last = 0
+    for port in sorted(set(ports)):
+        if first and port == last + 1:
+            last = port
+            continue
+        if first:
+            yield first, last
+        first = last = port
+    if first:
+        yield first, last

@@ -49,7 +49,7 @@ else:
     packet, kind = struct.pack("!IHBB", 6 << 28, len(datagram), 17, 64) + sender + receiver + datagram, 0x86DD
 wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 wire.bind((link, 0))
-wire.send(bytes.fromhex(mac.replace(":", "")) + b"\\x02\\0\\0\\0\\0\\x99" + struct.pack("!H", kind) + packet)
+wire.send(bytes.fromhex(mac.replace(":", "")) + wire.getsockname()[4] + struct.pack("!H", kind) + packet)
 """
 
 

@@ -164,7 +164,7 @@ class Executor:
             with futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
                 list(pool.map(lambda step: self._tables.put(t.cast(kernel.NftTable, step.after)), inside))
         for step in self._passed([s for s in steps if s.key[1] == kernel.HOST]):
-            self._tables.put(t.cast(kernel.NftTable, step.after))
+            self._tables.publish(t.cast(t.Any, step.before), t.cast(t.Any, step.after))
 
     # ---- files and resolvers -----------------------------------------------
 
@@ -197,8 +197,11 @@ class Executor:
 
     def _remove_tables(self, steps: Steps, handles: Handles) -> None:
         for step in self._passed(steps):
+            if step.key[1] == kernel.HOST:
+                self._tables.publish(t.cast(t.Any, step.before), t.cast(t.Any, step.after))
+                continue
             with contextlib.suppress(FileNotFoundError), netns.entered_named(step.key[1]):
-                nft.replace(step.after.text if step.after is not None else "")
+                nft.replace("")
 
     def _remove_files(self, steps: Steps, handles: Handles) -> None:
         paths = [step.key[1] for step in self._passed(steps)]

@@ -50,10 +50,10 @@ def routes_of(protocol: int) -> bytes:
 
 
 class Socket:
-    """An rtnetlink socket of the namespace that its maker was in; it stays there, whoever uses it."""
+    """A netlink socket, rtnetlink's unless another is asked for, of the namespace that its maker was in; it stays there, whoever uses it."""
 
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+    def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         for option in (_CAP_ACK, _EXT_ACK, _STRICT):
             self._socket.setsockopt(_SOL_NETLINK, option, 1)
         self._sequence = 0
@@ -137,7 +137,7 @@ _LITTLE = struct.pack("=H", 1) == b"\x01\0"
 _NEWLINK = 16
 # IFLA_ADDRESS, IFNAME, MTU, LINK, MASTER, LINKINFO, IFALIAS, AF_SPEC, GROUP (linux/if_link.h)
 _OF_LINKS = frozenset((1, 3, 4, 5, 10, 18, 20, 26, 27))
-_FIXED = {16: 16, 20: 8, 24: 12, 28: 12}  # struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg
+_FIXED = {16: 16, 20: 8, 24: 12, 28: 12, 256: 4}  # struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg; nfgenmsg of connections
 
 
 def _messages(data: bytes) -> t.Iterator[t.Tuple[int, int, int, bytes]]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from . import kernel, names, netns, nft
+from . import conntrack, kernel, names, netns, nft
 
 _NONE = names.text_digest("")
 
@@ -51,6 +51,13 @@ class Tables:
         with netns.entered_named(table.netns):
             nft.replace(table.text)
             self.note(table.text, nft.generation())
+
+    def publish(self, before: t.Optional[kernel.NftTable], after: t.Optional[kernel.NftTable]) -> None:
+        """Put the host's table in place of the one before, and cut the connections that it would not let come about."""
+        nft.replace(after.text if after else "")
+        if after:
+            self.note(after.text, nft.generation())
+        conntrack.follow(before.text if before else "", after.text if after else "")
 
     def note(self, text: str, generation: int) -> None:
         """Keep what this thread's namespace holds at a generation."""

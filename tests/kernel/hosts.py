@@ -82,7 +82,7 @@ class Place:
             netns: t.Optional[str] = None, timeout: float = TIMEOUT, env: t.Optional[t.Mapping[str, str]] = None,
             ) -> "subprocess.CompletedProcess[str]":
         """Run a command and return how it ended, output as text. Raises Failed when check is set and it did not end with 0."""
-        done = subprocess.run(self._command(argv, netns), input=input if input is not None else "", text=True, timeout=timeout,
+        done = subprocess.run(self.command(argv, netns), input=input if input is not None else "", text=True, timeout=timeout,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, env={**_ENVIRONMENT, **(env or {})})
         if check and done.returncode:
             raise Failed(f"{' '.join(argv)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
@@ -99,7 +99,7 @@ class Place:
 
     def popen(self, argv: t.Sequence[str], netns: t.Optional[str] = None) -> Server:
         """Start a process; it is ended with the host, if not before."""
-        process = subprocess.Popen(self._command(argv, netns), stdin=subprocess.DEVNULL,  # pylint: disable=consider-using-with
+        process = subprocess.Popen(self.command(argv, netns), stdin=subprocess.DEVNULL,  # pylint: disable=consider-using-with
                                    stdout=subprocess.PIPE, text=True, env=_ENVIRONMENT)
         server = Server(process)
         self._servers.append(server)
@@ -152,7 +152,8 @@ class Place:
             raise Failed(f"the {kind} server on port {port} of {netns or 'the host'} does not start")
         return server
 
-    def _command(self, argv: t.Sequence[str], netns: t.Optional[str]) -> t.List[str]:
+    def command(self, argv: t.Sequence[str], netns: t.Optional[str] = None) -> t.List[str]:
+        """Return the command of this machine that runs one there."""
         return [*self._enter, "--", *(["ip", "netns", "exec", netns] if netns else []), *argv]
 
 

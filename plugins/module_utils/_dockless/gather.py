@@ -8,12 +8,11 @@ import json
 import os
 import typing as t
 
-from . import sockets
+from . import names, sockets
 from .facts import Facts, Underlay
 from .model import IPAddress, IPNetwork
 
 _SYSCTL = "/proc/sys/net/"
-_FORMER_SETTINGS = "/var/lib/dockless/prerequisites.json"
 _RESOLV_CONF = "/etc/resolv.conf"
 _RESOLVED_CONF = "/run/systemd/resolve/resolv.conf"  # the real servers, where the first names only a local stub
 _PROGRAM_DIRECTORIES = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
@@ -115,7 +114,7 @@ def _sysctl(name: str) -> str:
 def _turned_on(sysctl: str) -> bool:
     """Return whether the role prerequisites set a sysctl to 1 that was 0 before: it remembers what it found."""
     try:
-        known = json.loads(_text(_FORMER_SETTINGS) or "{}").get("sysctls", {}).get(sysctl, {})
+        known = json.loads(_text(names.FORMER_SETTINGS) or "{}").get("sysctls", {}).get(sysctl, {})
     except (ValueError, AttributeError):
         return False
     return isinstance(known, dict) and (known.get("before"), known.get("set")) == ("0", "1")

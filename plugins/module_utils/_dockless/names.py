@@ -23,6 +23,7 @@ NETNS_DIRECTORY = "/run/netns"
 TUNNEL_SLOTS = ("a", "b")  # a host's tunnels: one, and while keys are renewed another beside it
 RUN_DIRECTORY = "/run/dockless"
 ETC_DIRECTORY = "/etc/dockless"
+FORMER_SETTINGS = "/var/lib/dockless/prerequisites.json"  # what the role prerequisites found before it changed it
 NETNS_ETC_DIRECTORY = "/etc/netns"
 DNS_DIRECTORY = RUN_DIRECTORY + "/dns"
 RESOLVER_ADDRESS = "127.0.0.11"

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Connections follow what is published: one that has lost its ground is cut, to the exact tuple, and no other."""
+from __future__ import annotations
+
+import subprocess
+
+import hosts
+import pytest
+import traffic
+from traffic import network
+
+HOST4, HOST6 = hosts.HOST_ADDRESSES
+NETWORKS = {"front": network("172.20.0.0/24 fd00:20::/64")}
+# One socket, so one source port: what a client with a fixed port does. Orders come on its standard input: ADDRESS PORT TEXT.
+_CLIENT = """
+import socket, sys
+wires = {}
+for family, name in ((socket.AF_INET, "4"), (socket.AF_INET6, "6")):
+    wires[name] = socket.socket(family, socket.SOCK_DGRAM)
+    if name == "6":
+        wires[name].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    wires[name].bind(("", 40404))
+print("ready", flush=True)
+for line in sys.stdin:
+    address, port, text = line.split()
+    wires["6" if ":" in address else "4"].sendto(text.encode(), (address, int(port)))
+    print("sent", flush=True)
+"""
+# A connection that stays open: each line that it is told is sent, and what comes back is said, or how it ended.
+_STREAM = """
+import socket, sys
+wire = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5)
+wire.settimeout(2)
+print("ready", flush=True)
+for line in sys.stdin:
+    try:
+        wire.send(line.encode())
+        print(wire.recv(100).decode().strip() or "closed", flush=True)
+    except OSError as error:
+        print("silent", flush=True)
+"""
+_ECHO = """
+import socket, sys, threading
+server = socket.create_server(("::", int(sys.argv[1])), family=socket.AF_INET6, dualstack_ipv6=True)
+print("ready", flush=True)
+def serve(wire):
+    while True:
+        data = wire.recv(100)
+        if not data: return
+        wire.send(data)
+while True:
+    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+"""
+
+
+class Talker:
+    """A program of the neighbour that is told lines and answers each with one."""
+
+    def __init__(self, place, code, *args):
+        self._process = subprocess.Popen(  # pylint: disable=consider-using-with
+            place.command([hosts.SYSTEM_PYTHON, "-c", code, *args]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout.readline() == "ready\n"
+
+    def __call__(self, line):
+        """Tell a line and return the answer."""
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+    def end(self):
+        """End it."""
+        self._process.stdin.close()
+        self._process.wait(timeout=10)
+        self._process.stdout.close()
+
+
+def document(**ports):
+    """Return a document of sandboxes on one network, each with its ports."""
+    addresses = {name: {"front": {"ipv4_address": f"172.20.0.{number}", "ipv6_address": f"fd00:20::{number}"}} for number, name in enumerate(ports, 10)}
+    return {"networks": NETWORKS, "sandboxes": {name: {"networks": addresses[name], "ports": found} for name, found in ports.items()}}
+
+
+@pytest.mark.parametrize("address", [HOST4, HOST6])
+def test_r_10_datagrams_follow_a_port_that_moves(private_host, address):
+    """R-10, S-18, PO-23: one client port throughout; the first datagram after each run goes where the port leads then, another port's stay."""
+    private_host.apply(document(old=["51897:1194/udp"], new=[], other=["51898:1194/udp"]))
+    old, new, other = (traffic.record(private_host, name, 1194) for name in ("old", "new", "other"))
+    tell = Talker(private_host.neighbour(), _CLIENT)
+    tell(f"{address} 51897 a")
+    tell(f"{address} 51898 kept")
+    assert old.readline().split()[0] == "a" and other.readline().split()[0] == "kept"
+    entries = tracked(private_host, 51898)
+    private_host.apply(document(old=[], new=["51897:1194/udp"], other=["51898:1194/udp"]))
+    tell(f"{address} 51897 b")
+    assert new.readline().split()[0] == "b"
+    assert tracked(private_host, 51898) == entries == 1
+    private_host.apply(document(old=[], new=[], other=["51898:1194/udp"]))
+    assert tracked(private_host, 51897) == 0
+    host = traffic.record(private_host, None, 51897)
+    tell(f"{address} 51897 c")
+    assert host.readline().split()[0] == "c"  # nobody's port any more: the host's own
+    host.stop()
+    tell(f"{address} 51897 to-nobody")
+    private_host.apply(document(old=["51897:1194/udp"], new=[], other=["51898:1194/udp"]))
+    tell(f"{address} 51897 d")
+    tell(f"{address} 51898 still")
+    assert old.readline().split()[0] == "d" and other.readline().split()[0] == "still"
+    tell.end()
+
+
+def tracked(host, port):
+    """Return how many connections to a port the host keeps track of."""
+    code = ("from _dockless import conntrack, netlink\n"
+            "with netlink.Socket(12) as door: print(sum(each.flow.port == %d for each in conntrack._tracked(door)))" % port)
+    return int(host.python(code).stdout)
+
+
+def test_s_18_streams_end_with_their_port_and_no_other(private_host):
+    """S-18: a connection by a port that goes falls silent at once, one by another port goes on; so does one whose clients stay welcome."""
+    guests = {"target": 7, "published": 7003, "source_ranges": ["192.0.2.0/24"]}
+    private_host.apply(document(web=["7001:7", "7002:7", guests]))
+    server = private_host.popen([hosts.SYSTEM_PYTHON, "-c", _ECHO, "7"], "web")
+    assert server.readline() == "ready"
+    neighbour = private_host.neighbour()
+    doomed, kept, guest = (Talker(neighbour, _STREAM, HOST4, port) for port in ("7001", "7002", "7003"))
+    assert [talk("one") for talk in (doomed, kept, guest)] == ["one"] * 3
+    private_host.apply(document(web=["7002:7", {**guests, "source_ranges": ["192.0.2.0/24", "198.51.100.0/24"]}]))
+    assert [talk("two") for talk in (doomed, kept, guest)] == ["silent", "two", "two"]
+    private_host.apply(document(web=["7002:7", {**guests, "source_ranges": ["198.51.100.0/24"]}]))
+    assert [talk("three") for talk in (kept, guest)] == ["three", "silent"]
+    for talk in (doomed, kept, guest):
+        talk.end()

@@ -246,7 +246,11 @@ ports:
       description: The port in the sandbox.
       type: int
 exposures:
-  description: What the host opens, and to whom. Each entry has what an entry of RV(ports) has, and besides the following.
+  description:
+    - Everything that the host lets in because of its networks, and for whom. Published ports, sandboxes' own addresses where the gateway
+      mode or a trusted interface opens them, and the ends of tunnels to other hosts.
+    - Each entry has what an entry of RV(ports) has, and besides the following. What is not a port of the host has an empty C(host_ip) and
+      C(host_port=0), the end of a tunnel has no C(sandbox).
   returned: success
   type: list
   elements: dict
@@ -254,6 +258,12 @@ exposures:
     family:
       description: V(ipv4) or V(ipv6).
       type: str
+    address:
+      description: What a packet is sent to. V(0.0.0.0) and V(::) are every address of the host.
+      type: str
+    port:
+      description: And the port there; V(0) is every port, then C(protocol=any).
+      type: int
     reachable_from:
       description: Who reaches the port.
       type: str
@@ -264,6 +274,8 @@ exposures:
       protocol: tcp
       target_port: 80
       family: ipv4
+      address: 0.0.0.0
+      port: 17080
       reachable_from: everyone who reaches any address of this host
 leases:
   description: What was chosen for each project and is kept, such as addresses, interface names and ports.

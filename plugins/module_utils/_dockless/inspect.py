@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import converge, lock, model, render, routing, services, store, topology
+from . import converge, exposures, lock, model, render, routing, services, store, topology
 from .goal import Goal, set_goal
 from .report import Row
 
@@ -27,7 +27,7 @@ def inspect(project: t.Optional[str] = None, filters: t.Optional[t.Mapping[str, 
         "sandboxes": _sandboxes(goal, project),
         "endpoints": goal.endpoints(project),
         "ports": goal.ports(project),
-        "exposures": exposures(goal, project),
+        "exposures": exposures.exposures(goal.host, project),
         "leases": {name: document.leases for name, document in sorted(documents.projects.items()) if project in (None, name)},
         "drift": drift(project),
         "warnings": list(goal.warnings),
@@ -38,21 +38,6 @@ def drift(project: t.Optional[str]) -> t.List[str]:
     """Return a line for each difference between what is recorded and what is there."""
     outcome = converge.converge(converge.Request(project, check=True, on_mismatch="recreate"))
     return render.operations(outcome.work)
-
-
-def exposures(goal: Goal, project: t.Optional[str]) -> t.List[Row]:
-    """Return every address, family, protocol and port that the host opens, and to whom."""
-    rows = []
-    for port in goal.ports(project):
-        family = "ipv6" if ":" in port["host_ip"] else "ipv4"
-        rows.append({**port, "family": family, "reachable_from": _audience(port["host_ip"])})
-    return rows
-
-
-def _audience(address: str) -> str:
-    if address in ("0.0.0.0", "::"):
-        return "everyone who reaches any address of this host"
-    return "this host only" if address.startswith("127.") else f"everyone who reaches {address}"
 
 
 def _networks(goal: Goal, project: t.Optional[str]) -> t.List[Row]:

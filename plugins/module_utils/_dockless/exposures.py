@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Everything that a host lets in because of its networks: address, family, protocol and port, for whom, and from where."""
+from __future__ import annotations
+
+import typing as t
+
+from . import publications, routing
+from .model import GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Host, Network, PortMapping, Sandbox
+from .report import Row
+
+ANY = "any"  # every protocol; port 0 is every port
+
+
+def exposures(host: Host, project: t.Optional[str] = None) -> t.List[Row]:
+    """Return a row for each way in of one project, or of all: ports of the host, sandboxes' own addresses, ends of tunnels."""
+    networks = routing.networks_of(host)
+    rows: t.List[Row] = []
+    for each in sorted(host.projects, key=lambda p: p.name):
+        if project not in (None, each.name):
+            continue
+        for sandbox in sorted(each.sandboxes, key=lambda s: s.name):
+            for mapping in sandbox.ports:
+                rows += _of_port(host, networks, sandbox, mapping)
+            rows += _of_sandbox(networks, sandbox)
+        for network in each.networks:
+            rows += _of_tunnels(network)
+    return rows
+
+
+def _of_port(host: Host, networks: routing.Networks, sandbox: Sandbox, mapping: PortMapping) -> t.Iterator[Row]:
+    for found in publications.of(sandbox, mapping, networks):
+        guests = [str(network) for network in found.audience]
+        if found.port:
+            address = found.address or ("0.0.0.0" if found.version == 4 else "::")
+            yield _row(sandbox.name, found.version, found.protocol, address, found.port, found.target_port, _audience(address, guests), address)
+        network = next(n for n in networks.values() if n.bridge_name == found.bridge and n.macvlan is None)
+        directly = _directly(host, network, found.version, found.target)
+        if directly:
+            yield _row(sandbox.name, found.version, found.protocol, found.target, found.target_port, found.target_port, directly)
+
+
+def _of_sandbox(networks: routing.Networks, sandbox: Sandbox) -> t.Iterator[Row]:
+    """Yield the addresses of a sandbox that are reached as a whole."""
+    for endpoint in sandbox.endpoints:
+        network = networks[endpoint.network]
+        for version in (4, 6):
+            address = routing.address_of(endpoint, version)
+            if network.macvlan is None and network.ingress and address and routing.mode_of(network, version) == GATEWAY_UNPROTECTED:
+                yield _row(sandbox.name, version, ANY, address, 0, 0, f"everyone who has a route to {address}")
+
+
+def _of_tunnels(network: Network) -> t.Iterator[Row]:
+    overlay = network.overlay
+    if overlay is None or not network.peers:
+        return
+    version = 6 if ":" in overlay.vtep else 4
+    if not overlay.encrypted:
+        others = ", ".join(sorted(str(peer.vtep) for peer in network.peers))
+        yield _row("", version, "udp", overlay.vtep, overlay.port, 0, f"the other hosts: {others}", overlay.vtep)
+        return
+    for offset, slot in enumerate(("a", "b")):
+        if slot in overlay.tunnels:
+            for family, address in ((4, "0.0.0.0"), (6, "::")):
+                yield _row("", family, "udp", address, overlay.tunnel_port + offset, 0, "everyone; WireGuard answers none but the other hosts", address)
+
+
+def _row(sandbox: str, version: int, protocol: str, address: str, port: int, target_port: int, audience: str, host_ip: str = "") -> Row:
+    return {"sandbox": sandbox, "host_ip": host_ip, "host_port": port if host_ip else 0, "protocol": protocol, "target_port": target_port,
+            "address": address, "port": port, "family": f"ipv{version}", "reachable_from": audience}
+
+
+def _audience(address: str, guests: t.Sequence[str]) -> str:
+    if guests:
+        return "this host, and " + ", ".join(guests)
+    if address in ("0.0.0.0", "::"):
+        return "everyone who reaches any address of this host"
+    return "this host only" if address.startswith("127.") else f"everyone who reaches {address}"
+
+
+def _directly(host: Host, network: Network, version: int, address: str) -> str:
+    """Return who reaches a published port at its sandbox's own address, "" for nobody."""
+    mode = routing.mode_of(network, version)
+    if mode == GATEWAY_ROUTED or mode == GATEWAY_NAT and host.defaults.allow_direct_routing:
+        return f"everyone who has a route to {address}"
+    if mode == GATEWAY_NAT and network.trusted and network.masquerade:
+        return f"who has a route to {address} by {', '.join(network.trusted)}"
+    return ""

@@ -79,7 +79,7 @@ def test_in_place_change_takes_hold_without_a_rebuild_and_back(private_host, cha
     assert private_host.sh("cat /sys/class/net/eth0/ifindex", netns="web") == index and private_host.apply(document)["changed"] is False
     private_host.stop_servers()
     private_host.apply(BASE)
-    moved = ("address", "route", "neighbour") if "ipv4_address" in str(change) else ()  # what was given is kept
+    moved = ("address", "route", "neighbour", "nft") if "ipv4_address" in str(change) else ()  # what was given is kept
     assert_same(before, private_host, but=("content", "sysctl", *moved))
     assert private_host.ping("web", "192.0.2.3") and private_host.ping("cli", "web")
 

@@ -9,7 +9,7 @@ import itertools
 import os
 import typing as t
 
-from . import build_tunnels, codec, dnsconfig, files, kernel, links, messages, names, netns, nft, plan, resolver, ruleset, tables
+from . import build_tunnels, codec, dnsconfig, files, kernel, links, messages, names, netns, nft, plan, portsecurity, resolver, ruleset, tables
 from .errors import KernelError
 from .facts import Facts
 from .handles import Handles, Pair
@@ -60,11 +60,12 @@ class Executor:
                 _REMOVAL[kind](self, list(part), handles)
 
     def _guard(self, steps: Steps) -> None:
-        """Load the table without data before the first link of a host is there: its rules drop what no set allows."""
-        for step in steps:
-            if step.key == ("nft", kernel.HOST) and step.action == plan.CREATE:
+        """Load what guards links before they are there or change: rules without data, and who sends by which port, as a new MAC tells itself at once."""
+        for step in (step for step in steps if step.key == ("nft", kernel.HOST)):
+            after = portsecurity.of(step.after.text)
+            if step.before is None or after != portsecurity.of(step.before.text):
                 self._hook(step)
-                self._tables.put(kernel.NftTable(kernel.HOST, ruleset.bare()))
+                self._tables.put(kernel.NftTable(kernel.HOST, ruleset.bare(after) if step.before is None else after))
 
     def bury(self) -> None:
         """Delete links that a run marked for it before it was stopped."""
@@ -250,7 +251,7 @@ class Executor:
         build_tunnels.remove(steps, handles, self._passed)
 
     def _remove_nothing(self, steps: Steps, handles: Handles) -> None:
-        """A sysctl is not taken back: it goes with its interface or namespace."""
+        """A sysctl goes with its interface or namespace."""
 
     def _passed(self, steps: Steps) -> t.Iterator[plan.Step]:
         for step in steps:

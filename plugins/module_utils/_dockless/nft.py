@@ -204,7 +204,7 @@ def _check_bounds(text: str) -> None:
             break
         found.append(begin.group(1))
         rest = rest[end:]
-    if found not in ([_FAMILIES[0]], list(_FAMILIES)):
+    if found not in ([_FAMILIES[0]], [_FAMILIES[1]], list(_FAMILIES)):
         raise DocklessError(f"a firewall text that is not exactly table {_TABLE} was not loaded",
                             "This is a fault of dockless; please report it with the names in your document.")
 

@@ -17,6 +17,7 @@ from .overlay import device
 from .routing import Networks, turns_ipv6_off
 
 Elements = t.Dict[str, t.List[str]]
+_BEGIN = f"table bridge {names.TABLE} {{\n"
 
 
 def table(host: Host, networks: Networks) -> str:
@@ -34,6 +35,12 @@ def table(host: Host, networks: Networks) -> str:
     return _render(elements)
 
 
+def of(text: str) -> str:
+    """Return the table that is in the text of both."""
+    begin = text.find(_BEGIN)
+    return text[begin:] if begin >= 0 else ""
+
+
 def bare() -> str:
     """Return the table without data: no sandbox sends anything."""
     return _render({name: [] for kind, name, types, ranges in PORT_SETS})
@@ -42,7 +49,7 @@ def bare() -> str:
 def _render(elements: Elements) -> str:
     parts = [f"\tcounter {name} {{\n\t}}\n" for name in PORT_COUNTERS]
     parts += [set_text(kind, name, types, ranges, elements[name]) for kind, name, types, ranges in PORT_SETS]
-    return f"table bridge {names.TABLE} {{\n" + "\n".join(parts) + PORT_CHAINS + "}\n"
+    return _BEGIN + "\n".join(parts) + PORT_CHAINS + "}\n"
 
 
 def _port(endpoint: Endpoint, network: Network, ipv6: bool, elements: Elements) -> None:

@@ -25,13 +25,16 @@ def table(host: Host, networks: Networks, no_transit: t.Collection[int] = ()) ->
     for network in networks.values():
         if network.macvlan is None:  # the packets of one that has a parent do not pass this host
             _network(network, elements, host.defaults.allow_direct_routing)
+    for endpoint in (e for p in host.projects for s in p.sandboxes for e in s.endpoints):
+        bridge = networks[endpoint.network].bridge_name
+        elements["sources4"] += [f'{address} . "{bridge}"' for address in endpoint.link_local_ips if address.version == 4]
     publications.fill(host, networks, elements)
     return render(elements) + portsecurity.table(host, networks)
 
 
-def bare() -> str:
-    """Return the tables without data: everything of ours is guarded, nothing is published."""
-    return render({name: [] for kind, name, types, ranges in SETS}) + portsecurity.bare()
+def bare(ports: str = "") -> str:
+    """Return the tables without data: everything of ours is guarded, nothing is published. ports is the second, where there is one to have."""
+    return render({name: [] for kind, name, types, ranges in SETS}) + (ports or portsecurity.bare())
 
 
 def render(elements: Elements) -> str:

@@ -8,7 +8,7 @@ import typing as t
 from _dockless import checks, facts, model, parse
 
 Document = t.Mapping[str, t.Any]
-UNDERLAY = facts.Underlay(ipaddress.ip_address("203.0.113.1"), "eth0", 1500)
+UNDERLAY = tuple(facts.Underlay(ipaddress.ip_address(address), "eth0", 1500) for address in ("203.0.113.1", "2001:db8::1"))
 
 
 def host_of(document: t.Optional[Document] = None, project: str = "shop", defaults: t.Optional[Document] = None,
@@ -17,5 +17,5 @@ def host_of(document: t.Optional[Document] = None, project: str = "shop", defaul
     documents = {**projects, **({project: document} if document is not None else {})}
     parsed = tuple(parse.parse_project(name, one) for name, one in documents.items())
     host = checks.resolve_externals(model.Host(parsed, parse.parse_defaults(defaults)))
-    checks.check_host(host, facts.Facts(listeners=tuple(listeners), uplink="eth0", underlay=(UNDERLAY,)), frozenset(kept))
+    checks.check_host(host, facts.Facts(listeners=tuple(listeners), uplink="eth0", underlay=UNDERLAY), frozenset(kept))
     return host

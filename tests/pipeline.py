@@ -8,7 +8,7 @@ from _dockless import facts, kernel, model, realize, resolve, routing, ruleset
 from documents import UNDERLAY, host_of
 
 Document = t.Mapping[str, t.Any]
-FACTS = facts.Facts(nameservers=("192.0.2.53",), uplink="eth0", underlay=(UNDERLAY,))
+FACTS = facts.Facts(nameservers=("192.0.2.53",), uplink="eth0", underlay=UNDERLAY)
 
 
 def resolved(document: t.Optional[Document] = None, known: facts.Facts = FACTS, leases: t.Optional[Document] = None,

@@ -17,14 +17,14 @@ link, port = sys.argv[1], int(sys.argv[2])
 wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
 wire.setsockopt(socket.SOL_SOCKET, 33, 64 << 20)
 wire.bind((link, 0))
-clear = sealed = 0
+clear = sealed = size = 0
 print("ready", flush=True)
 while True:
     frame = wire.recv(65536)
     kind = frame[12:14]
     if kind == b"\\x88\\xb5":
         dropped = struct.unpack("II", wire.getsockopt(263, 6, 8))[1]
-        print("mark", clear, sealed, dropped, flush=True)
+        print("mark", clear, sealed, size, dropped, flush=True)
         continue
     head = 14 + (20 if kind == b"\\x08\\0" else 40)
     protocol = frame[23] if kind == b"\\x08\\0" else frame[20] if kind == b"\\x86\\xdd" else 0
@@ -33,6 +33,23 @@ while True:
         clear += 1
     elif to in (51820, 51821):
         sealed += 1
+        size += len(frame)
+"""
+_DRAIN = """
+import socket
+server = socket.create_server(("0.0.0.0", 7002))
+print("ready", flush=True)
+connection, buffer, total = server.accept()[0], bytearray(1 << 18), 0
+while size := connection.recv_into(buffer):
+    total += size
+print(total, flush=True)
+"""
+_POUR = """
+import socket, sys
+rest, chunk = int(sys.argv[2]), b"marker" * 40_000
+with socket.create_connection((sys.argv[1], 7002), 10) as connection:
+    while rest > 0:
+        rest -= connection.send(chunk[:rest])
 """
 _FLOW = """
 import select, signal, socket, struct, sys, time
@@ -88,13 +105,22 @@ class Wires:
 
     def seen(self) -> t.Tuple[int, int]:
         """Return how many packets were in clear so far, and how many WireGuard's. Each wire says so when a last frame has passed it."""
-        clear = sealed = 0
+        counts = self._counts()
+        return sum(clear for clear, sealed, size in counts), sum(sealed for clear, sealed, size in counts)
+
+    def captured(self) -> int:
+        """Return how many bytes of WireGuard's went over the first host's wire so far, each packet counted once."""
+        return self._counts()[0][2]
+
+    def _counts(self) -> t.List[t.Tuple[int, int, int]]:
+        """Return for each wire packets in clear, packets of WireGuard's, and bytes of these."""
+        found = []
         for host, link, server in self._taps:
             host.run([hosts.SYSTEM_PYTHON, "-c", _MARK, link])
-            word, first, second, dropped = server.readline().split()
+            word, clear, sealed, size, dropped = server.readline().split()
             assert (word, dropped) == ("mark", "0"), "the recorder missed packets"
-            clear, sealed = clear + int(first), sealed + int(second)
-        return clear, sealed
+            found.append((int(clear), int(sealed), int(size)))
+        return found
 
 
 def key(host: hosts.PrivateHost, slot: str = "a") -> str:
@@ -147,6 +173,14 @@ def link(host: hosts.PrivateHost) -> str:
     found = host.run(["wg", "show", "interfaces"]).stdout.split()
     assert len(found) == 1
     return found[0]
+
+
+def pour(source: hosts.PrivateHost, target: hosts.PrivateHost, size: int, timeout: float) -> int:
+    """Send marked bytes from s1 to s2 by one TCP connection, and return how many arrived. timeout is in seconds."""
+    server = target.popen([hosts.SYSTEM_PYTHON, "-c", _DRAIN], "s2")
+    assert server.readline() == "ready"
+    source.run([hosts.SYSTEM_PYTHON, "-c", _POUR, "10.60.0.3", str(size)], netns="s1", timeout=timeout)
+    return int(server.readline())
 
 
 @contextlib.contextmanager

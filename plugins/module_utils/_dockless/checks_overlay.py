@@ -27,6 +27,8 @@ def check_overlays(host: Host, facts: Facts) -> None:
                 refuse(f"{network.path}.{key}", f"the {key} {value} is taken by network {other.project}/{other.name}"
                        + ("" if key == "vni" else ", and only one of the two is encrypted"), "Choose another one.")
         _check_peers(network, facts)
+    for project in host.projects:
+        _check_control_planes([network for network in project.networks if network.overlay is not None and network.overlay.mode == "l2"])
     if spanning:
         _check_endpoints(host, {network.key: network for network in spanning})
 
@@ -45,6 +47,20 @@ def _check_said(network: Network, facts: Facts) -> None:
                    f"Give each host another one. {_FLEET}")
     if not found.encrypted:  # that of an encrypted one is made by the run
         _check_vtep(network, facts)
+    own = overlay.own_vtep(found, facts)
+    end = str(own.address) if own is not None else found.vtep
+    if found.control_plane == "evpn" and ":" in end:
+        refuse(path + ".vtep", f"the end {end} is of IPv6, and FRR announces ends of IPv4 only, so no other host would learn of network {network.name}",
+               "Give an IPv4 address of this host, or set control_plane: static.")
+
+
+def _check_control_planes(networks: t.Sequence[Network]) -> None:
+    """Refuse static beside evpn in one project. Another project's may differ, or a host with two could never go from one to the other."""
+    for network in networks:
+        other = networks[0]
+        if network.overlay.control_plane != other.overlay.control_plane:
+            refuse(network.path + ".control_plane", f"the overlay network {network.name} is {network.overlay.control_plane} and {other.name} is "
+                   f"{other.overlay.control_plane}, but FRR announces all l2 overlays of a host or none", "Give all of them the same, or set mode: routed.")
 
 
 def _check_vtep(network: Network, facts: Facts) -> None:

@@ -6,8 +6,8 @@ from __future__ import annotations
 import typing as t
 
 from . import (
-    attach, checks, ipam, kernel, macvlan, model, parents, parse, realize,
-    report, resolve, sockets, spaces, store, tunnels, underlay, values, wireguard)
+    attach, checks, ipam, kernel, macvlan, model, overlay, parents, parse,
+    realize, report, resolve, sockets, spaces, store, tunnels, underlay, values, wireguard)
 from .dnsconfig import host_servers
 from .errors import DocklessError
 from .facts import Facts, Underlay
@@ -149,6 +149,7 @@ def _warnings(host: model.Host, states: realize.States, facts: Facts, project: t
     if resolvers and facts.nameservers and not host_servers(facts):
         warnings.append("this host's only resolvers are on loopback addresses, which sandboxes cannot reach: names outside "
                         "are not found in sandboxes without dns of their own; set dns, or dockless_defaults.dns")
+    warnings += overlay.warnings(host.projects)
     for each in host.projects:
         for network in each.networks:
             if network.macvlan is not None:  # of the same subnet as the host's own link, as a rule

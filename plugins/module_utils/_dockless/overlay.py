@@ -12,7 +12,7 @@ import typing as t
 
 from . import kernel, linkdata, names, tunnels
 from .facts import Facts, Underlay
-from .model import Endpoint, IPAddress, IPNetwork, Network, Overlay, Peer, PeerSandbox, Subnet
+from .model import Endpoint, IPAddress, IPNetwork, Network, Overlay, Peer, PeerSandbox, Project, Subnet
 
 _VXLAN_OVERHEAD = 30  # Ethernet, VXLAN and UDP headers; the IP header is 20 or 40 more
 _CLOSED = (("bcast_flood", 0), ("isolated", 0), ("learning", 0), ("mcast_flood", 0), ("neigh_suppress", 1), ("unicast_flood", 0))
@@ -50,6 +50,18 @@ def _slice(subnet: Subnet) -> Subnet:
 def _mtu(network: Network, own: t.Optional[Underlay], facts: Facts) -> int:
     room = own.mtu if own else tunnels.mtu(network.peers, facts)
     return room - _VXLAN_OVERHEAD - (40 if ":" in (str(own.address) if own else t.cast(Overlay, network.overlay).vtep) else 20)
+
+
+def warnings(projects: t.Iterable[Project]) -> t.Iterator[str]:
+    """Yield that projects have different control planes. One is after another on the way from static to EVPN; for good, FRR announces both."""
+    planes: t.Dict[str, str] = {}
+    for project in projects:
+        for network in project.networks:
+            if network.overlay is not None and network.overlay.mode == "l2":
+                planes.setdefault(network.overlay.control_plane, f"{project.name}/{network.name}")
+    if len(planes) > 1:
+        yield (f"the overlay network {planes['static']} is static and {planes['evpn']} is evpn, but FRR announces all l2 overlays of a host or none: "
+               "give both the same control_plane")
 
 
 def device(network: Network) -> str:

@@ -304,14 +304,14 @@ def test_claiming_the_address_of_another_hosts_sandbox_changes_nothing(fabric: F
 
 def test_encrypted_network_by_evpn(fabric: Fabric) -> None:
     """S-43: FRR says that a sandbox is behind a tunnel's address, and WireGuard carries it: all of it is answered, none of it is in clear."""
-    documents = sealing.documents(fabric.lab, control_plane="evpn")
+    documents = sealing.documents(fabric.lab, control_plane="evpn", vni=VNI + 1)
     for document in documents:
         for peer in document["networks"]["blue"]["peers"].values():
             peer["sandboxes"] = {}  # the play does not say where they are
     wires = sealing.Wires(fabric.lab)
     sealing.apply_all(fabric.lab, documents)
-    frr.until(lambda: all(len(frr.remote_macs(host, VNI)) == 1 for host in fabric.hosts[:2]), "both hosts know the other's sandbox")
-    assert set(frr.remote_macs(fabric.hosts[0], VNI).values()) == {sealing.tunnel_address(2)}
+    frr.until(lambda: all(len(frr.remote_macs(host, VNI + 1)) == 1 for host in fabric.hosts[:2]), "both hosts know the other's sandbox")
+    assert set(frr.remote_macs(fabric.hosts[0], VNI + 1).values()) == {sealing.tunnel_address(2)}
     assert fabric.hosts[0].ping("s1", "10.60.0.3")
     with sealing.flow(fabric.hosts[0]) as counts:
         fabric.hosts[1].serve_http("s2", 80, "marker" * 15_000)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What services cost a host whose sandboxes all use them: whole runs of the engine, and the part that nft takes.
+
+    .cache/venv/bin/python tests/bench/clients.py [CLIENTS [SERVICES [SANDBOXES]]]
+
+CLIENTS sandboxes on one network, which has SERVICES services with SANDBOXES of them behind each, in a private host (tests/kernel/hosts.py;
+the machine is not touched, root is needed). services.py has the parts of one sandbox's table.
+"""
+from __future__ import annotations
+
+import json
+import pathlib
+import sys
+import typing as t
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "kernel")]
+
+# pylint: disable=wrong-import-position
+import engine  # noqa: E402
+import hosts  # noqa: E402
+
+
+def document(clients: int, services: int, behind: int) -> t.Dict[str, t.Any]:
+    """Return a network, its services and its sandboxes."""
+    names = [f"c{number}" for number in range(clients)]
+    declared = {f"s{number}": {"ports": [80], "sandboxes": [names[(number + each) % clients] for each in range(min(behind, clients))]}
+                for number in range(services)}
+    network = {"dns_enabled": False, "ipam": {"config": [{"subnet": "10.60.0.0/16"}]}, "services": declared}
+    return {"networks": {"front": network}, "sandboxes": {name: {"networks": ["front"]} for name in names}}
+
+
+def run(host: hosts.PrivateHost, declared: t.Dict[str, t.Any]) -> str:
+    """Converge and return what it took, in words."""
+    done = host.run([engine.PYTHON, str(HERE / "measure.py"), engine.PYTHON, "-m", "_dockless", *engine.arguments()], input=engine.text(declared),
+                    env=engine.environment(), timeout=1800)
+    taken, changes = json.loads(done.stderr.strip().splitlines()[-1]), json.loads(done.stdout)["operations"]
+    tables = sum(" nft table " in change for change in changes)
+    return f"{taken['wall']:.1f} s ({taken['user'] + taken['system']:.1f} s of a processor), {len(changes)} changes, {tables} of them tables"
+
+
+def main(clients: int = 100, services: int = 1000, behind: int = 10) -> None:
+    """Measure and print a line for each run."""
+    print(f"{clients} sandboxes, {services} services, {behind} sandboxes behind each")
+    declared = document(clients, services, behind)
+    with hosts.PrivateHost() as host:
+        print("from nothing         ", run(host, declared))
+        print("that changes nothing ", run(host, declared))
+        declared["networks"]["front"]["services"]["s0"]["ports"] = [81]
+        print("one service changed  ", run(host, declared))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

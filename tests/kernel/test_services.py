@@ -8,7 +8,7 @@ import json
 
 import fleet as fleets
 import pytest
-from hosts import SYSTEM_PYTHON
+from hosts import PYTHON, SYSTEM_PYTHON
 
 VIP, VIP6 = "10.60.0.250", "fd00:60::250"
 _SERVE = """
@@ -258,6 +258,27 @@ def test_a_mutated_table_is_noticed_by_the_counts_and_repaired(private_host):
     assert {"web2": 30} in first
     assert [line for line in private_host.apply(shop())["operations"] if "cli" in line] == ["update nft table inet dockless in cli (content differs)"]
     assert counts(ask(private_host, "cli", VIP, 80, 30)) == {"web1": 10, "web2": 10, "web3": 10}
+
+
+def _tables_asked_for(host, document):
+    """Apply and return how many times nft was asked for a table of ours."""
+    host.run(["tee", "/run/document"], input=json.dumps(document))
+    host.sh(f"strace -D -f -qq -s 200 -e trace=execve -o /run/calls {PYTHON} -m _dockless apply --project shop /run/document >/run/said")
+    calls = host.read("/run/calls")
+    host.sh("rm /run/document /run/calls /run/said")
+    assert '"nft", "-f"' in calls, "the control: the run loads tables"
+    return calls.count('"list", "table"')
+
+
+def test_a_change_asks_for_no_table_that_is_as_we_loaded_it(private_host):
+    """A hundred clients of a thousand services would be asked for a hundred large tables, only to replace them all."""
+    changed = shop(service={"ports": [81]})
+    for document in (changed, shop()):  # after these, nft's form of each table is known
+        private_host.apply(document)
+    assert _tables_asked_for(private_host, changed) == 0
+    private_host.sh("nft add chain inet dockless another", netns="cli")  # the control
+    assert _tables_asked_for(private_host, shop()) == 1
+    assert not private_host.apply(shop())["changed"]
 
 
 def test_an_address_is_chosen_kept_and_given_to_nobody_else(private_host):

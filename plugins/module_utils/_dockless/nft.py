@@ -68,20 +68,27 @@ def canonical(text: str) -> str:
     """
     if not text:
         return ""
-    try:
-        with open(_canonical_path(text), encoding="utf-8") as known:
-            return known.read()
-    except FileNotFoundError:
-        pass
+    form = remembered(names.text_digest(text))
+    if form:
+        return form
     _check_bounds(text)
     with netns.scratch():
         _load(text)
         return _listing(_families_in(text))  # a second process: a list in the same script would show the state before it
 
 
+def remembered(digest: str) -> str:
+    """Return the canonical form of the text with this digest, "" if it is not known."""
+    try:
+        with open(_canonical_path(digest), encoding="utf-8") as known:
+            return known.read()
+    except FileNotFoundError:
+        return ""
+
+
 def remember(text: str, form: str) -> None:
     """Keep a canonical form for later runs, and only the latest few: they are in memory."""
-    files.write(_canonical_path(text), form, 0o600)
+    files.write(_canonical_path(names.text_digest(text)), form, 0o600)
     kept = sorted(files.listed(CANONICAL_DIRECTORY), key=lambda path: os.lstat(path).st_mtime_ns, reverse=True)
     for path in kept[_CANONICAL_LIMIT:]:
         files.remove(path)
@@ -157,8 +164,8 @@ def _is_one(path: str) -> bool:
         return False
 
 
-def _canonical_path(text: str) -> str:
-    return f"{CANONICAL_DIRECTORY}/{names.text_digest(_lister() + text)}"
+def _canonical_path(digest: str) -> str:
+    return f"{CANONICAL_DIRECTORY}/{names.text_digest(_lister() + digest)}"
 
 
 @functools.lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ class Tables:
 
     def __init__(self, known: t.Optional[t.Dict[int, t.Tuple[int, str]]] = None) -> None:
         self.known = known or {}  # inode -> (generation, digest of the text that it held then)
-        self._canonical: t.Dict[str, str] = {}
+        self._forms: t.Dict[str, str] = {}  # nft's own, by the digest of ours
         self.generations: t.Dict[str, int] = {}  # as they were when last asked for, by namespace
 
     def were_here(self) -> bool:
@@ -35,7 +35,9 @@ class Tables:
             return
         if want is None and before == (generation, _NONE):
             return
-        text = nft.listing() if name == kernel.HOST else nft.listing(families=("inet",))
+        text = self._form(before[1]) if before is not None and before[0] == generation else ""
+        if not text:
+            text = nft.listing() if name == kernel.HOST else nft.listing(families=("inet",))
         if not text:
             if want is None:  # others have rules there
                 self.note("", generation)
@@ -67,9 +69,16 @@ class Tables:
 
     def canonical(self, text: str) -> str:
         """Return nft's form of a text; sandboxes share theirs."""
-        if text not in self._canonical:
-            self._canonical[text] = nft.canonical(text)
-        return self._canonical[text]
+        digest = names.text_digest(text)
+        if not self._form(digest):
+            self._forms[digest] = nft.canonical(text)
+        return self._forms[digest]
+
+    def _form(self, digest: str) -> str:
+        """Return nft's form of the text with this digest, as far as this or an earlier run has asked for it, else ""."""
+        if digest not in self._forms:
+            self._forms[digest] = nft.remembered(digest)
+        return self._forms[digest]
 
 
 def _inode() -> int:

@@ -58,10 +58,25 @@ options:
     description:
       - The host's defaults, for all projects, in the words of dockerd's flags, which are C(bip), C(fixed_cidr),
         C(default_gateway), C(default_address_pools) (a list of C(base) and C(size)), C(dns), C(dns_search), C(dns_opt),
-        C(icc), C(ip) (the address that ports are published on), C(ip_masq), C(mtu) and C(ipv6).
+        C(icc), C(ip) (the address that ports are published on), C(ip_masq), C(mtu) and C(ipv6); and C(coexist), as below.
       - A network's own setting wins. A changed default reaches new networks, and others where it can be changed in place.
       - When left out, the host's defaults stay as they are.
     type: dict
+  coexist:
+    description:
+      - Other firewalls of this host that are asked to let this collection's traffic through, by the least rule that does. It is
+        taken away with the last network, or when they are no longer named. Nothing else of theirs is changed.
+      - V(docker) adds rules to the chain C(DOCKER-USER), for what Docker's C(FORWARD) policy would drop. What goes to or comes
+        from Docker's own bridges is left to Docker.
+      - V(firewalld) makes the zone C(dockless), which holds this collection's bridges and opens nothing of the host, and the
+        policy C(dockless-out), which lets them out. firewalld is reloaded when they come and go.
+      - V(ufw) adds C(ufw route allow) rules with the comment C(dockless), for each bridge.
+      - One that is not on the host needs nothing, so hosts with and without it may be told the same.
+      - They are the C(coexist) of O(defaults), and hold for the whole host. When left out, they are what O(defaults) says,
+        and when that is left out too, they stay as they are. An empty list means none.
+    type: list
+    elements: str
+    choices: [docker, firewalld, ufw]
   purge:
     description:
       - Whether to remove what the project has and O(networks), O(sandboxes) or O(veth_pairs) no longer name.
@@ -121,6 +136,11 @@ EXAMPLES = r"""
       default_address_pools:
         - base: 10.210.0.0/16
           size: 24
+
+- name: Docker and ufw are on the same host
+  dockless.network.container_networks:
+    project: shop
+    coexist: [docker, ufw]
 
 - name: Nothing of the shop is left
   dockless.network.container_networks:
@@ -216,6 +236,7 @@ ARGUMENT_SPEC = {
     "sandboxes": {"type": "dict"},
     "veth_pairs": {"type": "dict"},
     "defaults": {"type": "dict"},
+    "coexist": {"type": "list", "elements": "str", "choices": ["docker", "firewalld", "ufw"]},
     "purge": {"type": "bool", "default": True},
     "verify": {"type": "bool", "default": True},
 }
@@ -229,6 +250,7 @@ def work(params: dict, check: bool) -> Outcome:
         project=params["project"],
         edit=lambda declaration: change(declaration, document),
         defaults=params["defaults"],
+        coexist=params["coexist"],
         remove_project=params["state"] == "absent",
         check=check,
         verify=params["verify"],

@@ -9,7 +9,7 @@ import itertools
 import os
 import typing as t
 
-from . import build_tunnels, codec, dnsconfig, files, kernel, links, messages, names, netns, nft, plan, portsecurity, resolver, ruleset, tables
+from . import build_tunnels, codec, dnsconfig, files, kernel, links, messages, names, netns, nft, passages, plan, portsecurity, resolver, ruleset, tables
 from .errors import KernelError
 from .facts import Facts
 from .handles import Handles, Pair
@@ -17,7 +17,6 @@ from .handles import Handles, Pair
 Steps = t.Sequence[plan.Step]
 _BULK = 1000  # changed record files that may overflow dnsmasq's inotify queue
 _CONFIGURATIONS = names.DNS_DIRECTORY + "/resolvers"
-_UNITS = "/run/systemd/system"
 _RECORDS = (names.DNS_DIRECTORY + "/networks/", names.DNS_DIRECTORY + "/links/")
 
 
@@ -52,6 +51,7 @@ class Executor:
         with Handles() as handles:
             self._contents([s for s in steps if _waits(s)], handles)
         self._resolvers(steps)
+        passages.change(list(self._passed([s for s in steps if s.key[0] == "passage"])))
 
     def remove(self, steps: Steps) -> None:
         """Delete, in the order of the steps."""
@@ -210,7 +210,7 @@ class Executor:
         paths += [dnsconfig.pid_path(os.path.basename(path)[:-5]) for path in paths if path.startswith(_CONFIGURATIONS)]
         for path in paths:
             files.remove(path)
-        _remove_empty({os.path.dirname(path) for path in paths})
+        files.remove_empty_above({os.path.dirname(path) for path in paths})
         if any(path.startswith(_RECORDS) and os.path.isdir(os.path.dirname(path)) for path in paths):
             resolver.reload(resolver.configured(), self._facts)  # what it held may stand in another file now
 
@@ -250,6 +250,9 @@ class Executor:
     def _remove_tunnels(self, steps: Steps, handles: Handles) -> None:
         build_tunnels.remove(steps, handles, self._passed)
 
+    def _remove_passages(self, steps: Steps, handles: Handles) -> None:
+        passages.change(list(self._passed(steps)))
+
     def _remove_nothing(self, steps: Steps, handles: Handles) -> None:
         """A sysctl goes with its interface or namespace."""
 
@@ -273,26 +276,13 @@ def _gone_is_fine() -> t.Iterator[None]:
             raise
 
 
-def _remove_empty(directories: t.Set[str]) -> None:
-    """Remove directories that have become empty, and those above them that are ours.
-
-    /run/systemd/system is not: without it systemctl takes the host for one that systemd does not run (sd_booted(3)).
-    """
-    for directory in sorted(directories, key=len, reverse=True):
-        while directory.startswith(files.ROOTS) and directory not in (names.RUN_DIRECTORY, _UNITS):
-            files.remove_empty_directory(directory)
-            if os.path.isdir(directory):
-                break
-            directory = os.path.dirname(directory)
-
-
 # What is to be removed may be gone: turning IPv6 off takes routes and addresses along, and a namespace that
 # somebody else deleted takes its links, at a moment of the kernel's choice.
 _GONE = frozenset((errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENOENT))
 _CONTENTS = frozenset(("sysctl", "address", "neighbour", "forward", "route"))
 _KERNEL = _CONTENTS | {"netns", "veth"}
 _REMOVAL: t.Dict[str, t.Callable[[Executor, Steps, Handles], None]] = {
-    "resolver": Executor._remove_resolvers, "nft": Executor._remove_tables, "file": Executor._remove_files,
+    "passage": Executor._remove_passages, "resolver": Executor._remove_resolvers, "nft": Executor._remove_tables, "file": Executor._remove_files,
     "route": Executor._remove_inside, "address": Executor._remove_inside, "neighbour": Executor._remove_inside,
     "forward": Executor._remove_inside, **dict.fromkeys(build_tunnels.KINDS, Executor._remove_tunnels), "sysctl": Executor._remove_nothing,
     "veth": Executor._remove_links, "link": Executor._remove_links, "netns": Executor._remove_namespaces,

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from . import files, kernel, lock, names, nft, observe, plan, render, resolve, spaces, store, tables, unchanged, wireguard
+from . import coexist, files, kernel, lock, names, nft, observe, passages, plan, render, resolve, spaces, store, tables, unchanged, wireguard
 from .errors import DocklessError, VerifyError, joined
 from .goal import Goal, set_goal
 from .report import Row
@@ -19,7 +19,7 @@ _GENERATIONS = names.RUN_DIRECTORY + "/generations.json"
 
 
 class Request(t.NamedTuple):
-    """What a run is asked to do. project None is every project of the host; defaults None keeps what stands."""
+    """What a run is asked to do. project None is every project of the host; defaults, coexist None keep what stands."""
 
     project: t.Optional[str]
     edit: t.Callable[[Declaration], Declaration] = dict
@@ -30,6 +30,7 @@ class Request(t.NamedTuple):
     on_mismatch: str = "update"
     boot: bool = False
     question: str = ""  # unchanged.token() of all that the edit rests on; "" is never answered from a note
+    coexist: t.Optional[t.Sequence[str]] = None
 
 
 class Outcome(t.NamedTuple):
@@ -72,9 +73,11 @@ def converge(request: Request, hook: plan.Hook = plan.no_hook) -> Outcome:
         work = run.work(documents)
         resolved = _resolved(wanted_documents, goal, request)
         recorded = _recorded(documents, resolved)
-        warnings += goal.warnings + run.obstacles()
+        warnings += goal.warnings
         if not request.check:
             run.apply(work, lambda: _record(resolved, request) if recorded else None)
+        warnings += run.obstacles(coexist.opened(step.after for step in work.building) if request.check else ())
+        if not request.check:
             if work:
                 run.remember()
             if request.question and resolved.projects:
@@ -99,12 +102,12 @@ class _Run:
     def work(self, documents: store.Documents) -> plan.Plan:
         """Return what there is to do. Raises DocklessError where something foreign is in the way."""
         present = self._goal.present
+        self._documents = documents
         if not self._request.check and self._bury(present):
             present = spaces.read_host()
         seen = self._observe(self._wanted, present)
         if seen.conflicts:
             raise DocklessError(joined(seen.conflicts), "Remove or rename it, or choose another name.")
-        self._documents = documents
         self._before = plan.restorable(seen.state)
         self._sight = seen.sight
         work = plan.plan(self._wanted, seen.state, self._kept)
@@ -113,13 +116,14 @@ class _Run:
                                  resolve.recorded_names({name: d.leases for name, d in documents.projects.items()}))
         return work
 
-    def obstacles(self) -> t.Tuple[str, ...]:
-        """Return a sentence for each foreign firewall chain that would drop our traffic."""
+    def obstacles(self, opening: t.Collection[str]) -> t.Tuple[str, ...]:
+        """Return a sentence for each foreign firewall chain that would drop our traffic; opening are firewalls that a run would open."""
         led = {n.bridge_name for p in self._goal.host.projects for n in p.networks if n.macvlan is None}
         bridges = [thing.name for thing in self._wanted.values() if isinstance(thing, kernel.Link) and thing.kind == "bridge" and thing.name in led]
         families = {"ip6" if subnet.version == 6 else "ip" for p in self._goal.host.projects for n in p.networks
                     for subnet in n.subnets}
-        return tuple(str(obstacle) for obstacle in nft.drops_in_our_way(bridges, families)) if bridges else ()
+        found = nft.drops_in_our_way(bridges, families) if bridges else []
+        return tuple(coexist.told(each, self._goal.host.defaults.coexist) for each in found if each.firewall not in opening)
 
     def apply(self, work: plan.Plan, record: t.Callable[[], None]) -> None:
         """Do the work, verify it and record what is wanted; on any failure go back."""
@@ -159,7 +163,7 @@ class _Run:
         """Leave a note for the next run that asks the same, unless the answer rests on what a note cannot hold."""
         kinds = {key[0] for key in self._wanted}
         attached = any(isinstance(thing, kernel.Netns) and thing.inode for thing in self._wanted.values())
-        if not self._request.verify or attached or kinds & {"sysctl", "tunnel"}:
+        if not self._request.verify or attached or kinds & {"sysctl", "tunnel"} or self._goal.host.defaults.coexist:
             if files.read(unchanged.NOTE) is not None:
                 files.remove(unchanged.NOTE)
             return
@@ -171,7 +175,10 @@ class _Run:
         files.write(unchanged.NOTE, unchanged.note(self._request.question, self._sight, paths, resolvers, text), 0o600)
 
     def _observe(self, wanted: kernel.State, host: t.Optional[spaces.Space] = None) -> observe.Seen:
-        return observe.observe(wanted, self._kept, self._goal.facts, self._tables, host or spaces.read_host())
+        seen = observe.observe(wanted, self._kept, self._goal.facts, self._tables, host or spaces.read_host())
+        named = {*self._goal.host.defaults.coexist, *passages.named(self._documents.host.defaults)}  # now and before
+        seen.state.update((thing.key, thing) for thing in passages.observe(named))
+        return seen
 
     def _declared_before(self) -> kernel.State:
         """Return what the documents of before wanted: settings of namespaces are not observed where nobody wants them."""
@@ -243,6 +250,8 @@ def _edited(documents: store.Documents, request: Request) -> store.Documents:
     host = documents.host
     if request.defaults is not None:
         host = host._replace(defaults=request.defaults)
+    if request.coexist is not None:
+        host = host._replace(defaults={**host.defaults, "coexist": list(request.coexist)})
     return store.Documents(projects, host)
 
 

@@ -37,6 +37,15 @@ class Parent(t.NamedTuple):
     nic: str = ""
 
 
+class Firewall(t.NamedTuple):
+    """Another firewall of the host, of those that coexist names."""
+
+    name: str
+    running: bool = True  # of firewalld: there are settings at work, beside those in files
+    programs: t.Tuple[str, ...] = ()  # of Docker: iptables and ip6tables, where it has its chain
+    taken: t.Tuple[str, ...] = ()  # of Docker: its bridges; of ufw: the routes that others wrote
+
+
 class Facts(t.NamedTuple):
     """Host facts. Defaults are those of an ordinary host, for tests."""
 
@@ -59,6 +68,7 @@ class Facts(t.NamedTuple):
     tunnel_keys: t.Tuple[t.Tuple[str, str], ...] = ()  # (slot, public key) of this host's private keys
     dnsmasq: str = "/usr/sbin/dnsmasq"  # its path, "" if it is not installed
     systemd: bool = False  # PID 1 is systemd, so units supervise the resolvers
+    firewalls: t.Tuple[Firewall, ...] = ()  # those that are there of the others that coexist names
     parents: t.Tuple[Parent, ...] = ()  # those that are there of the interfaces that networks name
     missing_kinds: t.FrozenSet[str] = frozenset()  # kinds of link that networks need and the kernel does not have
 

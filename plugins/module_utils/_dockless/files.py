@@ -12,7 +12,8 @@ import typing as t
 from . import directories, names
 from .errors import DocklessError
 
-ROOTS = (names.RUN_DIRECTORY, names.NETNS_ETC_DIRECTORY, names.ETC_DIRECTORY, "/run/systemd/system")
+_UNITS = "/run/systemd/system"
+ROOTS = (names.RUN_DIRECTORY, names.NETNS_ETC_DIRECTORY, names.ETC_DIRECTORY, _UNITS)
 _DIRECTORY_MODE = 0o755  # resolvers and applications read them without being root
 
 
@@ -60,6 +61,19 @@ def remove_empty_directory(path: str) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
             raise DocklessError(f"directory {path} cannot be removed: {os.strerror(error.errno or 0)}") from None
+
+
+def remove_empty_above(paths: t.Set[str]) -> None:
+    """Remove directories that have become empty, and those above them that are ours.
+
+    /run/systemd/system is not: without it systemctl takes the host for one that systemd does not run (sd_booted(3)).
+    """
+    for directory in sorted(paths, key=len, reverse=True):
+        while directory.startswith(ROOTS) and directory not in (names.RUN_DIRECTORY, _UNITS):
+            remove_empty_directory(directory)
+            if os.path.isdir(directory):
+                break
+            directory = os.path.dirname(directory)
 
 
 def listed(directory: str) -> t.List[str]:

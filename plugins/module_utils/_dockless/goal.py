@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from . import (
-    attach, checks, ipam, kernel, macvlan, model, overlay, parents, parse,
+    attach, checks, ipam, kernel, macvlan, model, overlay, parents, parse, passages,
     realize, report, resolve, sockets, spaces, store, tunnels, underlay, values, wireguard)
 from .dnsconfig import host_servers
 from .errors import DocklessError
@@ -72,6 +72,8 @@ def set_goal(documents: store.Documents, project: t.Optional[str], boot: bool = 
     if tunnels.encrypted(host):
         facts = facts._replace(tunnel_keys=tuple(sorted(wireguard.public_keys().items())))
     facts = parents.known(facts, host, present)
+    if host.defaults.coexist:
+        facts = facts._replace(firewalls=passages.look(host.defaults.coexist))
     leases = {name: document.leases for name, document in documents.projects.items()}
     checks.check_host(host, facts, _kept_ports(leases), sockets.owner_of)
     host = resolve.resolve(host, {**leases, "": documents.host.leases}, facts)

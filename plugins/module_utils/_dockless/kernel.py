@@ -283,6 +283,18 @@ class Resolver(t.NamedTuple):
         return "resolver", self.sandbox
 
 
+class Passage(t.NamedTuple):
+    """What another firewall of the host is asked to let through: a line for each rule or setting, as coexist.py words them."""
+
+    firewall: str
+    text: str
+
+    @property
+    def key(self) -> Key:
+        """Return its identity."""
+        return "passage", self.firewall
+
+
 Key = t.Tuple[str, ...]
-Object = t.Union[Netns, TunnelKey, Barrier, Tunnel, TunnelPeer, Link, Veth, Address, Neighbour, Forward, Route, Sysctl, NftTable, File, Resolver]
+Object = t.Union[Netns, TunnelKey, Barrier, Tunnel, TunnelPeer, Link, Veth, Address, Neighbour, Forward, Route, Sysctl, NftTable, File, Resolver, Passage]
 State = t.Dict[Key, Object]

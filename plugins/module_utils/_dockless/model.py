@@ -243,6 +243,7 @@ class Defaults(t.NamedTuple):
     ipv6: bool = False
     allow_direct_routing: bool = False  # published ports at sandboxes' own addresses, by every interface
     ip_forward_no_drop: bool = False  # what others send through this host passes, though forwarding is on for us alone
+    coexist: t.Tuple[str, ...] = ()  # other firewalls that are asked to let our traffic through
 
 
 class Project(t.NamedTuple):

@@ -15,6 +15,7 @@ DOOMED_GROUP = 25708  # links that are about to go, deleted by one message
 ROUTE_PROTOCOL = 213  # unassigned in iproute2's rt_protos
 LAST_METRIC = 0xFFFFFFF0  # of routes that are there for when no other is
 TABLE = "dockless"  # inet family, in the host and in each sandbox that has names
+FIREWALLS = ("docker", "firewalld", "ufw")  # of others, which coexist may name
 LABEL_PREFIX = "dockless "  # of an interface alias: "dockless shop/frontend"
 DEFAULT_BRIDGE_LINK = "dockless0"
 INTERFACE_LIMIT = 15  # IFNAMSIZ - 1

@@ -40,6 +40,7 @@ class Obstacle(t.NamedTuple):
     bridged: bool
     flows: t.Tuple[str, ...] = ()
     bridges: t.Tuple[str, ...] = ()
+    firewall: str = ""  # whose it is, of those that coexist may name
 
     def __str__(self) -> str:
         """Return why, which is a sentence."""
@@ -124,7 +125,7 @@ def judge(chain: Chain, rules: t.Mapping[str, t.Sequence[str]], bridges: t.Seque
                                 if not all(_passes(chain, parsed, packet) for packet in packets))
         if seen[alike]:
             hit.setdefault(seen[alike], []).append(bridge)
-    return [Obstacle(chain.family, chain.table, chain.name, _why(chain, flows, names_), flows == (WITHIN,), flows, tuple(names_))
+    return [Obstacle(chain.family, chain.table, chain.name, _why(chain, flows, names_), flows == (WITHIN,), flows, tuple(names_), _owner(chain, rules))
             for flows, names_ in sorted(hit.items())]
 
 
@@ -133,6 +134,15 @@ def unreadable(chain: Chain, said: str) -> Obstacle:
     what = f"chain {chain.name} of table {chain.family} {chain.table}" if chain.name else "the other chains of this host"
     return Obstacle(chain.family, chain.table, chain.name,
                     f"nft cannot read {what}, so it is not known whether traffic is dropped there: {said}", False)
+
+
+def _owner(chain: Chain, rules: t.Mapping[str, t.Sequence[str]]) -> str:
+    """Return whose a chain is, told by the chains that it jumps to: ufw shares its table with Docker, which asks its own chain first."""
+    if chain.table == "firewalld":
+        return "firewalld"
+    if "DOCKER-USER" in rules:
+        return "docker"
+    return "ufw" if any(name.startswith("ufw-") for name in rules) else ""
 
 
 def _flows(family: str, bridge: str, bridged_frames: bool) -> t.List[t.Tuple[str, t.Tuple[_Packet, ...]]]:

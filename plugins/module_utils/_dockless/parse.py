@@ -6,8 +6,9 @@ from __future__ import annotations
 import typing as t
 
 from . import values
-from .fields import anything, boolean, integer, is_list, is_mapping, read, refuse, wrong_type
+from .fields import anything, boolean, choice, integer, is_list, is_mapping, list_of, read, refuse, wrong_type
 from .model import Defaults, IPNetwork, Network, Project, Sandbox
+from .names import FIREWALLS
 from .parse_dns import DNS
 from .parse_endpoint import DEFAULT_NETWORK
 from .parse_network import MTU, parse_network
@@ -77,7 +78,8 @@ def _pool(value: t.Any, path: str) -> t.Tuple[IPNetwork, int]:
 
 _DEFAULTS = {"bip": values.with_prefix, "fixed_cidr": values.network, "default_gateway": values.address,
              "default_address_pools": _pools, "icc": boolean, "ip": host_ip, "ip_masq": boolean, "mtu": MTU,
-             "ipv6": boolean, "allow_direct_routing": boolean, "ip_forward_no_drop": boolean, **DNS}
+             "ipv6": boolean, "allow_direct_routing": boolean, "ip_forward_no_drop": boolean,
+             "coexist": list_of(choice(*FIREWALLS)), **DNS}
 
 
 def parse_defaults(mapping: t.Optional[t.Mapping[str, t.Any]]) -> Defaults:
@@ -86,7 +88,8 @@ def parse_defaults(mapping: t.Optional[t.Mapping[str, t.Any]]) -> Defaults:
     bip (address of the default bridge with prefix length), fixed_cidr (its
     range for sandboxes), default_gateway, default_address_pools (list of base
     and size), dns, dns_search, dns_opt, icc, ip (publish address), ip_masq,
-    mtu in bytes, ipv6, allow_direct_routing, ip_forward_no_drop.
+    mtu in bytes, ipv6, allow_direct_routing, ip_forward_no_drop, coexist
+    (docker, firewalld, ufw).
     """
     defaults = Defaults(**read(mapping if mapping is not None else {}, "defaults", _DEFAULTS))
     if defaults.bip is not None:

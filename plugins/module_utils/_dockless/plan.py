@@ -16,7 +16,7 @@ from .titles import title
 CREATE, UPDATE, REPLACE, DELETE = "create", "update", "replace", "delete"
 RANK = {kind: rank for rank, kind in enumerate(
     ("tunnelkey", "netns", "barrier", "tunnel", "tunnelpeer", "link", "veth", "sysctl", "address", "neighbour", "forward", "route", "file",
-     "nft", "resolver"), 1)}
+     "nft", "resolver", "passage"), 1)}
 # Fields that the kernel changes in place; any other difference needs a rebuild.
 MUTABLE: t.Dict[str, t.FrozenSet[str]] = {
     "netns": frozenset(("label", "up")),
@@ -35,6 +35,7 @@ MUTABLE: t.Dict[str, t.FrozenSet[str]] = {
     "file": frozenset(("text", "mode")),
     "nft": frozenset(("text",)),
     "resolver": frozenset(("config", "digest")),
+    "passage": frozenset(("text",)),
 }
 # What others hang on: their loss is never silent (Netns, Link and Veth carry traffic of running processes).
 CARRIERS = frozenset(("netns", "link", "veth"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import kernel, macvlan, names, overlay, routing, ruleset, tunnels, zone
+from . import coexist, kernel, macvlan, names, overlay, routing, ruleset, tunnels, zone
 from .facts import Facts
 from .model import MODE_CONTAINER, MODE_HOST, Endpoint, Host, Network, PortMapping, Project, Sandbox, VethEnd, VethPair
 
@@ -35,6 +35,7 @@ def realize(host: Host, facts: Facts) -> States:
         table = kernel.NftTable(kernel.HOST, ruleset.table(host, networks, _no_transit(host, facts)))
         states[""][table.key] = table
         states[""].update((thing.key, thing) for thing in tunnels.realize(host, facts))
+        states[""].update((thing.key, thing) for thing in coexist.wanted(host, networks, facts))
     return states
 
 

@@ -37,6 +37,8 @@ def title(thing: t.Optional[kernel.Object]) -> str:
         return f"sysctl {_at(thing.name, thing.netns)}"
     if isinstance(thing, kernel.NftTable):
         return _at("nft table inet dockless", thing.netns)
+    if isinstance(thing, kernel.Passage):
+        return f"passage through {thing.firewall}"
     if isinstance(thing, kernel.File):
         return f"file {thing.path}"
     return f"resolver of {thing.sandbox}" if thing else "nothing"

@@ -5,24 +5,26 @@ PYTHON := /usr/bin/python3
 VENV := .cache/venv
 NEWEST := .cache/pyroute2
 SUITES := unit kernel integration lint sanity docs
-# 50 hosts are too many for every run: molecule/run scale
-SCENARIOS ?= $(filter-out scale,$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
+# 50 hosts and a Docker engine are too much for every run: molecule/run scale, make coexist
+SCENARIOS ?= $(filter-out coexist scale,$(patsubst molecule/%/molecule.yml,%,$(wildcard molecule/*/molecule.yml)))
 
 # command it brings:package
 RUN_COMMANDS := ip:iproute2 nft:nftables dnsmasq:dnsmasq-base curl:curl ping:iputils-ping strace:strace jq:jq
-TEST_COMMANDS := dig:bind9-dnsutils strace:strace pgrep:procps shellcheck:shellcheck sshd:openssh-server ssh:openssh-client tcpdump:tcpdump wg:wireguard-tools wireguard-go:wireguard-go /usr/lib/frr/bgpd:frr /usr/lib/frr/frr-reload.py:frr-pythontools
+TEST_COMMANDS := dig:bind9-dnsutils strace:strace pgrep:procps shellcheck:shellcheck sshd:openssh-server ssh:openssh-client tcpdump:tcpdump wg:wireguard-tools wireguard-go:wireguard-go /usr/lib/frr/bgpd:frr /usr/lib/frr/frr-reload.py:frr-pythontools iptables:iptables ufw:ufw firewall-cmd:firewalld
 MOLECULE_COMMANDS := systemd-nspawn:systemd-container sshd:openssh-server ssh:openssh-client pgrep:procps dbus-daemon:dbus tcpdump:tcpdump /usr/lib/frr/bgpd:frr /usr/lib/frr/frr-reload.py:frr-pythontools
+COEXIST_COMMANDS := $(MOLECULE_COMMANDS) dockerd:docker.io firewall-cmd:firewalld ufw:ufw iptables:iptables
 BENCH_COMMANDS := /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns /usr/lib/cni/bridge:containernetworking-plugins
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: help tree packages test-packages molecule-packages bench-packages quickstart teardown test $(SUITES) bench molecule test-full clean
+.PHONY: help tree packages test-packages molecule-packages bench-packages quickstart teardown test $(SUITES) bench molecule coexist test-full clean
 
 help:
 	@echo 'make quickstart | teardown          an example on this machine, and its end (root)'
 	@echo 'make test                           $(SUITES), molecule/fleet'
+	@echo 'make coexist                        beside a live Docker engine, firewalld and ufw'
 	@echo 'make molecule | bench | test-full   whole hosts ($(SCENARIOS)); side by side with others; all of it'
 
 quickstart teardown: tree packages $(VENV)/done
@@ -36,6 +38,11 @@ $(SUITES): tree test-packages $(VENV)/done $(NEWEST)/done
 
 molecule: tree molecule-packages $(VENV)/done
 	@for scenario in $(SCENARIOS); do molecule/run $$scenario || exit 1; done
+
+# Beside a live Docker engine, firewalld and ufw.
+coexist: tree $(VENV)/done
+	@tests/packages $(RUN_COMMANDS) $(COEXIST_COMMANDS)
+	molecule/run coexist
 
 bench: tree bench-packages $(VENV)/done $(VENV)/bench-done
 	tests/bench/run $(BENCH)

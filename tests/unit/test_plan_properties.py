@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 
 import pytest
-from _dockless import kernel, plan
+from _dockless import facts, kernel, names, plan
 from kernelmodel import Kernel, Refused, executed
-from pipeline import leases_of, resolved, state, states, table
+from pipeline import FACTS, leases_of, resolved, state, states, table
 from randomdocuments import document
 
 SEEDS = range(60)
@@ -19,9 +19,11 @@ SEEDS = range(60)
 def changed_documents(seed):
     """Return the states of a document and of a later version of it, whose addresses were kept."""
     chance = random.Random(seed)
-    before = resolved(document(chance))
-    after = resolved(document(chance), leases=leases_of(before))
-    return state(before), state(after), chance
+    named = [{"coexist": chance.sample(names.FIREWALLS, chance.randint(0, 3))} for turn in range(2)]
+    before = resolved(document(chance), defaults=named[0])
+    after = resolved(document(chance), defaults=named[1], leases=leases_of(before))
+    known = FACTS._replace(firewalls=tuple(facts.Firewall(name, programs=("iptables", "ip6tables")) for name in names.FIREWALLS))
+    return state(before, known), state(after, known), chance
 
 
 @pytest.mark.parametrize("seed", SEEDS)

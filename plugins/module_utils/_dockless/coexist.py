@@ -14,7 +14,7 @@ import typing as t
 from . import kernel, names
 from .facts import Facts, Firewall
 from .model import Host, Network
-from .obstacles import IN, Obstacle
+from .obstacles import IN, WITHIN, Obstacle
 from .overlay import device
 from .routing import Networks, publishing_endpoint
 
@@ -25,6 +25,13 @@ CHAIN = "DOCKER-USER"  # where Docker leaves room for the rules of others
 PROGRAMS = {"iptables": 4, "ip6tables": 6}
 _FROM, _TO = f"--src-group {names.LINK_GROUP}", f"--dst-group {names.LINK_GROUP}"
 _DOCKER_NAMES = ("br-+", "docker+")  # how Docker calls its bridges by itself; + is any rest
+_XML = '<?xml version="1.0" encoding="utf-8"?>\n'
+POLICY_FILE = f"""{_XML}<policy target="ACCEPT">
+  <short>{MARK}</short>
+  <ingress-zone name="{ZONE}"/>
+  <egress-zone name="ANY"/>
+</policy>
+"""
 _HEX = re.compile(r"(--(?:src|dst)-group) (0x[0-9a-f]+|\d+)")
 
 
@@ -50,6 +57,11 @@ def _led(networks: Networks) -> t.List[Network]:
 def opened(passages: t.Iterable[t.Optional[kernel.Object]]) -> t.Set[str]:
     """Return the firewalls that passages are about."""
     return {thing.firewall for thing in passages if isinstance(thing, kernel.Passage)}
+
+
+def matters(obstacle: Obstacle, internal: t.Mapping[str, bool]) -> bool:
+    """Return whether an obstacle stops what our own table lets through. internal tells of each bridge whether it leads nowhere else."""
+    return not obstacle.bridges or WITHIN in obstacle.flows or not all(internal[bridge] for bridge in obstacle.bridges)
 
 
 def told(obstacle: Obstacle, named: t.Collection[str]) -> str:
@@ -213,6 +225,24 @@ def policy_in_file(text: str) -> t.Optional[t.List[str]]:
         return None
     ways = [[each.get("name") for each in root.findall(f"{side}-zone")] for side in ("ingress", "egress")]
     return ["policy"] if ways == [[ZONE], ["ANY"]] and root.get("target") == "ACCEPT" else []
+
+
+def zone_file(text: t.Optional[str], settings: t.Sequence[str]) -> str:
+    """Return a zone's file with our settings; what others have put into our zone, such as a service of the host, stays."""
+    root = _root(text or "<zone/>")
+    root.attrib.pop("target", None)
+    for tag in ("short", "forward", "interface"):
+        for each in root.findall(tag):
+            root.remove(each)
+    from xml.etree import ElementTree
+    ElementTree.SubElement(root, "short").text = MARK
+    if "forward" in settings:
+        ElementTree.SubElement(root, "forward")
+    for setting in settings:
+        if setting.startswith("interface "):
+            ElementTree.SubElement(root, "interface", name=setting.partition(" ")[2])
+    ElementTree.indent(root)
+    return _XML + ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
 def _root(text: str) -> t.Any:

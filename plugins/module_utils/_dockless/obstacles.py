@@ -58,7 +58,8 @@ class _Packet(t.NamedTuple):
 
 
 _HEADER = re.compile(r"type filter hook forward priority [^;]*;(?: policy (\w+);)?")
-_NOISE = re.compile(r'counter packets \d+ bytes \d+|\bcounter\b|comment "[^"]*"|log(?: (?:prefix "[^"]*"|level \w+|flags [\w ,]+|group \d+))*')
+# Words of their own: chains may be called public_log.
+_NOISE = re.compile(r'(?<!\S)(?:counter packets \d+ bytes \d+|counter|comment "[^"]*"|log(?: (?:prefix "[^"]*"|level \w+|flags [\w ,]+|group \d+))*)(?!\S)')
 _VERDICT = re.compile(r"(?:^|\s)(accept|drop|return|reject\b.*|(?:jump|goto) \S+)$")
 _JUMP = re.compile(r"(?:jump|goto) ([^\s,}]+)")
 _INTERFACE = re.compile(r'(?:meta )?(iifname|oifname|iif|oif|iifgroup|oifgroup|ibrname|obrname) (!= )?("[^"]*"|\{[^}]*\}|[^\s{".][^\s{"]*)(?=\s|$)')
@@ -142,7 +143,7 @@ def _owner(chain: Chain, rules: t.Mapping[str, t.Sequence[str]]) -> str:
         return "firewalld"
     if "DOCKER-USER" in rules:
         return "docker"
-    return "ufw" if any(name.startswith("ufw-") for name in rules) else ""
+    return "ufw" if any(name.startswith(("ufw-", "ufw6-")) for name in rules) else ""
 
 
 def _flows(family: str, bridge: str, bridged_frames: bool) -> t.List[t.Tuple[str, t.Tuple[_Packet, ...]]]:

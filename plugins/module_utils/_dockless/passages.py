@@ -6,6 +6,8 @@ Docker's chain is iptables' own: a rule that nft writes there makes every later 
 """
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import typing as t
 
@@ -151,16 +153,21 @@ def _in_file(path: str, settings: t.Callable[[str], t.Optional[t.List[str]]]) ->
 
 
 def _change_firewalld(before: t.Sequence[str], after: t.Sequence[str]) -> None:
-    """Change the files, then what is at work. Only a reload makes a zone or a policy come, go, or have another target."""
+    """Change our files, which firewalld watches, then what is at work. Only a reload makes a zone or policy come, go, or have another target.
+
+    The files (firewalld.zone(5)) are written here, because firewall-offline-cmd writes that of the default zone as well.
+    """
     runs = _firewalld_runs()
     reloaded = runs and _needs_reload(before, after)
     if reloaded:
         _refuse_to_lose()
-    _edit(["firewall-cmd", "--permanent"] if runs else ["firewall-offline-cmd"], _of("permanent", before), _of("permanent", after))
+    lasting = _of("permanent", after)
+    _put(_POLICY_FILE, coexist.POLICY_FILE if "policy" in lasting else None)
+    _put(_ZONE_FILE, coexist.zone_file(_text(_ZONE_FILE), lasting) if "zone" in lasting else None)
     if reloaded:
         _said(["firewall-cmd", "--reload"])
     elif runs:
-        _edit(["firewall-cmd"], _of("runtime", before), _of("runtime", after))
+        _edit(_of("runtime", before), _of("runtime", after))
 
 
 def _of(time: str, lines: t.Sequence[str]) -> t.List[str]:
@@ -181,41 +188,26 @@ def _refuse_to_lose() -> None:
             raise DocklessError(f"firewalld must be reloaded to know our zone, and would lose what is set at run time only: {lost[0]}", _KEEP)
 
 
-def _edit(tool: t.Sequence[str], before: t.Sequence[str], after: t.Sequence[str]) -> None:
-    zone, policy = f"--zone={coexist.ZONE}", f"--policy={coexist.POLICY}"
-    if "policy" in before and "policy" not in after:
-        _said([*tool, f"--delete-policy={coexist.POLICY}"])
-    if "zone" not in after:
-        if before:
-            _said([*tool, f"--delete-zone={coexist.ZONE}"])
-        return
-    if "zone" not in before:
-        _make_zone(tool, zone)
+def _edit(before: t.Sequence[str], after: t.Sequence[str]) -> None:
     for action, lines in (("remove", [line for line in before if line not in after]), ("add", [line for line in after if line not in before])):
-        if "forward" in lines:
-            _said([*tool, zone, f"--{action}-forward"])
-        links = [f"--{action}-interface={line.partition(' ')[2]}" for line in lines if line.startswith("interface ")]
-        if links:
-            _said([*tool, zone, *links])
-    if "policy" in after and "policy" not in before:
-        _make_policy(tool, policy)
+        options = [f"--{action}-interface={line.partition(' ')[2]}" for line in lines if line.startswith("interface ")]
+        for words in (options, [f"--{action}-forward"] if "forward" in lines else []):
+            if words:
+                _said(["firewall-cmd", f"--zone={coexist.ZONE}", *words])
 
 
-def _make_zone(tool: t.Sequence[str], zone: str) -> None:
-    if _text(_ZONE_FILE) is None:
-        _said([*tool, f"--new-zone={coexist.ZONE}"])
-    _said([*tool, zone, f"--set-short={coexist.MARK}"])
-    _said([*tool, zone, "--set-target=default"])
-
-
-def _make_policy(tool: t.Sequence[str], policy: str) -> None:
-    if _text(_POLICY_FILE) is not None:  # made anew: whatever else it says is not to be sorted out
-        _said([*tool, f"--delete-policy={coexist.POLICY}"])
-    _said([*tool, f"--new-policy={coexist.POLICY}"])
-    _said([*tool, policy, f"--set-short={coexist.MARK}"])
-    _said([*tool, policy, f"--add-ingress-zone={coexist.ZONE}"])
-    _said([*tool, policy, "--add-egress-zone=ANY"])
-    _said([*tool, policy, "--set-target=ACCEPT"])
+def _put(path: str, text: t.Optional[str]) -> None:
+    """Replace a file of ours in firewalld's directory; None removes it, with the copy that firewalld keeps of an earlier one."""
+    if text is None:
+        for each in (path, path + ".old"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(each)
+    elif text != _text(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o644)
+            file.write(text)
+        os.replace(path + ".new", path)
 
 
 def _text(path: str) -> t.Optional[str]:

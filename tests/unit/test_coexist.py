@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What other firewalls are asked to let through, in words; and how their own programs' words are read."""
+from __future__ import annotations
+
+import pytest
+from _dockless import coexist, facts, kernel, obstacles
+from pipeline import FACTS, of_kind, resolved, state
+
+DOCUMENT = {"networks": {"front": {"bridge_name": "br-front"}, "back": {"bridge_name": "br-back", "internal": True}},
+            "sandboxes": {"web": {"networks": ["front", "back"], "ports": ["8080:80"]}, "db": {"networks": ["back"]}}}
+DOCKER = facts.Firewall("docker", programs=("iptables", "ip6tables"))
+LISTING = """
+-P FORWARD DROP
+-N DOCKER
+-N DOCKER-USER
+-A FORWARD -j DOCKER-USER
+-A FORWARD -o docker0 -j DOCKER
+-A FORWARD -o web0 -j DOCKER
+-A DOCKER-USER -s 192.0.2.0/24 -m comment --comment "not dockless" -j DROP
+-A DOCKER-USER -m devgroup --src-group 0x646b --dst-group 0x646b -m comment --comment dockless -j ACCEPT
+-A DOCKER-USER -o br-+ -m devgroup --src-group 0x646b -m comment --comment dockless -j RETURN
+-A DOCKER-USER -j RETURN
+-A DOCKER-USER -m devgroup --dst-group 0x646b -m comment --comment dockless -j ACCEPT
+"""
+
+
+def lines(*firewalls, document=None, named=None, **known):
+    """Return what each firewall is asked for, as lists of lines."""
+    host = resolved(document or DOCUMENT, defaults={"coexist": named or [each.name for each in firewalls]})
+    found = of_kind(state(host, FACTS._replace(firewalls=firewalls, **known)), kernel.Passage)
+    return {thing.firewall: thing.text.splitlines() for thing in found}
+
+
+def test_docker_decides_about_its_own_bridges_and_we_about_ours():
+    """R-01: only for families that networks have, in the order that matters; a bridge of Docker's with a name of its own is left to it too."""
+    assert lines(DOCKER._replace(taken=("br-0123456789ab", "docker0", "web0")))["docker"] == [
+        "iptables -m devgroup --src-group 25707 --dst-group 25707 -j ACCEPT",
+        *[f"iptables {way} {name} -m devgroup --{end}-group 25707 -j RETURN" for name in ("br-+", "docker+", "web0") for way, end in (("-o", "src"), ("-i", "dst"))],
+        "iptables -m devgroup --src-group 25707 -j ACCEPT",
+        "iptables -m devgroup --dst-group 25707 -j ACCEPT"]
+    six = {**DOCUMENT, "networks": {**DOCUMENT["networks"], "front": {"enable_ipv6": True}}}
+    assert {line.split()[0] for line in lines(DOCKER, document=six)["docker"]} == {"iptables", "ip6tables"}
+
+
+def test_an_uplink_called_like_a_bridge_of_docker_s_is_none():
+    through = lines(DOCKER, uplink="br-lan")["docker"]
+    assert through.index("iptables -o br-lan -m devgroup --src-group 25707 -j ACCEPT") < through.index("iptables -o br-+ -m devgroup --src-group 25707 -j RETURN")
+    assert "iptables -o docker0 -m devgroup --src-group 25707 -j ACCEPT" not in lines(DOCKER._replace(taken=("docker0",)), uplink="docker0")["docker"]
+
+
+def test_ufw_is_asked_for_each_way_that_traffic_goes_but_not_for_what_others_allow():
+    """R-05: no way in without published ports, no way out of internal networks."""
+    assert lines(facts.Firewall("ufw"))["ufw"] == [
+        "route allow in on br-back out on br-back", "route allow in on br-front", "route allow out on br-front"]
+    assert lines(facts.Firewall("ufw", taken=("route allow in on br-front",)))["ufw"] == [
+        "route allow in on br-back out on br-back", "route allow out on br-front"]
+
+
+def test_firewalld_gets_a_zone_and_only_with_a_way_out_a_policy():
+    """FW-10: internal networks need no policy. Of one that is stopped only the files are meant."""
+    zone = ["zone", "forward", "interface br-back", "interface br-front", "policy"]
+    assert lines(facts.Firewall("firewalld"))["firewalld"] == [f"{time} {each}" for time in ("permanent", "runtime") for each in zone]
+    internal = {"networks": {"back": DOCUMENT["networks"]["back"]}, "sandboxes": {"db": {"networks": ["back"]}}}
+    assert lines(facts.Firewall("firewalld", running=False), document=internal)["firewalld"] == [
+        "permanent zone", "permanent forward", "permanent interface br-back"]
+
+
+def test_nothing_is_asked_for_without_networks_or_unasked():
+    assert lines(DOCKER, named=["ufw"]) == {}
+    assert lines(DOCKER, document={"networks": {}, "sandboxes": {}}) == {}
+
+
+def test_docker_s_chain_is_read_up_to_where_it_returns():
+    chain = coexist.docker_chain(LISTING)
+    assert chain == coexist.DockerChain((
+        "-m devgroup --src-group 25707 --dst-group 25707 -j ACCEPT", "-o br-+ -m devgroup --src-group 25707 -j RETURN"), 2, ("docker0", "web0"))
+    assert len(coexist.rules_of_ours(LISTING)) == 3
+    assert coexist.docker_chain("-P FORWARD DROP\n") is None
+
+
+def test_ufw_s_rules_are_told_apart_by_their_comment():
+    listing = """Added user rules (see 'ufw status' for running firewall):
+ufw allow 22/tcp
+ufw route allow in on br0 comment 'dockless'
+ufw route allow out on br0 comment 'it isn"t dockless'
+ufw route deny out on br1
+"""
+    assert coexist.ufw_rules(listing) == (["route allow in on br0"], ["route allow out on br0", "route deny out on br1"])
+
+
+def test_what_a_user_put_into_our_zone_stays_in_its_file():
+    """And what was changed of ours is put right; a zone of somebody else's is told from ours."""
+    text = coexist.zone_file(None, ["zone", "forward", "interface br0"])
+    assert coexist.zone_in_file(text) == ["zone", "forward", "interface br0"]
+    edited = text.replace("<zone>", '<zone target="ACCEPT">').replace("</zone>", '<service name="dns"/></zone>')
+    assert coexist.zone_in_file(edited) == ["forward", "interface br0"]
+    mended = coexist.zone_file(edited, ["zone", "interface br1"])
+    assert coexist.zone_in_file(mended) == ["zone", "interface br1"] and '<service name="dns" />' in mended
+    assert coexist.zone_in_file("<zone><short>Public</short></zone>") is None
+    assert coexist.policy_in_file(coexist.POLICY_FILE) == ["policy"]
+    assert coexist.policy_in_file(coexist.POLICY_FILE.replace('"ANY"', '"HOST"')) == []
+
+
+def test_what_a_reload_would_lose():
+    now = "public (active)\n  target: default\n  interfaces: eth0\n  ports: 99/tcp\n\ndockless\n  ports: 1/tcp\n"
+    assert coexist.lasting(now) == ["public ports: 99/tcp", "public target: default"]
+
+
+@pytest.mark.parametrize("named, flows, remedy", [
+    ((), ("out", "in"), "Add firewalld to coexist"),
+    (("firewalld",), ("in",), "StrictForwardPorts of firewalld.conf keeps published ports closed"),
+    (("firewalld",), ("out",), "It is not what coexist opens"),
+])
+def test_an_obstacle_is_told_with_its_remedy(named, flows, remedy):
+    """S-13: with StrictForwardPorts firewalld decides about published ports, and we say so."""
+    obstacle = obstacles.Obstacle("inet", "firewalld", "filter_FORWARD", "it drops", False, flows, ("br0",), "firewalld")
+    assert coexist.told(obstacle, named).startswith("it drops. " + remedy)
+    assert coexist.told(obstacle._replace(firewall=""), named) == "it drops"
+
+
+def test_internal_networks_miss_only_what_their_sandboxes_send_each_other():
+    obstacle = obstacles.Obstacle("ip", "filter", "FORWARD", "it drops", False, ("out", "in"), ("br0",), "ufw")
+    assert coexist.matters(obstacle, {"br0": False}) and not coexist.matters(obstacle, {"br0": True})
+    assert coexist.matters(obstacle._replace(flows=("within",)), {"br0": True})
+
+
+@pytest.mark.parametrize("rules, owner", [({"FORWARD": [], "DOCKER-USER": [], "ufw-before-forward": []}, "docker"), ({"FORWARD": [], "ufw6-before-forward": []}, "ufw"), ({"FORWARD": []}, "")])
+def test_whose_a_chain_is(rules, owner):
+    found = obstacles.judge(obstacles.Chain("ip6", "filter", "FORWARD", "drop"), rules, ["br0"], True)
+    assert [each.firewall for each in found] == [owner]
+
+
+def test_a_chain_called_log_is_followed():
+    """The word in a chain's name is no statement."""
+    assert obstacles.jumps(["jump filter_FWD_public_log", 'counter packets 1 bytes 2 log prefix "x" jump my-counter']) == ["filter_FWD_public_log", "my-counter"]

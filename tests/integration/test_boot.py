@@ -64,6 +64,18 @@ def test_generator_orders_services_that_name_a_sandbox(private_host):
                                   "[Unit]", "Wants=dockless.service", "After=dockless.service"]
 
 
+def test_generator_has_firewalls_followed(private_host):
+    """What flushes our table when it starts; and Docker, which makes its chain after the networks are there, where coexist names it."""
+    private_host.sh("mkdir -p /run/generated/asked /run/generated/unasked")
+    private_host.apply({"networks": {"front": {"dns_enabled": False}}, "sandboxes": {"one": {"networks": ["front"]}}, "defaults": {"coexist": ["docker"]}})
+    private_host.run(["sh", str(FILES / "generator.sh"), "/run/generated/asked", "", ""])
+    private_host.teardown()
+    private_host.run(["sh", str(FILES / "generator.sh"), "/run/generated/unasked", "", ""])
+    found = private_host.sh("cd /run/generated; find . -type l | sort; rm -r /run/generated")
+    assert found.splitlines() == [f"./{case}/{unit}.service.wants/dockless-after@{unit}.service" for case, units in (
+        ("asked", ("docker", "firewalld", "nftables")), ("unasked", ("firewalld", "nftables"))) for unit in units]
+
+
 def test_host_without_systemd_is_refused(private_host, tmp_path):
     """Nothing is installed, and the error says what to do instead."""
     book = tmp_path / "play.yml"

@@ -13,4 +13,13 @@ grep -lsE '^NetworkNamespacePath=/(var/)?run/netns/' \
     mkdir -p "$1/$unit.d"
     printf '[Unit]\nWants=dockless.service\nAfter=dockless.service\n' > "$1/$unit.d/50-dockless.conf"
 done
+# What flushes our table when it starts, and Docker, which makes the chain that coexist writes to, after the networks are there.
+after='nftables firewalld'
+if grep -qs '"coexist": .*"docker"' /etc/dockless/host.json; then
+    after="$after docker"
+fi
+for unit in $after; do
+    mkdir -p "$1/$unit.service.wants"
+    ln -sf /etc/systemd/system/dockless-after@.service "$1/$unit.service.wants/dockless-after@$unit.service"
+done
 exit 0

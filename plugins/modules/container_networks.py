@@ -69,7 +69,8 @@ options:
       - V(docker) adds rules to the chain C(DOCKER-USER), for what Docker's C(FORWARD) policy would drop. What goes to or comes
         from Docker's own bridges is left to Docker.
       - V(firewalld) makes the zone C(dockless), which holds this collection's bridges and opens nothing of the host, and the
-        policy C(dockless-out), which lets them out. firewalld is reloaded when they come and go.
+        policy C(dockless-out), which lets them out; and C(dockless-in) where sandboxes are reached at their own addresses.
+        firewalld is reloaded when they come and go.
       - V(ufw) adds C(ufw route allow) rules with the comment C(dockless), for each bridge.
       - One that is not on the host needs nothing, so hosts with and without it may be told the same.
       - They are the C(coexist) of O(defaults), and hold for the whole host. When left out, they are what O(defaults) says,

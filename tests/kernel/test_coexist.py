@@ -239,8 +239,14 @@ def test_firewalld_lets_pass_what_is_declared_and_opens_nothing_of_the_host(fire
     host.apply({"networks": more, "sandboxes": {**DOCUMENT["sandboxes"], "five": {"networks": ["late"]}}})
     assert host.fetch("five", FAR[0]) and "1234/tcp" in host.sh("firewall-cmd --zone=dockless --list-ports")
     assert host.sh("firewall-cmd --permanent --zone=dockless --list-services") == "ssh"
-    host.apply({}, absent=True)
-    assert firewalld_has(host) == before
+    # What is not translated needs a policy inwards, and all of it goes when firewalld is not named any more.
+    host.neighbour().sh("ip route add 172.22.0.0/24 via 192.0.2.2")
+    host.serve_http("five", 80, "five")
+    more["late"]["gateway_mode_ipv4"] = "routed"
+    routed = {"networks": more, "sandboxes": {**DOCUMENT["sandboxes"], "five": {"networks": ["late"], "ports": ["80"]}}}
+    assert host.apply(routed)["warnings"] == [] and host.neighbour().fetch(None, "http://172.22.0.2/")
+    assert "delete passage through firewalld (nothing declares it)" in host.apply({**routed, "defaults": {"coexist": []}})["operations"]
+    assert host.neighbour().fetch(None, "http://172.22.0.2/", SOON) is None and firewalld_has(host) == before
 
 
 def test_files_of_a_firewalld_that_is_stopped_and_a_zone_of_somebody_else(private_host):

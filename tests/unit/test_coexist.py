@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from _dockless import coexist, facts, kernel, obstacles
+from _dockless import coexist, facts, firewalld, kernel, obstacles, routing
 from pipeline import FACTS, of_kind, resolved, state
 
 DOCUMENT = {"networks": {"front": {"bridge_name": "br-front"}, "back": {"bridge_name": "br-back", "internal": True}},
@@ -58,7 +58,7 @@ def test_ufw_is_asked_for_each_way_that_traffic_goes_but_not_for_what_others_all
 
 def test_firewalld_gets_a_zone_and_only_with_a_way_out_a_policy():
     """FW-10: internal networks need no policy. Of one that is stopped only the files are meant."""
-    zone = ["zone", "forward", "interface br-back", "interface br-front", "policy"]
+    zone = ["zone", "forward", "interface br-back", "interface br-front", "policy dockless-out"]
     assert lines(facts.Firewall("firewalld"))["firewalld"] == [f"{time} {each}" for time in ("permanent", "runtime") for each in zone]
     internal = {"networks": {"back": DOCUMENT["networks"]["back"]}, "sandboxes": {"db": {"networks": ["back"]}}}
     assert lines(facts.Firewall("firewalld", running=False), document=internal)["firewalld"] == [
@@ -90,20 +90,21 @@ ufw route deny out on br1
 
 def test_what_a_user_put_into_our_zone_stays_in_its_file():
     """And what was changed of ours is put right; a zone of somebody else's is told from ours."""
-    text = coexist.zone_file(None, ["zone", "forward", "interface br0"])
-    assert coexist.zone_in_file(text) == ["zone", "forward", "interface br0"]
+    text = firewalld.zone_file(None, ["zone", "forward", "interface br0"])
+    assert firewalld.zone_in_file(text) == ["zone", "forward", "interface br0"]
     edited = text.replace("<zone>", '<zone target="ACCEPT">').replace("</zone>", '<service name="dns"/></zone>')
-    assert coexist.zone_in_file(edited) == ["forward", "interface br0"]
-    mended = coexist.zone_file(edited, ["zone", "interface br1"])
-    assert coexist.zone_in_file(mended) == ["zone", "interface br1"] and '<service name="dns" />' in mended
-    assert coexist.zone_in_file("<zone><short>Public</short></zone>") is None
-    assert coexist.policy_in_file(coexist.POLICY_FILE) == ["policy"]
-    assert coexist.policy_in_file(coexist.POLICY_FILE.replace('"ANY"', '"HOST"')) == []
+    assert firewalld.zone_in_file(edited) == ["forward", "interface br0"]
+    mended = firewalld.zone_file(edited, ["zone", "interface br1"])
+    assert firewalld.zone_in_file(mended) == ["zone", "interface br1"] and '<service name="dns" />' in mended
+    assert firewalld.zone_in_file("<zone><short>Public</short></zone>") is None
+    for name in firewalld.POLICIES:
+        assert firewalld.policy_in_file(firewalld.policy_file(name), name) == [f"policy {name}"]
+        assert firewalld.policy_in_file(firewalld.policy_file(name).replace('"ANY"', '"HOST"'), name) == []
 
 
 def test_what_a_reload_would_lose():
     now = "public (active)\n  target: default\n  interfaces: eth0\n  ports: 99/tcp\n\ndockless\n  ports: 1/tcp\n"
-    assert coexist.lasting(now) == ["public ports: 99/tcp", "public target: default"]
+    assert firewalld.lasting(now) == ["public ports: 99/tcp", "public target: default"]
 
 
 @pytest.mark.parametrize("named, flows, remedy", [
@@ -118,10 +119,28 @@ def test_an_obstacle_is_told_with_its_remedy(named, flows, remedy):
     assert coexist.told(obstacle._replace(firewall=""), named) == "it drops"
 
 
-def test_internal_networks_miss_only_what_their_sandboxes_send_each_other():
-    obstacle = obstacles.Obstacle("ip", "filter", "FORWARD", "it drops", False, ("out", "in"), ("br0",), "ufw")
-    assert coexist.matters(obstacle, {"br0": False}) and not coexist.matters(obstacle, {"br0": True})
-    assert coexist.matters(obstacle._replace(flows=("within",)), {"br0": True})
+@pytest.mark.parametrize("network, ports, open_ways", [
+    ({}, [], {"within", "out"}),
+    ({}, ["8080:80"], {"within", "out", "in"}),
+    ({"internal": True}, [], {"within"}),
+    ({"ingress": False}, [], {"within", "out"}),
+    ({"egress": False}, ["8080:80"], {"within", "in"}),
+    ({"gateway_mode_ipv4": "routed"}, [], {"within", "out", "in"}),
+    ({"trusted_host_interfaces": ["eth1"]}, [], {"within", "out", "in"}),
+])
+def test_an_obstacle_matters_where_something_would_go_that_way(network, ports, open_ways):
+    """And only such ways are asked for: ufw is told of each, firewalld has a policy inwards where nothing is translated."""
+    document = {"networks": {"front": {"bridge_name": "br0", **network}}, "sandboxes": {"web": {"networks": ["front"], "ports": ports}}}
+    host = resolved(document)
+    found = coexist.ways(host, routing.networks_of(host))
+    assert found == {"br0": open_ways}
+    obstacle = obstacles.Obstacle("ip", "filter", "FORWARD", "it drops", False, (), ("br0",), "ufw")
+    assert [flow for flow in ("in", "out", "within") if coexist.matters(obstacle._replace(flows=(flow,)), found)] == sorted(open_ways)
+    asked = lines(facts.Firewall("ufw"), facts.Firewall("firewalld", running=False), document=document)
+    assert ("route allow out on br0" in asked["ufw"]) == ("in" in open_ways)
+    assert ("route allow in on br0" in asked["ufw"]) == ("out" in open_ways)
+    assert ("permanent policy dockless-in" in asked["firewalld"]) == ("in" in open_ways and not ports)
+    assert ("permanent policy dockless-out" in asked["firewalld"]) == ("out" in open_ways)
 
 
 @pytest.mark.parametrize("rules, owner", [({"FORWARD": [], "DOCKER-USER": [], "ufw-before-forward": []}, "docker"), ({"FORWARD": [], "ufw6-before-forward": []}, "ufw"), ({"FORWARD": []}, "")])

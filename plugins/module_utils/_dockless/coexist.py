@@ -13,25 +13,17 @@ import typing as t
 
 from . import kernel, names
 from .facts import Facts, Firewall
-from .model import Host, Network
-from .obstacles import IN, WITHIN, Obstacle
+from .firewalld import ZONE
+from .model import GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Host, Network
+from .obstacles import IN, OUT, WITHIN, Obstacle
 from .overlay import device
-from .routing import Networks, publishing_endpoint
+from .routing import Networks, mode_of, publishing_endpoint
 
 COMMENT = "dockless"  # of a rule of ours in a chain or list of others
-ZONE, POLICY = "dockless", "dockless-out"  # firewalld's names for what is ours; the two share one space of names
-MARK = "dockless.network"  # the short description of both
 CHAIN = "DOCKER-USER"  # where Docker leaves room for the rules of others
 PROGRAMS = {"iptables": 4, "ip6tables": 6}
 _FROM, _TO = f"--src-group {names.LINK_GROUP}", f"--dst-group {names.LINK_GROUP}"
 _DOCKER_NAMES = ("br-+", "docker+")  # how Docker calls its bridges by itself; + is any rest
-_XML = '<?xml version="1.0" encoding="utf-8"?>\n'
-POLICY_FILE = f"""{_XML}<policy target="ACCEPT">
-  <short>{MARK}</short>
-  <ingress-zone name="{ZONE}"/>
-  <egress-zone name="ANY"/>
-</policy>
-"""
 _HEX = re.compile(r"(--(?:src|dst)-group) (0x[0-9a-f]+|\d+)")
 
 
@@ -59,9 +51,27 @@ def opened(passages: t.Iterable[t.Optional[kernel.Object]]) -> t.Set[str]:
     return {thing.firewall for thing in passages if isinstance(thing, kernel.Passage)}
 
 
-def matters(obstacle: Obstacle, internal: t.Mapping[str, bool]) -> bool:
-    """Return whether an obstacle stops what our own table lets through. internal tells of each bridge whether it leads nowhere else."""
-    return not obstacle.bridges or WITHIN in obstacle.flows or not all(internal[bridge] for bridge in obstacle.bridges)
+def ways(host: Host, networks: Networks) -> t.Dict[str, t.Set[str]]:
+    """Return the directions that our own table lets new connections take, by bridge: out, in where something is open, within."""
+    endpoints = [publishing_endpoint(sandbox, networks, version)
+                 for project in host.projects for sandbox in project.sandboxes if sandbox.ports for version in (4, 6)]
+    published = {endpoint.network for endpoint in endpoints if endpoint is not None}
+    found = {}
+    for network in _led(networks):
+        inward = network.ingress and (network.key in published or _is_open_directly(host, network))
+        found[network.bridge_name] = {WITHIN, *([OUT] if network.egress else []), *([IN] if inward else [])}
+    return found
+
+
+def _is_open_directly(host: Host, network: Network) -> bool:
+    """Return whether sandboxes are connected to at their own addresses, without a translation that firewalls know by its mark."""
+    modes = {mode_of(network, version) for version in (4, 6)}
+    return bool(modes & {GATEWAY_UNPROTECTED, GATEWAY_ROUTED} or network.trusted or host.defaults.allow_direct_routing)
+
+
+def matters(obstacle: Obstacle, open_ways: t.Mapping[str, t.Set[str]]) -> bool:
+    """Return whether an obstacle stops what our own table lets through."""
+    return not obstacle.bridges or any(flow in open_ways[bridge] for bridge in obstacle.bridges for flow in obstacle.flows)
 
 
 def told(obstacle: Obstacle, named: t.Collection[str]) -> str:
@@ -159,23 +169,16 @@ def plain(words: t.Sequence[str]) -> str:
 
 
 def _ufw(firewall: Firewall, host: Host, networks: Networks, facts: Facts) -> t.Iterator[str]:
-    """Yield routes to allow: out of bridges that lead out, into those with published ports, and between ports of the others."""
-    published = _published(host, networks)
+    """Yield routes to allow: out of bridges that lead out, into those where something is open, and between ports of the others."""
+    open_ways = ways(host, networks)
     found: t.List[str] = []
     for network in _led(networks):
         name = network.bridge_name
-        lines = [f"in on {name} out on {name}"] if network.internal else [f"in on {name}"]
+        lines = [f"in on {name}"] if OUT in open_ways[name] else [f"in on {name} out on {name}"]
         lines += [f"in on {device(network)} out on {name}"] if _routed(network) else []
-        lines += [f"out on {name}"] if name in published else []
+        lines += [f"out on {name}"] if IN in open_ways[name] else []
         found += [f"route allow {line}" for line in lines]
     yield from sorted(set(found) - set(firewall.taken))
-
-
-def _published(host: Host, networks: Networks) -> t.Set[str]:
-    """Return the bridges that published ports lead to."""
-    endpoints = [publishing_endpoint(sandbox, networks, version)
-                 for project in host.projects for sandbox in project.sandboxes if sandbox.ports for version in (4, 6)]
-    return {networks[endpoint.network].bridge_name for endpoint in endpoints if endpoint is not None}
 
 
 def _routed(network: Network) -> bool:
@@ -198,91 +201,17 @@ def ufw_rules(listing: str) -> t.Tuple[t.List[str], t.List[str]]:
 
 
 def _firewalld(firewall: Firewall, host: Host, networks: Networks, facts: Facts) -> t.Iterator[str]:
-    """Yield the zone of our links, whose target is the default: of the host itself it opens nothing; and a policy that leads out of it."""
+    """Yield the zone of our links, whose target is the default: of the host itself it opens nothing; and policies that lead out of it and in.
+
+    Translated connections need no policy: firewalld accepts them, or by StrictForwardPorts decides about them.
+    """
     led = _led(networks)
     links = sorted({network.bridge_name for network in led} | {device(network) for network in led if _routed(network)})
     settings = ["zone", "forward", *(f"interface {link}" for link in links)]
-    if any(not network.internal for network in led):
-        settings.append("policy")
+    settings += ["policy dockless-out"] if any(network.egress for network in led) else []
+    settings += ["policy dockless-in"] if any(network.ingress and _is_open_directly(host, network) for network in led) else []
     for time in ("permanent", "runtime") if firewall.running else ("permanent",):
         yield from (f"{time} {setting}" for setting in settings)
-
-
-def zone_in_file(text: str) -> t.Optional[t.List[str]]:
-    """Return the settings in a zone's file (firewalld.zone(5)), None if it is somebody else's."""
-    root = _root(text)
-    if root.findtext("short") != MARK:
-        return None
-    found = ["zone"] if root.get("target", "default") == "default" else []
-    found += ["forward"] if root.find("forward") is not None else []
-    return found + sorted(f"interface {each.get('name')}" for each in root.findall("interface"))
-
-
-def policy_in_file(text: str) -> t.Optional[t.List[str]]:
-    """Return the settings in a policy's file (firewalld.policy(5)), None if it is somebody else's."""
-    root = _root(text)
-    if root.findtext("short") != MARK:
-        return None
-    ways = [[each.get("name") for each in root.findall(f"{side}-zone")] for side in ("ingress", "egress")]
-    return ["policy"] if ways == [[ZONE], ["ANY"]] and root.get("target") == "ACCEPT" else []
-
-
-def zone_file(text: t.Optional[str], settings: t.Sequence[str]) -> str:
-    """Return a zone's file with our settings; what others have put into our zone, such as a service of the host, stays."""
-    root = _root(text or "<zone/>")
-    root.attrib.pop("target", None)
-    for tag in ("short", "forward", "interface"):
-        for each in root.findall(tag):
-            root.remove(each)
-    from xml.etree import ElementTree
-    ElementTree.SubElement(root, "short").text = MARK
-    if "forward" in settings:
-        ElementTree.SubElement(root, "forward")
-    for setting in settings:
-        if setting.startswith("interface "):
-            ElementTree.SubElement(root, "interface", name=setting.partition(" ")[2])
-    ElementTree.indent(root)
-    return _XML + ElementTree.tostring(root, encoding="unicode") + "\n"
-
-
-def _root(text: str) -> t.Any:
-    from xml.etree import ElementTree  # for hosts with firewalld only
-    return ElementTree.fromstring(text)
-
-
-def zone_in_words(text: str) -> t.List[str]:
-    """Return the same settings as "firewall-cmd --info-zone" tells them."""
-    said = _said(text)
-    found = ["zone"] if said.get("target") == "default" else []
-    found += ["forward"] if said.get("forward") == "yes" else []
-    return found + sorted(f"interface {name}" for name in said.get("interfaces", "").split())
-
-
-def policy_in_words(text: str) -> t.List[str]:
-    """Return the same setting as "firewall-cmd --info-policy" tells it."""
-    said = _said(text)
-    complete = said.get("target") == "ACCEPT" and said.get("ingress-zones") == ZONE and said.get("egress-zones") == "ANY"
-    return ["policy"] if complete else []
-
-
-def lasting(text: str) -> t.List[str]:
-    """Return what "--list-all-zones" or "--list-all-policies" tells of others' settings that a reload takes from the files.
-
-    Which interfaces a zone has is left out: those are kept over a reload.
-    """
-    found: t.List[str] = []
-    title = ""
-    for line in text.splitlines():
-        if line and not line.startswith((" ", "\t")):
-            title = line.split()[0]
-        elif line.strip() and title not in (ZONE, POLICY) and not line.startswith("  interfaces:"):
-            found.append(f"{title} {line.strip()}")
-    return sorted(found)
-
-
-def _said(text: str) -> t.Dict[str, str]:
-    pairs = (line.strip().partition(":") for line in text.splitlines() if line.startswith("  "))
-    return {key: value.strip() for key, colon, value in pairs}
 
 
 _WANTED: t.Dict[str, t.Callable[[Firewall, Host, Networks, Facts], t.Iterator[str]]] = {

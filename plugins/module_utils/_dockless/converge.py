@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from . import coexist, files, kernel, lock, names, nft, observe, passages, plan, render, resolve, spaces, store, tables, unchanged, wireguard
+from . import coexist, files, kernel, lock, names, nft, observe, passages, plan, render, resolve, routing, spaces, store, tables, unchanged, wireguard
 from .errors import DocklessError, VerifyError, joined
 from .goal import Goal, set_goal
 from .report import Row
@@ -118,12 +118,12 @@ class _Run:
 
     def obstacles(self, opening: t.Collection[str]) -> t.Tuple[str, ...]:
         """Return a sentence for each foreign firewall chain that would drop our traffic; opening are firewalls that a run would open."""
-        led = {n.bridge_name: n.internal for p in self._goal.host.projects for n in p.networks if n.macvlan is None}
-        bridges = [thing.name for thing in self._wanted.values() if isinstance(thing, kernel.Link) and thing.kind == "bridge" and thing.name in led]
-        families = {"ip6" if subnet.version == 6 else "ip" for p in self._goal.host.projects for n in p.networks for subnet in n.subnets}
+        host = self._goal.host
+        open_ways = coexist.ways(host, routing.networks_of(host))
+        bridges = [thing.name for thing in self._wanted.values() if isinstance(thing, kernel.Link) and thing.kind == "bridge" and thing.name in open_ways]
+        families = {"ip6" if subnet.version == 6 else "ip" for p in host.projects for n in p.networks for subnet in n.subnets}
         found = nft.drops_in_our_way(bridges, families) if bridges else []
-        return tuple(coexist.told(each, self._goal.host.defaults.coexist) for each in found
-                     if each.firewall not in opening and coexist.matters(each, led))
+        return tuple(coexist.told(each, host.defaults.coexist) for each in found if each.firewall not in opening and coexist.matters(each, open_ways))
 
     def apply(self, work: plan.Plan, record: t.Callable[[], None]) -> None:
         """Do the work, verify it and record what is wanted; on any failure go back."""

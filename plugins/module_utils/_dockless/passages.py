@@ -7,11 +7,12 @@ Docker's chain is iptables' own: a rule that nft writes there makes every later 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import typing as t
 
-from . import coexist, kernel, plan
+from . import coexist, firewalld, kernel, plan
 from .errors import DocklessError
 from .facts import Firewall
 from .gather import program
@@ -19,8 +20,8 @@ from .gather import program
 Steps = t.Sequence[plan.Step]
 _ENVIRONMENT = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin", "LC_ALL": "C"}
 _TIMEOUT = 60.0  # seconds; a daemon that hangs answers never
-_ZONE_FILE = f"/etc/firewalld/zones/{coexist.ZONE}.xml"
-_POLICY_FILE = f"/etc/firewalld/policies/{coexist.POLICY}.xml"
+_ZONE_FILE = f"/etc/firewalld/zones/{firewalld.ZONE}.xml"
+_POLICY_FILES = {name: f"/etc/firewalld/policies/{name}.xml" for name in firewalld.POLICIES}
 _KEEP = "Keep them by firewall-cmd --runtime-to-permanent, or drop them by firewall-cmd --reload; then run again."
 
 
@@ -132,10 +133,15 @@ def _firewalld_runs() -> bool:
 def _firewalld_observed() -> t.List[str]:
     if not program("firewall-cmd"):
         return []
-    lines = [f"permanent {each}" for each in (*_in_file(_ZONE_FILE, coexist.zone_in_file), *_in_file(_POLICY_FILE, coexist.policy_in_file))]
-    for thing, name, settings in (("zone", coexist.ZONE, coexist.zone_in_words), ("policy", coexist.POLICY, coexist.policy_in_words)):
-        done = _run(["firewall-cmd", f"--info-{thing}={name}"])
-        lines += [f"runtime {each}" for each in settings(done.stdout)] if not done.returncode else []
+    lines = [f"permanent {each}" for each in _in_file(_ZONE_FILE, firewalld.zone_in_file)]
+    for name, path in _POLICY_FILES.items():
+        lines += [f"permanent {each}" for each in _in_file(path, functools.partial(firewalld.policy_in_file, name=name))]
+    zone = _run(["firewall-cmd", f"--info-zone={firewalld.ZONE}"])
+    if not zone.returncode:  # ours need it
+        lines += [f"runtime {each}" for each in firewalld.zone_in_words(zone.stdout)]
+        for name in firewalld.POLICIES:
+            done = _run(["firewall-cmd", f"--info-policy={name}"])
+            lines += [f"runtime {each}" for each in firewalld.policy_in_words(done.stdout, name)] if not done.returncode else []
     return lines
 
 
@@ -162,8 +168,9 @@ def _change_firewalld(before: t.Sequence[str], after: t.Sequence[str]) -> None:
     if reloaded:
         _refuse_to_lose()
     lasting = _of("permanent", after)
-    _put(_POLICY_FILE, coexist.POLICY_FILE if "policy" in lasting else None)
-    _put(_ZONE_FILE, coexist.zone_file(_text(_ZONE_FILE), lasting) if "zone" in lasting else None)
+    for name, path in _POLICY_FILES.items():
+        _put(path, firewalld.policy_file(name) if f"policy {name}" in lasting else None)
+    _put(_ZONE_FILE, firewalld.zone_file(_text(_ZONE_FILE), lasting) if "zone" in lasting else None)
     if reloaded:
         _said(["firewall-cmd", "--reload"])
     elif runs:
@@ -176,13 +183,13 @@ def _of(time: str, lines: t.Sequence[str]) -> t.List[str]:
 
 def _needs_reload(before: t.Sequence[str], after: t.Sequence[str]) -> bool:
     """Return whether a zone or a policy comes or goes; one that only has to go from the files of a stopped daemon is no reason."""
-    return any((f"runtime {thing}" in before) != (f"runtime {thing}" in after) for thing in ("zone", "policy"))
+    return any((f"runtime {thing}" in before) != (f"runtime {thing}" in after) for thing in ("zone", *(f"policy {name}" for name in firewalld.POLICIES)))
 
 
 def _refuse_to_lose() -> None:
     """Raise DocklessError where a reload would take away what others have set at run time only."""
     for question in ("--list-all-zones", "--list-all-policies"):
-        now, then = (coexist.lasting(_said(["firewall-cmd", *more, question])) for more in ((), ("--permanent",)))
+        now, then = (firewalld.lasting(_said(["firewall-cmd", *more, question])) for more in ((), ("--permanent",)))
         lost = [line for line in now if line not in then]
         if lost:
             raise DocklessError(f"firewalld must be reloaded to know our zone, and would lose what is set at run time only: {lost[0]}", _KEEP)
@@ -193,7 +200,7 @@ def _edit(before: t.Sequence[str], after: t.Sequence[str]) -> None:
         options = [f"--{action}-interface={line.partition(' ')[2]}" for line in lines if line.startswith("interface ")]
         for words in (options, [f"--{action}-forward"] if "forward" in lines else []):
             if words:
-                _said(["firewall-cmd", f"--zone={coexist.ZONE}", *words])
+                _said(["firewall-cmd", f"--zone={firewalld.ZONE}", *words])
 
 
 def _put(path: str, text: t.Optional[str]) -> None:

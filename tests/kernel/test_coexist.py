@@ -9,6 +9,7 @@ import contextlib
 
 import pytest
 import traffic
+from promises import hooked
 from traffic import network
 
 DOCUMENT = {"networks": {"front": network("172.20.0.0/24 fd00:20::/64", bridge_name="br-front"), "back": network("172.21.0.0/24", bridge_name="br-back", internal=True)},
@@ -137,6 +138,19 @@ def test_what_others_do_to_our_rules_is_repaired(private_host):
             assert not reached(private_host)[0]
             assert "passage through docker" in "".join(private_host.dockless("apply", "--boot", "--json")["operations"])
             assert reached(private_host) == [True] * 4 and not private_host.apply(told("docker"))["changed"]
+
+
+def test_a_run_that_fails_gives_back_what_it_took_away(private_host):
+    """G-1: a removal that stops at its last event leaves Docker's chain with our rules in it, and the table that guards what they let through."""
+    with docker(private_host):
+        private_host.apply(told("docker"))
+        last = len(hooked(private_host, "count", 0, {}, "--absent")["events"]) - 1
+        assert "--comment dockless" not in rules(private_host)
+        private_host.apply(told("docker"))
+        serve(private_host)
+        before = rules(private_host)
+        assert "The host is as it was before" in hooked(private_host, "raise", last, {}, "--absent")["msg"]
+        assert rules(private_host) == before and private_host.ping("one", "198.51.100.1")
 
 
 def test_docker_with_its_nftables_backend_needs_nothing(private_host):

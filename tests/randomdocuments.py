@@ -76,7 +76,7 @@ def sandbox(chance: random.Random, networks: t.Sequence[str], project: int, numb
     spec: Document = {"networks": joined}
     if chance.random() < 0.2:
         spec["attach"] = {"pid": 100 + number}
-    if chance.random() < 0.2:
+    if chance.random() < 0.4:
         spec["sysctls"] = {"net.ipv4.ip_unprivileged_port_start": str(chance.randint(0, 3))}
     if chance.random() < 0.2:
         spec["hostname"] = f"h{chance.randint(0, 3)}"

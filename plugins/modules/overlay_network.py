@@ -72,7 +72,8 @@ options:
       control_plane: &control_plane
         description:
           - V(static) writes an entry for every sandbox in O(peers).
-          - V(evpn) writes those of this host only, and leaves the others to FRR; see the role C(evpn).
+          - V(evpn) writes those of this host only, and leaves the others to FRR; see the role C(evpn). It needs an IPv4 O(vtep).
+          - All networks of a project with O(mode=l2) have the same, since FRR announces all of a host's or none.
           - By default V(static).
         type: str
         choices: [static, evpn]

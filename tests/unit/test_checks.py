@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from _dockless import checks, model, parse
+from _dockless import checks, model, overlay, parse
 from _dockless.errors import DocklessError
 from _dockless.facts import Listener
 from documents import host_of
@@ -123,3 +123,20 @@ def test_two_sandboxes_may_share_a_third():
 
 def test_pairs_beside_networks():
     host_of({"sandboxes": {"web": {}}, "veth_pairs": {"web/eth1": {"peer": {"name": "eth1"}}, "x/eth1": {"peer": {"name": "eth1", "netns": "y"}}}})
+
+
+def spanning(vni, control_plane, mode="l2"):
+    """Return a project with one overlay."""
+    more = {"control_plane": control_plane} if mode == "l2" else {}
+    return {"networks": {"wide": {"driver": "overlay", "vni": vni, "vtep": "203.0.113.1", "mode": mode, **more,
+                                  "ipam": {"config": [{"subnet": f"10.{vni}.0.0/16", "ip_range": f"10.{vni}.1.0/24"}]}}}}
+
+
+@pytest.mark.parametrize(("one", "other", "warned"), [
+    (spanning(1, "static"), spanning(2, "evpn"), True), (spanning(1, "static"), spanning(2, "static"), False),
+    (spanning(1, "evpn"), spanning(2, "evpn"), False), (spanning(1, "static", mode="routed"), spanning(2, "evpn"), False),
+], ids=["static and evpn", "static", "evpn", "routed and evpn"])
+def test_projects_may_differ_in_their_control_plane_on_the_way_from_one_to_the_other(one, other, warned):
+    said = list(overlay.warnings(host_of(shop=one, store=other).projects))
+    assert said == (["the overlay network shop/wide is static and store/wide is evpn, but FRR announces all l2 overlays of a host or none: give both the "
+                     "same control_plane"] if warned else [])

@@ -13,7 +13,7 @@ RUN_COMMANDS := ip:iproute2 nft:nftables dnsmasq:dnsmasq-base curl:curl ping:ipu
 TEST_COMMANDS := dig:bind9-dnsutils strace:strace pgrep:procps shellcheck:shellcheck sshd:openssh-server ssh:openssh-client tcpdump:tcpdump wg:wireguard-tools wireguard-go:wireguard-go /usr/lib/frr/bgpd:frr /usr/lib/frr/frr-reload.py:frr-pythontools iptables:iptables ufw:ufw firewall-cmd:firewalld
 MOLECULE_COMMANDS := systemd-nspawn:systemd-container sshd:openssh-server ssh:openssh-client pgrep:procps dbus-daemon:dbus tcpdump:tcpdump /usr/lib/frr/bgpd:frr /usr/lib/frr/frr-reload.py:frr-pythontools
 COEXIST_COMMANDS := $(MOLECULE_COMMANDS) dockerd:docker.io firewall-cmd:firewalld ufw:ufw iptables:iptables
-BENCH_COMMANDS := /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns /usr/lib/cni/bridge:containernetworking-plugins
+BENCH_COMMANDS := iptables-restore:iptables /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns /usr/lib/cni/bridge:containernetworking-plugins
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg

@@ -285,20 +285,25 @@ for kind, receiver in ((1, bytes(6)), (2, b"\\xff" * 6)):
 
 
 def test_claiming_the_address_of_another_hosts_sandbox_changes_nothing(fabric: Fabric) -> None:
-    """S-46: a sandbox asks its gateway in another's name, and answers where nobody asked."""
+    """S-46: a sandbox asks its gateway in another's name, and answers where nobody asked. Its port lets no such claim through, and FRR believes none."""
     mac = fabric.hosts[0].sh("ip netns exec a cat /sys/class/net/eth0/address")
     before = [frr.learned(host) for host in fabric.hosts]
 
     def claim(address: str) -> None:
         fabric.hosts[0].run([hosts.SYSTEM_PYTHON, "-c", _CLAIM, "eth0", mac, address, "10.60.0.1"], netns="a")
 
+    claim("10.60.9.8")  # stopped at the port
+    unguarded = fabric.documents("evpn")[0]
+    unguarded["networks"]["red"]["port_security"] = False
+    fabric.hosts[0].apply(unguarded)
     claim(v4("c"))
-    claim("10.60.9.9")  # the control: one that nobody has is believed, and it comes after the other
+    claim("10.60.9.9")  # the control: one that nobody has is believed, and it comes after the others
     frr.until(lambda: "10.60.9.9" in "".join(frr.learned(fabric.hosts[1])), "an address that nobody has is announced")
     assert [[line for line in frr.learned(host) if "10.60.9.9" not in line] for host in fabric.hosts] == before
     bridge = fabric.hosts[0].sh("ip -o link show group 25707 type bridge | cut -d' ' -f2 | tr -d :")
     fabric.hosts[0].sh(f"ip neigh del 10.60.9.9 dev {bridge}")
     frr.until(lambda: "10.60.9.9" not in "".join(frr.learned(fabric.hosts[1])), "it is forgotten")
+    fabric.declare("evpn", only=[0])
     assert all(fabric.reaches(*path) for path in PATHS)
 
 

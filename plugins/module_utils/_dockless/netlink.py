@@ -135,8 +135,8 @@ def nested(value: bytes) -> Attributes:
 
 _LITTLE = struct.pack("=H", 1) == b"\x01\0"
 _NEWLINK = 16
-# IFLA_ADDRESS, IFNAME, MTU, LINK, MASTER, LINKINFO, IFALIAS, AF_SPEC, GROUP (linux/if_link.h)
-_OF_LINKS = frozenset((1, 3, 4, 5, 10, 18, 20, 26, 27))
+# IFLA_ADDRESS, IFNAME, MTU, LINK, MASTER, LINKINFO, IFALIAS, AF_SPEC, GROUP, LINK_NETNSID (linux/if_link.h)
+_OF_LINKS = frozenset((1, 3, 4, 5, 10, 18, 20, 26, 27, 37))
 _FIXED = {16: 16, 20: 8, 24: 12, 28: 12, 256: 4}  # struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg; nfgenmsg of connections
 
 

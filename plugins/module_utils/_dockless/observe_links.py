@@ -43,7 +43,7 @@ def _strays(host: spaces.Space, wanted: kernel.State, kept: Keys) -> t.Set[int]:
     found = set()
     for row in host.links.values():
         other = host.links.get(row.peer)
-        if row.kind == "veth" and row.group == names.LINK_GROUP and other is not None and other.peer == row.index:
+        if row.kind == "veth" and row.group == names.LINK_GROUP and other is not None and other.peer == row.index and not (row.away or other.away):
             first, second = (("veth", kernel.HOST, end.name) for end in (row, other))
             known = second in wanted or second in kept
             if first not in wanted and first not in kept and (known or row.index > other.index):

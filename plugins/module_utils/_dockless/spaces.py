@@ -32,7 +32,7 @@ _NONE: netlink.Attributes = {}
 
 
 class LinkRow(t.NamedTuple):
-    """One interface as the kernel shows it. peer and master are interface numbers."""
+    """One interface as the kernel shows it. peer and master are interface numbers; away: peer is one of another namespace."""
 
     index: int
     flags: int
@@ -50,6 +50,7 @@ class LinkRow(t.NamedTuple):
     data: linkdata.Data
     port: Conf
     specific: bytes
+    away: bool = False
 
     def conf(self, wanted: Conf) -> Conf:
         """Return the present values of the settings that wanted names; -1 where the kernel has none."""
@@ -67,7 +68,7 @@ class LinkRow(t.NamedTuple):
         """Return all that stays as it is while nobody changes it: carriers settle, counters and timers run."""
         families = netlink.nested(self.specific)
         settings = [netlink.nested(families.get(family, b"")).get(kind) for family, kind in ((2, 1), (10, 2))]
-        return (self.index, self.flags & IFF_UP, *self[2:-1], settings)
+        return (self.index, self.flags & IFF_UP, *self[2:-2], self.away, settings)
 
 
 class Space(t.NamedTuple):
@@ -222,7 +223,7 @@ def _link(fixed: bytes, attributes: netlink.Attributes) -> LinkRow:
         index, flags, netlink.text(attributes.get(3)), attributes.get(1, b"").hex(":"), number(attributes.get(4)),
         number(attributes.get(5)), number(attributes.get(10)), number(attributes.get(27)),
         netlink.text(attributes.get(20)), kind, port.get(33) == b"\1", port.get(4) == b"\1", port.get(8) != b"\0",
-        data, linkdata.port(port) if kind == "vxlan" else (), attributes.get(26, b""))
+        data, linkdata.port(port) if kind == "vxlan" else (), attributes.get(26, b""), 37 in attributes)
 
 
 def _address(fixed: bytes, attributes: netlink.Attributes) -> t.Tuple[int, str]:

@@ -19,7 +19,8 @@ SEEDS = range(60)
 def changed_documents(seed):
     """Return the states of a document and of a later version of it, whose addresses were kept."""
     chance = random.Random(seed)
-    named = [{"coexist": chance.sample(names.FIREWALLS, chance.randint(0, 3))} for turn in range(2)]
+    apart = random.Random(f"coexist {seed}")  # of its own, so that the documents are those of their seeds
+    named = [{"coexist": apart.sample(names.FIREWALLS, apart.randint(0, 3))} for turn in range(2)]
     before = resolved(document(chance), defaults=named[0])
     after = resolved(document(chance), defaults=named[1], leases=leases_of(before))
     known = FACTS._replace(firewalls=tuple(facts.Firewall(name, programs=("iptables", "ip6tables")) for name in names.FIREWALLS))

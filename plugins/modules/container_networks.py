@@ -138,10 +138,10 @@ EXAMPLES = r"""
         - base: 10.210.0.0/16
           size: 24
 
-- name: Docker and ufw are on the same host
+- name: Docker and firewalld are on the same host
   dockless.network.container_networks:
     project: shop
-    coexist: [docker, ufw]
+    coexist: [docker, firewalld]
 
 - name: Nothing of the shop is left
   dockless.network.container_networks:

@@ -24,7 +24,7 @@ KINDS = {"namespaces": kernel.Netns, "bridges": kernel.Link, "links": kernel.Lin
 _BLANKS = {"netns": "", "peer_netns": "", "peer_name": "", "kind": "bridge", "mac": "02:00:00:00:00:01", "mtu": 1500, "label": "dockless shop/x"}
 CHAINS = chains.CHAINS + "}\n"  # what each table ends with
 PORT_CHAINS = chains.PORT_CHAINS + "}\n"
-_COUNTERS = re.compile(r"\tcounter \w+ \{\n\t\}\n*")
+_SETS = re.compile(r"^\t(?:set|map) .*?^\t\}\n", re.MULTILINE | re.DOTALL)
 _MODES = ("update", "recreate", "fail")
 
 
@@ -79,8 +79,11 @@ def ruleset_of(case: pathlib.Path) -> str:
     document = yaml.safe_load((case / "document.yml").read_text(encoding="utf-8"))
     text = table(resolved(defaults=document.get("defaults"), **document["projects"]))
     assert CHAINS in text and text.endswith(PORT_CHAINS)
-    kept = [block for block in text.replace(CHAINS, "").replace(PORT_CHAINS, "}\n").split("\n\n") if "elements" in block or "table" in block]
-    return "\n\n".join(_COUNTERS.sub("", block) for block in kept)
+    filled = []
+    for part in (text[:text.index("table bridge")], text[text.index("table bridge"):]):
+        sets = [block for block in _SETS.findall(part) if "elements = {" in block]
+        filled.append(part.splitlines()[0] + "\n" + "\n".join(sets) + "}\n")
+    return "".join(filled)
 
 
 class Indented(yaml.SafeDumper):

@@ -58,7 +58,9 @@ options:
                 description: Addresses that no sandbox gets, by name.
                 type: dict
       internal: &internal
-        description: Whether the network has no way out; its sandboxes reach one another only, and no port of theirs is published on it.
+        description:
+          - Whether the network has no way out; its sandboxes reach one another only, and no port of theirs is published on it.
+          - It is O(egress=false) and O(ingress=false), and no default route. One of the two may be opened by its own name.
         type: bool
       enable_ipv4: &enable_ipv4
         description: Whether the network has IPv4 addresses. By default it has.
@@ -78,6 +80,47 @@ options:
         type: bool
       masquerade: &masquerade
         description: Whether what leaves the network carries the host's address. By default it does.
+        type: bool
+      egress: &egress
+        description:
+          - Whether the network's sandboxes may open connections out of it. By default they may, unless O(internal=true).
+          - Without it, ports can be published still, and unknown names are not looked up outside.
+        type: bool
+      ingress: &ingress
+        description:
+          - Whether the network's sandboxes may be connected to from outside of it, where something is open. By default they may, unless
+            O(internal=true).
+          - Without it, no port of theirs is published on the network.
+        type: bool
+      gateway_mode_ipv4: &gateway_mode_ipv4
+        description:
+          - How the network is joined to the rest by IPv4.
+          - V(nat), the default, translates. Published ports are ports of the host, and nobody addresses a sandbox from outside.
+          - V(nat-unprotected) translates too, and whoever has a route reaches every port of the sandboxes at their own addresses.
+          - V(routed) translates nothing. Whoever has a route pings the sandboxes, and reaches the ports that are published, at the
+            sandboxes' own addresses. The host has no such ports.
+          - V(isolated) gives the host no address on the network, which must be O(internal=true). Its sandboxes have one another and
+            nothing else.
+        type: str
+        choices: [nat, nat-unprotected, routed, isolated]
+      gateway_mode_ipv6: &gateway_mode_ipv6
+        description: The same for IPv6.
+        type: str
+        choices: [nat, nat-unprotected, routed, isolated]
+      trusted_host_interfaces: &trusted_host_interfaces
+        description: Interfaces of the host by which published ports are reached at the sandboxes' own addresses too, where the mode is V(nat).
+        type: list
+        elements: str
+      host_ipv4: &host_ipv4
+        description: The host's IPv4 address that packets carry when they leave. By default that of the interface that they leave by.
+        type: str
+      host_ipv6: &host_ipv6
+        description: The same for IPv6.
+        type: str
+      port_security: &port_security
+        description:
+          - Whether a sandbox sends with its own MAC, its own addresses and the network's protocols only. By default it does.
+          - V(false) is for sandboxes that give themselves other addresses or MACs, such as routers and hosts of virtual machines.
         type: bool
       mtu: &mtu
         description: The largest packet, in bytes. By default that of the host's default route.
@@ -125,6 +168,14 @@ options:
   isolate: *isolate
   icc: *icc
   masquerade: *masquerade
+  egress: *egress
+  ingress: *ingress
+  gateway_mode_ipv4: *gateway_mode_ipv4
+  gateway_mode_ipv6: *gateway_mode_ipv6
+  trusted_host_interfaces: *trusted_host_interfaces
+  host_ipv4: *host_ipv4
+  host_ipv6: *host_ipv6
+  port_security: *port_security
   mtu: *mtu
   bridge_name: *bridge_name
   default_publish_address: *default_publish_address
@@ -175,6 +226,19 @@ EXAMPLES = r"""
       - name: vault
         internal: true
 
+- name: A network that routers elsewhere lead to, whose sandboxes keep their addresses
+  dockless.network.bridge_network:
+    name: routed
+    ipam:
+      config:
+        - subnet: 172.30.23.0/24
+    gateway_mode_ipv4: routed
+
+- name: A network whose ports are open, and whose sandboxes reach nothing outside
+  dockless.network.bridge_network:
+    name: inward
+    egress: false
+
 - name: One name for several web servers
   dockless.network.bridge_network:
     name: tuned
@@ -224,6 +288,14 @@ OPTIONS = {
     "isolate": {"type": "str", "choices": ["strict", "open"]},
     "icc": {"type": "bool"},
     "masquerade": {"type": "bool"},
+    "egress": {"type": "bool"},
+    "ingress": {"type": "bool"},
+    "gateway_mode_ipv4": {"type": "str", "choices": ["nat", "nat-unprotected", "routed", "isolated"]},
+    "gateway_mode_ipv6": {"type": "str", "choices": ["nat", "nat-unprotected", "routed", "isolated"]},
+    "trusted_host_interfaces": {"type": "list", "elements": "str"},
+    "host_ipv4": {"type": "str"},
+    "host_ipv6": {"type": "str"},
+    "port_security": {"type": "bool"},
     "mtu": {"type": "int"},
     "bridge_name": {"type": "str"},
     "default_publish_address": {"type": "str"},

@@ -26,8 +26,9 @@ options:
         M(dockless.network.overlay_network) and M(dockless.network.macvlan_network).
       - C(external) is V(true) for a network that another project holds, with C(name) if it has another name there.
       - C(ipam) has C(config), a list with one entry a subnet of C(subnet), C(ip_range), C(gateway) and C(aux_addresses).
-      - C(internal), C(enable_ipv4), C(enable_ipv6), C(isolate) (V(strict) or V(open)), C(icc), C(masquerade), C(mtu),
-        C(bridge_name), C(default_publish_address), C(labels) and C(driver_opts) are those of
+      - C(internal), C(egress), C(ingress), C(enable_ipv4), C(enable_ipv6), C(isolate) (V(strict) or V(open)), C(icc),
+        C(masquerade), C(gateway_mode_ipv4), C(gateway_mode_ipv6), C(trusted_host_interfaces), C(host_ipv4), C(host_ipv6),
+        C(port_security), C(mtu), C(bridge_name), C(default_publish_address), C(labels) and C(driver_opts) are those of
         M(dockless.network.bridge_network).
       - C(dns), C(dns_search), C(dns_opt), C(forward) and C(records) are those of M(dockless.network.embedded_dns).
       - C(services) are names over several sandboxes, each with an address that connections are shared out behind. Each has
@@ -58,7 +59,9 @@ options:
     description:
       - The host's defaults, for all projects, in the words of dockerd's flags, which are C(bip), C(fixed_cidr),
         C(default_gateway), C(default_address_pools) (a list of C(base) and C(size)), C(dns), C(dns_search), C(dns_opt),
-        C(icc), C(ip) (the address that ports are published on), C(ip_masq), C(mtu) and C(ipv6); and C(coexist), as below.
+        C(icc), C(ip) (the address that ports are published on), C(ip_masq), C(mtu), C(ipv6), C(allow_direct_routing) (whoever has a route
+        reaches published ports at the sandboxes' own addresses) and C(ip_forward_no_drop) (what others send through this host passes, though
+        the role prerequisites turned forwarding on for these networks); and C(coexist), as below.
       - A network's own setting wins. A changed default reaches new networks, and others where it can be changed in place.
       - When left out, the host's defaults stay as they are.
     type: dict

@@ -119,6 +119,25 @@ networks:
     internal:
       description: Whether it has no way out.
       type: bool
+    egress:
+      description: Whether its sandboxes may open connections out of it.
+      type: bool
+    ingress:
+      description: Whether its sandboxes may be connected to from outside of it, where something is open.
+      type: bool
+    gateway_mode_ipv4:
+      description: V(nat), V(nat-unprotected), V(routed) or V(isolated). Not of macvlan and ipvlan networks.
+      type: str
+    gateway_mode_ipv6:
+      description: The same for IPv6.
+      type: str
+    trusted_host_interfaces:
+      description: Interfaces of the host by which published ports are reached at the sandboxes' own addresses.
+      type: list
+      elements: str
+    port_security:
+      description: Whether a sandbox sends with its own MAC and addresses only.
+      type: bool
     isolate:
       description: Whether other networks are kept out, V(strict) or V(open).
       type: str

@@ -129,6 +129,23 @@ options:
       masquerade: &masquerade
         description: Whether what leaves the network carries the host's address. By default it does.
         type: bool
+      egress: &egress
+        description: Whether the network's sandboxes may open connections out of it. By default they may, unless O(internal=true).
+        type: bool
+      ingress: &ingress
+        description:
+          - Whether the network's sandboxes may be connected to from outside of it, where something is open. By default they may, unless
+            O(internal=true).
+        type: bool
+      host_ipv4: &host_ipv4
+        description: This host's IPv4 address that packets carry when they leave. By default that of the interface that they leave by.
+        type: str
+      host_ipv6: &host_ipv6
+        description: The same for IPv6.
+        type: str
+      port_security: &port_security
+        description: Whether a sandbox sends with its own MAC, its own addresses and the network's protocols only. By default it does.
+        type: bool
       mtu: &mtu
         description: The largest packet, in bytes. By default that of the link that holds O(vtep), less what the encapsulation adds.
         type: int
@@ -183,6 +200,11 @@ options:
   isolate: *isolate
   icc: *icc
   masquerade: *masquerade
+  egress: *egress
+  ingress: *ingress
+  host_ipv4: *host_ipv4
+  host_ipv6: *host_ipv6
+  port_security: *port_security
   mtu: *mtu
   bridge_name: *bridge_name
   default_publish_address: *default_publish_address
@@ -290,6 +312,11 @@ OPTIONS = {
     "isolate": {"type": "str", "choices": ["strict", "open"]},
     "icc": {"type": "bool"},
     "masquerade": {"type": "bool"},
+    "egress": {"type": "bool"},
+    "ingress": {"type": "bool"},
+    "host_ipv4": {"type": "str"},
+    "host_ipv6": {"type": "str"},
+    "port_security": {"type": "bool"},
     "mtu": {"type": "int"},
     "bridge_name": {"type": "str"},
     "default_publish_address": {"type": "str"},

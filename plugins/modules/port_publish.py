@@ -32,8 +32,10 @@ options:
         description:
           - The ports to publish. They are added to the ones that the sandbox has, unless O(purge=true).
           - The short form is C([HOST_IP:][HOST_PORT:]PORT[/PROTOCOL]), such as C("80"), C("8080:80"), C("127.0.0.1:8443:443"),
-            C("[::1]:8080:80"), C("8000-8010:80") and C("5353:53/udp"). Quote it, since YAML reads C(22:22) as a number.
-          - The long form has C(target), C(published), C(host_ip) and C(protocol).
+            C("[fd00::1]:8080:80"), C("8000-8010:80") and C("5353:53/udp"). Quote it, since YAML reads C(22:22) as a number.
+          - The long form has C(target), C(published), C(host_ip), C(protocol) and C(source_ranges).
+          - C(source_ranges) is a list of addresses and subnets of those who may use the port, besides the host itself; an address family
+            that it does not name may not. Without it, everybody may. Publishing the same port for others takes the place of what was said.
           - A port without one of the host gets a free one, which is chosen once and kept.
         type: list
         elements: raw
@@ -75,6 +77,15 @@ EXAMPLES = r"""
     sandboxes:
       ports-web:
         networks: [front]
+
+- name: A port for two subnets
+  dockless.network.port_publish:
+    project: ports-demo
+    sandbox: ports-web
+    ports:
+      - target: 9000
+        published: 15059
+        source_ranges: [192.0.2.0/24, "2001:db8::/64"]
 
 - name: Its web server on port 15050 of the host, and its admin page for the host alone
   dockless.network.port_publish:

@@ -7,6 +7,7 @@ import copy
 import pytest
 from _dockless import edits
 from _dockless.errors import DocklessError
+from _dockless.parse_ports import parse_ports
 from documents import host_of
 
 SHOP = {
@@ -163,6 +164,26 @@ def test_the_rest_of_a_range_keeps_its_address():
     declaration = {"sandboxes": {"a": {"ports": ["[fd00::1]:80-81:80-81", "192.0.2.1:90-91:90-91/udp"], "expose": ["5-6"]}}}
     found = edits.withdraw(declaration, "a", {"ports": ["[fd00::1]:80:80", "192.0.2.1:91:91/udp"], "expose": [5]})["sandboxes"]["a"]
     assert found == {"ports": ["[fd00::1]:81:81/tcp", "192.0.2.1:90:90/udp"], "expose": ["6/tcp"]}
+
+
+def test_a_port_that_is_published_for_others_takes_the_place_of_what_was():
+    """Or those that were let in before would still be, beside the others."""
+    guests = {"target": 80, "published": 8080, "source_ranges": ["192.0.2.0/24"]}
+    for before in ("8080:80", {**guests, "source_ranges": ["203.0.113.0/24"]}):
+        found = edits.publish({"sandboxes": {"a": {"ports": [before, "53:53/udp"]}}}, "a", {"ports": [guests]})
+        assert found["sandboxes"]["a"]["ports"] == ["53:53/udp", guests]
+        assert edits.publish(found, "a", {"ports": [guests]}) == found
+    assert edits.publish({"sandboxes": {"a": {"ports": [guests]}}}, "a", {"ports": ["8080:80"]})["sandboxes"]["a"]["ports"] == ["8080:80"]
+    assert edits.withdraw({"sandboxes": {"a": {"ports": [guests]}}}, "a", {"ports": ["8080:80"]})["sandboxes"]["a"]["ports"] == []
+
+
+def test_the_rest_of_a_range_keeps_its_clients():
+    """A port that is left of it must not be open to everybody."""
+    entry = {"target": "80-82", "published": "8080-8082", "host_ip": "192.0.2.1", "source_ranges": ["192.0.2.0/24"]}
+    found = edits.withdraw({"sandboxes": {"a": {"ports": [entry]}}}, "a", {"ports": ["192.0.2.1:8081:81"]})
+    left = {port.host_port: port for port in parse_ports("p", "a", found["sandboxes"]["a"]["ports"], "ports")}
+    assert list(left) == [8080, 8082]
+    assert all([str(network) for network in port.source_ranges] == ["192.0.2.0/24"] and str(port.host_ip) == "192.0.2.1" for port in left.values())
 
 
 @pytest.mark.parametrize("entry", ["80", "53:53/udp", "192.0.2.1::80", "[fd00::1]:8080:80", "8000-8009:80", "[::]:8000-8009:80/udp"])

@@ -54,13 +54,18 @@ def network_row(network: model.Network, endpoints: t.Sequence[model.Endpoint]) -
         "scope": "fleet" if network.overlay else "local", "internal": network.internal, "isolate": network.isolate, "icc": bool(network.icc),
         "masquerade": bool(network.masquerade), "mtu": network.mtu, "enable_ipv4": network.enable_ipv4,
         "enable_ipv6": bool(network.enable_ipv6), "dns_enabled": network.dns_enabled, "labels": dict(network.labels),
-        **(_overlay(network, network.overlay) if network.overlay else {}),
+        **(_overlay(network, network.overlay) if network.overlay else {}), **(_gateway(network) if network.macvlan is None else {}),
         **({"parent": network.macvlan.parent, "mode": network.macvlan.mode, "host_access": [str(a) for a in network.macvlan.addresses]}
            if network.macvlan else {}),
         "ipam": {"config": [_subnet(s) for s in network.subnets]},
         "endpoints": {e.sandbox: {"project": e.project, "mac_address": e.mac_address, "interface": e.interface_name,
                                   "ipv4_address": _cidr(e, 4), "ipv6_address": _cidr(e, 6)} for e in endpoints},
     }
+
+
+def _gateway(network: model.Network) -> Row:
+    return {"egress": network.egress, "ingress": network.ingress, "gateway_mode_ipv4": network.gateway_mode_ipv4,
+            "gateway_mode_ipv6": network.gateway_mode_ipv6, "trusted_host_interfaces": list(network.trusted), "port_security": network.port_security}
 
 
 def _overlay(network: model.Network, overlay: model.Overlay) -> Row:

@@ -51,6 +51,8 @@ NFT_FEATURES = (
     ("maps in nftables", "CONFIG_NF_TABLES with concatenated maps, Linux 5.6 or newer", NAT_MAP),
     ("route lookups in nftables", "CONFIG_NFT_FIB, CONFIG_NFT_FIB_INET, CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6",
      CHAIN.format("nat hook prerouting priority dstnat", "fib daddr type local accept")),
+    ("nftables with the bridge family", "CONFIG_NF_TABLES_BRIDGE",
+     "table bridge t { chain c { type filter hook prerouting priority dstnat ; iifgroup 1 ether saddr 02:00:00:00:00:01 drop ; } ; }\n"),
     ("rejecting in nftables", "CONFIG_NFT_REJECT, CONFIG_NFT_REJECT_INET",
      CHAIN.format("filter hook input priority filter", "reject")),
 )
@@ -123,6 +125,17 @@ def nft_lacks() -> t.List[Lack]:
     return lacks
 
 
+def connections_lack() -> t.List[Lack]:
+    """Return what the kernel says against a question about its connections (IPCTNL_MSG_CT_GET), as a list of none or one."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as door:  # NETLINK_NETFILTER
+        door.send(struct.pack("=IHHIIBBH", 20, 1 << 8 | 1, 0x1 | 0x300, 1, 0, socket.AF_INET, 0, 0))
+        answer = door.recv(65536)
+    refused = -struct.unpack_from("=i", answer, 16)[0] if struct.unpack_from("=H", answer, 4)[0] == 2 else 0
+    if not refused:
+        return []
+    return [Lack("connections by netlink", "CONFIG_NF_CT_NETLINK", f"asking fails with {errno.errorcode.get(refused, refused)}")]
+
+
 def optional_lacks(wanted: t.Sequence[str]) -> t.List[Lack]:
     """Return which of the asked-for extras are missing."""
     lacks: t.List[Lack] = []
@@ -150,7 +163,7 @@ def kernel_lacks(wanted: t.Sequence[str]) -> t.List[Lack]:
     if not os.access("/proc/sys/net/ipv4/ip_forward", os.W_OK):
         lacks.append(Lack("a writable /proc/sys/net", "no symbol: a matter of mounts", "it is read-only here"))
     if shutil.which("nft"):
-        lacks += nft_lacks()
+        lacks += nft_lacks() + connections_lack()
     return lacks + optional_lacks(wanted)
 
 

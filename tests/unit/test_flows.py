@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which connections lose their ground by a change of what is published."""
+from __future__ import annotations
+
+import ipaddress
+
+import pytest
+from _dockless import chains, flows, ruleset
+
+LOCAL = {ipaddress.ip_address(text) for text in ("192.0.2.2", "2001:db8:1::2")}
+
+
+def table(**elements):
+    """Return the text of a table with elements in some of its sets."""
+    return ruleset.render({name: elements.get(name, []) for kind, name, types, ranges in chains.SETS})
+
+
+def flow(port, target="", protocol=flows.UDP, source="192.0.2.3", address="192.0.2.2"):
+    """Return a connection; without target it ends at the host."""
+    found, dot, target_port = target.rpartition(":")
+    return flows.Flow(protocol, ipaddress.ip_address(source), 40404, ipaddress.ip_address(address), port,
+                      ipaddress.ip_address(found or address), int(target_port or port), bool(target))
+
+
+def cut(before, after, *found):
+    """Return which of the connections are cut."""
+    changed = flows.change(table(**before), table(**after))
+    return [] if changed is None else list(flows.without_ground(found, changed, LOCAL))
+
+
+GONE = {
+    "its port goes": ({"published4": ["udp . 53 : 10.0.0.2 . 53"]}, {}, flow(53, "10.0.0.2:53")),
+    "its port leads elsewhere": ({"published4": ["udp . 53 : 10.0.0.2 . 53"]}, {"published4": ["udp . 53 : 10.0.0.3 . 53"]}, flow(53, "10.0.0.2:53")),
+    "the port in the sandbox changes": ({"published4": ["tcp . 80 : 10.0.0.2 . 80"]}, {"published4": ["tcp . 80 : 10.0.0.2 . 81"]},
+                                        flow(80, "10.0.0.2:80", flows.TCP)),
+    "one address has it no more": ({"published4_on": ["192.0.2.2 . udp . 53 : 10.0.0.2 . 53"]}, {}, flow(53, "10.0.0.2:53")),
+    "its range goes": ({"ranges4": ["sctp . 7000-7999 : 10.0.0.2"]}, {}, flow(7500, "10.0.0.2:7500", flows.SCTP)),
+    "it is IPv6": ({"published6": ["udp . 53 : fd00::2 . 53"]}, {}, flow(53, "fd00::2:53", source="2001:db8:1::3", address="2001:db8:1::2")),
+    "it went to the host": ({}, {"published4": ["udp . 53 : 10.0.0.2 . 53"]}, flow(53)),
+    "its client is no guest any more": (
+        {"published4": ["udp . 53 : 10.0.0.2 . 53"], "restricted4": ["0.0.0.0/0 . udp . 53"], "allowed4": ["192.0.2.0/24 . 0.0.0.0/0 . udp . 53"]},
+        {"published4": ["udp . 53 : 10.0.0.2 . 53"], "restricted4": ["0.0.0.0/0 . udp . 53"], "allowed4": ["198.51.100.0/24 . 0.0.0.0/0 . udp . 53"]},
+        flow(53, "10.0.0.2:53")),
+}
+
+
+@pytest.mark.parametrize("before, after, found", GONE.values(), ids=GONE.keys())
+def test_r_10_cut_when(before, after, found):
+    """R-10, S-18."""
+    assert cut(before, after, found) == [found]
+    assert cut(before, before, found) == [] == cut(after, after, found)
+
+
+PUBLISHED = {"published4": ["udp . 53 : 10.0.0.2 . 53", "udp . 54 : 10.0.0.2 . 53", "tcp . 53 : 10.0.0.2 . 53"]}
+OTHERS = {
+    "another port of the same sandbox": flow(54, "10.0.0.2:53"),
+    "another protocol": flow(53, "10.0.0.2:53", flows.TCP),
+    "another target by somebody else's rules": flow(53, "10.9.9.9:53"),
+    "what only passes through": flow(53, address="198.51.100.1"),
+    "another family": flow(53, "fd00::2:53", source="2001:db8:1::3", address="2001:db8:1::2"),
+    "a stream to the host itself": flow(53, "", flows.TCP),
+}
+
+
+@pytest.mark.parametrize("found", OTHERS.values(), ids=OTHERS.keys())
+def test_r_10_left_alone(found):
+    """R-10: three known cures cut too much or too little; neither is cut here when udp/53 goes, nor when it comes."""
+    less = {"published4": PUBLISHED["published4"][1:]}
+    assert cut(PUBLISHED, less, found, flow(53, "10.0.0.2:53")) == [flow(53, "10.0.0.2:53")]
+    assert cut(less, PUBLISHED, found, flow(53)) == [flow(53)]
+
+
+def test_what_nft_lists_reads_like_what_we_write():
+    """nft sorts, breaks lines with tabs, and writes one address without a prefix length."""
+    ours = table(published4=["udp . 53 : 10.0.0.2 . 53", "tcp . 80 : 10.0.0.2 . 80"], allowed4=["203.0.113.7/32 . 0.0.0.0/0 . tcp . 80"])
+    theirs = ours.replace("udp . 53 : 10.0.0.2 . 53", "X").replace("tcp . 80 : 10.0.0.2 . 80,", "X,").replace("203.0.113.7/32", "203.0.113.7")
+    theirs = theirs.replace("X,\n\t\t\t     X", "udp . 53 : 10.0.0.2 . 53,\n\t\t\t     tcp . 80 : 10.0.0.2 . 80")
+    assert theirs != ours and flows.change(ours, theirs) is None

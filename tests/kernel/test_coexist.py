@@ -12,7 +12,8 @@ import traffic
 from promises import hooked
 from traffic import network
 
-DOCUMENT = {"networks": {"front": network("172.20.0.0/24 fd00:20::/64", bridge_name="br-front"), "back": network("172.21.0.0/24", bridge_name="br-back", internal=True)},
+DOCUMENT = {"networks": {"front": network("172.20.0.0/24 fd00:20::/64", bridge_name="br-front"),
+                         "back": network("172.21.0.0/24", bridge_name="br-back", internal=True)},
             "sandboxes": {"one": {"networks": ["front"]}, "two": {"networks": ["front"], "ports": ["8080:80"]},
                           "three": {"networks": ["back"]}, "four": {"networks": ["back"]}}}
 FAR = ("http://198.51.100.1:99/", "http://[2001:db8:2::1]:99/")

@@ -35,7 +35,8 @@ def test_docker_decides_about_its_own_bridges_and_we_about_ours():
     """R-01: only for families that networks have, in the order that matters; a bridge of Docker's with a name of its own is left to it too."""
     assert lines(DOCKER._replace(taken=("br-0123456789ab", "docker0", "web0")))["docker"] == [
         "iptables -m devgroup --src-group 25707 --dst-group 25707 -j ACCEPT",
-        *[f"iptables {way} {name} -m devgroup --{end}-group 25707 -j RETURN" for name in ("br-+", "docker+", "web0") for way, end in (("-o", "src"), ("-i", "dst"))],
+        *[f"iptables {way} {name} -m devgroup --{end}-group 25707 -j RETURN" for name in ("br-+", "docker+", "web0")
+          for way, end in (("-o", "src"), ("-i", "dst"))],
         "iptables -m devgroup --src-group 25707 -j ACCEPT",
         "iptables -m devgroup --dst-group 25707 -j ACCEPT"]
     six = {**DOCUMENT, "networks": {**DOCUMENT["networks"], "front": {"enable_ipv6": True}}}
@@ -44,7 +45,8 @@ def test_docker_decides_about_its_own_bridges_and_we_about_ours():
 
 def test_an_uplink_called_like_a_bridge_of_docker_s_is_none():
     through = lines(DOCKER, uplink="br-lan")["docker"]
-    assert through.index("iptables -o br-lan -m devgroup --src-group 25707 -j ACCEPT") < through.index("iptables -o br-+ -m devgroup --src-group 25707 -j RETURN")
+    accepted, returned = (f"iptables -o {name} -m devgroup --src-group 25707 -j {verdict}" for name, verdict in (("br-lan", "ACCEPT"), ("br-+", "RETURN")))
+    assert through.index(accepted) < through.index(returned)
     assert "iptables -o docker0 -m devgroup --src-group 25707 -j ACCEPT" not in lines(DOCKER._replace(taken=("docker0",)), uplink="docker0")["docker"]
 
 
@@ -143,7 +145,8 @@ def test_an_obstacle_matters_where_something_would_go_that_way(network, ports, o
     assert ("permanent policy dockless-out" in asked["firewalld"]) == ("out" in open_ways)
 
 
-@pytest.mark.parametrize("rules, owner", [({"FORWARD": [], "DOCKER-USER": [], "ufw-before-forward": []}, "docker"), ({"FORWARD": [], "ufw6-before-forward": []}, "ufw"), ({"FORWARD": []}, "")])
+@pytest.mark.parametrize("rules, owner", [
+    ({"FORWARD": [], "DOCKER-USER": [], "ufw-before-forward": []}, "docker"), ({"FORWARD": [], "ufw6-before-forward": []}, "ufw"), ({"FORWARD": []}, "")])
 def test_whose_a_chain_is(rules, owner):
     found = obstacles.judge(obstacles.Chain("ip6", "filter", "FORWARD", "drop"), rules, ["br0"], True)
     assert [each.firewall for each in found] == [owner]
@@ -151,4 +154,5 @@ def test_whose_a_chain_is(rules, owner):
 
 def test_a_chain_called_log_is_followed():
     """The word in a chain's name is no statement."""
-    assert obstacles.jumps(["jump filter_FWD_public_log", 'counter packets 1 bytes 2 log prefix "x" jump my-counter']) == ["filter_FWD_public_log", "my-counter"]
+    rules = ["jump filter_FWD_public_log", 'counter packets 1 bytes 2 log prefix "x" jump my-counter']
+    assert obstacles.jumps(rules) == ["filter_FWD_public_log", "my-counter"]

@@ -250,6 +250,9 @@ class Executor:
     def _remove_tunnels(self, steps: Steps, handles: Handles) -> None:
         build_tunnels.remove(steps, handles, self._passed)
 
+    def _remove_passages(self, steps: Steps, handles: Handles) -> None:
+        passages.change(list(self._passed(steps)))
+
     def _remove_nothing(self, steps: Steps, handles: Handles) -> None:
         """A sysctl goes with its interface or namespace."""
 
@@ -279,7 +282,7 @@ _GONE = frozenset((errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENOENT)
 _CONTENTS = frozenset(("sysctl", "address", "neighbour", "forward", "route"))
 _KERNEL = _CONTENTS | {"netns", "veth"}
 _REMOVAL: t.Dict[str, t.Callable[[Executor, Steps, Handles], None]] = {
-    "passage": lambda executor, steps, handles: passages.change(list(executor._passed(steps))), "resolver": Executor._remove_resolvers, "nft": Executor._remove_tables, "file": Executor._remove_files,
+    "passage": Executor._remove_passages, "resolver": Executor._remove_resolvers, "nft": Executor._remove_tables, "file": Executor._remove_files,
     "route": Executor._remove_inside, "address": Executor._remove_inside, "neighbour": Executor._remove_inside,
     "forward": Executor._remove_inside, **dict.fromkeys(build_tunnels.KINDS, Executor._remove_tunnels), "sysctl": Executor._remove_nothing,
     "veth": Executor._remove_links, "link": Executor._remove_links, "netns": Executor._remove_namespaces,

@@ -29,13 +29,13 @@ def exposures(host: Host, project: t.Optional[str] = None) -> t.List[Row]:
 
 
 def _of_port(host: Host, networks: routing.Networks, sandbox: Sandbox, mapping: PortMapping) -> t.Iterator[Row]:
+    bridges = {network.bridge_name: network for network in networks.values() if network.macvlan is None}
     for found in publications.of(sandbox, mapping, networks):
         guests = [str(network) for network in found.audience]
         if found.port:
             address = found.address or ("0.0.0.0" if found.version == 4 else "::")
             yield _row(sandbox.name, found.version, found.protocol, address, found.port, found.target_port, _audience(address, guests), address)
-        network = next(n for n in networks.values() if n.bridge_name == found.bridge and n.macvlan is None)
-        directly = _directly(host, network, found.version, found.target)
+        directly = _directly(host, bridges[found.bridge], found.version, found.target)
         if directly:
             yield _row(sandbox.name, found.version, found.protocol, found.target, found.target_port, found.target_port, directly)
 

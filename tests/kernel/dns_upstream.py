@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A DNS server that knows everything and tells on stdout what it is asked: python3 dns_upstream.py ADDRESS.
 
-An A query gets 203.0.113.7, AAAA 2001:db8::7, anything else an empty answer. Each query is a line "NAME TYPE".
+An A query gets 203.0.113.7, AAAA 2001:db8::7, anything else an empty answer. Each query is a line "NAME TYPE", by TCP "NAME TYPE tcp".
 """
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import sys
+import threading
 
 ADDRESSES = {1: bytes((203, 0, 113, 7)), 28: bytes.fromhex("20010db8000000000000000000000007")}
 
@@ -21,20 +23,37 @@ def name_and_end(message: bytes) -> "tuple[str, int]":
     return ".".join(labels), at + 1
 
 
+def answer(message: bytes, transport: str) -> bytes:
+    """Tell what is asked and return the answer."""
+    name, end = name_and_end(message)
+    kind = struct.unpack_from("!H", message, end)[0]
+    print(name, kind, *([transport] if transport else []), flush=True)
+    found = ADDRESSES.get(kind, b"")
+    record = struct.pack("!HHHIH", 0xC00C, kind, 1, 60, len(found)) + found if found else b""
+    header = message[:2] + struct.pack("!5H", 0x8180, 1, 1 if found else 0, 0, 0)
+    return header + message[12:end + 4] + record
+
+
+def serve_streams(server: socket.socket) -> None:
+    """Answer one query of each connection."""
+    while True:
+        wire, _client = server.accept()
+        with wire, contextlib.suppress(OSError, struct.error):
+            length, = struct.unpack("!H", wire.recv(2))
+            said = answer(wire.recv(length), "tcp")
+            wire.sendall(struct.pack("!H", len(said)) + said)
+
+
 def main(address: str) -> None:
-    """Serve UDP port 53 of address."""
+    """Serve port 53 of address, by UDP and TCP."""
+    streams = socket.create_server((address, 53))
+    threading.Thread(target=serve_streams, args=(streams,), daemon=True).start()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind((address, 53))
         print("ready", flush=True)
         while True:
             message, client = server.recvfrom(4096)
-            name, end = name_and_end(message)
-            kind = struct.unpack_from("!H", message, end)[0]
-            print(name, kind, flush=True)
-            found = ADDRESSES.get(kind, b"")
-            record = struct.pack("!HHHIH", 0xC00C, kind, 1, 60, len(found)) + found if found else b""
-            header = message[:2] + struct.pack("!5H", 0x8180, 1, 1 if found else 0, 0, 0)
-            server.sendto(header + message[12:end + 4] + record, client)
+            server.sendto(answer(message, ""), client)
 
 
 if __name__ == "__main__":

@@ -127,13 +127,15 @@ def test_internal_only_and_no_way_out_forward_nothing():
     ((), {"forward": "servers"}, "", FACTS, []),
     ((), {"forward": "servers", "dns": "192.0.2.2"}, "", FACTS, ["192.0.2.2"]),
     (("192.0.2.1",), {"forward": "none"}, "192.0.2.3", FACTS, []),
-    ((), {}, "", facts.Facts(nameservers=("127.0.0.53",)), []),
+    ((), {}, "", facts.Facts(nameservers=("127.0.0.53",)), ["172.20.0.1#10053"]),
+    ((), {"egress": False}, "192.0.2.3", FACTS, []),
+    (("192.0.2.1",), {"egress": False}, "", FACTS, []),
 ])
 def test_order_of_servers(sandbox_dns, network, defaults, known, servers):
-    """DN-16: the sandbox's own before the network's, the host's defaults, and the host's; never an invented one."""
+    """DN-16, S-50: the sandbox's own before the network's, the host's defaults, and the host's; never an invented one."""
     def parsed(text):
         return tuple(ipaddress.ip_address(one) for one in text.split())
-    net = FRONT._replace(forward=network.get("forward", "host"), dns=parsed(network.get("dns", "")))
+    net = FRONT._replace(forward=network.get("forward", "host"), egress=network.get("egress", True), dns=parsed(network.get("dns", "")))
     files, others = realized(WEB._replace(dns=parsed(" ".join(sandbox_dns))), networks=(net,),
                              defaults=model.Defaults(dns=parsed(defaults)), known=known)
     lines = files["/run/dockless/dns/resolvers/web.conf"].splitlines()

@@ -45,6 +45,8 @@ SETS = (
     ("set", "masqueraded6", "ipv6_addr", True),
     ("map", "leaving4", "ipv4_addr : ipv4_addr", True),  # subnets that leave with one address of the host
     ("map", "leaving6", "ipv6_addr : ipv6_addr", True),
+    ("set", "forwarders4", "ipv4_addr . inet_service", False),  # where this host answers sandboxes that ask for names from outside
+    ("set", "forwarders6", "ipv6_addr . inet_service", False),
     ("set", "no_transit", "nf_proto", False),  # families that this host forwards for us alone
     ("set", "tunnel_ports", "inet_service", False),  # UDP ports of overlays
     ("set", "tunnel_peers4", "ipv4_addr . inet_service", False),  # the other hosts' ends, and the ports they may send to
@@ -59,7 +61,7 @@ SETS = (
     ("map", "ranges4_on", "ipv4_addr . inet_proto . inet_service : ipv4_addr", True),
     ("map", "ranges6_on", "ipv6_addr . inet_proto . inet_service : ipv6_addr", True),
 )
-COUNTERS = ("loopback", "tunnels", "audience", "walled", "direct", "sources", "internal", "invalid", "egress", "ingress", "closed", "transit",
+COUNTERS = ("loopback", "tunnels", "audience", "walled", "forwarders", "direct", "sources", "internal", "invalid", "egress", "ingress", "closed", "transit",
             "unsealed")
 _TEXT = """
     chain guard {
@@ -75,6 +77,8 @@ _TEXT = """
         iifname @bridges ip saddr . iifname != @sources4 counter name "sources" drop
         iifname @bridges ip6 saddr != { ::, fe80::/10 } ip6 saddr . iifname != @sources6 counter name "sources" drop
         iifname @walled fib daddr type local fib daddr . iif type != local counter name "walled" drop
+        meta l4proto { tcp, udp } ip daddr . th dport @forwarders4 iifname != "lo" iifname != @egress counter name "forwarders" drop
+        meta l4proto { tcp, udp } ip6 daddr . th dport @forwarders6 iifname != "lo" iifname != @egress counter name "forwarders" drop
         iifgroup {group} fib daddr type local accept
         iifname @mutual accept
         iifname != "lo" ip daddr @guarded4 ip daddr . iifname != @attached4 ip daddr . iifname != @trusted4 counter name "direct" drop

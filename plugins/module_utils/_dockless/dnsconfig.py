@@ -13,7 +13,7 @@ import functools
 import ipaddress
 import typing as t
 
-from . import model, names
+from . import model, names, routing
 from .errors import DocklessError
 from .facts import Facts
 from .topology import Topology, has_names, is_domain, joined, netns_of
@@ -21,6 +21,7 @@ from .topology import Topology, has_names, is_domain, joined, netns_of
 DIGEST_NAME = "config.dockless.invalid"  # a TXT record that tells which configuration is running
 PID_DIRECTORY = names.DNS_DIRECTORY + "/pids"
 UNIT_PATH = "/run/systemd/system/dockless-dns@.service"
+FORWARDER_UNIT_PATH = "/run/systemd/system/dockless-forwarder.service"
 _LINE_LIMIT = 1000  # dnsmasq reads a line of its configuration into 1025 bytes
 _CHARACTER_STRING = 255  # RFC 1035 3.3
 
@@ -57,10 +58,10 @@ def has_private(sandbox: model.Sandbox) -> bool:
 def servers(sandbox: model.Sandbox, topology: Topology, facts: Facts, defaults: model.Defaults) -> t.List[str]:
     """Return the servers that unknown names go to; none means that they go nowhere.
 
-    A network that is internal or forwards nowhere gives the sandbox no way out; its
-    other networks may. A loopback server of the host cannot be reached from a sandbox.
+    A network that is internal, without egress or forwards nowhere gives the sandbox no way out; its
+    other networks may. A loopback server of the host is reached by way of the host's forwarder.
     """
-    outward = [n for n in joined(sandbox, topology) if not n.internal and (sandbox.forward or n.forward) != "none"]
+    outward = [n for n in joined(sandbox, topology) if routing.leads_out(n) and (sandbox.forward or n.forward) != "none"]
     if not outward:
         return []
     given = sandbox.dns or tuple(a for n in outward for a in n.dns) or defaults.dns
@@ -69,7 +70,22 @@ def servers(sandbox: model.Sandbox, topology: Topology, facts: Facts, defaults: 
                             "Name a server that is somewhere else.", f"{sandbox.path or sandbox.name}.dns")
     if given or all((sandbox.forward or n.forward) == "servers" for n in outward):
         return list(dict.fromkeys(map(str, given)))
-    return host_servers(facts)
+    return host_servers(facts) or (_by_forwarder(outward) if needs_forwarder(facts) else [])
+
+
+def needs_forwarder(facts: Facts) -> bool:
+    """Return whether all of the host's servers are on its loopback addresses, where no sandbox reaches them."""
+    return bool(facts.nameservers) and not host_servers(facts)
+
+
+def _by_forwarder(outward: t.Sequence[model.Network]) -> t.List[str]:
+    """Return where the forwarder listens for a sandbox: the gateway of its first network that leads out and has one."""
+    for network in outward:
+        for version in (4, 6):
+            gateway = routing.gateway_of(network, version) if network.macvlan is None else None
+            if gateway is not None:
+                return [f"{gateway}#{names.RESOLVER_PORT}"]
+    return []
 
 
 def host_servers(facts: Facts) -> t.List[str]:
@@ -188,24 +204,32 @@ _DIRECTIVES: t.Dict[str, t.Callable[[model.DnsRecord], str]] = {"CNAME": _cname,
 
 
 def unit(facts: Facts) -> str:
-    """Return the systemd unit that supervises one resolver of a namespace (systemd.exec(5)).
+    """Return the systemd unit that supervises one resolver of a namespace (systemd.exec(5))."""
+    return _unit(facts, "Names of the network sandbox %i", f"ConditionPathExists={names.NETNS_DIRECTORY}/%i\n",
+                 f"NetworkNamespacePath={names.NETNS_DIRECTORY}/%i\n", "%i")
 
-    dnsmasq forks only when its sockets are bound, so the unit is up when names are answered.
+
+def forwarder_unit(facts: Facts) -> str:
+    """Return the systemd unit that supervises the host's forwarder."""
+    return _unit(facts, "Names from outside for network sandboxes", "", "", names.FORWARDER)
+
+
+def _unit(facts: Facts, description: str, condition: str, place: str, name: str) -> str:
+    """dnsmasq forks only when its sockets are bound, so the unit is up when names are answered.
+
     It drops root by itself, which is why setuid and setgid are left to it, and then it can write
     to no file: options that need a mount namespace would add nothing but three times the start's cost.
     """
     return f"""\
 # dockless: resolvers
 [Unit]
-Description=Names of the network sandbox %i
-ConditionPathExists={names.NETNS_DIRECTORY}/%i
-StartLimitIntervalSec=0
+Description={description}
+{condition}StartLimitIntervalSec=0
 
 [Service]
 Type=forking
-PIDFile={PID_DIRECTORY}/%i.pid
-NetworkNamespacePath={names.NETNS_DIRECTORY}/%i
-ExecStart={facts.dnsmasq or "/usr/sbin/dnsmasq"} --conf-file={names.DNS_DIRECTORY}/resolvers/%i.conf
+PIDFile={PID_DIRECTORY}/{name}.pid
+{place}ExecStart={facts.dnsmasq or "/usr/sbin/dnsmasq"} --conf-file={names.DNS_DIRECTORY}/resolvers/{name}.conf
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=500ms

@@ -8,7 +8,6 @@ import typing as t
 from . import (
     attach, checks, ipam, kernel, macvlan, model, overlay, parents, parse, passages,
     realize, report, resolve, sockets, spaces, store, tunnels, underlay, values, wireguard)
-from .dnsconfig import host_servers
 from .errors import DocklessError
 from .facts import Facts, Underlay
 from .gather import gather
@@ -147,10 +146,6 @@ def _refuse_without_forwarding(host: model.Host, facts: Facts) -> None:
 
 def _warnings(host: model.Host, states: realize.States, facts: Facts, project: t.Optional[str]) -> t.List[str]:
     warnings = [w for p in host.projects if project in (None, p.name) for w in p.warnings]
-    resolvers = any(thing.key[0] == "resolver" for name in states if project in (None, name) for thing in states[name].values())
-    if resolvers and facts.nameservers and not host_servers(facts):
-        warnings.append("this host's only resolvers are on loopback addresses, which sandboxes cannot reach: names outside "
-                        "are not found in sandboxes without dns of their own; set dns, or dockless_defaults.dns")
     warnings += overlay.warnings(host.projects)
     for each in host.projects:
         for network in each.networks:

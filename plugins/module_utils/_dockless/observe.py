@@ -7,7 +7,7 @@ import os
 import typing as t
 
 from . import files, kernel, names, netns, observe_links, observe_tunnels, resolver, spaces
-from .dnsconfig import UNIT_PATH
+from .dnsconfig import FORWARDER_UNIT_PATH, UNIT_PATH
 from .facts import Facts
 from .tables import Tables
 from .unchanged import Sight
@@ -139,7 +139,7 @@ def _files(wanted: kernel.State, kept: Keys, state: kernel.State, conflicts: t.L
     paths = {key[1]: None for key in wanted if key[0] == "file"}
     paths.update({path: None for path in files.listed(names.DNS_DIRECTORY)
                   if not path.endswith(".pid") and ("file", path) not in kept})
-    paths.update({path: None for path in (*_etc_leftovers(wanted, kept), UNIT_PATH) if ("file", path) not in kept})
+    paths.update({path: None for path in (*_etc_leftovers(wanted, kept), UNIT_PATH, FORWARDER_UNIT_PATH) if ("file", path) not in kept})
     marked: t.Dict[str, bool] = {}
     for path in paths:
         found = files.observed(path)

@@ -112,7 +112,7 @@ def plan(wanted: kernel.State, actual: kernel.State, kept: t.AbstractSet[kernel.
 def restorable(state: kernel.State) -> kernel.State:
     """Return what of a state can be made again; a pair without its other end, or a process in a namespace without a name, cannot."""
     broken = {key for key, thing in state.items() if isinstance(thing, kernel.Veth) and not thing.peer_name
-              or isinstance(thing, kernel.Resolver) and ("netns", thing.netns) not in state}
+              or isinstance(thing, kernel.Resolver) and thing.netns and ("netns", thing.netns) not in state}
     gone = _falling_with(state, broken)
     return {key: thing for key, thing in state.items() if key not in gone} if gone else state
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import coexist, kernel, macvlan, names, overlay, routing, ruleset, tunnels, zone
+from . import coexist, forwarder, kernel, macvlan, names, overlay, routing, ruleset, tunnels, zone
 from .facts import Facts
 from .model import MODE_CONTAINER, MODE_HOST, Endpoint, Host, Network, PortMapping, Project, Sandbox, VethEnd, VethPair
 
@@ -32,7 +32,9 @@ def realize(host: Host, facts: Facts) -> States:
         states[project.name] = {thing.key: thing for thing in objects}
     if networks:
         states[""].update((thing.key, thing) for thing in macvlan.shared(host, networks, facts))
-        table = kernel.NftTable(kernel.HOST, ruleset.table(host, networks, _no_transit(host, facts)))
+        asked = forwarder.gateways(host, facts)
+        states[""].update((thing.key, thing) for thing in forwarder.realize(asked, facts))
+        table = kernel.NftTable(kernel.HOST, ruleset.table(host, networks, _no_transit(host, facts), asked))
         states[""][table.key] = table
         states[""].update((thing.key, thing) for thing in tunnels.realize(host, facts))
         states[""].update((thing.key, thing) for thing in coexist.wanted(host, networks, facts))

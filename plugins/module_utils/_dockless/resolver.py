@@ -48,7 +48,8 @@ def running(resolvers: t.Sequence[Resolver]) -> t.Dict[str, str]:
 def configured() -> t.List[Resolver]:
     """Return every resolver that has a configuration on this host."""
     paths = files.listed(names.DNS_DIRECTORY + "/resolvers")
-    return [Resolver(name, name, path, "") for path in paths for name in (os.path.basename(path)[:-len(".conf")],)]
+    found = ((path, os.path.basename(path)[:-len(".conf")]) for path in paths)
+    return [Resolver(name, "" if name == names.FORWARDER else name, path, "") for path, name in found]
 
 
 def answering(resolvers: t.Sequence[Resolver]) -> t.List[Resolver]:
@@ -90,7 +91,7 @@ def stop(resolvers: t.Sequence[Resolver], facts: Facts) -> None:
         doomed = _all_processes(resolvers)  # one that serves TCP may have been forked in between
     for resolver in resolvers:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(pid_path(resolver.netns))
+            os.unlink(pid_path(resolver.sandbox))
     with contextlib.suppress(OSError):  # others are running
         os.rmdir(PID_DIRECTORY)
 
@@ -233,7 +234,7 @@ def _stop_units(resolvers: t.Sequence[Resolver]) -> None:
 
 
 def _unit(resolver: Resolver) -> str:
-    return f"dockless-dns@{resolver.netns}.service"
+    return "dockless-forwarder.service" if resolver.sandbox == names.FORWARDER else f"dockless-dns@{resolver.sandbox}.service"
 
 
 def _for_units(verb: str, resolvers: t.Sequence[Resolver]) -> str:

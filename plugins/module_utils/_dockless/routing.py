@@ -57,6 +57,11 @@ def is_translated(network: Network, version: int) -> bool:
     return bool(network.masquerade) and mode_of(network, version) in (GATEWAY_NAT, GATEWAY_UNPROTECTED)
 
 
+def leads_out(network: Network) -> bool:
+    """Return whether a sandbox's questions may leave by the network."""
+    return not network.internal and network.egress
+
+
 def has_host_address(network: Network, version: int) -> bool:
     """Return whether the host has the gateway's address on the network's bridge."""
     return mode_of(network, version) != GATEWAY_ISOLATED and not (version == 4 and network.inhibit_ipv4)

@@ -15,13 +15,16 @@ Elements = t.Dict[str, t.List[str]]
 _FAMILY = {4: "ipv4", 6: "ipv6"}
 
 
-def table(host: Host, networks: Networks, no_transit: t.Collection[int] = ()) -> str:
+def table(host: Host, networks: Networks, no_transit: t.Collection[int] = (), forwarders: t.Collection[IPAddress] = ()) -> str:
     """Return the tables as nft text: the same for the same host, whatever the order of declaration.
 
-    no_transit are the families (4, 6) that the host forwards for our networks' sake alone.
+    no_transit are the families (4, 6) that the host forwards for our networks' sake alone. forwarders are its addresses that
+    sandboxes ask for names from outside.
     """
     elements: Elements = {name: [] for kind, name, types, ranges in SETS}
     elements["no_transit"] = [_FAMILY[version] for version in no_transit]
+    for address in forwarders:
+        elements[f"forwarders{address.version}"].append(f"{address} . {names.RESOLVER_PORT}")
     for network in networks.values():
         if network.macvlan is None:  # the packets of one that has a parent do not pass this host
             _network(network, elements, host.defaults.allow_direct_routing)

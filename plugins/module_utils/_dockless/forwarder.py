@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""The way of sandboxes to a name server on a loopback address of the host: one dnsmasq on the gateways that they ask.
+
+It is there only where the host's servers are all on loopback addresses. It reads the host's resolv.conf by itself, so a
+change of that needs no run. On a port of its own it takes nobody's, and the firewall closes it to all but networks with egress.
+"""
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+from . import dnsconfig, kernel, names
+from .facts import Facts
+from .model import MODE_NETWORKS, Host, IPAddress
+from .topology import has_names, joined, read
+
+_PORT = f"#{names.RESOLVER_PORT}"
+HOST_RESOLV_CONF = "/etc/resolv.conf"
+
+
+def gateways(host: Host, facts: Facts) -> t.List[IPAddress]:
+    """Return the addresses that sandboxes of a resolved host ask the forwarder at, sorted; none means that there is none to have."""
+    if not dnsconfig.needs_forwarder(facts):
+        return []
+    topology = read(host)
+    asked: t.Set[str] = set()
+    for sandbox in (s for p in host.projects for s in p.sandboxes if s.mode == MODE_NETWORKS):
+        if any(map(has_names, joined(sandbox, topology))):
+            asked.update(server for server in dnsconfig.servers(sandbox, topology, facts, host.defaults) if server.endswith(_PORT))
+    return sorted((ipaddress.ip_address(server[:-len(_PORT)]) for server in asked), key=lambda address: (address.version, int(address)))
+
+
+def realize(addresses: t.Sequence[IPAddress], facts: Facts) -> t.Iterator[kernel.Object]:
+    """Yield the forwarder that listens on some of the host's addresses."""
+    if not addresses:
+        return
+    lines = [f"port={names.RESOLVER_PORT}", *(f"listen-address={address}" for address in (names.RESOLVER_ADDRESS, *addresses)),
+             "bind-interfaces", "no-hosts", f"resolv-file={HOST_RESOLV_CONF}", "strict-order", "domain-needed", "cache-size=0",
+             "dns-forward-max=1024", f"pid-file={dnsconfig.pid_path(names.FORWARDER)}"]
+    text = "# dockless: forwarder\n" + "".join(line + "\n" for line in lines)
+    digest = names.text_digest(text)
+    path = dnsconfig.config_path(names.FORWARDER)
+    yield kernel.File(path, f"{text}txt-record={dnsconfig.DIGEST_NAME},{digest}\n")
+    yield kernel.Resolver(names.FORWARDER, kernel.HOST, path, digest)
+    if facts.systemd:
+        yield kernel.File(dnsconfig.FORWARDER_UNIT_PATH, dnsconfig.forwarder_unit(facts))

@@ -2,6 +2,6 @@
 """The fixtures of the kernel tests; see fixtures.py."""
 from __future__ import annotations
 
-from fixtures import fleet, private_host, untouched_machine
+from fixtures import fleet, lab, private_host, untouched_machine
 
-__all__ = ["fleet", "private_host", "untouched_machine"]
+__all__ = ["fleet", "lab", "private_host", "untouched_machine"]

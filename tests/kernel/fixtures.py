@@ -9,6 +9,7 @@ import fleet as fleets
 import hosts
 import pytest
 import snapshot
+from lab.topology import Lab
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,3 +39,13 @@ def fleet() -> t.Iterator[fleets.Fleet]:
     with fleets.Fleet(3) as found:
         yield found
         found.check_clean()
+
+
+@pytest.fixture(scope="session")
+def lab() -> t.Iterator[Lab]:
+    """Return the attackers' lab, one for all tests of this process. At the end nothing of it may be left."""
+    with hosts.PrivateHost() as host:
+        found = Lab(host)
+        yield found
+        found.close()
+        host.assert_back_to(host.birth)

@@ -171,7 +171,8 @@ class PrivateHost(Place):
         self.pid = child_of(self._unshare.pid)
         enter = ["nsenter", f"--target={self.pid}", "--mount", "--pid", "--uts"]
         super().__init__([*enter, "--net"])
-        self._neighbour = Place([*enter, f"--net=/proc/{self.pid}/root/proc/{int(neighbour)}/ns/net"])
+        self.neighbour_namespace = f"/proc/{self.pid}/root/proc/{int(neighbour)}/ns/net"
+        self._neighbour = Place([*enter, f"--net={self.neighbour_namespace}"])
         self._projects: t.Set[str] = set()
         self.birth = self.snapshot()
 
@@ -189,6 +190,10 @@ class PrivateHost(Place):
     def neighbour(self) -> Place:
         """Return the other host on eth0's link, which is also the way to FAR_ADDRESSES."""
         return self._neighbour
+
+    def namespace(self, netns: t.Optional[str] = None) -> str:
+        """Return the path, as this machine sees it, of the host's own network namespace or of one under its /run/netns."""
+        return f"/proc/{self.pid}/root/run/netns/{netns}" if netns else f"/proc/{self.pid}/ns/net"
 
     def apply(self, document: t.Mapping[str, t.Any], project: str = "shop", **options: t.Any) -> Result:
         """Make the host have what the document declares and return the result. Raises Failed with its message.

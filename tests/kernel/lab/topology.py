@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab as it stands: a private host with everything that places.py declares, namespaces around it, and a station in each.
+
+Nothing is waited for by the clock. A marker that must arrive is sent after what must not, by the same processor, whose
+queue the kernel works off in order: when every station has its marker, whatever was to come has come.
+"""
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import time
+import typing as t
+
+import hosts
+
+from . import places, wire
+from .stations import Heard, Station, flush_connections
+
+_FORMER = "/var/lib/dockless/prerequisites.json"
+_BRIDGE_CALLS = ("iptables", "ip6tables")
+OUTER_NAMESPACES = ("lab-far", "lab-vpn", "lab-guest")
+GUEST = ("172.30.10.99", "fd00:10::99")  # somebody else's link in the bridge of red
+Counters = t.Dict[str, int]
+
+
+class Lab:
+    """The stations, by name, and what is known of the node. close() takes everything away again, to the last link."""
+
+    def __init__(self, host: hosts.PrivateHost) -> None:
+        self.host = host
+        self._processors = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {min(self._processors)})  # one queue, hence one order
+        self._numbers = itertools.count()
+        self.packets = 0  # sent so far
+        host.sh("until ip -6 route show table local | grep -q 'fe80::2 '; do :; done")  # its addresses are in use
+        host.birth = host.snapshot()
+        self._surround()
+        host.apply(places.document(), project=places.PROJECT)
+        self._arm()
+        self.bridges = self._bridges()
+        self._invite()
+        self.stations = {name: self._station(name) for name in ("node", *places.OUTSIDE, "guest", *places.SANDBOXES)}
+        self._warm()
+
+    def _station(self, name: str) -> Station:
+        host = self.host
+        paths = {"node": host.namespace(), "nbr": host.neighbour_namespace, "far": host.namespace("lab-far"),
+                 "vpn": host.namespace("lab-vpn"), "guest": host.namespace("lab-guest")}
+        return Station(name, paths.get(name) or host.namespace(name), hears_frames=name != "node", more_ports=places.HEARD_PORTS.get(name, ()))
+
+    def __getitem__(self, name: str) -> Station:
+        return self.stations[name]
+
+    def close(self) -> None:
+        """Take away everything that the lab made."""
+        for station in self.stations.values():
+            station.close()
+        os.sched_setaffinity(0, self._processors)
+        host = self.host
+        host.run(["ip", "link", "del", "guest0"])
+        host.apply({}, project=places.PROJECT, absent=True)
+        host.sh("ip link del up2; " + "; ".join(f"ip netns del {name}" for name in OUTER_NAMESPACES))
+        host.sh(f"rm {_FORMER}; rmdir /var/lib/dockless; sysctl -q -w net.ipv4.conf.all.rp_filter={self._rp_filter}")
+        for program, value in self._calls.items():
+            host.sh(f"echo {value} >/proc/sys/net/bridge/bridge-nf-call-{program}")
+
+    def _surround(self) -> None:
+        """Build what is around the node: a far host, a second uplink, a router that attacks, and settings that guard as little as can be."""
+        host, nbr = self.host, self.host.neighbour()
+        host.sh("; ".join(f"ip netns add {name}; ip -n {name} link set lo up" for name in OUTER_NAMESPACES))
+        nbr.sh("ip link add far0 type veth peer name eth0 netns lab-far; echo 1 >/proc/sys/net/ipv4/ip_forward; "
+               "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
+        host.sh("ip link add up2 type veth peer name eth0 netns lab-vpn")
+        _address(nbr, "far0", ("198.51.100.2", "2001:db8:2::2"))
+        _address(host, "up2", places.SECOND)
+        for netns, place, via in (("lab-far", "far", ("198.51.100.2", "2001:db8:2::2")), ("lab-vpn", "vpn", places.SECOND)):
+            _address(host, "eth0", places.OUTSIDE[place], netns)
+            host.sh(f"ip route add default via {via[0]}; ip route add default via {via[1]}", netns=netns)
+        # The neighbour knows all our networks, and the second uplink's, by way of the node.
+        routes = [(net.subnet(version), version) for name, net in places.NETS.items() if name != "alone" for version in net.families]
+        nbr.sh("; ".join(f"ip route add {subnet} via {places.HOST[version == 6]}"
+                         for subnet, version in (*routes, ("203.0.113.0/24", 4), ("2001:db8:3::/64", 6))))
+        former = {"sysctls": {f"net.{key}": {"before": "0", "set": "1"} for key in ("ipv4.ip_forward", "ipv6.conf.all.forwarding")}}
+        host.sh(f"mkdir -p /var/lib/dockless; echo '{json.dumps(former)}' >{_FORMER}")
+        self._rp_filter = host.sh("sysctl -n net.ipv4.conf.all.rp_filter; sysctl -q -w net.ipv4.conf.all.rp_filter=0")
+        self._calls: t.Dict[str, str] = {}
+        for program in _BRIDGE_CALLS:
+            path = f"/proc/sys/net/bridge/bridge-nf-call-{program}"
+            self._calls[program] = host.sh(f"cat {path} && echo 0 >{path}")
+
+    def _arm(self) -> None:
+        """Give sandboxes the routes and neighbours that one with all rights inside would give itself."""
+        for name in ("c4", "c5"):
+            self.host.sh(f"ip route add default via {places.gateway(name, 4)}; ip route add default via {places.gateway(name, 6)}", netns=name)
+        for one, other in (("q1", "q2"), ("q2", "q1")):
+            mac = self.mac_of(other)
+            for version in (4, 6):
+                self.host.run(["ip", "neighbour", "replace", places.address(other, version), "lladdr", mac, "dev", "eth0"], netns=one)
+        bridge = self.host.sh("ip -json link show type bridge")
+        mac = next(link["address"] for link in json.loads(bridge) if link.get("ifalias") == "dockless lab/alone")
+        for name in ("i1", "i2"):
+            for version in (4, 6):
+                gateway = places.gateway(name, version)
+                self.host.sh(f"ip neighbour replace {gateway} lladdr {mac} dev eth0 nud permanent; ip route add default via {gateway} dev eth0 onlink",
+                             netns=name)
+
+    def mac_of(self, sandbox: str) -> str:
+        """Return the MAC of a sandbox's eth0."""
+        return self.host.sh("cat /sys/class/net/eth0/address", netns=sandbox)
+
+    def _bridges(self) -> t.Dict[str, t.Tuple[str, str]]:
+        """Return name and MAC of each network's bridge."""
+        links = json.loads(self.host.sh("ip -json link show type bridge"))
+        return {link["ifalias"].rpartition("/")[2]: (link["ifname"], link["address"]) for link in links if "lab/" in link.get("ifalias", "")}
+
+    def _invite(self) -> None:
+        """Put a link of somebody else into the bridge of red: it is not ours, and the port guard lets it be."""
+        self.host.sh(f"ip link add guest0 type veth peer name eth0 netns lab-guest; ip link set guest0 master {self.bridges['red'][0]} up")
+        _address(self.host, "eth0", GUEST, "lab-guest")
+
+    def token(self) -> bytes:
+        """Return a new token."""
+        self.packets += 1
+        return b"DL%06d" % (next(self._numbers) % 1000000)
+
+    def _warm(self) -> None:
+        """Send until it arrives, both ways: a kernel takes a moment before it uses an IPv6 address of a new link."""
+        pairs = [("node", name) for name in places.OUTSIDE] + [(name, "node") for name in places.OUTSIDE]
+        end = time.monotonic() + 10
+        for source, target in pairs:
+            for version in (4, 6):
+                token = self.token()
+                while not any(each.token == token for each in self[target].heard):
+                    assert time.monotonic() < end, f"{source} does not reach {target} over IPv{version}"
+                    self[source].datagram(places.address(target, version), 80, token)
+                    self[target].listen()
+        self.taken()
+
+    def settle(self) -> None:
+        """Return when every station has heard a marker that is sent now, and with it all that was sent before."""
+        expected = {}
+        for name, station in self.stations.items():
+            friend, address = self._friend(name)
+            expected[name] = self.token()
+            assert self.stations[friend].datagram(address, 80, expected[name]), f"{friend} cannot send to {name}"
+        end = time.monotonic() + 5
+        while expected and time.monotonic() < end:
+            for name in list(expected):
+                station = self.stations[name]
+                station.listen()
+                if any(each.token == expected[name] and each.how == "udp" for each in station.heard):
+                    del expected[name]
+        assert not expected, f"no marker arrived at {', '.join(expected)}"
+
+    def _friend(self, name: str) -> t.Tuple[str, str]:
+        if places.NETWORK_OF.get(name) == "alone":  # the node has no address there
+            return ("i2" if name == "i1" else "i1"), places.address(name, 4)
+        if name == "node":
+            return "nbr", places.HOST[0]
+        return "node", GUEST[0] if name == "guest" else places.address(name, 4)
+
+    def taken(self) -> t.Dict[str, t.List[Heard]]:
+        """Return what each station heard since the last call."""
+        found = {name: station.heard for name, station in self.stations.items()}
+        for station in self.stations.values():
+            station.heard = []
+        return found
+
+    def counters(self) -> Counters:
+        """Return how many packets each wall stopped, since its table was loaded."""
+        listed = json.loads(self.host.run(["nft", "-j", "list", "counters"]).stdout)["nftables"]
+        return {item["counter"]["name"]: item["counter"]["packets"] for item in listed if "counter" in item}
+
+    def forget(self) -> None:
+        """Let the node forget all connections."""
+        flush_connections(self.host.namespace())
+
+
+def _address(place: hosts.Place, link: str, addresses: t.Tuple[str, str], netns: t.Optional[str] = None) -> None:
+    """Give a link addresses, a link-local one among them: who forwards asks for neighbours by that."""
+    own = "fe80::9" if netns else "fe80::2"
+    place.sh(f"ip link set {link} addrgenmode none; ip address add {own}/64 dev {link} nodad; ip address add {addresses[0]}/24 dev {link}; "
+             f"ip address add {addresses[1]}/64 dev {link} nodad; ip link set {link} up", netns=netns)
+
+
+def link_address(lab: Lab, name: str) -> str:
+    """Return a sandbox's link-local address."""
+    return wire.link_local(lab[name].mac)

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The truth table of the attackers' lab: every pair of places, over both families, compared with what the declaration says."""
+from __future__ import annotations
+
+import pytest
+import traffic
+from lab import policy, reach
+
+
+def disagreements(lab, bridge_calls):
+    """Return a line for each question that is answered otherwise than the policy says, and how many were asked."""
+    asked = policy.questions(bridge_calls)
+    wrong = [f"{'reached, should not be' if got else 'not reached, should be'}: {question}"
+             for question, got in zip(asked, reach.answers(lab, asked)) if got != question.expected]
+    return wrong, asked
+
+
+@pytest.mark.parametrize("calls", [0, 1], ids=["bridge-nf off", "bridge-nf on"])
+def test_s_20_who_reaches_whom_is_what_is_declared(lab, calls, record_property):
+    """S-02, S-03, S-12, S-20, S-21, S-30, IS-01 to IS-08, IS-12, IS-13, H-1: TCP, UDP and echo, published ports and others, host ports, gateways."""
+    with traffic.bridge_calls_iptables(lab.host, calls):
+        wrong, asked = disagreements(lab, bool(calls))
+    record_property("questions", len(asked))
+    assert not wrong, f"{len(wrong)} of {len(asked)}:\n" + "\n".join(wrong[:40])
+    yes = sum(question.expected for question in asked)
+    assert len(asked) > 8000 and 1500 < yes < len(asked) / 2  # a table that allows or forbids all shows nothing

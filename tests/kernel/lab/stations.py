@@ -99,6 +99,8 @@ class Station:
             try:
                 door.sendto(data, address)
                 return True
+            except PermissionError:  # a wall of this host's own
+                return False
             except OSError:
                 continue
         return False
@@ -147,6 +149,13 @@ class Station:
             self.heard.append(Heard("tcp", b"", client[0].replace("::ffff:", ""), port))
             found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             found.close()
+
+
+def mac_in(namespace: str, link: str) -> str:
+    """Return the MAC of a link of a namespace."""
+    with entered(namespace), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as door:
+        door.bind((link, 0))
+        return door.getsockname()[4].hex(":")
 
 
 def _bound(kind: int, port: int) -> socket.socket:

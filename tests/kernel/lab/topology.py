@@ -14,8 +14,8 @@ import typing as t
 
 import hosts
 
-from . import places, wire
-from .stations import Heard, Station, flush_connections
+from . import places
+from .stations import Heard, Station, flush_connections, mac_in
 
 _FORMER = "/var/lib/dockless/prerequisites.json"
 _BRIDGE_CALLS = ("iptables", "ip6tables")
@@ -33,14 +33,18 @@ class Lab:
         os.sched_setaffinity(0, {min(self._processors)})  # one queue, hence one order
         self._numbers = itertools.count()
         self.packets = 0  # sent so far
+        self.patience = 5.0  # seconds that a marker may take
         host.sh("until ip -6 route show table local | grep -q 'fe80::2 '; do :; done")  # its addresses are in use
         host.birth = host.snapshot()
         self._surround()
         host.apply(places.document(), project=places.PROJECT)
+        self.seal()
         self._arm()
         self.bridges = self._bridges()
         self._invite()
         self.stations = {name: self._station(name) for name in ("node", *places.OUTSIDE, "guest", *places.SANDBOXES)}
+        read = "cat /sys/class/net/{}/address"
+        self._hops = {"nbr": self["node"].mac, "vpn": host.sh(read.format("up2")), "far": mac_in(host.neighbour_namespace, "far0")}
         self._warm()
 
     def _station(self, name: str) -> Station:
@@ -70,7 +74,8 @@ class Lab:
         host, nbr = self.host, self.host.neighbour()
         host.sh("; ".join(f"ip netns add {name}; ip -n {name} link set lo up" for name in OUTER_NAMESPACES))
         nbr.sh("ip link add far0 type veth peer name eth0 netns lab-far; echo 1 >/proc/sys/net/ipv4/ip_forward; "
-               "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
+               "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; "
+               "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit; echo 0 >/proc/sys/net/ipv6/icmp/ratelimit")
         host.sh("ip link add up2 type veth peer name eth0 netns lab-vpn")
         _address(nbr, "far0", ("198.51.100.2", "2001:db8:2::2"))
         _address(host, "up2", places.SECOND)
@@ -88,6 +93,10 @@ class Lab:
         for program in _BRIDGE_CALLS:
             path = f"/proc/sys/net/bridge/bridge-nf-call-{program}"
             self._calls[program] = host.sh(f"cat {path} && echo 0 >{path}")
+
+    def seal(self) -> None:
+        """Add the data of an encrypted network: the rules of its walls are there, WireGuard itself is tried elsewhere."""
+        self.host.run(["nft", "add", "element", "inet", "dockless", "sealed_ports", "{ 4787 }"])
 
     def _arm(self) -> None:
         """Give sandboxes the routes and neighbours that one with all rights inside would give itself."""
@@ -119,6 +128,12 @@ class Lab:
         self.host.sh(f"ip link add guest0 type veth peer name eth0 netns lab-guest; ip link set guest0 master {self.bridges['red'][0]} up")
         _address(self.host, "eth0", GUEST, "lab-guest")
 
+    def hop(self, origin: str) -> str:
+        """Return the MAC that a place's packets to elsewhere go to: the node's on its link, for far the router's."""
+        if origin in places.NETWORK_OF:
+            return self.bridges[places.NETWORK_OF[origin]][1]
+        return self._hops[origin]
+
     def token(self) -> bytes:
         """Return a new token."""
         self.packets += 1
@@ -141,10 +156,10 @@ class Lab:
         """Return when every station has heard a marker that is sent now, and with it all that was sent before."""
         expected = {}
         for name, station in self.stations.items():
-            friend, address = self._friend(name)
+            friend, address = self.friend(name)
             expected[name] = self.token()
             assert self.stations[friend].datagram(address, 80, expected[name]), f"{friend} cannot send to {name}"
-        end = time.monotonic() + 5
+        end = time.monotonic() + self.patience
         while expected and time.monotonic() < end:
             for name in list(expected):
                 station = self.stations[name]
@@ -153,7 +168,8 @@ class Lab:
                     del expected[name]
         assert not expected, f"no marker arrived at {', '.join(expected)}"
 
-    def _friend(self, name: str) -> t.Tuple[str, str]:
+    def friend(self, name: str) -> t.Tuple[str, str]:
+        """Return who may send to a place, and to which address: the node, where it can."""
         if places.NETWORK_OF.get(name) == "alone":  # the node has no address there
             return ("i2" if name == "i1" else "i1"), places.address(name, 4)
         if name == "node":
@@ -179,11 +195,6 @@ class Lab:
 
 def _address(place: hosts.Place, link: str, addresses: t.Tuple[str, str], netns: t.Optional[str] = None) -> None:
     """Give a link addresses, a link-local one among them: who forwards asks for neighbours by that."""
-    own = "fe80::9" if netns else "fe80::2"
+    own = "fe80::99" if addresses is GUEST else "fe80::9" if netns else "fe80::2"
     place.sh(f"ip link set {link} addrgenmode none; ip address add {own}/64 dev {link} nodad; ip address add {addresses[0]}/24 dev {link}; "
              f"ip address add {addresses[1]}/64 dev {link} nodad; ip link set {link} up", netns=netns)
-
-
-def link_address(lab: Lab, name: str) -> str:
-    """Return a sandbox's link-local address."""
-    return wire.link_local(lab[name].mac)

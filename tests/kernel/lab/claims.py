@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the lab claims: attacks, of which nothing may arrive anywhere, and passages, which must arrive. And the trial of both."""
+from __future__ import annotations
+
+import collections
+import typing as t
+
+from . import places, wire
+from .stations import connected
+from .topology import Lab
+
+Send = t.Callable[[Lab, bytes], None]
+
+
+class Attack(t.NamedTuple):
+    """Packets that must reach nobody. send puts one on its way.
+
+    counter is the wall that must have stopped each, "" where a kernel's own setting does, which does not count. seen_by are
+    places that it passes before it meets the wall. victim gets the controls.
+    """
+
+    name: str
+    origin: str
+    send: Send
+    counter: str
+    victim: str = "c2"
+    seen_by: t.FrozenSet[str] = frozenset()
+
+
+class Passage(t.NamedTuple):
+    """A packet that must arrive at a station in a way (udp, echo, frame), from the source that is expected there, if one is named."""
+
+    name: str
+    send: Send
+    target: str
+    how: str = "udp"
+    source: str = ""
+    port: int = 0
+
+
+class Call(t.NamedTuple):
+    """A connection that must come about."""
+
+    name: str
+    origin: str
+    address: str
+    port: int
+
+
+def udp_from(origin: str, source: str, target: str, port: int, to: str = "") -> Send:
+    """Return the sender of raw datagrams: from any source to any address, on the link of origin, to the MAC of a place (or the node there)."""
+    def send(lab: Lab, token: bytes) -> None:
+        lab[origin].frame(frame_of(lab, origin, source, target, wire.UDP, datagram(source, target, port, token), to))
+    return send
+
+
+def datagram(source: str, target: str, port: int, token: bytes, sport: int = 0) -> bytes:
+    """Return a datagram with a source port of its own, so that no flow is like another."""
+    return wire.udp(source, target, sport or 10000 + int(token[2:]) % 50000, port, token)
+
+
+def frame_of(lab: Lab, origin: str, source: str, target: str, protocol: int, payload: bytes, to: str = "", hops: int = 64) -> bytes:
+    """Return a packet in a frame with origin's own MAC."""
+    kind = wire.IP6 if ":" in source else wire.IP
+    return wire.ethernet(mac_of(lab, origin, to), lab[origin].mac, kind, wire.packet(source, target, protocol, payload, hops))
+
+
+def mac_of(lab: Lab, origin: str, to: str = "") -> str:
+    """Return the MAC of a place, a MAC as it is, or that of the node on origin's link."""
+    if ":" in to:
+        return to
+    return lab[to].mac if to else lab.hop(origin)
+
+
+def asks(origin: str, address: str, port: int) -> Send:
+    """Return the sender of datagrams as programs of origin send them."""
+    def send(lab: Lab, token: bytes) -> None:
+        lab[origin].datagram(address, port, token)
+    return send
+
+
+def try_attacks(lab: Lab, attacks: t.Sequence[Attack], count: int) -> t.List[str]:
+    """Send count packets of each attack and return what is wrong: what arrived, and walls that did not count what they stopped."""
+    lab.taken()
+    lab.settle()
+    lab.taken()
+    before = lab.counters()
+    sent: t.Dict[bytes, Attack] = {}
+    for attack in attacks:
+        for _number in range(count):
+            token = lab.token()
+            sent[token] = attack
+            attack.send(lab, token)
+    lab.settle()
+    wrong = [f"{attack.name}: arrived at {station}" for station, attack in _arrivals(lab, sent)]
+    expected = collections.Counter(attack.counter for attack in attacks for _number in range(count))
+    after = lab.counters()
+    for name, value in after.items():
+        if value - before[name] != expected[name]:
+            wrong.append(f"the wall {name} counted {value - before[name]}, not {expected[name]}: {', '.join(a.name for a in attacks if a.counter == name)[:200]}")
+    return list(dict.fromkeys(wrong))
+
+
+def _arrivals(lab: Lab, sent: t.Mapping[bytes, Attack]) -> t.Iterator[t.Tuple[str, Attack]]:
+    for station, list_ in lab.taken().items():
+        for each in list_:
+            attack = sent.get(each.token)
+            if attack is not None and station != attack.origin and station not in attack.seen_by:
+                yield station, attack
+
+
+def try_passages(lab: Lab, passages: t.Sequence[Passage], calls: t.Sequence[Call], patience: float = 5) -> t.List[str]:
+    """Send one packet of each passage and make each call, and return what did not come about."""
+    lab.taken()
+    doors = [lab[call.origin].connect(call.address, call.port) for call in calls]
+    sent: t.Dict[bytes, Passage] = {}
+    for passage in passages:
+        token = lab.token()
+        sent[token] = passage
+        passage.send(lab, token)
+    lab.settle()
+    lab.packets += len(calls)
+    answers = connected(doors, range(len(doors)), patience)
+    lab.settle()
+    wrong = [f"{call.name}: no connection" for call, answer in zip(calls, answers) if not answer]
+    taken = lab.taken()
+    for token, passage in sent.items():
+        found = [each for each in taken[passage.target] if each.token == token and each.how == passage.how]
+        right = [each for each in found if passage.source in ("", each.source) and passage.port in (0, each.port)]
+        if not right:
+            wrong.append(f"{passage.name}: " + (f"came from {found[0].source}, port {found[0].port}" if found else "did not arrive"))
+    return wrong
+
+
+def control(lab: Lab, victim: str, count: int) -> t.List[str]:
+    """Send a victim datagrams that must arrive, as many as an attack has packets, over each family that it has."""
+    friend, address4 = lab.friend(victim)
+    addresses = [address4] + ([places.address(victim, 6)] if victim not in ("f1", "f2", "guest") else [])
+    sent = {}
+    for address in addresses:
+        for _number in range(count):
+            token = lab.token()
+            sent[token] = address
+            lab[friend].datagram(address, 80, token)
+    lab.settle()
+    heard = {each.token for each in lab.taken()[victim] if each.how == "udp"}
+    return [f"the control to {address} did not arrive" for token, address in sent.items() if token not in heard]

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts with one guard less: each rule of both tables taken out, each setting of the kernel turned. The lab must notice."""
+from __future__ import annotations
+
+import contextlib
+import re
+import typing as t
+
+from .memory import Memory
+from .topology import Lab
+from .trial import failures
+
+TABLES = ("inet", "bridge")
+_BASE = re.compile(r"\s+type \w+ hook ")
+# What is turned on each bridge, and on each port: the value that the engine does not give.
+BRIDGE_SETTINGS = {"ipv6/{}/accept_ra": "2", "ipv6/{}/disable_ipv6": "turned", "ipv4/{}/route_localnet": "turned", "ipv4/{}/send_redirects": "1",
+                   "ipv4/{}/accept_redirects": "1"}
+PORT_SETTINGS = {"ipv6/{}/addr_gen_mode": "0"}
+PORT_FLAGS = ("isolated", "hairpin")
+# Those whose absence no packet of this lab can show, each with the reason.
+EQUIVALENT: t.Dict[str, str] = {}
+
+
+class Mutant(t.NamedTuple):
+    """A guard that is missing. guard: a rule that drops."""
+
+    name: str
+    guard: bool
+    made: t.Callable[[Lab], t.ContextManager[None]]
+
+
+def live(lab: Lab) -> str:
+    """Return both tables as they are, counters at zero."""
+    return "".join(lab.host.run(["nft", "-s", "list", "table", family, "dockless"]).stdout for family in TABLES)
+
+
+def rules_of(text: str) -> t.List[int]:
+    """Return the lines of a listing that are rules."""
+    found, inside = [], False
+    for number, line in enumerate(text.splitlines()):
+        if line.startswith("\tchain "):
+            inside = True
+        elif line.startswith("\t}"):
+            inside = False
+        elif inside and line.strip() and not _BASE.match(line):
+            found.append(number)
+    return found
+
+
+def load(lab: Lab, text: str) -> None:
+    """Put tables in the place of those that are there, in one transaction."""
+    lab.host.run(["nft", "-f", "-"], input="".join(f"delete table {family} dockless\n" for family in TABLES) + text)
+
+
+def of_rules(text: str) -> t.List[Mutant]:
+    """Return a mutant for each rule of a listing."""
+    lines = text.splitlines()
+    found = []
+    chain = ""
+    numbers = set(rules_of(text))
+    for number, line in enumerate(lines):
+        if line.startswith(("\tchain ", "table ")):
+            chain = line.split()[1]
+        if number in numbers:
+            rest = "\n".join(lines[:number] + lines[number + 1:]) + "\n"
+            found.append(Mutant(f"{chain}: {line.strip()}", line.rstrip().endswith("drop"), _with_text(rest, text)))
+    return found
+
+
+def _with_text(mutated: str, whole: str) -> t.Callable[[Lab], t.ContextManager[None]]:
+    @contextlib.contextmanager
+    def made(lab: Lab) -> t.Iterator[None]:
+        load(lab, mutated)
+        try:
+            yield
+        finally:
+            load(lab, whole)
+    return made
+
+
+def of_settings(lab: Lab) -> t.List[Mutant]:
+    """Return a mutant for each setting, on all bridges at once, and on all ports."""
+    bridges = [bridge for bridge, _mac in lab.bridges.values()]
+    ports = lab.host.sh("ls /sys/class/net").split()
+    found = [Mutant(f"sysctl {key.format('BRIDGE')}", False, _with_sysctl(key, bridges, value)) for key, value in BRIDGE_SETTINGS.items()]
+    found += [Mutant(f"sysctl {key.format('PORT')}", False, _with_sysctl(key, [port for port in ports if port.startswith("veth")], value))
+              for key, value in PORT_SETTINGS.items()]
+    found += [Mutant(f"port flag {flag}", False, _with_flag(flag)) for flag in PORT_FLAGS]
+    return found
+
+
+def _with_sysctl(key: str, links: t.Sequence[str], value: str) -> t.Callable[[Lab], t.ContextManager[None]]:
+    @contextlib.contextmanager
+    def made(lab: Lab) -> t.Iterator[None]:
+        family, _slot, name = key.split("/")
+        paths = [f"/proc/sys/net/{family}/conf/{link}/{name}" for link in links]
+        before = lab.host.sh(f"cat {' '.join(paths)}").split()
+        _write(lab, paths, [str(1 - int(old)) if value == "turned" else value for old in before])
+        try:
+            yield
+        finally:
+            _write(lab, paths, before)
+    return made
+
+
+def _write(lab: Lab, paths: t.Sequence[str], values: t.Sequence[str]) -> None:
+    lab.host.sh("\n".join(f"echo {value} >{path}" for path, value in zip(paths, values)))
+
+
+def _with_flag(flag: str) -> t.Callable[[Lab], t.ContextManager[None]]:
+    @contextlib.contextmanager
+    def made(lab: Lab) -> t.Iterator[None]:
+        names = [path.split("/")[4] for path in lab.host.sh(f"grep -l 1 /sys/class/net/veth*/brport/{_FILES[flag]}").split()]
+        _turn(lab, names, flag, "off")
+        try:
+            yield
+        finally:
+            _turn(lab, names, flag, "on")
+    return made
+
+
+_FILES = {"isolated": "isolated", "hairpin": "hairpin_mode"}
+
+
+def _turn(lab: Lab, names: t.Sequence[str], flag: str, value: str) -> None:
+    lab.host.sh("\n".join(f"bridge link set dev {name} {flag} {value}" for name in names))
+
+
+def survivors(lab: Lab, memory: Memory, mutants: t.Sequence[Mutant]) -> t.Iterator[t.Tuple[Mutant, t.List[str]]]:
+    """Yield each mutant with what the lab says against it; nothing means that it survives.
+
+    After each the lab must be whole again, or what comes next would be found wanting for what came before.
+    """
+    for mutant in mutants:
+        lab.patience = 1
+        with mutant.made(lab):
+            try:
+                wrong = failures(lab, memory, patience=0.5)
+            except AssertionError as error:  # not even a marker arrives
+                wrong = [str(error)]
+        lab.patience = 5
+        _recover(lab)
+        left = failures(lab, memory)
+        assert not left, f"the lab does not recover from {mutant.name}: {left}"
+        yield mutant, wrong
+
+
+def _recover(lab: Lab) -> None:
+    """Forget what attacks taught: neighbours, places of MACs, routers and what they gave."""
+    lab.host.sh("for each in /sys/class/net/br-*/bridge/flush; do echo 1 >$each; done")
+    for netns in (None, *_TAUGHT):
+        lab.host.sh("ip neighbour flush all; ip -6 neighbour flush all; ip -6 route flush proto ra; ip -6 route flush 2001:db8:bad::/64; ip -6 address flush dynamic; ip route flush cache", netns=netns)
+    lab.settle()
+    lab.taken()
+
+
+_TAUGHT = ("c1", "c2", "l1", "l2", "lab-guest")
+
+
+def is_excused(mutant: Mutant) -> bool:
+    """Tell whether it is listed as one that changes nothing."""
+    return any(mutant.name.endswith(text) for text in EQUIVALENT)

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One pass over everything that the lab claims."""
+from __future__ import annotations
+
+import typing as t
+
+from . import attacks_host, attacks_port, passages
+from .claims import Attack, Call, Passage, try_attacks, try_passages
+from .memory import Memory
+from .topology import Lab
+
+
+def attacks() -> t.List[Attack]:
+    """Return every attack."""
+    return [*attacks_host.of(4), *attacks_host.of(6), *attacks_port.of(), *attacks_port.kernels()]
+
+
+def ways() -> t.Tuple[t.List[Passage], t.List[Call]]:
+    """Return everything that must pass."""
+    return [*passages.of(4), *passages.of(6)], [*passages.calls(4), *passages.calls(6)]
+
+
+def failures(lab: Lab, memory: Memory, count: int = 1, patience: float = 5) -> t.List[str]:
+    """Return what is wrong in one pass: attacks, then what was learned from them, then passages. It ends at the first of the three with a fault."""
+    lab.forget()
+    return try_attacks(lab, attacks(), count) or memory.changes() or try_passages(lab, *ways(), patience)

@@ -7,7 +7,7 @@ import typing as t
 
 from . import wire
 from .claims import Attack, Send, datagram, frame_of, udp_from
-from .places import HOST, NETWORK_OF, address, gateway
+from .places import BEHIND_L2, HOST, NETWORK_OF, address, gateway
 from .topology import Lab
 
 ALL_NODES, ALL_ROUTERS, ALL_MLD = "ff02::1", "ff02::2", "ff02::16"
@@ -222,6 +222,11 @@ def _unguarded() -> t.Iterator[Attack]:
         return _frame("l1", lambda lab, token: wire.ethernet(
             lab.hop("l1"), lab["l1"].mac, wire.IP6, message6(lab, "l1", wire.link_local(lab.hop("l1")), kind, body(lab, token))))
     yield Attack("S-27 unguarded sandbox advertises a router to the host", "l1", told(ROUTER_ADVERTISEMENT, lambda lab, token: advertisement(lab, "l1", token)), "", "l2")
+
+    def redirect4(lab: Lab, token: bytes) -> bytes:
+        told = wire.packet(gateway("l1", 4), BEHIND_L2[1], wire.UDP, datagram(gateway("l1", 4), BEHIND_L2[1], 80, token, 80))
+        return frame_of(lab, "l1", address("l2", 4), gateway("l1", 4), wire.ICMP, wire.icmp(5, 1, wire.packed(address("l1", 4)) + told))
+    yield Attack("S-28 unguarded sandbox redirects the host as its router", "l1", _frame("l1", redirect4), "", "l2")
     # A bridge never forwards the first and the second, and hands them to nobody whom a rule could ask.
     for name, group, kind, wall in (("LLDP", LLDP_GROUP, 0x88CC, ""), ("pause", "01:80:c2:00:00:01", 0x8808, ""), ("LACP", "01:80:c2:00:00:02", 0x8809, "protocols")):
         yield Attack(f"S-32 unguarded sandbox sends {name} to the host", "l1", _typed("l1", group, kind), wall, "l2")

@@ -7,7 +7,7 @@ import typing as t
 
 from . import places, wire
 from .stations import connected
-from .topology import Lab
+from .topology import Lab, one_processor
 
 Send = t.Callable[[Lab, bytes], None]
 
@@ -79,6 +79,7 @@ def asks(origin: str, address: str, port: int) -> Send:
     return send
 
 
+@one_processor()
 def try_attacks(lab: Lab, attacks: t.Sequence[Attack], count: int) -> t.List[str]:
     """Send count packets of each attack and return what is wrong: what arrived, and walls that did not count what they stopped."""
     lab.taken()
@@ -109,6 +110,7 @@ def _arrivals(lab: Lab, sent: t.Mapping[bytes, Attack]) -> t.Iterator[t.Tuple[st
                 yield station, attack
 
 
+@one_processor()
 def try_passages(lab: Lab, passages: t.Sequence[Passage], calls: t.Sequence[Call], patience: float = 5) -> t.List[str]:
     """Send one packet of each passage and make each call, and return what did not come about."""
     lab.taken()
@@ -124,6 +126,7 @@ def try_passages(lab: Lab, passages: t.Sequence[Passage], calls: t.Sequence[Call
     lab.settle()
     wrong = [f"{call.name}: no connection" for call, answer in zip(calls, answers) if not answer]
     taken = lab.taken()
+    wrong += [f"{name} is redirected" for name, list_ in taken.items() if any(_is_redirect(each.frame) for each in list_)]
     for token, passage in sent.items():
         found = [each for each in taken[passage.target] if each.token == token and each.how == passage.how]
         right = [each for each in found if passage.source in ("", each.source) and passage.port in (0, each.port)]
@@ -132,6 +135,12 @@ def try_passages(lab: Lab, passages: t.Sequence[Passage], calls: t.Sequence[Call
     return wrong
 
 
+def _is_redirect(frame: bytes) -> bool:
+    """Tell whether the frame is an ICMP redirect of IPv4 (RFC 792); those of IPv6 a kernel has no setting for."""
+    return frame[12:14] == b"\x08\x00" and frame[23:24] == b"\x01" and frame[34:35] == b"\x05"
+
+
+@one_processor()
 def control(lab: Lab, victim: str, count: int) -> t.List[str]:
     """Send a victim datagrams that must arrive, as many as an attack has packets, over each family that it has."""
     friend, address4 = lab.friend(victim)

@@ -10,7 +10,7 @@ from _dockless import names
 from . import places, wire
 from .topology import GUEST, Lab
 
-_LOOK = "for each in '-json neighbour show' '-json -4 route show' '-json -6 route show' '-json address show'; do ip $each; echo; done"
+_LOOK = "for each in '-json neighbour show' '-json -4 route show' '-json -6 route show' '-json -4 route show cache' '-json address show'; do ip $each; echo; done"
 _FLEETING = ("expires", "flags", "metrics")
 VICTIMS = (None, "c2", "l2")  # the node is None
 
@@ -49,8 +49,8 @@ class Memory:
         texts = self._lab.host.sh(_LOOK, netns=who).splitlines()
         listed = [json.loads(text) for text in texts if text.strip()]
         self._neighbours = listed[0]
-        names_ = ("routes of IPv4", "routes of IPv6", "addresses")
-        listed[3] = [(link["ifname"], address["local"], address["prefixlen"]) for link in listed[3] for address in link.get("addr_info", ())]
+        names_ = ("routes of IPv4", "routes of IPv6", "routes that it was told of", "addresses")
+        listed[4] = [(link["ifname"], address["local"], address["prefixlen"]) for link in listed[4] for address in link.get("addr_info", ())]
         return {name: json.dumps(_lasting(value), sort_keys=True) for name, value in zip(names_, listed[1:])}
 
     def _false_neighbours(self, who: t.Optional[str]) -> t.Iterator[str]:

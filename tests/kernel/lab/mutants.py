@@ -6,6 +6,10 @@ import contextlib
 import re
 import typing as t
 
+import traffic
+
+from . import places
+from .claims import Call, try_passages
 from .memory import Memory
 from .topology import Lab
 from .trial import failures
@@ -13,20 +17,18 @@ from .trial import failures
 TABLES = ("inet", "bridge")
 _BASE = re.compile(r"\s+type \w+ hook ")
 # What is turned on each bridge, and on each port: the value that the engine does not give.
-BRIDGE_SETTINGS = {"ipv6/{}/accept_ra": "2", "ipv6/{}/disable_ipv6": "turned", "ipv4/{}/route_localnet": "turned", "ipv4/{}/send_redirects": "1",
+BRIDGE_SETTINGS = {"ipv6/{}/accept_ra": "2", "ipv6/{}/disable_ipv6": "0", "ipv4/{}/route_localnet": "turned", "ipv4/{}/send_redirects": "1",
                    "ipv4/{}/accept_redirects": "1"}
 PORT_SETTINGS = {"ipv6/{}/addr_gen_mode": "0"}
-PORT_FLAGS = ("isolated", "hairpin")
-# Those whose absence no packet of this lab can show, each with the reason.
-EQUIVALENT: t.Dict[str, str] = {}
 
 
 class Mutant(t.NamedTuple):
-    """A guard that is missing. guard: a rule that drops."""
+    """A guard that is missing. guard: a rule that drops. faults is the trial that should notice."""
 
     name: str
     guard: bool
     made: t.Callable[[Lab], t.ContextManager[None]]
+    faults: t.Callable[[Lab, Memory, float], t.List[str]] = lambda lab, memory, patience: failures(lab, memory, patience=patience)
 
 
 def live(lab: Lab) -> str:
@@ -85,8 +87,13 @@ def of_settings(lab: Lab) -> t.List[Mutant]:
     found = [Mutant(f"sysctl {key.format('BRIDGE')}", False, _with_sysctl(key, bridges, value)) for key, value in BRIDGE_SETTINGS.items()]
     found += [Mutant(f"sysctl {key.format('PORT')}", False, _with_sysctl(key, [port for port in ports if port.startswith("veth")], value))
               for key, value in PORT_SETTINGS.items()]
-    found += [Mutant(f"port flag {flag}", False, _with_flag(flag)) for flag in PORT_FLAGS]
-    return found
+    return [*found, Mutant("port flag isolated", False, _with_flag("isolated")), Mutant("port flag hairpin", False, _with_flag("hairpin"), _reflected)]
+
+
+def _reflected(lab: Lab, _memory: Memory, patience: float) -> t.List[str]:
+    """Where bridges call iptables, a sandbox reaches its own published port within the bridge: by the port that it came from."""
+    with traffic.bridge_calls_iptables(lab.host, 1):
+        return try_passages(lab, [], [Call("a sandbox to itself", "c1", places.HOST[0], places.host_port("c1"))], patience)
 
 
 def _with_sysctl(key: str, links: t.Sequence[str], value: str) -> t.Callable[[Lab], t.ContextManager[None]]:
@@ -100,6 +107,8 @@ def _with_sysctl(key: str, links: t.Sequence[str], value: str) -> t.Callable[[La
             yield
         finally:
             _write(lab, paths, before)
+            if name == "addr_gen_mode":  # the kernel made addresses of MACs
+                lab.host.sh("\n".join(f"ip -6 address flush dev {link} scope link" for link in links))
     return made
 
 
@@ -126,7 +135,7 @@ def _turn(lab: Lab, names: t.Sequence[str], flag: str, value: str) -> None:
     lab.host.sh("\n".join(f"bridge link set dev {name} {flag} {value}" for name in names))
 
 
-def survivors(lab: Lab, memory: Memory, mutants: t.Sequence[Mutant]) -> t.Iterator[t.Tuple[Mutant, t.List[str]]]:
+def tried(lab: Lab, memory: Memory, mutants: t.Sequence[Mutant]) -> t.Iterator[t.Tuple[Mutant, t.List[str]]]:
     """Yield each mutant with what the lab says against it; nothing means that it survives.
 
     After each the lab must be whole again, or what comes next would be found wanting for what came before.
@@ -135,7 +144,7 @@ def survivors(lab: Lab, memory: Memory, mutants: t.Sequence[Mutant]) -> t.Iterat
         lab.patience = 1
         with mutant.made(lab):
             try:
-                wrong = failures(lab, memory, patience=0.5)
+                wrong = mutant.faults(lab, memory, 0.5)
             except AssertionError as error:  # not even a marker arrives
                 wrong = [str(error)]
         lab.patience = 5
@@ -149,14 +158,10 @@ def _recover(lab: Lab) -> None:
     """Forget what attacks taught: neighbours, places of MACs, routers and what they gave."""
     lab.host.sh("for each in /sys/class/net/br-*/bridge/flush; do echo 1 >$each; done")
     for netns in (None, *_TAUGHT):
-        lab.host.sh("ip neighbour flush all; ip -6 neighbour flush all; ip -6 route flush proto ra; ip -6 route flush 2001:db8:bad::/64; ip -6 address flush dynamic; ip route flush cache", netns=netns)
+        lab.host.sh("ip neighbour flush all; ip -6 neighbour flush all; ip -6 route flush proto ra; ip -6 route flush 2001:db8:bad::/64; ip -6 address flush dynamic", netns=netns)
+    lab.host.sh("ip route del {0}; ip route add {0} via {1}".format(places.BEHIND_L2[0], places.address("l2", 4)))  # with it goes what it was told
     lab.settle()
     lab.taken()
 
 
 _TAUGHT = ("c1", "c2", "l1", "l2", "lab-guest")
-
-
-def is_excused(mutant: Mutant) -> bool:
-    """Tell whether it is listed as one that changes nothing."""
-    return any(mutant.name.endswith(text) for text in EQUIVALENT)

@@ -12,6 +12,7 @@ OUTSIDE = {  # a host on the node's link, which routes; one behind it; one behin
     "vpn": ("203.0.113.9", "2001:db8:3::9"),
 }
 PROJECT = "lab"
+BEHIND_L2 = ("10.99.0.0/16", "10.99.0.1")  # a network, and a host of it, that the node reaches by the sandbox l2
 
 
 class Net(t.NamedTuple):

@@ -6,22 +6,21 @@ import typing as t
 
 from .policy import Question
 from .stations import connected
-from .topology import Lab
+from .topology import Lab, one_processor
 
 
 def answers(lab: Lab, questions: t.Sequence[Question]) -> t.List[bool]:
     """Return for each question whether its packet arrived, or its connection came about."""
-    found: t.List[bool] = []
     by_source: t.Dict[str, t.List[Question]] = {}
     for question in questions:
         by_source.setdefault(question.source, []).append(question)
     told: t.Dict[Question, bool] = {}
     for batch in by_source.values():
         told.update(_of_batch(lab, batch))
-    found += [told[question] for question in questions]
-    return found
+    return [told[question] for question in questions]
 
 
+@one_processor()
 def _of_batch(lab: Lab, batch: t.Sequence[Question]) -> t.Dict[Question, bool]:
     """Ask what one place asks, all at once."""
     lab.taken()

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The lab as it stands: a private host with everything that places.py declares, namespaces around it, and a station in each.
 
-Nothing is waited for by the clock. A marker that must arrive is sent after what must not, by the same processor, whose
-queue the kernel works off in order: when every station has its marker, whatever was to come has come.
+Nothing is waited for by the clock. A marker that must arrive is sent after what must not, on the same processor (one_processor),
+whose queue the kernel works off in order: when every station has its marker, whatever was to come has come.
 """
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -29,8 +30,6 @@ class Lab:
 
     def __init__(self, host: hosts.PrivateHost) -> None:
         self.host = host
-        self._processors = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {min(self._processors)})  # one queue, hence one order
         self._numbers = itertools.count()
         self.packets = 0  # sent so far
         self.patience = 5.0  # seconds that a marker may take
@@ -60,12 +59,11 @@ class Lab:
         """Take away everything that the lab made."""
         for station in self.stations.values():
             station.close()
-        os.sched_setaffinity(0, self._processors)
         host = self.host
         host.run(["ip", "link", "del", "guest0"])
         host.apply({}, project=places.PROJECT, absent=True)
         host.sh("ip link del up2; " + "; ".join(f"ip netns del {name}" for name in OUTER_NAMESPACES))
-        host.sh(f"rm {_FORMER}; rmdir /var/lib/dockless; sysctl -q -w net.ipv4.conf.all.rp_filter={self._rp_filter}")
+        host.sh(f"rm {_FORMER}; rmdir /var/lib/dockless; sysctl -q -w net.ipv4.conf.all.rp_filter={self._rp_filter} net.ipv4.conf.all.send_redirects=1 net.ipv4.conf.all.accept_redirects=0")
         for program, value in self._calls.items():
             host.sh(f"echo {value} >/proc/sys/net/bridge/bridge-nf-call-{program}")
 
@@ -89,6 +87,7 @@ class Lab:
         former = {"sysctls": {f"net.{key}": {"before": "0", "set": "1"} for key in ("ipv4.ip_forward", "ipv6.conf.all.forwarding")}}
         host.sh(f"mkdir -p /var/lib/dockless; echo '{json.dumps(former)}' >{_FORMER}")
         self._rp_filter = host.sh("sysctl -n net.ipv4.conf.all.rp_filter; sysctl -q -w net.ipv4.conf.all.rp_filter=0")
+        host.sh("sysctl -q -w net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.all.accept_redirects=1")  # so that a bridge's own settings decide
         self._calls: t.Dict[str, str] = {}
         for program in _BRIDGE_CALLS:
             path = f"/proc/sys/net/bridge/bridge-nf-call-{program}"
@@ -102,6 +101,8 @@ class Lab:
         """Give sandboxes the routes and neighbours that one with all rights inside would give itself."""
         for name in ("c4", "c5"):
             self.host.sh(f"ip route add default via {places.gateway(name, 4)}; ip route add default via {places.gateway(name, 6)}", netns=name)
+        # An operator's route by way of a sandbox: what the host could be led away from.
+        self.host.sh(f"ip route add {places.BEHIND_L2[0]} via {places.address('l2', 4)}")
         for one, other in (("q1", "q2"), ("q2", "q1")):
             mac = self.mac_of(other)
             for version in (4, 6):
@@ -191,6 +192,17 @@ class Lab:
     def forget(self) -> None:
         """Let the node forget all connections."""
         flush_connections(self.host.namespace())
+
+
+@contextlib.contextmanager
+def one_processor() -> t.Iterator[None]:
+    """Stay on one processor for the length of a with block: one queue of packets, hence one order."""
+    processors = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(processors)[os.getpid() % len(processors)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, processors)
 
 
 def _address(place: hosts.Place, link: str, addresses: t.Tuple[str, str], netns: t.Optional[str] = None) -> None:

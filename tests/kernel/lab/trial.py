@@ -15,6 +15,15 @@ def attacks() -> t.List[Attack]:
     return [*attacks_host.of(4), *attacks_host.of(6), *attacks_port.of(), *attacks_port.kernels()]
 
 
+def groups() -> t.Dict[str, t.List[Attack]]:
+    """Return the attacks by what is attacked: the first case that they are of, and the family in the name, if any."""
+    found: t.Dict[str, t.List[Attack]] = {}
+    for attack in attacks():
+        case = attack.name.split()[0]
+        found.setdefault(f"{case} IPv6" if attack.name.endswith("IPv6") else case, []).append(attack)
+    return found
+
+
 def ways() -> t.Tuple[t.List[Passage], t.List[Call]]:
     """Return everything that must pass."""
     return [*passages.of(4), *passages.of(6)], [*passages.calls(4), *passages.calls(6)]

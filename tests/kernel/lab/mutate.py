@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Take out every guard in turn and tell which ones the lab does not miss: python3 tests/kernel/lab/mutate.py, as root, about a minute.
+
+It ends with 1 if a rule that drops can be taken out unnoticed, or more than one mutant in twenty survives.
+"""
+from __future__ import annotations
+
+import pathlib
+import sys
+import typing as t
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(ROOT / part) for part in ("tests/kernel", "tests", "plugins/module_utils")]
+
+import hosts  # noqa: E402 pylint: disable=wrong-import-position
+from lab import mutants, trial  # noqa: E402 pylint: disable=wrong-import-position
+from lab.claims import try_passages  # noqa: E402 pylint: disable=wrong-import-position
+from lab.memory import Memory  # noqa: E402 pylint: disable=wrong-import-position
+from lab.topology import Lab  # noqa: E402 pylint: disable=wrong-import-position
+
+
+def main() -> int:
+    """Run all mutants and print those that live, and the score."""
+    with hosts.PrivateHost() as host:
+        lab = Lab(host)
+        fault = try_passages(lab, *trial.ways())
+        assert not fault, fault
+        memory = Memory(lab)
+        verbose = "-v" in sys.argv
+        found: t.List[t.Tuple[mutants.Mutant, bool]] = []
+        for mutant, wrong in mutants.tried(lab, memory, [*mutants.of_rules(mutants.live(lab)), *mutants.of_settings(lab)]):
+            found.append((mutant, bool(wrong)))
+            if not wrong or verbose:
+                print(f"{'noticed' if wrong else 'SURVIVES'}  {mutant.name}" + (f"\n          {wrong[0][:150]}" if wrong else ""), flush=True)
+        print(f"{lab.packets} packets")
+        lab.close()
+        host.assert_back_to(host.birth)
+    return _score(found)
+
+
+def _score(found: t.Sequence[t.Tuple[mutants.Mutant, bool]]) -> int:
+    guards = [noticed for mutant, noticed in found if mutant.guard]
+    every = [noticed for _mutant, noticed in found]
+    print(f"rules that drop: {sum(guards)} of {len(guards)} noticed; all rules and settings: {sum(every)} of {len(every)} ({100 * sum(every) / len(every):.0f} %)")
+    return int(not all(guards) or sum(every) < 0.95 * len(every))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

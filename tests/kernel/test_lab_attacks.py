@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every attack of the lab: ten packets, of which none arrives anywhere, and the wall that is meant for it has counted each one.
+
+Before and after, what may arrive at the same places does.
+"""
+from __future__ import annotations
+
+import os
+
+import pytest
+import traffic
+from lab import attacks_port, claims, mutants, places, trial, wire
+from lab.memory import Memory
+
+PACKETS = 10
+SAMPLE = 14  # mutants that are tried where DOCKLESS_TEST_MUTATIONS=all does not ask for every one
+GROUPS = trial.groups()
+
+
+@pytest.fixture(scope="module")
+def memory(lab):
+    """Return what the quiet lab knows: everybody has sent once."""
+    assert claims.try_passages(lab, *trial.ways()) == []
+    return Memory(lab)
+
+
+def hold(lab, attacks, count=PACKETS):
+    """Return what is wrong with attacks between two controls of their victims."""
+    victims = sorted({attack.victim for attack in attacks})
+    before = [line for victim in victims for line in claims.control(lab, victim, count)]
+    found = claims.try_attacks(lab, attacks, count)
+    return before + found + [line for victim in victims for line in claims.control(lab, victim, count)]
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_attacks_reach_nobody_and_are_counted(lab, memory, group, record_property):
+    """S-01, S-02, S-03, S-04, S-10, S-12, S-16, S-20 to S-30, S-32, S-33, S-40 to S-43, S-51, H-1: each family, each wall by its name."""
+    lab.forget()
+    before = lab.packets
+    assert hold(lab, GROUPS[group]) == []
+    assert memory.changes() == []
+    record_property("packets", lab.packets - before)
+
+
+def test_what_must_pass_passes(lab, memory):
+    """S-07, S-11, S-25, PO-22, IS-04: and the other end sees the address that it should; sandboxes are not taught other ways."""
+    lab.forget()
+    assert claims.try_passages(lab, *trial.ways()) == []
+    assert memory.changes() == []
+
+
+def test_nothing_arrives_where_bridges_call_iptables(lab, memory):
+    """Frames between ports pass the inet rules as well then; the walls count some twice, so only what arrives is looked at."""
+    with traffic.bridge_calls_iptables(lab.host, 1):
+        assert [line for line in claims.try_attacks(lab, trial.attacks(), PACKETS) if not line.startswith("the wall")] == []
+    assert memory.changes() == []
+
+
+def test_s_35_marks_open_nothing(lab, memory):
+    """S-35: whatever mark another table sets, no wall asks for one."""
+    rules = "".join(f"add chain inet theirs {hook} {{ type filter hook {hook} priority -310; }}\nadd rule inet theirs {hook} meta mark set {mark}\n"
+                    for hook, mark in (("prerouting", "0x1000"), ("forward", "0x2000"), ("output", "0x1000")))
+    lab.host.run(["nft", "-f", "-"], input="add table inet theirs\n" + rules)
+    assert trial.failures(lab, memory, 2) == []
+    lab.host.run(["nft", "delete", "table", "inet", "theirs"])
+
+
+def test_s_80_a_sandbox_with_all_rights_gains_nothing(lab, memory):
+    """S-80: it takes its neighbour's addresses for its own, believes routers, forwards; the host's side of the pair decides."""
+    stolen = [places.address("c2", 4) + "/24", places.address("c2", 6) + "/64"]
+    lab.host.sh("; ".join([f"ip address add {cidr} dev eth0 nodad" for cidr in stolen] + [
+        "echo 1 >/proc/sys/net/ipv4/ip_forward", "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding", "echo 2 >/proc/sys/net/ipv6/conf/eth0/accept_ra",
+        f"ping -q -c 1 -w 1 -I {places.address('c2', 4)} {places.gateway('c1', 4)} || true"]),
+        netns="c1")
+    try:
+        # Its own kernel may answer for what it took as well, so walls count more than what is sent here.
+        assert [line for line in hold(lab, attacks_port.of(), PACKETS) if not line.startswith("the wall")] == []
+        assert memory.changes() == []
+    finally:
+        lab.host.sh("; ".join([f"ip address del {cidr} dev eth0" for cidr in stolen] + [
+            "echo 0 >/proc/sys/net/ipv4/ip_forward", "echo 0 >/proc/sys/net/ipv6/conf/all/forwarding", "echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_ra"]),
+            netns="c1")
+    assert claims.try_passages(lab, *trial.ways()) == []
+
+
+def test_s_24_no_mac_of_a_flood_is_learned(lab, memory):
+    """S-24, H-5: ten thousand frames, each with another MAC; the bridge's table stays as it was."""
+    frames = 10000
+    before = lab.counters()["stations"]
+    for number in range(frames):
+        lab["c1"].frame(wire.ethernet(lab["c2"].mac, f"06:00:00:00:{number >> 8:02x}:{number & 255:02x}", wire.IP, b"DL%06d" % number))
+    lab.settle()
+    assert not [each for each in lab.taken()["c2"] if each.how == "frame" and b"\x06\x00\x00\x00" in each.frame[6:12]]
+    assert lab.counters()["stations"] - before == frames
+    assert memory.changes() == []
+
+
+def test_h_2_a_missing_guard_is_noticed(lab, memory):
+    """H-2: each rule of both tables and each setting taken out by itself turns this lab red; here a sample, all by DOCKLESS_TEST_MUTATIONS=all."""
+    found = [*mutants.of_rules(mutants.live(lab)), *mutants.of_settings(lab)]
+    assert len(found) > 90
+    chosen = found if os.environ.get("DOCKLESS_TEST_MUTATIONS") == "all" else found[::len(found) // SAMPLE]
+    lived = [mutant for mutant, wrong in mutants.tried(lab, memory, chosen) if not wrong]
+    assert [mutant.name for mutant in lived if mutant.guard] == []
+    assert len(lived) <= len(chosen) / 20

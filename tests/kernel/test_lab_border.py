@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the lab's host opens beside what is declared: nothing. Sockets, pinholes, forged sources of everything that a router forwards."""
+from __future__ import annotations
+
+import random
+import socket
+
+import pytest
+from lab import claims, places, wire
+from lab.stations import entered
+from lab.topology import one_processor
+from traffic import network
+
+FORGED = 4000  # frames of one kind of network
+
+
+def test_s_19_s_37_a_run_opens_no_socket_on_the_host(private_host):
+    """S-19, S-37, S-56: no port, no API, no abstract socket; what listens does so in a sandbox, on its loopback address."""
+    def listeners(netns=None):
+        return {line.split()[4] for line in private_host.sh("ss -Hlntu", netns=netns).splitlines()}
+    before = private_host.sh("cat /proc/net/unix | grep -c @ || true")
+    assert listeners() == set()
+    named = {**network("172.20.0.0/24 fd00:20::/64"), "dns_enabled": True}
+    private_host.apply({"networks": {"front": named}, "sandboxes": {"web": {"networks": ["front"], "ports": ["8080:80"]}}})
+    assert listeners() == set()
+    assert private_host.sh("cat /proc/net/unix | grep -c @ || true") == before
+    inside = listeners("web")
+    assert inside and all(address.startswith("127.0.0.11") for address in inside)
+
+
+def test_s_15_no_helper_opens_a_pinhole(lab):
+    """S-15: what looks like FTP through a published port leads to no second way in."""
+    with entered(lab["c1"].namespace):
+        server, data = socket.create_server(("", 21)), socket.create_server(("", 51201))
+    lab.host.run(["nft", "add", "element", "inet", "dockless", "published4", "{ tcp . 21 : 172.30.10.11 . 21 }"])
+    try:
+        with entered(lab["nbr"].namespace):
+            client = socket.create_connection((places.HOST[0], 21), timeout=5)
+        there, _address = server.accept()
+        there.sendall(b"227 Entering Passive Mode (172,30,10,11,200,1)\r\n")
+        assert client.recv(100).startswith(b"227")
+        client.sendall(b"PORT 192,0,2,3,200,1\r\n")
+        assert there.recv(100).startswith(b"PORT")
+        assert lab.host.sh("cat /proc/net/nf_conntrack_expect 2>/dev/null || true") == ""
+        before = lab.counters()["direct"]
+        with entered(lab["nbr"].namespace):
+            late = socket.socket()
+        late.setblocking(False)
+        late.connect_ex(("172.30.10.11", 51201))
+        lab.settle()
+        assert lab.counters()["direct"] == before + 1
+        data.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            data.accept()
+        for door in (client, there, late):
+            door.close()
+    finally:
+        lab.host.run(["nft", "delete", "element", "inet", "dockless", "published4", "{ tcp . 21 }"])
+        server.close()
+        data.close()
+
+
+@pytest.mark.parametrize("origin, victim", [("c1", "c2"), ("c4", "c5"), ("i1", "i2"), ("r1", "r2"), ("n1", "n2"), ("o1", "o2"), ("f1", "f2")])
+def test_h_5_forged_frames_by_chance_reach_nobody(lab, origin, victim):
+    """H-5, S-23, S-24, S-25: MAC, type, addresses, protocol, all by chance but never all its own; each is dropped, none is learned."""
+    chance = random.Random(f"{origin} {victim}")
+    before = sum(lab.counters().values())
+    lab.taken()
+    sent = set()
+    with one_processor():
+        for _number in range(FORGED):
+            token = lab.token()
+            sent.add(token)
+            lab[origin].frame(_forged(lab, origin, victim, chance, token))
+            if len(sent) % 500 == 0:
+                lab[victim].listen()
+        lab.settle()
+    arrived = {each.token for name, list_ in lab.taken().items() if name != origin for each in list_} & sent
+    assert not arrived
+    assert sum(lab.counters().values()) - before == FORGED
+    assert claims.control(lab, victim, 10) == []
+
+
+def _forged(lab, origin, victim, chance, token):
+    """Return a frame of which at least the MAC or the address is not the sender's."""
+    mac = chance.choice([lab[origin].mac, lab[victim].mac, lab.hop(origin), "02:" + bytes(chance.randrange(256) for _ in range(5)).hex(":")])
+    version = chance.choice([4, 6])
+    own = mac == lab[origin].mac
+    sources = [places.address(victim, version), places.gateway(origin, version), places.HOST[version == 6], places.OUTSIDE["far"][version == 6]]
+    source = chance.choice(sources)
+    if not own and chance.random() < 0.5:
+        source = places.address(origin, version)
+    target = chance.choice([places.address(victim, version), places.address("c3", version), places.OUTSIDE["nbr"][version == 6]])
+    to = lab[victim].mac if target == places.address(victim, version) else lab.hop(origin)
+    if version == 4 and chance.random() < 0.3:
+        return wire.ethernet(chance.choice([to, wire.BROADCAST]), mac, wire.ARP, wire.arp(
+            chance.choice([1, 2]), chance.choice([mac, lab[victim].mac]), source if own else places.address(victim, 4), to, target, token))
+    payload = wire.udp(source, target, chance.randrange(1, 65536), chance.randrange(1, 65536), token) if chance.random() < 0.7 else token * 4
+    protocol = wire.UDP if len(payload) == 16 else chance.choice([1, 2, 6, 47, 50, 89, 132])
+    tags = [(wire.VLAN, chance.randrange(4096))] if chance.random() < 0.1 else []
+    return wire.ethernet(to, mac, wire.IP6 if version == 6 else wire.IP, wire.packet(source, target, protocol, payload), tags)

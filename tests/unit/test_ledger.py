@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every advisory that we learned from has a test that is there, or a reason (H-11)."""
+from __future__ import annotations
+
+import ast
+import pathlib
+
+import pytest
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LEDGER = yaml.safe_load((ROOT / "tests/kernel/lab/ledger.yml").read_text(encoding="utf-8"))
+ENTRIES = {**LEDGER["advisories"], **LEDGER["fixes"]}
+ADVISORIES = {  # published ones about container networks
+    "CVE-2015-3629", "CVE-2015-3630", "CVE-2015-3631", "CVE-2019-9946", "CVE-2020-8554", "CVE-2020-8558", "CVE-2020-10749", "CVE-2020-11091", "CVE-2020-13401",
+    "CVE-2020-13597", "CVE-2020-15257", "CVE-2020-28041", "CVE-2021-4024", "CVE-2021-20199", "CVE-2021-20206", "CVE-2023-28840", "CVE-2023-28841",
+    "CVE-2023-28842", "CVE-2024-5154", "CVE-2024-8418", "CVE-2024-9341", "CVE-2024-21626", "CVE-2024-29018", "CVE-2024-32473", "CVE-2025-8283",
+    "CVE-2025-52881", "CVE-2025-52889", "CVE-2025-52890", "CVE-2025-54388", "CVE-2025-54410", "CVE-2025-67499", "CVE-2026-35406", "GHSA-vchx-5pr6-ffx2"}
+
+
+def functions_of(path):
+    """Return the names of a file's test functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
+
+
+def is_there(reference):
+    """Tell whether a file, or a function of a file, is there."""
+    file, _colons, function = reference.partition("::")
+    path = ROOT / file
+    return path.is_file() and bool(functions_of(path)) and (not function or function in functions_of(path))
+
+
+def test_h_11_every_advisory_is_in_the_ledger():
+    assert {name for key in LEDGER["advisories"] for name in key.split(", ")} == ADVISORIES
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_h_11_an_entry_is_proved_or_reasoned(name):
+    entry = ENTRIES[name]
+    assert set(entry) <= {"lesson", "tests", "reason"} and entry["lesson"].endswith(".")
+    assert entry.get("tests") or entry.get("reason")
+    assert [reference for reference in entry.get("tests", ()) if not is_there(reference)] == []
+
+
+def test_a_test_that_is_gone_is_noticed():
+    assert not is_there("tests/unit/test_ledger.py::test_of_nothing") and not is_there("tests/unit/test_nothing.py::test_x")
+    assert is_there("tests/unit/test_ledger.py::test_a_test_that_is_gone_is_noticed")

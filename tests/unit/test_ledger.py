@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import pathlib
+import re
 
 import pytest
 import yaml
+from _dockless import chains
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LEDGER = yaml.safe_load((ROOT / "tests/kernel/lab/ledger.yml").read_text(encoding="utf-8"))
@@ -41,6 +43,14 @@ def test_h_11_an_entry_is_proved_or_reasoned(name):
     assert set(entry) <= {"lesson", "tests", "reason"} and entry["lesson"].endswith(".")
     assert entry.get("tests") or entry.get("reason")
     assert [reference for reference in entry.get("tests", ()) if not is_there(reference)] == []
+
+
+def test_every_counter_is_told_of():
+    """docs/security.md names each wall of both tables, and no other."""
+    table = (ROOT / "docs/security.md").read_text(encoding="utf-8").partition("| counter | table |")[2].partition("## ")[0]
+    rows = re.findall(r"^\| (`[a-z`, ]+`) \| (inet|bridge) \|", table, re.MULTILINE)
+    told = {(name, family) for names, family in rows for name in re.findall(r"`([a-z]+)`", names)}
+    assert told == {(name, "inet") for name in chains.COUNTERS} | {(name, "bridge") for name in chains.PORT_COUNTERS}
 
 
 def test_a_test_that_is_gone_is_noticed():

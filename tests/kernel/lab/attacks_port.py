@@ -11,7 +11,7 @@ from .places import BEHIND_L2, HOST, NETWORK_OF, address, gateway
 from .topology import Lab
 
 ALL_NODES, ALL_ROUTERS, ALL_MLD = "ff02::1", "ff02::2", "ff02::16"
-BPDU_GROUP, LLDP_GROUP = "01:80:c2:00:00:00", "01:80:c2:00:00:0e"
+BPDU_GROUP, PAUSE_GROUP, LACP_GROUP, LLDP_GROUP = (f"01:80:c2:00:00:{last}" for last in ("00", "01", "02", "0e"))
 ROUTER_ADVERTISEMENT, REDIRECT, SOLICITATION, ADVERTISEMENT, MLD_QUERY = 134, 137, 135, 136, 130
 
 
@@ -114,11 +114,12 @@ def _sources6(origin: str, victim: str) -> t.Iterator[Attack]:
         "the victim's": lambda lab: address(victim, 6), "the gateway's": lambda lab: gateway(origin, 6), "the host's": lambda lab: HOST[1],
         "the victim's link-local": lambda lab: _own6(lab, victim), "the gateway's link-local": lambda lab: wire.link_local(lab.hop(origin)),
         "a stranger's": lambda lab: "2001:4860::8", "a loopback": lambda lab: "::1", "no": lambda lab: "::", "a mapped": lambda lab: "::ffff:172.30.10.12"}
+    targets: t.List[t.Tuple[str, str, t.Callable[[Lab], str]]] = [
+        (victim, victim, lambda lab: address(victim, 6)), ("the world", "", lambda lab: "2001:db8:1::3"), ("the host", "", lambda lab: HOST[1]),
+        (f"the link-local address of {victim}", victim, lambda lab: _own6(lab, victim))]
     for name, source in sources.items():
-        for to, target in ((victim, lambda lab: address(victim, 6)), ("", lambda lab: "2001:db8:1::3"), ("", lambda lab: HOST[1]),
-                           (victim, lambda lab: _own6(lab, victim))):
-            yield Attack(f"S-25 {origin} with {name} IPv6 address, {to or 'node'} {len(name) and target.__code__.co_firstlineno}", origin,
-                         from_(source, target, to), "bindings", victim)
+        for whom, to, target in targets:
+            yield Attack(f"S-25 {origin} with {name} IPv6 address to {whom}", origin, from_(source, target, to), "bindings", victim)
 
 
 def _services(origin: str, victim: str) -> t.Iterator[Attack]:
@@ -221,18 +222,19 @@ def _unguarded() -> t.Iterator[Attack]:
     def told(kind: int, body: t.Callable[[Lab, bytes], bytes]) -> Send:
         return _frame("l1", lambda lab, token: wire.ethernet(
             lab.hop("l1"), lab["l1"].mac, wire.IP6, message6(lab, "l1", wire.link_local(lab.hop("l1")), kind, body(lab, token))))
-    yield Attack("S-27 unguarded sandbox advertises a router to the host", "l1", told(ROUTER_ADVERTISEMENT, lambda lab, token: advertisement(lab, "l1", token)), "", "l2")
+    yield Attack("S-27 unguarded sandbox advertises a router to the host", "l1",
+                 told(ROUTER_ADVERTISEMENT, lambda lab, token: advertisement(lab, "l1", token)), "", "l2")
 
     def redirect4(lab: Lab, token: bytes) -> bytes:
         told = wire.packet(gateway("l1", 4), BEHIND_L2[1], wire.UDP, datagram(gateway("l1", 4), BEHIND_L2[1], 80, token, 80))
         return frame_of(lab, "l1", address("l2", 4), gateway("l1", 4), wire.ICMP, wire.icmp(5, 1, wire.packed(address("l1", 4)) + told))
     yield Attack("S-28 unguarded sandbox redirects the host as its router", "l1", _frame("l1", redirect4), "", "l2")
     # A bridge never forwards the first and the second, and hands them to nobody whom a rule could ask.
-    for name, group, kind, wall in (("LLDP", LLDP_GROUP, 0x88CC, ""), ("pause", "01:80:c2:00:00:01", 0x8808, ""), ("LACP", "01:80:c2:00:00:02", 0x8809, "protocols")):
+    for name, group, kind, wall in (("LLDP", LLDP_GROUP, 0x88CC, ""), ("pause", PAUSE_GROUP, 0x8808, ""), ("LACP", LACP_GROUP, 0x8809, "protocols")):
         yield Attack(f"S-32 unguarded sandbox sends {name} to the host", "l1", _typed("l1", group, kind), wall, "l2")
     yield Attack("S-32 unguarded sandbox sends an unknown type to the host", "l1", _frame("l1", lambda lab, token: wire.ethernet(
         lab.hop("l1"), lab["l1"].mac, 0x88B5, token)), "protocols", "l2")
-    yield Attack("S-32 sandbox sends LACP to the host", "c1", _typed("c1", "01:80:c2:00:00:02", 0x8809), "protocols", "c2")
+    yield Attack("S-32 sandbox sends LACP to the host", "c1", _typed("c1", LACP_GROUP, 0x8809), "protocols", "c2")
 
 
 def _without_ipv6() -> t.Iterator[Attack]:
@@ -240,7 +242,8 @@ def _without_ipv6() -> t.Iterator[Attack]:
     own = "fe80::1234"
     kinds = {"a datagram": lambda lab, token: wire.packet(own, ALL_NODES, wire.UDP, datagram(own, ALL_NODES, 80, token)),
              "a router solicitation": lambda lab, token: message6(lab, "f1", ALL_ROUTERS, 133, bytes(4) + wire.token_option(token), "::"),
-             "a neighbour solicitation": lambda lab, token: message6(lab, "f1", ALL_NODES, SOLICITATION, bytes(4) + wire.packed(own) + wire.token_option(token), "::"),
+             "a neighbour solicitation": lambda lab, token: message6(
+                 lab, "f1", ALL_NODES, SOLICITATION, bytes(4) + wire.packed(own) + wire.token_option(token), "::"),
              "a router advertisement": lambda lab, token: message6(lab, "f1", ALL_NODES, ROUTER_ADVERTISEMENT, advertisement(lab, "f1", token), own),
              "a listener report": lambda lab, token: message6(lab, "f1", ALL_MLD, 143, bytes(4) + token, "::")}
     for name, packet in kinds.items():

@@ -98,7 +98,8 @@ def try_attacks(lab: Lab, attacks: t.Sequence[Attack], count: int) -> t.List[str
     after = lab.counters()
     for name, value in after.items():
         if value - before[name] != expected[name]:
-            wrong.append(f"the wall {name} counted {value - before[name]}, not {expected[name]}: {', '.join(a.name for a in attacks if a.counter == name)[:200]}")
+            meant = ", ".join(attack.name for attack in attacks if attack.counter == name)[:200]
+            wrong.append(f"the wall {name} counted {value - before[name]}, not {expected[name]}: {meant}")
     return list(dict.fromkeys(wrong))
 
 

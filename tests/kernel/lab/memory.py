@@ -10,7 +10,7 @@ from _dockless import names
 from . import places, wire
 from .topology import GUEST, Lab
 
-_LOOK = "for each in '-json neighbour show' '-json -4 route show' '-json -6 route show' '-json -4 route show cache' '-json address show'; do ip $each; echo; done"
+_LOOK = "for each in 'neighbour show' '-4 route show' '-6 route show' '-4 route show cache' 'address show'; do ip -json $each; echo; done"
 _FLEETING = ("expires", "flags", "metrics")
 VICTIMS = (None, "c2", "l2")  # the node is None
 

@@ -158,7 +158,8 @@ def _recover(lab: Lab) -> None:
     """Forget what attacks taught: neighbours, places of MACs, routers and what they gave."""
     lab.host.sh("for each in /sys/class/net/br-*/bridge/flush; do echo 1 >$each; done")
     for netns in (None, *_TAUGHT):
-        lab.host.sh("ip neighbour flush all; ip -6 neighbour flush all; ip -6 route flush proto ra; ip -6 route flush 2001:db8:bad::/64; ip -6 address flush dynamic", netns=netns)
+        lab.host.sh("ip neighbour flush all; ip -6 neighbour flush all; ip -6 route flush proto ra; ip -6 route flush 2001:db8:bad::/64; "
+                    "ip -6 address flush dynamic", netns=netns)
     lab.host.sh("ip route del {0}; ip route add {0} via {1}".format(places.BEHIND_L2[0], places.address("l2", 4)))  # with it goes what it was told
     lab.settle()
     lab.taken()

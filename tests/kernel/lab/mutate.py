@@ -41,7 +41,8 @@ def main() -> int:
 def _score(found: t.Sequence[t.Tuple[mutants.Mutant, bool]]) -> int:
     guards = [noticed for mutant, noticed in found if mutant.guard]
     every = [noticed for _mutant, noticed in found]
-    print(f"rules that drop: {sum(guards)} of {len(guards)} noticed; all rules and settings: {sum(every)} of {len(every)} ({100 * sum(every) / len(every):.0f} %)")
+    share = 100 * sum(every) / len(every)
+    print(f"rules that drop: {sum(guards)} of {len(guards)} noticed; all rules and settings: {sum(every)} of {len(every)} ({share:.0f} %)")
     return int(not all(guards) or sum(every) < 0.95 * len(every))
 
 

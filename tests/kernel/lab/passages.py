@@ -51,7 +51,8 @@ def _inside(version: int) -> t.Iterator[Passage]:
 
 def _out(version: int) -> t.Iterator[Passage]:
     six = version == 6
-    for origin, source in (("c1", HOST[six]), ("q1", HOST[six]), ("u1", HOST[six]), ("l1", HOST[six]), ("r1", address("r1", version)), ("o1", address("o1", version))):
+    keep = [(origin, address(origin, version)) for origin in ("r1", "o1")]
+    for origin, source in (*((origin, HOST[six]) for origin in ("c1", "q1", "u1", "l1")), *keep):
         for target in ("nbr", "far"):
             yield _asked(origin, OUTSIDE[target][six], 80, target, source, version=version)
     yield _asked("c1", OUTSIDE["vpn"][six], 80, "vpn", SECOND[six], version=version)

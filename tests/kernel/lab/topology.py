@@ -14,12 +14,15 @@ import time
 import typing as t
 
 import hosts
+import traffic
 
 from . import places
 from .stations import Heard, Station, flush_connections, mac_in
 
 _FORMER = "/var/lib/dockless/prerequisites.json"
-_BRIDGE_CALLS = ("iptables", "ip6tables")
+_WEAK = {  # settings of the node that guard as little as can be, so that what is ours decides
+    "ipv4/conf/all/rp_filter": 0, "ipv4/conf/all/send_redirects": 0, "ipv4/conf/all/accept_redirects": 1, "ipv4/tcp_synack_retries": 0,
+    "bridge/bridge-nf-call-iptables": 0, "bridge/bridge-nf-call-ip6tables": 0}
 OUTER_NAMESPACES = ("lab-far", "lab-vpn", "lab-guest")
 GUEST = ("172.30.10.99", "fd00:10::99")  # somebody else's link in the bridge of red
 Counters = t.Dict[str, int]
@@ -35,10 +38,13 @@ class Lab:
         self.patience = 5.0  # seconds that a marker may take
         host.sh("until ip -6 route show table local | grep -q 'fe80::2 '; do :; done")  # its addresses are in use
         host.birth = host.snapshot()
+        self._weak = contextlib.ExitStack()
+        self._weak.enter_context(traffic.sysctls(host, _WEAK))
         self._surround()
         host.apply(places.document(), project=places.PROJECT)
         self.seal()
         self._arm()
+        self._calm()
         self.bridges = self._bridges()
         self._invite()
         self.stations = {name: self._station(name) for name in ("node", *places.OUTSIDE, "guest", *places.SANDBOXES)}
@@ -63,12 +69,11 @@ class Lab:
         host.run(["ip", "link", "del", "guest0"])
         host.apply({}, project=places.PROJECT, absent=True)
         host.sh("ip link del up2; " + "; ".join(f"ip netns del {name}" for name in OUTER_NAMESPACES))
-        host.sh(f"rm {_FORMER}; rmdir /var/lib/dockless; sysctl -q -w net.ipv4.conf.all.rp_filter={self._rp_filter} net.ipv4.conf.all.send_redirects=1 net.ipv4.conf.all.accept_redirects=0")
-        for program, value in self._calls.items():
-            host.sh(f"echo {value} >/proc/sys/net/bridge/bridge-nf-call-{program}")
+        host.sh(f"rm {_FORMER}; rmdir /var/lib/dockless")
+        self._weak.close()
 
     def _surround(self) -> None:
-        """Build what is around the node: a far host, a second uplink, a router that attacks, and settings that guard as little as can be."""
+        """Build what is around the node: a far host, a second uplink, and a router that attacks."""
         host, nbr = self.host, self.host.neighbour()
         host.sh("; ".join(f"ip netns add {name}; ip -n {name} link set lo up" for name in OUTER_NAMESPACES))
         nbr.sh("ip link add far0 type veth peer name eth0 netns lab-far; echo 1 >/proc/sys/net/ipv4/ip_forward; "
@@ -86,12 +91,6 @@ class Lab:
                          for subnet, version in (*routes, ("203.0.113.0/24", 4), ("2001:db8:3::/64", 6))))
         former = {"sysctls": {f"net.{key}": {"before": "0", "set": "1"} for key in ("ipv4.ip_forward", "ipv6.conf.all.forwarding")}}
         host.sh(f"mkdir -p /var/lib/dockless; echo '{json.dumps(former)}' >{_FORMER}")
-        self._rp_filter = host.sh("sysctl -n net.ipv4.conf.all.rp_filter; sysctl -q -w net.ipv4.conf.all.rp_filter=0")
-        host.sh("sysctl -q -w net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.all.accept_redirects=1")  # so that a bridge's own settings decide
-        self._calls: t.Dict[str, str] = {}
-        for program in _BRIDGE_CALLS:
-            path = f"/proc/sys/net/bridge/bridge-nf-call-{program}"
-            self._calls[program] = host.sh(f"cat {path} && echo 0 >{path}")
 
     def seal(self) -> None:
         """Add the data of an encrypted network: the rules of its walls are there, WireGuard itself is tried elsewhere."""
@@ -114,6 +113,13 @@ class Lab:
                 gateway = places.gateway(name, version)
                 self.host.sh(f"ip neighbour replace {gateway} lladdr {mac} dev eth0 nud permanent; ip route add default via {gateway} dev eth0 onlink",
                              netns=name)
+
+    def _calm(self) -> None:
+        """Let no server repeat its half of a handshake: where a mutant dropped the first one, the next would come up in somebody else's count."""
+        once = "sysctl -q -w net.ipv4.tcp_synack_retries=0"
+        every = " ".join((*OUTER_NAMESPACES, *places.SANDBOXES))
+        self.host.neighbour().sh(once)
+        self.host.sh(f"for each in {every}; do ip netns exec $each {once}; done")
 
     def mac_of(self, sandbox: str) -> str:
         """Return the MAC of a sandbox's eth0."""

@@ -23,9 +23,15 @@ def count(file: pathlib.Path) -> t.Tuple[int, int, int]:
     return passed, failed, skipped
 
 
+def packets(file: pathlib.Path) -> int:
+    """Return how many packets and connections the tests of a JUnit file say that they have followed, each with its own verdict."""
+    return sum(int(each.get("value", 0)) for each in ElementTree.parse(file).iter("property") if each.get("name") == "packets")
+
+
 def main(directory: str, suites: t.Sequence[str]) -> int:
     """Print the table and return the exit status."""
     total_passed = total_failed = 0
+    followed = 0
     empty = []
     for suite in suites:
         ran = 0
@@ -33,12 +39,15 @@ def main(directory: str, suites: t.Sequence[str]) -> int:
             passed, failed, skipped = count(file)
             print(f"{file.stem:24} {passed:5} passed {failed:5} failed" + (f" {skipped:5} skipped" if skipped else ""))
             ran += passed + failed
+            followed += packets(file)
             total_passed += passed
             total_failed += failed
         if not ran:
             empty.append(suite)
     for suite in empty:
         print(f"{suite:24} ran nothing, which counts as a failure")
+    if followed:
+        print(f"{followed} packets arrived where they should, or nowhere")
     print(f"{total_passed} passed, {total_failed + len(empty)} failed")
     return 1 if total_failed or empty else 0
 

@@ -6,7 +6,7 @@ import random
 import socket
 
 import pytest
-from lab import claims, places, wire
+from lab import attacks_port, claims, places, wire
 from lab.stations import entered
 from lab.topology import one_processor
 from traffic import network
@@ -61,7 +61,7 @@ def test_s_15_no_helper_opens_a_pinhole(lab):
 
 
 @pytest.mark.parametrize("origin, victim", [("c1", "c2"), ("c4", "c5"), ("i1", "i2"), ("r1", "r2"), ("n1", "n2"), ("o1", "o2"), ("f1", "f2")])
-def test_h_5_forged_frames_by_chance_reach_nobody(lab, origin, victim):
+def test_h_5_forged_frames_by_chance_reach_nobody(lab, origin, victim, record_property):
     """H-5, S-23, S-24, S-25: MAC, type, addresses, protocol, all by chance but never all its own; each is dropped, none is learned."""
     chance = random.Random(f"{origin} {victim}")
     before = sum(lab.counters().values())
@@ -79,11 +79,12 @@ def test_h_5_forged_frames_by_chance_reach_nobody(lab, origin, victim):
     assert not arrived
     assert sum(lab.counters().values()) - before == FORGED
     assert claims.control(lab, victim, 10) == []
+    record_property("packets", FORGED)
 
 
 def _forged(lab, origin, victim, chance, token):
     """Return a frame of which at least the MAC or the address is not the sender's."""
-    mac = chance.choice([lab[origin].mac, lab[victim].mac, lab.hop(origin), "02:" + bytes(chance.randrange(256) for _ in range(5)).hex(":")])
+    mac = chance.choice([lab[origin].mac, lab[victim].mac, lab.hop(origin), "02:" + chance.randbytes(5).hex(":")])
     version = chance.choice([4, 6])
     own = mac == lab[origin].mac
     sources = [places.address(victim, version), places.gateway(origin, version), places.HOST[version == 6], places.OUTSIDE["far"][version == 6]]
@@ -99,3 +100,32 @@ def _forged(lab, origin, victim, chance, token):
     protocol = wire.UDP if len(payload) == 16 else chance.choice([1, 2, 6, 47, 50, 89, 132])
     tags = [(wire.VLAN, chance.randrange(4096))] if chance.random() < 0.1 else []
     return wire.ethernet(to, mac, wire.IP6 if version == 6 else wire.IP, wire.packet(source, target, protocol, payload), tags)
+
+
+def test_s_27_s_33_an_advertisement_in_pieces_is_not_believed(lab):
+    """S-27, S-33: cut so that no piece shows what it is, it passes the port, and no kernel puts it together; even a victim that believes routers."""
+    routes = "ip -6 route show default proto ra; ip -6 address show dynamic"
+    lab.host.sh("echo 2 >/proc/sys/net/ipv6/conf/eth0/accept_ra; echo 1 >/proc/sys/net/ipv6/conf/eth0/autoconf", netns="c2")
+
+    def advertised(origin, cut):
+        own, token = wire.link_local(lab[origin].mac), lab.token()
+        message = wire.icmp6(own, attacks_port.ALL_NODES, attacks_port.ROUTER_ADVERTISEMENT, attacks_port.advertisement(lab, origin, token))
+        packets = [wire.packet(own, attacks_port.ALL_NODES, wire.ICMP6, message, hops=255)]
+        if cut:  # sixteen bytes of options come first, so the message begins in the second piece
+            payload = bytes([wire.ICMP6, 1, 1, 12]) + bytes(12) + message
+            packets = [piece[:7] + b"\xff" + piece[8:] for piece in wire.fragments(own, attacks_port.ALL_NODES, wire.OPTIONS, payload, 16, 4711)]
+        for packet in packets:
+            lab[origin].frame(wire.ethernet(wire.multicast_mac(attacks_port.ALL_NODES), lab[origin].mac, wire.IP6, packet))
+        lab.settle()
+        return token
+    try:
+        with one_processor():
+            token = advertised("c1", cut=True)
+            assert any(each.token == token and each.how == "frame" for each in lab.taken()["c2"])
+            assert lab.host.sh(routes, netns="c2") == ""
+            advertised("guest", cut=False)  # somebody else's link in the bridge is not ours to guard: the control
+            assert "2001:db8:bad:" in lab.host.sh(routes, netns="c2")
+    finally:
+        lab.host.sh("echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_ra; ip -6 route flush proto ra; ip -6 address flush dynamic; "
+                    "ip -6 route flush 2001:db8:bad::/64", netns="c2")
+        lab.taken()

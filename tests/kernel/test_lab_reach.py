@@ -20,7 +20,7 @@ def test_s_20_who_reaches_whom_is_what_is_declared(lab, calls, record_property):
     """S-02, S-03, S-12, S-20, S-21, S-30, IS-01 to IS-08, IS-12, IS-13, H-1: TCP, UDP and echo, published ports and others, host ports, gateways."""
     with traffic.bridge_calls_iptables(lab.host, calls):
         wrong, asked = disagreements(lab, bool(calls))
-    record_property("questions", len(asked))
+    record_property("packets", len(asked))
     assert not wrong, f"{len(wrong)} of {len(asked)}:\n" + "\n".join(wrong[:40])
     yes = sum(question.expected for question in asked)
     assert len(asked) > 8000 and 1500 < yes < len(asked) / 2  # a table that allows or forbids all shows nothing

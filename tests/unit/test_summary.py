@@ -22,6 +22,14 @@ def test_all_files_of_a_suite_are_added_up(tmp_path, capsys):
     assert run(tmp_path, capsys, "unit", "kernel", unit=GOOD, kernel=GOOD, kernel_newest=GOOD) == (0, "6 passed, 0 failed")
 
 
+def test_packets_are_added_up(tmp_path, capsys):
+    told = '<testsuites><testsuite><testcase name="a"><properties><property name="packets" value="40"/></properties></testcase></testsuite></testsuites>'
+    (tmp_path / "kernel.xml").write_text(told, encoding="utf-8")
+    (tmp_path / "kernel-2.xml").write_text(told, encoding="utf-8")
+    assert summary.main(str(tmp_path), ["kernel"]) == 0
+    assert "80 packets arrived where they should, or nowhere" in capsys.readouterr().out
+
+
 def test_failures_and_errors_are_failures(tmp_path, capsys):
     assert run(tmp_path, capsys, "unit", unit=MIXED) == (1, "1 passed, 2 failed")
 

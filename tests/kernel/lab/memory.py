@@ -10,7 +10,8 @@ from _dockless import names
 from . import places, wire
 from .topology import GUEST, Lab
 
-_LOOK = "for each in 'neighbour show' '-4 route show' '-6 route show' '-4 route show cache' 'address show'; do ip -json $each; echo; done"
+_LOOK = ("for each in 'neighbour show' '-4 route show' '-6 route show' 'route get {}' 'address show'; do ip -json $each || echo '[]'; echo; done"
+         .format(places.BEHIND_L2[1]))
 _FLEETING = ("expires", "flags", "metrics")
 VICTIMS = (None, "c2", "l2")  # the node is None
 
@@ -49,7 +50,7 @@ class Memory:
         texts = self._lab.host.sh(_LOOK, netns=who).splitlines()
         listed = [json.loads(text) for text in texts if text.strip()]
         self._neighbours = listed[0]
-        names_ = ("routes of IPv4", "routes of IPv6", "routes that it was told of", "addresses")
+        names_ = ("routes of IPv4", "routes of IPv6", "way to what an operator has behind l2", "addresses")
         listed[4] = [(link["ifname"], address["local"], address["prefixlen"]) for link in listed[4] for address in link.get("addr_info", ())]
         return {name: json.dumps(_lasting(value), sort_keys=True) for name, value in zip(names_, listed[1:])}
 

@@ -45,6 +45,9 @@ def _inside(version: int) -> t.Iterator[Passage]:
 
     def detour(lab: Lab, token: bytes) -> None:
         source, target = address("c1", version), address("c2", version)
+        port = 10000 + int(token[2:]) % 50000
+        # A question first: a kernel that translates redirects nobody who opens a flow, only who answers in one.
+        lab["c2"].frame(frame_of(lab, "c2", target, source, wire.UDP, wire.udp(target, source, 80, port, b"?")))
         lab["c1"].frame(frame_of(lab, "c1", source, target, wire.UDP, datagram(source, target, 80, token)))
     yield Passage(f"a neighbour by way of the gateway keeps its address, IPv{version}", detour, "c2", source=address("c1", version))
 

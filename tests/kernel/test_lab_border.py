@@ -129,3 +129,26 @@ def test_s_27_s_33_an_advertisement_in_pieces_is_not_believed(lab):
         lab.host.sh("echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_ra; ip -6 route flush proto ra; ip -6 address flush dynamic; "
                     "ip -6 route flush 2001:db8:bad::/64", netns="c2")
         lab.taken()
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("target, counter", [("c1", "direct"), ("r1", "closed"), ("o1", "ingress"), ("u1", "")])
+def test_s_03_a_thousand_ports_by_chance(lab, target, counter, version, record_property):
+    """S-03, H-4: of a masqueraded network none answers at a sandbox's own address, of a routed one the published alone, of an unprotected one all."""
+    chance = random.Random(f"{target} {version}")
+    ports = [port for port in chance.sample(range(1, 65536), 1000) if port != 80]
+    lab.taken()
+    before = lab.counters()
+    tokens = {}
+    with one_processor():
+        for port in ports:
+            tokens[token := lab.token()] = port
+            claims.udp_from("nbr", places.address("nbr", version), places.address(target, version), port)(lab, token)
+            if len(tokens) % 200 == 0:
+                lab[target].listen()
+        lab.settle()
+    arrived = {each.token for name, list_ in lab.taken().items() if name != "nbr" for each in list_ if each.how == "frame"} & set(tokens)
+    after = lab.counters()
+    moved = {name: after[name] - before[name] for name in after if after[name] != before[name]}
+    assert (len(arrived), moved) == ((0, {counter: len(ports)}) if counter else (len(ports), {}))
+    record_property("packets", len(ports))

@@ -119,7 +119,7 @@ def test_labels_may_say_anything(private_host):
     document = {"networks": {"front": network("172.20.0.0/24", labels=labels)}, "sandboxes": {"web": {"networks": ["front"], "labels": labels}}}
     private_host.run(["nft", "add", "table", "inet", "theirs"])
     private_host.apply(document)
-    assert private_host.sh("nft list tables").splitlines() == ["table inet theirs", "table inet dockless"]
+    assert private_host.sh("nft list tables").splitlines() == ["table inet theirs", "table inet dockless", "table bridge dockless"]
     shown = private_host.dockless("show", "--project", "shop", "--json")
     assert shown["networks"][0]["labels"] == labels and not private_host.apply(document)["changed"]
     private_host.run(["nft", "delete", "table", "inet", "theirs"])

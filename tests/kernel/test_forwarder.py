@@ -16,11 +16,13 @@ DOCUMENT = {
         "six": {"enable_ipv4": False, "ipam": {"config": [{"subnet": "fd00:22::/64"}]}},
         "shut": {"internal": True, "ipam": {"config": [{"subnet": "172.21.0.0/24"}]}},
         "inward": {"egress": False, "ipam": {"config": [{"subnet": "172.23.0.0/24"}]}},
+        "inward6": {"egress": False, "enable_ipv4": False, "ipam": {"config": [{"subnet": "fd00:25::/64"}]}},
         "routed": {"gateway_mode_ipv4": "routed", "ipam": {"config": [{"subnet": "172.24.0.0/24"}]}},
     },
     "sandboxes": {
         "web": {"networks": ["front"]}, "six": {"networks": ["six"]}, "db": {"networks": ["shut"]}, "both": {"networks": ["front", "shut"]},
         "in": {"networks": ["inward"]}, "own": {"networks": ["front"], "dns": [NEIGHBOUR4]}, "kept": {"networks": ["routed"]},
+        "in6": {"networks": ["inward6"]},
     },
 }
 
@@ -88,6 +90,11 @@ def test_s_51_s_56_nobody_else_reaches_the_forwarder(stubbed):
             assert not reaches(place, netns, gateway), (netns, gateway)
     with traffic.without(host, "@forwarders4"):
         assert reaches(host, "in", gateways[0]) and reaches(host.neighbour(), None, gateways[1])
+    assert reaches(host, "six", "fd00:22::1")
+    host.sh("ip -6 route replace fd00:22::/64 via fd00:25::1", netns="in6")
+    assert not reaches(host, "in6", "fd00:22::1")
+    with traffic.without(host, "@forwarders6"):
+        assert reaches(host, "in6", "fd00:22::1")
     listening = host.sh("ss -Hlnup 'sport = :10053'; ss -Hlntp 'sport = :10053'")
     assert "0.0.0.0:10053" not in listening and HOST4 not in listening and "172.21.0.1" not in listening
 

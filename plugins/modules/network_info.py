@@ -208,6 +208,16 @@ sandboxes:
     hostname:
       description: Its host name.
       type: str
+    resolves:
+      description: The networks whose names it resolves. Names of no other network are known to it.
+      type: list
+      elements: str
+    name_servers:
+      description:
+        - Where its questions for other names go, in order, by way of its own resolver where it has one. Empty where they go nowhere.
+        - V(172.20.0.1#10053) is the host's forwarder, which asks the name servers on the host's loopback addresses.
+      type: list
+      elements: str
     labels:
       description: Its labels.
       type: dict

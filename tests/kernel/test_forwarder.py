@@ -57,6 +57,10 @@ def test_dn_01_dn_02_names_from_outside_through_the_hosts_own_server(stubbed):
         assert dig(host, sandbox, "example.org") == ANSWERED, sandbox
         assert dig(host, sandbox, "example.org", "A", "+tcp") == ANSWERED, sandbox
     assert "example.org 1 tcp" in asked(host, upstream)
+    told = {row["name"]: (row["resolves"], row["name_servers"]) for row in host.dockless("show", "--json")["sandboxes"]}
+    assert told == {"web": (["front"], ["172.20.0.1#10053"]), "six": (["six"], ["fd00:22::1#10053"]), "db": (["shut"], []), "in": (["inward"], []),
+                    "both": (["front", "shut"], ["172.20.0.1#10053"]), "own": (["front"], [NEIGHBOUR4]), "kept": (["routed"], ["172.24.0.1#10053"]),
+                    "in6": (["inward6"], [])}
     assert dig(host, "web", "own")[0] == dig(host, "db", "both")[0] == "NOERROR"
     assert "127.0.0.11" in host.read("/etc/netns/web/resolv.conf") and "127.0.0.53" not in host.read("/etc/netns/web/resolv.conf").split("nameserver", 1)[1]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import converge, exposures, lock, model, render, routing, services, store, topology
+from . import converge, dnsconfig, exposures, lock, model, render, routing, services, store, topology
 from .goal import Goal, set_goal
 from .report import Row
 
@@ -92,6 +92,7 @@ def _cidr(endpoint: model.Endpoint, version: int) -> str:
 
 def _sandboxes(goal: Goal, project: t.Optional[str]) -> t.List[Row]:
     rows = []
+    known = topology.read(goal.host)
     for each in goal.host.projects:
         if project not in (None, each.name):
             continue
@@ -103,8 +104,18 @@ def _sandboxes(goal: Goal, project: t.Optional[str]) -> t.List[Row]:
                 "netns": "" if sandbox.mode == model.MODE_HOST else f"/run/netns/{netns}",
                 "shares": routing.netns_of(others, sandbox) if sandbox.mode == model.MODE_CONTAINER else "",
                 "networks": [e.network[1] for e in sandbox.endpoints], "expose": [f"{p}/{q}" for p, q in sandbox.expose],
-                "hostname": sandbox.hostname or sandbox.name})
+                "hostname": sandbox.hostname or sandbox.name, **_resolution(goal, sandbox, known)})
     return rows
+
+
+def _resolution(goal: Goal, sandbox: model.Sandbox, known: topology.Topology) -> Row:
+    """Return of which networks a sandbox knows the names, and which servers it asks for others; none are asked for by nobody."""
+    if sandbox.mode != model.MODE_NETWORKS or not sandbox.endpoints:
+        return {"resolves": [], "name_servers": []}
+    networks = topology.joined(sandbox, known)
+    served = [n.name for n in networks if topology.has_names(n)]
+    asked = dnsconfig.servers(sandbox, known, goal.facts, goal.host.defaults)
+    return {"resolves": served, "name_servers": [server for server in asked if served or "#" not in server]}
 
 
 def _mode(sandbox: model.Sandbox) -> str:

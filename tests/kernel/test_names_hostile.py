@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A live resolver under malformed messages, idle connections and a flood: it goes on answering, and so does its neighbour's."""
+from __future__ import annotations
+
+import os
+
+import hosts
+import pytest
+from test_resolver import dig
+
+MESSAGES = int(os.environ.get("DOCKLESS_TEST_MESSAGES", "3000"))
+DOCUMENT = {"networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}},
+            "sandboxes": {"web": {"networks": {"front": {"ipv4_address": "172.20.0.10"}}, "dns": ["172.20.0.99"]}, "cli": {"networks": ["front"]}}}
+KNOWN = ("NOERROR", ["172.20.0.10"])
+# Messages cut, stretched and turned over at random, by UDP and by TCP, where lengths lie and connections end by a reset.
+_GARBAGE = """
+import random, socket, struct, sys
+chance, count = random.Random(int(sys.argv[1])), int(sys.argv[2])
+good = struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + b"\\3web\\0" + struct.pack("!2H", 1, 1)
+def bad():
+    data = bytearray(good)
+    for turn in range(chance.randint(0, 6)):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    if chance.random() < 0.3:
+        data = data[:chance.randrange(len(data))]
+    if chance.random() < 0.2:
+        data += bytes(chance.randrange(256) for turn in range(chance.randrange(600)))
+    if chance.random() < 0.1:
+        data[4:6] = struct.pack("!H", chance.choice((0, 2, 65535)))
+    return bytes(data)
+wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for turn in range(count):
+    wire.sendto(bad(), ("127.0.0.11", 53))
+    if turn % 10 == 0:
+        with socket.create_connection(("127.0.0.11", 53), timeout=5) as stream:
+            data = bad()
+            length = chance.choice((len(data), 0, 60, 65535, 1))
+            stream.sendall(struct.pack("!H", length) + data)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", chance.randrange(2), 0))
+print("sent")
+"""
+_IDLE = """
+import resource, socket, sys
+kept = []
+for turn in range(int(sys.argv[1])):
+    stream = socket.socket()
+    stream.settimeout(5)
+    try:
+        stream.connect(("127.0.0.11", 53))
+        stream.send(b"\\0")
+    except OSError:
+        break
+    kept.append(stream)
+print("ready", len(kept), flush=True)
+sys.stdin.read()
+import signal; signal.pause()
+"""
+_FLOOD = """
+import socket, struct, sys
+wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+print("ready", flush=True)
+number = 0
+while True:
+    number += 1
+    name = b"%08d" % number
+    wire.sendto(struct.pack("!6H", number & 65535, 0x100, 1, 0, 0, 0) + bytes((8,)) + name + b"\\7example\\0" + struct.pack("!2H", 1, 1), ("127.0.0.11", 53))
+"""
+
+
+@pytest.fixture(name="named")
+def _named(private_host):
+    private_host.apply(DOCUMENT)
+    return private_host
+
+
+def pid(host, sandbox="web"):
+    """Return the resolver's process id."""
+    return host.sh(f"cat /run/dockless/dns/pids/{sandbox}.pid")
+
+
+def test_dn_10_dn_22_s_53_malformed_messages_end_nothing(named):
+    """DN-10, DN-22, S-53, H-8: the same process answers afterwards, by UDP and TCP; more by DOCKLESS_TEST_MESSAGES=100000."""
+    before = pid(named)
+    assert dig(named, "web", "web") == KNOWN
+    for seed in range(2):
+        assert named.run([hosts.SYSTEM_PYTHON, "-c", _GARBAGE, str(seed), str(MESSAGES // 2)], netns="web", timeout=600).stdout == "sent\n"
+    assert dig(named, "web", "web") == dig(named, "web", "web", "A", "+tcp") == KNOWN
+    assert pid(named) == before and named.apply(DOCUMENT)["changed"] is False
+
+
+def test_s_52_idle_connections_keep_nobody_waiting(named):
+    """S-52: two hundred clients that say half a word; others are answered by UDP and TCP, in the sandbox and in its neighbour."""
+    idle = named.popen([hosts.SYSTEM_PYTHON, "-c", _IDLE, "200"], "web")
+    word, kept = idle.readline().split()
+    assert word == "ready" and int(kept) >= 20  # the rest wait in the queue of a server that serves twenty at once
+    assert dig(named, "web", "web") == dig(named, "cli", "web") == dig(named, "cli", "web", "A", "+tcp") == KNOWN
+
+
+def test_s_57_a_flood_delays_no_neighbour(named):
+    """S-57: one sandbox asks a dead server for names without end; its neighbour's hundred questions are all answered."""
+    flood = named.popen([hosts.SYSTEM_PYTHON, "-c", _FLOOD], "web")
+    assert flood.readline() == "ready"
+    said = named.sh("for n in $(seq 100); do echo 'web A'; done >/run/lock/questions; dig @127.0.0.11 +noall +comments +tries=2 +time=3 -f /run/lock/questions; "
+                    "rm /run/lock/questions", netns="cli")
+    assert said.count("status: NOERROR") == 100 and "SERVFAIL" not in said

@@ -10,7 +10,7 @@ SCENARIOS ?= $(filter-out coexist scale,$(patsubst molecule/%/molecule.yml,%,$(w
 
 # command it brings:package
 RUN_COMMANDS := ip:iproute2 nft:nftables dnsmasq:dnsmasq-base curl:curl ping:iputils-ping strace:strace jq:jq
-TEST_COMMANDS := dig:bind9-dnsutils strace:strace pgrep:procps shellcheck:shellcheck sshd:openssh-server ssh:openssh-client tcpdump:tcpdump wg:wireguard-tools wireguard-go:wireguard-go /usr/lib/frr/bgpd:frr /usr/lib/frr/frr-reload.py:frr-pythontools iptables:iptables ufw:ufw firewall-cmd:firewalld
+TEST_COMMANDS := dig:bind9-dnsutils musl-gcc:musl-tools gcc:gcc strace:strace pgrep:procps shellcheck:shellcheck sshd:openssh-server ssh:openssh-client tcpdump:tcpdump wg:wireguard-tools wireguard-go:wireguard-go /usr/lib/frr/bgpd:frr /usr/lib/frr/frr-reload.py:frr-pythontools iptables:iptables ufw:ufw firewall-cmd:firewalld
 MOLECULE_COMMANDS := systemd-nspawn:systemd-container sshd:openssh-server ssh:openssh-client pgrep:procps dbus-daemon:dbus tcpdump:tcpdump /usr/lib/frr/bgpd:frr /usr/lib/frr/frr-reload.py:frr-pythontools
 COEXIST_COMMANDS := $(MOLECULE_COMMANDS) dockerd:docker.io firewall-cmd:firewalld ufw:ufw iptables:iptables
 BENCH_COMMANDS := iptables-restore:iptables /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns /usr/lib/cni/bridge:containernetworking-plugins

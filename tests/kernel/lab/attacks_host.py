@@ -7,7 +7,7 @@ import typing as t
 
 from . import wire
 from .claims import Attack, asks, datagram, frame_of, udp_from
-from .places import HOST, OUTSIDE, SECOND, address, gateway, host_port
+from .places import FORWARDER, HOST, OUTSIDE, SECOND, address, gateway, host_port
 from .topology import Lab
 
 VXLAN, SEALED = 4789, 4787
@@ -17,7 +17,7 @@ VIA_NEIGHBOUR = frozenset(("nbr",))
 def of(version: int) -> t.List[Attack]:
     """Return the attacks over one family."""
     return [*_loopback(version), *_direct(version), *_ways(version), *_walled(version), *_forged(version), *_audience(version),
-            *_tunnels(version), *_pieces(version)]
+            *_names(version), *_tunnels(version), *_pieces(version)]
 
 
 def _outside(place: str, version: int) -> str:
@@ -126,6 +126,11 @@ def tunnelled(origin: str, source: str, target: str, inner: str, version: int) -
         outer = wire.udp(source, target, 50000, VXLAN, vxlan(lab, inner, version, token))
         lab[origin].frame(frame_of(lab, origin, source, target, wire.UDP, outer))
     return send
+
+
+def _names(version: int) -> t.Iterator[Attack]:
+    for origin in ("nbr", "far", "vpn", "n1"):
+        yield _attack(f"S-51 S-56 {origin} to the forwarder of names", origin, gateway("c1", version), FORWARDER, "forwarders", version, victim="node")
 
 
 def _tunnels(version: int) -> t.Iterator[Attack]:

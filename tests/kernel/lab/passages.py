@@ -9,7 +9,7 @@ from . import wire
 from .attacks_host import tunnelled
 from .attacks_port import ADVERTISEMENT, SOLICITATION, message6
 from .claims import Call, Passage, asks, datagram, frame_of
-from .places import HOST, OUTSIDE, SECOND, address, gateway, host_port
+from .places import FORWARDER, HOST, OUTSIDE, SECOND, address, gateway, host_port
 from .topology import GUEST, Lab
 
 CLOSED_PORT = 12345  # nobody listens there
@@ -105,6 +105,8 @@ def _host(version: int) -> t.Iterator[Passage]:
     for origin in ("c1", "n1", "o1", "l1"):
         for to in (gateway(origin, version), gateway("c3", version), HOST[six], SECOND[six]):
             yield _asked(origin, to, 81, "node", address(origin, version), version=version)
+    for origin in ("c1", "c3", "r1"):
+        yield _asked(origin, gateway("c1", version), FORWARDER, "node", address(origin, version), version=version)
     yield _asked("c4", gateway("c4", version), 81, "node", address("c4", version), version=version)
     for origin in OUTSIDE:
         yield _asked(origin, HOST[six], 81, "node", OUTSIDE[origin][six], version=version)

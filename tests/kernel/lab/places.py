@@ -12,6 +12,7 @@ OUTSIDE = {  # a host on the node's link, which routes; one behind it; one behin
     "vpn": ("203.0.113.9", "2001:db8:3::9"),
 }
 PROJECT = "lab"
+FORWARDER = 10053  # the port at the gateway of red where a forwarder of names would be
 BEHIND_L2 = ("10.99.0.0/16", "10.99.0.1")  # a network, and a host of it, that the node reaches by the sandbox l2
 
 
@@ -63,7 +64,7 @@ MORE_PORTS = {  # beside a port of its own for each
            f"{HOST[0]}:9200:80/udp", f"[{HOST[1]}]:9200:80/udp",
            {"target": 80, "published": "8500", "protocol": "udp", "source_ranges": ["198.51.100.0/24", "2001:db8:2::/64"]}],
 }
-HEARD_PORTS = {"c2": (9001, 9101), "node": (9998, 9999, 8900, 8001, 4787), "nbr": (53, 4787, 4789)}
+HEARD_PORTS = {"c2": (9001, 9101), "node": (9998, 9999, 8900, 8001, 4787, FORWARDER), "nbr": (53, 4787, 4789)}
 
 
 def address(place: str, version: int) -> str:

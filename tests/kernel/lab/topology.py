@@ -93,8 +93,10 @@ class Lab:
         host.sh(f"mkdir -p /var/lib/dockless; echo '{json.dumps(former)}' >{_FORMER}")
 
     def seal(self) -> None:
-        """Add the data of an encrypted network: the rules of its walls are there, WireGuard itself is tried elsewhere."""
-        self.host.run(["nft", "add", "element", "inet", "dockless", "sealed_ports", "{ 4787 }"])
+        """Add the data of an encrypted network, and of a forwarder of names: the rules of their walls are there, the things are tried elsewhere."""
+        asked = {f"forwarders{version}": f"{places.gateway('c1', version)} . {places.FORWARDER}" for version in (4, 6)}
+        for name, element in {"sealed_ports": "4787", **asked}.items():
+            self.host.run(["nft", "add", "element", "inet", "dockless", name, f"{{ {element} }}"])
 
     def _arm(self) -> None:
         """Give sandboxes the routes and neighbours that one with all rights inside would give itself."""

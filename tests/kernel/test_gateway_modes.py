@@ -229,3 +229,10 @@ def test_s_04_forwarding_that_is_on_for_our_sake_makes_no_router(private_host):
     private_host.apply({**document(), "defaults": {}})
     private_host.sh("rm -r /var/lib/dockless; ip link delete up2; ip netns delete beyond")
     neighbour.sh("ip route delete 203.0.113.0/24")
+
+
+def test_s_09_a_port_on_an_address_that_is_not_there_is_told_of(private_host):
+    """S-09: it may come later; one that is there, and loopback, bring no warning."""
+    answer = private_host.apply(document(ports=["198.51.100.77:8080:80", f"{HOST4}:8081:80", "127.0.0.1:8082:80", "172.30.10.1:8083:80"]))
+    told = [line for line in answer["warnings"] if "is no address of this host" in line]
+    assert len(told) == 1 and "ports of sandbox web are published on 198.51.100.77" in told[0]

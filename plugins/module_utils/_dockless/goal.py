@@ -144,9 +144,18 @@ def _refuse_without_forwarding(host: model.Host, facts: Facts) -> None:
                         network.path)
 
 
+def _published_nowhere(host: model.Host, facts: Facts, project: t.Optional[str]) -> t.List[str]:
+    """Return a sentence for each address that ports are on and the host has not: it may get it later, so that is no error."""
+    own = {*facts.addresses, *(s.gateway for p in host.projects for n in p.networks for s in n.subnets)}
+    asked = {(m.host_ip, s.name) for p in host.projects if project in (None, p.name) for s in p.sandboxes for m in s.ports if m.host_ip is not None}
+    return [f"ports of sandbox {name} are published on {address}, which is no address of this host at present: nobody reaches them there"
+            for address, name in sorted(asked, key=str) if address not in own and not address.is_loopback and not address.is_unspecified]
+
+
 def _warnings(host: model.Host, states: realize.States, facts: Facts, project: t.Optional[str]) -> t.List[str]:
     warnings = [w for p in host.projects if project in (None, p.name) for w in p.warnings]
     warnings += overlay.warnings(host.projects)
+    warnings += _published_nowhere(host, facts, project)
     for each in host.projects:
         for network in each.networks:
             if network.macvlan is not None:  # of the same subnet as the host's own link, as a rule

@@ -15,8 +15,6 @@ from .topology import Lab
 from .trial import failures
 
 TABLES = ("inet", "bridge")
-# Walls around what this lab's host does not have, each taken out by a test of its own: test_forwarder.py.
-ELSEWHERE = ("@forwarders4", "@forwarders6")
 _BASE = re.compile(r"\s+type \w+ hook ")
 # What is turned on each bridge, and on each port: the value that the engine does not give.
 BRIDGE_SETTINGS = {"ipv6/{}/accept_ra": "2", "ipv6/{}/disable_ipv6": "0", "ipv4/{}/route_localnet": "turned", "ipv4/{}/send_redirects": "1",
@@ -65,7 +63,7 @@ def of_rules(text: str) -> t.List[Mutant]:
     for number, line in enumerate(lines):
         if line.startswith(("\tchain ", "table ")):
             chain = line.split()[1]
-        if number in numbers and not any(word in line for word in ELSEWHERE):
+        if number in numbers:
             rest = "\n".join(lines[:number] + lines[number + 1:]) + "\n"
             found.append(Mutant(f"{chain}: {line.strip()}", line.rstrip().endswith("drop"), _with_text(rest, text)))
     return found

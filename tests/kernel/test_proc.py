@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run writes below /proc/sys: keys of its own links and namespaces only, and the real ones."""
+from __future__ import annotations
+
+import re
+
+from promises import SHOP
+
+_FAKE = """
+set -e
+mount -t tmpfs none /proc/sys
+mkdir -p /proc/sys/net/ipv4
+echo canary >/proc/sys/net/ipv4/ip_unprivileged_port_start
+echo $$
+exec sleep infinity
+"""
+
+
+def test_s_79_no_setting_of_the_host_itself_changes(private_host):
+    """S-79: with every kind of object there, what differs from before are settings of links of ours; afterwards (the leak check) nothing does."""
+    before = set(private_host.snapshot()["sysctl"])
+    private_host.apply(SHOP)
+    changed = {line.partition(" = ")[0] for line in before ^ set(private_host.snapshot()["sysctl"])}
+    assert changed
+    foreign = [key for key in changed if not re.search(r"/(?:conf|neigh)/(?:br-[0-9a-f]{12}|veth[0-9a-f]{11}|dockless0)/", key)]
+    assert foreign == []
+
+
+def test_s_74_a_container_with_a_proc_of_its_own_is_given_the_real_settings(private_host):
+    """S-74: only its network namespace is entered, never its mounts: what it laid over /proc/sys stays as it is, and the kernel has the value."""
+    container = private_host.popen(["unshare", "--net", "--mount", "/bin/sh", "-c", _FAKE])
+    pid = container.readline()
+    private_host.apply({"networks": {"front": {"dns_enabled": False}}, "sandboxes": {
+        "box": {"attach": {"pid": int(pid)}, "networks": ["front"], "sysctls": {"net.ipv4.ip_unprivileged_port_start": "80"}}}})
+    key = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+    assert private_host.run(["cat", key], netns="box").stdout.strip() == "80"
+    assert private_host.sh(f"nsenter --target {pid} --mount cat {key}") == "canary"

@@ -94,8 +94,8 @@ def test_addresses_are_of_use_at_once(private_host):
 
 
 def test_router_advertisements_are_not_believed(private_host):
-    """Neither on the bridge nor inside: addresses and routes are the declared ones alone."""
-    private_host.apply({"networks": {"front": network("172.20.0.0/24 fd00:20::/64")}, "sandboxes": PAIR})
+    """Neither on the bridge nor inside: addresses and routes are the declared ones alone. Ports are without security, or none would get as far."""
+    private_host.apply({"networks": {"front": network("172.20.0.0/24 fd00:20::/64", port_security=False)}, "sandboxes": PAIR})
     bridge = next(name for name in traffic.links(private_host) if name.startswith("br-"))
     assert private_host.sh(f"cat /proc/sys/net/ipv6/conf/{bridge}/accept_ra") == "0"
     assert private_host.sh("cat /proc/sys/net/ipv6/conf/eth0/accept_ra", netns="one") == "0"
@@ -109,7 +109,7 @@ def test_router_advertisements_are_not_believed(private_host):
     private_host.sh("echo 2 >/proc/sys/net/ipv6/conf/eth0/accept_ra", netns="one")
     private_host.run([hosts.SYSTEM_PYTHON, "-c", advertise], netns="two")
     private_host.sh("until ip -6 address | grep -q bad:; do :; done", netns="one")  # the advertisement is one that is believed
-    assert private_host.apply({"networks": {"front": network("172.20.0.0/24 fd00:20::/64")}, "sandboxes": PAIR})["changed"]
+    assert private_host.apply({"networks": {"front": network("172.20.0.0/24 fd00:20::/64", port_security=False)}, "sandboxes": PAIR})["changed"]
 
 
 def test_ipv6_is_given_and_taken_in_place(private_host):

@@ -54,11 +54,11 @@ while True:
 
 
 class Talker:
-    """A program of the neighbour that is told lines and answers each with one."""
+    """A program, of the neighbour or of a sandbox, that is told lines and answers each with one."""
 
-    def __init__(self, place, code, *args):
+    def __init__(self, place, code, *args, netns=None):
         self._process = subprocess.Popen(  # pylint: disable=consider-using-with
-            place.command([hosts.SYSTEM_PYTHON, "-c", code, *args]), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            place.command([hosts.SYSTEM_PYTHON, "-c", code, *args], netns), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout.readline() == "ready\n"
 
     def __call__(self, line):
@@ -129,4 +129,23 @@ def test_s_18_streams_end_with_their_port_and_no_other(private_host):
     private_host.apply(document(web=["7002:7", {**guests, "source_ranges": ["198.51.100.0/24"]}]))
     assert [talk("three") for talk in (kept, guest)] == ["three", "silent"]
     for talk in (doomed, kept, guest):
+        talk.end()
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_s_18_streams_out_of_a_network_end_with_its_egress(private_host, version):
+    """S-18: a connection that a sandbox has to the outside falls silent when its network loses egress; another network's goes on."""
+    networks = {"front": network("172.20.0.0/24 fd00:20::/64"), "other": network("172.21.0.0/24 fd00:21::/64")}
+    sandboxes = {"web": {"networks": ["front"]}, "kept": {"networks": ["other"]}}
+    private_host.apply({"networks": networks, "sandboxes": sandboxes})
+    neighbour = private_host.neighbour()
+    server = neighbour.popen([hosts.SYSTEM_PYTHON, "-c", _ECHO, "7"])
+    assert server.readline() == "ready"
+    outside = hosts.NEIGHBOUR_ADDRESSES[version == 6]
+    doomed, kept = (Talker(private_host, _STREAM, outside, "7", netns=name) for name in ("web", "kept"))
+    assert doomed("one") == kept("one") == "one"
+    networks["front"]["egress"] = False
+    private_host.apply({"networks": networks, "sandboxes": sandboxes})
+    assert (doomed("two"), kept("two")) == ("silent", "two")
+    for talk in (doomed, kept):
         talk.end()

@@ -44,6 +44,19 @@ GONE = {
 }
 
 
+OPEN = {"egress": ['"br-a"', '"br-b"'], "attached4": ['10.0.0.0/24 . "br-a"', '10.0.1.0/24 . "br-b"'], "attached6": ['fd00::/64 . "br-a"']}
+
+
+def test_s_18_what_leaves_a_network_that_lost_its_egress_is_cut():
+    """S-18: and neither what stays in it, nor another network's, nor questions to the host itself."""
+    shut = {**OPEN, "egress": ['"br-b"']}
+    outward = [flow(443, protocol=flows.TCP, source="10.0.0.2", address="198.51.100.1"), flow(443, source="fd00::2", address="2001:db8:9::1"),
+               flow(80, "10.0.1.3:80", flows.TCP, source="10.0.0.2", address="198.51.100.1")]
+    others = [flow(443, source="10.0.1.2", address="198.51.100.1"), flow(53, source="10.0.0.2", address="10.0.0.3"), flow(22, source="10.0.0.2")]
+    assert cut(OPEN, shut, *outward, *others) == outward
+    assert cut(shut, OPEN, *outward, *others) == []
+
+
 @pytest.mark.parametrize("before, after, found", GONE.values(), ids=GONE.keys())
 def test_r_10_cut_when(before, after, found):
     """R-10, S-18."""

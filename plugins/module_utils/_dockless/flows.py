@@ -64,25 +64,28 @@ class Change(t.NamedTuple):
     added: Index
     doors: t.FrozenSet[Door]
     guests: t.FrozenSet[Door]
+    kept_in: t.FrozenSet[IPNetwork]  # subnets that nothing leaves any more
 
 
 def change(before: str, after: str) -> t.Optional[Change]:
-    """Return how two of the host's tables, as nft text, differ in what they publish; None where they do not."""
+    """Return how two of the host's tables, as nft text, differ in what they publish and let out; None where they do not."""
     old, new = _published(before), _published(after)
-    guests = _doors(after, "allowed")
-    if old == new and guests == _doors(before, "allowed"):
+    guests, kept_in = _doors(after, "allowed"), _kept_in(before, after)
+    if old == new and guests == _doors(before, "allowed") and not kept_in:
         return None
-    return Change(_index(old - new), _index(new - old), frozenset(_doors(after, "restricted")), frozenset(guests))
+    return Change(_index(old - new), _index(new - old), frozenset(_doors(after, "restricted")), frozenset(guests), kept_in)
 
 
 def without_ground(flows: t.Iterable[Flow], changed: Change, local: t.Container[IPAddress]) -> t.Iterator[Flow]:
     """Yield the flows that the new table would not let come about as they are.
 
-    They are those that a rule sent on which is gone, those of clients that may no longer come, and datagrams to a
-    port of this host that is published since. local are the host's addresses.
+    They are those that a rule sent on which is gone, those of clients that may no longer come, those out of a network
+    that has lost its egress, and datagrams to a port of this host that is published since. local are the host's addresses.
     """
     for flow in flows:
-        if flow.translated:
+        if any(flow.source in subnet and flow.target not in subnet for subnet in changed.kept_in) and flow.address not in local:
+            yield flow
+        elif flow.translated:
             if any(_led(rule, flow) for rule in _about(changed.gone, flow)) or _is_shut_out(changed, flow):
                 yield flow
         elif flow.protocol == UDP and flow.address in local and any(_matches(rule, flow) for rule in _about(changed.added, flow)):
@@ -127,6 +130,13 @@ def _elements(text: str) -> t.Dict[str, t.List[t.List[str]]]:
         if listed:
             found[name] = [element.replace(" : ", " . ").split(" . ") for element in " ".join(listed.group(1).split()).split(", ")]
     return found
+
+
+def _kept_in(before: str, after: str) -> t.FrozenSet[IPNetwork]:
+    """Return the subnets of bridges that had egress and have it no more."""
+    old, new = _elements(before), _elements(after)
+    closed = {fields[0] for fields in old.get("egress", ())} - {fields[0] for fields in new.get("egress", ())}
+    return frozenset(ipaddress.ip_network(fields[0]) for key in ("attached4", "attached6") for fields in old.get(key, ()) if fields[1] in closed)
 
 
 def _published(text: str) -> t.Set[Rule]:

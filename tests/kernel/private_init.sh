@@ -56,6 +56,11 @@ IP
 echo 1 >/proc/sys/net/ipv4/ip_forward
 echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
 
+# The kernel finishes a link's start in the background: its own IPv6 addresses get their routes then, after a picture that was taken at once.
+for address in fe80::2 2001:db8:1::2; do
+    until ip -6 route show table local | grep -q "^local $address "; do :; done
+done
+
 echo "ready $neighbour"
 # bash reaps whatever is left to it, which is what a first process is for.
 while read -r _; do :; done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 
 import pytest
 from _dockless import edits
@@ -184,6 +185,31 @@ def test_the_rest_of_a_range_keeps_its_clients():
     left = {port.host_port: port for port in parse_ports("p", "a", found["sandboxes"]["a"]["ports"], "ports")}
     assert list(left) == [8080, 8082]
     assert all([str(network) for network in port.source_ranges] == ["192.0.2.0/24"] and str(port.host_ip) == "192.0.2.1" for port in left.values())
+
+
+GUESTS = [(), ("192.0.2.0/24",), ("203.0.113.7", "2001:db8::/32")]
+
+
+def ranged(first, last, guests):
+    """Return an entry of the long form, and whom it lets in by host port."""
+    entry = {"target": f"{first}-{last}", "published": f"{first}-{last}", **({"source_ranges": list(guests)} if guests else {})}
+    return entry, let_in([entry])
+
+
+def let_in(entries):
+    """Return whom a list of ports lets in, by host port."""
+    return {port.host_port: port.source_ranges for port in parse_ports("p", "a", entries, "ports")}
+
+
+@pytest.mark.parametrize("before, after", list(itertools.product(GUESTS, repeat=2)))
+@pytest.mark.parametrize("first, last", [(1, 2), (2, 5), (3, 4), (4, 6), (5, 6), (1, 9)])
+def test_whoever_publishes_last_says_who_comes(before, after, first, last):
+    """Of ranges that meet in part, too: no port of either is open to more than its own clients."""
+    (old, were), (new, are) = ranged(3, 5, before), ranged(first, last, after)
+    found = edits.publish({"sandboxes": {"a": {"ports": [old]}}}, "a", {"ports": [new]})["sandboxes"]["a"]["ports"]
+    assert let_in(found) == {**were, **are}
+    left = edits.withdraw({"sandboxes": {"a": {"ports": found}}}, "a", {"ports": [ranged(first, last, ())[0]]})["sandboxes"]["a"]["ports"]
+    assert let_in(left) == {port: guests for port, guests in were.items() if not first <= port <= last}
 
 
 @pytest.mark.parametrize("entry", ["80", "53:53/udp", "192.0.2.1::80", "[fd00::1]:8080:80", "8000-8009:80", "[::]:8000-8009:80/udp"])

@@ -66,7 +66,7 @@ def _added(before: Entries, more: Entries, mappings_of: t.Callable[[Entries, str
     for entry in more:
         new = mappings_of([entry], path)
         if not new <= known:
-            found += [entry] if new.isdisjoint(known) else sorted(map(_short, new - known))
+            found += [entry] if new.isdisjoint(known) else _rest(entry, new - known, path)
             known |= new
     return found
 
@@ -91,7 +91,7 @@ def _taken(before: Entries, less: Entries, mappings_of: t.Callable[[Entries, str
 
 
 def _rest(entry: t.Any, left: t.Set[t.Any], path: str) -> Entries:
-    """Return what is left of an entry, for the same clients as before."""
+    """Return a part of an entry, for the clients that the whole is for."""
     audience = _audience(entry, path) if any(isinstance(one, PortMapping) for one in left) else ()
     shortened: Entries = sorted(map(_short, left))
     if not audience:

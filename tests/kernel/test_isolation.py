@@ -16,7 +16,7 @@ HOST_MAC = "02:00:00:00:00:02"
 GUARD_LOOPBACK = 'iifname != "lo" ip daddr 127.0.0.0/8 counter'
 GUARD_SOURCE = 'iifname != "lo" ip saddr 127.0.0.0/8 counter'
 GUARD_DIRECT = ("daddr . iifname != @attached4 ip", "daddr . iifname != @attached6 ip6")
-FORWARD_IN, FORWARD_OUT = ("oifname != @outward", "oifname != @ingress"), ("iifname != @outward", "iifname != @egress")
+FORWARD_IN, FORWARD_OUT = ("oifname != @outward", "oifname != @ingress"), ("iifname != @outward", 'iifname != @egress counter name "egress"')
 FORWARD_REST = 'counter name "closed" drop'
 HAIRPIN = ("ct status dnat ip saddr . oifname @attached4 masquerade", "ct status dnat ip6 saddr . oifname @attached6 masquerade")
 TWO = {

@@ -143,9 +143,23 @@ def test_order_of_servers(sandbox_dns, network, defaults, known, servers):
     assert ("local=/#/" in lines) == (not servers)
 
 
-def test_forwarding_to_itself_is_refused():
-    with pytest.raises(DocklessError, match=r"sandboxes\.web\.dns: .*127\.0\.0\.11, its own resolver"):
-        realized(WEB._replace(dns=(ipaddress.ip_address("127.0.0.11"),)))
+def test_a_server_of_the_network_does_not_ask_itself():
+    """S-58: what a network's dns names is a sandbox on it, whose own resolver leaves that address out."""
+    net = FRONT._replace(dns=(ipaddress.ip_address("172.20.0.2"), ipaddress.ip_address("192.0.2.9")))
+    files, others = realized(WEB, on("cli", (("shop", "front"), ("172.20.0.9/16",))), networks=(net,))
+    assert "server=172.20.0.2\n" not in files["/run/dockless/dns/resolvers/web.conf"]
+    assert "server=172.20.0.2\nserver=192.0.2.9\n" in files["/run/dockless/dns/resolvers/cli.conf"]
+
+
+def test_the_hosts_file_is_followed_where_each_of_its_servers_can_be_reached():
+    """DN-21: then a change of it changes nothing here; loopback servers and zones are nothing that a sandbox could follow."""
+    known = FACTS._replace(nameservers=("192.0.2.53",), resolv_conf="/etc/resolv.conf")
+    files, others = realized(WEB, known=known)
+    text = files["/run/dockless/dns/resolvers/web.conf"]
+    assert "resolv-file=/etc/resolv.conf\n" in text and "server=" not in text and "no-resolv" not in text and "no-poll" not in text
+    assert realized(WEB, known=known._replace(nameservers=("192.0.2.54",))) == (files, others)
+    text = realized(WEB, known=FACTS._replace(resolv_conf="/etc/resolv.conf"))[0]["/run/dockless/dns/resolvers/web.conf"]
+    assert "resolv-file" not in text and "server=192.0.2.53\n" in text
 
 
 def test_names_switched_off_cost_nothing():

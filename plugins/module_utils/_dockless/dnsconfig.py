@@ -55,22 +55,31 @@ def has_private(sandbox: model.Sandbox) -> bool:
     return any(e.links for e in sandbox.endpoints) or any(r.kind in ("A", "AAAA") for r in sandbox.records)
 
 
-def servers(sandbox: model.Sandbox, topology: Topology, facts: Facts, defaults: model.Defaults) -> t.List[str]:
-    """Return the servers that unknown names go to; none means that they go nowhere.
+class Upstreams(t.NamedTuple):
+    """The servers that unknown names go to; none means that they go nowhere. watched is the host's file that names them, if the resolver follows it."""
+
+    addresses: t.Tuple[str, ...] = ()
+    watched: str = ""
+
+
+def servers(sandbox: model.Sandbox, topology: Topology, facts: Facts, defaults: model.Defaults) -> Upstreams:
+    """Return where a sandbox's resolver sends what it does not know.
 
     A network that is internal, without egress or forwards nowhere gives the sandbox no way out; its
-    other networks may. A loopback server of the host is reached by way of the host's forwarder.
+    other networks may. A loopback server of the host is reached by way of the host's forwarder. Where
+    every server of the host can be reached from a sandbox, the resolver reads the host's file by itself.
     """
     outward = [n for n in joined(sandbox, topology) if routing.leads_out(n) and (sandbox.forward or n.forward) != "none"]
     if not outward:
-        return []
+        return Upstreams()
     given = sandbox.dns or tuple(a for n in outward for a in n.dns) or defaults.dns
-    if any(str(address) == names.RESOLVER_ADDRESS for address in given):
-        raise DocklessError(f"sandbox {sandbox.name} would forward to {names.RESOLVER_ADDRESS}, its own resolver",
-                            "Name a server that is somewhere else.", f"{sandbox.path or sandbox.name}.dns")
+    own = {cidr.partition("/")[0] for endpoint in sandbox.endpoints for cidr in endpoint.addresses}
     if given or all((sandbox.forward or n.forward) == "servers" for n in outward):
-        return list(dict.fromkeys(map(str, given)))
-    return host_servers(facts) or (_by_forwarder(outward) if needs_forwarder(facts) else [])
+        return Upstreams(tuple(server for server in dict.fromkeys(map(str, given)) if server not in own))  # one that serves its networks asks elsewhere
+    if needs_forwarder(facts):
+        return Upstreams(_by_forwarder(outward))
+    found = host_servers(facts)
+    return Upstreams(tuple(found), facts.resolv_conf if len(found) == len(facts.nameservers) else "")
 
 
 def needs_forwarder(facts: Facts) -> bool:
@@ -78,14 +87,14 @@ def needs_forwarder(facts: Facts) -> bool:
     return bool(facts.nameservers) and not host_servers(facts)
 
 
-def _by_forwarder(outward: t.Sequence[model.Network]) -> t.List[str]:
+def _by_forwarder(outward: t.Sequence[model.Network]) -> t.Tuple[str, ...]:
     """Return where the forwarder listens for a sandbox: the gateway of its first network that leads out and has one."""
     for network in outward:
         for version in (4, 6):
             gateway = routing.gateway_of(network, version) if network.macvlan is None else None
             if gateway is not None:
-                return [f"{gateway}#{names.RESOLVER_PORT}"]
-    return []
+                return (f"{gateway}#{names.RESOLVER_PORT}",)
+    return ()
 
 
 def host_servers(facts: Facts) -> t.List[str]:
@@ -101,27 +110,28 @@ def host_servers(facts: Facts) -> t.List[str]:
     return list(dict.fromkeys(found))
 
 
-def configuration(sandbox: model.Sandbox, topology: Topology, upstream: t.Sequence[str]) -> t.Tuple[str, str]:
+def configuration(sandbox: model.Sandbox, topology: Topology, upstream: Upstreams) -> t.Tuple[str, str]:
     """Return the text of the configuration, and its digest, which the resolver answers with."""
     netns = netns_of(sandbox)
     networks = [network for network in joined(sandbox, topology) if has_names(network)]
-    lines = _fixed(netns)
+    lines = _fixed(netns, upstream.watched)
     if has_private(sandbox):  # first, because dnsmasq reads the last one first and a reverse query gets what was read first
         lines.append(f"hostsdir={private_directory(netns)}")
     lines += [f"hostsdir={network_directory(network.key)}" for network in networks]
     lines += [f"local=/{zone}/" for zone in _own_zones(sandbox, networks, topology)]
     for record in (*(r for n in networks for r in n.records), *sandbox.records):
         lines += _directives(record)
-    lines += [f"server={address}" for address in upstream] or ["local=/#/"]
+    if not upstream.watched:
+        lines += [f"server={address}" for address in upstream.addresses] or ["local=/#/"]
     text = f"# dockless: sandbox {sandbox.project}/{sandbox.name}\n" + "".join(line + "\n" for line in dict.fromkeys(lines))
     digest = names.text_digest(text)
     return f"{text}txt-record={DIGEST_NAME},{digest}\n", digest
 
 
-def _fixed(netns: str) -> t.List[str]:
+def _fixed(netns: str, watched: str) -> t.List[str]:
     # local=// is domain-needed for every type of query, not only for addresses.
     return [f"port={names.RESOLVER_PORT}", f"listen-address={names.RESOLVER_ADDRESS}", "bind-interfaces",
-            "no-hosts", "no-resolv", "no-poll", "domain-needed", "local=//", "local-ttl=0", "cache-size=0",
+            "no-hosts", *([f"resolv-file={watched}"] if watched else ["no-resolv", "no-poll"]), "domain-needed", "local=//", "local-ttl=0", "cache-size=0",
             "dns-forward-max=1024", f"pid-file={pid_path(netns)}"]
 
 

@@ -63,6 +63,7 @@ class Facts(t.NamedTuple):
     port_range: t.Tuple[int, int] = (32768, 60999)  # net.ipv4.ip_local_port_range
     reserved_ports: t.FrozenSet[int] = frozenset()  # net.ipv4.ip_local_reserved_ports
     nameservers: t.Tuple[str, ...] = ()  # of the host, loopback ones included
+    resolv_conf: str = ""  # the file that names them
     search: t.Tuple[str, ...] = ()
     attached: t.Tuple[t.Tuple[str, int, str], ...] = ()  # (sandbox, inode and path of the namespace it attaches to)
     tunnel_keys: t.Tuple[t.Tuple[str, str], ...] = ()  # (slot, public key) of this host's private keys

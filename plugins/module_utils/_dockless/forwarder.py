@@ -27,7 +27,7 @@ def gateways(host: Host, facts: Facts) -> t.List[IPAddress]:
     asked: t.Set[str] = set()
     for sandbox in (s for p in host.projects for s in p.sandboxes if s.mode == MODE_NETWORKS):
         if any(map(has_names, joined(sandbox, topology))):
-            asked.update(server for server in dnsconfig.servers(sandbox, topology, facts, host.defaults) if server.endswith(_PORT))
+            asked.update(server for server in dnsconfig.servers(sandbox, topology, facts, host.defaults).addresses if server.endswith(_PORT))
     return sorted((ipaddress.ip_address(server[:-len(_PORT)]) for server in asked), key=lambda address: (address.version, int(address)))
 
 
@@ -36,7 +36,7 @@ def realize(addresses: t.Sequence[IPAddress], facts: Facts) -> t.Iterator[kernel
     if not addresses:
         return
     lines = [f"port={names.RESOLVER_PORT}", *(f"listen-address={address}" for address in (names.RESOLVER_ADDRESS, *addresses)),
-             "bind-interfaces", "no-hosts", f"resolv-file={HOST_RESOLV_CONF}", "strict-order", "domain-needed", "cache-size=0",
+             "bind-interfaces", "no-hosts", f"resolv-file={HOST_RESOLV_CONF}", "domain-needed", "cache-size=0",
              "dns-forward-max=1024", f"pid-file={dnsconfig.pid_path(names.FORWARDER)}"]
     text = "# dockless: forwarder\n" + "".join(line + "\n" for line in lines)
     digest = names.text_digest(text)

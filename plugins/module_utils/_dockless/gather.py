@@ -19,10 +19,11 @@ _PROGRAM_DIRECTORIES = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sb
 
 
 class Resolv(t.NamedTuple):
-    """What resolv.conf(5) says: nameservers and search list."""
+    """What resolv.conf(5) says: nameservers and search list; and which file named the servers."""
 
     nameservers: t.Tuple[str, ...] = ()
     search: t.Tuple[str, ...] = ()
+    path: str = ""
 
 
 def gather(*, routes: t.Tuple[IPNetwork, ...] = (), addresses: t.Tuple[IPAddress, ...] = (), mtu: int = 1500,
@@ -38,7 +39,7 @@ def gather(*, routes: t.Tuple[IPNetwork, ...] = (), addresses: t.Tuple[IPAddress
         listeners=sockets.listeners(),
         port_range=_range(_sysctl("ipv4/ip_local_port_range")),
         reserved_ports=_ports(_sysctl("ipv4/ip_local_reserved_ports")),
-        nameservers=resolv.nameservers, search=resolv.search,
+        nameservers=resolv.nameservers, search=resolv.search, resolv_conf=resolv.path,
         dnsmasq=program("dnsmasq"),
         systemd=os.path.isdir("/run/systemd/system"),  # sd_booted(3)
     )
@@ -59,8 +60,8 @@ def host_resolv() -> Resolv:
     if own.nameservers and all(_is_loopback(server) for server in own.nameservers):
         behind = parse_resolv(_text(_RESOLVED_CONF))
         if behind.nameservers:
-            return Resolv(behind.nameservers, own.search or behind.search)
-    return own
+            return Resolv(behind.nameservers, own.search or behind.search, _RESOLVED_CONF)
+    return own._replace(path=_RESOLV_CONF)
 
 
 def parse_resolv(text: str) -> Resolv:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from . import (
-    attach, checks, ipam, kernel, macvlan, model, overlay, parents, parse, passages,
+    attach, checks, checks_names, ipam, kernel, macvlan, model, overlay, parents, parse, passages,
     realize, report, resolve, sockets, spaces, store, tunnels, underlay, values, wireguard)
 from .errors import DocklessError
 from .facts import Facts, Underlay
@@ -77,6 +77,7 @@ def set_goal(documents: store.Documents, project: t.Optional[str], boot: bool = 
     checks.check_host(host, facts, _kept_ports(leases), sockets.owner_of)
     host = resolve.resolve(host, {**leases, "": documents.host.leases}, facts)
     resolve.refuse_missing_families(host, facts)
+    checks_names.refuse_loops(host)
     _refuse_without_forwarding(host, facts)
     possible, absent = _on_parents(host, facts, project, boot)
     warnings += absent

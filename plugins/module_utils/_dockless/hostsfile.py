@@ -56,13 +56,14 @@ def resolv_conf(sandbox: model.Sandbox, topology: Topology, facts: Facts, defaul
 
 
 def own_resolv_conf(sandbox: model.Sandbox, topology: Topology, facts: Facts, defaults: model.Defaults,
-                    upstream: t.Sequence[str]) -> str:
+                    upstream: dnsconfig.Upstreams) -> str:
     """Return resolv.conf(5) of a sandbox that has a resolver, with the servers behind it as a comment."""
     networks = joined(sandbox, topology)
     options = sandbox.dns_opt or _of_networks(networks, "dns_opt") or defaults.dns_opt
     if not any(option.startswith("ndots:") for option in options):
         options = ("ndots:0", *options)
-    behind = f"# forwards to: {' '.join(upstream)}\n" if upstream else "# forwards nothing\n"
+    behind = f"the servers of the host's {upstream.watched}" if upstream.watched else " ".join(upstream.addresses)
+    behind = f"# forwards to: {behind}\n" if behind else "# forwards nothing\n"
     return (header(sandbox) + behind + f"nameserver {names.RESOLVER_ADDRESS}\n"
             + _search(sandbox, networks, facts, defaults) + _line("options", options))
 

@@ -135,7 +135,7 @@ def _wants_files(sandbox: model.Sandbox, networks: t.Sequence[model.Network]) ->
                     or sandbox.hostname or sandbox.domainname))
 
 
-def _resolver_objects(sandbox: model.Sandbox, topology: Topology, upstream: t.Sequence[str]) -> t.List[kernel.Object]:
+def _resolver_objects(sandbox: model.Sandbox, topology: Topology, upstream: dnsconfig.Upstreams) -> t.List[kernel.Object]:
     netns = netns_of(sandbox)
     text, digest = dnsconfig.configuration(sandbox, topology, upstream)
     path = dnsconfig.config_path(netns)

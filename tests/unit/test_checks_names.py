@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Upstreams that would send a question round and round."""
+from __future__ import annotations
+
+import ipaddress
+import pathlib
+import sys
+
+import pytest
+
+ENGINE = str(pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils")
+if ENGINE not in sys.path:
+    sys.path.insert(0, ENGINE)
+
+# pylint: disable=wrong-import-position
+from _dockless import checks_names, model  # noqa: E402
+from _dockless.errors import DocklessError  # noqa: E402
+
+
+def addresses(*texts):
+    """Return IP addresses of texts."""
+    return tuple(map(ipaddress.ip_address, texts))
+
+
+def subnet(text):
+    """Return a subnet whose gateway is its first address."""
+    network = ipaddress.ip_network(text)
+    return model.Subnet(network, version=network.version, gateway=network[1])
+
+
+FRONT = model.Network("shop", "front", subnets=(subnet("172.20.0.0/16"), subnet("fd00:20::/64")))
+BRIDGE = model.Network("", "bridge", dns_enabled=False, subnets=(subnet("172.17.0.0/16"),))
+MACVLAN = FRONT._replace(name="lan", macvlan=model.Macvlan(parent="eth0"))
+WEB = model.Sandbox("shop", "web", path="sandboxes.web", endpoints=(
+    model.Endpoint("shop", "web", ("shop", "front"), addresses=("172.20.0.2/16", "fd00:20::2/64")),))
+
+
+def judge(sandbox=WEB, network=FRONT, defaults=model.Defaults()):
+    """Raise what is refused of one project."""
+    checks_names.refuse_loops(model.Host((model.Project("shop", (network,), (sandbox,)), model.Project("", (BRIDGE,))), defaults))
+
+
+@pytest.mark.parametrize("address, reason", [
+    ("127.0.0.11", "the sandbox's own resolver"), ("172.20.0.1", "the gateway of network front"), ("fd00:20::1", "the gateway of network front"),
+    ("172.17.0.1", "the gateway of network bridge"), ("0.0.0.0", "no host's address"), ("::", "no host's address"), ("224.0.0.251", "no host's address")])
+def test_s_58_dn_36_a_server_that_leads_back_is_refused(address, reason):
+    """S-58, DN-36: wherever it is said, with the option's path."""
+    for option, given in (("sandboxes.web.dns", {"sandbox": WEB._replace(dns=addresses("192.0.2.1", address))}),
+                          ("networks.front.dns", {"network": FRONT._replace(path="networks.front", dns=addresses(address))}),
+                          ("defaults.dns", {"defaults": model.Defaults(dns=addresses(address))})):
+        with pytest.raises(DocklessError, match=f"{option}: .*{reason}"):
+            judge(**given)
+
+
+@pytest.mark.parametrize("address", ["172.20.0.2", "fd00:20::2"])
+def test_s_58_a_sandbox_is_not_its_own_server(address):
+    """S-58: another sandbox of the network may be."""
+    with pytest.raises(DocklessError, match=r"sandboxes\.web\.dns: .*an address of its own"):
+        judge(WEB._replace(dns=addresses(address)))
+    judge(WEB._replace(dns=addresses("172.20.0.9", "fd00:20::9")), FRONT._replace(dns=addresses(address)))
+
+
+def test_gateways_that_the_host_does_not_have_may_serve():
+    """A macvlan network's gateway is a router, which is a name server as a rule; so is one whose address the host leaves out."""
+    judge(network=MACVLAN._replace(dns=addresses("172.20.0.1")), sandbox=WEB._replace(endpoints=()))
+    judge(WEB._replace(dns=addresses("172.20.0.1")), FRONT._replace(inhibit_ipv4=True))

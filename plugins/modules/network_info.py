@@ -173,6 +173,14 @@ networks:
         - Its services by name, with C(mode), C(vip), C(ports) and C(sticky).
         - C(sandboxes) are those behind it by name, here and on other hosts, with C(project), C(addresses), C(weight) and C(drain).
       type: dict
+    names:
+      description: What every sandbox on it finds by name, each entry with C(name), C(type) and C(value).
+      type: list
+      elements: dict
+      sample:
+        - name: info-one.shown
+          type: A
+          value: 172.30.71.2
     endpoints:
       description: Who is on it, by the sandbox's name, with C(mac_address), C(interface), C(ipv4_address) and C(ipv6_address).
       type: dict
@@ -214,10 +222,18 @@ sandboxes:
       elements: str
     name_servers:
       description:
-        - Where its questions for other names go, in order, by way of its own resolver where it has one. Empty where they go nowhere.
+        - Where its questions for other names go, by way of its own resolver where it has one. Empty where they go nowhere.
         - V(172.20.0.1#10053) is the host's forwarder, which asks the name servers on the host's loopback addresses.
       type: list
       elements: str
+    search:
+      description: The domains that are tried behind short names.
+      type: list
+      elements: str
+    own_names:
+      description: What only this sandbox finds, by links and records of its own. Entries are as in a network's C(names).
+      type: list
+      elements: dict
     labels:
       description: Its labels.
       type: dict

@@ -15,7 +15,7 @@ from .facts import Facts
 from .model import MODE_NETWORKS, Host, IPAddress
 from .topology import has_names, joined, read
 
-_PORT = f"#{names.RESOLVER_PORT}"
+PORT = f"#{names.RESOLVER_PORT}"
 HOST_RESOLV_CONF = "/etc/resolv.conf"
 
 
@@ -27,8 +27,8 @@ def gateways(host: Host, facts: Facts) -> t.List[IPAddress]:
     asked: t.Set[str] = set()
     for sandbox in (s for p in host.projects for s in p.sandboxes if s.mode == MODE_NETWORKS):
         if any(map(has_names, joined(sandbox, topology))):
-            asked.update(server for server in dnsconfig.servers(sandbox, topology, facts, host.defaults).addresses if server.endswith(_PORT))
-    return sorted((ipaddress.ip_address(server[:-len(_PORT)]) for server in asked), key=lambda address: (address.version, int(address)))
+            asked.update(server for server in dnsconfig.servers(sandbox, topology, facts, host.defaults).addresses if server.endswith(PORT))
+    return sorted((ipaddress.ip_address(server[:-len(PORT)]) for server in asked), key=lambda address: (address.version, int(address)))
 
 
 def realize(addresses: t.Sequence[IPAddress], facts: Facts) -> t.Iterator[kernel.Object]:

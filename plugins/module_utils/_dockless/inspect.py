@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import converge, dnsconfig, exposures, lock, model, render, routing, services, store, topology
+from . import converge, exposures, lock, model, render, resolution, routing, services, store, topology
 from .goal import Goal, set_goal
 from .report import Row
 
@@ -18,13 +18,17 @@ def inspect(project: t.Optional[str] = None, filters: t.Optional[t.Mapping[str, 
     with lock.lock_for_reading(converge.LOCK_TIMEOUT_S):
         documents = store.load_all()
         goal = set_goal(documents, project)
+    looked_up = resolution.Names(goal.host, goal.states, goal.facts)
     networks = [n for n in _networks(goal, project) if matches(n, filters or {})]
     served = services.Services(topology.read(goal.host)).of
+    known = routing.networks_of(goal.host)
     for network in networks:
-        network["services"] = services.rows(served.get((network["project"], network["name"])))
+        key = (network["project"], network["name"])
+        network["services"] = services.rows(served.get(key))
+        network["names"] = looked_up.on_network(known[key])
     return {
         "networks": networks,
-        "sandboxes": _sandboxes(goal, project),
+        "sandboxes": _sandboxes(goal, project, looked_up),
         "endpoints": goal.endpoints(project),
         "ports": goal.ports(project),
         "exposures": exposures.exposures(goal.host, project),
@@ -90,9 +94,8 @@ def _cidr(endpoint: model.Endpoint, version: int) -> str:
     return next((c for c in endpoint.addresses if (":" in c) == (version == 6)), "")
 
 
-def _sandboxes(goal: Goal, project: t.Optional[str]) -> t.List[Row]:
+def _sandboxes(goal: Goal, project: t.Optional[str], looked_up: resolution.Names) -> t.List[Row]:
     rows = []
-    known = topology.read(goal.host)
     for each in goal.host.projects:
         if project not in (None, each.name):
             continue
@@ -104,18 +107,8 @@ def _sandboxes(goal: Goal, project: t.Optional[str]) -> t.List[Row]:
                 "netns": "" if sandbox.mode == model.MODE_HOST else f"/run/netns/{netns}",
                 "shares": routing.netns_of(others, sandbox) if sandbox.mode == model.MODE_CONTAINER else "",
                 "networks": [e.network[1] for e in sandbox.endpoints], "expose": [f"{p}/{q}" for p, q in sandbox.expose],
-                "hostname": sandbox.hostname or sandbox.name, **_resolution(goal, sandbox, known)})
+                "hostname": sandbox.hostname or sandbox.name, **looked_up.of_sandbox(sandbox)})
     return rows
-
-
-def _resolution(goal: Goal, sandbox: model.Sandbox, known: topology.Topology) -> Row:
-    """Return of which networks a sandbox knows the names, and which servers it asks for others; none are asked for by nobody."""
-    if sandbox.mode != model.MODE_NETWORKS or not sandbox.endpoints:
-        return {"resolves": [], "name_servers": []}
-    networks = topology.joined(sandbox, known)
-    served = [n.name for n in networks if topology.has_names(n)]
-    asked = dnsconfig.servers(sandbox, known, goal.facts, goal.host.defaults)
-    return {"resolves": served, "name_servers": [server for server in asked if served or "#" not in server]}
 
 
 def _mode(sandbox: model.Sandbox) -> str:

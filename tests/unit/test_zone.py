@@ -308,6 +308,7 @@ def test_systemd_unit_comes_with_resolvers_only():
     files, others = realized(WEB, known=known)
     unit = files["/run/systemd/system/dockless-dns@.service"]
     assert "NetworkNamespacePath=/run/netns/%i\n" in unit and unit.startswith("# dockless: ")
+    assert "CapabilityBoundingSet=CAP_SETUID CAP_SETGID\n" in unit
     files, others = realized(on("one", (("", "bridge"), ("172.17.0.2/16",))), known=known)
     assert not any("systemd" in path for path in files)
 

@@ -51,6 +51,7 @@ class Executor:
         with Handles() as handles:
             self._contents([s for s in steps if _waits(s)], handles)
         self._resolvers(steps)
+        resolver.settle([s.key[1] for s in steps if s.key[0] == "file"], self._facts)
         passages.change(list(self._passed([s for s in steps if s.key[0] == "passage"])))
 
     def remove(self, steps: Steps) -> None:
@@ -211,6 +212,7 @@ class Executor:
         for path in paths:
             files.remove(path)
         files.remove_empty_above({os.path.dirname(path) for path in paths})
+        resolver.settle(paths, self._facts)
         if any(path.startswith(_RECORDS) and os.path.isdir(os.path.dirname(path)) for path in paths):
             resolver.reload(resolver.configured(), self._facts)  # what it held may stand in another file now
 

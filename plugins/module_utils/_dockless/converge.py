@@ -170,7 +170,7 @@ class _Run:
         goal, project = self._goal, self._request.project
         text = json.dumps({"changed": False, "operations": [], "warnings": list(warnings),
                            "endpoints": goal.endpoints(project), "ports": goal.ports(project)})
-        resolvers = {thing.netns: thing.digest for thing in self._wanted.values() if isinstance(thing, kernel.Resolver)}
+        resolvers = {thing.sandbox: thing.digest for thing in self._wanted.values() if isinstance(thing, kernel.Resolver)}
         paths = [key[1] for key in self._wanted if key[0] == "file"]
         files.write(unchanged.NOTE, unchanged.note(self._request.question, self._sight, paths, resolvers, text), 0o600)
 

@@ -20,8 +20,6 @@ from .topology import Topology, has_names, is_domain, joined, netns_of
 
 DIGEST_NAME = "config.dockless.invalid"  # a TXT record that tells which configuration is running
 PID_DIRECTORY = names.DNS_DIRECTORY + "/pids"
-UNIT_PATH = "/run/systemd/system/dockless-dns@.service"
-FORWARDER_UNIT_PATH = "/run/systemd/system/dockless-forwarder.service"
 _LINE_LIMIT = 1000  # dnsmasq reads a line of its configuration into 1025 bytes
 _CHARACTER_STRING = 255  # RFC 1035 3.3
 
@@ -110,22 +108,32 @@ def host_servers(facts: Facts) -> t.List[str]:
     return list(dict.fromkeys(found))
 
 
-def configuration(sandbox: model.Sandbox, topology: Topology, upstream: Upstreams) -> t.Tuple[str, str]:
+def configuration(sandbox: model.Sandbox, topology: Topology, upstream: Upstreams, facts: Facts) -> t.Tuple[str, str]:
     """Return the text of the configuration, and its digest, which the resolver answers with."""
     netns = netns_of(sandbox)
     networks = [network for network in joined(sandbox, topology) if has_names(network)]
-    lines = _fixed(netns, upstream.watched)
+    lines = _fixed(netns, upstream.watched) + account(facts)
     if has_private(sandbox):  # first, because dnsmasq reads the last one first and a reverse query gets what was read first
         lines.append(f"hostsdir={private_directory(netns)}")
     lines += [f"hostsdir={network_directory(network.key)}" for network in networks]
-    lines += [f"local=/{zone}/" for zone in _own_zones(sandbox, networks, topology)]
+    lines += [f"local=/{zone}/" for zone in (*_own_zones(sandbox, networks, topology), *topology.host_zones)]
     for record in (*(r for n in networks for r in n.records), *sandbox.records):
-        lines += _directives(record)
+        lines += directives(record)
     if not upstream.watched:
         lines += [f"server={address}" for address in upstream.addresses] or ["local=/#/"]
-    text = f"# dockless: sandbox {sandbox.project}/{sandbox.name}\n" + "".join(line + "\n" for line in dict.fromkeys(lines))
+    return with_digest(f"# dockless: sandbox {sandbox.project}/{sandbox.name}\n", lines)
+
+
+def with_digest(header: str, lines: t.Iterable[str]) -> t.Tuple[str, str]:
+    """Return the text of a configuration, and its digest, which the resolver answers with."""
+    text = header + "".join(line + "\n" for line in dict.fromkeys(lines))
     digest = names.text_digest(text)
     return f"{text}txt-record={DIGEST_NAME},{digest}\n", digest
+
+
+def account(facts: Facts) -> t.List[str]:
+    """Return what dnsmasq is told to drop root for; without it, that is nobody, whom others use as well."""
+    return [f"{keyword}={name}" for keyword, name in zip(("user", "group"), facts.dnsmasq_account)]
 
 
 def _fixed(netns: str, watched: str) -> t.List[str]:
@@ -159,7 +167,7 @@ def reverse_zones(network: model.IPNetwork) -> t.List[str]:
     return [part.network_address.reverse_pointer.split(".", labels)[-1] for part in network.subnets(new_prefix=whole)]
 
 
-def _directives(record: model.DnsRecord) -> t.List[str]:
+def directives(record: model.DnsRecord) -> t.List[str]:
     """Return a record as configuration; A and AAAA stand in a hosts file instead."""
     if record.kind in ("A", "AAAA"):
         return []
@@ -211,45 +219,3 @@ def _ptr(record: model.DnsRecord) -> str:
 
 
 _DIRECTIVES: t.Dict[str, t.Callable[[model.DnsRecord], str]] = {"CNAME": _cname, "SRV": _srv, "TXT": _txt, "PTR": _ptr}
-
-
-def unit(facts: Facts) -> str:
-    """Return the systemd unit that supervises one resolver of a namespace (systemd.exec(5))."""
-    return _unit(facts, "Names of the network sandbox %i", f"ConditionPathExists={names.NETNS_DIRECTORY}/%i\n",
-                 f"NetworkNamespacePath={names.NETNS_DIRECTORY}/%i\n", "%i")
-
-
-def forwarder_unit(facts: Facts) -> str:
-    """Return the systemd unit that supervises the host's forwarder."""
-    return _unit(facts, "Names from outside for network sandboxes", "", "", names.FORWARDER)
-
-
-def _unit(facts: Facts, description: str, condition: str, place: str, name: str) -> str:
-    """dnsmasq forks only when its sockets are bound, so the unit is up when names are answered.
-
-    It drops root by itself, which is why setuid and setgid are left to it, and then it can write
-    to no file: options that need a mount namespace would add nothing but three times the start's cost.
-    """
-    return f"""\
-# dockless: resolvers
-[Unit]
-Description={description}
-{condition}StartLimitIntervalSec=0
-
-[Service]
-Type=forking
-PIDFile={PID_DIRECTORY}/{name}.pid
-{place}ExecStart={facts.dnsmasq or "/usr/sbin/dnsmasq"} --conf-file={names.DNS_DIRECTORY}/resolvers/{name}.conf
-ExecReload=/bin/kill -HUP $MAINPID
-Restart=on-failure
-RestartSec=500ms
-MemoryMax=32M
-TasksMax=64
-CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_CHOWN CAP_NET_BIND_SERVICE CAP_NET_ADMIN CAP_NET_RAW
-NoNewPrivileges=yes
-RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
-RestrictNamespaces=yes
-RestrictRealtime=yes
-MemoryDenyWriteExecute=yes
-LockPersonality=yes
-"""

@@ -19,7 +19,6 @@ from .dnsconfig import DIGEST_NAME
 
 _IN_FLIGHT = 256  # sockets open at once: a process may have 1024 descriptors
 _TXT, _IN = 16, 1
-_SERVER = (names.RESOLVER_ADDRESS, names.RESOLVER_PORT)
 
 
 def query(name: str, kind: int) -> bytes:
@@ -43,26 +42,28 @@ def text_of(answer: bytes) -> t.Optional[str]:
     return answer[start + 13:start + 13 + size].decode("ascii", "replace") if kind == _TXT else None
 
 
-def answers(namespaces: t.Sequence[str], timeout: float) -> t.Dict[str, str]:
-    """Return the digest that each namespace's resolver answers with, within timeout seconds.
+def answers(resolvers: t.Sequence[str], timeout: float) -> t.Dict[str, str]:
+    """Return the digest that each resolver answers with, within timeout seconds: those in namespaces by their names, and the host's.
 
     Namespaces that do not exist and those where nobody listens are left out at once.
     """
     found: t.Dict[str, str] = {}
-    for first in range(0, len(namespaces), _IN_FLIGHT):
+    for first in range(0, len(resolvers), _IN_FLIGHT):
         with contextlib.ExitStack() as stack:
-            waiting = _ask(namespaces[first:first + _IN_FLIGHT], stack)
+            waiting = _ask(resolvers[first:first + _IN_FLIGHT], stack)
             _collect(waiting, time.monotonic() + timeout, found)
     return found
 
 
-def _ask(namespaces: t.Sequence[str], stack: contextlib.ExitStack) -> t.Dict[int, t.Tuple[str, socket.socket]]:
+def _ask(resolvers: t.Sequence[str], stack: contextlib.ExitStack) -> t.Dict[int, t.Tuple[str, socket.socket]]:
     """A socket stays in the namespace that it was made in, so this thread is in each for a moment only."""
     waiting = {}
-    for name in namespaces:
-        with contextlib.suppress(OSError), netns.entered_named(name):
+    for name in resolvers:
+        own = name in (names.FORWARDER, names.HOST_NAMES)
+        address = names.HOST_NAMES_ADDRESS if name == names.HOST_NAMES else names.RESOLVER_ADDRESS
+        with contextlib.suppress(OSError), netns.entered_named("" if own else name):
             asking = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
-            asking.connect(_SERVER)
+            asking.connect((address, names.RESOLVER_PORT))
             asking.send(_QUESTION)
             waiting[asking.fileno()] = (name, asking)
     return waiting

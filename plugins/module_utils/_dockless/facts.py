@@ -68,6 +68,7 @@ class Facts(t.NamedTuple):
     attached: t.Tuple[t.Tuple[str, int, str], ...] = ()  # (sandbox, inode and path of the namespace it attaches to)
     tunnel_keys: t.Tuple[t.Tuple[str, str], ...] = ()  # (slot, public key) of this host's private keys
     dnsmasq: str = "/usr/sbin/dnsmasq"  # its path, "" if it is not installed
+    dnsmasq_account: t.Tuple[str, ...] = ()  # the user and group made for it, if they were
     systemd: bool = False  # PID 1 is systemd, so units supervise the resolvers
     firewalls: t.Tuple[Firewall, ...] = ()  # those that are there of the others that coexist names
     parents: t.Tuple[Parent, ...] = ()  # those that are there of the interfaces that networks name

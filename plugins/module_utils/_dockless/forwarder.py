@@ -10,7 +10,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from . import dnsconfig, kernel, names
+from . import dnsconfig, dnsunits, kernel, names
 from .facts import Facts
 from .model import MODE_NETWORKS, Host, IPAddress
 from .topology import has_names, joined, read
@@ -31,17 +31,17 @@ def gateways(host: Host, facts: Facts) -> t.List[IPAddress]:
     return sorted((ipaddress.ip_address(server[:-len(PORT)]) for server in asked), key=lambda address: (address.version, int(address)))
 
 
-def realize(addresses: t.Sequence[IPAddress], facts: Facts) -> t.Iterator[kernel.Object]:
-    """Yield the forwarder that listens on some of the host's addresses."""
+def realize(addresses: t.Sequence[IPAddress], facts: Facts, kept: t.Sequence[str] = ()) -> t.Iterator[kernel.Object]:
+    """Yield the forwarder that listens on some of the host's addresses. Questions below the domains kept are not for sandboxes to ask."""
     if not addresses:
         return
     lines = [f"port={names.RESOLVER_PORT}", *(f"listen-address={address}" for address in (names.RESOLVER_ADDRESS, *addresses)),
              "bind-interfaces", "no-hosts", f"resolv-file={HOST_RESOLV_CONF}", "domain-needed", "cache-size=0",
-             "dns-forward-max=1024", f"pid-file={dnsconfig.pid_path(names.FORWARDER)}"]
-    text = "# dockless: forwarder\n" + "".join(line + "\n" for line in lines)
-    digest = names.text_digest(text)
+             "dns-forward-max=1024", f"pid-file={dnsconfig.pid_path(names.FORWARDER)}", *dnsconfig.account(facts),
+             *(f"local=/{zone}/" for zone in kept)]
+    text, digest = dnsconfig.with_digest("# dockless: forwarder\n", lines)
     path = dnsconfig.config_path(names.FORWARDER)
-    yield kernel.File(path, f"{text}txt-record={dnsconfig.DIGEST_NAME},{digest}\n")
+    yield kernel.File(path, text)
     yield kernel.Resolver(names.FORWARDER, kernel.HOST, path, digest)
     if facts.systemd:
-        yield kernel.File(dnsconfig.FORWARDER_UNIT_PATH, dnsconfig.forwarder_unit(facts))
+        yield kernel.File(dnsunits.HOST_UNITS[names.FORWARDER], dnsunits.host_unit(facts, names.FORWARDER))

@@ -3,9 +3,11 @@
 """Reads what a host is like, once, before anything is decided. What comes from netlink is handed in."""
 from __future__ import annotations
 
+import grp
 import ipaddress
 import json
 import os
+import pwd
 import typing as t
 
 from . import names, sockets
@@ -40,7 +42,7 @@ def gather(*, routes: t.Tuple[IPNetwork, ...] = (), addresses: t.Tuple[IPAddress
         port_range=_range(_sysctl("ipv4/ip_local_port_range")),
         reserved_ports=_ports(_sysctl("ipv4/ip_local_reserved_ports")),
         nameservers=resolv.nameservers, search=resolv.search, resolv_conf=resolv.path,
-        dnsmasq=program("dnsmasq"),
+        dnsmasq=program("dnsmasq"), dnsmasq_account=account("dnsmasq"),
         systemd=os.path.isdir("/run/systemd/system"),  # sd_booted(3)
     )
 
@@ -52,6 +54,15 @@ def program(name: str) -> str:
         if os.access(path, os.X_OK):
             return path
     return ""
+
+
+def account(user: str) -> t.Tuple[str, ...]:
+    """Return the names of a user and its group; nothing if there is no such user."""
+    try:
+        entry = pwd.getpwnam(user)
+        return user, grp.getgrgid(entry.pw_gid).gr_name
+    except KeyError:
+        return ()
 
 
 def host_resolv() -> Resolv:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from . import (
-    attach, checks, checks_names, ipam, kernel, macvlan, model, overlay, parents, parse, passages,
+    attach, checks, checks_names, hostnames, ipam, kernel, macvlan, model, overlay, parents, parse, passages,
     realize, report, resolve, sockets, spaces, store, tunnels, underlay, values, wireguard)
 from .errors import DocklessError
 from .facts import Facts, Underlay
@@ -155,6 +155,8 @@ def _published_nowhere(host: model.Host, facts: Facts, project: t.Optional[str])
 
 def _warnings(host: model.Host, states: realize.States, facts: Facts, project: t.Optional[str]) -> t.List[str]:
     warnings = [w for p in host.projects if project in (None, p.name) for w in p.warnings]
+    if host.defaults.host_names is not None and not facts.systemd:
+        warnings.append(f"systemd does not run this host: make its own resolver read {hostnames.DROP_INS[host.defaults.host_names.through]} when that changes")
     warnings += overlay.warnings(host.projects)
     warnings += _published_nowhere(host, facts, project)
     for each in host.projects:

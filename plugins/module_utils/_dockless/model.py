@@ -226,6 +226,13 @@ class VethPair(t.NamedTuple):
     path: str = ""
 
 
+class HostNames(t.NamedTuple):
+    """The host's own programs find sandboxes as NAME.NETWORK, through its own resolver: resolved or dnsmasq. No networks are all."""
+
+    through: str
+    networks: t.Tuple[str, ...] = ()  # PROJECT/NETWORK
+
+
 class Defaults(t.NamedTuple):
     """A host's defaults: what dockerd's network flags set."""
 
@@ -243,6 +250,7 @@ class Defaults(t.NamedTuple):
     ipv6: bool = False
     allow_direct_routing: bool = False  # published ports at sandboxes' own addresses, by every interface
     ip_forward_no_drop: bool = False  # what others send through this host passes, though forwarding is on for us alone
+    host_names: t.Optional[HostNames] = None
     coexist: t.Tuple[str, ...] = ()  # other firewalls that are asked to let our traffic through
 
 

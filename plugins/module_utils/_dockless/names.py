@@ -29,7 +29,9 @@ NETNS_ETC_DIRECTORY = "/etc/netns"
 DNS_DIRECTORY = RUN_DIRECTORY + "/dns"
 RESOLVER_ADDRESS = "127.0.0.11"
 RESOLVER_PORT = 10053  # applications may own port 53: it is translated inside the sandbox
-FORWARDER = "@host"  # what the host's own resolver is called; no sandbox can be
+FORWARDER = "@host"  # what the host's own resolvers are called; no sandbox can be: the one that sandboxes ask
+HOST_NAMES = "@names"  # and the one that the host asks
+HOST_NAMES_ADDRESS = "127.0.0.12"
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}\Z")
 INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,14}\Z")

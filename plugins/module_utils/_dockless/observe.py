@@ -6,8 +6,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from . import files, kernel, names, netns, observe_links, observe_tunnels, resolver, spaces
-from .dnsconfig import FORWARDER_UNIT_PATH, UNIT_PATH
+from . import dnsunits, files, hostnames, kernel, names, netns, observe_links, observe_tunnels, resolver, spaces
 from .facts import Facts
 from .tables import Tables
 from .unchanged import Sight
@@ -139,11 +138,14 @@ def _files(wanted: kernel.State, kept: Keys, state: kernel.State, conflicts: t.L
     paths = {key[1]: None for key in wanted if key[0] == "file"}
     paths.update({path: None for path in files.listed(names.DNS_DIRECTORY)
                   if not path.endswith(".pid") and ("file", path) not in kept})
-    paths.update({path: None for path in (*_etc_leftovers(wanted, kept), UNIT_PATH, FORWARDER_UNIT_PATH) if ("file", path) not in kept})
+    paths.update({path: None for path in (*_etc_leftovers(wanted, kept), *dnsunits.PATHS, *hostnames.SERVICES) if ("file", path) not in kept})
     marked: t.Dict[str, bool] = {}
     for path in paths:
         found = files.observed(path)
         if found is None:
+            continue
+        if path in hostnames.SERVICES and not found[0].startswith("# dockless:"):
+            conflicts += [f"file {path} exists and is not ours"] if ("file", path) in wanted else []
             continue
         directory = os.path.dirname(path)
         if path.startswith(names.NETNS_ETC_DIRECTORY) and not marked.setdefault(directory, _is_marked(directory)):

@@ -6,8 +6,8 @@ from __future__ import annotations
 import typing as t
 
 from . import values
-from .fields import anything, boolean, choice, integer, is_list, is_mapping, list_of, read, refuse, wrong_type
-from .model import Defaults, IPNetwork, Network, Project, Sandbox
+from .fields import anything, boolean, choice, integer, is_list, is_mapping, list_of, read, refuse, text, wrong_type
+from .model import Defaults, HostNames, IPNetwork, Network, Project, Sandbox
 from .names import FIREWALLS
 from .parse_dns import DNS
 from .parse_endpoint import DEFAULT_NETWORK
@@ -76,7 +76,17 @@ def _pool(value: t.Any, path: str) -> t.Tuple[IPNetwork, int]:
     return base, size
 
 
-_DEFAULTS = {"bip": values.with_prefix, "fixed_cidr": values.network, "default_gateway": values.address,
+_HOST_NAMES = {"through": choice("resolved", "dnsmasq"), "networks": list_of(text)}
+
+
+def _host_names(value: t.Any, path: str) -> HostNames:
+    said = read(value, path, _HOST_NAMES)
+    if "through" not in said:
+        refuse(path, "it is not said which resolver of the host is to know the names", "Give through: resolved, or through: dnsmasq.")
+    return HostNames(**said)
+
+
+_DEFAULTS = {"host_names": _host_names, "bip": values.with_prefix, "fixed_cidr": values.network, "default_gateway": values.address,
              "default_address_pools": _pools, "icc": boolean, "ip": host_ip, "ip_masq": boolean, "mtu": MTU,
              "ipv6": boolean, "allow_direct_routing": boolean, "ip_forward_no_drop": boolean,
              "coexist": list_of(choice(*FIREWALLS)), **DNS}
@@ -88,7 +98,7 @@ def parse_defaults(mapping: t.Optional[t.Mapping[str, t.Any]]) -> Defaults:
     bip (address of the default bridge with prefix length), fixed_cidr (its
     range for sandboxes), default_gateway, default_address_pools (list of base
     and size), dns, dns_search, dns_opt, icc, ip (publish address), ip_masq,
-    mtu in bytes, ipv6, allow_direct_routing, ip_forward_no_drop, coexist
+    host_names (through, networks), mtu in bytes, ipv6, allow_direct_routing, ip_forward_no_drop, coexist
     (docker, firewalld, ufw).
     """
     defaults = Defaults(**read(mapping if mapping is not None else {}, "defaults", _DEFAULTS))

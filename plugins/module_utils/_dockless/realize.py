@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import coexist, forwarder, kernel, macvlan, names, overlay, routing, ruleset, tunnels, zone
+from . import coexist, forwarder, hostnames, kernel, macvlan, names, overlay, routing, ruleset, topology, tunnels, zone
 from .facts import Facts
 from .model import MODE_CONTAINER, MODE_HOST, Endpoint, Host, Network, PortMapping, Project, Sandbox, VethEnd, VethPair
 
@@ -33,7 +33,9 @@ def realize(host: Host, facts: Facts) -> States:
     if networks:
         states[""].update((thing.key, thing) for thing in macvlan.shared(host, networks, facts))
         asked = forwarder.gateways(host, facts)
-        states[""].update((thing.key, thing) for thing in forwarder.realize(asked, facts))
+        known = topology.read(host)
+        states[""].update((thing.key, thing) for thing in forwarder.realize(asked, facts, known.host_zones))
+        states[""].update((thing.key, thing) for thing in hostnames.realize(host, known, facts))
         table = kernel.NftTable(kernel.HOST, ruleset.table(host, networks, _no_transit(host, facts), asked))
         states[""][table.key] = table
         states[""].update((thing.key, thing) for thing in tunnels.realize(host, facts))

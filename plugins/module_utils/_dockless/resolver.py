@@ -19,7 +19,7 @@ import threading
 import time
 import typing as t
 
-from . import dnsprobe, files, names, netns
+from . import dnsprobe, dnsunits, files, hostnames, names, netns
 from .dnsconfig import PID_DIRECTORY, pid_path
 from .errors import DocklessError, joined
 from .facts import Facts
@@ -49,7 +49,7 @@ def configured() -> t.List[Resolver]:
     """Return every resolver that has a configuration on this host."""
     paths = files.listed(names.DNS_DIRECTORY + "/resolvers")
     found = ((path, os.path.basename(path)[:-len(".conf")]) for path in paths)
-    return [Resolver(name, "" if name == names.FORWARDER else name, path, "") for path, name in found]
+    return [Resolver(name, "" if name in dnsunits.HOST_UNITS else name, path, "") for path, name in found]
 
 
 def answering(resolvers: t.Sequence[Resolver]) -> t.List[Resolver]:
@@ -101,6 +101,22 @@ def reload(resolvers: t.Sequence[Resolver], facts: Facts) -> None:
     for pid in _all_processes(resolvers):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGHUP)
+
+
+def settle(paths: t.Collection[str], facts: Facts) -> None:
+    """Make systemd read changed units again, and the host's own resolver its drop-in file. Raises DocklessError with systemctl's words.
+
+    Resolvers of changed units run on, and have the new settings from their next start. dnsmasq reads such files
+    at its start only, as systemd-resolved does before version 254.
+    """
+    if not facts.systemd:
+        return
+    if any(path in dnsunits.PATHS for path in paths):
+        _systemctl(["daemon-reload"])
+    for service in sorted(hostnames.SERVICES[path] for path in paths if path in hostnames.SERVICES):
+        failed = _systemctl(["try-restart", "--", service])
+        if failed:
+            raise DocklessError(f"systemctl cannot restart {service}: {failed}", f"Read systemctl status {service}.")
 
 
 def watches_files(facts: Facts) -> bool:
@@ -221,7 +237,7 @@ def _restart_units(resolvers: t.Sequence[Resolver]) -> None:
         return
     answering = _answers(resolvers)
     silent = [resolver for resolver in resolvers if resolver.sandbox not in answering]
-    said = _words(["journalctl", "--no-pager", "--output=cat", "--lines=8", "--unit=" + _unit(silent[0])])[1] if silent else failed
+    said = _words(["journalctl", "--no-pager", "--output=cat", "--lines=8", "--unit=" + dnsunits.unit_name(silent[0].sandbox)])[1] if silent else failed
     _for_units("stop", silent)  # or systemd would try for ever
     raise DocklessError("resolvers do not start: " + joined([f"sandbox {resolver.sandbox}" for resolver in silent]) + ": " + said,
                         _remedy(said) or "Read journalctl -u 'dockless-dns@*'.")
@@ -233,14 +249,10 @@ def _stop_units(resolvers: t.Sequence[Resolver]) -> None:
         raise DocklessError("systemctl cannot stop resolvers: " + failed, "Read systemctl status 'dockless-dns@*'.")
 
 
-def _unit(resolver: Resolver) -> str:
-    return "dockless-forwarder.service" if resolver.sandbox == names.FORWARDER else f"dockless-dns@{resolver.sandbox}.service"
-
-
 def _for_units(verb: str, resolvers: t.Sequence[Resolver]) -> str:
     """Do it to all units in few calls and return what went wrong; a call returns when every unit is up, or gone."""
     batches = (resolvers[first:first + _UNIT_BATCH] for first in range(0, len(resolvers), _UNIT_BATCH))
-    return " ".join(filter(None, [_systemctl([verb, "--", *map(_unit, batch)]) for batch in batches]))
+    return " ".join(filter(None, [_systemctl([verb, "--", *(dnsunits.unit_name(each.sandbox) for each in batch)]) for batch in batches]))
 
 
 def _systemctl(arguments: t.Sequence[str]) -> str:
@@ -254,8 +266,7 @@ def _words(argv: t.List[str]) -> t.Tuple[int, str]:
 
 
 def _answers(resolvers: t.Sequence[Resolver]) -> t.Dict[str, str]:
-    found = dnsprobe.answers([resolver.netns for resolver in resolvers], ANSWER_TIMEOUT)
-    return {resolver.sandbox: found[resolver.netns] for resolver in resolvers if resolver.netns in found}
+    return dnsprobe.answers([resolver.sandbox for resolver in resolvers], ANSWER_TIMEOUT)
 
 
 def _await_answers(resolvers: t.Sequence[Resolver]) -> None:

@@ -7,6 +7,7 @@ import re
 import typing as t
 
 from . import model, routing
+from .errors import DocklessError
 
 NetworkKey = t.Tuple[str, str]
 Member = t.Tuple[model.Sandbox, model.Endpoint]
@@ -16,11 +17,20 @@ _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
 
 
 class Topology(t.NamedTuple):
-    """The networks of a host by key, the endpoints on each, and the names there that have a dot."""
+    """The networks of a host by key, the endpoints on each, and the names there that have a dot.
+
+    known_to_host are networks whose names the host's own resolver is told to look for here.
+    """
 
     networks: t.Dict[NetworkKey, model.Network]
     members: t.Dict[NetworkKey, t.List[Member]]
     dotted: t.Dict[NetworkKey, t.List[str]]
+    known_to_host: t.Tuple[NetworkKey, ...] = ()
+
+    @property
+    def host_zones(self) -> t.Tuple[str, ...]:
+        """Return the domains of those names."""
+        return tuple(dict.fromkeys(network for project, network in self.known_to_host))
 
 
 def read(host: model.Host) -> Topology:
@@ -31,7 +41,21 @@ def read(host: model.Host) -> Topology:
         for sandbox in project.sandboxes:
             for endpoint in sandbox.endpoints:
                 members.setdefault(endpoint.network, []).append((sandbox, endpoint))
-    return Topology(networks, members, {key: _dotted(found, networks[key]) for key, found in members.items()})
+    dotted = {key: _dotted(found, networks[key]) for key, found in members.items()}
+    return Topology(networks, members, dotted, _known_to_host(host.defaults.host_names, networks, members))
+
+
+def _known_to_host(wish: t.Optional[model.HostNames], networks: routing.Networks, members: t.Container[NetworkKey]) -> t.Tuple[NetworkKey, ...]:
+    """Return the networks that the host is to know, if there is a name on them. Raises DocklessError for one that is not declared."""
+    if wish is None:
+        return ()
+    possible = {f"{key[0]}/{key[1]}": key for key, network in networks.items() if has_names(network) and is_domain(key[1])}
+    for index, name in enumerate(wish.networks):
+        if name not in possible:
+            raise DocklessError(f"the host is to know the names of network {name}, and no network with names is called so",
+                                "Write it like PROJECT/NETWORK, or take it out.", f"defaults.host_names.networks[{index}]")
+    return tuple(key for name, key in sorted(possible.items())
+                 if (not wish.networks or name in wish.networks) and (key in members or networks[key].records or networks[key].services))
 
 
 def _dotted(members: t.Iterable[Member], network: model.Network) -> t.List[str]:

@@ -56,7 +56,7 @@ def answer(question: str) -> t.Optional[str]:
 
 
 def note(question: str, sight: Sight, paths: t.Sequence[str], resolvers: t.Dict[str, str], text: str) -> str:
-    """Return the note of a run that ended well: the paths of its files and its resolvers' digests by namespace."""
+    """Return the note of a run that ended well: the paths of its files and its resolvers' digests by name."""
     return json.dumps({
         "question": question, "names": list(sight.inside), "generations": list(sight.generations), "files": list(paths),
         "resolvers": resolvers, "fingerprint": _fingerprint(sight, paths)}) + "\n" + text

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from . import dnsconfig, hostsfile, kernel, model, names, routing
+from . import dnsconfig, dnsunits, hostsfile, kernel, model, names, routing
 from .errors import DocklessError
 from .facts import Facts
 from .services import Services, address_lines
@@ -32,7 +32,7 @@ def realize_names(host: model.Host, project: model.Project, facts: Facts) -> t.L
             objects += _sandbox_objects(sandbox, topology, services, facts, host.defaults)
     objects += _shared_files(project, objects)
     if facts.systemd and any(isinstance(found, kernel.Resolver) for found in objects):
-        objects.append(kernel.File(dnsconfig.UNIT_PATH, dnsconfig.unit(facts)))
+        objects.append(kernel.File(dnsunits.SANDBOX_UNIT, dnsunits.sandbox_unit(facts)))
     return objects
 
 
@@ -124,7 +124,7 @@ def _sandbox_objects(sandbox: model.Sandbox, topology: Topology, services: Servi
         return objects + [kernel.File(directory + "/resolv.conf", text)] + tables
     upstream = dnsconfig.servers(sandbox, topology, facts, defaults)
     text = hostsfile.own_resolv_conf(sandbox, topology, facts, defaults, upstream)
-    return objects + [kernel.File(directory + "/resolv.conf", text)] + tables + _resolver_objects(sandbox, topology, upstream)
+    return objects + [kernel.File(directory + "/resolv.conf", text)] + tables + _resolver_objects(sandbox, topology, upstream, facts)
 
 
 def _wants_files(sandbox: model.Sandbox, networks: t.Sequence[model.Network]) -> bool:
@@ -135,9 +135,9 @@ def _wants_files(sandbox: model.Sandbox, networks: t.Sequence[model.Network]) ->
                     or sandbox.hostname or sandbox.domainname))
 
 
-def _resolver_objects(sandbox: model.Sandbox, topology: Topology, upstream: dnsconfig.Upstreams) -> t.List[kernel.Object]:
+def _resolver_objects(sandbox: model.Sandbox, topology: Topology, upstream: dnsconfig.Upstreams, facts: Facts) -> t.List[kernel.Object]:
     netns = netns_of(sandbox)
-    text, digest = dnsconfig.configuration(sandbox, topology, upstream)
+    text, digest = dnsconfig.configuration(sandbox, topology, upstream, facts)
     path = dnsconfig.config_path(netns)
     objects: t.List[kernel.Object] = [kernel.File(path, text), kernel.Resolver(netns, netns, path, digest)]
     if dnsconfig.has_private(sandbox):

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""The systemd units that supervise name servers: one for each sandbox, and those of the host (systemd.exec(5))."""
+from __future__ import annotations
+
+import typing as t
+
+from . import names
+from .dnsconfig import PID_DIRECTORY
+from .facts import Facts
+
+_DIRECTORY = "/run/systemd/system/"
+SANDBOX_UNIT = _DIRECTORY + "dockless-dns@.service"
+HOST_UNITS = {names.FORWARDER: _DIRECTORY + "dockless-forwarder.service", names.HOST_NAMES: _DIRECTORY + "dockless-names.service"}
+PATHS = (SANDBOX_UNIT, *HOST_UNITS.values())
+_DESCRIPTIONS = {names.FORWARDER: "Names from outside for network sandboxes", names.HOST_NAMES: "Names of network sandboxes for the host"}
+# What a resolver could do to its fellows, which have the same user.
+_DENIED = ("@clock @cpu-emulation @debug @module @mount @obsolete @raw-io @reboot @swap kill tkill tgkill pidfd_open pidfd_send_signal "
+           "process_vm_readv process_vm_writev")
+
+
+def unit_name(sandbox: str) -> str:
+    """Return the unit of one resolver."""
+    return HOST_UNITS[sandbox][len(_DIRECTORY):] if sandbox in HOST_UNITS else f"dockless-dns@{sandbox}.service"
+
+
+def sandbox_unit(facts: Facts) -> str:
+    """Return the unit of every sandbox's resolver; its instance is the namespace's name."""
+    return _unit(facts, "Names of the network sandbox %i", f"ConditionPathExists={names.NETNS_DIRECTORY}/%i\n",
+                 f"NetworkNamespacePath={names.NETNS_DIRECTORY}/%i\n", "%i")
+
+
+def host_unit(facts: Facts, name: str) -> str:
+    """Return the unit of a resolver of the host's own."""
+    return _unit(facts, _DESCRIPTIONS[name], "", "", name)
+
+
+def _unit(facts: Facts, description: str, condition: str, place: str, name: t.Optional[str]) -> str:
+    """dnsmasq forks only when its sockets are bound, so the unit is up when names are answered.
+
+    It needs two capabilities, to drop root by itself, and has none after that. Then it can write to no file: options that need a
+    mount namespace (DynamicUser and ProtectSystem among them) would add nothing but three times the start's cost.
+    """
+    return f"""\
+# dockless: resolvers
+[Unit]
+Description={description}
+{condition}StartLimitIntervalSec=0
+
+[Service]
+Type=forking
+PIDFile={PID_DIRECTORY}/{name}.pid
+{place}ExecStart={facts.dnsmasq or "/usr/sbin/dnsmasq"} --conf-file={names.DNS_DIRECTORY}/resolvers/{name}.conf
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=on-failure
+RestartSec=100ms
+MemoryMax=128M
+TasksMax=64
+CapabilityBoundingSet=CAP_SETUID CAP_SETGID
+NoNewPrivileges=yes
+SystemCallFilter=~{_DENIED}
+SystemCallErrorNumber=EPERM
+SystemCallArchitectures=native
+RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+MemoryDenyWriteExecute=yes
+LockPersonality=yes
+"""

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Names of sandboxes for programs of the host itself, where dockless_defaults.host_names asks for it.
+
+One dnsmasq on a loopback address answers NAME.NETWORK of the chosen networks and forwards nothing. A drop-in file of the host's own
+resolver sends it the questions below those networks' names, and no others. Sandboxes ask that resolver too, as an upstream: so each
+sandbox's own resolver, and the forwarder, keep those questions to themselves.
+"""
+from __future__ import annotations
+
+import typing as t
+
+from . import dnsconfig, dnsunits, kernel, model, names
+from .facts import Facts
+from .topology import Topology
+
+DROP_INS = {"resolved": "/run/systemd/resolved.conf.d/dockless.conf", "dnsmasq": "/etc/dnsmasq.d/dockless.conf"}
+SERVICES = {DROP_INS["resolved"]: "systemd-resolved.service", DROP_INS["dnsmasq"]: "dnsmasq.service"}
+
+
+def realize(host: model.Host, topology: Topology, facts: Facts) -> t.Iterator[kernel.Object]:
+    """Yield the host's server of names, and the file that leads its resolver there."""
+    wish = host.defaults.host_names
+    if wish is None or not topology.known_to_host:
+        return
+    networks = [topology.networks[key] for key in topology.known_to_host]
+    lines = [f"port={names.RESOLVER_PORT}", f"listen-address={names.HOST_NAMES_ADDRESS}", "bind-interfaces", "no-hosts", "no-resolv", "no-poll",
+             "local=/#/", "local-ttl=0", "cache-size=0", f"pid-file={dnsconfig.pid_path(names.HOST_NAMES)}", *dnsconfig.account(facts)]
+    lines += [f"hostsdir={dnsconfig.network_directory(network.key)}" for network in networks]
+    lines += [line for network in networks for record in network.records for line in dnsconfig.directives(record)]
+    text, digest = dnsconfig.with_digest("# dockless: names for the host\n", lines)
+    path = dnsconfig.config_path(names.HOST_NAMES)
+    yield kernel.File(path, text)
+    yield kernel.Resolver(names.HOST_NAMES, kernel.HOST, path, digest)
+    if facts.systemd:
+        yield kernel.File(dnsunits.HOST_UNITS[names.HOST_NAMES], dnsunits.host_unit(facts, names.HOST_NAMES))
+    yield kernel.File(DROP_INS[wish.through], _drop_in(wish.through, topology.host_zones))
+
+
+def _drop_in(through: str, zones: t.Sequence[str]) -> str:
+    """Return what resolved.conf(5) or dnsmasq(8) is told."""
+    server = names.HOST_NAMES_ADDRESS
+    if through == "resolved":
+        lines = ["[Resolve]", f"DNS={server}:{names.RESOLVER_PORT}", "Domains=" + " ".join("~" + zone for zone in zones)]
+    else:
+        lines = [f"server=/{zone}/{server}#{names.RESOLVER_PORT}" for zone in zones]
+    return "# dockless: names of sandboxes for this host\n" + "".join(line + "\n" for line in lines)

@@ -49,7 +49,7 @@ def _resolving(private_host):
 def test_the_host_finds_names_of_the_chosen_networks_and_goes_back(resolving):
     host = resolving
     first = converge(host, {"through": "dnsmasq", "networks": ["shop/front", "shop/shut"]})
-    assert any("make its own resolver read " + DROP_IN in warning for warning in first["warnings"])
+    assert any("start its own dnsmasq again when " + DROP_IN in warning for warning in first["warnings"])
     restart(host)
     web, deep = address(first, "web", "front"), address(first, "deep", "shut")
     assert host.lookup(None, "web.front") == host.lookup(None, "www.front") == host.lookup(None, "w.front") == [web]

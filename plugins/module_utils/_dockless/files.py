@@ -13,8 +13,8 @@ from . import directories, names
 from .errors import DocklessError
 
 _UNITS = "/run/systemd/system"
-_DROP_INS = ("/run/systemd/resolved.conf.d", "/etc/dnsmasq.d")  # the host's own resolver's
-ROOTS = (names.RUN_DIRECTORY, names.NETNS_ETC_DIRECTORY, names.ETC_DIRECTORY, _UNITS, *_DROP_INS)
+_DROP_INS = "/etc/dnsmasq.d"  # of the host's own dnsmasq
+ROOTS = (names.RUN_DIRECTORY, names.NETNS_ETC_DIRECTORY, names.ETC_DIRECTORY, _UNITS, _DROP_INS)
 _DIRECTORY_MODE = 0o755  # resolvers and applications read them without being root
 
 
@@ -67,10 +67,10 @@ def remove_empty_directory(path: str) -> None:
 def remove_empty_above(paths: t.Set[str]) -> None:
     """Remove directories that have become empty, and those above them that are ours.
 
-    Those of the host's own resolver are not, nor is /run/systemd/system: without it systemctl takes the host for one that systemd does not run (sd_booted(3)).
+    That of the host's own dnsmasq is not, nor is /run/systemd/system: without it systemctl takes the host for one that systemd does not run (sd_booted(3)).
     """
     for directory in sorted(paths, key=len, reverse=True):
-        while directory.startswith(ROOTS) and directory not in (names.RUN_DIRECTORY, _UNITS, *_DROP_INS):
+        while directory.startswith(ROOTS) and directory not in (names.RUN_DIRECTORY, _UNITS, _DROP_INS):
             remove_empty_directory(directory)
             if os.path.isdir(directory):
                 break

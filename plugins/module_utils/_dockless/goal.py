@@ -155,8 +155,8 @@ def _published_nowhere(host: model.Host, facts: Facts, project: t.Optional[str])
 
 def _warnings(host: model.Host, states: realize.States, facts: Facts, project: t.Optional[str]) -> t.List[str]:
     warnings = [w for p in host.projects if project in (None, p.name) for w in p.warnings]
-    if host.defaults.host_names is not None and not facts.systemd:
-        warnings.append(f"systemd does not run this host: make its own resolver read {hostnames.DROP_INS[host.defaults.host_names.through]} when that changes")
+    if host.defaults.host_names is not None and host.defaults.host_names.through and not facts.systemd:
+        warnings.append(f"systemd does not run this host: start its own dnsmasq again when {hostnames.DROP_IN} has changed")
     warnings += overlay.warnings(host.projects)
     warnings += _published_nowhere(host, facts, project)
     for each in host.projects:

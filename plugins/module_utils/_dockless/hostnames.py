@@ -2,9 +2,11 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Names of sandboxes for programs of the host itself, where dockless_defaults.host_names asks for it.
 
-One dnsmasq on a loopback address answers NAME.NETWORK of the chosen networks and forwards nothing. A drop-in file of the host's own
-resolver sends it the questions below those networks' names, and no others. Sandboxes ask that resolver too, as an upstream: so each
-sandbox's own resolver, and the forwarder, keep those questions to themselves.
+One dnsmasq on a loopback address answers NAME.NETWORK of the chosen networks and forwards nothing. A file in the directory of the
+host's own dnsmasq sends it the questions below those networks' names, and no others. Sandboxes ask the host's resolver too, as an
+upstream: so each sandbox's own resolver, and the forwarder, keep those questions to themselves.
+
+There is no such file for systemd-resolved before version 258: a server in resolved.conf(5) is asked for every other name as well.
 """
 from __future__ import annotations
 
@@ -14,8 +16,8 @@ from . import dnsconfig, dnsunits, kernel, model, names
 from .facts import Facts
 from .topology import Topology
 
-DROP_INS = {"resolved": "/run/systemd/resolved.conf.d/dockless.conf", "dnsmasq": "/etc/dnsmasq.d/dockless.conf"}
-SERVICES = {DROP_INS["resolved"]: "systemd-resolved.service", DROP_INS["dnsmasq"]: "dnsmasq.service"}
+DROP_IN = "/etc/dnsmasq.d/dockless.conf"
+SERVICE = "dnsmasq.service"  # reads that at its start only
 
 
 def realize(host: model.Host, topology: Topology, facts: Facts) -> t.Iterator[kernel.Object]:
@@ -34,14 +36,6 @@ def realize(host: model.Host, topology: Topology, facts: Facts) -> t.Iterator[ke
     yield kernel.Resolver(names.HOST_NAMES, kernel.HOST, path, digest)
     if facts.systemd:
         yield kernel.File(dnsunits.HOST_UNITS[names.HOST_NAMES], dnsunits.host_unit(facts, names.HOST_NAMES))
-    yield kernel.File(DROP_INS[wish.through], _drop_in(wish.through, topology.host_zones))
-
-
-def _drop_in(through: str, zones: t.Sequence[str]) -> str:
-    """Return what resolved.conf(5) or dnsmasq(8) is told."""
-    server = names.HOST_NAMES_ADDRESS
-    if through == "resolved":
-        lines = ["[Resolve]", f"DNS={server}:{names.RESOLVER_PORT}", "Domains=" + " ".join("~" + zone for zone in zones)]
-    else:
-        lines = [f"server=/{zone}/{server}#{names.RESOLVER_PORT}" for zone in zones]
-    return "# dockless: names of sandboxes for this host\n" + "".join(line + "\n" for line in lines)
+    if wish.through:
+        asked = (f"server=/{zone}/{names.HOST_NAMES_ADDRESS}#{names.RESOLVER_PORT}\n" for zone in topology.host_zones)
+        yield kernel.File(DROP_IN, "# dockless: names of sandboxes for this host\n" + "".join(asked))

@@ -227,9 +227,9 @@ class VethPair(t.NamedTuple):
 
 
 class HostNames(t.NamedTuple):
-    """The host's own programs find sandboxes as NAME.NETWORK, through its own resolver: resolved or dnsmasq. No networks are all."""
+    """The host's own programs find sandboxes as NAME.NETWORK. through is its own resolver, dnsmasq, if that is to be told. No networks are all."""
 
-    through: str
+    through: str = ""
     networks: t.Tuple[str, ...] = ()  # PROJECT/NETWORK
 
 

@@ -138,13 +138,13 @@ def _files(wanted: kernel.State, kept: Keys, state: kernel.State, conflicts: t.L
     paths = {key[1]: None for key in wanted if key[0] == "file"}
     paths.update({path: None for path in files.listed(names.DNS_DIRECTORY)
                   if not path.endswith(".pid") and ("file", path) not in kept})
-    paths.update({path: None for path in (*_etc_leftovers(wanted, kept), *dnsunits.PATHS, *hostnames.SERVICES) if ("file", path) not in kept})
+    paths.update({path: None for path in (*_etc_leftovers(wanted, kept), *dnsunits.PATHS, hostnames.DROP_IN) if ("file", path) not in kept})
     marked: t.Dict[str, bool] = {}
     for path in paths:
         found = files.observed(path)
         if found is None:
             continue
-        if path in hostnames.SERVICES and not found[0].startswith("# dockless:"):
+        if path == hostnames.DROP_IN and not found[0].startswith("# dockless:"):
             conflicts += [f"file {path} exists and is not ours"] if ("file", path) in wanted else []
             continue
         directory = os.path.dirname(path)

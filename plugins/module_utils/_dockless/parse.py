@@ -76,14 +76,11 @@ def _pool(value: t.Any, path: str) -> t.Tuple[IPNetwork, int]:
     return base, size
 
 
-_HOST_NAMES = {"through": choice("resolved", "dnsmasq"), "networks": list_of(text)}
+_HOST_NAMES = {"through": choice("dnsmasq"), "networks": list_of(text)}
 
 
 def _host_names(value: t.Any, path: str) -> HostNames:
-    said = read(value, path, _HOST_NAMES)
-    if "through" not in said:
-        refuse(path, "it is not said which resolver of the host is to know the names", "Give through: resolved, or through: dnsmasq.")
-    return HostNames(**said)
+    return HostNames(**read(value, path, _HOST_NAMES))
 
 
 _DEFAULTS = {"host_names": _host_names, "bip": values.with_prefix, "fixed_cidr": values.network, "default_gateway": values.address,

@@ -106,17 +106,16 @@ def reload(resolvers: t.Sequence[Resolver], facts: Facts) -> None:
 def settle(paths: t.Collection[str], facts: Facts) -> None:
     """Make systemd read changed units again, and the host's own resolver its drop-in file. Raises DocklessError with systemctl's words.
 
-    Resolvers of changed units run on, and have the new settings from their next start. dnsmasq reads such files
-    at its start only, as systemd-resolved does before version 254.
+    Resolvers of changed units run on, and have the new settings from their next start.
     """
     if not facts.systemd:
         return
     if any(path in dnsunits.PATHS for path in paths):
         _systemctl(["daemon-reload"])
-    for service in sorted(hostnames.SERVICES[path] for path in paths if path in hostnames.SERVICES):
-        failed = _systemctl(["try-restart", "--", service])
+    if hostnames.DROP_IN in paths:
+        failed = _systemctl(["try-restart", hostnames.SERVICE])
         if failed:
-            raise DocklessError(f"systemctl cannot restart {service}: {failed}", f"Read systemctl status {service}.")
+            raise DocklessError(f"systemctl cannot restart {hostnames.SERVICE}: {failed}", f"Read systemctl status {hostnames.SERVICE}.")
 
 
 def watches_files(facts: Facts) -> bool:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A DNS server that knows everything and tells on stdout what it is asked: python3 dns_upstream.py ADDRESS.
+"""A DNS server that knows everything and tells on stdout what it is asked: python3 dns_upstream.py ADDRESS [refuse].
 
 An A query gets 203.0.113.7, AAAA 2001:db8::7, anything else an empty answer. Each query is a line "NAME TYPE", by TCP "NAME TYPE tcp".
+One that is to refuse answers REFUSED to all. A link-local ADDRESS has its link behind it: fe80::3%eth0.
 """
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import struct
 import sys
 import threading
 
+REFUSES = sys.argv[2:] == ["refuse"]
 ADDRESSES = {1: bytes((203, 0, 113, 7)), 28: bytes.fromhex("20010db8000000000000000000000007")}
 
 
@@ -30,6 +32,8 @@ def answer(message: bytes, transport: str) -> bytes:
     print(name, kind, *([transport] if transport else []), flush=True)
     found = ADDRESSES.get(kind, b"")
     record = struct.pack("!HHHIH", 0xC00C, kind, 1, 60, len(found)) + found if found else b""
+    if REFUSES:
+        return message[:2] + struct.pack("!5H", 0x8185, 1, 0, 0, 0) + message[12:end + 4]
     header = message[:2] + struct.pack("!5H", 0x8180, 1, 1 if found else 0, 0, 0)
     return header + message[12:end + 4] + record
 
@@ -46,10 +50,14 @@ def serve_streams(server: socket.socket) -> None:
 
 def main(address: str) -> None:
     """Serve port 53 of address, by UDP and TCP."""
-    streams = socket.create_server((address, 53))
+    family, _type, _protocol, _name, place = socket.getaddrinfo(address, 53)[0]
+    streams = socket.socket(family)
+    streams.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    streams.bind(place)
+    streams.listen()
     threading.Thread(target=serve_streams, args=(streams,), daemon=True).start()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind((address, 53))
+    with socket.socket(family, socket.SOCK_DGRAM) as server:
+        server.bind(place)
         print("ready", flush=True)
         while True:
             message, client = server.recvfrom(4096)

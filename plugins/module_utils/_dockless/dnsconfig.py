@@ -64,12 +64,13 @@ def servers(sandbox: model.Sandbox, topology: Topology, facts: Facts, defaults: 
     """Return where a sandbox's resolver sends what it does not know.
 
     A network that is internal, without egress or forwards nowhere gives the sandbox no way out; its
-    other networks may. A loopback server of the host is reached by way of the host's forwarder. Where
+    other networks may. A server on an internal network itself is asked. A loopback server of the host is reached by way of the host's forwarder. Where
     every server of the host can be reached from a sandbox, the resolver reads the host's file by itself.
     """
-    outward = [n for n in joined(sandbox, topology) if routing.leads_out(n) and (sandbox.forward or n.forward) != "none"]
+    willing = [n for n in joined(sandbox, topology) if (sandbox.forward or n.forward) != "none"]
+    outward = [n for n in willing if routing.leads_out(n)]
     if not outward:
-        return Upstreams()
+        return Upstreams(_inside(sandbox, willing))
     given = sandbox.dns or tuple(a for n in outward for a in n.dns) or defaults.dns
     own = {cidr.partition("/")[0] for endpoint in sandbox.endpoints for cidr in endpoint.addresses}
     if given or all((sandbox.forward or n.forward) == "servers" for n in outward):
@@ -78,6 +79,14 @@ def servers(sandbox: model.Sandbox, topology: Topology, facts: Facts, defaults: 
         return Upstreams(_by_forwarder(outward))
     found = host_servers(facts)
     return Upstreams(tuple(found), facts.resolv_conf if len(found) == len(facts.nameservers) else "")
+
+
+def _inside(sandbox: model.Sandbox, networks: t.Sequence[model.Network]) -> t.Tuple[str, ...]:
+    """Return the servers of a sandbox without a way out that are on its own networks: what is asked of them stays there."""
+    given = sandbox.dns or tuple(a for n in networks for a in n.dns)
+    own = {cidr.partition("/")[0] for endpoint in sandbox.endpoints for cidr in endpoint.addresses}
+    subnets = [s.network for n in networks if n.macvlan is None for s in n.subnets if s.network is not None]
+    return tuple(text for text, address in ((str(a), a) for a in dict.fromkeys(given)) if text not in own and any(address in s for s in subnets))
 
 
 def needs_forwarder(facts: Facts) -> bool:

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where resolvers send what they do not know: whose servers, what if one is silent, and what if the host's change."""
+from __future__ import annotations
+
+import copy
+
+import hosts
+import pytest
+from test_resolver import dig, until
+
+HOST4, NEIGHBOUR4 = hosts.HOST_ADDRESSES[0], hosts.NEIGHBOUR_ADDRESSES[0]
+ANSWERED = ("NOERROR", ["203.0.113.7"])
+SERVER = [hosts.SYSTEM_PYTHON, str(hosts.HERE / "dns_upstream.py")]
+HANGING = ("import socket, time\nu = socket.socket(type=socket.SOCK_DGRAM); u.bind(('{0}', 53))\n"
+           "t = socket.create_server(('{0}', 53)); print('ready', flush=True); time.sleep(600)")
+DOCUMENT = {
+    "networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}},
+                 "shut": {"internal": True, "ipam": {"config": [{"subnet": "172.21.0.0/24"}]}}},
+    "sandboxes": {"web": {"networks": ["front"]}, "own": {"networks": ["front"], "dns": [HOST4]},
+                  "db": {"networks": ["shut"], "dns": ["172.21.0.53", HOST4]},
+                  "server": {"networks": {"shut": {"ipv4_address": "172.21.0.53"}}}},
+}
+
+
+def serve(place, address, *options, netns=None):
+    """Start a server that knows everything and return when it listens."""
+    server = place.popen([*SERVER, address, *options], netns)
+    assert server.readline() == "ready"
+    return server
+
+
+def asked(server, host, sandbox, mark):
+    """Return what a server was asked until now; a query of our own for the name mark ends it."""
+    assert dig(host, sandbox, mark)[0] != "SERVFAIL"
+    found = []
+    for line in iter(server.readline, ""):
+        if line.startswith(mark + " "):
+            return found
+        found.append(line.split()[0])
+    raise AssertionError("the server ended")
+
+
+def changed(**sandboxes):
+    """Return the document with other settings of sandboxes."""
+    document = copy.deepcopy(DOCUMENT)
+    for name, more in sandboxes.items():
+        document["sandboxes"][name].update(more)
+    return document
+
+
+def test_the_sandboxs_own_servers_come_before_the_hosts_and_all_of_both_transports(private_host):
+    """DN-16: each is asked its own; the host's are not asked by who has others."""
+    theirs, ours = serve(private_host.neighbour(), NEIGHBOUR4), serve(private_host, HOST4)
+    private_host.apply(DOCUMENT)
+    for options in ((), ("+tcp",)):
+        assert dig(private_host, "web", "by-web.example", "A", *options) == dig(private_host, "own", "by-own.example", "A", *options) == ANSWERED
+    assert asked(theirs, private_host, "web", "mark-web.example") == ["by-web.example"] * 2
+    assert asked(ours, private_host, "own", "mark-own.example") == ["by-own.example"] * 2
+
+
+@pytest.mark.parametrize("first", ["127.127.127.1", "192.0.2.9"])
+def test_dn_03_dn_17_a_silent_server_hides_no_other(private_host, first):
+    """DN-03, DN-17: one that is not there, or takes questions and never answers; UDP and TCP, names of sandboxes in any case."""
+    private_host.sh("ip address add 192.0.2.9/32 dev lo")
+    hanging = private_host.popen([hosts.SYSTEM_PYTHON, "-c", HANGING.format("192.0.2.9")])
+    assert hanging.readline() == "ready"
+    serve(private_host, HOST4)
+    private_host.apply(changed(own={"dns": [first, HOST4]}, web={"dns": [first]}))
+    for options in ((), ("+tcp",)):
+        assert dig(private_host, "own", "example.org", "A", *options) == ANSWERED
+        assert dig(private_host, "web", "own", "A", *options)[0] == "NOERROR"
+    silent = private_host.run(["dig", "@127.0.0.11", "+time=1", "+tries=1", "example.org"], netns="web", check=False).stdout  # DN-16: nobody to ask
+    assert "status: NOERROR" not in silent
+    private_host.sh("ip address delete 192.0.2.9/32 dev lo")
+
+
+def test_dn_18_a_refusal_is_tried_elsewhere_and_passed_on_where_nobody_knows(private_host):
+    """DN-18: REFUSED of one is no answer while another has one."""
+    refusing = serve(private_host.neighbour(), NEIGHBOUR4, "refuse")
+    private_host.apply(changed(own={"dns": [NEIGHBOUR4, HOST4]}))
+    assert dig(private_host, "web", "example.org")[0] == "REFUSED"
+    serve(private_host, HOST4)
+    assert all(dig(private_host, "own", f"n{turn}.example.org") == ANSWERED for turn in range(3))
+    assert refusing.process.poll() is None
+
+
+def test_s_50_a_server_on_the_internal_network_itself_is_asked_and_no_other(private_host):
+    """S-50, DN-02: the control is the sandbox's other server, which a sandbox with a way out does ask."""
+    outside = serve(private_host, HOST4)
+    private_host.apply(DOCUMENT)
+    inside = serve(private_host, "172.21.0.53", netns="server")
+    assert dig(private_host, "db", "by-db.example") == ANSWERED
+    assert asked(inside, private_host, "db", "mark.example") == ["by-db.example"]
+    assert dig(private_host, "server", "by-server.example")[0] == "NXDOMAIN"
+    inside.stop()
+    private_host.run(["dig", "@127.0.0.11", "+time=1", "+tries=1", "lost.example"], netns="db", check=False)
+    assert asked(outside, private_host, "own", "mark.example") == []
+
+
+def test_dn_02_a_way_out_comes_and_goes_with_networks(private_host):
+    """DN-02: normal, with an internal one, that alone, normal again."""
+    serve(private_host.neighbour(), NEIGHBOUR4)
+    for networks, wanted in ((["front"], ANSWERED), (["front", "shut"], ANSWERED), (["shut"], ("NXDOMAIN", [])), (["front"], ANSWERED)):
+        private_host.apply(changed(web={"networks": networks}))
+        assert dig(private_host, "web", "example.org") == wanted, networks
+
+
+def test_dn_21_r_37_the_hosts_servers_are_followed_without_a_run(private_host):
+    """DN-21, DN-33, R-37: resolv.conf names another server, the old one is gone; no process is another, and a run has nothing to do."""
+    before, after = serve(private_host.neighbour(), NEIGHBOUR4), serve(private_host, HOST4)
+    private_host.apply(DOCUMENT)
+    pid = private_host.read("/run/dockless/dns/pids/web.pid")
+    assert dig(private_host, "web", "first.example") == ANSWERED
+    before.stop()
+    private_host.sh(f"echo 'nameserver {HOST4}' >/etc/resolv.conf.new; mv /etc/resolv.conf.new /etc/resolv.conf")
+    ask = ("second.example", "A", "+time=1", "+tries=1")
+    found = until(lambda: private_host.run(["dig", "@127.0.0.11", "+short", *ask], netns="web", check=False).stdout.strip(), "203.0.113.7", seconds=20)
+    assert found == "203.0.113.7" and "second.example" in asked(after, private_host, "web", "mark.example")
+    assert private_host.read("/run/dockless/dns/pids/web.pid") == pid
+    assert private_host.apply(DOCUMENT)["changed"] is False
+    private_host.sh(f"echo 'nameserver {NEIGHBOUR4}' >/etc/resolv.conf")
+
+
+def test_dn_20_a_server_with_a_link_local_address(private_host):
+    """DN-20: no sandbox has the link, so the host's forwarder asks for all."""
+    private_host.sh("echo 'nameserver fe80::3%eth0' >/etc/resolv.conf")
+    serve(private_host.neighbour(), "fe80::3%eth0")
+    private_host.apply(DOCUMENT)
+    assert dig(private_host, "web", "example.org") == dig(private_host, "web", "example.org", "A", "+tcp") == ANSWERED
+    private_host.sh(f"echo 'nameserver {NEIGHBOUR4}' >/etc/resolv.conf")
+
+
+def test_s_58_dn_36_an_upstream_that_leads_back_is_refused_before_anything_is_touched(private_host):
+    """S-58, DN-36: a gateway, the resolver, the sandbox itself; a server somewhere else is the control."""
+    for dns, said in (("172.20.0.1", "the gateway of network front"), ("127.0.0.11", "own resolver"), ("172.20.0.9", "an address of its own")):
+        document = changed(own={"dns": [dns], "networks": {"front": {"ipv4_address": "172.20.0.9"}}})
+        assert private_host.refusal(document).startswith(f"sandboxes.own.dns: sandbox own would forward to {dns}, ") and said in private_host.refusal(document)
+    private_host.assert_back_to(private_host.birth)
+    private_host.apply(DOCUMENT)

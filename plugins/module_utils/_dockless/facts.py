@@ -65,6 +65,7 @@ class Facts(t.NamedTuple):
     nameservers: t.Tuple[str, ...] = ()  # of the host, loopback ones included
     resolv_conf: str = ""  # the file that names them
     search: t.Tuple[str, ...] = ()
+    nsswitch: str = ""  # the text of nsswitch.conf(5), "" if there is none
     attached: t.Tuple[t.Tuple[str, int, str], ...] = ()  # (sandbox, inode and path of the namespace it attaches to)
     tunnel_keys: t.Tuple[t.Tuple[str, str], ...] = ()  # (slot, public key) of this host's private keys
     dnsmasq: str = "/usr/sbin/dnsmasq"  # its path, "" if it is not installed

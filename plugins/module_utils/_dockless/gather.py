@@ -16,6 +16,7 @@ from .model import IPAddress, IPNetwork
 
 _SYSCTL = "/proc/sys/net/"
 _RESOLV_CONF = "/etc/resolv.conf"
+_NSSWITCH_CONF = "/etc/nsswitch.conf"
 _RESOLVED_CONF = "/run/systemd/resolve/resolv.conf"  # the real servers, where the first names only a local stub
 _PROGRAM_DIRECTORIES = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 
@@ -41,7 +42,7 @@ def gather(*, routes: t.Tuple[IPNetwork, ...] = (), addresses: t.Tuple[IPAddress
         listeners=sockets.listeners(),
         port_range=_range(_sysctl("ipv4/ip_local_port_range")),
         reserved_ports=_ports(_sysctl("ipv4/ip_local_reserved_ports")),
-        nameservers=resolv.nameservers, search=resolv.search, resolv_conf=resolv.path,
+        nameservers=resolv.nameservers, search=resolv.search, resolv_conf=resolv.path, nsswitch=_text(_NSSWITCH_CONF),
         dnsmasq=program("dnsmasq"), dnsmasq_account=account("dnsmasq"),
         systemd=os.path.isdir("/run/systemd/system"),  # sd_booted(3)
     )

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""A sandbox's resolv.conf, hosts and hostname, which ip-netns(8) lays over those of /etc."""
+"""A sandbox's resolv.conf, hosts, hostname and nsswitch.conf, which ip-netns(8) lays over those of /etc."""
 from __future__ import annotations
 
+import re
 import typing as t
 
 from . import dnsconfig, model, names, routing
@@ -11,6 +12,7 @@ from .facts import Facts
 from .topology import Topology, addresses, gateways, host_name, is_domain, joined, linked, netns_of
 
 HOST_GATEWAY = "host-gateway"
+_SOURCES_INSIDE = ("files", "dns", "myhostname")  # of nsswitch.conf(5): they look at files, ask 127.0.0.11, or read the namespace's own addresses
 _LOCAL4 = "127.0.0.1\tlocalhost\n"
 _LOCAL6 = ("::1\tlocalhost ip6-localhost ip6-loopback\n"
            "fe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n")
@@ -66,6 +68,28 @@ def own_resolv_conf(sandbox: model.Sandbox, topology: Topology, facts: Facts, de
     behind = f"# forwards to: {behind}\n" if behind else "# forwards nothing\n"
     return (header(sandbox) + behind + f"nameserver {names.RESOLVER_ADDRESS}\n"
             + _search(sandbox, networks, facts, defaults) + _line("options", options))
+
+
+def nsswitch_conf(sandbox: model.Sandbox, facts: Facts) -> str:
+    """Return nsswitch.conf(5) of a sandbox: the host's, without sources of names that a sandbox does not have; "" if it has none of them.
+
+    nss-resolve(8), nss-mymachines(8), mdns and their like ask a daemon of the host over a Unix socket, which no network namespace
+    keeps apart: the host's resolver would answer for the sandbox's, and say that its names don't exist.
+    """
+    lines = facts.nsswitch.splitlines()
+    kept = [_sources(line) if line.split("#")[0].strip().startswith("hosts:") else line for line in lines]
+    return header(sandbox) + "".join(line + "\n" for line in kept) if kept != lines else ""
+
+
+def _sources(line: str) -> str:
+    """Return a line of nsswitch.conf(5) with the sources that work inside, DNS among them; [actions] go with the source before them."""
+    words = re.findall(r"\[[^]]*\]|[^\s\[\]]+", line.split("#")[0].partition(":")[2])
+    kept: t.List[str] = []
+    inside = False
+    for word in words:
+        inside = inside if word.startswith("[") else word in _SOURCES_INSIDE
+        kept += [word] if inside else []
+    return line if kept == words and "dns" in kept else "hosts: " + " ".join(kept if "dns" in kept else [*kept, "dns"])
 
 
 def _search(sandbox: model.Sandbox, networks: t.Sequence[model.Network], facts: Facts, defaults: model.Defaults) -> str:

@@ -162,8 +162,8 @@ def _etc_leftovers(wanted: kernel.State, kept: Keys) -> t.Iterator[str]:
 
 
 def _is_marked(directory: str) -> bool:
-    """Return whether a directory of /etc/netns is ours: our mark is the first line of its hosts or resolv.conf."""
-    return any((files.read(f"{directory}/{name}") or "").startswith("# dockless:") for name in ("hosts", "resolv.conf"))
+    """Return whether a directory of /etc/netns is ours: our mark is the first line of what can bear it."""
+    return any((files.read(f"{directory}/{name}") or "").startswith("# dockless:") for name in ("hosts", "resolv.conf", "nsswitch.conf"))
 
 
 def _resolvers(wanted: kernel.State, kept: Keys, facts: Facts, state: kernel.State) -> None:

@@ -20,7 +20,7 @@ from . import lock, names, netns, spaces
 
 NOTE = names.RUN_DIRECTORY + "/unchanged"
 _WAIT_S = 120.0
-_SETTINGS = ("/etc/resolv.conf", "/run/systemd/resolve/resolv.conf", "/proc/sys/net/ipv4/ip_forward",
+_SETTINGS = ("/etc/resolv.conf", "/etc/nsswitch.conf", "/run/systemd/resolve/resolv.conf", "/proc/sys/net/ipv4/ip_forward",
              "/proc/sys/net/ipv6/conf/all/forwarding", "/proc/sys/net/bridge/bridge-nf-call-iptables",
              "/proc/sys/net/bridge/bridge-nf-call-ip6tables", names.FORMER_SETTINGS)
 

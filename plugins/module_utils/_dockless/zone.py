@@ -119,6 +119,9 @@ def _sandbox_objects(sandbox: model.Sandbox, topology: Topology, services: Servi
     objects: t.List[kernel.Object] = [
         kernel.File(directory + "/hosts", hostsfile.hosts(sandbox, topology)),
         kernel.File(directory + "/hostname", (sandbox.hostname or sandbox.name) + "\n")]
+    sources = hostsfile.nsswitch_conf(sandbox, facts)
+    if sources:
+        objects.append(kernel.File(directory + "/nsswitch.conf", sources))
     if not resolved:
         text = hostsfile.resolv_conf(sandbox, topology, facts, defaults)
         return objects + [kernel.File(directory + "/resolv.conf", text)] + tables

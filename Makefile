@@ -13,18 +13,20 @@ RUN_COMMANDS := ip:iproute2 nft:nftables dnsmasq:dnsmasq-base curl:curl ping:ipu
 TEST_COMMANDS := dig:bind9-dnsutils musl-gcc:musl-tools gcc:gcc strace:strace pgrep:procps shellcheck:shellcheck sshd:openssh-server ssh:openssh-client tcpdump:tcpdump wg:wireguard-tools wireguard-go:wireguard-go /usr/lib/frr/bgpd:frr /usr/lib/frr/frr-reload.py:frr-pythontools iptables:iptables ufw:ufw firewall-cmd:firewalld
 MOLECULE_COMMANDS := systemd-nspawn:systemd-container sshd:openssh-server ssh:openssh-client pgrep:procps dbus-daemon:dbus tcpdump:tcpdump /usr/lib/frr/bgpd:frr /usr/lib/frr/frr-reload.py:frr-pythontools
 COEXIST_COMMANDS := $(MOLECULE_COMMANDS) dockerd:docker.io firewall-cmd:firewalld ufw:ufw iptables:iptables
+RUNTIMES_COMMANDS := podman:podman crun:crun dockerd:docker.io systemd-nspawn:systemd-container
 BENCH_COMMANDS := iptables-restore:iptables /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns /usr/lib/cni/bridge:containernetworking-plugins
 
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: help tree packages test-packages molecule-packages bench-packages quickstart teardown test $(SUITES) bench molecule coexist test-full clean
+.PHONY: help tree packages test-packages molecule-packages bench-packages quickstart teardown test $(SUITES) bench molecule coexist runtimes test-full clean
 
 help:
 	@echo 'make quickstart | teardown          an example on this machine, and its end (root)'
 	@echo 'make test                           $(SUITES), molecule/fleet'
 	@echo 'make coexist                        beside a live Docker engine, firewalld and ufw'
+	@echo 'make runtimes                       containers of podman, docker and systemd-nspawn in sandboxes'
 	@echo 'make molecule | bench | test-full   whole hosts ($(SCENARIOS)); side by side with others; all of it'
 
 quickstart teardown: tree packages $(VENV)/done
@@ -44,6 +46,11 @@ coexist: tree $(VENV)/done
 	@tests/packages $(RUN_COMMANDS) $(COEXIST_COMMANDS)
 	molecule/run coexist
 
+# Containers of podman, docker and systemd-nspawn in sandboxes; the engines run in private namespaces only.
+runtimes: tree $(VENV)/done
+	@tests/packages $(RUN_COMMANDS) $(RUNTIMES_COMMANDS)
+	$(VENV)/bin/pytest -q tests/kernel/test_names_runtimes.py
+
 bench: tree bench-packages $(VENV)/done $(VENV)/bench-done
 	tests/bench/run $(BENCH)
 
@@ -61,8 +68,14 @@ packages:
 test-packages:
 	@tests/packages $(RUN_COMMANDS) $(TEST_COMMANDS)
 
-molecule-packages:
+molecule-packages: .cache/debs/done
 	@tests/packages $(RUN_COMMANDS) $(MOLECULE_COMMANDS)
+
+# Installed on a throw-away host only: on this machine they would take /etc/resolv.conf over.
+.cache/debs/done:
+	@mkdir -p $(@D) && rm -f $(@D)/*.deb
+	cd $(@D) && apt-get download systemd-resolved libnss-resolve
+	@touch $@
 
 bench-packages:
 	@tests/packages $(RUN_COMMANDS) $(BENCH_COMMANDS)

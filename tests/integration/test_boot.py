@@ -64,6 +64,26 @@ def test_generator_orders_services_that_name_a_sandbox(private_host):
                                   "[Unit]", "Wants=dockless.service", "After=dockless.service"]
 
 
+def test_generator_gives_services_the_files_of_their_sandbox(private_host):
+    """What ip netns exec does for a command; the last namespace that is named counts, and a stranger's gets nothing."""
+    private_host.apply({"networks": {"front": {}}, "sandboxes": {"one": {"networks": ["front"]}}})
+    private_host.sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.9 >/etc/netns/vpn/resolv.conf")
+    named = {"app.service": "one", "many@.service": "%i", "vpn.service": "vpn", "gone.service": "gone"}
+    for name, netns in named.items():
+        private_host.run(["tee", f"{UNITS}/{name}"], input=f"[Service]\nNetworkNamespacePath=/run/netns/{netns}\nExecStart=/bin/true\n")
+    private_host.sh(f"mkdir -p {UNITS}/vpn.service.d /run/generated; cp {UNITS}/app.service {UNITS}/moved.service; mkdir {UNITS}/moved.service.d; "
+                    f"echo NetworkNamespacePath=/run/netns/vpn >{UNITS}/moved.service.d/net.conf")
+    private_host.run(["sh", str(FILES / "generator.sh"), "/run/generated", "", ""])
+    found = {name: private_host.read(f"/run/generated/{name}.d/50-dockless.conf").splitlines()[3:] for name in (*named, "moved.service")}
+    private_host.sh(f"rm -r /run/generated /etc/netns/vpn; cd {UNITS}; rm -r moved.service moved.service.d vpn.service.d {' '.join(named)}")
+    private_host.teardown()
+    assert {name: bool(lines) for name, lines in found.items()} == {
+        "app.service": True, "many@.service": True, "vpn.service": False, "gone.service": False, "moved.service": False}
+    assert found["app.service"] == ["[Service]", *(f"BindReadOnlyPaths=-/etc/netns/one/{file}:/etc/{file}" for file in (
+        "resolv.conf", "hosts", "hostname", "nsswitch.conf")), "InaccessiblePaths=-/run/systemd/resolve/io.systemd.Resolve -/run/nscd"]
+    assert found["many@.service"][1] == "BindReadOnlyPaths=-/etc/netns/%i/resolv.conf:/etc/resolv.conf"
+
+
 def test_generator_has_firewalls_followed(private_host):
     """What flushes our table when it starts; and Docker, which makes its chain after the networks are there, where coexist names it."""
     private_host.sh("mkdir -p /run/generated/asked /run/generated/unasked")

@@ -97,7 +97,7 @@ def test_s_58_dn_36_no_circles(private_host):
     """S-58, DN-36: a network's own gateway, and the resolver itself, are no servers."""
     circle = {"networks": {"front": {**NETWORKS["front"], "dns": ["172.20.0.1"]}}, "sandboxes": {}}
     assert "networks.front.dns[0]: 172.20.0.1 is the network's own gateway" in private_host.refusal(circle)
-    assert "would forward to 127.0.0.11, its own resolver" in private_host.refusal(document("127.0.0.11"))
+    assert "would forward to 127.0.0.11, the sandbox's own resolver" in private_host.refusal(document("127.0.0.11"))
 
 
 def test_both_c_libraries_find_a_name_of_one_family_at_once(private_host, upstream, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import ipaddress
 import subprocess
-import time
 
 import hosts
 import pytest
@@ -110,30 +109,16 @@ def test_dn_23_names_as_long_as_they_may_be(private_host):
     assert private_host.lookup("cli", name) == private_host.lookup("cli", f"{name}.{network}") == [address(result, name, network)]
 
 
-def test_dn_32_names_resolve_whatever_the_hosts_input_drops(private_host):
-    """DN-31, DN-32: nothing of a lookup among sandboxes passes the host, so that its firewall may shut every port."""
-    private_host.apply({**DOCUMENT, "networks": {**DOCUMENT["networks"], "four": {**DOCUMENT["networks"]["four"], "internal": True}}})
-    private_host.sh("nft add table inet shut; nft add chain inet shut in '{ type filter hook input priority 0; policy drop; }'")
-    try:
-        assert not private_host.ping("cli", "172.20.0.1", wait=1)
-        assert private_host.lookup("cli", "only4") == ["172.24.0.4"] and private_host.lookup("cli", "both") == ["172.20.0.9", "fd00:20::9"]
-    finally:
-        private_host.sh("nft delete table inet shut")
-
-
 @pytest.mark.leaves_behind("links are made by hand here")
-def test_dn_26_a_new_name_is_known_in_every_sandbox(private_host, record_property):
-    """DN-26: without a restart; how long it took from the record's file being in place is written into the test's report."""
+def test_dn_26_a_new_name_is_known_in_every_sandbox(private_host):
+    """DN-26: without a restart. How soon is measured in tests/bench/names.py."""
     upstream = private_host.popen([*SERVER, UPSTREAM])
     assert upstream.readline() == "ready"
     before = act(private_host, "up")
     more = copy.deepcopy(NAMED)
     more["sandboxes"]["late"] = {"networks": {"front": {"ipv4_address": "172.20.0.30"}, "back": {"ipv4_address": "172.21.0.30"}}}
     act(private_host, "write", more)
-    start = time.time()
     for sandbox in before["wanted"]:
         assert until(lambda place=sandbox: dig(private_host, place, "late")[0], "NOERROR") == "NOERROR"
-    placed = float(private_host.sh("stat --format=%.Y /run/dockless/dns/networks/shop.front/shop"))
-    record_property("seconds_until_known_everywhere", round(time.time() - placed, 3))
-    assert start >= placed and act(private_host, "running")["processes"] == before["processes"]
+    assert act(private_host, "running")["processes"] == before["processes"]
     assert asked_upstream(private_host, upstream) == []

@@ -10,6 +10,7 @@ from .fields import refuse
 from .model import Host, IPAddress, Network, Sandbox
 
 Gateways = t.Mapping[IPAddress, Network]
+_ELSEWHERE = "Name a server that is somewhere else."
 
 
 def refuse_loops(host: Host) -> None:
@@ -26,9 +27,9 @@ def refuse_loops(host: Host) -> None:
             path = f"{sandbox.path or sandbox.name}.dns"
             _check(sandbox.dns, f"sandbox {sandbox.name}", path, gateways)
             own = set(_addresses(sandbox))
-            for address in sandbox.dns:
+            for index, address in enumerate(sandbox.dns):
                 if str(address) in own:
-                    refuse(path, f"sandbox {sandbox.name} would forward to {address}, an address of its own", "Name a server that is somewhere else.")
+                    refuse(f"{path}[{index}]", f"sandbox {sandbox.name} would forward to {address}, an address of its own", _ELSEWHERE)
 
 
 def _gateways(host: Host) -> Gateways:
@@ -37,13 +38,13 @@ def _gateways(host: Host) -> Gateways:
 
 
 def _check(servers: t.Iterable[IPAddress], who: str, path: str, gateways: Gateways) -> None:
-    for address in servers:
+    for index, address in enumerate(servers):
         if str(address) == names.RESOLVER_ADDRESS:
-            refuse(path, f"{who} would forward to {address}, the sandbox's own resolver", "Name a server that is somewhere else.")
+            refuse(f"{path}[{index}]", f"{who} would forward to {address}, the sandbox's own resolver", _ELSEWHERE)
         if address.is_unspecified or address.is_multicast:
-            refuse(path, f"{who} would forward to {address}, which is no host's address", "Name a server that is somewhere else.")
+            refuse(f"{path}[{index}]", f"{who} would forward to {address}, which is no host's address", _ELSEWHERE)
         if address in gateways:
-            refuse(path, f"{who} would forward to {address}, the gateway of network {gateways[address].name}",
+            refuse(f"{path}[{index}]", f"{who} would forward to {address}, the gateway of network {gateways[address].name}",
                    "Leave dns out to ask the host's own servers, or name a server that is somewhere else.")
 
 

@@ -6,7 +6,7 @@ import os
 
 import hosts
 import pytest
-from test_resolver import dig
+from test_resolver import dig, until
 
 MESSAGES = int(os.environ.get("DOCKLESS_TEST_MESSAGES", "3000"))
 DOCUMENT = {"networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}},
@@ -67,6 +67,36 @@ while True:
 """
 
 
+# An upstream that is told on, as one off the path would be at best: it knows the question, its port and its number, and sends
+# forgeries before the true answer, each a guess at one of them. With all three right a forgery is an answer.
+_FORGER = """
+import socket, struct, sys
+wire = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+wire.bind((sys.argv[1], 53))
+print("ready", flush=True)
+def answer(query, number, address, name=None):
+    question = name or query[12:]
+    return struct.pack("!6H", number, 0x8180, 1, 1, 0, 0) + question[:question.index(0) + 5] + b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\0\\0\\4" + socket.inet_aton(address)
+while True:
+    query, asker = wire.recvfrom(999)
+    number, kind = int.from_bytes(query[:2], "big"), query[13:13 + query[12]]
+    if kind == b"numbers":
+        for guess in range(65536):
+            if guess != number:
+                wire.sendto(answer(query, guess, "203.0.113.66"), asker)
+    elif kind == b"ports":
+        for guess in range(1024, 65536):
+            if guess != asker[1]:
+                wire.sendto(answer(query, number, "203.0.113.66"), (asker[0], guess))
+    elif kind == b"questions":
+        for letter in set(range(1, 256)) - set(b"qQ"):
+            wire.sendto(answer(query, number, "203.0.113.66", bytes((9, letter)) + query[14:]), asker)
+    elif kind == b"all":
+        wire.sendto(answer(query, number, "203.0.113.66"), asker)
+    wire.sendto(answer(query, number, "203.0.113.7"), asker)
+"""
+
+
 @pytest.fixture(name="named")
 def _named(private_host):
     private_host.apply(DOCUMENT)
@@ -86,6 +116,8 @@ def test_dn_10_dn_22_s_53_malformed_messages_end_nothing(named):
         assert named.run([hosts.SYSTEM_PYTHON, "-c", _GARBAGE, str(seed), str(MESSAGES // 2)], netns="web", timeout=600).stdout == "sent\n"
     assert dig(named, "web", "web") == dig(named, "web", "web", "A", "+tcp") == KNOWN
     assert pid(named) == before and named.apply(DOCUMENT)["changed"] is False
+    # It sleeps, and so does each process that it made for a connection, or has gone: none goes on reading what has ended.
+    assert until(lambda: {line.split()[0] for line in named.sh(f"ps -o stat= --pid {before} --ppid {before}").splitlines()}, {"S"}) == {"S"}
 
 
 def test_s_52_idle_connections_keep_nobody_waiting(named):
@@ -103,3 +135,14 @@ def test_s_57_a_flood_delays_no_neighbour(named):
     said = named.sh("for n in $(seq 100); do echo 'web A'; done >/run/lock/questions; dig @127.0.0.11 +noall +comments +tries=2 +time=3 -f /run/lock/questions; "
                     "rm /run/lock/questions", netns="cli")
     assert said.count("status: NOERROR") == 100 and "SERVFAIL" not in said
+
+
+def test_s_59_who_guesses_wrong_is_not_believed(private_host):
+    """S-59: forgeries of all other numbers, from all other ports, and to other questions; the control is one that guesses all of it right."""
+    server = "192.0.2.2"
+    forger = private_host.popen([hosts.SYSTEM_PYTHON, "-c", _FORGER, server])
+    assert forger.readline() == "ready"
+    private_host.apply({**DOCUMENT, "sandboxes": {"web": {"networks": ["front"], "dns": [server]}}})
+    assert dig(private_host, "web", "all.example") == ("NOERROR", ["203.0.113.66"])
+    for guessed in ("numbers", "ports", "questions"):
+        assert dig(private_host, "web", f"{guessed}.example", "A", "+time=5", "+tries=3") == ("NOERROR", ["203.0.113.7"]), guessed

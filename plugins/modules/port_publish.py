@@ -35,7 +35,8 @@ options:
             C("[fd00::1]:8080:80"), C("8000-8010:80") and C("5353:53/udp"). Quote it, since YAML reads C(22:22) as a number.
           - The long form has C(target), C(published), C(host_ip), C(protocol) and C(source_ranges).
           - C(source_ranges) is a list of addresses and subnets of those who may use the port, besides the host itself; an address family
-            that it does not name may not. Without it, everybody may. Publishing the same port for others takes the place of what was said.
+            that it does not name may not. Without it, everybody may. It holds at the sandbox's own address as well, where the network's
+            gateway mode or a trusted interface opens published ports there. Publishing the same port for others takes the place of what was said.
           - A port without one of the host gets a free one, which is chosen once and kept.
         type: list
         elements: raw

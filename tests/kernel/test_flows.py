@@ -133,6 +133,25 @@ def test_s_18_streams_end_with_their_port_and_no_other(private_host):
 
 
 @pytest.mark.parametrize("version", [4, 6])
+def test_s_18_streams_to_a_sandboxs_own_address_end_with_their_port(private_host, version):
+    """S-18: on a routed network a connection falls silent when its port is withdrawn, or is for others only; another port's goes on."""
+    routed = network("172.20.0.0/24 fd00:20::/64", gateway_mode_ipv4="routed", gateway_mode_ipv6="routed")
+    address = ("172.20.0.10", "fd00:20::10")[version == 6]
+    some = {"target": 8, "published": 8, "source_ranges": ["198.51.100.0/24", "2001:db8:2::/64"]}
+    private_host.apply({**document(web=["7:7", "8:8", "9:9"]), "networks": {"front": routed}})
+    for port in ("7", "8", "9"):
+        assert private_host.popen([hosts.SYSTEM_PYTHON, "-c", _ECHO, port], "web").readline() == "ready"
+    neighbour = private_host.neighbour()
+    neighbour.sh(f"ip route replace 172.20.0.0/24 via {HOST4}; ip route replace fd00:20::/64 via {HOST6}")
+    talks = [Talker(neighbour, _STREAM, address, port) for port in ("7", "8", "9")]
+    assert [talk("one") for talk in talks] == ["one"] * 3
+    private_host.apply({**document(web=[some, "9:9"]), "networks": {"front": routed}})
+    assert [talk("two") for talk in talks] == ["silent", "silent", "two"]
+    for talk in talks:
+        talk.end()
+
+
+@pytest.mark.parametrize("version", [4, 6])
 def test_s_18_streams_out_of_a_network_end_with_its_egress(private_host, version):
     """S-18: a connection that a sandbox has to the outside falls silent when its network loses egress; another network's goes on."""
     networks = {"front": network("172.20.0.0/24 fd00:20::/64"), "other": network("172.21.0.0/24 fd00:21::/64")}

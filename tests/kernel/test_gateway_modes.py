@@ -188,6 +188,18 @@ def test_a_port_is_open_to_those_that_are_named(private_host):
         ["curl", "-s", "--max-time", "3", "--interface", "198.51.100.1", f"http://{HOST4}:8081/"]).stdout
 
 
+@pytest.mark.parametrize("how", [{"mode": "routed"}, {"trusted_host_interfaces": ["eth0"]}], ids=["routed", "trusted"])
+def test_guests_are_asked_for_at_a_sandboxs_own_address_too(private_host, how):
+    """source_ranges: no way around it by a route, in either family; ranges within each other are one. For the named it answers, as another port does."""
+    for guests, expected in ((["192.0.2.0/24", "192.0.0.0/16", "2001:db8:1::/64"], True), (["198.51.100.0/24"], False)):
+        served(private_host, ports=[{"target": 80, "published": 8080, "source_ranges": guests}, "81:81"], **how)
+        for address in (WEB[0], f"[{WEB[1]}]"):
+            place = private_host.neighbour()
+            assert (place.fetch(None, f"http://{address}/", wait=1) is not None) == expected, (guests, address)
+            assert place.fetch(None, f"http://{address}:81/") and private_host.fetch(None, f"http://{address}/")
+        private_host.stop_servers()
+
+
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_po_16_a_range_is_one_element_and_every_port_of_it_answers(private_host, protocol):
     """PO-16: a range that keeps its numbers, one that is shifted, on all addresses and on one; its neighbours stay closed."""

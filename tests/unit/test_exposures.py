@@ -33,6 +33,13 @@ CASES = {
     "trusted": ({"trusted_host_interfaces": ["eth1"]}, PORT, {}, [HOSTS_PORT, ("172.20.0.2", 80, 0, "who has a route to 172.20.0.2 by eth1")]),
     "direct routing": ({}, PORT, {"allow_direct_routing": True}, [HOSTS_PORT, ("172.20.0.2", 80, 0, DIRECTLY)]),
     "guests": ({}, {**PORT, "source_ranges": ["192.0.2.0/24"]}, {}, [("0.0.0.0", 8080, 8080, "this host, and 192.0.2.0/24")]),
+    "guests at its own address": ({"gateway_mode_ipv4": "routed"}, {**PORT, "source_ranges": ["192.0.2.0/24"]}, {},
+                                  [("172.20.0.2", 80, 0, "who is in 192.0.2.0/24 and has a route to 172.20.0.2")]),
+    "guests by a trusted link": (
+        {"trusted_host_interfaces": ["eth1"]}, {**PORT, "source_ranges": ["192.0.2.0/24"]}, {},
+        [("0.0.0.0", 8080, 8080, "this host, and 192.0.2.0/24"), ("172.20.0.2", 80, 0, "who is in 192.0.2.0/24 and has a route to 172.20.0.2 by eth1")]),
+    "guests of the other family": ({}, {**PORT, "source_ranges": ["2001:db8::/64"]}, {"allow_direct_routing": True},
+                                   [("0.0.0.0", 8080, 8080, "this host only")]),
     "loopback": ({}, {**PORT, "host_ip": "127.0.0.1"}, {}, [("127.0.0.1", 8080, 8080, "this host only")]),
     "one address": ({}, {**PORT, "host_ip": "192.0.2.1"}, {}, [("192.0.2.1", 8080, 8080, "everyone who reaches 192.0.2.1")]),
 }
@@ -50,10 +57,10 @@ def test_no_port_is_no_way_in():
     assert ways_in(host({"gateway_mode_ipv4": "nat-unprotected"}, ())) == [("172.20.0.2", 0, 0, DIRECTLY)]
 
 
-def elements(*ports):
+def elements(*ports, **network):
     """Return the elements of a host with these ports, by map."""
     found = collections.defaultdict(list)
-    declared = host(ports=ports)
+    declared = host(network, ports)
     publications.fill(declared, routing.networks_of(declared), found)
     return dict(found)
 
@@ -76,3 +83,17 @@ def test_guests_of_the_other_family_let_nobody_in():
     """A list that names IPv6 clients alone does not open the port to all of IPv4."""
     found = elements({**PORT, "source_ranges": ["2001:db8::/64"]})
     assert found["restricted4"] == ["0.0.0.0/0 . tcp . 8080"] and found["allowed4"] == ["0.0.0.0/32 . 0.0.0.0/0 . tcp . 8080"]
+
+
+def test_a_routed_network_has_targets_and_nothing_of_the_hosts():
+    """Those who may come stand before each; several ports of one target let in all that any of them does, and no elements overlap."""
+    assert elements("8080:80", gateway_mode_ipv4="routed") == {"targets4": ["0.0.0.0/0 . 172.20.0.2 . tcp . 80"]}
+    one, other = ({"target": 80, "published": port, "source_ranges": [source]} for port, source in ((1, "192.0.2.0/25"), (2, "192.0.2.128/25")))
+    assert elements(one, other, gateway_mode_ipv4="routed") == {"targets4": ["192.0.2.0/24 . 172.20.0.2 . tcp . 80"]}
+    assert elements(one, "3:80", gateway_mode_ipv4="routed") == {"targets4": ["0.0.0.0/0 . 172.20.0.2 . tcp . 80"]}
+
+
+@pytest.mark.parametrize("network", [{}, {"gateway_mode_ipv4": "nat-unprotected"}])
+def test_targets_are_of_networks_that_ask_for_them(network):
+    """Elsewhere no rule looks at them: a network that is unprotected is open as a whole."""
+    assert set(elements("8080:80", **network)) == {"published4"}

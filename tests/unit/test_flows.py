@@ -64,6 +64,18 @@ def test_r_10_cut_when(before, after, found):
     assert cut(before, before, found) == [] == cut(after, after, found)
 
 
+def test_s_18_what_is_closed_at_a_sandboxs_own_address_is_cut():
+    """S-18: for those to whom it is closed; this host reaches its sandboxes whatever is published."""
+    near, far, own = (flow(80, protocol=flows.TCP, source=source, address="10.0.0.2") for source in ("192.0.2.3", "203.0.113.3", "192.0.2.2"))
+    elsewhere = [flow(81, protocol=flows.TCP, address="10.0.0.2"), flow(80, address="10.0.0.2"), flow(80, protocol=flows.TCP, address="10.0.0.3")]
+    everybody, some = {"targets4": ["0.0.0.0/0 . 10.0.0.2 . tcp . 80"]}, {"targets4": ["192.0.2.0/24 . 10.0.0.2 . tcp . 80"]}
+    assert cut(everybody, {}, near, far, own, *elsewhere) == [near, far]
+    assert cut(everybody, some, near, far, own, *elsewhere) == [far]
+    assert cut(some, everybody, near, far, own, *elsewhere) == []
+    six = flow(80, protocol=flows.TCP, source="2001:db8:1::3", address="fd00::2")
+    assert cut({"targets6": ["::/0 . fd00::2 . tcp . 80"]}, {}, six, near) == [six]
+
+
 PUBLISHED = {"published4": ["udp . 53 : 10.0.0.2 . 53", "udp . 54 : 10.0.0.2 . 53", "tcp . 53 : 10.0.0.2 . 53"]}
 OTHERS = {
     "another port of the same sandbox": flow(54, "10.0.0.2:53"),

@@ -108,6 +108,38 @@ def test_dockers_driver_options_are_ours():
     assert (str(found.publish_address), found.mtu, found.iface_prefix) == ("192.0.2.1", 1400, "net")
 
 
+@pytest.mark.parametrize("spec, ways", [
+    ({}, (True, True, False)), ({"internal": True}, (False, False, True)), ({"internal": True, "egress": True}, (True, False, False)),
+    ({"internal": True, "ingress": True}, (False, True, False)), ({"egress": False}, (False, True, False)), ({"ingress": False}, (True, False, False)),
+    ({"egress": False, "ingress": False}, (False, False, True)), ({"internal": True, "egress": True, "ingress": True}, (True, True, False)),
+    ({"internal": False, "egress": False}, (False, True, False))])
+def test_internal_is_both_ways_at_once(spec, ways):
+    """A way's own name wins; a network with neither is internal, however it was said."""
+    found = network(spec)
+    assert (found.egress, found.ingress, found.internal) == ways
+
+
+GATEWAY = {"gateway_mode_ipv4": "routed", "gateway_mode_ipv6": "nat-unprotected", "trusted_host_interfaces": ["eth0", "eth1.60"],
+           "host_ipv4": "192.0.2.9", "host_ipv6": "2001:db8::9"}
+
+
+def test_how_a_network_is_joined_to_the_rest_has_two_forms():
+    """Docker's names, with colons between interfaces, mean what ours do; port security is our own, and on unless it is said."""
+    prefix = "com.docker.network."
+    names = {"host_ipv4": prefix + "host_ipv4", "host_ipv6": prefix + "host_ipv6"}
+    options = {names.get(key, f"{prefix}bridge.{key}"): value if isinstance(value, str) else ":".join(value) for key, value in GATEWAY.items()}
+    found = network(GATEWAY)
+    assert found == network({"driver_opts": options}) == network({**GATEWAY, "driver_opts": options})
+    assert found == network({**GATEWAY, "trusted_host_interfaces": "eth0:eth1.60"})
+    assert (found.trusted, str(found.host_ipv4), str(found.host_ipv6), found.port_security) == (("eth0", "eth1.60"), "192.0.2.9", "2001:db8::9", True)
+    assert network({"port_security": False}).port_security is False
+
+
+def test_a_network_says_nothing_of_its_gateway():
+    found = network({})
+    assert (found.gateway_mode_ipv4, found.gateway_mode_ipv6, found.trusted, found.host_ipv4, found.port_security) == ("nat", "nat", (), None, True)
+
+
 @pytest.mark.parametrize("labels", [{"b": 1, "a": True, "c": None}, ["b=1", "a=true", "c"]])
 def test_labels_have_two_forms(labels):
     assert network({"labels": labels}).labels == (("a", "true"), ("b", "1"), ("c", ""))

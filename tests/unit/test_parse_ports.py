@@ -57,5 +57,15 @@ def test_what_is_no_port_is_refused(entry):
     assert refusal.value.path.startswith("sandboxes.s.ports[0]")
 
 
+@pytest.mark.parametrize("said, meant", [
+    (["192.0.2.7"], ["192.0.2.7/32"]), (["2001:db8::7"], ["2001:db8::7/128"]), (["10.0.0.0/8", "10.0.0.0/8"], ["10.0.0.0/8"]),
+    (["2001:db8::/32", "10.1.0.0/16", "10.0.0.0/8"], ["10.0.0.0/8", "2001:db8::/32"]), (["10.0.0.0/9", "10.128.0.0/9"], ["10.0.0.0/8"]),
+    (["::/0", "fd00::/8", "0.0.0.0/0"], ["0.0.0.0/0", "::/0"])])
+def test_who_may_use_a_port(said, meant):
+    """Addresses and subnets of both families, in any order; what is within another, or completes it, is one."""
+    found, = parse_ports("p", "s", [{"target": 80, "published": 8080, "source_ranges": said}], "ports")
+    assert [str(network) for network in found.source_ranges] == meant
+
+
 def test_exposed_ports_are_each_there_once():
     assert parse_expose([80, "80/tcp", "53/udp", "3000-3001"], "expose") == ((80, "tcp"), (53, "udp"), (3000, "tcp"), (3001, "tcp"))

@@ -35,8 +35,8 @@ SETS = (
     ("set", "direct_ping", "nf_proto . ifname", False),  # bridges whose sandboxes are pinged at their own addresses
     ("set", "direct_ports", "nf_proto . ifname", False),  # … and connected to there, at ports that are published
     ("set", "direct_all", "nf_proto . ifname", False),  # … at any port
-    ("set", "targets4", "ipv4_addr . inet_proto . inet_service", True),  # those ports
-    ("set", "targets6", "ipv6_addr . inet_proto . inet_service", True),
+    ("set", "targets4", "ipv4_addr . ipv4_addr . inet_proto . inet_service", True),  # those ports, each with who may come
+    ("set", "targets6", "ipv6_addr . ipv6_addr . inet_proto . inet_service", True),
     ("set", "restricted4", "ipv4_addr . inet_proto . inet_service", True),  # published ports that not everybody may use
     ("set", "restricted6", "ipv6_addr . inet_proto . inet_service", True),
     ("set", "allowed4", "ipv4_addr . ipv4_addr . inet_proto . inet_service", True),  # who may: source, and the port as above
@@ -111,10 +111,10 @@ _TEXT = """
         meta nfproto . oifname @direct_all accept
         meta nfproto . oifname @direct_ping icmp type echo-request accept
         meta nfproto . oifname @direct_ping icmpv6 type echo-request accept
-        meta nfproto . oifname @direct_ports ip daddr . meta l4proto . th dport @targets4 accept
-        meta nfproto . oifname @direct_ports ip6 daddr . meta l4proto . th dport @targets6 accept
-        ip daddr . iifname @trusted4 ip daddr . meta l4proto . th dport @targets4 accept
-        ip6 daddr . iifname @trusted6 ip6 daddr . meta l4proto . th dport @targets6 accept
+        meta nfproto . oifname @direct_ports ip saddr . ip daddr . meta l4proto . th dport @targets4 accept
+        meta nfproto . oifname @direct_ports ip6 saddr . ip6 daddr . meta l4proto . th dport @targets6 accept
+        ip daddr . iifname @trusted4 ip saddr . ip daddr . meta l4proto . th dport @targets4 accept
+        ip6 daddr . iifname @trusted6 ip6 saddr . ip6 daddr . meta l4proto . th dport @targets6 accept
         oifgroup {group} counter name "closed" drop
         iifgroup { {group}, {pairs}, {tunnels} } accept
         oifgroup != { {pairs}, {tunnels} } meta nfproto @no_transit counter name "transit" drop

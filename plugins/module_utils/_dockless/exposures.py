@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from . import publications, routing
-from .model import GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Host, Network, PortMapping, Sandbox
+from .model import GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Host, IPNetwork, Network, PortMapping, Sandbox
 from .report import Row
 
 ANY = "any"  # every protocol; port 0 is every port
@@ -31,11 +31,11 @@ def exposures(host: Host, project: t.Optional[str] = None) -> t.List[Row]:
 def _of_port(host: Host, networks: routing.Networks, sandbox: Sandbox, mapping: PortMapping) -> t.Iterator[Row]:
     bridges = {network.bridge_name: network for network in networks.values() if network.macvlan is None}
     for found in publications.of(sandbox, mapping, networks):
-        guests = [str(network) for network in found.audience]
+        guests = None if not found.audience else [str(network) for network in found.audience if not _is_nobody(network)]
         if found.port:
             address = found.address or ("0.0.0.0" if found.version == 4 else "::")
             yield _row(sandbox.name, found.version, found.protocol, address, found.port, found.target_port, _audience(address, guests), address)
-        directly = _directly(host, bridges[found.bridge], found.version, found.target)
+        directly = _directly(host, bridges[found.bridge], found.version, found.target, guests)
         if directly:
             yield _row(sandbox.name, found.version, found.protocol, found.target, found.target_port, found.target_port, directly)
 
@@ -70,19 +70,27 @@ def _row(sandbox: str, version: int, protocol: str, address: str, port: int, tar
             "address": address, "port": port, "family": f"ipv{version}", "reachable_from": audience}
 
 
-def _audience(address: str, guests: t.Sequence[str]) -> str:
-    if guests:
-        return "this host, and " + ", ".join(guests)
+def _is_nobody(network: IPNetwork) -> bool:
+    return network.network_address.is_unspecified and network.num_addresses == 1
+
+
+def _audience(address: str, guests: t.Optional[t.Sequence[str]]) -> str:
+    """Return who reaches a port of the host; guests None is everybody."""
+    if guests is not None:
+        return ", and ".join(["this host", ", ".join(guests)]) if guests else "this host only"
     if address in ("0.0.0.0", "::"):
         return "everyone who reaches any address of this host"
     return "this host only" if address.startswith("127.") else f"everyone who reaches {address}"
 
 
-def _directly(host: Host, network: Network, version: int, address: str) -> str:
-    """Return who reaches a published port at its sandbox's own address, "" for nobody."""
+def _directly(host: Host, network: Network, version: int, address: str, guests: t.Optional[t.Sequence[str]]) -> str:
+    """Return who reaches a published port at its sandbox's own address, "" for nobody; guests None is everybody."""
     mode = routing.mode_of(network, version)
+    whoever = "everyone who" if guests is None else f"who is in {', '.join(guests)} and"
+    if guests == []:
+        return ""
     if mode == GATEWAY_ROUTED or mode == GATEWAY_NAT and host.defaults.allow_direct_routing:
-        return f"everyone who has a route to {address}"
+        return f"{whoever} has a route to {address}"
     if mode == GATEWAY_NAT and network.trusted and network.masquerade:
-        return f"who has a route to {address} by {', '.join(network.trusted)}"
+        return f"{'who' if guests is None else whoever} has a route to {address} by {', '.join(network.trusted)}"
     return ""

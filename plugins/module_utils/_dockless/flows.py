@@ -45,7 +45,7 @@ class Rule(t.NamedTuple):
 
 
 class Door(t.NamedTuple):
-    """A published port that is not open to everybody, and one of those to whom it is."""
+    """A published port, at the host or at a sandbox's own address, and one of those to whom it is open."""
 
     network: IPNetwork
     protocol: int
@@ -65,22 +65,27 @@ class Change(t.NamedTuple):
     doors: t.FrozenSet[Door]
     guests: t.FrozenSet[Door]
     kept_in: t.FrozenSet[IPNetwork]  # subnets that nothing leaves any more
+    closed: t.FrozenSet[Door]  # at sandboxes' own addresses
+    targets: t.FrozenSet[Door]  # what is open there since
 
 
 def change(before: str, after: str) -> t.Optional[Change]:
     """Return how two of the host's tables, as nft text, differ in what they publish and let out; None where they do not."""
     old, new = _published(before), _published(after)
-    guests, kept_in = _doors(after, "allowed"), _kept_in(before, after)
-    if old == new and guests == _doors(before, "allowed") and not kept_in:
+    guests, kept_in, targets = _doors(after, "allowed"), _kept_in(before, after), _doors(after, "targets")
+    closed = _doors(before, "targets") - targets
+    if old == new and guests == _doors(before, "allowed") and not kept_in and not closed:
         return None
-    return Change(_index(old - new), _index(new - old), frozenset(_doors(after, "restricted")), frozenset(guests), kept_in)
+    return Change(_index(old - new), _index(new - old), frozenset(_doors(after, "restricted")), frozenset(guests), kept_in,
+                  frozenset(closed), frozenset(targets))
 
 
 def without_ground(flows: t.Iterable[Flow], changed: Change, local: t.Container[IPAddress]) -> t.Iterator[Flow]:
     """Yield the flows that the new table would not let come about as they are.
 
-    They are those that a rule sent on which is gone, those of clients that may no longer come, those out of a network
-    that has lost its egress, and datagrams to a port of this host that is published since. local are the host's addresses.
+    They are those that a rule sent on which is gone, those of clients that may no longer come, by the host's port or at the
+    sandbox's own address, those out of a network that has lost its egress, and datagrams to a port of this host that is
+    published since. local are the host's addresses.
     """
     for flow in flows:
         if any(flow.source in subnet and flow.target not in subnet for subnet in changed.kept_in) and flow.address not in local:
@@ -88,6 +93,8 @@ def without_ground(flows: t.Iterable[Flow], changed: Change, local: t.Container[
         elif flow.translated:
             if any(_led(rule, flow) for rule in _about(changed.gone, flow)) or _is_shut_out(changed, flow):
                 yield flow
+        elif _is_at_a_door(changed.closed, flow) and not _is_at_a_door(changed.targets, flow) and flow.source not in local:
+            yield flow
         elif flow.protocol == UDP and flow.address in local and any(_matches(rule, flow) for rule in _about(changed.added, flow)):
             yield flow
 
@@ -105,8 +112,12 @@ def _about(index: Index, flow: Flow) -> t.Iterator[Rule]:
 
 
 def _is_shut_out(changed: Change, flow: Flow) -> bool:
-    return any(_covers(door, flow) for door in changed.doors) and not any(
-        _covers(door, flow) and flow.source in (door.source or ()) for door in changed.guests)
+    return any(_covers(door, flow) for door in changed.doors) and not _is_at_a_door(changed.guests, flow)
+
+
+def _is_at_a_door(doors: t.Iterable[Door], flow: Flow) -> bool:
+    """Return whether one of the doors is open to the flow."""
+    return any(_covers(door, flow) and flow.source in (door.source or ()) for door in doors)
 
 
 def _matches(rule: Rule, flow: Flow) -> bool:
@@ -154,11 +165,12 @@ def _published(text: str) -> t.Set[Rule]:
 
 
 def _doors(text: str, kind: str) -> t.Set[Door]:
+    """Return the elements of the sets of a kind: restricted, or with who may come first, allowed and targets."""
     doors: t.Set[Door] = set()
     for name, elements in _elements(text).items():
         if name in (kind + "4", kind + "6"):
             for fields in elements:
-                source = ipaddress.ip_network(fields.pop(0)) if kind == "allowed" else None
+                source = ipaddress.ip_network(fields.pop(0)) if kind != "restricted" else None
                 first, dash, last = fields[2].partition("-")
                 doors.add(Door(ipaddress.ip_network(fields[0]), _PROTOCOLS[fields[1]], int(first), int(last or first), source))
     return doors

@@ -8,6 +8,7 @@ use it), and of mode, name and app_protocol, which have no effect here.
 """
 from __future__ import annotations
 
+import ipaddress
 import re
 import typing as t
 
@@ -32,7 +33,17 @@ def _source(value: t.Any, path: str) -> IPNetwork:
     return values.network(value, path)
 
 
-_LONG = {"source_ranges": list_of(_source), "target": scalar, "published": scalar, "host_ip": text, "protocol": choice(*PROTOCOLS),
+def _sources(value: t.Any, path: str) -> t.Tuple[IPNetwork, ...]:
+    """Return networks of clients in order, none within another: the kernel takes no elements that overlap."""
+    said = _SOURCES(value, path)
+    if not said:
+        refuse(path, "an empty list would let nobody in", "Name who may use the port, or remove it for everybody.")
+    found = (ipaddress.collapse_addresses(one for one in said if one.version == version) for version in (4, 6))
+    return tuple(network for part in found for network in part)
+
+
+_SOURCES = list_of(_source)
+_LONG = {"source_ranges": _sources, "target": scalar, "published": scalar, "host_ip": text, "protocol": choice(*PROTOCOLS),
          "mode": choice("host", "ingress"), "name": anything, "app_protocol": anything}
 
 
@@ -127,8 +138,6 @@ def _long(entry: t.Mapping[str, t.Any], path: str) -> _Port:
     if "target" not in said:
         refuse(path, "the port mapping has no target", "Give target, the port inside the sandbox.")
     published = said.get("published", "")
-    if "source_ranges" in said and not said["source_ranges"]:
-        refuse(path + ".source_ranges", "an empty list would let nobody in", "Name who may use the port, or remove it for everybody.")
     return _Port(host_ip(said["host_ip"].strip("[]"), path + ".host_ip") if "host_ip" in said else None,
                  _range(published, path + ".published") if published not in ("", "0") else None,
                  _range(said["target"], path + ".target"), said.get("protocol", "tcp"), said.get("source_ranges", ()))

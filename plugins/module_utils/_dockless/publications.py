@@ -55,11 +55,13 @@ def all_of(host: Host, networks: Networks) -> t.Iterator[Publication]:
 def fill(host: Host, networks: Networks, elements: Elements) -> None:
     """Put the published ports into the maps."""
     alike: t.Dict[t.Tuple[str, ...], t.List[int]] = {}
+    guests: t.Dict[t.Tuple[int, str], t.List[IPNetwork]] = {}
     direct = {network.bridge_name for network in networks.values()
               for version in (4, 6) if mode_of(network, version) == GATEWAY_ROUTED or _is_reached_directly(host, network, version)}
     for found in all_of(host, networks):
         if found.bridge in direct:
-            elements[f"targets{found.version}"].append(f"{found.target} . {found.protocol} . {found.target_port}")
+            place = f"{found.target} . {found.protocol} . {found.target_port}"
+            guests.setdefault((found.version, place), []).extend(found.audience or (_everybody(found.version),))
         if not found.port:
             continue
         if found.audience:
@@ -68,6 +70,13 @@ def fill(host: Host, networks: Networks, elements: Elements) -> None:
             alike.setdefault((str(found.version), found.protocol, found.address, found.target), []).append(found.port)
         else:
             _single(found.version, found.protocol, found.address, found.port, found.target, found.target_port, elements)
+    for (version, place), sources in guests.items():  # one target may have several ports of the host, for others each
+        elements[f"targets{version}"] += [f"{source} . {place}" for source in ipaddress.collapse_addresses(sources)]
+    _fill_runs(alike, elements)
+
+
+def _fill_runs(alike: t.Mapping[t.Tuple[str, ...], t.Iterable[int]], elements: Elements) -> None:
+    """Put ports that keep their numbers into the maps, neighbours as one element."""
     for (version, protocol, address, target), ports in alike.items():
         for first, last in _runs(ports):
             if first == last:
@@ -88,8 +97,12 @@ def _nobody(mapping: PortMapping, version: int) -> t.Tuple[IPNetwork, ...]:
     return (ipaddress.ip_network("0.0.0.0/32" if version == 4 else "::/128"),)
 
 
+def _everybody(version: int) -> IPNetwork:
+    return ipaddress.ip_network("0.0.0.0/0" if version == 4 else "::/0")
+
+
 def _restrict(found: Publication, elements: Elements) -> None:
-    address = found.address or ("0.0.0.0/0" if found.version == 4 else "::/0")
+    address = found.address or _everybody(found.version)
     port = f"{address} . {found.protocol} . {found.port}"
     elements[f"restricted{found.version}"].append(port)
     elements[f"allowed{found.version}"] += [f"{source} . {port}" for source in found.audience]

@@ -161,7 +161,7 @@ def test_ways_out_and_in_are_separate(private_host, version):
 def test_po_25_leaving_packets_carry_the_address_asked_for(private_host):
     """PO-25: host_ipv4 and host_ipv6 in place of the way out's own address; ports keep working."""
     private_host.sh("ip address add 192.0.2.77/24 dev eth0; ip address add 2001:db8:1::77/64 dev eth0 nodad preferred_lft 0")
-    private_host.apply(document(host_ipv4="192.0.2.77", host_ipv6="2001:db8:1::77"))
+    assert private_host.apply(document(host_ipv4="192.0.2.77", host_ipv6="2001:db8:1::77"))["warnings"] == []
     neighbour = private_host.neighbour()
     neighbour.serve_http(None, 80, "outside")
     private_host.serve_http("web", 80, "hello")
@@ -170,6 +170,8 @@ def test_po_25_leaving_packets_carry_the_address_asked_for(private_host):
         assert private_host.fetch("stranger", f"http://{address}/").splitlines()[1] == own.strip("[]")
         assert neighbour.fetch(None, f"http://{own}:8080/")
     private_host.sh("ip address delete 192.0.2.77/24 dev eth0; ip address delete 2001:db8:1::77/64 dev eth0")
+    warnings = private_host.apply(document(host_ipv4="192.0.2.77"))["warnings"]
+    assert len(warnings) == 1 and "network front carries 192.0.2.77, which is no address of this host" in warnings[0]
 
 
 def test_a_port_is_open_to_those_that_are_named(private_host):

@@ -153,6 +153,12 @@ def _published_nowhere(host: model.Host, facts: Facts, project: t.Optional[str])
             for address, name in sorted(asked, key=str) if address not in own and not address.is_loopback and not address.is_unspecified]
 
 
+def _leaving_as_another(networks: t.Iterable[model.Network], facts: Facts) -> t.List[str]:
+    """Return a sentence for each address that packets should leave with and the host has not; it may be led here all the same."""
+    return [f"what leaves network {network.name} carries {address}, which is no address of this host at present: answers come back only if they are led here"
+            for network in networks for address in (network.host_ipv4, network.host_ipv6) if address is not None and address not in facts.addresses]
+
+
 def _warnings(host: model.Host, states: realize.States, facts: Facts, project: t.Optional[str]) -> t.List[str]:
     warnings = [w for p in host.projects if project in (None, p.name) for w in p.warnings]
     if host.defaults.host_names is not None and host.defaults.host_names.through and not facts.systemd:
@@ -160,6 +166,7 @@ def _warnings(host: model.Host, states: realize.States, facts: Facts, project: t
     warnings += overlay.warnings(host.projects)
     warnings += _published_nowhere(host, facts, project)
     for each in host.projects:
+        warnings += _leaving_as_another(each.networks, facts) if project in (None, each.name) else []
         for network in each.networks:
             if network.macvlan is not None:  # of the same subnet as the host's own link, as a rule
                 warnings += macvlan.warnings(network, facts) if project in (None, each.name) else []

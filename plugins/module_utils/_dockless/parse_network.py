@@ -6,8 +6,8 @@ from __future__ import annotations
 import typing as t
 
 from . import values
-from .fields import boolean, choice, integer, is_mapping, list_of, pairs, read, refuse, scalar, shown, text
-from .model import GATEWAY_ISOLATED, GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Network, Subnet
+from .fields import Reader, boolean, choice, integer, is_mapping, list_of, pairs, read, refuse, scalar, shown, text
+from .model import GATEWAY_ISOLATED, GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, IPAddress, Network, Subnet
 from .parse_dns import DNS, FORWARD, parse_records
 from .parse_ipam import Ipam, parse_ipam
 from .parse_macvlan import IPVLAN, MACVLAN, macvlan_of
@@ -36,6 +36,19 @@ def _interfaces(value: t.Any, path: str) -> t.Tuple[str, ...]:
     return _INTERFACES(value.split(":") if isinstance(value, str) else value, path)
 
 
+def _leaving(version: int) -> Reader:
+    """Return a reader of addresses of one family that packets may leave this host with."""
+    reader = values.address_of(version)
+
+    def read_one(value: t.Any, path: str) -> IPAddress:
+        found: IPAddress = reader(value, path)
+        if found.is_loopback or found.is_multicast or found.is_unspecified or found in values.LINK_LOCAL:
+            refuse(path, f"packets cannot leave with the address {found}: no answer would find its way back", "Give an address of this host that others reach.")
+        return found
+
+    return read_one
+
+
 def _prefix(value: t.Any, path: str) -> str:
     value = values.interface(value, path)
     if len(value) > 11 or value[-1].isdigit():
@@ -56,8 +69,8 @@ _DRIVER_OPTS: t.Dict[str, t.Tuple[str, t.Callable[[t.Any, str], t.Any]]] = {
     "bridge.gateway_mode_ipv4": ("gateway_mode_ipv4", _GATEWAY_MODE),
     "bridge.gateway_mode_ipv6": ("gateway_mode_ipv6", _GATEWAY_MODE),
     "bridge.trusted_host_interfaces": ("trusted_host_interfaces", _interfaces),
-    "host_ipv4": ("host_ipv4", values.address_of(4)),
-    "host_ipv6": ("host_ipv6", values.address_of(6)),
+    "host_ipv4": ("host_ipv4", _leaving(4)),
+    "host_ipv6": ("host_ipv6", _leaving(6)),
     "driver.mtu": ("mtu", MTU),
     "container_iface_prefix": ("iface_prefix", _prefix),
     "enable_ipv4": ("enable_ipv4", boolean),
@@ -95,8 +108,8 @@ _KEYS = {
     "egress": boolean,
     "ingress": boolean,
     "trusted_host_interfaces": _interfaces,
-    "host_ipv4": values.address_of(4),
-    "host_ipv6": values.address_of(6),
+    "host_ipv4": _leaving(4),
+    "host_ipv6": _leaving(6),
     "port_security": boolean,
     "isolate": choice("strict", "open"),
     "icc": boolean,
@@ -248,7 +261,7 @@ def _refuse_contradictions(network: Network) -> None:
     for key, mode in (("gateway_mode_ipv4", network.gateway_mode_ipv4), ("gateway_mode_ipv6", network.gateway_mode_ipv6)):
         if mode == GATEWAY_ISOLATED and not network.internal:
             refuse(f"{path}.{key}", "a network without a gateway on this host leads nowhere, and this one is not internal",
-                   "Set internal: true, or choose another gateway mode.")
+                   "Set internal: true, and neither egress nor ingress, or choose another gateway mode.")
         if mode != GATEWAY_NAT and network.overlay is not None:
             refuse(f"{path}.{key}", f"an overlay cannot have the gateway mode {mode}: each host is a gateway of the same subnet",
                    "Use nat, or mode: routed for a slice of the subnet on each host.")

@@ -45,7 +45,7 @@ options:
         V(container:NAME) is another sandbox's stack, and V(bridge) is the host's default bridge network, which has no
         names but those of C(links).
       - C(ports) is a list in Compose's short form (C("8080:80"), C("127.0.0.1:8443:443/tcp")) or long form
-        (C(target), C(published), C(host_ip), C(protocol)); see M(dockless.network.port_publish).
+        (C(target), C(published), C(host_ip), C(protocol), C(source_ranges)); see M(dockless.network.port_publish).
       - C(expose), C(publish_all), C(links), C(hostname), C(domainname), C(dns), C(dns_search), C(dns_opt),
         C(extra_hosts), C(sysctls), C(labels), C(attach) and C(netns) are those of M(dockless.network.container_netns).
     type: dict
@@ -209,10 +209,10 @@ ports:
       description: The sandbox's name.
       type: str
     host_ip:
-      description: The host's address that the port is published on.
+      description: The host's address that the port is published on. Empty where the gateway mode is V(routed).
       type: str
     host_port:
-      description: The port on the host.
+      description: The port on the host. V(0) where the gateway mode is V(routed), since the port is open at the sandbox's own address.
       type: int
     protocol:
       description: V(tcp), V(udp) or V(sctp).

@@ -279,10 +279,10 @@ ports:
       description: The name of the sandbox.
       type: str
     host_ip:
-      description: The address of the host that the port is published on.
+      description: The address of the host that the port is published on. Empty where the gateway mode is V(routed).
       type: str
     host_port:
-      description: The port on the host.
+      description: The port on the host. V(0) where the gateway mode is V(routed), since the port is open at the sandbox's own address.
       type: int
     protocol:
       description: V(tcp), V(udp) or V(sctp).

@@ -108,7 +108,9 @@ options:
           - The role C(overlay) fills it in for all hosts at once. It takes the place of the network's peers as a whole.
         type: dict
       internal: &internal
-        description: Whether the network has no way out; its sandboxes reach one another only, on whichever host.
+        description:
+          - Whether the network has no way out; its sandboxes reach one another only, on whichever host.
+          - It is O(egress=false) and O(ingress=false), and no default route. One of the two may be opened by its own name.
         type: bool
       enable_ipv4: &enable_ipv4
         description: Whether the network has IPv4 addresses. By default it has.
@@ -137,6 +139,10 @@ options:
           - Whether the network's sandboxes may be connected to from outside of it, where something is open. By default they may, unless
             O(internal=true).
         type: bool
+      trusted_host_interfaces: &trusted_host_interfaces
+        description: Interfaces of this host by which published ports are reached at the sandboxes' own addresses too.
+        type: list
+        elements: str
       host_ipv4: &host_ipv4
         description: This host's IPv4 address that packets carry when they leave. By default that of the interface that they leave by.
         type: str
@@ -202,6 +208,7 @@ options:
   masquerade: *masquerade
   egress: *egress
   ingress: *ingress
+  trusted_host_interfaces: *trusted_host_interfaces
   host_ipv4: *host_ipv4
   host_ipv6: *host_ipv6
   port_security: *port_security
@@ -314,6 +321,7 @@ OPTIONS = {
     "masquerade": {"type": "bool"},
     "egress": {"type": "bool"},
     "ingress": {"type": "bool"},
+    "trusted_host_interfaces": {"type": "list", "elements": "str"},
     "host_ipv4": {"type": "str"},
     "host_ipv6": {"type": "str"},
     "port_security": {"type": "bool"},

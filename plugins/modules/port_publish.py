@@ -36,7 +36,8 @@ options:
           - The long form has C(target), C(published), C(host_ip), C(protocol) and C(source_ranges).
           - C(source_ranges) is a list of addresses and subnets of those who may use the port, besides the host itself; an address family
             that it does not name may not. Without it, everybody may. It holds at the sandbox's own address as well, where the network's
-            gateway mode or a trusted interface opens published ports there. Publishing the same port for others takes the place of what was said.
+            gateway mode or a trusted interface opens published ports there; V(nat-unprotected) opens every port to everybody.
+            Publishing the same port for others takes the place of what was said.
           - A port without one of the host gets a free one, which is chosen once and kept.
         type: list
         elements: raw
@@ -138,10 +139,10 @@ ports:
       description: The name of the sandbox.
       type: str
     host_ip:
-      description: The address of the host that the port is published on.
+      description: The address of the host that the port is published on. Empty where the gateway mode is V(routed).
       type: str
     host_port:
-      description: The port on the host.
+      description: The port on the host. V(0) where the gateway mode is V(routed), since the port is open at the sandbox's own address.
       type: int
     protocol:
       description: V(tcp), V(udp) or V(sctp).

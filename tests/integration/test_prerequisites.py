@@ -130,18 +130,21 @@ def test_preflight_finds_nothing_missing_and_leaves_nothing(private_host):
 
 
 def test_preflight_names_what_is_missing(private_host):
-    """S-38, R-23: a program that is not there and a rule that the kernel refuses (as all do outside a NAT chain) are told, with the symbol."""
+    """S-38, R-23: a program that is not there, a rule that the kernel refuses (as all do outside a NAT chain) and a part of netfilter that
+    nobody serves are told, with the symbol."""
     private_host.sh("mkdir /run/bin; for program in ip nft; do ln -s $(command -v $program) /run/bin; done")
     code = f"""import json, sys
 sys.path.insert(0, {str(FILES)!r})
 import preflight
 refused = preflight.CHAIN.format("filter hook input priority filter", "masquerade")
 preflight.NFT_FEATURES += (("masquerading anywhere", "CONFIG_NO_KERNEL_HAS", refused),)
+preflight.GET_CONNECTIONS = 250 << 8 | 1
 print(json.dumps(preflight.main([])))"""
     found = json.loads(private_host.run(["env", "PATH=/run/bin", "/usr/bin/python3", "-B", "-c", code]).stdout)
     private_host.sh("rm -r /run/bin")
     assert found["programs"] == ["dnsmasq"]
-    assert [(lack["feature"], lack["symbol"]) for lack in found["features"]] == [("masquerading anywhere", "CONFIG_NO_KERNEL_HAS")]
+    assert [(lack["feature"], lack["symbol"]) for lack in found["features"]] == [
+        ("masquerading anywhere", "CONFIG_NO_KERNEL_HAS"), ("connections by netlink", "CONFIG_NF_CT_NETLINK")]
 
 
 def test_role_refuses_a_kernel_without_a_feature(private_host, tmp_path, book):

@@ -26,6 +26,7 @@ import typing as t
 CLONE_NEWNET = 0x40000000
 RTM_NEWLINK = 16
 REQUEST_CREATE_ACK = 0x1 | 0x4 | 0x400
+NETLINK_NETFILTER, GET_CONNECTIONS, REQUEST_DUMP = 12, 1 << 8 | 1, 0x1 | 0x300
 IFLA_IFNAME, IFLA_LINK, IFLA_LINKINFO = 3, 5, 18
 INFO_KIND, INFO_DATA = 1, 2
 PROGRAMS = ("nft", "dnsmasq", "ip")
@@ -40,6 +41,25 @@ NAT_MAP = (
     " chain c { type nat hook prerouting priority dstnat ; dnat ip to meta l4proto . th dport map @m ; }\n"
     "}\n"
 )
+RANGES = (
+    "table inet t {\n"
+    " map r { type ipv4_addr . inet_proto . inet_service : ipv4_addr ; flags interval ;\n"
+    "  elements = { 192.0.2.1 . tcp . 7000-7999 : 198.51.100.2 } ; }\n"
+    " chain c { type nat hook prerouting priority dstnat ; dnat ip to ip daddr . meta l4proto . th dport map @r ; }\n"
+    "}\n"
+)
+PORTS = (
+    "table bridge t {\n"
+    " set a { typeof iifname . @th,64,128 ; }\n"
+    " chain c {\n"
+    "  type filter hook prerouting priority dstnat ;\n"
+    "  iifgroup 1 ether saddr 02:00:00:00:00:01 drop\n"
+    "  arp operation { request, reply } arp saddr ip 192.0.2.1 accept\n"
+    "  icmpv6 type nd-neighbor-advert iifname . @th,64,128 != @a drop\n"
+    "  icmpv6 type nd-neighbor-solicit exthdr frag exists drop\n"
+    " }\n"
+    "}\n"
+)
 NFT_FEATURES = (
     ("nftables with the inet family", "CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET", "table inet t { }\n"),
     ("connection tracking in nftables", "CONFIG_NF_CONNTRACK, CONFIG_NFT_CT",
@@ -51,8 +71,10 @@ NFT_FEATURES = (
     ("maps in nftables", "CONFIG_NF_TABLES with concatenated maps, Linux 5.6 or newer", NAT_MAP),
     ("route lookups in nftables", "CONFIG_NFT_FIB, CONFIG_NFT_FIB_INET, CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6",
      CHAIN.format("nat hook prerouting priority dstnat", "fib daddr type local accept")),
-    ("nftables with the bridge family", "CONFIG_NF_TABLES_BRIDGE",
-     "table bridge t { chain c { type filter hook prerouting priority dstnat ; iifgroup 1 ether saddr 02:00:00:00:00:01 drop ; } ; }\n"),
+    ("ranges in the maps of nftables", "CONFIG_NF_TABLES with intervals in concatenated keys, Linux 5.6 or newer", RANGES),
+    ("named counters in nftables", "CONFIG_NFT_COUNTER, CONFIG_NFT_OBJREF",
+     'table inet t { counter n { } ; chain c { type filter hook forward priority filter ; counter name "n" drop ; } ; }\n'),
+    ("nftables with the bridge family", "CONFIG_NF_TABLES_BRIDGE", PORTS),
     ("rejecting in nftables", "CONFIG_NFT_REJECT, CONFIG_NFT_REJECT_INET",
      CHAIN.format("filter hook input priority filter", "reject")),
 )
@@ -127,8 +149,8 @@ def nft_lacks() -> t.List[Lack]:
 
 def connections_lack() -> t.List[Lack]:
     """Return what the kernel says against a question about its connections (IPCTNL_MSG_CT_GET), as a list of none or one."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as door:  # NETLINK_NETFILTER
-        door.send(struct.pack("=IHHIIBBH", 20, 1 << 8 | 1, 0x1 | 0x300, 1, 0, socket.AF_INET, 0, 0))
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as door:
+        door.send(struct.pack("=IHHIIBBH", 20, GET_CONNECTIONS, REQUEST_DUMP, 1, 0, socket.AF_INET, 0, 0))
         answer = door.recv(65536)
     refused = -struct.unpack_from("=i", answer, 16)[0] if struct.unpack_from("=H", answer, 4)[0] == 2 else 0
     if not refused:

@@ -62,6 +62,9 @@ options:
         C(icc), C(ip) (the address that ports are published on), C(ip_masq), C(mtu), C(ipv6), C(allow_direct_routing) (whoever has a route
         reaches published ports at the sandboxes' own addresses) and C(ip_forward_no_drop) (what others send through this host passes, though
         the role prerequisites turned forwarding on for these networks); and C(coexist), as below.
+      - With C(host_names) the host itself finds sandboxes as C(NAME.NETWORK), at 127.0.0.12, port 10053. Of all networks with names, or of those in
+        C(host_names.networks), each as C(PROJECT/NETWORK). C(host_names.through=dnsmasq) writes C(/etc/dnsmasq.d/dockless.conf), so that
+        the host's own dnsmasq asks there, and restarts it where systemd runs the host. When C(host_names) goes, so does all of this.
       - A network's own setting wins. A changed default reaches new networks, and others where it can be changed in place.
       - When left out, the host's defaults stay as they are.
     type: dict

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What names cost: making and keeping resolvers, their memory, how soon a new name is known, and questions a second.
 
-    .cache/venv/bin/python tests/bench/names.py [--sandboxes 100 500] [--names 10] [--seconds 2]
+    .cache/venv/bin/python tests/bench/names.py [--sandboxes 100 500] [--docker 20] [--names 10] [--seconds 2]
 
 Each case is a private host (tests/kernel/hosts.py; of the machine only a limit on inotify is raised meanwhile, root is needed) with one network, so many sandboxes on it
-and so many names of each. Beside it, where it is installed, aardvark-dns with the same names: one process for all, which
-answers on the gateway. The asker is one Python process that waits for each answer, so that questions a second are a bound of the
+and so many names of each. Beside it, where they are installed, aardvark-dns with the same names: one process for all, which
+answers on the gateway; and Docker's resolver, a part of dockerd, with fewer containers, as each takes a second. The last column is what a known name takes while another
+client (of a resolver of its own, or of the same one) asks 5,000 times a second for names of a server that is silent. The asker is one Python process that waits for each answer, so that questions a second are a bound of the
 asker, the same for both.
 """
 from __future__ import annotations
@@ -22,6 +23,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "kernel")]
 
 # pylint: disable=wrong-import-position
+import containers  # noqa: E402
 import hosts  # noqa: E402
 import limits  # noqa: E402
 
@@ -34,7 +36,22 @@ def question(name):
     return struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + b"".join(bytes((len(p),)) + p.encode() for p in name.split(".")) + b"\\0" + struct.pack("!2H", 1, 1)
 def wire(server, port):
     found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); found.settimeout(5); found.connect((server, port)); return found
-if sys.argv[1] == "rate":
+if sys.argv[1] == "flood":
+    flood, number = wire(sys.argv[2], 53), 0
+    print("ready", flush=True)
+    while True:
+        for turn in range(50):
+            number += 1
+            try: flood.send(question("n%d.example" % number))
+            except OSError: pass
+        time.sleep(0.01)
+elif sys.argv[1] == "late":
+    asking, ask, times = wire(sys.argv[2], 53), question(sys.argv[4]), []
+    end = time.monotonic() + float(sys.argv[3])
+    while time.monotonic() < end:
+        begin = time.monotonic(); asking.send(ask); assert asking.recv(999)[7]; times.append(time.monotonic() - begin)
+    print(sorted(times)[len(times) * 99 // 100] * 1000)
+elif sys.argv[1] == "rate":
     asking, names, count = wire(sys.argv[2], 53), [question(name) for name in sys.argv[4:]], 0
     end = time.monotonic() + float(sys.argv[3])
     while time.monotonic() < end:
@@ -69,6 +86,7 @@ class Costs(t.NamedTuple):
     private: float
     known_after: float  # milliseconds until every sandbox knows a new name
     rate: float
+    flooded: float  # milliseconds that 99 of 100 answers take at most while another client floods
 
 
 def document(sandboxes: int, names: int) -> t.Dict[str, t.Any]:
@@ -89,8 +107,11 @@ def ours(sandboxes: int, names: int, seconds: float) -> Costs:
         record = "/run/dockless/dns/networks/shop.net/@bench"
         known = float(host.run([hosts.SYSTEM_PYTHON, "-c", _ASK, "until", record, "fresh", *(f"s{n}" for n in range(sandboxes))]).stdout)
         rate = float(host.run([hosts.SYSTEM_PYTHON, "-c", _ASK, "rate", "127.0.0.11", str(seconds), *_asked(sandboxes)], netns="s0").stdout)
+        silence(host)
+        flood = host.popen(_asking("flood", "127.0.0.11"), netns="s0")
+        flooded = late(host, flood, seconds, ["ip", "netns", "exec", "s1", *_asking("late", "127.0.0.11")])
         host.teardown()
-    return Costs(made - begin, unchanged, memory, private / sandboxes, known, rate)
+    return Costs(made - begin, unchanged, memory, private / sandboxes, known, rate, flooded)
 
 
 def aardvark(sandboxes: int, names: int, seconds: float) -> Costs:
@@ -102,7 +123,7 @@ def aardvark(sandboxes: int, names: int, seconds: float) -> Costs:
         host.run(["tee", "/run/aardvark/net"], input=text)
         begin = time.monotonic()
         server = host.popen([AARDVARK, "--config", "/run/aardvark", "--port", "53", "run"])
-        argv = [hosts.SYSTEM_PYTHON, "-c", _ASK, "rate", GATEWAY]
+        argv = _asking("rate", GATEWAY)
         while host.run([*argv, "0.01", "s0"], check=False).returncode:
             pass
         made = time.monotonic() - begin
@@ -115,9 +136,47 @@ def aardvark(sandboxes: int, names: int, seconds: float) -> Costs:
         while "10.77.255.254" not in host.sh(f"dig +short @{GATEWAY} fresh"):
             pass
         known = (time.monotonic() - begin) * 1000
+        silence(host)
+        flooded = late(host, host.popen(_asking("flood", GATEWAY)), seconds, _asking("late", GATEWAY))
         host.sh(f"kill {pid}")
         server.stop()
-    return Costs(made, 0.0, memory, private, known, rate)
+    return Costs(made, 0.0, memory, private, known, rate, flooded)
+
+
+def docker(sandboxes: int, names: int, seconds: float) -> Costs:
+    """Measure Docker's resolver: what its containers are made in is Docker's whole work, and memory is dockerd's, containerd's not counted."""
+    with containers.Containers() as made:
+        host = made.host
+        made.docker()
+        begin = time.monotonic()
+        host.sh("docker network create net >/dev/null; " + "".join(
+            f"docker run --detach --network=net --name=s{n} {' '.join(f'--network-alias=s{n}-a{m}' for m in range(1, names))} image /usr/bin/sleep 3600 >/dev/null\n"
+            for n in range(sandboxes)))
+        seconds_made = time.monotonic() - begin
+        first, other = (["nsenter", f"--net=/proc/{pid}/ns/net"] for pid in host.sh("docker inspect --format '{{.State.Pid}}' s0 s1").split())
+        memory, private = weight(host, [host.sh("cat /run/docker.pid")])
+        rate = float(host.run([*other, *_asking("rate", "127.0.0.11"), str(seconds), *_asked(sandboxes)]).stdout)
+        silence(host)
+        flooded = late(host, host.popen([*first, *_asking("flood", "127.0.0.11")]), seconds, [*other, *_asking("late", "127.0.0.11")])
+    return Costs(seconds_made, 0.0, memory, private, 0.0, rate, flooded)
+
+
+def silence(host: hosts.PrivateHost) -> None:
+    """Have the name server of the host say nothing."""
+    host.neighbour().sh("nft add table inet silent; nft add chain inet silent in '{ type filter hook input priority 0; }'; "
+                        "nft add rule inet silent in udp dport 53 drop")
+
+
+def late(host: hosts.PrivateHost, flood: hosts.Server, seconds: float, asking: t.Sequence[str]) -> float:
+    """Return how many milliseconds 99 of 100 answers take at most while flood goes on, and end it."""
+    assert flood.readline() == "ready"
+    found = float(host.run([*asking, str(seconds), "s1"]).stdout)
+    flood.stop()
+    return found
+
+
+def _asking(how: str, server: str) -> t.List[str]:
+    return [hosts.SYSTEM_PYTHON, "-c", _ASK, how, server]
 
 
 def weight(host: hosts.PrivateHost, pids: t.Sequence[str]) -> t.Tuple[float, float]:
@@ -132,21 +191,29 @@ def _asked(sandboxes: int) -> t.List[str]:
     return [f"s{n}" for n in range(0, sandboxes, max(1, sandboxes // 50))]
 
 
+def shown(value: float, digits: int) -> str:
+    """Return a figure, nothing where there is none."""
+    return f"{value:.{digits}f}" if value else ""
+
+
 def main() -> int:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sandboxes", type=int, nargs="+", default=[100, 500])
+    parser.add_argument("--docker", type=int, nargs="*", default=[20], help="containers of Docker (20); none leaves it out")
     parser.add_argument("--names", type=int, default=10, help="names of each (10)")
     parser.add_argument("--seconds", type=float, default=2, help="length of asking (2)")
     options = parser.parse_args()
-    subjects = {"dockless": ours, **({"aardvark-dns": aardvark} if shutil.which(AARDVARK) else {})}
-    print("| | sandboxes | names | made in, s | nothing to change, s | memory, MB | of one, private, MB | new name known after, ms | questions a second |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for name, measure in subjects.items():
-        for size in options.sandboxes:
+    subjects = [("dockless", ours, options.sandboxes)]
+    subjects += [("aardvark-dns", aardvark, options.sandboxes)] if shutil.which(AARDVARK) else []
+    subjects += [("Docker", docker, options.docker)] if shutil.which("dockerd") else []
+    print("| | sandboxes | names | made in, s | nothing to change, s | memory, MB | of one, private, MB | new name known after, ms | questions a second | while another floods, ms |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
+    for name, measure, sizes in subjects:
+        for size in sizes:
             found = measure(size, options.names, options.seconds)
-            print(f"| {name} | {size} | {size * options.names:,} | {found.making:.2f} | {found.unchanged:.2f} | {found.memory:.0f} | {found.private:.2f} | "
-                  f"{found.known_after:.0f} | {found.rate:,.0f} |", flush=True)
+            print(f"| {name} | {size} | {size * options.names:,} | {found.making:.2f} | {shown(found.unchanged, 2)} | {found.memory:.0f} | {found.private:.2f} | "
+                  f"{shown(found.known_after, 0)} | {found.rate:,.0f} | {found.flooded:.2f} |", flush=True)
     print(f"\nload {os.getloadavg()[0]:.1f} at the end", file=sys.stderr)
     return 0
 

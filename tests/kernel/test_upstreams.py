@@ -120,6 +120,25 @@ def test_dn_21_r_37_the_hosts_servers_are_followed_without_a_run(private_host):
     private_host.sh(f"echo 'nameserver {NEIGHBOUR4}' >/etc/resolv.conf")
 
 
+def test_dn_33_servers_change_in_place(private_host):
+    """DN-33: those of a sandbox and of a network, to and fro; the process stays. A directory that was taken away is watched again."""
+    serve(private_host.neighbour(), NEIGHBOUR4), serve(private_host, HOST4)
+    private_host.apply(changed(own={"dns": ["192.0.2.9"]}))
+    pid = private_host.read("/run/dockless/dns/pids/own.pid")
+    for servers in ([HOST4], ["192.0.2.9"], [NEIGHBOUR4, HOST4], [NEIGHBOUR4]):
+        operations = private_host.apply(changed(own={"dns": servers}))["operations"]
+        assert not [line for line in operations if "resolver of" in line]
+        asking = ["dig", "@127.0.0.11", "+short", "+time=1", "+tries=1", "example.org"]
+        wanted = "" if servers == ["192.0.2.9"] else "203.0.113.7"
+        found = until(lambda: "".join(line for line in private_host.run(asking, netns="own", check=False).stdout.split("\n") if line[:1] != ";"), wanted)  # pylint: disable=cell-var-from-loop
+        assert found == wanted, servers
+    assert private_host.read("/run/dockless/dns/pids/own.pid") == pid
+    private_host.sh("rm -r /run/dockless/dns/upstreams/own")
+    private_host.apply(changed(own={"dns": [NEIGHBOUR4]}))
+    private_host.apply(changed(own={"dns": [HOST4]}))
+    assert dig(private_host, "own", "example.org") == ANSWERED
+
+
 def test_dn_20_a_server_with_a_link_local_address(private_host):
     """DN-20: no sandbox has the link, so the host's forwarder asks for all."""
     private_host.sh("echo 'nameserver fe80::3%eth0' >/etc/resolv.conf")

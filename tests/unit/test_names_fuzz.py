@@ -22,7 +22,7 @@ _STRING = r'"(?:[^"\\]|\\.)*"'
 CONFIGURATION = re.compile("|".join((
     r"# dockless: sandbox [A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+", r"port=10053", r"listen-address=127\.0\.0\.11", "bind-interfaces", "no-hosts", "no-resolv", "no-poll",
     "domain-needed", "local=//", "local=/#/", "local-ttl=0", "cache-size=0", "dns-forward-max=1024", r"pid-file=/run/dockless/dns/pids/[A-Za-z0-9_.-]+\.pid",
-    r"hostsdir=/run/dockless/dns/(?:networks|links)/[A-Za-z0-9_.-]+", rf"local=/{_NAME}/", rf"server={_ADDRESS}(?:#\d+)?", rf"cname={_NAME},{_NAME}",
+    r"hostsdir=/run/dockless/dns/(?:networks|links)/[A-Za-z0-9_.-]+", r"resolv-file=/run/dockless/dns/upstreams/[A-Za-z0-9_.-]+/resolv\.conf", rf"local=/{_NAME}/", rf"server={_ADDRESS}(?:#\d+)?", rf"cname={_NAME},{_NAME}",
     rf"srv-host={_NAME},{_NAME},\d+,\d+,\d+", rf"txt-record={_NAME}(?:,{_STRING})+", r"txt-record=config\.dockless\.invalid,[0-9a-f]{16}",
     rf"ptr-record={_NAME},{_NAME}")))
 HOSTS = re.compile(rf"# dockless: .*|{_ADDRESS}[ \t]{_NAME}(?:[ \t]{_NAME})*")
@@ -51,7 +51,7 @@ def wrong_lines(state):
     found = []
     for thing in state.values():
         if isinstance(thing, kernel.File):
-            pattern = (CONFIGURATION if thing.path.endswith(".conf") and "/dns/" in thing.path else RESOLV if thing.path.endswith("resolv.conf")
+            pattern = (CONFIGURATION if "/dns/resolvers/" in thing.path else RESOLV if thing.path.endswith("resolv.conf")
                        else HOSTS if thing.path.endswith("/hosts") or "/dns/" in thing.path else None)
             found += [(thing.path, line) for line in (thing.text.split("\n")[:-1] if pattern else ()) if not pattern.fullmatch(line)]
     return found

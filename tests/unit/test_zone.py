@@ -59,8 +59,7 @@ port=10053
 listen-address=127.0.0.11
 bind-interfaces
 no-hosts
-no-resolv
-no-poll
+resolv-file=/run/dockless/dns/upstreams/web/resolv.conf
 domain-needed
 local=//
 local-ttl=0
@@ -72,7 +71,10 @@ local=/front/
 local=/20.172.in-addr.arpa/
 local=/0.0.0.0.0.0.0.0.0.2.0.0.0.0.d.f.ip6.arpa/
 local=/app.example/
-server=192.0.2.53
+"""
+UPSTREAMS = """\
+# dockless: sandbox shop/web
+nameserver 192.0.2.53
 """
 RESOLV_CONF = """\
 # dockless: sandbox shop/web
@@ -101,6 +103,7 @@ def test_one_sandbox_on_one_network():
     assert files == {
         "/run/dockless/dns/networks/shop.front/shop": RECORDS,
         "/run/dockless/dns/resolvers/web.conf": CONFIGURATION + f"txt-record=config.dockless.invalid,{digest}\n",
+        "/run/dockless/dns/upstreams/web/resolv.conf": UPSTREAMS,
         "/etc/netns/web/resolv.conf": RESOLV_CONF,
         "/etc/netns/web/hosts": HOSTS,
         "/etc/netns/web/hostname": "w1\n"}
@@ -114,9 +117,10 @@ def test_internal_only_and_no_way_out_forward_nothing():
     both = on("app", (("shop", "back"), ("172.21.0.4/16",)), (("shop", "front"), ("172.20.0.4/16",)))
     only = on("db", (("shop", "back"), ("172.21.0.3/16",)), dns=(ipaddress.ip_address("192.0.2.1"),))
     files, others = realized(only, both)
-    assert "local=/#/" in files["/run/dockless/dns/resolvers/db.conf"] and "server=" not in files["/run/dockless/dns/resolvers/db.conf"]
+    assert "local=/#/" in files["/run/dockless/dns/resolvers/db.conf"] and "no-resolv" in files["/run/dockless/dns/resolvers/db.conf"]
+    assert "/run/dockless/dns/upstreams/db/resolv.conf" not in files
     assert "# forwards nothing" in files["/etc/netns/db/resolv.conf"]
-    assert "server=192.0.2.53" in files["/run/dockless/dns/resolvers/app.conf"] and "/#/" not in files["/run/dockless/dns/resolvers/app.conf"]
+    assert "nameserver 192.0.2.53" in files["/run/dockless/dns/upstreams/app/resolv.conf"] and "/#/" not in files["/run/dockless/dns/resolvers/app.conf"]
 
 
 @pytest.mark.parametrize("sandbox_dns, network, defaults, known, servers", [
@@ -139,7 +143,8 @@ def test_order_of_servers(sandbox_dns, network, defaults, known, servers):
     files, others = realized(WEB._replace(dns=parsed(" ".join(sandbox_dns))), networks=(net,),
                              defaults=model.Defaults(dns=parsed(defaults)), known=known)
     lines = files["/run/dockless/dns/resolvers/web.conf"].splitlines()
-    assert [line[7:] for line in lines if line.startswith("server=")] == servers
+    listed = files.get("/run/dockless/dns/upstreams/web/resolv.conf", "").splitlines()[1:]
+    assert [line[7:] for line in lines if line.startswith("server=")] + [line[11:] for line in listed] == servers
     assert ("local=/#/" in lines) == (not servers)
 
 
@@ -147,8 +152,8 @@ def test_a_server_of_the_network_does_not_ask_itself():
     """S-58: what a network's dns names is a sandbox on it, whose own resolver leaves that address out."""
     net = FRONT._replace(dns=(ipaddress.ip_address("172.20.0.2"), ipaddress.ip_address("192.0.2.9")))
     files, others = realized(WEB, on("cli", (("shop", "front"), ("172.20.0.9/16",))), networks=(net,))
-    assert "server=172.20.0.2\n" not in files["/run/dockless/dns/resolvers/web.conf"]
-    assert "server=172.20.0.2\nserver=192.0.2.9\n" in files["/run/dockless/dns/resolvers/cli.conf"]
+    assert files["/run/dockless/dns/upstreams/web/resolv.conf"].endswith("shop/web\nnameserver 192.0.2.9\n")
+    assert files["/run/dockless/dns/upstreams/cli/resolv.conf"].endswith("shop/cli\nnameserver 172.20.0.2\nnameserver 192.0.2.9\n")
 
 
 def test_the_hosts_file_is_followed_where_each_of_its_servers_can_be_reached():
@@ -158,8 +163,8 @@ def test_the_hosts_file_is_followed_where_each_of_its_servers_can_be_reached():
     text = files["/run/dockless/dns/resolvers/web.conf"]
     assert "resolv-file=/etc/resolv.conf\n" in text and "server=" not in text and "no-resolv" not in text and "no-poll" not in text
     assert realized(WEB, known=known._replace(nameservers=("192.0.2.54",))) == (files, others)
-    text = realized(WEB, known=FACTS._replace(resolv_conf="/etc/resolv.conf"))[0]["/run/dockless/dns/resolvers/web.conf"]
-    assert "resolv-file" not in text and "server=192.0.2.53\n" in text
+    files, others = realized(WEB, known=FACTS._replace(resolv_conf="/etc/resolv.conf"))
+    assert files["/run/dockless/dns/upstreams/web/resolv.conf"] == UPSTREAMS and "/etc" not in files["/run/dockless/dns/resolvers/web.conf"]
 
 
 def test_names_switched_off_cost_nothing():
@@ -257,7 +262,7 @@ def test_names_that_dns_cannot_carry_are_left_out():
     """DN-34: namespaces may be called what DNS names may not be."""
     files, others = realized(on("a..b", (("shop", "front"), ("172.20.0.5/16",), {"aliases": ("ok",)})))
     assert files["/run/dockless/dns/networks/shop.front/shop"].splitlines()[1:] == ["172.20.0.5 ok ok.front"]
-    assert "a..b/" not in files["/run/dockless/dns/resolvers/a..b.conf"].replace("links/a..b", "")
+    assert "a..b/" not in files["/run/dockless/dns/resolvers/a..b.conf"].replace("upstreams/a..b", "")
     assert "172.20.0.5\tlocalhost\n" not in files["/etc/netns/a..b/hosts"]
 
 

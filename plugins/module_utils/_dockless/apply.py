@@ -18,6 +18,7 @@ Steps = t.Sequence[plan.Step]
 _BULK = 1000  # changed record files that may overflow dnsmasq's inotify queue
 _CONFIGURATIONS = names.DNS_DIRECTORY + "/resolvers"
 _RECORDS = (names.DNS_DIRECTORY + "/networks/", names.DNS_DIRECTORY + "/links/")
+_WATCHED = (*_RECORDS, names.DNS_DIRECTORY + "/upstreams/")
 
 
 class Executor:
@@ -173,7 +174,7 @@ class Executor:
     def _files(self, steps: Steps) -> None:
         for step in self._passed(steps):
             directory = os.path.dirname(step.key[1])
-            if directory.startswith(_RECORDS) and not os.path.isdir(directory):
+            if directory.startswith(_WATCHED) and not os.path.isdir(directory):
                 self._renewed.append(directory)
             files.write(*t.cast(kernel.File, step.after))
 

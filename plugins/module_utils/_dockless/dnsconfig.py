@@ -48,16 +48,26 @@ def private_directory(netns: str) -> str:
     return f"{names.DNS_DIRECTORY}/links/{netns}"
 
 
+def upstream_path(netns: str) -> str:
+    """Return the file that names a sandbox's own servers, in a directory of its own: whatever changes there, its resolver reads it again."""
+    return f"{names.DNS_DIRECTORY}/upstreams/{netns}/resolv.conf"
+
+
 def has_private(sandbox: model.Sandbox) -> bool:
     """Return whether the sandbox has records that only it sees."""
     return any(e.links for e in sandbox.endpoints) or any(r.kind in ("A", "AAAA") for r in sandbox.records)
 
 
 class Upstreams(t.NamedTuple):
-    """The servers that unknown names go to; none means that they go nowhere. watched is the host's file that names them, if the resolver follows it."""
+    """The servers that unknown names go to; none means that they go nowhere. followed is the host's file that names them, if that is where they are from."""
 
     addresses: t.Tuple[str, ...] = ()
-    watched: str = ""
+    followed: str = ""
+
+    @property
+    def are_listed(self) -> bool:
+        """Return whether a file of ours is to name them; none can name the forwarder, for its port."""
+        return bool(self.addresses) and not self.followed and not any("#" in address for address in self.addresses)
 
 
 def servers(sandbox: model.Sandbox, topology: Topology, facts: Facts, defaults: model.Defaults) -> Upstreams:
@@ -121,14 +131,15 @@ def configuration(sandbox: model.Sandbox, topology: Topology, upstream: Upstream
     """Return the text of the configuration, and its digest, which the resolver answers with."""
     netns = netns_of(sandbox)
     networks = [network for network in joined(sandbox, topology) if has_names(network)]
-    lines = _fixed(netns, upstream.watched) + account(facts)
+    watched = upstream_path(netns) if upstream.are_listed else upstream.followed
+    lines = _fixed(netns, watched) + account(facts)
     if has_private(sandbox):  # first, because dnsmasq reads the last one first and a reverse query gets what was read first
         lines.append(f"hostsdir={private_directory(netns)}")
     lines += [f"hostsdir={network_directory(network.key)}" for network in networks]
     lines += [f"local=/{zone}/" for zone in (*_own_zones(sandbox, networks, topology), *topology.host_zones)]
     for record in (*(r for n in networks for r in n.records), *sandbox.records):
         lines += directives(record)
-    if not upstream.watched:
+    if not watched:
         lines += [f"server={address}" for address in upstream.addresses] or ["local=/#/"]
     return with_digest(f"# dockless: sandbox {sandbox.project}/{sandbox.name}\n", lines)
 

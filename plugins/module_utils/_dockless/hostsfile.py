@@ -64,7 +64,7 @@ def own_resolv_conf(sandbox: model.Sandbox, topology: Topology, facts: Facts, de
     options = sandbox.dns_opt or _of_networks(networks, "dns_opt") or defaults.dns_opt
     if not any(option.startswith("ndots:") for option in options):
         options = ("ndots:0", *options)
-    behind = f"the servers of the host's {upstream.watched}" if upstream.watched else " ".join(upstream.addresses)
+    behind = f"the servers of the host's {upstream.followed}" if upstream.followed else " ".join(upstream.addresses)
     behind = f"# forwards to: {behind}\n" if behind else "# forwards nothing\n"
     return (header(sandbox) + behind + f"nameserver {names.RESOLVER_ADDRESS}\n"
             + _search(sandbox, networks, facts, defaults) + _line("options", options))

@@ -143,6 +143,9 @@ def _resolver_objects(sandbox: model.Sandbox, topology: Topology, upstream: dnsc
     text, digest = dnsconfig.configuration(sandbox, topology, upstream, facts)
     path = dnsconfig.config_path(netns)
     objects: t.List[kernel.Object] = [kernel.File(path, text), kernel.Resolver(netns, netns, path, digest)]
+    if upstream.are_listed:
+        servers = "".join(f"nameserver {address}\n" for address in upstream.addresses)
+        objects.append(kernel.File(dnsconfig.upstream_path(netns), hostsfile.header(sandbox) + servers))
     if dnsconfig.has_private(sandbox):
         lines = [*_private_links(sandbox, topology), *address_records(sandbox.records)]
         content = hostsfile.header(sandbox) + "".join(line + "\n" for line in lines)

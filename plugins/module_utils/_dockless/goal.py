@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from . import (
-    attach, checks, checks_names, hostnames, ipam, kernel, macvlan, model, overlay, parents, parse, passages,
+    attach, checks, checks_names, ipam, kernel, macvlan, model, overlay, parents, parse, passages,
     realize, report, resolve, sockets, spaces, store, tunnels, underlay, values, wireguard)
 from .errors import DocklessError
 from .facts import Facts, Underlay
@@ -161,8 +161,6 @@ def _leaving_as_another(networks: t.Iterable[model.Network], facts: Facts) -> t.
 
 def _warnings(host: model.Host, states: realize.States, facts: Facts, project: t.Optional[str]) -> t.List[str]:
     warnings = [w for p in host.projects if project in (None, p.name) for w in p.warnings]
-    if host.defaults.host_names is not None and host.defaults.host_names.through and not facts.systemd:
-        warnings.append(f"systemd does not run this host: start its own dnsmasq again when {hostnames.DROP_IN} has changed")
     warnings += overlay.warnings(host.projects)
     warnings += _published_nowhere(host, facts, project)
     for each in host.projects:

@@ -74,7 +74,7 @@ def test_no_data_for_the_missing_family_and_reverse_names_of_both(private_host):
 
 
 def test_dn_15_large_answers_are_cut_over_udp_and_whole_over_tcp(private_host):
-    """DN-15: without EDNS 512 bytes and the bit TC, of which a client makes a TCP query; with EDNS as much as the client takes; several queries on one connection."""
+    """DN-15: without EDNS 512 bytes and the bit TC, of which a client makes a TCP query; with EDNS as much as it takes; several on a connection."""
     private_host.apply(DOCUMENT)
 
     def said(*options):

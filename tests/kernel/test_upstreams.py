@@ -39,6 +39,12 @@ def asked(server, host, sandbox, mark):
     raise AssertionError("the server ended")
 
 
+def once(host, sandbox, name):
+    """Return the address that one query gets within a second, "" for none."""
+    said = host.run(["dig", "@127.0.0.11", "+short", "+time=1", "+tries=1", name], netns=sandbox, check=False).stdout
+    return "".join(line for line in said.splitlines() if not line.startswith(";"))
+
+
 def changed(**sandboxes):
     """Return the document with other settings of sandboxes."""
     document = copy.deepcopy(DOCUMENT)
@@ -112,9 +118,8 @@ def test_dn_21_r_37_the_hosts_servers_are_followed_without_a_run(private_host):
     assert dig(private_host, "web", "first.example") == ANSWERED
     before.stop()
     private_host.sh(f"echo 'nameserver {HOST4}' >/etc/resolv.conf.new; mv /etc/resolv.conf.new /etc/resolv.conf")
-    ask = ("second.example", "A", "+time=1", "+tries=1")
-    found = until(lambda: private_host.run(["dig", "@127.0.0.11", "+short", *ask], netns="web", check=False).stdout.strip(), "203.0.113.7", seconds=20)
-    assert found == "203.0.113.7" and "second.example" in asked(after, private_host, "web", "mark.example")
+    assert until(lambda: once(private_host, "web", "second.example"), "203.0.113.7", seconds=20) == "203.0.113.7"
+    assert "second.example" in asked(after, private_host, "web", "mark.example")
     assert private_host.read("/run/dockless/dns/pids/web.pid") == pid
     assert private_host.apply(DOCUMENT)["changed"] is False
     private_host.sh(f"echo 'nameserver {NEIGHBOUR4}' >/etc/resolv.conf")
@@ -122,16 +127,15 @@ def test_dn_21_r_37_the_hosts_servers_are_followed_without_a_run(private_host):
 
 def test_dn_33_servers_change_in_place(private_host):
     """DN-33: those of a sandbox and of a network, to and fro; the process stays. A directory that was taken away is watched again."""
-    serve(private_host.neighbour(), NEIGHBOUR4), serve(private_host, HOST4)
+    serve(private_host.neighbour(), NEIGHBOUR4)
+    serve(private_host, HOST4)
     private_host.apply(changed(own={"dns": ["192.0.2.9"]}))
     pid = private_host.read("/run/dockless/dns/pids/own.pid")
     for servers in ([HOST4], ["192.0.2.9"], [NEIGHBOUR4, HOST4], [NEIGHBOUR4]):
         operations = private_host.apply(changed(own={"dns": servers}))["operations"]
         assert not [line for line in operations if "resolver of" in line]
-        asking = ["dig", "@127.0.0.11", "+short", "+time=1", "+tries=1", "example.org"]
         wanted = "" if servers == ["192.0.2.9"] else "203.0.113.7"
-        found = until(lambda: "".join(line for line in private_host.run(asking, netns="own", check=False).stdout.split("\n") if line[:1] != ";"), wanted)  # pylint: disable=cell-var-from-loop
-        assert found == wanted, servers
+        assert until(lambda: once(private_host, "own", "example.org"), wanted) == wanted, servers
     assert private_host.read("/run/dockless/dns/pids/own.pid") == pid
     private_host.sh("rm -r /run/dockless/dns/upstreams/own")
     private_host.apply(changed(own={"dns": [NEIGHBOUR4]}))
@@ -152,6 +156,7 @@ def test_s_58_dn_36_an_upstream_that_leads_back_is_refused_before_anything_is_to
     """S-58, DN-36: a gateway, the resolver, the sandbox itself; a server somewhere else is the control."""
     for dns, said in (("172.20.0.1", "the gateway of network front"), ("127.0.0.11", "own resolver"), ("172.20.0.9", "an address of its own")):
         document = changed(own={"dns": [dns], "networks": {"front": {"ipv4_address": "172.20.0.9"}}})
-        assert private_host.refusal(document).startswith(f"sandboxes.own.dns[0]: sandbox own would forward to {dns}, ") and said in private_host.refusal(document)
+        message = private_host.refusal(document)
+        assert message.startswith(f"sandboxes.own.dns[0]: sandbox own would forward to {dns}, ") and said in message
     private_host.assert_back_to(private_host.birth)
     private_host.apply(DOCUMENT)

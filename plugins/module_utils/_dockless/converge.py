@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from . import coexist, files, hostnames, kernel, lock, names, nft, observe, passages, plan, render, resolve, routing, spaces, store, tables, unchanged, wireguard
+from . import coexist, files, kernel, lock, names, nft, observe, passages, plan, render, resolve, routing, spaces, store, tables, unchanged, wireguard
 from .errors import DocklessError, VerifyError, joined
 from .goal import Goal, set_goal
 from .report import Row
@@ -73,7 +73,7 @@ def converge(request: Request, hook: plan.Hook = plan.no_hook) -> Outcome:
         work = run.work(documents)
         resolved = _resolved(wanted_documents, goal, request)
         recorded = _recorded(documents, resolved)
-        warnings += (*goal.warnings, *hostnames.warnings({step.key for step in (*work.building, *work.removal)}, goal.facts))
+        warnings += goal.warnings
         if not request.check:
             run.apply(work, lambda: _record(resolved, request) if recorded else None)
         warnings += run.obstacles(coexist.opened(step.after for step in work.building) if request.check else ())
@@ -84,7 +84,7 @@ def converge(request: Request, hook: plan.Hook = plan.no_hook) -> Outcome:
                 run.leave_note(warnings)
             if not resolved.projects:
                 lock.abandon()
-        return Outcome(work, tuple(recorded), tuple(warnings), goal.endpoints(request.project), goal.ports(request.project))
+        return Outcome(work, tuple(recorded), (*warnings, *render.to_do(work, goal.facts)), goal.endpoints(request.project), goal.ports(request.project))
 
 
 class _Run:

@@ -20,13 +20,6 @@ DROP_IN = "/etc/dnsmasq.d/dockless.conf"
 SERVICE = "dnsmasq.service"  # reads that at its start only
 
 
-def warnings(changed: t.Container[kernel.Key], facts: Facts) -> t.Tuple[str, ...]:
-    """Return what people have to do themselves, by the keys of what a run changes."""
-    if facts.systemd or ("file", DROP_IN) not in changed:
-        return ()
-    return (f"systemd does not run this host: start its own dnsmasq again, which reads {DROP_IN} at its start only",)
-
-
 def realize(host: model.Host, topology: Topology, facts: Facts) -> t.Iterator[kernel.Object]:
     """Yield the host's server of names, and the file that leads its resolver there."""
     wish = host.defaults.host_names

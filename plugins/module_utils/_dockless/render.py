@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import typing as t
 
-from . import kernel, plan
+from . import hostnames, kernel, plan
+from .facts import Facts
 
 
 def operations(work: plan.Plan) -> t.List[str]:
@@ -49,3 +50,10 @@ def _field(name: str, value: t.Any) -> str:
     if isinstance(value, str) and "\n" in value:
         return f"  {name}: |\n" + "".join(f"    {line}\n" for line in value.splitlines())
     return "" if value in ("", None) else f"  {name}: {value}\n"
+
+
+def to_do(work: plan.Plan, facts: Facts) -> t.Tuple[str, ...]:
+    """Return a sentence for what people have to do themselves after a plan."""
+    if facts.systemd or not any(step.key == ("file", hostnames.DROP_IN) for step in work.steps):
+        return ()
+    return (f"systemd does not run this host: start its own dnsmasq again, which reads {hostnames.DROP_IN} at its start only",)

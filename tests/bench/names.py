@@ -3,9 +3,11 @@
 
     .cache/venv/bin/python tests/bench/names.py [--sandboxes 100 500] [--docker 20] [--names 10] [--seconds 2]
 
-Each case is a private host (tests/kernel/hosts.py; of the machine only a limit on inotify is raised meanwhile, root is needed) with one network, so many sandboxes on it
+Each case is a private host (tests/kernel/hosts.py; of the machine only a limit on inotify is raised meanwhile, root is needed) with one network, so many
+sandboxes on it
 and so many names of each. Beside it, where they are installed, aardvark-dns with the same names: one process for all, which
-answers on the gateway; and Docker's resolver, a part of dockerd, with fewer containers, as each takes a second. The last column is what a known name takes while another
+answers on the gateway; and Docker's resolver, a part of dockerd, with fewer containers, as each takes a second. The last column is what a
+known name takes while another
 client (of a resolver of its own, or of the same one) asks 5,000 times a second for names of a server that is silent;
 what is not answered within a second counts as that. The asker is one Python process that waits for each answer, so that questions a second are a bound of the
 asker, the same for both.
@@ -155,7 +157,8 @@ def docker(sandboxes: int, names: int, seconds: float) -> Costs:
         made.docker()
         begin = time.monotonic()
         host.sh("docker network create net >/dev/null; " + "".join(
-            f"docker run --detach --network=net --name=s{n} {' '.join(f'--network-alias=s{n}-a{m}' for m in range(1, names))} image /usr/bin/sleep 3600 >/dev/null\n"
+            f"docker run --detach --network=net --name=s{n} {' '.join(f'--network-alias=s{n}-a{m}' for m in range(1, names))} image "
+            "/usr/bin/sleep 3600 >/dev/null\n"
             for n in range(sandboxes)))
         seconds_made = time.monotonic() - begin
         first, other = (["nsenter", f"--net=/proc/{pid}/ns/net"] for pid in host.sh("docker inspect --format '{{.State.Pid}}' s0 s1").split())
@@ -212,12 +215,14 @@ def main() -> int:
     subjects = [("dockless", ours, options.sandboxes)]
     subjects += [("aardvark-dns", aardvark, options.sandboxes)] if shutil.which(AARDVARK) else []
     subjects += [("Docker", docker, options.docker)] if shutil.which("dockerd") else []
-    print("| | sandboxes | names | made in, s | nothing to change, s | memory, MB | of one, private, MB | new name known after, ms | questions a second | while another floods, ms |")
+    print("| | sandboxes | names | made in, s | nothing to change, s | memory, MB | of one, private, MB | new name known after, ms | questions a second | "
+          "while another floods, ms |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for name, measure, sizes in subjects:
         for size in sizes:
             found = measure(size, options.names, options.seconds)
-            print(f"| {name} | {size} | {size * options.names:,} | {found.making:.2f} | {shown(found.unchanged, 2)} | {found.memory:.0f} | {found.private:.2f} | "
+            print(f"| {name} | {size} | {size * options.names:,} | {found.making:.2f} | {shown(found.unchanged, 2)} | {found.memory:.0f} | "
+                  f"{found.private:.2f} | "
                   f"{shown(found.known_after, 0)} | {found.rate:,.0f} | {found.flooded:.2f} |", flush=True)
     print(f"\nload {os.getloadavg()[0]:.1f} at the end", file=sys.stderr)
     return 0

@@ -9,7 +9,8 @@ import typing as t
 import hosts
 
 IMAGE = "/run/image"
-_DOCKERD = ["dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs", "--data-root=/run/docker/data", "--exec-root=/run/docker/exec",
+_DOCKERD = ["dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs", "--data-root=/run/docker/data",
+            "--exec-root=/run/docker/exec",
             "--pidfile=/run/docker.pid", "--host=unix:///run/docker.sock"]
 _MAKE_IMAGE = """
 mkdir -p {image}/etc {image}/proc {image}/sys {image}/dev {image}/run {image}/tmp {image}/usr/bin

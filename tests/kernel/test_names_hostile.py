@@ -76,7 +76,8 @@ wire.bind((sys.argv[1], 53))
 print("ready", flush=True)
 def answer(query, number, address, name=None):
     question = name or query[12:]
-    return struct.pack("!6H", number, 0x8180, 1, 1, 0, 0) + question[:question.index(0) + 5] + b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\0\\0\\4" + socket.inet_aton(address)
+    record = b"\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\0\\0\\4" + socket.inet_aton(address)
+    return struct.pack("!6H", number, 0x8180, 1, 1, 0, 0) + question[:question.index(0) + 5] + record
 while True:
     query, asker = wire.recvfrom(999)
     number, kind = int.from_bytes(query[:2], "big"), query[13:13 + query[12]]
@@ -132,8 +133,8 @@ def test_s_57_a_flood_delays_no_neighbour(named):
     """S-57: one sandbox asks a dead server for names without end; its neighbour's hundred questions are all answered."""
     flood = named.popen([hosts.SYSTEM_PYTHON, "-c", _FLOOD], "web")
     assert flood.readline() == "ready"
-    said = named.sh("for n in $(seq 100); do echo 'web A'; done >/run/lock/questions; dig @127.0.0.11 +noall +comments +tries=2 +time=3 -f /run/lock/questions; "
-                    "rm /run/lock/questions", netns="cli")
+    said = named.sh("for n in $(seq 100); do echo 'web A'; done >/run/lock/questions; "
+                    "dig @127.0.0.11 +noall +comments +tries=2 +time=3 -f /run/lock/questions; rm /run/lock/questions", netns="cli")
     assert said.count("status: NOERROR") == 100 and "SERVFAIL" not in said
 
 

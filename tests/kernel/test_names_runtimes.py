@@ -16,7 +16,8 @@ DOCUMENT = {"networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24
 MOUNTS = [("/etc/netns/cli/resolv.conf", "/etc/resolv.conf"), ("/etc/netns/cli/hosts", "/etc/hosts")]
 LOOKUP = "getent ahostsv4 web; getent hosts cli; getent hosts nobody || echo $?"
 KNOWN = ["172.20.0.10", "cli", "2"]
-_PODMAN = ["podman", "--root=/run/podman/root", "--runroot=/run/podman/run", "--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--events-backend=file", "run", "--rm",
+_PODMAN = ["podman", "--root=/run/podman/root", "--runroot=/run/podman/run", "--storage-driver=vfs", "--cgroup-manager=cgroupfs", "--events-backend=file",
+           "run", "--rm",
            "--cgroups=disabled", "--network=ns:/run/netns/cli"]
 _NSPAWN = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--directory={IMAGE}", "--pipe", "--network-namespace-path=/run/netns/cli"]
 

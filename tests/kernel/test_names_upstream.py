@@ -44,7 +44,7 @@ def _upstream(private_host):
 def heard(host, upstream):
     """Return the questions that the server was asked so far; one of our own marks the end."""
     assert dig(host, "cli", "sentinel.example.org") == OUTSIDE
-    return [line for line in iter(upstream.readline, "sentinel.example.org 1")]
+    return list(iter(upstream.readline, "sentinel.example.org 1"))
 
 
 @pytest.mark.parametrize("dead", ["127.127.127.1", NEIGHBOUR], ids=["refusing", "silent"])

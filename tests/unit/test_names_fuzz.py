@@ -11,8 +11,10 @@ from _dockless import kernel
 from _dockless.errors import DocklessError
 
 TURNS = int(os.environ.get("DOCKLESS_TEST_NAMES", "100000"))
-PIECES = ["a", "Z", "9", "-", "_", ".", "web", "a" * 63, "a" * 64, "xn--4ca", " ", "\n", "\r", "\t", "\0", ",", "=", "#", "/", "\\", '"', "'", ";", "%", "$(id)", "`id`",
-          "\u00e9", "\u202e", "\uff0e", "\ud800", "*", "@", ":", "::1", "10.0.0.9", "\n10.0.0.9 bank", "server=10.0.0.9", "\naddn-hosts=/etc/shadow", "..", "../x", "", "-rf"]
+PIECES = ["a", "Z", "9", "-", "_", ".", "web", "a" * 63, "a" * 64, "xn--4ca", " ", "\n", "\r", "\t", "\0", ",", "=", "#", "/", "\\", '"', "'", ";", "%",
+          "$(id)", "`id`",
+          "\u00e9", "\u202e", "\uff0e", "\ud800", "*", "@", ":", "::1", "10.0.0.9", "\n10.0.0.9 bank", "server=10.0.0.9", "\naddn-hosts=/etc/shadow",
+          "..", "../x", "", "-rf"]
 KINDS = ["A", "AAAA", "CNAME", "SRV", "TXT", "PTR", "MX", ""]
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = rf"{_LABEL}(?:\.{_LABEL})*"
@@ -20,9 +22,11 @@ _ADDRESS = r"[0-9a-f.:]+"
 _STRING = r'"(?:[^"\\]|\\.)*"'
 # Every line that a resolver's configuration may have; anything else came out of a name.
 CONFIGURATION = re.compile("|".join((
-    r"# dockless: sandbox [A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+", r"port=10053", r"listen-address=127\.0\.0\.11", "bind-interfaces", "no-hosts", "no-resolv", "no-poll",
+    r"# dockless: sandbox [A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+", r"port=10053", r"listen-address=127\.0\.0\.11", "bind-interfaces", "no-hosts", "no-resolv",
+    "no-poll",
     "domain-needed", "local=//", "local=/#/", "local-ttl=0", "cache-size=0", "dns-forward-max=1024", r"pid-file=/run/dockless/dns/pids/[A-Za-z0-9_.-]+\.pid",
-    r"hostsdir=/run/dockless/dns/(?:networks|links)/[A-Za-z0-9_.-]+", r"resolv-file=/run/dockless/dns/upstreams/[A-Za-z0-9_.-]+/resolv\.conf", rf"local=/{_NAME}/", rf"server={_ADDRESS}(?:#\d+)?", rf"cname={_NAME},{_NAME}",
+    r"hostsdir=/run/dockless/dns/(?:networks|links)/[A-Za-z0-9_.-]+", r"resolv-file=/run/dockless/dns/upstreams/[A-Za-z0-9_.-]+/resolv\.conf",
+    rf"local=/{_NAME}/", rf"server={_ADDRESS}(?:#\d+)?", rf"cname={_NAME},{_NAME}",
     rf"srv-host={_NAME},{_NAME},\d+,\d+,\d+", rf"txt-record={_NAME}(?:,{_STRING})+", r"txt-record=config\.dockless\.invalid,[0-9a-f]{16}",
     rf"ptr-record={_NAME},{_NAME}")))
 HOSTS = re.compile(rf"# dockless: .*|{_ADDRESS}[ \t]{_NAME}(?:[ \t]{_NAME})*")

@@ -101,6 +101,9 @@ def test_is_13_trusted_links_reach_published_ports_directly(private_host, versio
     closed = {**dict.fromkeys(expected, False), "host port": True}
     assert reached(neighbour, None, address, host_address) == expected
     assert reached(private_host, "stranger", address, host_address) == closed
+    private_host.apply(document(trusted_host_interfaces=["eth0"], masquerade=False))  # which leaves the guard out, and the walls in place
+    assert reached(neighbour, None, address, host_address) == expected
+    assert reached(private_host, "stranger", address, host_address) == closed
     private_host.apply(document())
     assert reached(neighbour, None, address, host_address) == closed
     private_host.apply({**document(), "defaults": {"allow_direct_routing": True}})

@@ -13,53 +13,58 @@ a packet, and a test which one it met.
 """
 from __future__ import annotations
 
+import typing as t
+
 from . import names
+
+Elements = t.Dict[str, t.List[str]]  # of sets and maps, by name
+Sets = t.Tuple[t.Tuple[str, str, str, bool], ...]
 
 # kind, name, type, and whether elements may be ranges
 SETS = (
-    ("set", "same_bridge", "ifname . ifname", False),  # pairs of one bridge with itself: neighbours may talk
-    ("set", "outward", "ifname", False),  # bridges that anything passes to or from
-    ("set", "egress", "ifname", False),  # bridges whose sandboxes may open connections out of their network
-    ("set", "ingress", "ifname", False),  # bridges whose sandboxes may be connected to from outside, where something is open
-    ("set", "mutual", "ifname", False),  # bridges of networks with isolate: open
-    ("set", "walled", "ifname", False),  # bridges whose sandboxes reach none of the host's addresses but their own bridge's
-    ("set", "bridges", "ifname", False),  # bridges with subnets: nothing else may be the source there
-    ("set", "sources4", "ipv4_addr . ifname", True),
-    ("set", "sources6", "ipv6_addr . ifname", True),
-    ("set", "attached4", "ipv4_addr . ifname", True),  # a subnet and the bridge it lives on
-    ("set", "attached6", "ipv6_addr . ifname", True),
-    ("set", "guarded4", "ipv4_addr", True),  # subnets that nobody may address directly from outside
-    ("set", "guarded6", "ipv6_addr", True),
-    ("set", "trusted4", "ipv4_addr . ifname", True),  # except by these of the host's links, at ports that are published
-    ("set", "trusted6", "ipv6_addr . ifname", True),
-    ("set", "direct_ping", "nf_proto . ifname", False),  # bridges whose sandboxes are pinged at their own addresses
-    ("set", "direct_ports", "nf_proto . ifname", False),  # … and connected to there, at ports that are published
-    ("set", "direct_all", "nf_proto . ifname", False),  # … at any port
-    ("set", "targets4", "ipv4_addr . ipv4_addr . inet_proto . inet_service", True),  # those ports, each with who may come
-    ("set", "targets6", "ipv6_addr . ipv6_addr . inet_proto . inet_service", True),
-    ("set", "restricted4", "ipv4_addr . inet_proto . inet_service", True),  # published ports that not everybody may use
-    ("set", "restricted6", "ipv6_addr . inet_proto . inet_service", True),
-    ("set", "allowed4", "ipv4_addr . ipv4_addr . inet_proto . inet_service", True),  # who may: source, and the port as above
-    ("set", "allowed6", "ipv6_addr . ipv6_addr . inet_proto . inet_service", True),
-    ("set", "masqueraded4", "ipv4_addr", True),
-    ("set", "masqueraded6", "ipv6_addr", True),
-    ("map", "leaving4", "ipv4_addr : ipv4_addr", True),  # subnets that leave with one address of the host
-    ("map", "leaving6", "ipv6_addr : ipv6_addr", True),
-    ("set", "forwarders4", "ipv4_addr . inet_service", False),  # where this host answers sandboxes that ask for names from outside
-    ("set", "forwarders6", "ipv6_addr . inet_service", False),
-    ("set", "no_transit", "nf_proto", False),  # families that this host forwards for us alone
-    ("set", "tunnel_ports", "inet_service", False),  # UDP ports of overlays
-    ("set", "tunnel_peers4", "ipv4_addr . inet_service", False),  # the other hosts' ends, and the ports they may send to
-    ("set", "tunnel_peers6", "ipv6_addr . inet_service", False),
-    ("set", "sealed_ports", "inet_service", False),  # those of them that are used within encrypted tunnels only
-    ("map", "published4", "inet_proto . inet_service : ipv4_addr . inet_service", False),
-    ("map", "published6", "inet_proto . inet_service : ipv6_addr . inet_service", False),
-    ("map", "published4_on", "ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service", False),
-    ("map", "published6_on", "ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service", False),
-    ("map", "ranges4", "inet_proto . inet_service : ipv4_addr", True),  # ranges of ports that keep their numbers
-    ("map", "ranges6", "inet_proto . inet_service : ipv6_addr", True),
-    ("map", "ranges4_on", "ipv4_addr . inet_proto . inet_service : ipv4_addr", True),
-    ("map", "ranges6_on", "ipv6_addr . inet_proto . inet_service : ipv6_addr", True),
+    ("set", "same_bridge", "type ifname . ifname", False),  # pairs of one bridge with itself: neighbours may talk
+    ("set", "outward", "type ifname", False),  # bridges that anything passes to or from
+    ("set", "egress", "type ifname", False),  # bridges whose sandboxes may open connections out of their network
+    ("set", "ingress", "type ifname", False),  # bridges whose sandboxes may be connected to from outside, where something is open
+    ("set", "mutual", "type ifname", False),  # bridges of networks with isolate: open
+    ("set", "walled", "type ifname", False),  # bridges whose sandboxes reach none of the host's addresses but their own bridge's
+    ("set", "bridges", "type ifname", False),  # bridges with subnets: nothing else may be the source there
+    ("set", "sources4", "type ipv4_addr . ifname", True),
+    ("set", "sources6", "type ipv6_addr . ifname", True),
+    ("set", "attached4", "type ipv4_addr . ifname", True),  # a subnet and the bridge it lives on
+    ("set", "attached6", "type ipv6_addr . ifname", True),
+    ("set", "guarded4", "type ipv4_addr", True),  # subnets that nobody may address directly from outside
+    ("set", "guarded6", "type ipv6_addr", True),
+    ("set", "trusted4", "type ipv4_addr . ifname", True),  # except by these of the host's links, at ports that are published
+    ("set", "trusted6", "type ipv6_addr . ifname", True),
+    ("set", "direct_ping", "type nf_proto . ifname", False),  # bridges whose sandboxes are pinged at their own addresses
+    ("set", "direct_ports", "type nf_proto . ifname", False),  # … and connected to there, at ports that are published
+    ("set", "direct_all", "type nf_proto . ifname", False),  # … at any port
+    ("set", "targets4", "type ipv4_addr . ipv4_addr . inet_proto . inet_service", True),  # those ports, each with who may come
+    ("set", "targets6", "type ipv6_addr . ipv6_addr . inet_proto . inet_service", True),
+    ("set", "restricted4", "type ipv4_addr . inet_proto . inet_service", True),  # published ports that not everybody may use
+    ("set", "restricted6", "type ipv6_addr . inet_proto . inet_service", True),
+    ("set", "allowed4", "type ipv4_addr . ipv4_addr . inet_proto . inet_service", True),  # who may: source, and the port as above
+    ("set", "allowed6", "type ipv6_addr . ipv6_addr . inet_proto . inet_service", True),
+    ("set", "masqueraded4", "type ipv4_addr", True),
+    ("set", "masqueraded6", "type ipv6_addr", True),
+    ("map", "leaving4", "type ipv4_addr : ipv4_addr", True),  # subnets that leave with one address of the host
+    ("map", "leaving6", "type ipv6_addr : ipv6_addr", True),
+    ("set", "forwarders4", "type ipv4_addr . inet_service", False),  # where this host answers sandboxes that ask for names from outside
+    ("set", "forwarders6", "type ipv6_addr . inet_service", False),
+    ("set", "no_transit", "type nf_proto", False),  # families that this host forwards for us alone
+    ("set", "tunnel_ports", "type inet_service", False),  # UDP ports of overlays
+    ("set", "tunnel_peers4", "type ipv4_addr . inet_service", False),  # the other hosts' ends, and the ports they may send to
+    ("set", "tunnel_peers6", "type ipv6_addr . inet_service", False),
+    ("set", "sealed_ports", "type inet_service", False),  # those of them that are used within encrypted tunnels only
+    ("map", "published4", "type inet_proto . inet_service : ipv4_addr . inet_service", False),
+    ("map", "published6", "type inet_proto . inet_service : ipv6_addr . inet_service", False),
+    ("map", "published4_on", "type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service", False),
+    ("map", "published6_on", "type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service", False),
+    ("map", "ranges4", "type inet_proto . inet_service : ipv4_addr", True),  # ranges of ports that keep their numbers
+    ("map", "ranges6", "type inet_proto . inet_service : ipv6_addr", True),
+    ("map", "ranges4_on", "type ipv4_addr . inet_proto . inet_service : ipv4_addr", True),
+    ("map", "ranges6_on", "type ipv6_addr . inet_proto . inet_service : ipv6_addr", True),
 )
 COUNTERS = ("loopback", "tunnels", "audience", "walled", "forwarders", "direct", "sources", "internal", "invalid", "egress", "ingress", "closed", "transit",
             "unsealed")
@@ -219,3 +224,24 @@ def _filled(text: str) -> str:
 
 CHAINS = _filled(_TEXT)
 PORT_CHAINS = _filled(_PORT_TEXT)
+
+
+def empty(sets: Sets) -> Elements:
+    """Return no elements for each of the sets."""
+    return {name: [] for kind, name, types, ranges in sets}
+
+
+def table_text(family: str, counters: t.Sequence[str], sets: Sets, elements: Elements, chains: str) -> str:
+    """Return our table of a family as nft text."""
+    parts = [f"\tcounter {name} {{\n\t}}\n" for name in counters]
+    parts += [_set(kind, name, types, ranges, elements[name]) for kind, name, types, ranges in sets]
+    return f"table {family} {names.TABLE} {{\n" + "\n".join(parts) + chains + "}\n"
+
+
+def _set(kind: str, name: str, types: str, ranges: bool, elements: t.Sequence[str]) -> str:
+    lines = [f"\t{kind} {name} {{", f"\t\t{types}"]
+    if ranges:
+        lines.append("\t\tflags interval")
+    if elements:  # an empty list is a syntax error in nft 1.0.6
+        lines.append("\t\telements = { " + ",\n\t\t\t     ".join(sorted(set(elements))) + " }")
+    return "\n".join(lines) + "\n\t}\n"

@@ -14,10 +14,10 @@ import typing as t
 from . import kernel, names
 from .facts import Facts, Firewall
 from .firewalld import ZONE
-from .model import GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Host, Network
+from .model import GATEWAY_UNPROTECTED, Host, Network
 from .obstacles import IN, OUT, WITHIN, Obstacle
 from .overlay import device
-from .routing import Networks, mode_of, publishing_endpoint
+from .routing import Networks, are_ports_direct, mode_of, publishing_endpoint, trusted_links
 
 COMMENT = "dockless"  # of a rule of ours in a chain or list of others
 CHAIN = "DOCKER-USER"  # where Docker leaves room for the rules of others
@@ -65,8 +65,8 @@ def ways(host: Host, networks: Networks) -> t.Dict[str, t.Set[str]]:
 
 def _is_open_directly(host: Host, network: Network) -> bool:
     """Return whether sandboxes are connected to at their own addresses, without a translation that firewalls know by its mark."""
-    modes = {mode_of(network, version) for version in (4, 6)}
-    return bool(modes & {GATEWAY_UNPROTECTED, GATEWAY_ROUTED} or network.trusted or host.defaults.allow_direct_routing)
+    return any(mode_of(network, version) == GATEWAY_UNPROTECTED or are_ports_direct(network, version, host.defaults)
+               or trusted_links(network, version, host.defaults) for version in (4, 6))
 
 
 def matters(obstacle: Obstacle, open_ways: t.Mapping[str, t.Set[str]]) -> bool:

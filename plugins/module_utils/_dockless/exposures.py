@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from . import publications, routing
-from .model import GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Host, IPNetwork, Network, PortMapping, Sandbox
+from .model import GATEWAY_UNPROTECTED, Host, IPNetwork, Network, PortMapping, Sandbox
 from .report import Row
 
 ANY = "any"  # every protocol; port 0 is every port
@@ -29,13 +29,12 @@ def exposures(host: Host, project: t.Optional[str] = None) -> t.List[Row]:
 
 
 def _of_port(host: Host, networks: routing.Networks, sandbox: Sandbox, mapping: PortMapping) -> t.Iterator[Row]:
-    bridges = {network.bridge_name: network for network in networks.values() if network.macvlan is None}
     for found in publications.of(sandbox, mapping, networks):
         guests = None if not found.audience else [str(network) for network in found.audience if not _is_nobody(network)]
         if found.port:
             address = found.address or ("0.0.0.0" if found.version == 4 else "::")
             yield _row(sandbox.name, found.version, found.protocol, address, found.port, found.target_port, _audience(address, guests), address)
-        directly = _directly(host, bridges[found.bridge], found.version, found.target, guests)
+        directly = _directly(host, networks[found.network], found.version, found.target, guests)
         if directly:
             yield _row(sandbox.name, found.version, found.protocol, found.target, found.target_port, found.target_port, directly)
 
@@ -85,12 +84,10 @@ def _audience(address: str, guests: t.Optional[t.Sequence[str]]) -> str:
 
 def _directly(host: Host, network: Network, version: int, address: str, guests: t.Optional[t.Sequence[str]]) -> str:
     """Return who reaches a published port at its sandbox's own address, "" for nobody; guests None is everybody."""
-    mode = routing.mode_of(network, version)
     whoever = "everyone who" if guests is None else f"who is in {', '.join(guests)} and"
     if guests == []:
         return ""
-    if mode == GATEWAY_ROUTED or mode == GATEWAY_NAT and host.defaults.allow_direct_routing:
+    if routing.are_ports_direct(network, version, host.defaults):
         return f"{whoever} has a route to {address}"
-    if mode == GATEWAY_NAT and network.trusted and network.masquerade:
-        return f"{'who' if guests is None else whoever} has a route to {address} by {', '.join(network.trusted)}"
-    return ""
+    links = ", ".join(routing.trusted_links(network, version, host.defaults))
+    return f"{'who' if guests is None else whoever} has a route to {address} by {links}" if links else ""

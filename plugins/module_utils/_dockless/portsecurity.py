@@ -11,18 +11,17 @@ import ipaddress
 import typing as t
 
 from . import names
-from .chains import PORT_CHAINS, PORT_COUNTERS, PORT_SETS
+from .chains import PORT_CHAINS, PORT_COUNTERS, PORT_SETS, Elements, empty, table_text
 from .model import Endpoint, Host, Network
 from .overlay import device
 from .routing import Networks, turns_ipv6_off
 
-Elements = t.Dict[str, t.List[str]]
 _BEGIN = f"table bridge {names.TABLE} {{\n"
 
 
 def table(host: Host, networks: Networks) -> str:
     """Return the table as nft text."""
-    elements: Elements = {name: [] for kind, name, types, ranges in PORT_SETS}
+    elements = empty(PORT_SETS)
     for network in networks.values():
         if network.overlay is not None and network.overlay.mode == "l2":
             elements["unguarded"].append(f'"{device(network)}"')
@@ -43,13 +42,11 @@ def of(text: str) -> str:
 
 def bare() -> str:
     """Return the table without data: no sandbox sends anything."""
-    return _render({name: [] for kind, name, types, ranges in PORT_SETS})
+    return _render(empty(PORT_SETS))
 
 
 def _render(elements: Elements) -> str:
-    parts = [f"\tcounter {name} {{\n\t}}\n" for name in PORT_COUNTERS]
-    parts += [set_text(kind, name, types, ranges, elements[name]) for kind, name, types, ranges in PORT_SETS]
-    return _BEGIN + "\n".join(parts) + PORT_CHAINS + "}\n"
+    return table_text("bridge", PORT_COUNTERS, PORT_SETS, elements, PORT_CHAINS)
 
 
 def _port(endpoint: Endpoint, network: Network, ipv6: bool, elements: Elements) -> None:
@@ -66,13 +63,3 @@ def _port(endpoint: Endpoint, network: Network, ipv6: bool, elements: Elements) 
         own = dict.fromkeys([names.link_local(endpoint.mac_address), *(address for address in addresses if ":" in address)])
         elements["bindings6"] += [f"{station} . {address}" for address in own]
         elements["announced6"] += [f"{port} . 0x{int(ipaddress.IPv6Address(address)):032x}" for address in own]
-
-
-def set_text(kind: str, name: str, types: str, ranges: bool, elements: t.Sequence[str]) -> str:
-    """Return a set or map as nft text."""
-    lines = [f"\t{kind} {name} {{", f"\t\t{types}"]
-    if ranges:
-        lines.append("\t\tflags interval")
-    if elements:  # an empty list is a syntax error in nft 1.0.6
-        lines.append("\t\telements = { " + ",\n\t\t\t     ".join(sorted(set(elements))) + " }")
-    return "\n".join(lines) + "\n\t}\n"

@@ -6,10 +6,9 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from .model import GATEWAY_NAT, GATEWAY_ROUTED, Host, IPNetwork, PortMapping, Sandbox
-from .routing import Networks, address_of, mode_of, publishing_endpoint
-
-Elements = t.Dict[str, t.List[str]]
+from .chains import Elements
+from .model import GATEWAY_ROUTED, Host, IPNetwork, PortMapping, Sandbox
+from .routing import Networks, address_of, are_ports_direct, mode_of, publishing_endpoint, trusted_links
 
 
 class Publication(t.NamedTuple):
@@ -21,7 +20,7 @@ class Publication(t.NamedTuple):
     port: int
     target: str
     target_port: int
-    bridge: str
+    network: t.Tuple[str, str]  # key of the Network that leads to it
     audience: t.Tuple[IPNetwork, ...] = ()  # who may come; empty is everybody
 
 
@@ -40,7 +39,7 @@ def of(sandbox: Sandbox, mapping: PortMapping, networks: Networks) -> t.Iterator
         routed = mode_of(network, version) == GATEWAY_ROUTED
         yield Publication(
             version, mapping.protocol, "" if every or routed else str(mapping.host_ip), 0 if routed else mapping.host_port,
-            address_of(endpoint, version), mapping.target_port, network.bridge_name,
+            address_of(endpoint, version), mapping.target_port, network.key,
             tuple(found for found in mapping.source_ranges if found.version == version) or _nobody(mapping, version))
 
 
@@ -56,10 +55,10 @@ def fill(host: Host, networks: Networks, elements: Elements) -> None:
     """Put the published ports into the maps."""
     alike: t.Dict[t.Tuple[str, ...], t.List[int]] = {}
     guests: t.Dict[t.Tuple[int, str], t.List[IPNetwork]] = {}
-    direct = {network.bridge_name for network in networks.values()
-              for version in (4, 6) if mode_of(network, version) == GATEWAY_ROUTED or _is_reached_directly(host, network, version)}
+    direct = {(key, version) for key, network in networks.items() for version in (4, 6)
+              if are_ports_direct(network, version, host.defaults) or trusted_links(network, version, host.defaults)}
     for found in all_of(host, networks):
-        if found.bridge in direct:
+        if (found.network, found.version) in direct:
             place = f"{found.target} . {found.protocol} . {found.target_port}"
             guests.setdefault((found.version, place), []).extend(found.audience or (_everybody(found.version),))
         if not found.port:
@@ -84,10 +83,6 @@ def _fill_runs(alike: t.Mapping[t.Tuple[str, ...], t.Iterable[int]], elements: E
             else:
                 name, prefix = _place("ranges", int(version), address)
                 elements[name].append(f"{prefix}{protocol} . {first}-{last} : {target}")
-
-
-def _is_reached_directly(host: Host, network: t.Any, version: int) -> bool:
-    return mode_of(network, version) == GATEWAY_NAT and bool(network.trusted or host.defaults.allow_direct_routing)
 
 
 def _nobody(mapping: PortMapping, version: int) -> t.Tuple[IPNetwork, ...]:

@@ -6,7 +6,9 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from .model import DEFAULT_BRIDGE, GATEWAY_ISOLATED, GATEWAY_NAT, GATEWAY_UNPROTECTED, MODE_CONTAINER, Endpoint, Host, IPAddress, Network, Sandbox, Subnet
+from .model import (
+    DEFAULT_BRIDGE, GATEWAY_ISOLATED, GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, MODE_CONTAINER, Defaults, Endpoint, Host, IPAddress,
+    Network, Sandbox, Subnet)
 
 Networks = t.Mapping[t.Tuple[str, str], Network]
 
@@ -55,6 +57,17 @@ def mode_of(network: Network, version: int) -> str:
 def is_translated(network: Network, version: int) -> bool:
     """Return whether what leaves the network takes an address of the host."""
     return bool(network.masquerade) and mode_of(network, version) in (GATEWAY_NAT, GATEWAY_UNPROTECTED)
+
+
+def are_ports_direct(network: Network, version: int, defaults: Defaults) -> bool:
+    """Return whether whoever has a route reaches published ports at the sandboxes' own addresses."""
+    mode = mode_of(network, version)
+    return mode == GATEWAY_ROUTED or mode == GATEWAY_NAT and defaults.allow_direct_routing
+
+
+def trusted_links(network: Network, version: int, defaults: Defaults) -> t.Tuple[str, ...]:
+    """Return the host's interfaces by which published ports are reached there, where not everybody reaches them."""
+    return network.trusted if mode_of(network, version) == GATEWAY_NAT and not defaults.allow_direct_routing else ()
 
 
 def leads_out(network: Network) -> bool:

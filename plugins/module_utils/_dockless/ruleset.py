@@ -6,12 +6,11 @@ from __future__ import annotations
 import typing as t
 
 from . import names, portsecurity, publications
-from .chains import CHAINS, COUNTERS, SETS
-from .model import GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Host, IPAddress, Network, Overlay
+from .chains import CHAINS, COUNTERS, SETS, Elements, empty, table_text
+from .model import GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Defaults, Host, IPAddress, Network, Overlay
 from .overlay import device as device_of
-from .routing import Networks, is_translated, mode_of
+from .routing import Networks, are_ports_direct, is_translated, mode_of, trusted_links
 
-Elements = t.Dict[str, t.List[str]]
 _FAMILY = {4: "ipv4", 6: "ipv6"}
 
 
@@ -21,13 +20,13 @@ def table(host: Host, networks: Networks, no_transit: t.Collection[int] = (), fo
     no_transit are the families (4, 6) that the host forwards for our networks' sake alone. forwarders are its addresses that
     sandboxes ask for names from outside.
     """
-    elements: Elements = {name: [] for kind, name, types, ranges in SETS}
+    elements = empty(SETS)
     elements["no_transit"] = [_FAMILY[version] for version in no_transit]
     for address in forwarders:
         elements[f"forwarders{address.version}"].append(f"{address} . {names.RESOLVER_PORT}")
     for network in networks.values():
         if network.macvlan is None:  # the packets of one that has a parent do not pass this host
-            _network(network, elements, host.defaults.allow_direct_routing)
+            _network(network, elements, host.defaults)
     for endpoint in (e for p in host.projects for s in p.sandboxes for e in s.endpoints):
         bridge = networks[endpoint.network].bridge_name
         elements["sources4"] += [f'{address} . "{bridge}"' for address in endpoint.link_local_ips if address.version == 4]
@@ -37,17 +36,15 @@ def table(host: Host, networks: Networks, no_transit: t.Collection[int] = (), fo
 
 def bare(ports: str = "") -> str:
     """Return the tables without data: everything of ours is guarded, nothing is published. ports is the second, where there is one to have."""
-    return render({name: [] for kind, name, types, ranges in SETS}) + (ports or portsecurity.bare())
+    return render(empty(SETS)) + (ports or portsecurity.bare())
 
 
 def render(elements: Elements) -> str:
-    """Return the table's text for given elements."""
-    parts = [f"\tcounter {name} {{\n\t}}\n" for name in COUNTERS]
-    parts += [portsecurity.set_text(kind, name, "type " + types, ranges, elements[name]) for kind, name, types, ranges in SETS]
-    return f"table inet {names.TABLE} {{\n" + "\n".join(parts) + CHAINS + "}\n"
+    """Return the table of the family inet for given elements."""
+    return table_text("inet", COUNTERS, SETS, elements, CHAINS)
 
 
-def _network(network: Network, elements: Elements, direct: bool) -> None:
+def _network(network: Network, elements: Elements, defaults: Defaults) -> None:
     bridge = f'"{network.bridge_name}"'
     if network.icc:
         elements["same_bridge"].append(f"{bridge} . {bridge}")
@@ -65,17 +62,17 @@ def _network(network: Network, elements: Elements, direct: bool) -> None:
         if wanted:
             elements[name].append(bridge)
     for version in (4, 6):
-        _direct(network, version, bridge, elements, direct)
+        _direct(network, version, bridge, elements, defaults)
     for subnet in network.subnets:
         elements[f"attached{subnet.version}"].append(f"{subnet.network} . {bridge}")
         if is_translated(network, subnet.version):
             elements[f"masqueraded{subnet.version}"].append(str(subnet.network))
-            address = _leaving(network, subnet.version)
+            address = network.host_ipv4 if subnet.version == 4 else network.host_ipv6
             if address is not None:
                 elements[f"leaving{subnet.version}"].append(f"{subnet.network} : {address}")
 
 
-def _direct(network: Network, version: int, bridge: str, elements: Elements, direct: bool) -> None:
+def _direct(network: Network, version: int, bridge: str, elements: Elements, defaults: Defaults) -> None:
     """Note who reaches sandboxes at their own addresses, and what there."""
     mode = mode_of(network, version)
     key = f"{_FAMILY[version]} . {bridge}"
@@ -83,17 +80,15 @@ def _direct(network: Network, version: int, bridge: str, elements: Elements, dir
         elements["direct_all"].append(key)
     if mode == GATEWAY_ROUTED:
         elements["direct_ping"].append(key)
-    if mode == GATEWAY_ROUTED or direct and mode == GATEWAY_NAT:
+    direct = are_ports_direct(network, version, defaults)
+    if direct:
         elements["direct_ports"].append(key)
-    for subnet in network.subnets:
+    links = trusted_links(network, version, defaults)
+    for subnet in (subnet for subnet in network.subnets if subnet.version == version):
+        elements[f"trusted{version}"] += [f'{subnet.network} . "{link}"' for link in links]
         # Where nothing is masqueraded, answers to the sandbox come addressed to it.
-        if subnet.version == version and mode == GATEWAY_NAT and network.masquerade and not direct:
+        if mode == GATEWAY_NAT and network.masquerade and not direct:
             elements[f"guarded{version}"].append(str(subnet.network))
-            elements[f"trusted{version}"] += [f'{subnet.network} . "{link}"' for link in network.trusted]
-
-
-def _leaving(network: Network, version: int) -> t.Optional[IPAddress]:
-    return network.host_ipv4 if version == 4 else network.host_ipv6
 
 
 def _tunnel(network: Network, overlay: Overlay, bridge: str, elements: Elements) -> None:

@@ -168,3 +168,22 @@ def test_s_18_streams_out_of_a_network_end_with_its_egress(private_host, version
     assert (doomed("two"), kept("two")) == ("silent", "two")
     for talk in (doomed, kept):
         talk.end()
+
+
+def test_s_18_streams_into_a_network_end_with_its_ingress(private_host):
+    """S-18: to a sandbox's own address, where the mode opens it; another network's goes on."""
+    networks = {name: network(subnet, gateway_mode_ipv4="nat-unprotected") for name, subnet in (("front", "172.20.0.0/24"), ("other", "172.21.0.0/24"))}
+    document = {"networks": networks, "sandboxes": {name: {"networks": {net: {"ipv4_address": address}}} for name, net, address in (
+        ("web", "front", "172.20.0.10"), ("kept", "other", "172.21.0.10"))}}
+    private_host.apply(document)
+    for name in ("web", "kept"):
+        assert private_host.popen([hosts.SYSTEM_PYTHON, "-c", _ECHO, "7"], name).readline() == "ready"
+    neighbour = private_host.neighbour()
+    neighbour.sh(f"ip route replace 172.20.0.0/24 via {HOST4}; ip route replace 172.21.0.0/24 via {HOST4}")
+    doomed, kept = (Talker(neighbour, _STREAM, address, "7") for address in ("172.20.0.10", "172.21.0.10"))
+    assert doomed("one") == kept("one") == "one"
+    networks["front"]["ingress"] = False
+    private_host.apply(document)
+    assert (doomed("two"), kept("two")) == ("silent", "two")
+    for talk in (doomed, kept):
+        talk.end()

@@ -51,10 +51,20 @@ def test_s_18_what_leaves_a_network_that_lost_its_egress_is_cut():
     """S-18: and neither what stays in it, nor another network's, nor questions to the host itself."""
     shut = {**OPEN, "egress": ['"br-b"']}
     outward = [flow(443, protocol=flows.TCP, source="10.0.0.2", address="198.51.100.1"), flow(443, source="fd00::2", address="2001:db8:9::1"),
-               flow(80, "10.0.1.3:80", flows.TCP, source="10.0.0.2", address="198.51.100.1")]
+               flow(8080, "10.0.1.3:80", flows.TCP, source="10.0.0.2")]  # by a port of the host
     others = [flow(443, source="10.0.1.2", address="198.51.100.1"), flow(53, source="10.0.0.2", address="10.0.0.3"), flow(22, source="10.0.0.2")]
     assert cut(OPEN, shut, *outward, *others) == outward
     assert cut(shut, OPEN, *outward, *others) == []
+
+
+def test_s_18_what_got_into_a_network_that_lost_its_ingress_is_cut():
+    """S-18: at a port, and at a sandbox's own address; what its sandboxes asked for goes on, and so does what the host itself asks them."""
+    open_in = {**OPEN, "ingress": OPEN["egress"]}
+    shut = {**open_in, "ingress": ['"br-b"']}
+    inward = [flow(8080, "10.0.0.2:80", flows.TCP), flow(80, protocol=flows.TCP, source="198.51.100.1", address="10.0.0.2")]
+    others = [flow(443, source="10.0.0.2", address="198.51.100.1"), flow(80, source="192.0.2.2", address="10.0.0.2"), flow(8081, "10.0.1.2:80")]
+    assert cut(open_in, shut, *inward, *others) == inward
+    assert cut(shut, open_in, *inward, *others) == []
 
 
 @pytest.mark.parametrize("before, after, found", GONE.values(), ids=GONE.keys())

@@ -54,70 +54,85 @@ class Door(t.NamedTuple):
     source: t.Optional[IPNetwork] = None
 
 
-Index = t.Dict[t.Tuple[int, int], t.List[Rule]]  # by protocol and port; ranges stand under port 0
+Rules = t.Dict[t.Tuple[int, int], t.List[Rule]]  # by protocol and port; ranges stand under port 0
+Doors = t.Dict[t.Tuple[int, int], t.List[Door]]
+Elements = t.Dict[str, t.Set[str]]  # of sets and maps, by name
 
 
 class Change(t.NamedTuple):
     """What is published no more, what is published since, and to whom."""
 
-    gone: Index
-    added: Index
-    doors: t.FrozenSet[Door]
-    guests: t.FrozenSet[Door]
+    gone: Rules
+    added: Rules
+    doors: Doors  # at the host, that are not open to everybody
+    guests: Doors  # and who may come
+    closed: Doors  # at sandboxes' own addresses
+    targets: Doors  # what is open there since
     kept_in: t.FrozenSet[IPNetwork]  # subnets that nothing leaves any more
-    closed: t.FrozenSet[Door]  # at sandboxes' own addresses
-    targets: t.FrozenSet[Door]  # what is open there since
+    kept_out: t.FrozenSet[IPNetwork]  # subnets that nothing gets into any more
 
 
 def change(before: str, after: str) -> t.Optional[Change]:
-    """Return how two of the host's tables, as nft text, differ in what they publish and let out; None where they do not."""
-    old, new = _published(before), _published(after)
-    guests, kept_in, targets = _doors(after, "allowed"), _kept_in(before, after), _doors(after, "targets")
-    closed = _doors(before, "targets") - targets
-    if old == new and guests == _doors(before, "allowed") and not kept_in and not closed:
+    """Return how two of the host's tables, as nft text, differ in what they publish and let out; None where they do not.
+
+    What both hold is left out as text: of ten thousand ports a run changes a few.
+    """
+    old, new = _elements(before), _elements(after)
+    lost, found = _less(old, new), _less(new, old)
+    gone, added = _rules(lost) - _rules(found), _rules(found) - _rules(lost)
+    closed = _doors(lost, "targets") - _doors(found, "targets")
+    narrowed = _doors(lost, "allowed") - _doors(found, "allowed") or _doors(found, "restricted") - _doors(lost, "restricted")
+    kept_in, kept_out = (_subnets(old, lost.get(way, set())) for way in ("egress", "ingress"))
+    if not (gone or added or closed or narrowed or kept_in or kept_out):
         return None
-    return Change(_index(old - new), _index(new - old), frozenset(_doors(after, "restricted")), frozenset(guests), kept_in,
-                  frozenset(closed), frozenset(targets))
+    doors, guests = (_by_port(_doors(new, kind)) if narrowed else {} for kind in ("restricted", "allowed"))
+    return Change(_by_port(gone), _by_port(added), doors, guests, _by_port(closed), _by_port(_doors(new, "targets")) if closed else {}, kept_in, kept_out)
 
 
 def without_ground(flows: t.Iterable[Flow], changed: Change, local: t.Container[IPAddress]) -> t.Iterator[Flow]:
     """Yield the flows that the new table would not let come about as they are.
 
-    They are those that a rule sent on which is gone, those of clients that may no longer come, by the host's port or at the
-    sandbox's own address, those out of a network that has lost its egress, and datagrams to a port of this host that is
-    published since. local are the host's addresses.
+    They are those out of a network that has lost its egress, or into one that has lost its ingress; those that a rule sent on
+    which is gone, those of clients that may no longer come, by the host's port or at the sandbox's own address; and datagrams
+    to a port of this host that is published since. local are the host's addresses.
     """
     for flow in flows:
-        if any(flow.source in subnet and flow.target not in subnet for subnet in changed.kept_in) and flow.address not in local:
+        if _crosses(changed, flow) and flow.source not in local and flow.target not in local:
             yield flow
         elif flow.translated:
             if any(_led(rule, flow) for rule in _about(changed.gone, flow)) or _is_shut_out(changed, flow):
                 yield flow
-        elif _is_at_a_door(changed.closed, flow) and not _is_at_a_door(changed.targets, flow) and flow.source not in local:
+        elif _is_welcome(changed.closed, flow) and not _is_welcome(changed.targets, flow) and flow.source not in local:
             yield flow
         elif flow.protocol == UDP and flow.address in local and any(_matches(rule, flow) for rule in _about(changed.added, flow)):
             yield flow
 
 
-def _index(rules: t.Iterable[Rule]) -> Index:
-    found: Index = {}
-    for rule in rules:
-        found.setdefault((rule.protocol, rule.first if rule.first == rule.last else 0), []).append(rule)
+def _crosses(changed: Change, flow: Flow) -> bool:
+    """Return whether a flow leaves a network that nothing leaves, or gets into one that nothing gets into."""
+    return (any(flow.source in subnet and flow.target not in subnet for subnet in changed.kept_in)
+            or any(flow.target in subnet and flow.source not in subnet for subnet in changed.kept_out))
+
+
+def _by_port(things: t.Iterable[t.Any]) -> t.Dict[t.Tuple[int, int], t.List[t.Any]]:
+    found: t.Dict[t.Tuple[int, int], t.List[t.Any]] = {}
+    for thing in things:
+        found.setdefault((thing.protocol, thing.first if thing.first == thing.last else 0), []).append(thing)
     return found
 
 
-def _about(index: Index, flow: Flow) -> t.Iterator[Rule]:
+def _about(index: t.Mapping[t.Tuple[int, int], t.Sequence[t.Any]], flow: Flow) -> t.Iterator[t.Any]:
     yield from index.get((flow.protocol, flow.port), ())
     yield from index.get((flow.protocol, 0), ())
 
 
 def _is_shut_out(changed: Change, flow: Flow) -> bool:
-    return any(_covers(door, flow) for door in changed.doors) and not _is_at_a_door(changed.guests, flow)
+    return any(_covers(door, flow) for door in _about(changed.doors, flow)) and not _is_welcome(changed.guests, flow)
 
 
-def _is_at_a_door(doors: t.Iterable[Door], flow: Flow) -> bool:
+def _is_welcome(doors: Doors, flow: Flow) -> bool:
     """Return whether one of the doors is open to the flow."""
-    return any(_covers(door, flow) and flow.source in (door.source or ()) for door in doors)
+    return any(_covers(door, flow) and flow.source in (door.source or ()) for door in _about(doors, flow))
 
 
 def _matches(rule: Rule, flow: Flow) -> bool:
@@ -130,32 +145,36 @@ def _led(rule: Rule, flow: Flow) -> bool:
 
 
 def _covers(door: Door, flow: Flow) -> bool:
-    return door.protocol == flow.protocol and door.first <= flow.port <= door.last and flow.address in door.network
+    return door.first <= flow.port <= door.last and flow.address in door.network
 
 
-def _elements(text: str) -> t.Dict[str, t.List[t.List[str]]]:
-    """Return the elements of our sets and maps, each as the fields that it is joined of."""
-    found: t.Dict[str, t.List[t.List[str]]] = {}
+def _elements(text: str) -> Elements:
+    found: Elements = {}
     for name, body in _BLOCK.findall(text):
         listed = _ELEMENTS.search(body)
         if listed:
-            found[name] = [element.replace(" : ", " . ").split(" . ") for element in " ".join(listed.group(1).split()).split(", ")]
+            found[name] = set(" ".join(listed.group(1).split()).split(", "))
     return found
 
 
-def _kept_in(before: str, after: str) -> t.FrozenSet[IPNetwork]:
-    """Return the subnets of bridges that had egress and have it no more."""
-    old, new = _elements(before), _elements(after)
-    closed = {fields[0] for fields in old.get("egress", ())} - {fields[0] for fields in new.get("egress", ())}
-    return frozenset(ipaddress.ip_network(fields[0]) for key in ("attached4", "attached6") for fields in old.get(key, ()) if fields[1] in closed)
+def _less(one: Elements, other: Elements) -> Elements:
+    return {name: elements - other.get(name, set()) for name, elements in one.items()}
 
 
-def _published(text: str) -> t.Set[Rule]:
+def _fields(element: str) -> t.List[str]:
+    return element.replace(" : ", " . ").split(" . ")
+
+
+def _subnets(elements: Elements, bridges: t.Collection[str]) -> t.FrozenSet[IPNetwork]:
+    """Return the subnets of some bridges."""
+    attached = (_fields(element) for key in ("attached4", "attached6") for element in elements.get(key, ()) if bridges)
+    return frozenset(ipaddress.ip_network(subnet) for subnet, bridge in attached if bridge in bridges)
+
+
+def _rules(elements: Elements) -> t.Set[Rule]:
     rules: t.Set[Rule] = set()
-    for name, elements in _elements(text).items():
-        if not name.startswith(("published", "ranges")):
-            continue
-        for fields in elements:
+    for name in (name for name in elements if name.startswith(("published", "ranges"))):
+        for fields in map(_fields, elements[name]):
             network = ipaddress.ip_network(fields.pop(0)) if name.endswith("_on") else None
             first, dash, last = fields[1].partition("-")
             target_port = int(fields[3]) if len(fields) > 3 else 0
@@ -164,13 +183,11 @@ def _published(text: str) -> t.Set[Rule]:
     return rules
 
 
-def _doors(text: str, kind: str) -> t.Set[Door]:
+def _doors(elements: Elements, kind: str) -> t.Set[Door]:
     """Return the elements of the sets of a kind: restricted, or with who may come first, allowed and targets."""
     doors: t.Set[Door] = set()
-    for name, elements in _elements(text).items():
-        if name in (kind + "4", kind + "6"):
-            for fields in elements:
-                source = ipaddress.ip_network(fields.pop(0)) if kind != "restricted" else None
-                first, dash, last = fields[2].partition("-")
-                doors.add(Door(ipaddress.ip_network(fields[0]), _PROTOCOLS[fields[1]], int(first), int(last or first), source))
+    for fields in (_fields(element) for version in (4, 6) for element in elements.get(f"{kind}{version}", ())):
+        source = ipaddress.ip_network(fields.pop(0)) if kind != "restricted" else None
+        first, dash, last = fields[2].partition("-")
+        doors.add(Door(ipaddress.ip_network(fields[0]), _PROTOCOLS[fields[1]], int(first), int(last or first), source))
     return doors

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import typing as t
 
-from _dockless import facts, files, kernel, model, netns, nft, parse, resolve, resolver, zone
+from _dockless import facts, files, kernel, model, netns, nft, parse, resolve, resolver, topology, zone
 
 FACTS = facts.Facts(nameservers=("127.0.0.53", "192.0.2.2"), search=())
 
@@ -52,7 +52,7 @@ def endpoint_lines(name: str, index: int, endpoint: model.Endpoint, network: mod
 def main(action: str) -> t.Any:
     """Do it and return what to print."""
     host = host_of(json.load(sys.stdin))
-    objects = [o for project in host.projects for o in zone.realize_names(host, project, FACTS)]
+    objects = [o for project in host.projects for o in zone.realize_names(project, topology.read(host), FACTS, host.defaults)]
     resolvers = [o for o in objects if isinstance(o, kernel.Resolver)]
     if action == "up":
         plumb(host)

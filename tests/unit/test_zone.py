@@ -13,7 +13,7 @@ if ENGINE not in sys.path:
     sys.path.insert(0, ENGINE)
 
 # pylint: disable=wrong-import-position
-from _dockless import dnsconfig, facts, kernel, model, names, zone  # noqa: E402
+from _dockless import dnsconfig, facts, kernel, model, names, topology, zone  # noqa: E402
 from _dockless.errors import DocklessError  # noqa: E402
 
 FACTS = facts.Facts(nameservers=("127.0.0.53", "::1", "fe80::1%eth0", "192.0.2.53"), search=("corp.example",))
@@ -37,7 +37,7 @@ def realized(*sandboxes, networks=(FRONT, BACK), others=(), defaults=model.Defau
     """Return (texts by path, the other objects) of project shop."""
     project = model.Project("shop", tuple(networks), sandboxes)
     host = model.Host((project, model.Project("", (BRIDGE,)), *others), defaults)
-    objects = zone.realize_names(host, project, known)
+    objects = zone.realize_names(project, topology.read(host), known, host.defaults)
     files = {o.path: o.text for o in objects if isinstance(o, kernel.File)}
     assert all(o.mode == 0o644 for o in objects if isinstance(o, kernel.File))
     assert len(files) == sum(isinstance(o, kernel.File) for o in objects)
@@ -229,7 +229,7 @@ def test_another_project_writes_its_own_file_into_the_owners_network():
     assert not any("blog" in path for path in files)
     assert "local=/wp.example/" in files["/run/dockless/dns/resolvers/web.conf"]
     host = model.Host((model.Project("shop", (FRONT,), (WEB,)), other))
-    theirs = {o.path: o.text for o in zone.realize_names(host, other, FACTS) if isinstance(o, kernel.File)}
+    theirs = {o.path: o.text for o in zone.realize_names(other, topology.read(host), FACTS, host.defaults) if isinstance(o, kernel.File)}
     assert theirs["/run/dockless/dns/networks/shop.front/blog"] == "# dockless: project blog\n172.20.0.40 wp.front wp wp.example wp.example.front\n"
     assert "local=/app.example/" in theirs["/run/dockless/dns/resolvers/wp.conf"]
 

@@ -7,7 +7,8 @@ import typing as t
 
 from . import names, routing
 from .fields import refuse
-from .model import Host, IPAddress, Network, Sandbox
+from .model import Host, IPAddress, Network
+from .topology import own_addresses
 
 Gateways = t.Mapping[IPAddress, Network]
 _ELSEWHERE = "Name a server that is somewhere else."
@@ -26,7 +27,7 @@ def refuse_loops(host: Host) -> None:
         for sandbox in project.sandboxes:
             path = f"{sandbox.path or sandbox.name}.dns"
             _check(sandbox.dns, f"sandbox {sandbox.name}", path, gateways)
-            own = set(_addresses(sandbox))
+            own = own_addresses(sandbox)
             for index, address in enumerate(sandbox.dns):
                 if str(address) in own:
                     refuse(f"{path}[{index}]", f"sandbox {sandbox.name} would forward to {address}, an address of its own", _ELSEWHERE)
@@ -46,7 +47,3 @@ def _check(servers: t.Iterable[IPAddress], who: str, path: str, gateways: Gatewa
         if address in gateways:
             refuse(f"{path}[{index}]", f"{who} would forward to {address}, the gateway of network {gateways[address].name}",
                    "Leave dns out to ask the host's own servers, or name a server that is somewhere else.")
-
-
-def _addresses(sandbox: Sandbox) -> t.Iterator[str]:
-    return (cidr.partition("/")[0] for endpoint in sandbox.endpoints for cidr in endpoint.addresses)

@@ -14,7 +14,6 @@ from .errors import KernelError
 from .model import IPAddress
 
 _GET, _DELETE = 1 << 8 | 1, 1 << 8 | 2  # NFNL_SUBSYS_CTNETLINK
-_NETLINK_NETFILTER = 12
 _TUPLE_ORIG, _TUPLE_REPLY, _STATUS = 1, 2, 3  # CTA_*
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _NESTED = 0x8000
@@ -37,7 +36,7 @@ def follow(before: str, after: str) -> int:
     changed = flows.change(before, after)
     if changed is None:
         return 0
-    with netlink.Socket(_NETLINK_NETFILTER) as door:
+    with netlink.Socket(netlink.NETLINK_NETFILTER) as door:
         by_flow = {each.flow: each for each in _tracked(door)}
         doomed = list(flows.without_ground(by_flow, changed, _local() if by_flow else ()))
         refusals = [r for r in door.flight([_deletion(by_flow[flow]) for flow in doomed]) if r.errno not in _GONE]

@@ -16,7 +16,7 @@ import typing as t
 from . import model, names, routing
 from .errors import DocklessError
 from .facts import Facts
-from .topology import Topology, has_names, is_domain, joined, netns_of
+from .topology import Topology, has_names, is_domain, joined, netns_of, own_addresses
 
 DIGEST_NAME = "config.dockless.invalid"  # a TXT record that tells which configuration is running
 PID_DIRECTORY = names.DNS_DIRECTORY + "/pids"
@@ -82,7 +82,7 @@ def servers(sandbox: model.Sandbox, topology: Topology, facts: Facts, defaults: 
     if not outward:
         return Upstreams(_inside(sandbox, willing))
     given = sandbox.dns or tuple(a for n in outward for a in n.dns) or defaults.dns
-    own = {cidr.partition("/")[0] for endpoint in sandbox.endpoints for cidr in endpoint.addresses}
+    own = own_addresses(sandbox)
     if given or all((sandbox.forward or n.forward) == "servers" for n in outward):
         return Upstreams(tuple(server for server in dict.fromkeys(map(str, given)) if server not in own))  # one that serves its networks asks elsewhere
     if needs_forwarder(facts):
@@ -94,7 +94,7 @@ def servers(sandbox: model.Sandbox, topology: Topology, facts: Facts, defaults: 
 def _inside(sandbox: model.Sandbox, networks: t.Sequence[model.Network]) -> t.Tuple[str, ...]:
     """Return the servers of a sandbox without a way out that are on its own networks: what is asked of them stays there."""
     given = sandbox.dns or tuple(a for n in networks for a in n.dns)
-    own = {cidr.partition("/")[0] for endpoint in sandbox.endpoints for cidr in endpoint.addresses}
+    own = own_addresses(sandbox)
     subnets = [s.network for n in networks if n.macvlan is None for s in n.subnets if s.network is not None]
     return tuple(text for text, address in ((str(a), a) for a in dict.fromkeys(given)) if text not in own and any(address in s for s in subnets))
 

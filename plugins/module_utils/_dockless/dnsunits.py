@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The systemd units that supervise name servers: one for each sandbox, and those of the host (systemd.exec(5))."""
+"""The name servers of the host itself, and the systemd units that supervise those and the sandboxes' (systemd.exec(5))."""
 from __future__ import annotations
 
 import typing as t
 
-from . import names
-from .dnsconfig import PID_DIRECTORY
+from . import kernel, names
+from .dnsconfig import PID_DIRECTORY, config_path, with_digest
 from .facts import Facts
 
 _DIRECTORY = "/run/systemd/system/"
@@ -30,9 +30,14 @@ def sandbox_unit(facts: Facts) -> str:
                  f"NetworkNamespacePath={names.NETNS_DIRECTORY}/%i\n", "%i")
 
 
-def host_unit(facts: Facts, name: str) -> str:
-    """Return the unit of a resolver of the host's own."""
-    return _unit(facts, _DESCRIPTIONS[name], "", "", name)
+def host_resolver(name: str, header: str, lines: t.Iterable[str], facts: Facts) -> t.Iterator[kernel.Object]:
+    """Yield a resolver of the host's own: its configuration, itself, and the unit that supervises it where systemd does."""
+    text, digest = with_digest(header, lines)
+    path = config_path(name)
+    yield kernel.File(path, text)
+    yield kernel.Resolver(name, kernel.HOST, path, digest)
+    if facts.systemd:
+        yield kernel.File(HOST_UNITS[name], _unit(facts, _DESCRIPTIONS[name], "", "", name))
 
 
 def _unit(facts: Facts, description: str, condition: str, place: str, name: t.Optional[str]) -> str:

@@ -10,6 +10,7 @@ from .model import PortMapping
 from .parse_ports import parse_expose, parse_ports
 
 Entries = t.List[t.Any]
+MappingsOf = t.Callable[[Entries, str], t.Set[t.Any]]
 
 
 def publish(declaration: Declaration, sandbox: str, spec: Spec) -> Declaration:
@@ -18,7 +19,9 @@ def publish(declaration: Declaration, sandbox: str, spec: Spec) -> Declaration:
     after = {**before, **said(spec)}
     for key, mappings_of in _KINDS.items():
         if spec.get(key) is not None:
-            after[key] = _added(before.get(key) or [], spec[key], mappings_of, f"sandboxes.{sandbox}.{key}")
+            path = f"sandboxes.{sandbox}.{key}"
+            kept = _without_others(before.get(key) or [], spec[key], mappings_of, path)
+            after[key] = _added(kept, spec[key], mappings_of, path)
     return with_object(declaration, "sandboxes", sandbox, after)
 
 
@@ -55,12 +58,10 @@ def _exposed(entries: Entries, path: str) -> t.Set[t.Any]:
     return set(parse_expose(entries, path))
 
 
-_KINDS: t.Dict[str, t.Callable[[Entries, str], t.Set[t.Any]]] = {"ports": _mappings, "expose": _exposed}
+_KINDS: t.Dict[str, MappingsOf] = {"ports": _mappings, "expose": _exposed}
 
 
-def _added(before: Entries, more: Entries, mappings_of: t.Callable[[Entries, str], t.Set[t.Any]], path: str) -> Entries:
-    if mappings_of is _mappings:
-        before = _without_others(before, more, path)
+def _added(before: Entries, more: Entries, mappings_of: MappingsOf, path: str) -> Entries:
     found = list(before)
     known = mappings_of(found, path)
     for entry in more:
@@ -71,17 +72,17 @@ def _added(before: Entries, more: Entries, mappings_of: t.Callable[[Entries, str
     return found
 
 
-def _without_others(before: Entries, more: Entries, path: str) -> Entries:
+def _without_others(before: Entries, more: Entries, mappings_of: MappingsOf, path: str) -> Entries:
     """Return the entries without what is published anew for somebody else."""
     found = list(before)
     for entry in more:
-        new, audience = _mappings([entry], path), _audience(entry, path)
-        if any(not new.isdisjoint(_mappings([old], path)) and _audience(old, path) != audience for old in found):
-            found = _taken(found, [entry], _mappings, path)
+        new, audience = mappings_of([entry], path), _audience(entry, path)
+        if any(not new.isdisjoint(mappings_of([old], path)) and _audience(old, path) != audience for old in found):
+            found = _taken(found, [entry], mappings_of, path)
     return found
 
 
-def _taken(before: Entries, less: Entries, mappings_of: t.Callable[[Entries, str], t.Set[t.Any]], path: str) -> Entries:
+def _taken(before: Entries, less: Entries, mappings_of: MappingsOf, path: str) -> Entries:
     gone = mappings_of(less, path)
     found: Entries = []
     for entry in before:

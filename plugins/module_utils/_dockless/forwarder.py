@@ -13,17 +13,15 @@ import typing as t
 from . import dnsconfig, dnsunits, kernel, names
 from .facts import Facts
 from .model import MODE_NETWORKS, Host, IPAddress
-from .topology import has_names, joined, read
+from .topology import Topology, has_names, joined
 
 PORT = f"#{names.RESOLVER_PORT}"
-HOST_RESOLV_CONF = "/etc/resolv.conf"
 
 
-def gateways(host: Host, facts: Facts) -> t.List[IPAddress]:
+def gateways(host: Host, topology: Topology, facts: Facts) -> t.List[IPAddress]:
     """Return the addresses that sandboxes of a resolved host ask the forwarder at, sorted; none means that there is none to have."""
     if not dnsconfig.needs_forwarder(facts):
         return []
-    topology = read(host)
     asked: t.Set[str] = set()
     for sandbox in (s for p in host.projects for s in p.sandboxes if s.mode == MODE_NETWORKS):
         if any(map(has_names, joined(sandbox, topology))):
@@ -36,12 +34,7 @@ def realize(addresses: t.Sequence[IPAddress], facts: Facts, kept: t.Sequence[str
     if not addresses:
         return
     lines = [f"port={names.RESOLVER_PORT}", *(f"listen-address={address}" for address in (names.RESOLVER_ADDRESS, *addresses)),
-             "bind-interfaces", "no-hosts", f"resolv-file={HOST_RESOLV_CONF}", "domain-needed", "cache-size=0",
+             "bind-interfaces", "no-hosts", f"resolv-file={facts.resolv_conf}", "domain-needed", "cache-size=0",
              "dns-forward-max=1024", f"pid-file={dnsconfig.pid_path(names.FORWARDER)}", *dnsconfig.account(facts),
              *(f"local=/{zone}/" for zone in kept)]
-    text, digest = dnsconfig.with_digest("# dockless: forwarder\n", lines)
-    path = dnsconfig.config_path(names.FORWARDER)
-    yield kernel.File(path, text)
-    yield kernel.Resolver(names.FORWARDER, kernel.HOST, path, digest)
-    if facts.systemd:
-        yield kernel.File(dnsunits.HOST_UNITS[names.FORWARDER], dnsunits.host_unit(facts, names.FORWARDER))
+    yield from dnsunits.host_resolver(names.FORWARDER, "# dockless: forwarder\n", lines, facts)

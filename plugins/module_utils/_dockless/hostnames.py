@@ -30,12 +30,7 @@ def realize(host: model.Host, topology: Topology, facts: Facts) -> t.Iterator[ke
              "local=/#/", "local-ttl=0", "cache-size=0", f"pid-file={dnsconfig.pid_path(names.HOST_NAMES)}", *dnsconfig.account(facts)]
     lines += [f"hostsdir={dnsconfig.network_directory(network.key)}" for network in networks]
     lines += [line for network in networks for record in network.records for line in dnsconfig.directives(record)]
-    text, digest = dnsconfig.with_digest("# dockless: names for the host\n", lines)
-    path = dnsconfig.config_path(names.HOST_NAMES)
-    yield kernel.File(path, text)
-    yield kernel.Resolver(names.HOST_NAMES, kernel.HOST, path, digest)
-    if facts.systemd:
-        yield kernel.File(dnsunits.HOST_UNITS[names.HOST_NAMES], dnsunits.host_unit(facts, names.HOST_NAMES))
+    yield from dnsunits.host_resolver(names.HOST_NAMES, "# dockless: names for the host\n", lines, facts)
     if wish.through:
         asked = (f"server=/{zone}/{names.HOST_NAMES_ADDRESS}#{names.RESOLVER_PORT}\n" for zone in topology.host_zones)
         yield kernel.File(DROP_IN, "# dockless: names of sandboxes for this host\n" + "".join(asked))

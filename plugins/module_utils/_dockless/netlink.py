@@ -16,6 +16,7 @@ from .errors import DocklessError
 
 FLIGHT = 128  # more acknowledgements than 250 overflow a default receive buffer (ENOBUFS)
 RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH = 18, 22, 26, 30
+NETLINK_NETFILTER = 12  # linux/netlink.h; Python's socket does not name it
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT = 270, 10, 11, 12
 _SO_RCVBUFFORCE = 33
 _ERROR, _DONE = 2, 3

@@ -19,7 +19,7 @@ import struct
 import subprocess
 import typing as t
 
-from . import files, names, netns, obstacles
+from . import files, names, netlink, netns, obstacles
 from .errors import DocklessError, KernelError
 
 CANONICAL_DIRECTORY = names.RUN_DIRECTORY + "/canonical"
@@ -32,7 +32,6 @@ _BEGIN = re.compile(rf"\s*table ({'|'.join(_FAMILIES)}) {names.TABLE} \{{")
 _TOKEN = re.compile(r'"[^"]*"|#[^\n]*|[{}]')
 _ABSENT = "No such file or directory"
 
-_NETLINK_NETFILTER = 12
 _GETGEN = 10 << 8 | 16  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETGEN
 _NEWGEN = 10 << 8 | 15
 _NLMSG_ERROR = 2
@@ -101,7 +100,7 @@ def generation() -> int:
     """
     payload = struct.pack("=BBH", socket.AF_UNSPEC, 0, 0)  # struct nfgenmsg
     request = struct.pack("=IHHII", 16 + len(payload), _GETGEN, _NLM_F_REQUEST, 1, 0) + payload
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as door:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, netlink.NETLINK_NETFILTER) as door:
         door.bind((0, 0))
         door.send(request)
         answer = door.recv(65536)

@@ -139,9 +139,8 @@ def parse_network(project: str, name: t.Any, spec: t.Any, path: str) -> Network:
     external, name          true, and the name, when the network is another project's
     ipam                    driver (default, none), config: list of subnet, ip_range, gateway, aux_addresses
     enable_ipv4/ipv6        which families it has (an IPv6 subnet turns that family on)
-    internal                no way out and no published ports: neither egress nor ingress, which may be said one by one
-    egress                  whether its sandboxes may open connections out of it
-    ingress                 whether they may be connected to from outside
+    internal                no way out and no published ports: neither of the next two, which may be said one by one
+    egress, ingress         whether its sandboxes may connect to what is outside, and be connected to from there
     isolate                 strict, or open: no wall to other open networks
     icc                     whether its sandboxes may talk to each other
     masquerade              whether what leaves takes the host's address
@@ -149,16 +148,14 @@ def parse_network(project: str, name: t.Any, spec: t.Any, path: str) -> Network:
     trusted_host_interfaces those by which published ports are reached at the sandboxes' own addresses
     host_ipv4, host_ipv6    the host's address that leaving packets carry
     port_security           whether a sandbox sends with its own MAC and addresses only
-    mtu                     in bytes
-    bridge_name             the bridge's interface name
+    mtu, bridge_name        of the bridge, in bytes; the name of its interface
     default_publish_address host address of published ports that name none
     dns_enabled             whether names are served
     dns, dns_search, dns_opt servers, search domains and options of its sandboxes
     forward                 where unknown names go: host, servers, none
     records                 list of name, type, value
     services                dictionary of names over several sandboxes: vip, ports, sandboxes, sticky, mode
-    attachable              accepted, no effect
-    labels                  dictionary, or list of key=value
+    attachable, labels      accepted, no effect; dictionary, or list of key=value
     driver_opts             Docker's com.docker.network.* names of the above
     ======================= =====================================================================
     """

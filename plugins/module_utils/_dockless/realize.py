@@ -17,7 +17,8 @@ _SETTLED6 = [("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0)]
 
 def realize(host: Host, facts: Facts) -> States:
     """Return what each project of a resolved host needs in the kernel and in files."""
-    networks = routing.networks_of(host)
+    known = topology.read(host)
+    networks = known.networks
     looped = _reached_from_loopback(host, networks)
     states: States = {"": {}}
     for project in host.projects:
@@ -28,12 +29,11 @@ def realize(host: Host, facts: Facts) -> States:
             objects += _sandbox(project, sandbox, networks, facts)
         for pair in project.veth_pairs:
             objects += _veth_pair(pair)
-        objects += zone.realize_names(host, project, facts)
+        objects += zone.realize_names(project, known, facts, host.defaults)
         states[project.name] = {thing.key: thing for thing in objects}
     if networks:
         states[""].update((thing.key, thing) for thing in macvlan.shared(host, networks, facts))
-        asked = forwarder.gateways(host, facts)
-        known = topology.read(host)
+        asked = forwarder.gateways(host, known, facts)
         states[""].update((thing.key, thing) for thing in forwarder.realize(asked, facts, known.host_zones))
         states[""].update((thing.key, thing) for thing in hostnames.realize(host, known, facts))
         table = kernel.NftTable(kernel.HOST, ruleset.table(host, networks, _no_transit(host, facts), asked))

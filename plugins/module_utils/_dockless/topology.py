@@ -92,6 +92,11 @@ def addresses(endpoint: model.Endpoint) -> t.List[str]:
     return [text for text in (cidr.partition("/")[0] for cidr in endpoint.addresses) if text not in local]
 
 
+def own_addresses(sandbox: model.Sandbox) -> t.FrozenSet[str]:
+    """Return all addresses of the sandbox, link-local ones too, without prefix length."""
+    return frozenset(cidr.partition("/")[0] for endpoint in sandbox.endpoints for cidr in endpoint.addresses)
+
+
 def is_domain(text: str) -> bool:
     """Return whether text can stand as a domain name in a DNS file (RFC 1035, and underscores)."""
     return len(text) <= 253 and _DOMAIN.match(text) is not None

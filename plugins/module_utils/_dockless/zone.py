@@ -15,21 +15,20 @@ from . import dnsconfig, dnsunits, hostsfile, kernel, model, names, routing
 from .errors import DocklessError
 from .facts import Facts
 from .services import Services, address_lines
-from .topology import Topology, addresses, has_names, is_domain, joined, linked, netns_of, read
+from .topology import Topology, addresses, has_names, is_domain, joined, linked, netns_of
 
 
-def realize_names(host: model.Host, project: model.Project, facts: Facts) -> t.List[kernel.Object]:
+def realize_names(project: model.Project, topology: Topology, facts: Facts, defaults: model.Defaults) -> t.List[kernel.Object]:
     """Return the Files, Resolvers and NftTables of one project of a resolved host.
 
     Raises DocklessError for a record or an option that cannot be served. Names with
     dots of other projects on the same networks are part of a resolver's configuration.
     """
-    topology = read(host)
     services = Services(topology)
     objects: t.List[kernel.Object] = list(_record_files(project, topology, services))
     for sandbox in project.sandboxes:
         if sandbox.mode in (model.MODE_NETWORKS, model.MODE_NONE):
-            objects += _sandbox_objects(sandbox, topology, services, facts, host.defaults)
+            objects += _sandbox_objects(sandbox, topology, services, facts, defaults)
     objects += _shared_files(project, objects)
     if facts.systemd and any(isinstance(found, kernel.Resolver) for found in objects):
         objects.append(kernel.File(dnsunits.SANDBOX_UNIT, dnsunits.sandbox_unit(facts)))

@@ -86,10 +86,6 @@ def _check_subnet(network: Network, subnet: Subnet, path: str) -> None:
         if address in taken:
             refuse(where, f"{address} is {taken[address]} already", "Choose another address.")
         taken[address] = f"the auxiliary address {name}"
-    for index, server in enumerate(network.dns):
-        if network.macvlan is None and server == gateway_of(network, subnet):
-            refuse(f"{network.path}.dns[{index}]", f"{server} is the network's own gateway: names would be asked for in a circle",
-                   "Give a name server outside of the network.")
 
 
 def _check_address(subnet: IPNetwork, address: IPAddress, path: str) -> None:

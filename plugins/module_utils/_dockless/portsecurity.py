@@ -8,7 +8,6 @@ host's side of the pair: what a process with all rights does inside of its sandb
 from __future__ import annotations
 
 import ipaddress
-import typing as t
 
 from . import names
 from .chains import PORT_CHAINS, PORT_COUNTERS, PORT_SETS, Elements, empty, table_text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent import futures
 
 import hosts
 import pytest
@@ -35,15 +36,18 @@ def served(host, **options):
     return answer
 
 
-def reached(place, netns, address, host_address):
-    """Return what answers at a sandbox's own address, and the host's port."""
-    shown = f"[{address}]" if ":" in address else address
-    host_shown = f"[{host_address}]" if ":" in host_address else host_address
-    return {
-        "ping": place.ping(netns, address, wait=1), "published": place.fetch(netns, f"http://{shown}/", wait=1) is not None,
-        "published udp": place.ask_udp(netns, address, 5000, wait=1) is not None,
-        "unpublished": place.fetch(netns, f"http://{shown}:81/", wait=1) is not None,
-        "host port": place.fetch(netns, f"http://{host_shown}:8080/", wait=1) is not None}
+def reached(place, netns, address, host_address, expected):
+    """Return what answers at a sandbox's own address, and the host's port; what should not answer is waited for one second."""
+    shown, host_shown = (f"[{one}]" if ":" in one else one for one in (address, host_address))
+    probes = {
+        "ping": lambda wait: place.ping(netns, address, wait=wait),
+        "published": lambda wait: place.fetch(netns, f"http://{shown}/", wait=wait) is not None,
+        "published udp": lambda wait: place.ask_udp(netns, address, 5000, wait=wait) is not None,
+        "unpublished": lambda wait: place.fetch(netns, f"http://{shown}:81/", wait=wait) is not None,
+        "host port": lambda wait: place.fetch(netns, f"http://{host_shown}:8080/", wait=wait) is not None}
+    with futures.ThreadPoolExecutor(len(probes)) as pool:
+        answers = {what: pool.submit(probe, 5 if expected[what] else 1) for what, probe in probes.items()}
+    return {what: answer.result() for what, answer in answers.items()}
 
 
 # ping of its address, published ports there, unpublished ones there, the host's port: Docker's table
@@ -60,9 +64,9 @@ def test_is_03_is_12_is_13_who_reaches_a_network_of_each_mode(private_host, mode
     expected = {"ping": ping, "published": published, "published udp": published, "unpublished": unpublished, "host port": host_port}
     own = {**dict.fromkeys(expected, True), "host port": host_port}
     host_address = (HOST4, HOST6)[six]
-    seen = {"neighbour": reached(private_host.neighbour(), None, WEB[six], host_address),
-            "stranger": reached(private_host, "stranger", WEB[six], host_address),
-            "friend": reached(private_host, "friend", WEB[six], host_address)}
+    seen = {"neighbour": reached(private_host.neighbour(), None, WEB[six], host_address, expected),
+            "stranger": reached(private_host, "stranger", WEB[six], host_address, expected),
+            "friend": reached(private_host, "friend", WEB[six], host_address, own)}
     assert seen == {"neighbour": expected, "stranger": expected, "friend": own}
 
 
@@ -99,15 +103,16 @@ def test_is_13_trusted_links_reach_published_ports_directly(private_host, versio
     neighbour, address, host_address = private_host.neighbour(), WEB[six], (HOST4, HOST6)[six]
     expected = {"ping": False, "published": True, "published udp": True, "unpublished": False, "host port": True}
     closed = {**dict.fromkeys(expected, False), "host port": True}
-    assert reached(neighbour, None, address, host_address) == expected
-    assert reached(private_host, "stranger", address, host_address) == closed
+    assert reached(neighbour, None, address, host_address, expected) == expected
+    assert reached(private_host, "stranger", address, host_address, closed) == closed
     private_host.apply(document(trusted_host_interfaces=["eth0"], masquerade=False))  # which leaves the guard out, and the walls in place
-    assert reached(neighbour, None, address, host_address) == expected
-    assert reached(private_host, "stranger", address, host_address) == closed
+    assert reached(neighbour, None, address, host_address, expected) == expected
+    assert reached(private_host, "stranger", address, host_address, closed) == closed
     private_host.apply(document())
-    assert reached(neighbour, None, address, host_address) == closed
+    assert reached(neighbour, None, address, host_address, closed) == closed
     private_host.apply({**document(), "defaults": {"allow_direct_routing": True}})
-    assert reached(neighbour, None, address, host_address) == reached(private_host, "stranger", address, host_address) == expected
+    assert reached(neighbour, None, address, host_address, expected) == expected
+    assert reached(private_host, "stranger", address, host_address, expected) == expected
     private_host.apply({**document(), "defaults": {}})
 
 
@@ -124,7 +129,7 @@ def test_br_20_an_isolated_network_has_neighbours_and_nothing_else(private_host,
         assert bool(addresses) is (mode == "nat")
         assert private_host.ping("web", FRIEND[six])
         gateway = ("172.30.10.1", "fd00:10::1")[six]
-        assert private_host.ping("web", gateway, wait=1) is (mode == "nat")
+        assert private_host.ping("web", gateway) is (mode == "nat")
         mac = front["address"]
         # a process with all rights gives itself the way: by the bridge's MAC to every address of the host
         private_host.sh("ip neighbour replace 172.30.10.1 lladdr {0} dev eth0; ip route replace default via 172.30.10.1 dev eth0; "
@@ -217,7 +222,7 @@ def test_po_16_a_range_is_one_element_and_every_port_of_it_answers(private_host,
 
     def ask(port, address=HOST4):
         shown = f"[{address}]" if ":" in address else address
-        answer = neighbour.fetch(None, f"http://{shown}:{port}/", wait=1) if protocol == "tcp" else neighbour.ask_udp(None, address, port, wait=1)
+        answer = neighbour.fetch(None, f"http://{shown}:{port}/") if protocol == "tcp" else neighbour.ask_udp(None, address, port)
         return answer and answer.splitlines()[0]
     assert [ask(port) for port in (7000, 7500, 7999, 8000, 8002, 6000, 6010)] == ["7000", "7500", "7999", "9000", "9002", "6000", "6010"]
     assert [ask(port, HOST6) for port in (7000, 7999, 8002, 6000)] == ["7000", "7999", "9002", None]

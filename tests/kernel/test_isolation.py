@@ -127,7 +127,7 @@ def pings(host, sandboxes):
     """Return the pairs (from, to) that ping; of the addresses that sandboxes has of one, all must answer or none."""
     asked = [(one, other, address) for one in sandboxes for other in sandboxes for address in sandboxes[other]]
     with futures.ThreadPoolExecutor(8) as pool:  # those that get no answer wait side by side
-        answers = list(pool.map(lambda each: host.ping(each[0], each[2], wait=1), asked))
+        answers = list(pool.map(lambda each: host.ping(each[0], each[2]), asked))
     found = {}
     for (one, other, _address), answer in zip(asked, answers):
         found.setdefault((one, other), set()).add(answer)

@@ -403,7 +403,7 @@ def test_iv_01_iv_03_ipvlan_modes(private_host, mode):
     assert not private_host.apply(document)["changed"]
     eth0 = traffic.links(private_host, "one")["eth0"]
     assert eth0["linkinfo"]["info_data"]["mode"] == mode and eth0["address"] == traffic.links(private_host)["eth0"]["address"]
-    assert private_host.ping("one", addresses(answer, "two")[0]) and private_host.ping(None, addresses(answer, "two")[0], wait=1) == (mode == "l2")
+    assert private_host.ping("one", addresses(answer, "two")[0]) and private_host.ping(None, addresses(answer, "two")[0], wait=2) == (mode == "l2")
     route = private_host.sh("ip -4 route show default", netns="one")
     assert ("via" in route) == (mode == "l2")
     if mode == "l2":

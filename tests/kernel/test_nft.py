@@ -178,9 +178,9 @@ def obstacles(host, families=("ip", "ip6")):
 def reach(host):
     """Return which directions packets can go: within the bridge, out of it, in from outside."""
     return {flow for flow, passes in (
-        ("within", host.ping("box2", "10.0.0.3", wait=1)),
-        ("out", host.ping("box2", "198.51.100.1", wait=1)),
-        ("in", host.neighbour().ping(None, "10.0.0.2", wait=1)),
+        ("within", host.ping("box2", "10.0.0.3")),
+        ("out", host.ping("box2", "198.51.100.1")),
+        ("in", host.neighbour().ping(None, "10.0.0.2")),
     ) if passes}
 
 

@@ -78,7 +78,7 @@ def test_po_17_bound_addresses_serve_only_themselves(private_host):
     """PO-17: loopback, one IPv4 address, one IPv6 address."""
     served(private_host)
     neighbour = private_host.neighbour()
-    reached = {(port, address): body(place.fetch(netns, f"http://{address}:{port}/", wait=1))
+    reached = {(port, address): body(place.fetch(netns, f"http://{address}:{port}/"))
                for place, netns, addresses in ((private_host, None, ["127.0.0.1", HOST4, f"[{HOST6}]", "172.20.0.1"]),)
                for address in addresses for port in (8443, 8444, 8445)}
     assert {key for key, answer in reached.items() if answer} == {(8443, "127.0.0.1"), (8444, HOST4), (8445, f"[{HOST6}]")}
@@ -211,7 +211,7 @@ def test_po_13_default_publish_address(private_host):
     assert {(row["sandbox"], row["host_ip"]) for row in answer["ports"]} == {("web", HOST4), ("two", "127.0.0.1")}
     private_host.serve_http("web", 80, "web")
     private_host.serve_http("two", 80, "two")
-    assert [body(private_host.fetch(None, f"http://{ip}:{port}/", wait=1)) for ip in (HOST4, "127.0.0.1") for port in (8080, 8081)] \
+    assert [body(private_host.fetch(None, f"http://{ip}:{port}/")) for ip in (HOST4, "127.0.0.1") for port in (8080, 8081)] \
         == ["web", None, None, "two"]
 
 

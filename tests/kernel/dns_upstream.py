@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A DNS server that knows everything and tells on stdout what it is asked: python3 dns_upstream.py ADDRESS [refuse].
+"""A DNS server that knows everything and tells on stdout what it is asked: python3 dns_upstream.py ADDRESS [refuse|late].
 
 An A query gets 203.0.113.7, AAAA 2001:db8::7, anything else an empty answer. Each query is a line "NAME TYPE", by TCP "NAME TYPE tcp".
-One that is to refuse answers REFUSED to all. A link-local ADDRESS has its link behind it: fe80::3%eth0.
+One that is to refuse answers REFUSED to all, one that is late
+takes half a second for each. A link-local ADDRESS has its link behind it: fe80::3%eth0.
 """
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import struct
 import sys
 import threading
 
-REFUSES = sys.argv[2:] == ["refuse"]
+REFUSES, LATE = (sys.argv[2:] == [what] for what in ("refuse", "late"))
 ADDRESSES = {1: bytes((203, 0, 113, 7)), 28: bytes.fromhex("20010db8000000000000000000000007")}
 
 
@@ -61,7 +62,8 @@ def main(address: str) -> None:
         print("ready", flush=True)
         while True:
             message, client = server.recvfrom(4096)
-            server.sendto(answer(message, ""), client)
+            said = answer(message, "")
+            threading.Timer(0.5 if LATE else 0, server.sendto, (said, client)).start()
 
 
 if __name__ == "__main__":

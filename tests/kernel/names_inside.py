@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs in a private host: python3 names_inside.py up|write|running|stop < document. Names alone, links made with ip(8).
+"""Runs in a private host: python3 names_inside.py up|write|start|bare|running|stop < document. Names alone, links made with ip(8).
 
 up makes namespaces, links, files, translation and resolvers of a document; write puts only its
-files in place; running and stop are what the engine does. The answer is JSON.
+files in place; start, running and stop are what the engine does, and bare is start with nobody in the resolvers' places meanwhile. The answer is JSON.
 """
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 import typing as t
 
-from _dockless import facts, files, kernel, model, netns, nft, parse, resolve, resolver, topology, zone
+from _dockless import dnsprocesses, facts, files, kernel, model, netns, nft, parse, resolve, resolver, standin, topology, zone
 
 FACTS = facts.Facts(nameservers=("127.0.0.53", "192.0.2.2"), search=())
 
@@ -66,14 +67,16 @@ def main(action: str) -> t.Any:
                 with netns.entered_named(found.netns):
                     nft.replace(found.text)
         resolver.start(resolvers, FACTS)
-    if action == "start":
+    if action == "bare":
+        standin.serving = lambda _resolvers, _dnsmasq: contextlib.nullcontext()  # type: ignore[assignment]
+    if action in ("start", "bare"):
         resolver.start(resolvers, FACTS)
     if action == "stop":
         resolver.stop(resolvers, FACTS)
     if action == "reload":
         resolver.reload(resolvers, FACTS)
     return {"wanted": {r.sandbox: r.digest for r in resolvers}, "running": resolver.running(resolvers),
-            "processes": resolver.processes(resolvers)}
+            "processes": dnsprocesses.processes(resolvers)}
 
 
 if __name__ == "__main__":

@@ -70,10 +70,13 @@ class Executor:
                 self._tables.put(kernel.NftTable(kernel.HOST, ruleset.bare(after) if step.before is None else after))
 
     def bury(self) -> None:
-        """Delete links that a run marked for it before it was stopped."""
+        """Delete links that a run marked for it before it was stopped, and end resolvers that it had in others' places."""
+        if files.listed(names.STANDINS):
+            from . import standin
+            standin.end_left()
         step = plan.Step(plan.DELETE, ("link", kernel.HOST, ""), None, None, "marked for removal")
         with Handles() as handles:
-            handles.get(kernel.HOST).send([(bytearray(codec.delete_group(names.DOOMED_GROUP)), step)])
+            handles.get(kernel.HOST).withdraw([(bytearray(codec.delete_group(names.DOOMED_GROUP)), step)], _GONE)
 
     # ---- sandboxes ---------------------------------------------------------
 

@@ -188,8 +188,8 @@ class _Run:
             return {}
 
     def _bury(self, present: spaces.Space) -> bool:
-        """Remove what an earlier run had doomed when it was stopped: it has our mark no more, but it is in the way."""
-        if not any(row.group == names.DOOMED_GROUP for row in present.links.values()):
+        """Remove what an earlier run had doomed, or in another's place, when it was stopped: it has our mark no more, but it is in the way."""
+        if not files.listed(names.STANDINS) and not any(row.group == names.DOOMED_GROUP for row in present.links.values()):
             return False
         from . import apply
         apply.Executor(self._goal.facts, self._tables).bury()

@@ -8,6 +8,7 @@ are served, in this namespace and from this configuration.
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import struct
@@ -15,7 +16,7 @@ import time
 import typing as t
 
 from . import names, netns
-from .dnsconfig import DIGEST_NAME
+from .dnsconfig import DIGEST_NAME, pid_path
 
 _IN_FLIGHT = 256  # sockets open at once: a process may have 1024 descriptors
 _TXT, _IN = 16, 1
@@ -42,7 +43,7 @@ def text_of(answer: bytes) -> t.Optional[str]:
     return answer[start + 13:start + 13 + size].decode("ascii", "replace") if kind == _TXT else None
 
 
-def answers(resolvers: t.Sequence[str], timeout: float) -> t.Dict[str, str]:
+def answers(resolvers: t.Sequence[str], timeout: float, port: int = names.RESOLVER_PORT) -> t.Dict[str, str]:
     """Return the digest that each resolver answers with, within timeout seconds: those in namespaces by their names, and the host's.
 
     Namespaces that do not exist and those where nobody listens are left out at once.
@@ -50,12 +51,21 @@ def answers(resolvers: t.Sequence[str], timeout: float) -> t.Dict[str, str]:
     found: t.Dict[str, str] = {}
     for first in range(0, len(resolvers), _IN_FLIGHT):
         with contextlib.ExitStack() as stack:
-            waiting = _ask(resolvers[first:first + _IN_FLIGHT], stack)
+            waiting = _ask(resolvers[first:first + _IN_FLIGHT], port, stack)
             _collect(waiting, time.monotonic() + timeout, found)
     return found
 
 
-def _ask(resolvers: t.Sequence[str], stack: contextlib.ExitStack) -> t.Dict[int, t.Tuple[str, socket.socket]]:
+def is_replaced(resolver: str) -> bool:
+    """Tell whether the file that its process was started from is gone, as after an upgrade of dnsmasq (proc_pid_exe(5))."""
+    try:
+        with open(pid_path(resolver), encoding="ascii") as file:
+            return os.readlink(f"/proc/{int(file.read())}/exe").endswith(" (deleted)")
+    except (OSError, ValueError):
+        return False
+
+
+def _ask(resolvers: t.Sequence[str], port: int, stack: contextlib.ExitStack) -> t.Dict[int, t.Tuple[str, socket.socket]]:
     """A socket stays in the namespace that it was made in, so this thread is in each for a moment only."""
     waiting = {}
     for name in resolvers:
@@ -63,7 +73,7 @@ def _ask(resolvers: t.Sequence[str], stack: contextlib.ExitStack) -> t.Dict[int,
         address = names.HOST_NAMES_ADDRESS if name == names.HOST_NAMES else names.RESOLVER_ADDRESS
         with contextlib.suppress(OSError), netns.entered_named("" if own else name):
             asking = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
-            asking.connect((address, names.RESOLVER_PORT))
+            asking.connect((address, port))
             asking.send(_QUESTION)
             waiting[asking.fileno()] = (name, asking)
     return waiting

@@ -27,6 +27,7 @@ ETC_DIRECTORY = "/etc/dockless"
 FORMER_SETTINGS = "/var/lib/dockless/prerequisites.json"  # what the role prerequisites found before it changed it
 NETNS_ETC_DIRECTORY = "/etc/netns"
 DNS_DIRECTORY = RUN_DIRECTORY + "/dns"
+STANDINS = DNS_DIRECTORY + "/standins"  # configurations of resolvers that answer in others' places for a moment
 RESOLVER_ADDRESS = "127.0.0.11"
 RESOLVER_PORT = 10053  # applications may own port 53: it is translated inside the sandbox
 FORWARDER = "@host"  # what the host's own resolvers are called; no sandbox can be: the one that sandboxes ask

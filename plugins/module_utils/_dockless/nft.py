@@ -23,6 +23,7 @@ from . import files, names, netlink, netns, obstacles
 from .errors import DocklessError, KernelError
 
 CANONICAL_DIRECTORY = names.RUN_DIRECTORY + "/canonical"
+DETOUR = "dockless-detour"
 _TABLE = "inet " + names.TABLE
 _FAMILIES = ("inet", "bridge")
 _ENVIRONMENT = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin", "LC_ALL": "C"}
@@ -57,6 +58,11 @@ def replace(text: str) -> None:
         _check_bounds(text)
     # "destroy" needs Linux 6.3 and nft 1.0.8
     _load("".join(f"table {family} {names.TABLE}\ndelete table {family} {names.TABLE}\n" for family in _families_in(text) or _FAMILIES) + text)
+
+
+def detour(text: str) -> None:
+    """Put the text, table inet DETOUR, beside ours for a while; "" takes it away. Raises DocklessError as replace() does."""
+    _load(f"table inet {DETOUR}\ndelete table inet {DETOUR}\n{text}")
 
 
 def canonical(text: str) -> str:

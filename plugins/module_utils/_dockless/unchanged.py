@@ -119,4 +119,4 @@ def _resolvers_answer(note: t.Dict[str, t.Any]) -> bool:
     if not wanted:
         return True
     from . import dnsprobe
-    return dnsprobe.answers(list(wanted), 2.0) == wanted
+    return dnsprobe.answers(list(wanted), 2.0) == wanted and not any(map(dnsprobe.is_replaced, wanted))

@@ -196,6 +196,11 @@ sandboxes:
     name:
       description: Its name.
       type: str
+    id:
+      description:
+        - Twelve hex digits that stand for the sandbox on this host and in a fleet, as a container's short id does. It is the same whenever the
+          sandbox is made again, and one of its names on every network.
+      type: str
     network_mode:
       description: V(networks), V(bridge), V(host), V(none) or C(container:NAME).
       type: str

@@ -29,6 +29,11 @@ def test_dn_26_names_follow_what_is_declared(private_host):
     assert private_host.lookup("web", "store.back") == [db] and private_host.lookup("cli", "db") == []
     assert private_host.ping("db", "web") and private_host.lookup("db", "web") == [web_back]
     assert private_host.lookup("db", "mirror") == ["192.0.2.3"]
+    rows = private_host.dockless("show", "--project", "shop", "--json")["sandboxes"]
+    short_id = next(row["id"] for row in rows if row["name"] == "web")
+    assert len(short_id) == 12
+    assert private_host.lookup("cli", short_id) == private_host.lookup("cli", f"{short_id}.front") == [web_front]
+    assert private_host.lookup("db", short_id) == [web_back]
     assert private_host.apply(SHOP)["changed"] is False
     changed = copy.deepcopy(SHOP)
     changed["sandboxes"]["cli"]["networks"] = ["front", "back"]

@@ -159,12 +159,12 @@ def test_names_are_the_services():
     found = files(project)
     assert found["/run/dockless/dns/networks/shop.front/shop"] == """\
 # dockless: project shop
-10.0.0.2 cli.front cli
-fd00::2 cli.front cli
-10.0.0.3 w1.front w1 www tasks.web www.front tasks.web.front
-fd00::3 w1.front w1 www tasks.web www.front tasks.web.front
-10.0.0.4 w2.front w2 tasks.web tasks.web.front
-fd00::4 w2.front w2 tasks.web tasks.web.front
+10.0.0.2 cli.front cli ca8367bf1c68 ca8367bf1c68.front
+fd00::2 cli.front cli ca8367bf1c68 ca8367bf1c68.front
+10.0.0.3 w1.front w1 www 56b8131a559a tasks.web www.front 56b8131a559a.front tasks.web.front
+fd00::3 w1.front w1 www 56b8131a559a tasks.web www.front 56b8131a559a.front tasks.web.front
+10.0.0.4 w2.front w2 5e15401071b9 tasks.web 5e15401071b9.front tasks.web.front
+fd00::4 w2.front w2 5e15401071b9 tasks.web 5e15401071b9.front tasks.web.front
 10.0.0.254 web.front web
 fd00::254 web.front web
 """

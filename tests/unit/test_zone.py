@@ -2,6 +2,7 @@
 """Names of a project as objects: golden texts, and what is refused."""
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import pathlib
 import sys
@@ -50,8 +51,8 @@ DB = on("db", (("shop", "back"), ("172.21.0.3/16",)))
 
 RECORDS = """\
 # dockless: project shop
-172.20.0.2 web.front web w1 www app.example w1.front www.front app.example.front
-fd00:20::2 web.front web w1 www app.example w1.front www.front app.example.front
+172.20.0.2 web.front web w1 www app.example d1c6511cd58c w1.front www.front app.example.front d1c6511cd58c.front
+fd00:20::2 web.front web w1 www app.example d1c6511cd58c w1.front www.front app.example.front d1c6511cd58c.front
 """
 CONFIGURATION = """\
 # dockless: sandbox shop/web
@@ -230,7 +231,7 @@ def test_another_project_writes_its_own_file_into_the_owners_network():
     assert "local=/wp.example/" in files["/run/dockless/dns/resolvers/web.conf"]
     host = model.Host((model.Project("shop", (FRONT,), (WEB,)), other))
     theirs = {o.path: o.text for o in zone.realize_names(other, topology.read(host), FACTS, host.defaults) if isinstance(o, kernel.File)}
-    assert theirs["/run/dockless/dns/networks/shop.front/blog"] == "# dockless: project blog\n172.20.0.40 wp.front wp wp.example wp.example.front\n"
+    assert theirs["/run/dockless/dns/networks/shop.front/blog"] == "# dockless: project blog\n172.20.0.40 wp.front wp wp.example 56cd32af0400 wp.example.front 56cd32af0400.front\n"
     assert "local=/app.example/" in theirs["/run/dockless/dns/resolvers/wp.conf"]
 
 
@@ -261,7 +262,7 @@ def test_search_and_options():
 def test_names_that_dns_cannot_carry_are_left_out():
     """DN-34: namespaces may be called what DNS names may not be."""
     files, others = realized(on("a..b", (("shop", "front"), ("172.20.0.5/16",), {"aliases": ("ok",)})))
-    assert files["/run/dockless/dns/networks/shop.front/shop"].splitlines()[1:] == ["172.20.0.5 ok ok.front"]
+    assert files["/run/dockless/dns/networks/shop.front/shop"].splitlines()[1:] == ["172.20.0.5 ok 250d764b9122 ok.front 250d764b9122.front"]
     assert "a..b/" not in files["/run/dockless/dns/resolvers/a..b.conf"].replace("upstreams/a..b", "")
     assert "172.20.0.5\tlocalhost\n" not in files["/etc/netns/a..b/hosts"]
 
@@ -324,3 +325,11 @@ def test_a_change_elsewhere_does_not_change_a_configuration():
     after, others = realized(WEB, on("new", (("shop", "front"), ("172.20.0.77/16",))))
     changed = {path for path in before if before[path] != after[path]}
     assert changed == {"/run/dockless/dns/networks/shop.front/shop"}
+
+
+def test_an_id_is_a_name_of_its_own():
+    """As a container's short id: twelve hex digits, not of decimal ones alone, the same at each time and another for each sandbox."""
+    found = [names.short_id("shop", f"s{number}") for number in range(2000)]
+    assert len(set(found)) == 2000 and found[7] == names.short_id("shop", "s7") != names.short_id("blog", "s7")
+    assert all(len(one) == 12 and int(one, 16) >= 0 and not one.isdigit() for one in found)
+    assert any(hashlib.sha256(f"sandbox\0shop\0s{number}\0000".encode()).hexdigest()[:12].isdigit() for number in range(2000))  # some would have been

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+import itertools
 import re
 import typing as t
 
@@ -41,6 +42,15 @@ RESERVED_INTERFACES = frozenset(("all", "default", "lo"))  # they mean more than
 
 def _digest(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def short_id(project: str, sandbox: str) -> str:
+    """Return a sandbox's id: twelve hex digits as a container's short id has, but the same whenever it is made again.
+
+    One of decimal digits alone is passed over, as Docker does it: inet_aton(3) may take such a name for an address.
+    """
+    tries = (_digest("sandbox", project, sandbox, str(number))[:12] for number in itertools.count())
+    return next(found for found in tries if not found.isdigit())
 
 
 def bridge_link(project: str, network: str) -> str:

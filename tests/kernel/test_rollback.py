@@ -81,6 +81,19 @@ def test_g_1_what_a_killed_run_leaves_is_mended(private_host, start, end, option
         assert_same(wanted, private_host, f"killed at event {number}, {counted[number]}")
 
 
+@pytest.mark.parametrize("what", ["raise", "kill"])
+def test_g_1_g_2_a_namespace_has_its_mark_before_its_name(private_host, what):
+    """G-1, G-2: between the first namespace and the next no run's end leaves one that nobody knows as ours."""
+    made = [number for number, event in enumerate(hooked(private_host, "count", 0, SHOP)["events"]) if "create namespace" in event]
+    private_host.apply({}, absent=True)
+    before = full(private_host)
+    for number in (made[1], made[1] + 1):
+        told = hooked(private_host, what, number, SHOP)
+        assert told == {"killed": True} if what == "kill" else told["failed"] == "Fault"
+        private_host.apply({}, absent=True)
+        assert_same(before, private_host, f"after {what} at event {number}")
+
+
 BEHIND = {  # what something else does while a run is under way, and the object that the error names
     "an address taken away": ("ip -n cli address delete 10.41.0.9/24 dev eth0", "address 10.41.0.9/24 on eth0 in cli"),
     "a link taken away": ("ip -n cli link delete eth0", "eth0 of cli"),

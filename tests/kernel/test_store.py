@@ -61,7 +61,8 @@ def test_files_are_synced_before_they_are_renamed_and_their_directory_after(priv
     if private_host.run(["sh", "-c", "command -v strace"], check=False).returncode:
         pytest.skip("strace is not installed")
     code = HEAD + f"store.write({SHOP})"
-    trace = private_host.run(["strace", "-f", "-e", "trace=fsync,rename,renameat,renameat2", "/usr/bin/python3", "-c", code]).stderr
+    trace = private_host.run(["strace", "-f", "-e", "trace=fsync,rename,renameat,renameat2", "/usr/bin/python3", "-c", code],
+                             env={"PYTHONDONTWRITEBYTECODE": "1"}).stderr
     calls = [line.split("(")[0].split()[-1][:6] for line in trace.splitlines() if "dockless" in line or "fsync(" in line or "shop.json" in line]
     assert calls == ["fsync", "rename", "fsync"] * 2
 

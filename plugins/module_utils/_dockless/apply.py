@@ -96,18 +96,15 @@ class Executor:
         if by_name:
             netns.prepare()
         for step in self._passed(list(by_name.values())):
-            if step.after.inode or step.after.partner:
-                messages.pin(step)
+            if step.after.partner:
+                messages.pin(step, netns.path(step.after.partner))
+            elif step.after.inode:
+                messages.adopt(step)
             else:
-                handles.make(step)
-        for step in steps:
-            thing = t.cast(kernel.Netns, step.after)
-            if thing.partner:
-                continue
-            if step.action == plan.UPDATE:
-                self._hook(step)
-            mark = codec.label_loopback(thing.label) if thing.inode else codec.mark_loopback(thing.label)
-            handles.get(thing.name).send([(mark, step)])
+                handles.make(step, codec.mark_loopback(step.after.label))
+        for step in self._passed([s for s in steps if s.action == plan.UPDATE and not s.after.partner]):
+            mark = codec.label_loopback if step.after.inode else codec.mark_loopback
+            handles.get(step.after.name).send([(mark(step.after.label), step)])
 
     def _pairs(self, steps: Steps, handles: Handles) -> None:
         host = handles.get(kernel.HOST)

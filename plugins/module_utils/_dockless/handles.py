@@ -87,14 +87,16 @@ class Handles:
                 self._open[name] = Handle(netlink.Socket(), fd)
         return self._open[name]
 
-    def make(self, step: plan.Step) -> None:
-        """Make a namespace and keep it open. Raises KernelError."""
+    def make(self, step: plan.Step, mark: bytearray) -> None:
+        """Make a namespace and keep it open. It has its mark before it has a name: a run that ends in between leaves nothing. Raises KernelError."""
         thing = t.cast(kernel.Netns, step.after)
         try:
             with netns.scratch():
                 self._procfs.write_defaults(thing.defaults)
+                handle = Handle(netlink.Socket(), netns.open_own())
+                handle.send([(mark, step)])
                 netns.pin_own(thing.name)
-                self._open[thing.name] = Handle(netlink.Socket(), netns.open_own())
+                self._open[thing.name] = handle
         except OSError as error:
             raise refused(step, error.errno or 0) from None
 

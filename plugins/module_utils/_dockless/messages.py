@@ -6,7 +6,7 @@ from __future__ import annotations
 import errno
 import typing as t
 
-from . import codec, kernel, netns, plan, procfs
+from . import codec, kernel, netlink, netns, plan, procfs
 from .errors import KernelError
 from .handles import Handle, Handles, refused
 
@@ -116,15 +116,27 @@ def set_sysctl(step: plan.Step) -> None:
         raise refused(step, error.errno or 0, f"wanted value {sysctl.value}") from None
 
 
-def pin(step: plan.Step) -> None:
-    """Give an existing namespace our handle: one that others made, or the partner's."""
+def pin(step: plan.Step, source: str) -> None:
+    """Give the existing namespace behind source the name. Raises KernelError."""
+    try:
+        netns.pin(step.after.name, source)
+    except OSError as error:
+        raise refused(step, error.errno or 0) from None
+
+
+def adopt(step: plan.Step) -> None:
+    """Label a namespace that others made, then give it the name: without a label, a name that a killed run left would be a stranger's. Raises KernelError."""
     thing = t.cast(kernel.Netns, step.after)
     try:
         # On the way back to what was there, only the inode is known of a namespace that was attached to.
-        found = netns.path(thing.partner) if thing.partner else thing.source or netns.held_by_process(thing.inode)
-        netns.pin(thing.name, found)
+        source = thing.source or netns.held_by_process(thing.inode)
+        with netns.entered_path(source), netlink.Socket() as door:
+            refusals = door.flight([codec.label_loopback(thing.label)])
     except OSError as error:
         raise refused(step, error.errno or 0) from None
+    if refusals:
+        raise refused(step, refusals[0].errno, refusals[0].text)
+    pin(step, source)
 
 
 def link_index(step: plan.Step, handle: Handle) -> int:

@@ -78,7 +78,14 @@ def entered_named(name: str) -> t.Iterator[None]:
     if not name:
         yield
         return
-    fd = open_named(name)
+    with entered_path(path(name)):
+        yield
+
+
+@contextlib.contextmanager
+def entered_path(source: str) -> t.Iterator[None]:
+    """Be in the namespace behind source (a path of procfs or nsfs) for the length of a with block. Raises OSError."""
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         with entered(fd):
             yield

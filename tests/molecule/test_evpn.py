@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The scenario evpn; molecule/README.md says what it proves."""
+from __future__ import annotations
+
+import scenarios
+
+
+@scenarios.steps_of("evpn")
+def test_evpn(step):
+    scenarios.check(step)

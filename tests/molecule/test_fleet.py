@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The scenario fleet; molecule/README.md says what it proves."""
+from __future__ import annotations
+
+import scenarios
+
+
+@scenarios.steps_of("fleet")
+def test_fleet(step):
+    scenarios.check(step)

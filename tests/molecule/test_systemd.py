@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The scenario systemd; molecule/README.md says what it proves."""
+from __future__ import annotations
+
+import scenarios
+
+
+@scenarios.steps_of("systemd")
+def test_systemd(step):
+    scenarios.check(step)

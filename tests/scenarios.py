@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One of molecule's scenarios as tests, one for each step of its sequence. `make molecule` runs all scenarios, one after the other."""
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import re
+import subprocess
+import typing as t
+
+import pytest
+import yaml
+from collection import ROOT, environment
+
+Step = t.Tuple[str, int]  # the scenario, and the step's place
+
+
+def steps_of(scenario: str) -> pytest.MarkDecorator:
+    """Parametrize a test with every step of a scenario, and with the end of the run. It needs root: mounts and namespaces."""
+    wanted = _sequence(scenario)
+    return pytest.mark.parametrize("step", [(scenario, place) for place in range(len(wanted) + 1)],
+                                   ids=[f"{place}-{name}" for place, name in enumerate([*wanted, "whole"])])
+
+
+def check(step: Step) -> None:
+    """Fail if the step, or the whole run, did not go well. The first one asked of a scenario runs it."""
+    if os.geteuid() != 0:
+        pytest.skip("hosts need root: mounts and namespaces")
+    scenario, place = step
+    output, ended = _run(scenario)
+    wanted = [(name.split()[0], "Executed: Successful") for name in _sequence(scenario)]
+    right = len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(ended, wanted))))
+    if place == len(wanted):
+        assert output.startswith("molecule ended with 0\n") and right == len(ended) == len(wanted), output[-2000:]
+    else:
+        assert place < right, output if place == right else f"step {right} went wrong before"
+
+
+def _sequence(scenario: str) -> t.List[str]:
+    return yaml.safe_load((ROOT / "molecule" / scenario / "molecule.yml").read_text(encoding="utf-8"))["scenario"]["test_sequence"]
+
+
+@functools.lru_cache(maxsize=None)
+def _run(scenario: str) -> t.Tuple[str, t.List[t.Tuple[str, str]]]:
+    """Run a scenario; return its output and, for each step that was begun, its name and how it ended."""
+    done = subprocess.run([str(ROOT / "molecule" / "run"), scenario], cwd=ROOT, env={**environment(), "NO_COLOR": "1"},
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    details = done.stdout.rpartition("\nDETAILS")[2]
+    return f"molecule ended with {done.returncode}\n{done.stdout}", re.findall(rf"(?m)^{scenario} \S+ (\w+): (.+)$", details)

@@ -10,7 +10,7 @@ SCENARIOS ?= $(filter-out coexist scale,$(patsubst molecule/%/molecule.yml,%,$(w
 
 # command it brings:package
 RUN_COMMANDS := ip:iproute2 nft:nftables dnsmasq:dnsmasq-base curl:curl ping:iputils-ping strace:strace jq:jq
-TEST_COMMANDS := dig:bind9-dnsutils musl-gcc:musl-tools gcc:gcc strace:strace pgrep:procps shellcheck:shellcheck sshd:openssh-server ssh:openssh-client tcpdump:tcpdump wg:wireguard-tools wireguard-go:wireguard-go /usr/lib/frr/bgpd:frr /usr/lib/frr/frr-reload.py:frr-pythontools iptables:iptables ufw:ufw firewall-cmd:firewalld
+TEST_COMMANDS := dig:bind9-dnsutils musl-gcc:musl-tools gcc:gcc strace:strace shellcheck:shellcheck wg:wireguard-tools wireguard-go:wireguard-go iptables:iptables ufw:ufw firewall-cmd:firewalld
 MOLECULE_COMMANDS := systemd-nspawn:systemd-container sshd:openssh-server ssh:openssh-client pgrep:procps dbus-daemon:dbus tcpdump:tcpdump /usr/lib/frr/bgpd:frr /usr/lib/frr/frr-reload.py:frr-pythontools
 COEXIST_COMMANDS := $(MOLECULE_COMMANDS) dockerd:docker.io firewall-cmd:firewalld ufw:ufw iptables:iptables
 RUNTIMES_COMMANDS := podman:podman crun:crun dockerd:docker.io systemd-nspawn:systemd-container
@@ -24,7 +24,7 @@ export DEBIAN_FRONTEND := noninteractive
 
 help:
 	@echo 'make quickstart | teardown          an example on this machine, and its end (root)'
-	@echo 'make test                           $(SUITES), molecule/fleet'
+	@echo 'make test                           $(SUITES), molecule/{evpn,fleet,systemd}'
 	@echo 'make coexist                        beside a live Docker engine, firewalld and ufw'
 	@echo 'make runtimes                       containers of podman, docker and systemd-nspawn in sandboxes'
 	@echo 'make molecule | bench | test-full   whole hosts ($(SCENARIOS)); side by side with others; all of it'
@@ -66,7 +66,7 @@ packages:
 	@tests/packages $(RUN_COMMANDS)
 
 test-packages:
-	@tests/packages $(RUN_COMMANDS) $(TEST_COMMANDS)
+	@tests/packages $(RUN_COMMANDS) $(TEST_COMMANDS) $(MOLECULE_COMMANDS)
 
 molecule-packages: .cache/debs/done
 	@tests/packages $(RUN_COMMANDS) $(MOLECULE_COMMANDS)

@@ -65,6 +65,7 @@ def cases():
     found += [(f"{kind} {text!r}", make(text), "shop") for kind, make in BY_TEXT.items() for text in TEXTS]
     return found
 
+
 QUIETLY = {"PYTHONDONTWRITEBYTECODE": "1"}  # so that every file that is written is the engine's
 
 

@@ -76,6 +76,15 @@ def test_dn_09_default_bridge_has_links_only(private_host):
     assert "nameserver 192.0.2.3\n" in private_host.run(["cat", "/etc/resolv.conf"], netns="one").stdout
 
 
+def test_dn_37_names_need_no_address_on_the_bridge(private_host):
+    """DN-37: a resolver is inside each sandbox, so an isolated network, whose bridge has no address, has names; questions for others go nowhere."""
+    network = {"internal": True, "gateway_mode_ipv4": "isolated"}
+    result = private_host.apply({"networks": {"cell": network}, "sandboxes": {"one": {"networks": ["cell"]}, "two": {"networks": ["cell"]}}})
+    assert private_host.sh("ip -o -4 address show type bridge") == ""
+    assert private_host.lookup("one", "two") == private_host.lookup("one", "two.cell") == [address(result, "two", "cell")]
+    assert dig(private_host, "one", "example.org")[0] == "NXDOMAIN"
+
+
 def test_r_37_dead_and_hanging_resolvers_are_drift_that_a_run_repairs(private_host):
     """R-37: what does not answer is found by the plan; the others keep their processes."""
     private_host.apply(SHOP)

@@ -54,6 +54,18 @@ def test_two_subnets_over_two_hosts(fleet, version):
     assert shown["blue"]["peers"]["host2"]["sandboxes"] == {"d": ["10.60.0.4", "fd00:60::4"]}
 
 
+def test_ov_01_ov_03_names_of_interfaces_and_the_port_are_given(fleet):
+    """OV-01, OV-03: an endpoint's interface has the name asked for, and packets cross by the port asked for, which the firewall knows."""
+    first, second = fleet.hosts[:2]
+    placed = [{"a": on("blue", 2, interface_name="foobar")}, {"d": on("blue", 4)}]
+    apply_all(fleet, fleets.documents({"blue": spec(300, BLUE, port=7777)}, placed))
+    assert set(traffic.links(first, "a")) == {"lo", "foobar"}
+    listener = fleet.switch.popen([hosts.SYSTEM_PYTHON, "-c", _LISTEN.replace("4789", "7777")])
+    assert listener.readline() == "ready"
+    assert first.ping("a", "10.60.0.4") and second.ping("d", "fd00:60::2")
+    assert listener.readline().split()[0] in ("0800", "86dd")
+
+
 def unnamed(**options):
     """Return the networks without names, which is quicker."""
     return {name: {**network, "dns_enabled": False, **options} for name, network in NETWORKS.items()}

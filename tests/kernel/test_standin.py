@@ -12,24 +12,6 @@ pytestmark = pytest.mark.leaves_behind("links are made by hand here; what the en
 SMALL = {"networks": {"net": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}}, "sandboxes": {"one": {"networks": ["net"]}, "two": {"networks": ["net"]}}}
 PLACES = "ls /run/dockless/dns/standins 2>/dev/null || true; pgrep -f [c]onf-file=/run/dockless/dns/standins || true; ip netns exec {} nft list tables"
 
-# Ask for a name until a file appears, by a socket for each question or by one for all; tell what came of it.
-_ASK = """
-import json, os, socket, struct, sys, time
-end, name, kept = sys.argv[1], sys.argv[2], len(sys.argv) > 3
-question = struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + b"".join(bytes((len(p),)) + p.encode() for p in name.split(".")) + b"\\0" + struct.pack("!2H", 1, 1)
-def wire():
-    found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); found.settimeout(1); found.connect(("127.0.0.11", 53)); return found
-said, asking = {"answered": 0, "refused": 0, "silent": 0}, wire()
-print("ready", flush=True)
-while not os.path.exists(end):
-    asking = asking if kept else wire()
-    try:
-        asking.send(question); said["answered" if asking.recv(999)[7] else "refused"] += 1
-    except ConnectionRefusedError: said["refused"] += 1
-    except TimeoutError: said["silent"] += 1
-    time.sleep(0.05 if kept else 0.0005)
-print(json.dumps(said))
-"""
 # Start all resolvers again, and be killed when others answer in their places.
 _DYING = """
 import os, signal
@@ -41,7 +23,7 @@ resolver.start(resolver.answering(resolver.configured()), facts.Facts())
 
 def asker(host, netns, name, *kept):
     """Start to ask in a sandbox."""
-    server = host.popen([hosts.SYSTEM_PYTHON, "-c", _ASK, "/run/enough", name, *kept], netns)
+    server = host.popen([hosts.SYSTEM_PYTHON, str(hosts.HERE / "asking.py"), "/run/enough", name, *kept], netns)
     assert server.readline() == "ready"
     return server
 
@@ -63,7 +45,7 @@ def _late(private_host):
 
 
 def test_no_question_is_refused_or_lost_while_resolvers_start_again(late):
-    """Own names by a socket for each question and by one for all, and names from elsewhere that take half a second. Without others in the places some are lost."""
+    """Own names by a socket for each question and by one for all, and names from elsewhere that take half a second; without others, some are lost."""
     before = act(late, "running")["processes"]
     askers = [asker(late, "cli", "web"), asker(late, "cli", "web", "kept"), asker(late, "cli", "late.example.org")]
     for _turn in range(3):
@@ -112,7 +94,8 @@ def test_g_1_what_a_killed_run_had_in_others_places_is_ended(private_host):
 
 def test_a_run_after_an_upgrade_of_dnsmasq_starts_resolvers_again_and_loses_no_answer(private_host):
     """What runs from a file that was replaced is found, told, and started again; the next run has nothing to do."""
-    private_host.sh("mkdir -p /run/layer/upper /run/layer/work; mount -t overlay overlay -o lowerdir=/usr/sbin,upperdir=/run/layer/upper,workdir=/run/layer/work /usr/sbin")
+    private_host.sh("mkdir -p /run/layer/upper /run/layer/work; "
+                    "mount -t overlay overlay -o lowerdir=/usr/sbin,upperdir=/run/layer/upper,workdir=/run/layer/work /usr/sbin")
     private_host.apply(SMALL)
     pids = private_host.sh("cat /run/dockless/dns/pids/*.pid").split()
     assert not private_host.apply(SMALL)["changed"]

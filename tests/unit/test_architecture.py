@@ -17,9 +17,9 @@ ENGINE = pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils
 PYTHON_FILES = sorted(path for path in (ENGINE.parents[2] / "plugins").rglob("*.py"))
 # The shell: files that read or change the host, or lead those that do.
 SHELL = {
-    "__main__", "apply", "attach", "codec", "converge", "directories", "dnsprobe", "dnsprocesses", "files", "fleet_files", "gather", "goal", "handles", "inspect", "lock",
-    "messages", "module", "netlink", "netns", "nft", "observe", "observe_links", "observe_tunnels", "passages", "procfs", "prune", "resolver", "standin",
-    "sockets", "spaces",
+    "__main__", "apply", "attach", "codec", "converge", "directories", "dnsprobe", "dnsprocesses", "files", "fleet_files", "gather", "goal", "handles",
+    "inspect", "lock", "messages", "module", "netlink", "netns", "nft", "observe", "observe_links", "observe_tunnels",
+    "passages", "procfs", "prune", "resolver", "sockets", "spaces", "standin",
     "build_tunnels", "commands", "conntrack", "links", "parents", "member", "store", "tables", "template", "unchanged", "underlay", "wireguard",
 }
 # Doors: the only files that may import a thing.

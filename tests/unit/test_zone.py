@@ -231,7 +231,8 @@ def test_another_project_writes_its_own_file_into_the_owners_network():
     assert "local=/wp.example/" in files["/run/dockless/dns/resolvers/web.conf"]
     host = model.Host((model.Project("shop", (FRONT,), (WEB,)), other))
     theirs = {o.path: o.text for o in zone.realize_names(other, topology.read(host), FACTS, host.defaults) if isinstance(o, kernel.File)}
-    assert theirs["/run/dockless/dns/networks/shop.front/blog"] == "# dockless: project blog\n172.20.0.40 wp.front wp wp.example 56cd32af0400 wp.example.front 56cd32af0400.front\n"
+    assert theirs["/run/dockless/dns/networks/shop.front/blog"] == (
+        "# dockless: project blog\n172.20.0.40 wp.front wp wp.example 56cd32af0400 wp.example.front 56cd32af0400.front\n")
     assert "local=/app.example/" in theirs["/run/dockless/dns/resolvers/wp.conf"]
 
 

@@ -103,7 +103,8 @@ def _sandboxes(goal: Goal, project: t.Optional[str], looked_up: resolution.Names
         for sandbox in sorted(each.sandboxes, key=lambda s: s.name):
             netns = sandbox.netns or sandbox.name
             rows.append({
-                "project": each.name, "name": sandbox.name, "id": names.short_id(each.name, sandbox.name), "network_mode": _mode(sandbox), "labels": dict(sandbox.labels),
+                "project": each.name, "name": sandbox.name, "id": names.short_id(each.name, sandbox.name), "network_mode": _mode(sandbox),
+                "labels": dict(sandbox.labels),
                 "netns": "" if sandbox.mode == model.MODE_HOST else f"/run/netns/{netns}",
                 "shares": routing.netns_of(others, sandbox) if sandbox.mode == model.MODE_CONTAINER else "",
                 "networks": [e.network[1] for e in sandbox.endpoints], "expose": [f"{p}/{q}" for p, q in sandbox.expose],

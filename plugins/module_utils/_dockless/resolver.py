@@ -167,5 +167,3 @@ def _systemctl(arguments: t.Sequence[str]) -> str:
 def _words(argv: t.List[str]) -> t.Tuple[int, str]:
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     return done.returncode, " ".join(done.stdout.decode(errors="replace").split())
-
-

@@ -83,8 +83,8 @@ def endpoint_records(sandbox: model.Sandbox, endpoint: model.Endpoint, services:
             raise DocklessError(f"alias {alias!r} of sandbox {sandbox.name} is not a domain name",
                                 "Use letters, digits, dashes and dots.", endpoint.path and endpoint.path + ".aliases")
     network = endpoint.network[1]
-    plain = services.names(endpoint.network, sandbox.project, sandbox.name, (sandbox.name, sandbox.hostname, *endpoint.aliases,
-                                                                                     names.short_id(sandbox.project, sandbox.name)))
+    own = (sandbox.name, sandbox.hostname, *endpoint.aliases, names.short_id(sandbox.project, sandbox.name))
+    plain = services.names(endpoint.network, sandbox.project, sandbox.name, own)
     called = (f"{sandbox.name}.{network}", *plain, *(f"{name}.{network}" for name in plain if name))
     text = " ".join(name for name in dict.fromkeys(called) if is_domain(name))
     return [f"{address} {text}" for address in addresses(endpoint)] if text else []

@@ -94,8 +94,9 @@ class _Reader:
         words = [word.strip() for word in rest.split(",")]
         if call in _CHANGES:
             self.changes.append(line)
-            if call == "mount":  # it may get a name here
+            if call == "mount":  # it may get a name here, and what is sent by the sockets that are there is a change from now on
                 self._scratch[pid] = False
+                self._sockets[pid] = {descriptor: (protocol, False) for descriptor, (protocol, _scratch) in self._sockets[pid].items()}
         elif call in ("open", "openat"):
             flags = _NUMBER.search(rest, rest.rindex('"'))
             assert flags, "an open without flags: " + line

@@ -2,6 +2,8 @@
 """Sandboxes on the host's own interfaces: what the neighbour on eth0's link sees of them, and what the host does."""
 from __future__ import annotations
 
+from concurrent import futures
+
 import pytest
 import traffic
 from hosts import FAR_ADDRESSES, HERE, HOST_ADDRESSES, NEIGHBOUR_ADDRESSES, SYSTEM_PYTHON
@@ -365,6 +367,22 @@ def test_from_a_bridge_to_a_parent_and_back(private_host):
     rebuilt = {"networks": {"lan": lan(LAN4), "front": networks["front"]}, "sandboxes": {"one": {**mac, "sysctls": {}}}}
     private_host.sh("ip netns del one")
     private_host.apply(rebuilt)
+    assert private_host.ping("one", FAR4)
+
+
+def test_a_mac_in_a_namespace_that_is_ending_is_waited_for(private_host):
+    """A namespace lives on while somebody is in it, and so does the MAC of its link: a run waits for its end, and says what is in the way if there is none."""
+    document = {"networks": {"lan": lan(LAN4)}, "sandboxes": {"one": {"networks": ["lan"]}}}
+    private_host.apply(document)
+    holder = private_host.popen(["sleep", "infinity"], netns="one")
+    private_host.sh("ip netns del one")
+    assert "has this MAC" in private_host.refusal(document)
+    with futures.ThreadPoolExecutor(1) as pool:
+        run = pool.submit(private_host.apply, document)
+        while not (private_host.run(["test", "-e", "/run/netns/one"], check=False).returncode == 0 or run.done()):
+            pass
+        holder.stop()
+        assert run.result()["changed"]
     assert private_host.ping("one", FAR4)
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+import time
 import typing as t
 
 from . import kernel, netlink, netns, plan, procfs
 from .errors import KernelError
 
 Pair = t.Tuple[bytearray, plan.Step]
+_ENDING = 5.0  # seconds that the end of a namespace may take
 _REMEDIES = {
     errno.EXFULL: "A bridge holds 1,023 interfaces; spread the sandboxes over several networks.",
+    errno.EADDRINUSE: "A link on the same parent has this MAC; a process may hold the namespace that it is in. End it, or choose another mac_address.",
     errno.EBUSY: "Another link has the same MAC, or what is below is the port of a bridge or carries links of another kind.",
     errno.EPERM: "Run as root: CAP_NET_ADMIN and CAP_SYS_ADMIN are needed.",
     errno.ENODEV: "The interface or namespace vanished meanwhile; run again.",
@@ -43,8 +47,21 @@ class Handle:
         self._indexes = {}
 
     def send(self, pairs: t.Sequence[Pair]) -> None:
-        """Send messages and raise KernelError for the first refusal, naming its step's object."""
-        self.withdraw(pairs, ())
+        """Send messages and raise KernelError for the first refusal, naming its step's object.
+
+        A MAC in use may belong to a link in a namespace that the kernel is still ending, as it does in the background: such a
+        message, and those that failed because of it, are sent again for a while.
+        """
+        deadline, left = time.monotonic() + _ENDING, list(pairs)
+        while left:
+            refusals = self.socket.flight([message for message, step in left])
+            taken = [refusal for refusal in refusals if refusal.errno == errno.EADDRINUSE]
+            if refusals and (not taken or time.monotonic() > deadline):
+                worst = (taken or refusals)[0]
+                raise refused(left[worst.place][1], worst.errno, worst.text)
+            left = [left[refusal.place] for refusal in refusals]
+            if left:
+                threading.Event().wait(0.02)  # nothing tells of a namespace's end
 
     def withdraw(self, pairs: t.Sequence[Pair], gone: t.Container[int]) -> None:
         """Send messages that remove; a refusal whose errno is in gone says that the work is done."""

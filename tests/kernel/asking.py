@@ -2,7 +2,7 @@
 """Ask a sandbox's resolver for a name, over and over, and tell what came of it: python3 asking.py END NAME [kept].
 
 It says "ready", asks until the file END is there, by a socket for each question or with kept by one for all, and prints how many
-questions were answered, refused, or met with a second's silence.
+questions were answered, refused, or met with three seconds of silence.
 """
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import time
 import typing as t
 
 SERVER = ("127.0.0.11", 53)
-_SECONDS = 1.0  # longer than that is silence
+_SECONDS = 3.0  # longer than that is silence
 
 
 def query(name: str) -> bytes:
@@ -46,7 +46,7 @@ def main(end: str, name: str, kept: bool) -> t.Dict[str, int]:
             said["refused"] += 1
         except socket.timeout:
             said["silent"] += 1
-        time.sleep(0.05 if kept else 0.0005)
+        time.sleep(0.05 if kept else 0.005)
     return said
 
 

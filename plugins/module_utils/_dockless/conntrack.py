@@ -14,11 +14,10 @@ from .errors import KernelError
 from .model import IPAddress
 
 _GET, _DELETE = 1 << 8 | 1, 1 << 8 | 2  # NFNL_SUBSYS_CTNETLINK
-_TUPLE_ORIG, _TUPLE_REPLY, _STATUS, _PROTOINFO = 1, 2, 3, 4  # CTA_*
+_TUPLE_ORIG, _TUPLE_REPLY, _STATUS = 1, 2, 3  # CTA_*
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _NESTED = 0x8000
-_SEEN_REPLY, _DST_NAT = 1 << 1, 1 << 5  # IPS_*
-_ESTABLISHED = 3  # TCP_CONNTRACK_ESTABLISHED; what comes before it is opening, what comes after closing
+_DST_NAT = 1 << 5  # IPS_DST_NAT
 _REQUEST, _ACK = 0x1, 0x4
 _GONE = frozenset((errno.ENOENT,))
 
@@ -27,7 +26,6 @@ class _Tracked(t.NamedTuple):
     flow: flows.Flow
     family: int
     original: bytes  # the tuple that it is known by, as the kernel told it
-    waits: bool  # for an answer, or for what may still come on a stream
 
 
 def follow(before: str, after: str) -> int:
@@ -48,12 +46,6 @@ def follow(before: str, after: str) -> int:
     return len(doomed)
 
 
-def unanswered(target: IPAddress, port: int) -> bool:
-    """Return whether connections of this thread's namespace that are translated to this address and port still wait for answers."""
-    with netlink.Socket(netlink.NETLINK_NETFILTER) as door:
-        return any(each.waits for each in _tracked(door) if each.flow.translated and (each.flow.target, each.flow.target_port) == (target, port))
-
-
 def forget(target: IPAddress, port: int) -> None:
     """Have UDP senders of this thread's namespace that are translated to this address and port translated anew."""
     with netlink.Socket(netlink.NETLINK_NETFILTER) as door:
@@ -69,16 +61,10 @@ def _tracked(door: netlink.Socket) -> t.List[_Tracked]:
             protocol, source, source_port, address, port = _tuple(original)
             _same, target, target_port, _back, _port = _tuple(reply)
             if protocol in (flows.TCP, flows.UDP, flows.SCTP):
-                status = struct.unpack(">I", attributes[_STATUS])[0]
-                flow = flows.Flow(protocol, source, source_port, address, port, target, target_port, bool(status & _DST_NAT))
-                waits = _is_open(attributes) if protocol == flows.TCP else not status & _SEEN_REPLY
-                found.append(_Tracked(flow, family, attributes[_TUPLE_ORIG], waits))
+                translated = bool(struct.unpack(">I", attributes[_STATUS])[0] & _DST_NAT)
+                flow = flows.Flow(protocol, source, source_port, address, port, target, target_port, translated)
+                found.append(_Tracked(flow, family, attributes[_TUPLE_ORIG]))
     return found
-
-
-def _is_open(attributes: netlink.Attributes) -> bool:
-    state = netlink.nested(netlink.nested(attributes.get(_PROTOINFO, b"")).get(1, b"")).get(1, b"\0")  # CTA_PROTOINFO_TCP, _STATE
-    return 0 < state[0] <= _ESTABLISHED
 
 
 def _tuple(attributes: netlink.Attributes) -> t.Tuple[int, IPAddress, int, IPAddress, int]:

@@ -41,6 +41,29 @@ def numbers(resolvers: t.Iterable[Resolver]) -> t.List[int]:
     return [pid for pids in processes(resolvers).values() for pid in pids]
 
 
+def waiting(resolvers: t.Iterable[Resolver], ports: t.Container[int]) -> t.List[Resolver]:
+    """Return those that owe somebody an answer: dnsmasq has a socket for each question that it asks elsewhere, and a process for each stream.
+
+    ports are those that it listens on.
+    """
+    known = list(resolvers)
+    found = processes(known)
+    return [each for each in known for pids in [found.get(each.sandbox, [])] if len(pids) > 1 or any(_asks(pid, ports) for pid in pids)]
+
+
+def _asks(pid: int, ports: t.Container[int]) -> bool:
+    try:
+        own = {os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
+        for family in ("udp", "udp6"):
+            with open(f"/proc/{pid}/net/{family}", encoding="ascii") as file:
+                rows = [line.split() for line in file][1:]
+            if any(f"socket:[{row[9]}]" in own and int(row[1].rpartition(":")[2], 16) not in ports for row in rows):
+                return True
+    except OSError:  # it ended meanwhile, or there is no IPv6
+        pass
+    return False
+
+
 def _configuration_of(pid: int) -> str:
     """Return the --conf-file option if the process is a dnsmasq, else ""."""
     try:

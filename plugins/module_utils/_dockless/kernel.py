@@ -267,15 +267,13 @@ class File(t.NamedTuple):
 
 
 class Resolver(t.NamedTuple):
-    """A running DNS server of one sandbox. digest names the configuration it runs with.
-
-    argument of its files: config is the path of its configuration file.
-    """
+    """A running DNS server of one sandbox, from the file config. digest names what it runs with; program: whether that is installed still."""
 
     sandbox: str
     netns: str
     config: str
     digest: str
+    program: str = "installed"
 
     @property
     def key(self) -> Key:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from . import dnsunits, files, hostnames, kernel, names, netns, observe_links, observe_tunnels, resolver, spaces
+from . import dnsprobe, dnsunits, files, hostnames, kernel, names, netns, observe_links, observe_tunnels, resolver, spaces
 from .facts import Facts
 from .tables import Tables
 from .unchanged import Sight
@@ -174,4 +174,5 @@ def _resolvers(wanted: kernel.State, kept: Keys, facts: Facts, state: kernel.Sta
     answers = resolver.running(list(asked.values())) if asked else {}
     for key, thing in asked.items():
         if thing.sandbox in answers:
-            state[key] = thing._replace(digest=answers[thing.sandbox])
+            program = "replaced" if dnsprobe.is_replaced(thing.sandbox) else "installed"
+            state[key] = thing._replace(digest=answers[thing.sandbox], program=program)

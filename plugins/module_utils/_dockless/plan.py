@@ -34,7 +34,7 @@ MUTABLE: t.Dict[str, t.FrozenSet[str]] = {
     "sysctl": frozenset(("value",)),
     "file": frozenset(("text", "mode")),
     "nft": frozenset(("text",)),
-    "resolver": frozenset(("config", "digest")),
+    "resolver": frozenset(("config", "digest", "program")),
     "passage": frozenset(("text",)),
 }
 # What others hang on: their loss is never silent (Netns, Link and Veth carry traffic of running processes).

@@ -15,14 +15,13 @@ import signal
 import subprocess
 import typing as t
 
-from . import dnsprobe, dnsprocesses, dnsunits, files, hostnames, names
+from . import dnsprocesses, dnsunits, files, hostnames, names
 from .dnsconfig import PID_DIRECTORY, pid_path
 from .errors import DocklessError, joined
 from .facts import Facts
 from .kernel import Resolver
 
 _UNIT_BATCH = 500  # unit names on one command line
-_REPLACED = "a program that was replaced since"
 
 
 def running(resolvers: t.Sequence[Resolver]) -> t.Dict[str, str]:
@@ -34,7 +33,6 @@ def running(resolvers: t.Sequence[Resolver]) -> t.Dict[str, str]:
     found = dnsprocesses.answers(resolvers)
     silent = [resolver for resolver in resolvers if resolver.sandbox not in found]
     found.update(dict.fromkeys(dnsprocesses.processes(silent), ""))
-    found.update((sandbox, _REPLACED) for sandbox in found if dnsprobe.is_replaced(sandbox))
     return found
 
 

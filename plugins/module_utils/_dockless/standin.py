@@ -44,7 +44,7 @@ def serving(resolvers: t.Sequence[Resolver], dnsmasq: str) -> t.Iterator[None]:
     try:
         dnsprocesses.spawn(others, dnsmasq)
         dnsprocesses.await_answers(others, _PORT)
-        _lead(others, _DETOUR, names.RESOLVER_PORT)
+        _lead(resolvers, _DETOUR, names.RESOLVER_PORT)
         yield
     finally:
         _lead(others, "", _PORT)
@@ -69,23 +69,22 @@ def _configure(resolver: Resolver) -> str:
 
 
 def _lead(resolvers: t.Sequence[Resolver], table: str, left: int) -> None:
-    """Lead new questions elsewhere by this table, or its absence; wait for the answers of the port that is left, and have nobody known there any more."""
-    def inside(work: t.Callable[[], t.Any]) -> t.List[Resolver]:
+    """Lead new questions elsewhere by this table, or its absence; wait until these owe nobody an answer, and have the port that is left forgotten."""
+    def inside(work: t.Callable[[], t.Any]) -> None:
         with futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            said = pool.map(lambda resolver: _in(resolver.netns, work), resolvers)
-            return [resolver for resolver, yes in zip(resolvers, said) if yes]
+            list(pool.map(lambda resolver: _in(resolver.netns, work), resolvers))
     inside(lambda: nft.detour(table))
     deadline = time.monotonic() + _ANSWERS_WITHIN
     waiting = list(resolvers)
     while waiting and time.monotonic() < deadline:
-        threading.Event().wait(_PAUSE)  # at least once: a second question may follow on the socket of one that was answered
-        waiting = inside(lambda: conntrack.unanswered(_ADDRESS, left))
+        threading.Event().wait(_PAUSE)  # at least once: what was asked a moment ago may lie in a queue
+        waiting = dnsprocesses.waiting(waiting, (names.RESOLVER_PORT, _PORT))
     inside(lambda: conntrack.forget(_ADDRESS, left))
 
 
-def _in(name: str, work: t.Callable[[], t.Any]) -> t.Any:
+def _in(name: str, work: t.Callable[[], t.Any]) -> None:
     with contextlib.suppress(FileNotFoundError), netns.entered_named(name):  # one that lost its name has nobody who asks
-        return work()
+        work()
 
 
 def _end(resolvers: t.Sequence[Resolver]) -> None:

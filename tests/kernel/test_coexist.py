@@ -6,6 +6,7 @@ Docker's chains are laid by iptables as Docker 20 to 27 lay them, IPv6 included;
 from __future__ import annotations
 
 import contextlib
+from concurrent import futures
 
 import pytest
 import traffic
@@ -67,8 +68,9 @@ def serve(host):
 
 def reached(host):
     """Return which questions are answered: the way out and the way in, of both families."""
-    out = [host.fetch("one", url, SOON) is not None for url in FAR]
-    return [*out, *(host.neighbour().fetch(None, url, SOON) is not None for url in PUBLISHED)]
+    asked = [*((host, "one", url) for url in FAR), *((host.neighbour(), None, url) for url in PUBLISHED)]
+    with futures.ThreadPoolExecutor(len(asked)) as pool:  # those that get no answer wait side by side
+        return list(pool.map(lambda each: each[0].fetch(each[1], each[2]) is not None, asked))
 
 
 @contextlib.contextmanager

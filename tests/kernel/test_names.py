@@ -80,7 +80,8 @@ def test_dn_37_names_need_no_address_on_the_bridge(private_host):
     """DN-37: a resolver is inside each sandbox, so an isolated network, whose bridge has no address, has names; questions for others go nowhere."""
     network = {"internal": True, "gateway_mode_ipv4": "isolated"}
     result = private_host.apply({"networks": {"cell": network}, "sandboxes": {"one": {"networks": ["cell"]}, "two": {"networks": ["cell"]}}})
-    assert private_host.sh("ip -o -4 address show type bridge") == ""
+    bridge = private_host.dockless("show", "--project", "shop", "--json")["networks"][0]["bridge_name"]
+    assert " inet" not in private_host.sh(f"ip address show dev {bridge}")
     assert private_host.lookup("one", "two") == private_host.lookup("one", "two.cell") == [address(result, "two", "cell")]
     assert dig(private_host, "one", "example.org")[0] == "NXDOMAIN"
 

@@ -3,6 +3,7 @@
 """The kernel's table of connections (linux/netfilter/nfnetlink_conntrack.h): read, and single ones cut."""
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import socket
@@ -47,8 +48,8 @@ def follow(before: str, after: str) -> int:
 
 
 def forget(target: IPAddress, port: int) -> None:
-    """Have UDP senders of this thread's namespace that are translated to this address and port translated anew."""
-    with netlink.Socket(netlink.NETLINK_NETFILTER) as door:
+    """Have UDP senders of this thread's namespace that are translated to this address and port translated anew, where the kernel can do that."""
+    with contextlib.suppress(OSError), netlink.Socket(netlink.NETLINK_NETFILTER) as door:
         door.flight([_deletion(each) for each in _tracked(door) if each.flow.translated and each.flow.protocol == flows.UDP
                      and (each.flow.target, each.flow.target_port) == (target, port)])
 

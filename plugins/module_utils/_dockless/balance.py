@@ -21,13 +21,6 @@ Target = t.Tuple[str, t.Sequence[str], int]  # sandbox, its addresses, weight
 Balanced = t.Tuple[t.Tuple[str, str], t.Sequence[t.Tuple[model.Service, t.Sequence[Target]]]]  # a network's key, its services
 _Slots = t.Sequence[t.Tuple[int, int, str]]  # first and last number that lead to an address
 TURNS = 8
-_NAMES = f"""\
-    chain names {{
-        type nat hook output priority -100; policy accept;
-        ip daddr {names.RESOLVER_ADDRESS} udp dport 53 dnat ip to {names.RESOLVER_ADDRESS}:{names.RESOLVER_PORT}
-        ip daddr {names.RESOLVER_ADDRESS} tcp dport 53 dnat ip to {names.RESOLVER_ADDRESS}:{names.RESOLVER_PORT}
-    }}
-"""
 _PROTOCOLS = "meta l4proto { tcp, udp, sctp }"
 _ECHO = {4: "icmp type echo-request", 6: "icmpv6 type echo-request"}
 _REJECT = {4: "icmp port-unreachable", 6: "icmpv6 port-unreachable"}
@@ -62,13 +55,19 @@ def table(networks: t.Iterable[Balanced], begin: int, resolved: bool) -> str:
             for family in data:
                 _add(family, key, service, targets, begin)
     data = [family for family in data if family.virtual]
-    parts = [_NAMES] if resolved else []
+    parts = [names_chain(-100, names.RESOLVER_PORT)] if resolved else []
     if data:
         parts += [_sets(family) for family in data]
         parts.append(_chain("services", "nat hook output priority -100", [line for family in data for line in _lookups(family)]))
         parts += [_chain(name, "", [rule]) for family in data for name, rule in family.chains.items()]
         parts.append(_chain("unserved", "filter hook output priority filter", [line for family in data for line in _rejects(family)]))
     return f"table inet {names.TABLE} {{\n{''.join(parts)}}}\n".replace("    ", "\t") if parts else ""
+
+
+def names_chain(priority: int, port: int) -> str:
+    """Return the chain that leads questions for names to a port of the name server's; of several chains the lowest priority decides."""
+    lines = [f"ip daddr {names.RESOLVER_ADDRESS} {protocol} dport 53 dnat ip to {names.RESOLVER_ADDRESS}:{port}" for protocol in ("udp", "tcp")]
+    return _chain("names", f"nat hook output priority {priority}", lines)
 
 
 def _add(data: _Data, key: t.Tuple[str, str], service: model.Service, targets: t.Sequence[Target], begin: int) -> None:

@@ -16,7 +16,8 @@ Pair = t.Tuple[bytearray, plan.Step]
 _ENDING = 5.0  # seconds that the end of a namespace may take
 _REMEDIES = {
     errno.EXFULL: "A bridge holds 1,023 interfaces; spread the sandboxes over several networks.",
-    errno.EADDRINUSE: "A link on the same parent has this MAC; a process may hold the namespace that it is in. End it, or choose another mac_address.",
+    errno.EADDRINUSE: "A link on the same parent has this MAC, perhaps in a namespace that a process holds, or a process has this UDP port. "
+                      "End it, or choose another mac_address or port.",
     errno.EBUSY: "Another link has the same MAC, or what is below is the port of a bridge or carries links of another kind.",
     errno.EPERM: "Run as root: CAP_NET_ADMIN and CAP_SYS_ADMIN are needed.",
     errno.ENODEV: "The interface or namespace vanished meanwhile; run again.",

@@ -15,7 +15,7 @@ import time
 import typing as t
 from concurrent import futures
 
-from . import conntrack, dnsconfig, dnsprocesses, files, names, netns, nft
+from . import balance, conntrack, dnsconfig, dnsprocesses, files, names, netns, nft
 from .kernel import Resolver
 
 AT_ONCE = 32  # more processes than usual at a time: each needs memory, and an inotify instance
@@ -23,15 +23,7 @@ _ADDRESS = ipaddress.ip_address(names.RESOLVER_ADDRESS)
 _PORT = 10054
 _ANSWERS_WITHIN = 2.0  # seconds that servers elsewhere have; whoever waits longer for a name asks again by then
 _PAUSE = 0.02
-_DETOUR = f"""\
-table inet {nft.DETOUR} {{
-    chain names {{
-        type nat hook output priority -101; policy accept;
-        ip daddr {names.RESOLVER_ADDRESS} udp dport 53 dnat ip to {names.RESOLVER_ADDRESS}:{_PORT}
-        ip daddr {names.RESOLVER_ADDRESS} tcp dport 53 dnat ip to {names.RESOLVER_ADDRESS}:{_PORT}
-    }}
-}}
-"""
+_DETOUR = f"table inet {nft.DETOUR} {{\n{balance.names_chain(-101, _PORT)}}}\n"  # just before the sandbox's own
 
 
 @contextlib.contextmanager

@@ -374,7 +374,8 @@ def test_a_mac_in_a_namespace_that_is_ending_is_waited_for(private_host):
     """A namespace lives on while somebody is in it, and so does the MAC of its link: a run waits for its end, and says what is in the way if there is none."""
     document = {"networks": {"lan": lan(LAN4)}, "sandboxes": {"one": {"networks": ["lan"]}}}
     private_host.apply(document)
-    holder = private_host.popen(["sleep", "infinity"], netns="one")
+    holder = private_host.popen(["sh", "-c", "echo inside; exec sleep infinity"], netns="one")
+    assert holder.readline() == "inside"  # deleted before that, the namespace ends at once
     private_host.sh("ip netns del one")
     assert "has this MAC" in private_host.refusal(document)
     with futures.ThreadPoolExecutor(1) as pool:

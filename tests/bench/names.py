@@ -72,7 +72,8 @@ else:
         assert not ctypes.CDLL(None).setns(descriptor, 0x40000000)
         os.close(descriptor)
         wires.append(wire("127.0.0.11", 10053))
-    with open(path + ".new", "w") as file: file.write("10.77.255.254 " + name + "\\n")
+    with open(path) as file: text = file.read()
+    with open(path + ".new", "w") as file: file.write(text + "10.77.255.254 " + name + "\\n")
     begin = time.monotonic(); os.rename(path + ".new", path)
     ask = question(name)
     for asking in wires:
@@ -80,7 +81,6 @@ else:
             asking.send(ask)
             if asking.recv(999)[7]: break
     print((time.monotonic() - begin) * 1000)
-    os.unlink(path)
 """
 
 
@@ -111,7 +111,7 @@ def ours(sandboxes: int, names: int, seconds: float) -> Costs:
         host.apply(document(sandboxes, names))
         unchanged = time.monotonic() - made
         memory, private = weight(host, host.sh("cat /run/dockless/dns/pids/*.pid").split())
-        record = "/run/dockless/dns/networks/shop.net/@bench"
+        record = host.sh("grep -l ' s0 ' /run/dockless/dns/networks/shop.net/*")
         known = float(host.run([hosts.SYSTEM_PYTHON, "-c", _ASK, "until", record, "fresh", *(f"s{n}" for n in range(sandboxes))]).stdout)
         rate = float(host.run([hosts.SYSTEM_PYTHON, "-c", _ASK, "rate", "127.0.0.11", str(seconds), *_asked(sandboxes)], netns="s0").stdout)
         silence(host)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import typing as t
 
-from _dockless import dnsprocesses, facts, files, kernel, model, netns, nft, parse, resolve, resolver, standin, topology, zone
+from _dockless import dnsprocesses, facts, files, kernel, model, names, netns, nft, parse, resolve, resolver, standin, topology, zone
 
 FACTS = facts.Facts(nameservers=("127.0.0.53", "192.0.2.2"), search=())
 
@@ -61,6 +61,8 @@ def main(action: str) -> t.Any:
         for found in objects:
             if isinstance(found, kernel.File) and files.observed(found.path) != (found.text, found.mode):
                 files.write(found.path, found.text, found.mode)
+        for path in set(files.listed(names.DNS_DIRECTORY + "/networks")) - {o.path for o in objects if isinstance(o, kernel.File)}:
+            files.remove(path)
     if action == "up":
         for found in objects:
             if isinstance(found, kernel.NftTable):
@@ -74,7 +76,7 @@ def main(action: str) -> t.Any:
     if action == "stop":
         resolver.stop(resolvers, FACTS)
     if action == "reload":
-        resolver.reload(resolvers, FACTS)
+        resolver.reload(resolvers)
     return {"wanted": {r.sandbox: r.digest for r in resolvers}, "running": resolver.running(resolvers),
             "processes": dnsprocesses.processes(resolvers)}
 

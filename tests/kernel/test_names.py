@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 
-from test_resolver import dig
+from promises import hooked
+from test_resolver import dig, until
 
 SHOP = {
     "networks": {"front": {}, "back": {"internal": True}},
@@ -46,6 +47,42 @@ def test_dn_26_names_follow_what_is_declared(private_host):
     private_host.apply(less)
     assert dig(private_host, "cli", "web")[0] == "NXDOMAIN" and dig(private_host, "db", "www")[0] == "NXDOMAIN"
     assert private_host.apply(less)["changed"] is False
+
+
+def test_a_name_that_two_records_gave_stays_with_the_other(private_host):
+    """dnsmasq keeps one of two equal records: the link's name was lost with the alias of the same name, and an alias with the link."""
+    def document(aliases, links, records=()):
+        return {"networks": {"front": {"ipam": {"config": [{"subnet": "172.18.0.0/24"}]}, "records": list(records)}}, "sandboxes": {
+            "web": {"networks": {"front": {"ipv4_address": "172.18.0.9", "aliases": aliases}}}, "cli": {"networks": {"front": {"links": links}}}}}
+    told, absent = ("NOERROR", ["172.18.0.9"]), ("NXDOMAIN", [])
+    record = {"name": "db", "type": "A", "value": "172.18.0.9"}
+    for before, after in ((document(["db"], ["web:db"]), document([], ["web:db"])), (document(["DB"], ["web:db"]), document(["db"], [])),
+                          (document(["db"], [], [record]), document([], [], [record])), (document(["db"], [], [record]), document(["db"], [])),
+                          (document(["db"], ["web:db", "web:w"]), document(["db"], ["web:w"]))):
+        before["sandboxes"]["web"]["networks"]["front"]["aliases"].append("marker")
+        private_host.apply(before)
+        assert until(lambda: dig(private_host, "cli", "db"), told) == until(lambda: dig(private_host, "cli", "marker"), told) == told
+        private_host.apply(after)
+        assert until(lambda: dig(private_host, "cli", "marker"), absent) == absent
+        assert until(lambda: dig(private_host, "cli", "db"), told) == told
+    private_host.apply(document([], []))
+    assert until(lambda: dig(private_host, "cli", "db"), absent) == absent
+
+
+def test_aliases_that_two_sandboxes_exchange_are_always_somebodys(private_host):
+    """Their names are in two files, and resolvers read one after the other: at no step of the run is an alias in neither."""
+    def document(blue, green):
+        return {"networks": {"front": {}}, "sandboxes": {name: {"networks": {"front": {"aliases": [alias]}}} for name, alias in (("blue", blue), ("green", green))}}
+    look = "for alias in active idle; do grep -rlw $alias /run/dockless/dns/networks >/dev/null || echo $alias; done >/run/lock/nobodys"
+    here, there = document("active", "idle"), document("idle", "active")
+    private_host.apply(here)
+    events = [event for event in hooked(private_host, "count", 0, there)["events"] if "/dns/networks/" in event]
+    assert len(events) == 2
+    for number in range(len(events)):
+        for end in (here, there):
+            hooked(private_host, "sh:" + look, number, end)
+            assert private_host.sh("cat /run/lock/nobodys; rm /run/lock/nobodys") == ""
+    assert dig(private_host, "blue", "active") == dig(private_host, "green", "green")
 
 
 def test_another_project_on_the_network_is_found_and_finds(private_host):

@@ -164,7 +164,7 @@ def test_weights_and_drain_with_an_open_connection(private_host):
     assert held.readline() == "kept web3" and held.readline() == "tick 20"
     result = private_host.apply(shop({"sandboxes": {"web3": {"drain": True}, "web1": {}}}))
     assert [line for line in result["operations"] if "nft table" not in line] == [
-        "update file /run/dockless/dns/networks/shop.front/shop (content differs)", "record project shop"]
+        "update file /run/dockless/dns/networks/shop.front/shop@6 (content differs)", "record project shop"]
     assert counts(ask(private_host, "cli", VIP, 80, 20)) == {"web1": 20}
     private_host.run(["touch", "/run/stop"])
     lines = [held.readline()]

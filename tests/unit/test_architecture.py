@@ -19,7 +19,7 @@ PYTHON_FILES = sorted(path for path in (ENGINE.parents[2] / "plugins").rglob("*.
 SHELL = {
     "__main__", "apply", "attach", "codec", "converge", "directories", "dnsprobe", "dnsprocesses", "files", "fleet_files", "gather", "goal", "handles",
     "inspect", "lock", "messages", "module", "netlink", "netns", "nft", "observe", "observe_links", "observe_tunnels",
-    "passages", "procfs", "prune", "resolver", "sockets", "spaces", "standin",
+    "passages", "procfs", "prune", "records", "resolver", "sockets", "spaces", "standin",
     "build_tunnels", "commands", "conntrack", "links", "parents", "member", "store", "tables", "template", "unchanged", "underlay", "wireguard",
 }
 # Doors: the only files that may import a thing.

@@ -9,16 +9,14 @@ import itertools
 import os
 import typing as t
 
-from . import build_tunnels, codec, dnsconfig, files, kernel, links, messages, names, netns, nft, passages, plan, portsecurity, resolver, ruleset, tables
+from . import build_tunnels, codec, dnsconfig, files, kernel, links, messages, names, netns, nft, passages, plan, portsecurity, records, resolver, ruleset, tables
 from .errors import KernelError
 from .facts import Facts
 from .handles import Handles, Pair
 
 Steps = t.Sequence[plan.Step]
-_BULK = 1000  # changed record files that may overflow dnsmasq's inotify queue
 _CONFIGURATIONS = names.DNS_DIRECTORY + "/resolvers"
-_RECORDS = (names.DNS_DIRECTORY + "/networks/", names.DNS_DIRECTORY + "/links/")
-_WATCHED = (*_RECORDS, names.DNS_DIRECTORY + "/upstreams/")
+_WATCHED = tuple(directory + "/" for directory in (*records.DIRECTORIES, names.DNS_DIRECTORY + "/upstreams"))
 
 
 class Executor:
@@ -172,6 +170,8 @@ class Executor:
     # ---- files and resolvers -----------------------------------------------
 
     def _files(self, steps: Steps) -> None:
+        for moment in records.between(steps):
+            files.write(*moment)
         for step in self._passed(steps):
             directory = os.path.dirname(step.key[1])
             if directory.startswith(_WATCHED) and not os.path.isdir(directory):
@@ -180,18 +180,10 @@ class Executor:
 
     def _resolvers(self, steps: Steps) -> None:
         started = [t.cast(kernel.Resolver, s.after) for s in self._passed([s for s in steps if s.key[0] == "resolver"])]
-        others = [known for known in resolver.configured() if known.key not in {thing.key for thing in started}] if self._renewed else []
         # A watch ends with its directory, so whoever reads one that was made again has to look anew.
-        deaf = [known for known in others if any(each in (files.read(known.config) or "") for each in self._renewed)]
+        deaf = [known for known in records.readers(self._renewed) if known.key not in {thing.key for thing in started}]
         resolver.start([*started, *resolver.answering(deaf)], self._facts)
-        records = [s for s in steps if s.key[0] == "file" and s.key[1].startswith(_RECORDS)]
-        if records and (len(records) > _BULK or self._shared(records) or not resolver.watches_files(self._facts)):
-            resolver.reload(resolver.configured(), self._facts)
-
-    def _shared(self, records: Steps) -> bool:
-        """Tell whether two files of one network change: a name that goes from one to the other is lost if dnsmasq reads the other first."""
-        known = [directory for directory in (os.path.dirname(step.key[1]) for step in records) if directory not in self._renewed]
-        return len(set(known)) < len(known)
+        records.refresh(steps, self._facts)
 
     # ---- removal -----------------------------------------------------------
 
@@ -207,15 +199,15 @@ class Executor:
                 nft.replace("")
 
     def _remove_files(self, steps: Steps, handles: Handles) -> None:
-        paths = [step.key[1] for step in self._passed(steps)]
+        passed = list(self._passed(steps))
+        paths = [step.key[1] for step in passed]
         # A resolver that was killed leaves its pid behind.
         paths += [dnsconfig.pid_path(os.path.basename(path)[:-5]) for path in paths if path.startswith(_CONFIGURATIONS)]
         for path in paths:
             files.remove(path)
         files.remove_empty_above({os.path.dirname(path) for path in paths})
         resolver.settle(paths, self._facts)
-        if any(path.startswith(_RECORDS) and os.path.isdir(os.path.dirname(path)) for path in paths):
-            resolver.reload(resolver.configured(), self._facts)  # what it held may stand in another file now
+        records.refresh(passed, self._facts)
 
     def _remove_inside(self, steps: Steps, handles: Handles) -> None:
         for step in self._passed(steps):

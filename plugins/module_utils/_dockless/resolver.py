@@ -95,8 +95,8 @@ def stop(resolvers: t.Sequence[Resolver], facts: Facts) -> None:
         os.rmdir(PID_DIRECTORY)
 
 
-def reload(resolvers: t.Sequence[Resolver], facts: Facts) -> None:
-    """Make resolvers read all their record files again (SIGHUP): after bulk changes, and see watches_files."""
+def reload(resolvers: t.Sequence[Resolver]) -> None:
+    """Make resolvers read all their record files again (SIGHUP)."""
     for pid in dnsprocesses.numbers(resolvers):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGHUP)

@@ -3,7 +3,7 @@
 """The names of a project: record files, resolvers with their configuration, and the files in /etc/netns.
 
 A network's names are one directory that the resolvers of all its sandboxes watch, with
-one file for each project on it. So a resolver knows the names of the networks its
+a few files for each project on it. So a resolver knows the names of the networks its
 sandbox is on and no others, and a new name is one file renamed into place.
 """
 from __future__ import annotations
@@ -49,20 +49,20 @@ def _shared_files(project: model.Project, objects: t.Sequence[kernel.Object]) ->
 
 
 def _record_files(project: model.Project, topology: Topology, services: Services) -> t.Iterator[kernel.File]:
-    lines: t.Dict[t.Tuple[str, str], t.List[str]] = {}
+    lines: t.Dict[str, t.List[str]] = {}
     for sandbox in project.sandboxes:
         for endpoint in sandbox.endpoints:
             if has_names(topology.networks[endpoint.network]):
-                lines.setdefault(endpoint.network, []).extend(endpoint_records(sandbox, endpoint, services))
+                path = dnsconfig.record_path(endpoint.network, project.name, sandbox.name)
+                lines.setdefault(path, []).extend(endpoint_records(sandbox, endpoint, services))
     for network in project.networks:
         if not network.external and has_names(network):
             found = address_records(network.records) + (address_lines(services.of[network.key], network) if network.services else [])
-            if found or network.key in lines:
-                lines.setdefault(network.key, []).extend(found)
+            if found:
+                lines[f"{dnsconfig.network_directory(network.key)}/{project.name}"] = found
             yield from _peer_files(network, services)
-    for key, records in lines.items():
-        text = f"# dockless: project {project.name}\n" + "".join(line + "\n" for line in records)
-        yield kernel.File(f"{dnsconfig.network_directory(key)}/{project.name}", text)
+    for path, records in lines.items():
+        yield kernel.File(path, f"# dockless: project {project.name}\n" + "".join(line + "\n" for line in records))
 
 
 def _peer_files(network: model.Network, services: Services) -> t.Iterator[kernel.File]:

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Record files that change under the eyes of the resolvers that watch them (dnsmasq(8), hostsdir).
+
+Of two equal records dnsmasq keeps the one that it read first. When that one's file loses it, dnsmasq knows
+neither: a sandbox whose link bore the name of an alias lost both with the alias. All files must be read again then.
+"""
+from __future__ import annotations
+
+import os
+import typing as t
+
+from . import files, kernel, names, plan, resolver
+from .facts import Facts
+
+DIRECTORIES = (names.DNS_DIRECTORY + "/networks", names.DNS_DIRECTORY + "/links")
+_BELOW = tuple(directory + "/" for directory in DIRECTORIES)
+_BULK = 1000  # changed files that may overflow the queue of inotify(7)
+
+Steps = t.Sequence[plan.Step]
+_Pairs = t.Set[t.Tuple[str, str]]
+
+
+def pairs(text: str) -> _Pairs:
+    """Return the names of a file in hosts(5) format with their addresses; letters' case means nothing (RFC 4343)."""
+    lines = (line.lower().split() for line in text.splitlines() if not line.startswith("#"))
+    return {(address, name) for address, *called in lines for name in called}
+
+
+def between(steps: Steps) -> t.Iterator[kernel.File]:
+    """Yield what stands for a moment in record files that lose a name to others: the old lines and the new ones.
+
+    An alias that two sandboxes exchange, as blue and green do, would else be nobody's after the first of two files.
+    """
+    changed = _among(steps)
+    called = [({name for _address, name in pairs(_text(s.before))}, {name for _address, name in pairs(_text(s.after))}) for s in changed]
+    gained: t.Set[str] = set().union(*(after - before for before, after in called))
+    for step, (before, after) in zip(changed, called):
+        if step.before is not None and not (before - after).isdisjoint(gained):
+            file = t.cast(kernel.File, step.after)
+            yield file._replace(text=_text(step.before) + file.text)
+
+
+def readers(directories: t.Collection[str]) -> t.List[kernel.Resolver]:
+    """Return the configured resolvers that watch one of the directories, or a file in it."""
+    ends = tuple(f"={directory}{end}" for directory in directories for end in ("\n", "/"))
+    found = ((known, files.read(known.config) or "") for known in (resolver.configured() if ends else ()))
+    return [known for known, text in found if any(end in text for end in ends)]
+
+
+def refresh(steps: Steps, facts: Facts) -> None:
+    """Make resolvers read all files anew that do not see by themselves what these changes of record files leave."""
+    changed = _among(steps)
+    lost: _Pairs = set()
+    for step in changed:
+        lost |= pairs(_text(step.before)) - pairs(_text(step.after))
+    if changed and (len(changed) > _BULK or not resolver.watches_files(facts) or _are_told(lost)):
+        resolver.reload(readers({os.path.dirname(step.key[1]) for step in changed}))
+
+
+def _among(steps: Steps) -> t.List[plan.Step]:
+    return [step for step in steps if step.key[0] == "file" and step.key[1].startswith(_BELOW)]
+
+
+def _are_told(lost: _Pairs) -> bool:
+    """Tell whether a file has one of the lost records."""
+    paths = (path for directory in DIRECTORIES for path in files.listed(directory)) if lost else ()
+    return any(not lost.isdisjoint(pairs(files.read(path) or "")) for path in paths)
+
+
+def _text(thing: t.Optional[kernel.Object]) -> str:
+    return t.cast(kernel.File, thing).text if thing is not None else ""

@@ -73,8 +73,8 @@ else:
         os.close(descriptor)
         wires.append(wire("127.0.0.11", 10053))
     with open(path) as file: text = file.read()
-    with open(path + ".new", "w") as file: file.write(text + "10.77.255.254 " + name + "\\n")
-    begin = time.monotonic(); os.rename(path + ".new", path)
+    with open("/run/dockless/dns/new", "w") as file: file.write(text + "10.77.255.254 " + name + "\\n")
+    begin = time.monotonic(); os.rename("/run/dockless/dns/new", path)
     ask = question(name)
     for asking in wires:
         while True:

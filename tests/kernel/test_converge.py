@@ -95,8 +95,8 @@ def test_one_changed_line_changes_only_that_and_talk_goes_on(private_host):
     for number, (document, wanted) in enumerate((
             (changed(SHOP, sandboxes__web__ports=["8081:80"]), ["update nft table inet dockless"]),
             (changed(SHOP, sandboxes__cli__networks={"front": {"aliases": ["me"]}}),
-             ["update file /run/dockless/dns/networks/shop.front/shop@9", "update nft table inet dockless"]),
-            (SHOP, ["update file /run/dockless/dns/networks/shop.front/shop@9"]),
+             ["update file /run/dockless/dns/networks/shop.front/shop@14", "update nft table inet dockless"]),
+            (SHOP, ["update file /run/dockless/dns/networks/shop.front/shop@14"]),
     )):
         operations = kinds(private_host.apply(document)["operations"])
         assert [line for line in operations if not line.startswith("record")] == wanted, operations

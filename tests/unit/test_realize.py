@@ -154,7 +154,7 @@ def test_a_user_defined_network_has_names():
     objects = found({"networks": NET, "sandboxes": {"web": {"networks": ["n"]}}})
     assert one(objects, kernel.Resolver).netns == "web"
     assert paths(objects) == ["/etc/netns/web/hostname", "/etc/netns/web/hosts", "/etc/netns/web/resolv.conf",
-                              "/run/dockless/dns/networks/shop.n/shop@4", "/run/dockless/dns/resolvers/web.conf"]
+                              "/run/dockless/dns/networks/shop.n/shop@57", "/run/dockless/dns/resolvers/web.conf"]
     assert ("nft", "web") in objects
 
 

@@ -66,14 +66,17 @@ def _record_files(project: model.Project, topology: Topology, services: Services
 
 
 def _peer_files(network: model.Network, services: Services) -> t.Iterator[kernel.File]:
-    """Yield the names of sandboxes on other hosts, a file for each host; @ begins no project's name."""
+    """Yield the names of sandboxes on other hosts, in files of their own for each host; @ begins no project's name."""
     for peer in network.peers:
-        lines = [line for there in peer.sandboxes for line in endpoint_records(
-            model.Sandbox(there.project or network.project, there.name, hostname=there.hostname), model.Endpoint(
-                there.project, there.name, network.key, aliases=there.aliases, addresses=tuple(map(str, there.addresses))), services)]
-        if lines:
-            yield kernel.File(f"{dnsconfig.network_directory(network.key)}/@{peer.name}",
-                              f"# dockless: host {peer.name}\n" + "".join(line + "\n" for line in lines))
+        lines: t.Dict[str, t.List[str]] = {}
+        for there in peer.sandboxes:
+            project = there.project or network.project
+            endpoint = model.Endpoint(there.project, there.name, network.key, aliases=there.aliases, addresses=tuple(map(str, there.addresses)))
+            lines.setdefault(dnsconfig.record_path(network.key, "@" + peer.name, there.name), []).extend(
+                endpoint_records(model.Sandbox(project, there.name, hostname=there.hostname), endpoint, services))
+        for path, records in lines.items():
+            if records:
+                yield kernel.File(path, f"# dockless: host {peer.name}\n" + "".join(line + "\n" for line in records))
 
 
 def endpoint_records(sandbox: model.Sandbox, endpoint: model.Endpoint, services: Services) -> t.List[str]:

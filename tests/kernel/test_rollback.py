@@ -2,7 +2,7 @@
 """A run that fails goes back to what was there; one that is killed leaves something that the next run mends (G-1, G-2, G-10).
 
 DOCKLESS_TEST_EVERY_STEP=1 fails and kills at every event, which takes long; without it at every
-tenth of them, the first and the last included: always the same ones.
+twentieth of them, the first and the last included: always the same ones.
 """
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import os
 import pytest
 from promises import SHOP, assert_same, changed, full, hooked
 
-SPACING = 1 if os.environ.get("DOCKLESS_TEST_EVERY_STEP") else 10
+SPACING = 1 if os.environ.get("DOCKLESS_TEST_EVERY_STEP") else 20
 PARTS = 4  # tests for each kind of run, so that several workers share them
 
 MORE = changed(

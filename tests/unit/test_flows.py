@@ -57,6 +57,20 @@ def test_s_18_what_leaves_a_network_that_lost_its_egress_is_cut():
     assert cut(shut, OPEN, *outward, *others) == []
 
 
+def test_s_18_what_goes_through_a_new_wall_is_cut():
+    """S-18: between networks that were open to each other, both ways; not within one, not by a port that is open there or published, nor elsewhere."""
+    known = {"attached4": ['10.0.0.0/24 . "br-a"', '10.0.3.0/24 . "br-a"', '10.0.1.0/24 . "br-b"', '10.0.2.0/24 . "br-c"'], "attached6": ['fd00:1::/64 . "br-b"']}
+    before, after = {**known, "mutual": ['"br-a"', '"br-b"', '"br-c"']}, {**known, "mutual": ['"br-b"', '"br-c"']}
+    through = [flow(5432, protocol=flows.TCP, source="10.0.0.2", address="10.0.1.2"), flow(53, source="10.0.2.2", address="10.0.3.2")]
+    others = [flow(5432, protocol=flows.TCP, source="10.0.1.2", address="10.0.2.2"), flow(53, source="10.0.0.2", address="10.0.3.2"),
+              flow(8080, "10.0.1.3:80", flows.TCP, source="10.0.0.2"), flow(22, source="10.0.0.2"), flow(443, source="10.0.0.2", address="198.51.100.1")]
+    assert cut(before, after, *through, *others) == through
+    assert cut(before, {**after, "mutual": []}, *through, *others) == [*through, others[0]]
+    assert cut(before, {**after, "targets4": ["0.0.0.0/0 . 10.0.1.2 . tcp . 5432"]}, *through) == through[1:]
+    assert cut(before, {**after, "direct_all": ['ipv4 . "br-a"', 'ipv6 . "br-b"']}, *through) == through[:1]
+    assert cut(after, before, *through, *others) == cut(before, before, *through) == []
+
+
 def test_s_18_what_got_into_a_network_that_lost_its_ingress_is_cut():
     """S-18: at a port, and at a sandbox's own address; what its sandboxes asked for goes on, and so does what the host itself asks them."""
     open_in = {**OPEN, "ingress": OPEN["egress"]}

@@ -57,6 +57,7 @@ class Door(t.NamedTuple):
 Rules = t.Dict[t.Tuple[int, int], t.List[Rule]]  # by protocol and port; ranges stand under port 0
 Doors = t.Dict[t.Tuple[int, int], t.List[Door]]
 Elements = t.Dict[str, t.Set[str]]  # of sets and maps, by name
+Subnets = t.FrozenSet[IPNetwork]
 
 
 class Change(t.NamedTuple):
@@ -68,8 +69,10 @@ class Change(t.NamedTuple):
     guests: Doors  # and who may come
     closed: Doors  # at sandboxes' own addresses
     targets: Doors  # what is open there since
-    kept_in: t.FrozenSet[IPNetwork]  # subnets that nothing leaves any more
-    kept_out: t.FrozenSet[IPNetwork]  # subnets that nothing gets into any more
+    kept_in: Subnets  # subnets that nothing leaves any more
+    kept_out: Subnets  # subnets that nothing gets into any more
+    parted: t.Sequence[t.Tuple[Subnets, Subnets]]  # a network's subnets that has a wall since, and those of the networks that had none either
+    unprotected: Subnets  # subnets that have all their ports open to who gets there
 
 
 def change(before: str, after: str) -> t.Optional[Change]:
@@ -83,17 +86,19 @@ def change(before: str, after: str) -> t.Optional[Change]:
     closed = _doors(lost, "targets") - _doors(found, "targets")
     narrowed = _doors(lost, "allowed") - _doors(found, "allowed") or _doors(found, "restricted") - _doors(lost, "restricted")
     kept_in, kept_out = (_subnets(old, lost.get(way, set())) for way in ("egress", "ingress"))
-    if not (gone or added or closed or narrowed or kept_in or kept_out):
+    parted = _parted(old, lost.get("mutual", set()))
+    if not (gone or added or closed or narrowed or kept_in or kept_out or parted):
         return None
     doors, guests = (_by_port(_doors(new, kind)) if narrowed else {} for kind in ("restricted", "allowed"))
-    return Change(_by_port(gone), _by_port(added), doors, guests, _by_port(closed), _by_port(_doors(new, "targets")) if closed else {}, kept_in, kept_out)
+    targets = _by_port(_doors(new, "targets")) if closed or parted else {}
+    return Change(_by_port(gone), _by_port(added), doors, guests, _by_port(closed), targets, kept_in, kept_out, parted, _unprotected(new))
 
 
 def without_ground(flows: t.Iterable[Flow], changed: Change, local: t.Container[IPAddress]) -> t.Iterator[Flow]:
     """Yield the flows that the new table would not let come about as they are.
 
-    They are those out of a network that has lost its egress, or into one that has lost its ingress; those that a rule sent on
-    which is gone, those of clients that may no longer come, by the host's port or at the sandbox's own address; and datagrams
+    They are those out of a network that has lost its egress, or into one that has lost its ingress; those between two networks that have
+    a wall between them since; those that a rule sent on which is gone, those of clients that may no longer come, by the host's port or at the sandbox's own address; and datagrams
     to a port of this host that is published since. local are the host's addresses.
     """
     for flow in flows:
@@ -102,7 +107,7 @@ def without_ground(flows: t.Iterable[Flow], changed: Change, local: t.Container[
         elif flow.translated:
             if any(_led(rule, flow) for rule in _about(changed.gone, flow)) or _is_shut_out(changed, flow):
                 yield flow
-        elif _is_welcome(changed.closed, flow) and not _is_welcome(changed.targets, flow) and flow.source not in local:
+        elif _is_parted(changed, flow) or _is_welcome(changed.closed, flow) and not _is_welcome(changed.targets, flow) and flow.source not in local:
             yield flow
         elif flow.protocol == UDP and flow.address in local and any(_matches(rule, flow) for rule in _about(changed.added, flow)):
             yield flow
@@ -112,6 +117,18 @@ def _crosses(changed: Change, flow: Flow) -> bool:
     """Return whether a flow leaves a network that nothing leaves, or gets into one that nothing gets into."""
     return (any(flow.source in subnet and flow.target not in subnet for subnet in changed.kept_in)
             or any(flow.target in subnet and flow.source not in subnet for subnet in changed.kept_out))
+
+
+def _is_parted(changed: Change, flow: Flow) -> bool:
+    """Return whether a flow goes through a wall that is new, and by no port that is open in it."""
+    if not any(_is_in(flow.source, one) and _is_in(flow.target, others) or _is_in(flow.target, one) and _is_in(flow.source, others)
+               for one, others in changed.parted):
+        return False
+    return not _is_in(flow.target, changed.unprotected) and not _is_welcome(changed.targets, flow)
+
+
+def _is_in(address: IPAddress, subnets: Subnets) -> bool:
+    return any(address in subnet for subnet in subnets)
 
 
 def _by_port(things: t.Iterable[t.Any]) -> t.Dict[t.Tuple[int, int], t.List[t.Any]]:
@@ -165,7 +182,18 @@ def _fields(element: str) -> t.List[str]:
     return element.replace(" : ", " . ").split(" . ")
 
 
-def _subnets(elements: Elements, bridges: t.Collection[str]) -> t.FrozenSet[IPNetwork]:
+def _parted(elements: Elements, bridges: t.Collection[str]) -> t.Sequence[t.Tuple[Subnets, Subnets]]:
+    """Return the subnets of each of the bridges, with those of the others that it had no wall to."""
+    return [(_subnets(elements, {bridge}), _subnets(elements, elements["mutual"] - {bridge})) for bridge in sorted(bridges)]
+
+
+def _unprotected(elements: Elements) -> Subnets:
+    """Return the subnets of bridges that have all ports open."""
+    rows = map(_fields, elements.get("direct_all", ()))
+    return frozenset(s for family, bridge in rows for s in _subnets(elements, {bridge}) if s.version == (6 if family == "ipv6" else 4))
+
+
+def _subnets(elements: Elements, bridges: t.Collection[str]) -> Subnets:
     """Return the subnets of some bridges."""
     attached = (_fields(element) for key in ("attached4", "attached6") for element in elements.get(key, ()) if bridges)
     return frozenset(ipaddress.ip_network(subnet) for subnet, bridge in attached if bridge in bridges)

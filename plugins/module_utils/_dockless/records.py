@@ -33,8 +33,8 @@ def between(steps: Steps) -> t.Iterator[kernel.File]:
     An alias that two sandboxes exchange, as blue and green do, would else be nobody's after the first of two files.
     """
     changed = _among(steps)
-    called = [({name for _address, name in pairs(_text(s.before))}, {name for _address, name in pairs(_text(s.after))}) for s in changed]
-    gained: t.Set[str] = set().union(*(after - before for before, after in called))
+    called = [(_names(step, step.before), _names(step, step.after)) for step in changed]
+    gained: _Pairs = set().union(*(after - before for before, after in called))
     for step, (before, after) in zip(changed, called):
         if step.before is not None and not (before - after).isdisjoint(gained):
             file = t.cast(kernel.File, step.after)
@@ -60,6 +60,12 @@ def refresh(steps: Steps, facts: Facts) -> None:
 
 def _among(steps: Steps) -> t.List[plan.Step]:
     return [step for step in steps if step.key[0] == "file" and step.key[1].startswith(_BELOW)]
+
+
+def _names(step: plan.Step, thing: t.Optional[kernel.Object]) -> _Pairs:
+    """Return the names of a file, with the directory that they are known by."""
+    directory = os.path.dirname(step.key[1])
+    return {(directory, name) for _address, name in pairs(_text(thing))}
 
 
 def _are_told(lost: _Pairs) -> bool:

@@ -173,9 +173,10 @@ def test_s_18_streams_out_of_a_network_end_with_its_egress(private_host, version
 @pytest.mark.parametrize("masquerade", [True, False])
 def test_s_18_streams_between_open_networks_end_with_a_wall(private_host, masquerade):
     """S-18: a connection between two networks falls silent when one of them closes itself; one between those that stay open goes on."""
-    networks = {name: {**network(f"172.2{number}.0.0/24"), "isolate": "open", "masquerade": masquerade} for number, name in enumerate(("front", "back", "side"))}
-    document = {"networks": networks, "sandboxes": {"db": {"networks": {"back": {"ipv4_address": "172.21.0.10"}}}, "web": {"networks": ["front"]},
-                                                    "kept": {"networks": ["side"]}}}
+    networks = {name: {**network(f"172.2{number}.0.0/24"), "isolate": "open", "masquerade": masquerade}
+                for number, name in enumerate(("front", "back", "side"))}
+    document = {"networks": networks, "sandboxes": {
+        "db": {"networks": {"back": {"ipv4_address": "172.21.0.10"}}}, "web": {"networks": ["front"]}, "kept": {"networks": ["side"]}}}
     private_host.apply(document)
     assert private_host.popen([hosts.SYSTEM_PYTHON, "-c", _ECHO, "7"], "db").readline() == "ready"
     doomed, kept = (Talker(private_host, _STREAM, "172.21.0.10", "7", netns=name) for name in ("web", "kept"))

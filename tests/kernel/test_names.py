@@ -72,7 +72,8 @@ def test_a_name_that_two_records_gave_stays_with_the_other(private_host):
 def test_aliases_that_two_sandboxes_exchange_are_always_somebodys(private_host):
     """Their names are in two files, and resolvers read one after the other: at no step of the run is an alias in neither."""
     def document(blue, green):
-        return {"networks": {"front": {}}, "sandboxes": {name: {"networks": {"front": {"aliases": [alias]}}} for name, alias in (("blue", blue), ("green", green))}}
+        aliases = {"blue": [blue], "green": [green]}
+        return {"networks": {"front": {}}, "sandboxes": {name: {"networks": {"front": {"aliases": of}}} for name, of in aliases.items()}}
     look = "for alias in active idle; do grep -rlw $alias /run/dockless/dns/networks >/dev/null || echo $alias; done >/run/lock/nobodys"
     here, there = document("active", "idle"), document("idle", "active")
     private_host.apply(here)

@@ -29,6 +29,7 @@ IMPURE = {"os", "subprocess", "socket", "shutil", "signal", "threading", "ctypes
 # Words for a thing that nobody has named yet.
 VAGUE = re.compile(r"Manager|Helper|Util|Handler|(^|_)(manager|helper|utils?|handler)(_|$)|^_?ensure_")
 FUNCTION_LINES, LONG_FUNCTION_LINES, LONG_FUNCTIONS, FILE_LINES = 60, 40, 5, 300
+LINE_LENGTH = 160
 
 
 def engine_files() -> t.List[pathlib.Path]:
@@ -117,6 +118,14 @@ def test_functions_are_short():
 @pytest.mark.parametrize("path", engine_files(), ids=lambda p: p.stem)
 def test_file_is_short(path):
     assert len(path.read_text(encoding="utf-8").splitlines()) <= FILE_LINES
+
+
+def test_lines_are_no_longer_than_ansible_allows():
+    """The sanity test pep8 says so as well, some minutes later."""
+    root = ENGINE.parents[2]
+    paths = [*PYTHON_FILES, *(path for path in (root / "tests").rglob("*.py") if root / "tests" / "output" not in path.parents)]
+    lines = ((path.name, number, len(line)) for path in paths for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1))
+    assert not [found for found in lines if found[2] > LINE_LENGTH]
 
 
 @pytest.mark.parametrize("path", PYTHON_FILES, ids=lambda p: p.stem)

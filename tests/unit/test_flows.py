@@ -59,7 +59,8 @@ def test_s_18_what_leaves_a_network_that_lost_its_egress_is_cut():
 
 def test_s_18_what_goes_through_a_new_wall_is_cut():
     """S-18: between networks that were open to each other, both ways; not within one, not by a port that is open there or published, nor elsewhere."""
-    known = {"attached4": ['10.0.0.0/24 . "br-a"', '10.0.3.0/24 . "br-a"', '10.0.1.0/24 . "br-b"', '10.0.2.0/24 . "br-c"'], "attached6": ['fd00:1::/64 . "br-b"']}
+    known = {"attached4": ['10.0.0.0/24 . "br-a"', '10.0.3.0/24 . "br-a"', '10.0.1.0/24 . "br-b"', '10.0.2.0/24 . "br-c"'],
+             "attached6": ['fd00:1::/64 . "br-b"']}
     before, after = {**known, "mutual": ['"br-a"', '"br-b"', '"br-c"']}, {**known, "mutual": ['"br-b"', '"br-c"']}
     through = [flow(5432, protocol=flows.TCP, source="10.0.0.2", address="10.0.1.2"), flow(53, source="10.0.2.2", address="10.0.3.2")]
     others = [flow(5432, protocol=flows.TCP, source="10.0.1.2", address="10.0.2.2"), flow(53, source="10.0.0.2", address="10.0.3.2"),

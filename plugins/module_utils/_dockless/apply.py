@@ -9,7 +9,9 @@ import itertools
 import os
 import typing as t
 
-from . import build_tunnels, codec, dnsconfig, files, kernel, links, messages, names, netns, nft, passages, plan, portsecurity, records, resolver, ruleset, tables
+from . import (
+    build_tunnels, codec, dnsconfig, files, kernel, links, messages, names, netns, nft, passages, plan, portsecurity, records, resolver, ruleset, tables,
+)
 from .errors import KernelError
 from .facts import Facts
 from .handles import Handles, Pair

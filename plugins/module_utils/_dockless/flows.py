@@ -98,8 +98,8 @@ def without_ground(flows: t.Iterable[Flow], changed: Change, local: t.Container[
     """Yield the flows that the new table would not let come about as they are.
 
     They are those out of a network that has lost its egress, or into one that has lost its ingress; those between two networks that have
-    a wall between them since; those that a rule sent on which is gone, those of clients that may no longer come, by the host's port or at the sandbox's own address; and datagrams
-    to a port of this host that is published since. local are the host's addresses.
+    a wall between them since; those that a rule sent on which is gone, those of clients that may no longer come, by the host's port or at
+    the sandbox's own address; and datagrams to a port of this host that is published since. local are the host's addresses.
     """
     for flow in flows:
         if _crosses(changed, flow) and flow.source not in local and flow.target not in local:

@@ -21,24 +21,23 @@ Steps = t.Sequence[plan.Step]
 _Pairs = t.Set[t.Tuple[str, str]]
 
 
-def pairs(text: str) -> _Pairs:
+def _pairs(text: str) -> _Pairs:
     """Return the names of a file in hosts(5) format with their addresses; letters' case means nothing (RFC 4343)."""
     lines = (line.lower().split() for line in text.splitlines() if not line.startswith("#"))
     return {(address, name) for address, *called in lines for name in called}
 
 
 def between(steps: Steps) -> t.Iterator[kernel.File]:
-    """Yield what stands for a moment in record files that lose a name to others: the old lines and the new ones.
+    """Yield what stands for a moment in record files that gain a name from others: the old lines and the new ones.
 
-    An alias that two sandboxes exchange, as blue and green do, would else be nobody's after the first of two files.
+    An alias that goes from one sandbox to another, as between blue and green, would else be nobody's when the first file has lost it.
     """
     changed = _among(steps)
-    called = [(_names(step, step.before), _names(step, step.after)) for step in changed]
-    gained: _Pairs = set().union(*(after - before for before, after in called))
+    called = [tuple({name for _address, name in _pairs(_text(thing))} for thing in (step.before, step.after)) for step in changed]
+    lost: t.Set[str] = set().union(*(before - after for before, after in called))
     for step, (before, after) in zip(changed, called):
-        if step.before is not None and not (before - after).isdisjoint(gained):
-            file = t.cast(kernel.File, step.after)
-            yield file._replace(text=_text(step.before) + file.text)
+        if not (after - before).isdisjoint(lost) and os.path.isdir(os.path.dirname(step.key[1])):
+            yield t.cast(kernel.File, step.after)._replace(text=_text(step.before) + _text(step.after))
 
 
 def readers(directories: t.Collection[str]) -> t.List[kernel.Resolver]:
@@ -53,7 +52,7 @@ def refresh(steps: Steps, facts: Facts) -> None:
     changed = _among(steps)
     lost: _Pairs = set()
     for step in changed:
-        lost |= pairs(_text(step.before)) - pairs(_text(step.after))
+        lost |= _pairs(_text(step.before)) - _pairs(_text(step.after))
     if changed and (len(changed) > _BULK or not resolver.watches_files(facts) or _are_told(lost)):
         resolver.reload(readers({os.path.dirname(step.key[1]) for step in changed}))
 
@@ -62,16 +61,10 @@ def _among(steps: Steps) -> t.List[plan.Step]:
     return [step for step in steps if step.key[0] == "file" and step.key[1].startswith(_BELOW)]
 
 
-def _names(step: plan.Step, thing: t.Optional[kernel.Object]) -> _Pairs:
-    """Return the names of a file, with the directory that they are known by."""
-    directory = os.path.dirname(step.key[1])
-    return {(directory, name) for _address, name in pairs(_text(thing))}
-
-
 def _are_told(lost: _Pairs) -> bool:
     """Tell whether a file has one of the lost records."""
     paths = (path for directory in DIRECTORIES for path in files.listed(directory)) if lost else ()
-    return any(not lost.isdisjoint(pairs(files.read(path) or "")) for path in paths)
+    return any(not lost.isdisjoint(_pairs(files.read(path) or "")) for path in paths)
 
 
 def _text(thing: t.Optional[kernel.Object]) -> str:

@@ -78,7 +78,8 @@ def _document(blue, green, links):
 @pytest.mark.parametrize("here, there", [
     (_document(["active"], ["idle"], []), _document(["idle"], ["active"], [])),
     (_document(["active", "idle"], [], []), _document([], ["active", "idle"], [])),
-    (_document([], ["idle"], ["blue:other", "green:active"]), _document(["active"], ["idle"], ["blue:other"]))], ids=["exchanged", "moved", "a link, then an alias"])
+    (_document([], ["idle"], ["blue:other", "green:active"]), _document(["active"], ["idle"], ["blue:other"])),
+], ids=["exchanged", "moved", "a link, then an alias"])
 def test_names_that_go_from_one_file_to_another_are_always_somebodys(private_host, here, there):
     """Resolvers read one file after the other: at no step of a run is a name in neither."""
     look = ("for name in active idle; do grep -rqsw $name /run/dockless/dns/networks /run/dockless/dns/links || echo $name; "

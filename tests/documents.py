@@ -5,17 +5,21 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from _dockless import checks, facts, model, parse
+from _dockless.document.project import parse_defaults, parse_project
+from _dockless.model import external_networks
+from _dockless.model.facts import Facts, Listener, Underlay
+from _dockless.model.host import Host
+from _dockless.validate.host import check_host
 
 Document = t.Mapping[str, t.Any]
-UNDERLAY = tuple(facts.Underlay(ipaddress.ip_address(address), "eth0", 1500) for address in ("203.0.113.1", "2001:db8::1"))
+UNDERLAY = tuple(Underlay(ipaddress.ip_address(address), "eth0", 1500) for address in ("203.0.113.1", "2001:db8::1"))
 
 
 def host_of(document: t.Optional[Document] = None, project: str = "shop", defaults: t.Optional[Document] = None,
-            listeners: t.Iterable[facts.Listener] = (), kept: t.Iterable[t.Tuple[str, str, int]] = (), **projects: Document) -> model.Host:
+            listeners: t.Iterable[Listener] = (), kept: t.Iterable[t.Tuple[str, str, int]] = (), **projects: Document) -> Host:
     """Return the host that a document, or several by project, describe. Raises DocklessError as a run would."""
     documents = {**projects, **({project: document} if document is not None else {})}
-    parsed = tuple(parse.parse_project(name, one) for name, one in documents.items())
-    host = checks.resolve_externals(model.Host(parsed, parse.parse_defaults(defaults)))
-    checks.check_host(host, facts.Facts(listeners=tuple(listeners), uplink="eth0", underlay=UNDERLAY), frozenset(kept))
+    parsed = tuple(parse_project(name, one) for name, one in documents.items())
+    host = external_networks.resolve_externals(Host(parsed, parse_defaults(defaults)))
+    check_host(host, Facts(listeners=tuple(listeners), uplink="eth0", underlay=UNDERLAY), frozenset(kept))
     return host

@@ -14,16 +14,19 @@ import sys
 import typing as t
 
 import yaml
-from _dockless import chains, kernel, plan, render
 from _dockless.errors import DocklessError
+from _dockless.firewall import rules
+from _dockless.state import plan, render
+from _dockless.state.objects import Address, File, Link, Netns, NftTable, Resolver, Route, State, Sysctl, Veth
+from _dockless.state.plan import Plan
 from pipeline import resolved, table
 
-KINDS = {"namespaces": kernel.Netns, "bridges": kernel.Link, "links": kernel.Link, "veth_pairs": kernel.Veth, "addresses": kernel.Address,
-         "routes": kernel.Route, "sysctls": kernel.Sysctl, "tables": kernel.NftTable, "files": kernel.File,
-         "resolvers": kernel.Resolver}
+KINDS = {"namespaces": Netns, "bridges": Link, "links": Link, "veth_pairs": Veth, "addresses": Address,
+         "routes": Route, "sysctls": Sysctl, "tables": NftTable, "files": File,
+         "resolvers": Resolver}
 _BLANKS = {"netns": "", "peer_netns": "", "peer_name": "", "kind": "bridge", "mac": "02:00:00:00:00:01", "mtu": 1500, "label": "dockless shop/x"}
-CHAINS = chains.CHAINS + "}\n"  # what each table ends with
-PORT_CHAINS = chains.PORT_CHAINS + "}\n"
+CHAINS = rules.CHAINS + "}\n"  # what each table ends with
+PORT_CHAINS = rules.PORT_CHAINS + "}\n"
 _SETS = re.compile(r"^\t(?:set|map) .*?^\t\}\n", re.MULTILINE | re.DOTALL)
 _MODES = ("update", "recreate", "fail")
 
@@ -33,7 +36,7 @@ def cases(directory: pathlib.Path) -> t.List[pathlib.Path]:
     return sorted(path for path in directory.iterdir() if path.is_dir())
 
 
-def objects(path: pathlib.Path) -> kernel.State:
+def objects(path: pathlib.Path) -> State:
     """Return the objects that a file lists by kind; what a case does not care for may be left out."""
     found = {}
     for kind, rows in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).items():
@@ -61,12 +64,12 @@ def planned(case: pathlib.Path) -> t.Dict[str, t.Any]:
     for part in ("clearing", "building", "removal"):
         steps = getattr(work, part)
         if steps:
-            answer[part] = render.operations(plan.Plan(building=steps))
+            answer[part] = render.operations(Plan(building=steps))
     refused = {mode: message for mode in _MODES for message in [_refusal(work, wanted, mode)] if message}
     return {**answer, **({"refused": refused} if refused else {})}
 
 
-def _refusal(work: plan.Plan, wanted: kernel.State, mode: str) -> str:
+def _refusal(work: Plan, wanted: State, mode: str) -> str:
     try:
         plan.refuse_rebuilds(work, wanted, mode, {})
     except DocklessError as error:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from _dockless import kernel, plan
+from _dockless.state import plan
+from _dockless.state.objects import Address, Forward, Key, Link, Neighbour, Netns, NftTable, Object, Resolver, Route, State, Sysctl, Veth
+from _dockless.state.plan import DELETE, MUTABLE, RANK, UPDATE, Plan, Step
 
-
-_ON_LINKS = (kernel.Address, kernel.Forward, kernel.Neighbour, kernel.Route)
+_ON_LINKS = (Address, Forward, Neighbour, Route)
 
 
 class Refused(AssertionError):
@@ -24,66 +25,66 @@ class Refused(AssertionError):
 class Kernel:
     """Objects by key, changed by the steps of plans."""
 
-    def __init__(self, state: t.Optional[kernel.State] = None) -> None:
-        self.state: kernel.State = dict(state or {})
-        self.leaked: t.List[kernel.Object] = []  # ours, and left where nobody will look again
+    def __init__(self, state: t.Optional[State] = None) -> None:
+        self.state: State = dict(state or {})
+        self.leaked: t.List[Object] = []  # ours, and left where nobody will look again
 
-    def run(self, work: plan.Plan) -> None:
+    def run(self, work: Plan) -> None:
         """Do a whole plan."""
         self.steps(executed(work))
 
-    def steps(self, steps: t.Iterable[plan.Step]) -> None:
+    def steps(self, steps: t.Iterable[Step]) -> None:
         """Do some steps, in order."""
         for step in steps:
-            if step.action == plan.DELETE:
+            if step.action == DELETE:
                 if step.key not in self.state:
                     raise Refused(f"nothing to delete: {step.key}")
                 self.delete(step.key)
-            elif step.action == plan.UPDATE:
+            elif step.action == UPDATE:
                 self._update(step)
             else:
                 self._create(step)
 
-    def delete(self, key: kernel.Key) -> None:
+    def delete(self, key: Key) -> None:
         """Delete an object and what hangs on it."""
         thing = self.state.pop(key)
-        if isinstance(thing, kernel.Netns):
+        if isinstance(thing, Netns):
             self._delete_netns(thing)
-        elif isinstance(thing, kernel.Veth):
+        elif isinstance(thing, Veth):
             self._delete_ends((thing.netns, thing.name), (thing.peer_netns, thing.peer_name))
-        elif isinstance(thing, kernel.Link):
+        elif isinstance(thing, Link):
             self._delete_ends((thing.netns, thing.name))
             for other in list(self.state.values()):
-                if isinstance(other, (kernel.Link, kernel.Veth)) and thing.netns == other.netns and other.master == thing.name:
+                if isinstance(other, (Link, Veth)) and thing.netns == other.netns and other.master == thing.name:
                     self.state[other.key] = other._replace(master="")
                     self._lose_bridge(other)
-                if isinstance(other, kernel.Veth) and thing.netns == other.peer_netns and other.peer_master == thing.name:
+                if isinstance(other, Veth) and thing.netns == other.peer_netns and other.peer_master == thing.name:
                     self.state[other.key] = self.state[other.key]._replace(peer_master="")
-        elif isinstance(thing, kernel.Address):
+        elif isinstance(thing, Address):
             self._last_address(thing)
 
-    def _delete_netns(self, thing: kernel.Netns) -> None:
+    def _delete_netns(self, thing: Netns) -> None:
         """Take a name away; with its last name the namespace goes, unless it is held by others."""
         space = thing.partner or thing.name
         if thing.inode:
             self._lose_sight(thing.name)
-        elif not any(isinstance(o, kernel.Netns) and space in (o.partner, o.name) for o in self.state.values()):
+        elif not any(isinstance(o, Netns) and space in (o.partner, o.name) for o in self.state.values()):
             self._empty(space)
 
     def _lose_sight(self, name: str) -> None:
         for key, other in list(self.state.items()):
-            if isinstance(other, kernel.Veth) and name in (other.netns, other.peer_netns):
+            if isinstance(other, Veth) and name in (other.netns, other.peer_netns):
                 raise Refused(f"pair {other.name} stays in the attached namespace {name}, and its name with it")
-            if isinstance(other, (kernel.Resolver, kernel.NftTable)) and other.netns == name:
+            if isinstance(other, (Resolver, NftTable)) and other.netns == name:
                 self.leaked.append(self.state.pop(key))
-            elif isinstance(other, kernel.Sysctl) and other.netns == name:
+            elif isinstance(other, Sysctl) and other.netns == name:
                 del self.state[key]
 
     def _empty(self, name: str) -> None:
         for key, other in list(self.state.items()):
-            if isinstance(other, kernel.Resolver) and other.netns == name:
+            if isinstance(other, Resolver) and other.netns == name:
                 raise Refused(f"a process keeps namespace {name} alive")
-            if isinstance(other, kernel.Veth) and name in (other.netns, other.peer_netns):
+            if isinstance(other, Veth) and name in (other.netns, other.peer_netns):
                 self.delete(key)
         for key, other in list(self.state.items()):
             if getattr(other, "netns", None) == name:
@@ -97,16 +98,16 @@ class Kernel:
     def _lose_bridge(self, port: t.Any) -> None:
         """A port's forwarding entries are its bridge's; a vxlan device has its own as well."""
         for key, other in list(self.state.items()):
-            if isinstance(other, kernel.Forward) and other.link == port.name:
+            if isinstance(other, Forward) and other.link == port.name:
                 del self.state[key]
                 if other.vtep:
                     self.state[key] = other._replace(bridged=False)
 
-    def _last_address(self, gone: kernel.Address) -> None:
+    def _last_address(self, gone: Address) -> None:
         """IPv4 is off on a link without addresses: the routes go."""
         if not self._addresses(gone.netns, gone.link, ipaddress.ip_interface(gone.cidr).version):
             for key, other in list(self.state.items()):
-                if isinstance(other, kernel.Route) and (other.netns, other.link) == (gone.netns, gone.link) \
+                if isinstance(other, Route) and (other.netns, other.link) == (gone.netns, gone.link) \
                         and (":" in other.destination) == (":" in gone.cidr):
                     del self.state[key]
 
@@ -114,43 +115,43 @@ class Kernel:
         """Delete a namespace's name while a process keeps it alive: pairs are seen from their other end, and the process is seen."""
         del self.state["netns", name]
         for key, other in list(self.state.items()):
-            if isinstance(other, kernel.Veth) and name in (other.netns, other.peer_netns):
+            if isinstance(other, Veth) and name in (other.netns, other.peer_netns):
                 self._lose_end(self.state.pop(key), name)
-            elif isinstance(other, kernel.Resolver) and other.netns == name:
+            elif isinstance(other, Resolver) and other.netns == name:
                 self.state[key] = other._replace(digest="")
-            elif isinstance(other, (kernel.Address, kernel.Route, kernel.Sysctl, kernel.NftTable)) and other.netns == name:
+            elif isinstance(other, (Address, Route, Sysctl, NftTable)) and other.netns == name:
                 del self.state[key]
 
-    def _lose_end(self, pair: kernel.Veth, name: str) -> None:
+    def _lose_end(self, pair: Veth, name: str) -> None:
         if pair.netns == name:
-            pair = kernel.Veth(pair.peer_netns, pair.peer_name, pair.netns, pair.name, master=pair.peer_master, label=pair.label)
+            pair = Veth(pair.peer_netns, pair.peer_name, pair.netns, pair.name, master=pair.peer_master, label=pair.label)
         half = pair._replace(peer_netns="", peer_name="", peer_master="")
         self.state[half.key] = half
 
-    def seen(self, wanted: kernel.State) -> kernel.State:
+    def seen(self, wanted: State) -> State:
         """Return what a run would observe: of sysctls, only those that are wanted."""
         return {key: thing for key, thing in self.state.items() if key[0] != "sysctl" or key in wanted}
 
-    def _create(self, step: plan.Step) -> None:
+    def _create(self, step: Step) -> None:
         thing = step.after
-        if step.key in self.state and not isinstance(thing, (kernel.Route, kernel.Sysctl)):
+        if step.key in self.state and not isinstance(thing, (Route, Sysctl)):
             raise Refused(f"exists: {step.key}")
         self._check(thing)
         self.state[step.key] = thing
 
-    def _update(self, step: plan.Step) -> None:
+    def _update(self, step: Step) -> None:
         there = self.state.get(step.key)
         if there is None:
             raise Refused(f"nothing to change: {step.key}")
         fields = plan.differences(step.after, there)
-        if not plan.MUTABLE[step.key[0]].issuperset(fields):
+        if not MUTABLE[step.key[0]].issuperset(fields):
             raise Refused(f"cannot be changed in place: {step.key} {fields}")
-        if isinstance(step.after, (kernel.Veth, kernel.Route)):
+        if isinstance(step.after, (Veth, Route)):
             self._check(step.after, known=step.key)
         self.state[step.key] = step.after
 
-    def _check(self, thing: t.Any, known: t.Optional[kernel.Key] = None) -> None:
-        if isinstance(thing, kernel.Veth):
+    def _check(self, thing: t.Any, known: t.Optional[Key] = None) -> None:
+        if isinstance(thing, Veth):
             for name in (thing.netns, thing.peer_netns):
                 self._need_netns(name, thing)
             for netns, name in ((thing.netns, thing.name), (thing.peer_netns, thing.peer_name)):
@@ -159,27 +160,27 @@ class Kernel:
             for netns, master in ((thing.netns, thing.master), (thing.peer_netns, thing.peer_master)):
                 if master and ("link", netns, master) not in self.state:
                     raise Refused(f"no bridge {master}")
-        elif isinstance(thing, kernel.Link):
+        elif isinstance(thing, Link):
             if (thing.netns, thing.name) in self._names(known):
                 raise Refused(f"name taken: {thing.name}")
             if thing.master and ("link", thing.netns, thing.master) not in self.state:
                 raise Refused(f"no bridge {thing.master}")
-            if any(isinstance(o, kernel.Link) and o.kind == thing.kind == "vxlan" and o.data == thing.data for o in self.state.values()):
+            if any(isinstance(o, Link) and o.kind == thing.kind == "vxlan" and o.data == thing.data for o in self.state.values()):
                 raise Refused(f"number taken: {thing.data}")
-        elif isinstance(thing, (kernel.Forward, kernel.Neighbour)):
+        elif isinstance(thing, (Forward, Neighbour)):
             if (thing.netns, thing.link) not in self._names():
                 raise Refused(f"no link {thing.link}")
-        elif isinstance(thing, (kernel.Address, kernel.Route)):
+        elif isinstance(thing, (Address, Route)):
             if (thing.netns, thing.link) not in self._names():
                 raise Refused(f"no link {thing.link} in {thing.netns or 'the host'}")
-            if isinstance(thing, kernel.Route) and thing.via:
+            if isinstance(thing, Route) and thing.via:
                 self._need_way(thing)
-        elif isinstance(thing, kernel.Netns):
+        elif isinstance(thing, Netns):
             if thing.partner and ("netns", thing.partner) not in self.state:
                 raise Refused(f"no partner {thing.partner}")
-        elif isinstance(thing, (kernel.Sysctl, kernel.NftTable)):
+        elif isinstance(thing, (Sysctl, NftTable)):
             self._need_netns(thing.netns, thing)
-        elif isinstance(thing, kernel.Resolver):
+        elif isinstance(thing, Resolver):
             self._need_netns(thing.netns, thing)
             if ("file", thing.config) not in self.state:
                 raise Refused(f"no configuration {thing.config}")
@@ -188,27 +189,27 @@ class Kernel:
         if name and ("netns", name) not in self.state:
             raise Refused(f"no namespace {name} for {thing}")
 
-    def _need_way(self, route: kernel.Route) -> None:
+    def _need_way(self, route: Route) -> None:
         gateway = ipaddress.ip_address(route.via)
         if not any(gateway in one.network for one in self._addresses(route.netns, route.link, gateway.version)):
             raise Refused(f"gateway {route.via} is unreachable on {route.link} of {route.netns}")
 
     def _addresses(self, netns: str, link: str, version: int) -> t.List[t.Any]:
         found = [ipaddress.ip_interface(o.cidr) for o in self.state.values()
-                 if isinstance(o, kernel.Address) and (o.netns, o.link) == (netns, link)]
+                 if isinstance(o, Address) and (o.netns, o.link) == (netns, link)]
         return [one for one in found if one.version == version]
 
-    def _names(self, without: t.Optional[kernel.Key] = None) -> t.Set[t.Tuple[str, str]]:
+    def _names(self, without: t.Optional[Key] = None) -> t.Set[t.Tuple[str, str]]:
         found = set()
         for key, thing in self.state.items():
-            if isinstance(thing, kernel.Link) and key != without:
+            if isinstance(thing, Link) and key != without:
                 found.add((thing.netns, thing.name))
-            elif isinstance(thing, kernel.Veth) and key != without:
+            elif isinstance(thing, Veth) and key != without:
                 found |= {(thing.netns, thing.name), (thing.peer_netns, thing.peer_name)}
         return found
 
 
-def executed(work: plan.Plan) -> t.List[plan.Step]:
+def executed(work: Plan) -> t.List[Step]:
     """Return the steps in the order in which they are done: second names of a namespace are given after the first ones."""
-    building = sorted(work.building, key=lambda s: bool(s.key[0] == "netns" and s.after.partner) * (plan.RANK["netns"] + 0.5) or plan.RANK[s.key[0]])
+    building = sorted(work.building, key=lambda s: bool(s.key[0] == "netns" and s.after.partner) * (RANK["netns"] + 0.5) or RANK[s.key[0]])
     return [*work.clearing, *building, *work.removal]

@@ -4,41 +4,48 @@ from __future__ import annotations
 
 import typing as t
 
-from _dockless import facts, kernel, model, realize, resolve, routing, ruleset
+from _dockless.allocate import host as allocate_host
+from _dockless.desired import host as desired_host
+from _dockless.desired.host import States
+from _dockless.firewall import host_table
+from _dockless.model import gateways
+from _dockless.model.facts import Facts
+from _dockless.model.host import Host
+from _dockless.state.objects import State
 from documents import UNDERLAY, host_of
 
 Document = t.Mapping[str, t.Any]
-FACTS = facts.Facts(nameservers=("192.0.2.53",), uplink="eth0", underlay=UNDERLAY)
+FACTS = Facts(nameservers=("192.0.2.53",), uplink="eth0", underlay=UNDERLAY)
 
 
-def resolved(document: t.Optional[Document] = None, known: facts.Facts = FACTS, leases: t.Optional[Document] = None,
-             defaults: t.Optional[Document] = None, **projects: Document) -> model.Host:
+def resolved(document: t.Optional[Document] = None, known: Facts = FACTS, leases: t.Optional[Document] = None,
+             defaults: t.Optional[Document] = None, **projects: Document) -> Host:
     """Return the host with every blank filled in. leases are by project."""
-    return resolve.resolve(host_of(document, defaults=defaults, **projects), leases or {}, known)
+    return allocate_host.resolve(host_of(document, defaults=defaults, **projects), leases or {}, known)
 
 
-def leases_of(host: model.Host) -> t.Dict[str, t.Any]:
+def leases_of(host: Host) -> t.Dict[str, t.Any]:
     """Return what a run would remember of every project, the host's own things under ""."""
-    return {project.name: resolve.leases_of(project) for project in host.projects}
+    return {project.name: allocate_host.leases_of(project) for project in host.projects}
 
 
-def states(host: model.Host, known: facts.Facts = FACTS) -> realize.States:
+def states(host: Host, known: Facts = FACTS) -> States:
     """Return the objects by project, with a made-up namespace for each sandbox that attaches to one."""
     attached = tuple((s.name, 4_026_531_000 + number, f"/proc/{number}/ns/net")
                      for number, s in enumerate((s for p in host.projects for s in p.sandboxes if s.attach), 100))
-    return realize.realize(host, known._replace(attached=attached))
+    return desired_host.realize(host, known._replace(attached=attached))
 
 
-def state(host: model.Host, known: facts.Facts = FACTS) -> kernel.State:
+def state(host: Host, known: Facts = FACTS) -> State:
     """Return the objects of all projects together."""
     return {key: thing for part in states(host, known).values() for key, thing in part.items()}
 
 
-def table(host: model.Host) -> str:
+def table(host: Host) -> str:
     """Return the host's firewall as nft text."""
-    return ruleset.table(host, routing.networks_of(host))
+    return host_table.table(host, gateways.networks_of(host))
 
 
-def of_kind(found: kernel.State, kind: t.Type[t.Any]) -> t.List[t.Any]:
+def of_kind(found: State, kind: t.Type[t.Any]) -> t.List[t.Any]:
     """Return the objects of one class, in order of key."""
     return [thing for key, thing in sorted(found.items()) if isinstance(thing, kind)]

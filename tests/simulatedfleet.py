@@ -10,9 +10,16 @@ import ipaddress
 import json
 import typing as t
 
-from _dockless import checks, fleet, fleet_files, fleet_ledger, fleet_slices, fleet_told, model, parse, resolve
-from _dockless.facts import Facts, Underlay
-from _dockless.fleet_model import FleetHost, FleetPlan, Ledger
+from _dockless.allocate import host as allocate_host
+from _dockless.document.project import parse_project
+from _dockless.engine import fleet_files
+from _dockless.fleet import host_documents, host_report, ledger
+from _dockless.fleet import plan as fleet_plan
+from _dockless.fleet.model import FleetHost, FleetPlan, Ledger
+from _dockless.model import external_networks
+from _dockless.model.facts import Facts, Underlay
+from _dockless.model.host import Host
+from _dockless.validate.host import check_host
 
 Inventory = t.Dict[str, t.Dict[str, t.Any]]
 
@@ -30,7 +37,7 @@ class SimulatedHost:
     def told(self, vtep: str, peers: bool) -> t.Any:
         """Return what the module overlay_member would, by way of JSON."""
         both = {name: (document, self.leases.get(name, {})) for name, document in self.documents.items()}
-        return json.loads(json.dumps({**fleet_told.told(both, self.facts, vtep, peers), "public_keys": self.keys}))
+        return json.loads(json.dumps({**host_report.told(both, self.facts, vtep, peers), "public_keys": self.keys}))
 
     def converge(self, documents: t.Sequence[t.Dict[str, t.Any]]) -> None:
         """Take the documents as the engine would. Raises DocklessError where it refuses."""
@@ -40,11 +47,11 @@ class SimulatedHost:
             if document.get("purge") is False:
                 parts = {"networks": {**before.get("networks", {}), **parts["networks"]}}
             self.documents[document["project"]] = {**before, **parts}
-        host = model.Host(tuple(parse.parse_project(name, one) for name, one in sorted(self.documents.items())))
-        host = checks.resolve_externals(host)
-        checks.check_host(host, self.facts)
-        host = resolve.resolve(host, {**self.leases, "": {}}, self.facts)
-        self.leases = {project.name: resolve.leases_of(project) for project in host.projects}
+        host = Host(tuple(parse_project(name, one) for name, one in sorted(self.documents.items())))
+        host = external_networks.resolve_externals(host)
+        check_host(host, self.facts)
+        host = allocate_host.resolve(host, {**self.leases, "": {}}, self.facts)
+        self.leases = {project.name: allocate_host.leases_of(project) for project in host.projects}
 
 
 class SimulatedFleet:
@@ -78,18 +85,18 @@ class SimulatedFleet:
         for name, variables in copy.deepcopy(self.inventory).items():
             reached = limit is None or name in limit
             told = self.hosts[name].told(variables.get("vtep", ""), not self.keeps_ledger) if reached else None
-            memory = fleet_ledger.parse_memory(told, name) if reached else None
+            memory = ledger.parse_memory(told, name) if reached else None
             hosts.append(FleetHost(name, memory=memory, **variables))
-        return fleet.plan(hosts, self.ledger, **options)
+        return fleet_plan.plan(hosts, self.ledger, **options)
 
     def run(self, limit: t.Optional[t.Collection[str]] = None, **options: t.Any) -> FleetPlan:
         """Plan, write the ledger and converge the hosts of the run."""
         plan = self.plan(limit, **options)
         if self.keeps_ledger:
-            self.ledger = fleet_ledger.parse_ledger(fleet_ledger.ledger_text(plan.ledger), "ledger")
+            self.ledger = ledger.parse_ledger(ledger.ledger_text(plan.ledger), "ledger")
             assert self.ledger == plan.ledger
         for name in self.inventory if limit is None else limit:
-            self.hosts[name].converge(fleet_slices.slice_of(plan, name))
+            self.hosts[name].converge(host_documents.slice_of(plan, name))
         return plan
 
     def addresses(self, network: str = "") -> t.Dict[str, t.List[str]]:

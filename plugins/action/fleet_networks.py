@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.dockless.network.plugins.module_utils._dockless import fleet_files
+from ansible_collections.dockless.network.plugins.module_utils._dockless.engine import fleet_files
 from ansible_collections.dockless.network.plugins.module_utils._dockless.errors import DocklessError
 
 MODULE = "dockless.network.container_networks"

@@ -9,16 +9,19 @@ import os
 from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.dockless.network.plugins.module_utils._dockless import fleet, fleet_files, fleet_ledger
+from ansible_collections.dockless.network.plugins.module_utils._dockless.engine import fleet_files
 from ansible_collections.dockless.network.plugins.module_utils._dockless.errors import DocklessError
-from ansible_collections.dockless.network.plugins.module_utils._dockless.fleet_model import FleetHost
+from ansible_collections.dockless.network.plugins.module_utils._dockless.fleet import ledger
+from ansible_collections.dockless.network.plugins.module_utils._dockless.fleet import plan as fleet_plan
+from ansible_collections.dockless.network.plugins.module_utils._dockless.fleet.model import FleetHost
+from ansible_collections.dockless.network.plugins.module_utils._dockless.fleet.plan import TUNNEL_SUBNET
 
 OPTIONS = {
     "group": {"type": "str", "default": "all"},
     "ledger": {"type": "str"},
     "memory": {"type": "str", "default": "dockless_member"},
     "purge": {"type": "bool", "default": True},
-    "tunnel_subnet": {"type": "str", "default": fleet.TUNNEL_SUBNET},
+    "tunnel_subnet": {"type": "str", "default": TUNNEL_SUBNET},
     "tunnels": {"type": "list", "elements": "str", "choices": ["a", "b"], "default": ["a"]},
     "project": {"type": "str", "default": "default"},
 }
@@ -73,7 +76,7 @@ class ActionModule(ActionBase):
             raise DocklessError(f"the inventory has no group {options['group']}", "Give the group of the fleet's hosts, or all.", "group")
         hostvars = task_vars["hostvars"]
         hosts = [read_host(str(name), hostvars[name], options) for name in groups[options["group"]]]
-        return fleet.plan(hosts, before, inventory=map(str, groups["all"]), purge=options["purge"],
+        return fleet_plan.plan(hosts, before, inventory=map(str, groups["all"]), purge=options["purge"],
                           tunnel_subnet=options["tunnel_subnet"], tunnels=options["tunnels"])
 
 
@@ -86,7 +89,7 @@ def read_host(name, variables, options):
             fields[field] = value
     told = read_variable(name, variables, options["memory"])
     if isinstance(told, dict) and isinstance(told.get("memory"), dict):
-        fields["memory"] = fleet_ledger.parse_memory(told["memory"], name)
+        fields["memory"] = ledger.parse_memory(told["memory"], name)
     return FleetHost(name, **fields)
 
 
@@ -128,7 +131,7 @@ def summary(plan):
 
 def difference(path, before, after):
     """Return the lines of the ledger that go and come."""
-    old, new = fleet_ledger.ledger_lines(before), fleet_ledger.ledger_lines(after)
+    old, new = ledger.ledger_lines(before), ledger.ledger_lines(after)
     gone, come = set(old) - set(new), set(new) - set(old)
     return {"before_header": path or "no ledger", "after_header": path or "no ledger",
             "before": "".join(f"{line}\n" for line in old if line in gone), "after": "".join(f"{line}\n" for line in new if line in come)}

@@ -261,8 +261,8 @@ operations:
   sample: [create bridge br-tuned (missing)]
 """
 
-from ..module_utils._dockless import edits
-from ..module_utils._dockless.module import objects, one_or_many, run_edit
+from ..module_utils._dockless.ansible_module import objects, one_or_many, run_edit
+from ..module_utils._dockless.edits import networks
 
 OPTIONS = {
     "name": {"type": "str"},
@@ -312,10 +312,10 @@ def edit(params: dict, declaration: dict) -> dict:
     named = {spec.pop("name"): spec for spec in objects(params, "networks", OPTIONS)}
     for name, spec in named.items():
         if params["state"] == "absent":
-            declaration = edits.remove_network(declaration, name)
+            declaration = networks.remove_network(declaration, name)
         else:
-            declaration = edits.put_network(declaration, name, spec)
-    return edits.keep_networks(declaration, named) if params["purge"] else declaration
+            declaration = networks.put_network(declaration, name, spec)
+    return networks.keep_networks(declaration, named) if params["purge"] else declaration
 
 
 def main() -> None:

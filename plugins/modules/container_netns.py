@@ -170,8 +170,8 @@ operations:
   sample: [create namespace netns-lab (missing)]
 """
 
-from ..module_utils._dockless import edits
-from ..module_utils._dockless.module import objects, one_or_many, run_edit
+from ..module_utils._dockless.ansible_module import objects, one_or_many, run_edit
+from ..module_utils._dockless.edits import networks
 
 ATTACH = {"pid": "int", "path": "path", "unit": "str", "docker": "str", "podman": "str"}
 OPTIONS = {
@@ -202,10 +202,10 @@ def edit(params: dict, declaration: dict) -> dict:
     named = {spec.pop("name"): spec for spec in objects(params, "sandboxes", OPTIONS)}
     for name, spec in named.items():
         if params["state"] == "absent":
-            declaration = edits.remove_sandbox(declaration, name, params["force"])
+            declaration = networks.remove_sandbox(declaration, name, params["force"])
         else:
-            declaration = edits.put_sandbox(declaration, name, spec)
-    return edits.keep_sandboxes(declaration, named) if params["purge"] else declaration
+            declaration = networks.put_sandbox(declaration, name, spec)
+    return networks.keep_sandboxes(declaration, named) if params["purge"] else declaration
 
 
 def main() -> None:

@@ -231,9 +231,9 @@ ports:
       target_port: 80
 """
 
-from ..module_utils._dockless.converge import Outcome, Request, converge
-from ..module_utils._dockless.edits import merge_document, replace_document
-from ..module_utils._dockless.module import ON_MISMATCH, PROJECT, STATE, run_work
+from ..module_utils._dockless.ansible_module import ON_MISMATCH, PROJECT, STATE, run_work
+from ..module_utils._dockless.edits.networks import merge_document, replace_document
+from ..module_utils._dockless.engine.converge import Outcome, Request, converge
 
 ARGUMENT_SPEC = {
     **PROJECT,

@@ -145,8 +145,8 @@ operations:
   sample: [update file /run/dockless/dns/networks/dns-demo.names/dns-demo (content differs)]
 """
 
-from ..module_utils._dockless import edits
-from ..module_utils._dockless.module import objects, run_edit
+from ..module_utils._dockless.ansible_module import objects, run_edit
+from ..module_utils._dockless.edits import dns
 
 RECORD = {
     "name": {"type": "str", "required": True},
@@ -179,9 +179,9 @@ def edit(params: dict, declaration: dict) -> dict:
     for spec in objects(params, "scopes", OPTIONS, KEY):
         scope = ("networks", spec.pop("network")) if "network" in spec else ("sandboxes", spec.pop("sandbox"))
         if params["state"] == "absent":
-            declaration = edits.remove_names(declaration, scope, spec)
+            declaration = dns.remove_names(declaration, scope, spec)
         else:
-            change = edits.replace_names if params["purge"] else edits.put_names
+            change = dns.replace_names if params["purge"] else dns.put_names
             declaration = change(declaration, scope, spec)
     return declaration
 

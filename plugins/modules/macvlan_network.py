@@ -191,8 +191,8 @@ operations:
   sample: [create macvlan eth0 in web (missing)]
 """
 
-from ..module_utils._dockless import edits
-from ..module_utils._dockless.module import objects, one_or_many, run_edit
+from ..module_utils._dockless.ansible_module import objects, one_or_many, run_edit
+from ..module_utils._dockless.edits import networks
 
 DRIVERS = ("macvlan", "ipvlan")
 OPTIONS = {
@@ -234,11 +234,11 @@ def edit(params: dict, declaration: dict) -> dict:
     named = {spec.pop("name"): spec for spec in objects(params, "networks", OPTIONS)}
     for name, spec in named.items():
         if params["state"] == "absent":
-            declaration = edits.remove_network(declaration, name)
+            declaration = networks.remove_network(declaration, name)
         else:
             before = ((declaration.get("networks") or {}).get(name) or {}).get("driver", "macvlan")
-            declaration = edits.put_network(declaration, name, {"driver": before if before in DRIVERS else "macvlan", **spec})
-    return edits.keep_networks(declaration, named, DRIVERS) if params["purge"] else declaration
+            declaration = networks.put_network(declaration, name, {"driver": before if before in DRIVERS else "macvlan", **spec})
+    return networks.keep_networks(declaration, named, DRIVERS) if params["purge"] else declaration
 
 
 def main() -> None:

@@ -172,9 +172,9 @@ endpoints:
       elements: str
 """
 
-from ..module_utils._dockless import edits
-from ..module_utils._dockless.converge import Outcome
-from ..module_utils._dockless.module import objects, one_or_many, run_edit
+from ..module_utils._dockless.ansible_module import objects, one_or_many, run_edit
+from ..module_utils._dockless.edits import networks
+from ..module_utils._dockless.engine.converge import Outcome
 
 OPTIONS = {
     "network": {"type": "str"},
@@ -198,10 +198,10 @@ def edit(params: dict, declaration: dict) -> dict:
     named = [((spec.pop("sandbox"), spec.pop("network")), spec) for spec in objects(params, "endpoints", OPTIONS, KEY)]
     for (sandbox, network), spec in named:
         if params["state"] == "absent":
-            declaration = edits.disconnect(declaration, sandbox, network)
+            declaration = networks.disconnect(declaration, sandbox, network)
         else:
-            declaration = edits.connect(declaration, sandbox, network, spec)
-    return edits.keep_endpoints(declaration, [key for key, spec in named]) if params["purge"] else declaration
+            declaration = networks.connect(declaration, sandbox, network, spec)
+    return networks.keep_endpoints(declaration, [key for key, spec in named]) if params["purge"] else declaration
 
 
 def report(params: dict, outcome: Outcome) -> dict:

@@ -338,8 +338,8 @@ drift:
   elements: str
 """
 
-from ..module_utils._dockless.inspect import inspect
-from ..module_utils._dockless.module import run_inspect, said
+from ..module_utils._dockless.ansible_module import run_inspect, said
+from ..module_utils._dockless.engine.info import inspect
 
 ARGUMENT_SPEC = {
     "project": {"type": "str"},

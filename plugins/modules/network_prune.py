@@ -74,9 +74,9 @@ operations:
   sample: [delete bridge br-0a1b2c3d4e5f (nothing declares it)]
 """
 
-from ..module_utils._dockless.converge import Outcome
-from ..module_utils._dockless.prune import prune
-from ..module_utils._dockless.module import PROJECT, run_work, said
+from ..module_utils._dockless.ansible_module import PROJECT, run_work, said
+from ..module_utils._dockless.engine.converge import Outcome
+from ..module_utils._dockless.engine.prune import prune
 
 ARGUMENT_SPEC = {
     **PROJECT,

@@ -104,8 +104,8 @@ memory:
     peers: {}
 """
 
-from ..module_utils._dockless.member import read_member
-from ..module_utils._dockless.module import run_told
+from ..module_utils._dockless.ansible_module import run_told
+from ..module_utils._dockless.engine.fleet_member import read_member
 
 ARGUMENT_SPEC = {
     "vtep": {"type": "str"},

@@ -152,9 +152,9 @@ ports:
       type: int
 """
 
-from ..module_utils._dockless import edits
-from ..module_utils._dockless.converge import Outcome
-from ..module_utils._dockless.module import objects, one_or_many, run_edit
+from ..module_utils._dockless.ansible_module import objects, one_or_many, run_edit
+from ..module_utils._dockless.edits import ports
+from ..module_utils._dockless.engine.converge import Outcome
 
 OPTIONS = {
     "sandbox": {"type": "str"},
@@ -172,9 +172,9 @@ def edit(params: dict, declaration: dict) -> dict:
     for spec in objects(params, "sandboxes", OPTIONS, KEY):
         sandbox = spec.pop("sandbox")
         if params["state"] == "absent":
-            declaration = edits.withdraw(declaration, sandbox, spec)
+            declaration = ports.withdraw(declaration, sandbox, spec)
         else:
-            change = edits.replace_ports if params["purge"] else edits.publish
+            change = ports.replace_ports if params["purge"] else ports.publish
             declaration = change(declaration, sandbox, spec)
     return declaration
 

@@ -139,8 +139,8 @@ operations:
   sample: [create veth pair to-left - eth1 of veth-left (missing)]
 """
 
-from ..module_utils._dockless import edits
-from ..module_utils._dockless.module import objects, one_or_many, run_edit
+from ..module_utils._dockless.ansible_module import objects, one_or_many, run_edit
+from ..module_utils._dockless.edits import veth_pairs
 
 END = {
     "name": {"type": "str"},
@@ -165,10 +165,10 @@ def edit(params: dict, declaration: dict) -> dict:
     pairs = objects(params, "pairs", OPTIONS, key=("netns", "name"))
     for pair in pairs:
         if params["state"] == "absent":
-            declaration = edits.remove_veth_pair(declaration, pair["name"], pair.get("netns", ""))
+            declaration = veth_pairs.remove_veth_pair(declaration, pair["name"], pair.get("netns", ""))
         else:
-            declaration = edits.put_veth_pair(declaration, pair)
-    return edits.keep_veth_pairs(declaration, pairs) if params["purge"] else declaration
+            declaration = veth_pairs.put_veth_pair(declaration, pair)
+    return veth_pairs.keep_veth_pairs(declaration, pairs) if params["purge"] else declaration
 
 
 def main() -> None:

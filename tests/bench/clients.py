@@ -32,7 +32,7 @@ def document(clients: int, services: int, behind: int) -> t.Dict[str, t.Any]:
 
 def run(host: hosts.PrivateHost, declared: t.Dict[str, t.Any]) -> str:
     """Converge and return what it took, in words."""
-    done = host.run([engine.PYTHON, str(HERE / "measure.py"), engine.PYTHON, "-m", "_dockless", *engine.arguments()], input=engine.text(declared),
+    done = host.run([engine.PYTHON, str(HERE / "measure.py"), engine.PYTHON, "-m", "_dockless.cli", *engine.arguments()], input=engine.text(declared),
                     env=engine.environment(), timeout=1800)
     taken, changes = json.loads(done.stderr.strip().splitlines()[-1]), json.loads(done.stdout)["operations"]
     tables = sum(" nft table " in change for change in changes)

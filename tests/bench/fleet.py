@@ -20,10 +20,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "plugins" / "module_utils"), str(ROOT / "tests")]
 
 # pylint: disable=wrong-import-position
-from _dockless import fleet, fleet_files, fleet_ledger, fleet_slices, fleet_told  # noqa: E402
-from _dockless.facts import Facts, Underlay  # noqa: E402
-from _dockless.fleet_model import FleetHost, Ledger  # noqa: E402
-
+from _dockless.engine import fleet_files  # noqa: E402
+from _dockless.fleet import host_documents, host_report  # noqa: E402
+from _dockless.fleet import plan as fleet_plan  # noqa: E402
+from _dockless.fleet.ledger import ledger_text, parse_ledger, parse_memory  # noqa: E402
+from _dockless.fleet.model import FleetHost, Ledger  # noqa: E402
+from _dockless.model.facts import Facts, Underlay  # noqa: E402
 from collection import environment  # noqa: E402
 
 PLAY = """
@@ -53,13 +55,13 @@ def told(declared: t.Mapping[str, t.Any], documents: t.Sequence[t.Any]) -> t.Any
     leases = {name: {f"shop/{network}": {"addresses": [spec["ipv4_address"]]} for network, spec in one["networks"].items()}
               for document in documents for name, one in document["sandboxes"].items()}
     both = {"shop": (documents[0], {"networks": {name: [] for name in documents[0]["networks"]}, "endpoints": leases})} if documents else {}
-    return json.loads(json.dumps(fleet_told.told(both, facts, "", False)))
+    return json.loads(json.dumps(host_report.told(both, facts, "", False)))
 
 
 def hosts(declared: t.Mapping[str, t.Any], documents: t.Mapping[str, t.Sequence[t.Any]]) -> t.List[FleetHost]:
     """Return the hosts as they are planned for, read with what they have."""
     return [FleetHost(name, one["dockless_project"], one["dockless_networks"], one["dockless_sandboxes"], vtep=one["dockless_vtep"],
-                      memory=fleet_ledger.parse_memory(told(one, documents.get(name, ())), name)) for name, one in declared.items()]
+                      memory=parse_memory(told(one, documents.get(name, ())), name)) for name, one in declared.items()]
 
 
 class Clock:
@@ -83,20 +85,20 @@ def plans(declared: t.Mapping[str, t.Any], directory: str) -> Ledger:
     """Measure the plan of a new fleet, and that of one that has everything already."""
     new = hosts(declared, {})
     clock = Clock()
-    plan = fleet.plan(new)
+    plan = fleet_plan.plan(new)
     clock.step("plan of a new fleet")
-    text = fleet_ledger.ledger_text(plan.ledger)
+    text = ledger_text(plan.ledger)
     clock.step(f"ledger as text ({len(text) >> 10} KiB)")
     written = fleet_files.write_plan(plan, directory)
     clock.step("every host's part written")
     first = next(iter(declared))
     size = len(json.dumps(fleet_files.read_slice(written, first)))
     clock.step(f"one host's part read ({size >> 10} KiB)")
-    old = hosts(declared, {name: fleet_slices.slice_of(plan, name) for name in declared})
+    old = hosts(declared, {name: host_documents.slice_of(plan, name) for name in declared})
     clock.skip()
-    ledger = fleet_ledger.parse_ledger(text, "ledger")
+    ledger = parse_ledger(text, "ledger")
     clock.step("ledger read")
-    again = fleet.plan(old, ledger)
+    again = fleet_plan.plan(old, ledger)
     clock.step("plan of the same fleet again")
     assert again.ledger == plan.ledger and again.tables == plan.tables
     return again.ledger

@@ -43,7 +43,7 @@ class Engine(Publisher):
     def build(self, host: hosts.PrivateHost, size: int) -> None:
         declared = {"networks": {"front": {"dns_enabled": False, "ipam": {"config": [{"subnet": _SUBNET}]}}},
                     "sandboxes": {SANDBOX: {"networks": ["front"], "ports": self.ports(size)}}}
-        host.run([engine.PYTHON, "-m", "_dockless", *engine.arguments()], input=engine.text(declared), env=engine.environment(), timeout=600)
+        host.run([engine.PYTHON, "-m", "_dockless.cli", *engine.arguments()], input=engine.text(declared), env=engine.environment(), timeout=600)
 
     def add(self, host: hosts.PrivateHost, size: int) -> None:
         self.build(host, size + 1)

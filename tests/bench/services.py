@@ -20,7 +20,9 @@ import typing as t
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils"))
 
 # pylint: disable=wrong-import-position
-from _dockless import balance, model, nft  # noqa: E402
+from _dockless.firewall import sandbox_table  # noqa: E402
+from _dockless.linux import nft  # noqa: E402
+from _dockless.model.host import Service, ServicePort  # noqa: E402
 
 CONNECTIONS = 5000
 FIRST, BEHIND = ipaddress.ip_address("10.99.0.1"), ipaddress.ip_address("10.98.0.1")
@@ -35,9 +37,9 @@ def seconds(call: t.Callable[[], t.Any]) -> t.Tuple[float, t.Any]:
 
 def services(number: int, size: int) -> t.List[t.Any]:
     """Return services with a port each and the sandboxes behind them, sixteen thousand addresses at most."""
-    ports = (model.ServicePort(80, 80),)
+    ports = (ServicePort(80, 80),)
     return [(("shop", "front"), [
-        (model.Service(f"service{n}", vips=(FIRST + n,), ports=ports),
+        (Service(f"service{n}", vips=(FIRST + n,), ports=ports),
          [(f"sandbox{n}-{m}", (str(BEHIND + (n * size + m) % 16000),), 1) for m in range(size)]) for n in range(number)])]
 
 
@@ -68,9 +70,9 @@ def main(number: int, size: int) -> None:
     subprocess.run("ip link set lo up; ip address add 10.98.0.1/15 dev lo; mount -t tmpfs none /run", shell=True, check=True)
     listen()
     print(f"{number} services, {size} sandboxes behind each")
-    nft.replace(balance.table((), 0, True))
+    nft.replace(sandbox_table.table((), 0, True))
     plain = connect("10.99.255.1")
-    took, text = seconds(lambda: balance.table(services(number, size), 0, True))
+    took, text = seconds(lambda: sandbox_table.table(services(number, size), 0, True))
     print(f"making the text    {took:.2f} s, {len(text) / 1e6:.2f} MB")
     took, form = seconds(lambda: nft.canonical(text))
     print(f"nft's own form     {took:.2f} s (once for all sandboxes that share the text)")

@@ -105,7 +105,7 @@ def _measure_playbook(host: hosts.PrivateHost, case: Case) -> Measurement:
 
 
 def _converge(host: hosts.PrivateHost, declared: t.Dict[str, t.Any], *options: str) -> t.Tuple[Measurement, t.Dict[str, t.Any]]:
-    taken, answer = _run(host, [engine.PYTHON, "-m", "_dockless", *engine.arguments(*options)], engine.text(declared), engine.environment())
+    taken, answer = _run(host, [engine.PYTHON, "-m", "_dockless.cli", *engine.arguments(*options)], engine.text(declared), engine.environment())
     return taken, json.loads(answer)
 
 

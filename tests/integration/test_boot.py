@@ -27,7 +27,7 @@ def install(host, files: t.Dict[str, t.Optional[str]], check: bool = False) -> t
 
 def test_install_writes_once_and_takes_back(private_host):
     """A file that an earlier version had goes, a second run changes nothing, and absent leaves nothing."""
-    paths = [f"{ENGINE}/one.py", f"{ENGINE}/two.py"]
+    paths = [f"{ENGINE}/below/one.py", f"{ENGINE}/two.py"]
     wanted = dict.fromkeys(paths, "pass\n")
     assert install(private_host, wanted, check=True) == [f"{path}: written" for path in paths]
     assert private_host.sh("ls -d /usr/local/lib/dockless 2>/dev/null || echo none") == "none"
@@ -40,11 +40,12 @@ def test_install_writes_once_and_takes_back(private_host):
 
 def test_engine_runs_under_the_name_it_is_installed_by(private_host):
     """The package has relative imports only, so it runs where the role puts it, without Ansible's door."""
-    sources = {f"{ENGINE}/{path.name}": path.read_text(encoding="utf-8")
-               for path in (ROOT / "plugins" / "module_utils" / "_dockless").glob("*.py") if path.name != "module.py"}
+    engine = ROOT / "plugins" / "module_utils" / "_dockless"
+    sources = {f"{ENGINE}/{path.relative_to(engine)}": path.read_text(encoding="utf-8")
+               for path in engine.rglob("*.py") if path.name != "ansible_module.py"}
     install(private_host, sources)
     said = private_host.run(["env", "PYTHONPATH=/usr/local/lib/dockless", "PYTHONDONTWRITEBYTECODE=1",
-                             "/usr/bin/python3", "-m", "dockless", "apply", "--boot"])
+                             "/usr/bin/python3", "-m", "dockless.cli", "apply", "--boot"])
     install(private_host, dict.fromkeys(sources))
     assert "nothing to change" in said.stdout + said.stderr
 

@@ -17,8 +17,12 @@ import subprocess
 import sys
 import typing as t
 
-from _dockless import converge, netlink, plan
+from _dockless.engine import converge
+from _dockless.engine.converge import Request
 from _dockless.errors import DocklessError
+from _dockless.linux.netlink import Refusal, Socket
+from _dockless.state import titles
+from _dockless.state.plan import Step
 
 
 class Fault(DocklessError):
@@ -31,13 +35,13 @@ class Events:
     def __init__(self, what: str, number: int) -> None:
         self.what, self.number = what, number
         self.seen: t.List[str] = []
-        self._single = netlink.Socket.flight
+        self._single = Socket.flight
 
-    def hook(self, step: plan.Step) -> None:
+    def hook(self, step: Step) -> None:
         """Take note of a step."""
-        self.happened(f"before {step.action} {plan.title(step.after or step.before)}")
+        self.happened(f"before {step.action} {titles.title(step.after or step.before)}")
 
-    def flight(self, sock: netlink.Socket, messages: t.Sequence[bytearray]) -> t.List[netlink.Refusal]:
+    def flight(self, sock: Socket, messages: t.Sequence[bytearray]) -> t.List[Refusal]:
         """Send a flight one by one."""
         refusals = []
         for place, message in enumerate(messages):
@@ -73,10 +77,10 @@ def main() -> t.Dict[str, t.Any]:
     document = json.loads(sys.stdin.readline() if options.what == "wait" else sys.stdin.read())
     events = Events(options.what, options.number)
     if options.what in ("count", "raise", "kill"):
-        def flight(sock: netlink.Socket, messages: t.Sequence[bytearray]) -> t.List[netlink.Refusal]:
+        def flight(sock: Socket, messages: t.Sequence[bytearray]) -> t.List[Refusal]:
             return events.flight(sock, messages)
-        netlink.Socket.flight = flight  # type: ignore[method-assign]
-    request = converge.Request(options.project, lambda before: {**before, **document}, remove_project=options.absent,
+        Socket.flight = flight  # type: ignore[method-assign]
+    request = Request(options.project, lambda before: {**before, **document}, remove_project=options.absent,
                                on_mismatch=options.on_mismatch)
     try:
         outcome = converge.converge(request, events.hook)

@@ -12,17 +12,26 @@ import subprocess
 import sys
 import typing as t
 
-from _dockless import dnsprocesses, facts, files, kernel, model, names, netns, nft, parse, resolve, resolver, standin, topology, zone
+from _dockless.allocate import host as allocate_host
+from _dockless.desired import dns
+from _dockless.document.project import parse_project
+from _dockless.linux import files, netns, nft
+from _dockless.model import topology
+from _dockless.model.facts import Facts
+from _dockless.model.host import Endpoint, Host, Network
+from _dockless.names import DNS_DIRECTORY
+from _dockless.resolvers import handover, processes, supervisor
+from _dockless.state.objects import File, NftTable, Resolver
 
-FACTS = facts.Facts(nameservers=("127.0.0.53", "192.0.2.2"), search=())
+FACTS = Facts(nameservers=("127.0.0.53", "192.0.2.2"), search=())
 
 
-def host_of(document: t.Dict[str, t.Any]) -> model.Host:
+def host_of(document: t.Dict[str, t.Any]) -> Host:
     """Return the resolved host of one project."""
-    return resolve.resolve(model.Host((parse.parse_project("shop", document),)), {}, FACTS)
+    return allocate_host.resolve(Host((parse_project("shop", document),)), {}, FACTS)
 
 
-def plumb(host: model.Host) -> None:
+def plumb(host: Host) -> None:
     """Make bridges, namespaces and veth pairs, with routes where the network has a way out."""
     networks = {network.key: network for project in host.projects for network in project.networks}
     lines = []
@@ -39,7 +48,7 @@ def plumb(host: model.Host) -> None:
         subprocess.run(["ip", *line.split()], check=True)
 
 
-def endpoint_lines(name: str, index: int, endpoint: model.Endpoint, network: model.Network) -> t.List[str]:
+def endpoint_lines(name: str, index: int, endpoint: Endpoint, network: Network) -> t.List[str]:
     """Return the ip commands that attach a sandbox to a network."""
     inner, outer = f"eth{index}", f"v{index}{name}"[:15]
     lines = [f"link add {outer} type veth peer name {inner} netns {name}", f"link set {outer} master {network.bridge_name} up",
@@ -53,32 +62,32 @@ def endpoint_lines(name: str, index: int, endpoint: model.Endpoint, network: mod
 def main(action: str) -> t.Any:
     """Do it and return what to print."""
     host = host_of(json.load(sys.stdin))
-    objects = [o for project in host.projects for o in zone.realize_names(project, topology.read(host), FACTS, host.defaults)]
-    resolvers = [o for o in objects if isinstance(o, kernel.Resolver)]
+    objects = [o for project in host.projects for o in dns.realize_names(project, topology.read(host), FACTS, host.defaults)]
+    resolvers = [o for o in objects if isinstance(o, Resolver)]
     if action == "up":
         plumb(host)
     if action in ("up", "write"):
         for found in objects:
-            if isinstance(found, kernel.File) and files.observed(found.path) != (found.text, found.mode):
+            if isinstance(found, File) and files.observed(found.path) != (found.text, found.mode):
                 files.write(found.path, found.text, found.mode)
-        for path in set(files.listed(names.DNS_DIRECTORY + "/networks")) - {o.path for o in objects if isinstance(o, kernel.File)}:
+        for path in set(files.listed(DNS_DIRECTORY + "/networks")) - {o.path for o in objects if isinstance(o, File)}:
             files.remove(path)
     if action == "up":
         for found in objects:
-            if isinstance(found, kernel.NftTable):
+            if isinstance(found, NftTable):
                 with netns.entered_named(found.netns):
                     nft.replace(found.text)
-        resolver.start(resolvers, FACTS)
+        supervisor.start(resolvers, FACTS)
     if action == "bare":
-        standin.serving = lambda _resolvers, _dnsmasq: contextlib.nullcontext()  # type: ignore[assignment]
+        handover.serving = lambda _resolvers, _dnsmasq: contextlib.nullcontext()  # type: ignore[assignment]
     if action in ("start", "bare"):
-        resolver.start(resolvers, FACTS)
+        supervisor.start(resolvers, FACTS)
     if action == "stop":
-        resolver.stop(resolvers, FACTS)
+        supervisor.stop(resolvers, FACTS)
     if action == "reload":
-        resolver.reload(resolvers)
-    return {"wanted": {r.sandbox: r.digest for r in resolvers}, "running": resolver.running(resolvers),
-            "processes": dnsprocesses.processes(resolvers)}
+        supervisor.reload(resolvers)
+    return {"wanted": {r.sandbox: r.digest for r in resolvers}, "running": supervisor.running(resolvers),
+            "processes": processes.processes(resolvers)}
 
 
 if __name__ == "__main__":

@@ -125,7 +125,7 @@ class Wires:
 
 def key(host: hosts.PrivateHost, slot: str = "a") -> str:
     """Make a host's key unless it has one; return the public one."""
-    return host.python("import sys; from _dockless import wireguard; print(wireguard.create_key(sys.argv[1]))", slot).stdout.strip()
+    return host.python("import sys; from _dockless.linux import wireguard; print(wireguard.create_key(sys.argv[1]))", slot).stdout.strip()
 
 
 def private(host: hosts.PrivateHost) -> t.List[str]:

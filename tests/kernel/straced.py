@@ -44,7 +44,7 @@ class Traced(t.NamedTuple):
 
 def run(host: PrivateHost, *argv: str, document: t.Optional[t.Mapping[str, t.Any]] = None) -> Traced:
     """Run the engine under strace. It must start no resolver: strace waits for every process that it follows."""
-    done = host.run(["strace", "-f", "-qq", "-v", "-X", "raw", "-s", "512", "-o", _LOG, "-e", "trace=" + _CALLS, PYTHON, "-m", "_dockless", *argv],
+    done = host.run(["strace", "-f", "-qq", "-v", "-X", "raw", "-s", "512", "-o", _LOG, "-e", "trace=" + _CALLS, PYTHON, "-m", "_dockless.cli", *argv],
                     input=json.dumps(document or {}), env={"PYTHONDONTWRITEBYTECODE": "1"})
     log = host.read(_LOG)
     host.sh(f"rm {_LOG}")

@@ -71,7 +71,7 @@ def test_s_78_fresh_host_gets_no_file_and_no_directory(private_host):
 def test_s_78_plan_of_a_refused_document_changes_nothing(private_host):
     """S-78: a refusal in check mode is that of the real run."""
     wrong = changed(QUIET, sandboxes__lab={"networks": ["fornt"]})
-    done = private_host.run(["/usr/bin/python3", "-m", "_dockless", "plan", "--project", "shop", "--json", "-"], input="{}", check=False)
+    done = private_host.run(["/usr/bin/python3", "-m", "_dockless.cli", "plan", "--project", "shop", "--json", "-"], input="{}", check=False)
     assert done.returncode == 0
     message = private_host.refusal(wrong)
     assert "fornt" in message and private_host.sh("ls /run/netns 2>/dev/null || true") == ""

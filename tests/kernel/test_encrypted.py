@@ -243,7 +243,8 @@ def test_s_48_no_output_holds_a_key(fleet):
     found = sealing.documents(fleet)
     said = [json.dumps(first.plan(found[0], diff=True))]
     first.run(["tee", "/run/document"], input=json.dumps(found[0]))
-    first.sh(f"strace -D -f -qq -s 4096 -e trace=execve -o /run/calls {hosts.PYTHON} -m _dockless apply --diff --project shop /run/document >/run/said 2>&1")
+    first.sh("strace -D -f -qq -s 4096 -e trace=execve -o /run/calls "
+             f"{hosts.PYTHON} -m _dockless.cli apply --diff --project shop /run/document >/run/said 2>&1")
     first.apply(found[0])
     fleet.hosts[1].apply(found[1])
     assert first.ping("s1", "10.60.0.3")

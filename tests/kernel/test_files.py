@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-HEAD = "import json, os, sys\nfrom _dockless import files\nfrom _dockless.errors import DocklessError\n"
+HEAD = "import json, os, sys\nfrom _dockless.linux import files\nfrom _dockless.errors import DocklessError\n"
 pytestmark = pytest.mark.leaves_behind("files are what is tested; the private host ends with the test")
 
 

@@ -110,7 +110,7 @@ def test_r_10_datagrams_follow_a_port_that_moves(private_host, address):
 
 def tracked(host, port):
     """Return how many connections to a port the host keeps track of."""
-    code = ("from _dockless import conntrack, netlink\n"
+    code = ("from _dockless.linux import conntrack, netlink\n"
             "with netlink.Socket(netlink.NETLINK_NETFILTER) as door: print(sum(each.flow.port == %d for each in conntrack._tracked(door)))" % port)
     return int(host.python(code).stdout)
 

@@ -16,7 +16,7 @@ DOCUMENT = {
                  "shut": {"internal": True, "ipam": {"config": [{"subnet": "172.22.0.0/24"}]}}},
     "sandboxes": {"web": {"networks": {"front": {"aliases": ["www"]}}}, "db": {"networks": ["back"]}, "deep": {"networks": ["shut"]}},
 }
-CODE = ("import json, sys\nfrom _dockless import converge\n"
+CODE = ("import json, sys\nfrom _dockless.engine import converge\n"
         "wish = json.loads(sys.argv[1])\n"
         "done = converge.converge(converge.Request('shop', lambda before: json.loads(sys.argv[2]), defaults={'host_names': wish} if wish else {}))\n"
         "print(json.dumps({'operations': done.operations, 'endpoints': done.endpoints, 'warnings': done.warnings}))")

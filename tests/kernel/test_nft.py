@@ -25,7 +25,7 @@ FOREIGN = "table ip admin { chain c { ip saddr 10.1.1.1 counter; }; }"
 
 def ask(place, code, *args, netns=None):
     """Run code with nft imported and return what it prints as JSON."""
-    head = "import json, sys\nfrom _dockless import nft, names, netns\nfrom _dockless.errors import DocklessError\n"
+    head = "import json, sys\nfrom _dockless import names\nfrom _dockless.linux import netns, nft\nfrom _dockless.errors import DocklessError\n"
     return json.loads(place.python(head + code, *args, netns=netns).stdout)
 
 
@@ -103,7 +103,7 @@ def test_braces_in_comments_and_strings_are_part_of_the_table(private_host):
 def test_missing_nft_is_named(private_host):
     private_host.sh("mkdir /run/nothing; mount --bind /run/nothing /usr/sbin")
     try:
-        done = private_host.python("from _dockless import nft; nft.listing()", check=False)
+        done = private_host.python("from _dockless.linux import nft; nft.listing()", check=False)
     finally:
         private_host.sh("umount /usr/sbin; rmdir /run/nothing")
     assert "the program nft is not installed. Install the package nftables." in done.stderr

@@ -121,7 +121,7 @@ def test_sctp_is_published_as_tcp_is(private_host):
     answer = private_host.apply({"networks": SHOP["networks"], "sandboxes": {"web": {"networks": ["front"], "ports": ports}}})
     assert sorted({row["protocol"] for row in answer["ports"]}) == ["sctp", "tcp"]
     assert "sctp . 8080 : 172.20.0.2 . 80" in private_host.sh("nft list map inet dockless published4")
-    talk = ("import socket, sys, threading\nfrom _dockless import netns\n"
+    talk = ("import socket, sys, threading\nfrom _dockless.linux import netns\n"
             "def new(): return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)\n"
             "try: new().close()\nexcept OSError: print('none'); sys.exit()\n"
             "with netns.entered_named('web'): server = new(); server.bind(('', 80)); server.listen()\n"

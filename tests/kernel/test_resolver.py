@@ -245,7 +245,7 @@ def test_reload_reads_all_files_again_in_the_same_processes(named):
 
 
 def test_dn_35_missing_program_is_told_with_its_remedy(private_host):
-    code = ("from _dockless import facts, kernel, resolver\n"
+    code = ("from _dockless.model import facts; from _dockless.state import objects as kernel; from _dockless.resolvers import supervisor as resolver\n"
             "one = [kernel.Resolver('web', 'web', '/run/dockless/dns/resolvers/web.conf', 'x')]\n"
             "for path in ('', '/nowhere/dnsmasq'):\n"
             "    try: resolver.start(one, facts.Facts(dnsmasq=path))\n"

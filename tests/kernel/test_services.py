@@ -123,7 +123,7 @@ def first_answers(host, client, name, behind):
 
 def services(host):
     """Return the services of the network as network_info tells of them."""
-    done = host.python("import json\nfrom _dockless.inspect import inspect\nprint(json.dumps(inspect()['networks'][0]['services']))")
+    done = host.python("import json\nfrom _dockless.engine.info import inspect\nprint(json.dumps(inspect()['networks'][0]['services']))")
     return json.loads(done.stdout)
 
 
@@ -265,7 +265,7 @@ def test_a_mutated_table_is_noticed_by_the_counts_and_repaired(private_host):
 def _tables_asked_for(host, document):
     """Apply and return how many times nft was asked for a table of ours."""
     host.run(["tee", "/run/document"], input=json.dumps(document))
-    host.sh(f"strace -D -f -qq -s 200 -e trace=execve -o /run/calls {PYTHON} -m _dockless apply --project shop /run/document >/run/said")
+    host.sh(f"strace -D -f -qq -s 200 -e trace=execve -o /run/calls {PYTHON} -m _dockless.cli apply --project shop /run/document >/run/said")
     calls = host.read("/run/calls")
     host.sh("rm /run/document /run/calls /run/said")
     assert '"nft", "-f"' in calls, "the control: the run loads tables"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-HEAD = "import json, socket, sys\nfrom _dockless import gather, sockets, netns\nfrom _dockless.facts import Listener\n"
+HEAD = ("import json, socket, sys\nfrom _dockless.linux import netns, sockets\n"
+        "from _dockless.observe import facts as gather\nfrom _dockless.model.facts import Listener\n")
 SERVER = """
 import os, socket
 open("/proc/self/comm", "w").write("ngi\\nnx")

@@ -68,7 +68,7 @@ def test_a_configuration_that_is_refused_leaves_the_old_resolver_serving(late):
     before = act(late, "running")["processes"]
     path = "/run/dockless/dns/resolvers/cli.conf"
     late.sh(f"echo nonsense-option >>{path}")
-    code = ("from _dockless import facts, kernel, resolver\n"
+    code = ("from _dockless.model import facts; from _dockless.state import objects as kernel; from _dockless.resolvers import supervisor as resolver\n"
             f"try: resolver.start([kernel.Resolver('cli', 'cli', '{path}', 'x')], facts.Facts())\nexcept Exception as error: print(error)")
     said = late.python(code).stdout
     assert "resolvers do not start: sandbox cli: dnsmasq: bad option at line" in said and "nonsense" in late.read(path), said

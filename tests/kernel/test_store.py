@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-HEAD = "import json, os, sys\nfrom _dockless import lock, store\nfrom _dockless.errors import DocklessError\n"
+HEAD = "import json, os, sys\nfrom _dockless.engine import store\nfrom _dockless.linux import lock\nfrom _dockless.errors import DocklessError\n"
 SHOP = "store.Document('shop', {'networks': {'front': {}}, 'note': 'é\\ud800'}, {'front': ['10.0.0.0/24']})"
 FILES = ("projects/shop.json", "last-good/projects/shop.json", "host.json", "last-good/host.json")
 pytestmark = pytest.mark.leaves_behind("documents are what is tested; the private host ends with the test")

@@ -10,7 +10,7 @@ import pathlib
 import pytest
 import yaml
 from _dockless.errors import DocklessError
-from _dockless.facts import Listener
+from _dockless.model.facts import Listener
 from documents import host_of
 
 CASES = yaml.safe_load(pathlib.Path(__file__).with_name("bad_input.yml").read_text(encoding="utf-8"))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from _dockless import checks, model, overlay, parse
+from _dockless.desired import overlay
+from _dockless.document import project
 from _dockless.errors import DocklessError
-from _dockless.facts import Listener
+from _dockless.model import external_networks
+from _dockless.model.facts import Listener
+from _dockless.model.host import Host
 from documents import host_of
 
 FRONT = {"networks": {"front": {"ipam": {"config": [{"subnet": "10.1.0.0/24"}, {"subnet": "fd00:1::/64"}]}}}}
@@ -82,10 +85,10 @@ def test_an_external_network_named_as_the_entry_itself():
 
 
 def test_one_external_network_alone_can_be_asked_for():
-    host = model.Host((parse.parse_project("blog", {"networks": {"front": {}}}),
-                       parse.parse_project("shop", {"networks": {"front": {"external": True}, "own": {}}})))
-    assert checks.resolve_external(host, ("shop", "front")) == ("blog", "front")
-    assert checks.resolve_external(host, ("shop", "own")) == ("shop", "own")
+    host = Host((project.parse_project("blog", {"networks": {"front": {}}}),
+                       project.parse_project("shop", {"networks": {"front": {"external": True}, "own": {}}})))
+    assert external_networks.resolve_external(host, ("shop", "front")) == ("blog", "front")
+    assert external_networks.resolve_external(host, ("shop", "own")) == ("shop", "own")
 
 
 def test_fixed_addresses_and_macs_that_can_be_had():

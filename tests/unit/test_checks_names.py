@@ -13,8 +13,10 @@ if ENGINE not in sys.path:
     sys.path.insert(0, ENGINE)
 
 # pylint: disable=wrong-import-position
-from _dockless import checks_names, model  # noqa: E402
 from _dockless.errors import DocklessError  # noqa: E402
+from _dockless.model.host import Defaults, Endpoint, Host, Network, Project, Sandbox, Subnet  # noqa: E402
+from _dockless.model.spans import Macvlan  # noqa: E402
+from _dockless.validate import dns  # noqa: E402
 
 
 def addresses(*texts):
@@ -25,19 +27,19 @@ def addresses(*texts):
 def subnet(text):
     """Return a subnet whose gateway is its first address."""
     network = ipaddress.ip_network(text)
-    return model.Subnet(network, version=network.version, gateway=network[1])
+    return Subnet(network, version=network.version, gateway=network[1])
 
 
-FRONT = model.Network("shop", "front", subnets=(subnet("172.20.0.0/16"), subnet("fd00:20::/64")))
-BRIDGE = model.Network("", "bridge", dns_enabled=False, subnets=(subnet("172.17.0.0/16"),))
-MACVLAN = FRONT._replace(name="lan", macvlan=model.Macvlan(parent="eth0"))
-WEB = model.Sandbox("shop", "web", path="sandboxes.web", endpoints=(
-    model.Endpoint("shop", "web", ("shop", "front"), addresses=("172.20.0.2/16", "fd00:20::2/64")),))
+FRONT = Network("shop", "front", subnets=(subnet("172.20.0.0/16"), subnet("fd00:20::/64")))
+BRIDGE = Network("", "bridge", dns_enabled=False, subnets=(subnet("172.17.0.0/16"),))
+MACVLAN = FRONT._replace(name="lan", macvlan=Macvlan(parent="eth0"))
+WEB = Sandbox("shop", "web", path="sandboxes.web", endpoints=(
+    Endpoint("shop", "web", ("shop", "front"), addresses=("172.20.0.2/16", "fd00:20::2/64")),))
 
 
-def judge(sandbox=WEB, network=FRONT, defaults=model.Defaults()):
+def judge(sandbox=WEB, network=FRONT, defaults=Defaults()):
     """Raise what is refused of one project."""
-    checks_names.refuse_loops(model.Host((model.Project("shop", (network,), (sandbox,)), model.Project("", (BRIDGE,))), defaults))
+    dns.refuse_loops(Host((Project("shop", (network,), (sandbox,)), Project("", (BRIDGE,))), defaults))
 
 
 @pytest.mark.parametrize("address, reason", [
@@ -47,7 +49,7 @@ def test_s_58_dn_36_a_server_that_leads_back_is_refused(address, reason):
     """S-58, DN-36: wherever it is said, with the option's path."""
     for option, given in (("sandboxes.web.dns", {"sandbox": WEB._replace(dns=addresses("192.0.2.1", address))}),
                           ("networks.front.dns", {"network": FRONT._replace(path="networks.front", dns=addresses(address))}),
-                          ("defaults.dns", {"defaults": model.Defaults(dns=addresses(address))})):
+                          ("defaults.dns", {"defaults": Defaults(dns=addresses(address))})):
         with pytest.raises(DocklessError, match=rf"{option}\[\d\]: .*{reason}"):
             judge(**given)
 

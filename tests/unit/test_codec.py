@@ -14,7 +14,8 @@ import subprocess
 import sys
 
 import pytest
-from _dockless import codec, template
+from _dockless.linux import rtnetlink
+from _dockless.linux.message_template import Template
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
@@ -84,21 +85,21 @@ def test_endpoint_pairs(seed):
     for turn in range(10):
         values = (name_of(chance), mac_of(chance), number_of(chance), chance.choice((None, number_of(chance))), name_of(chance), mac_of(chance),
                   number_of(chance), number_of(chance))
-        assert bytes(codec.endpoint_pair.fill(*values)) == endpoint_oracle(*values), values
+        assert bytes(rtnetlink.endpoint_pair.fill(*values)) == endpoint_oracle(*values), values
 
 
 def test_every_length_of_name():
     for length in range(1, 16):
         for other in (1, 4, 15):
             values = ("x" * length, "02:00:00:00:00:01", 1500, 9, "y" * other, "02:00:00:00:00:02", 1500, 11)
-            assert bytes(codec.endpoint_pair.fill(*values)) == endpoint_oracle(*values)
+            assert bytes(rtnetlink.endpoint_pair.fill(*values)) == endpoint_oracle(*values)
 
 
 def test_filling_a_template_leaves_the_next_alone():
     """A message is a copy: sequence numbers are written into it."""
-    first = codec.named_up.fill("eth0")
+    first = rtnetlink.named_up.fill("eth0")
     first[:] = b"\xff" * len(first)
-    assert bytes(codec.named_up.fill("eth1")) == encoded(ifinfmsg, SETLINK, 0, {"flags": 1, "change": 1}, [("IFLA_IFNAME", "eth1")])
+    assert bytes(rtnetlink.named_up.fill("eth1")) == encoded(ifinfmsg, SETLINK, 0, {"flags": 1, "change": 1}, [("IFLA_IFNAME", "eth1")])
 
 
 @pytest.mark.parametrize("hairpin", [False, True])
@@ -111,7 +112,7 @@ def test_ports(hairpin, isolated, learning, ipv6, name):
     expected = [("IFLA_IFNAME", name), ("IFLA_LINKINFO", nested(("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", slave)))]
     if ipv6:
         expected.append(("IFLA_AF_SPEC", nested(("AF_INET6", nested(("IFLA_INET6_ADDR_GEN_MODE", 1))))))
-    assert bytes(codec.port(name, hairpin, isolated, learning, ipv6)) == encoded(ifinfmsg, NEWLINK, 0, {}, expected)
+    assert bytes(rtnetlink.port(name, hairpin, isolated, learning, ipv6)) == encoded(ifinfmsg, NEWLINK, 0, {}, expected)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -126,7 +127,7 @@ def test_addresses(seed):
                   "flags": 2 if version == 6 else 0, "scope": 253 if on_link else 0}
         own = [("IFA_ADDRESS", text), *([("IFA_LOCAL", text)] if version == 4 else [])]
         flags = CREATE | EXCL if kind == NEWADDR else 0
-        assert bytes(codec.address(kind, index, f"{text}/{length}")) == encoded(ifaddrmsg, kind, flags, fields, own), (text, length)
+        assert bytes(rtnetlink.address(kind, index, f"{text}/{length}")) == encoded(ifaddrmsg, kind, flags, fields, own), (text, length)
 
 
 @pytest.mark.parametrize("destination", ["0.0.0.0/0", "10.2.0.0/16", "10.2.3.4/32", "::/0", "fd00:2::/48", "fd00::7/128"])
@@ -141,17 +142,17 @@ def test_routes(destination, metric, kind, through):
         fields = {"family": socket.AF_INET6 if six else socket.AF_INET, "dst_len": int(length), "table": 254, "proto": PROTOCOL, "type": 1,
                   "scope": 0 if via or six else 253}
         expected = nested(("RTA_DST", network if length != "0" else None), ("RTA_OIF", 5), ("RTA_GATEWAY", via), ("RTA_PRIORITY", metric or None))
-        assert bytes(codec.route(kind, 5, destination, via, metric)) == encoded(rtmsg, kind, flags, fields, expected["attrs"])
+        assert bytes(rtnetlink.route(kind, 5, destination, via, metric)) == encoded(rtmsg, kind, flags, fields, expected["attrs"])
 
 
 def test_bridges_are_made_down_without_spanning_tree_and_snooping():
     expected = [("IFLA_IFNAME", "br-n"), ("IFLA_ADDRESS", "02:00:00:00:00:01"), ("IFLA_MTU", 1400), ("IFLA_GROUP", GROUP),
                 ("IFLA_LINKINFO", nested(("IFLA_INFO_KIND", "bridge"), ("IFLA_INFO_DATA", nested(("IFLA_BR_STP_STATE", 0), ("IFLA_BR_MCAST_SNOOPING", 0)))))]
-    assert codec.bridge("br-n", "02:00:00:00:00:01", 1400) == encoded(ifinfmsg, NEWLINK, CREATE | EXCL, {}, expected)
+    assert rtnetlink.bridge("br-n", "02:00:00:00:00:01", 1400) == encoded(ifinfmsg, NEWLINK, CREATE | EXCL, {}, expected)
 
 
 def test_plain_pairs_are_made_in_both_namespaces_at_once():
-    message = decoded(ifinfmsg, codec.plain_pair("a0", "", 1500, 7, "b0", "02:00:00:00:00:02", 1400, 9))
+    message = decoded(ifinfmsg, rtnetlink.plain_pair("a0", "", 1500, 7, "b0", "02:00:00:00:00:02", 1400, 9))
     assert (message.get_attr("IFLA_IFNAME"), message.get_attr("IFLA_NET_NS_FD"), message.get_attr("IFLA_GROUP")) == ("a0", 7, PAIR_GROUP)
     assert message.get_attr("IFLA_ADDRESS") is None
     peer = message.get_attr("IFLA_LINKINFO").get_attr("IFLA_INFO_DATA").get_attr("VETH_INFO_PEER")
@@ -164,28 +165,28 @@ def test_plain_pairs_are_made_in_both_namespaces_at_once():
     ({"master": 0}, {}, [("IFLA_MASTER", 0)]), ({"mtu": 1400, "group": 25708}, {}, [("IFLA_MTU", 1400), ("IFLA_GROUP", 25708)]),
     ({"mac": "02:00:00:00:00:01", "alias": "dockless shop/n"}, {}, [("IFLA_ADDRESS", "02:00:00:00:00:01"), ("IFLA_IFALIAS", "dockless shop/n")])])
 def test_changes_say_only_what_changes(change, fields, expected):
-    assert codec.change_link(5, **change) == encoded(ifinfmsg, SETLINK, 0, {"index": 5, **fields}, expected)
+    assert rtnetlink.change_link(5, **change) == encoded(ifinfmsg, SETLINK, 0, {"index": 5, **fields}, expected)
 
 
 def test_loopbacks_are_marked():
     for alias in ("dockless shop/web", "dockless x/y"):
-        assert bytes(codec.mark_loopback(alias)) == encoded(
+        assert bytes(rtnetlink.mark_loopback(alias)) == encoded(
             ifinfmsg, SETLINK, 0, {"index": 1, "flags": 1, "change": 1}, [("IFLA_IFALIAS", alias), ("IFLA_GROUP", GROUP)])
-    assert bytes(codec.label_loopback("dockless x/y")) == encoded(
+    assert bytes(rtnetlink.label_loopback("dockless x/y")) == encoded(
         ifinfmsg, SETLINK, 0, {"index": 1, "flags": 1, "change": 1}, [("IFLA_IFALIAS", "dockless x/y")])
-    off = decoded(ifinfmsg, codec.label_loopback(""))
+    off = decoded(ifinfmsg, rtnetlink.label_loopback(""))
     assert (off["flags"], off["change"], off["attrs"][0][0]) == (0, 0, "IFLA_IFALIAS")
 
 
 def test_removal_of_one_link_and_of_a_whole_group():
-    assert codec.delete_link(5) == encoded(ifinfmsg, DELLINK, 0, {"index": 5}, [])
-    assert codec.delete_group(25708) == encoded(ifinfmsg, DELLINK, 0, {}, [("IFLA_GROUP", 25708)])
-    assert bytes(codec.link_up.fill(5)) == encoded(ifinfmsg, SETLINK, 0, {"index": 5, "flags": 1, "change": 1}, [])
+    assert rtnetlink.delete_link(5) == encoded(ifinfmsg, DELLINK, 0, {"index": 5}, [])
+    assert rtnetlink.delete_group(25708) == encoded(ifinfmsg, DELLINK, 0, {}, [("IFLA_GROUP", 25708)])
+    assert bytes(rtnetlink.link_up.fill(5)) == encoded(ifinfmsg, SETLINK, 0, {"index": 5, "flags": 1, "change": 1}, [])
 
 
 def test_a_slot_that_is_not_to_be_found_is_an_error():
     """Not a message with a mark in it."""
-    lost = template.Template(lambda name: b"\0" * 32, "text")
+    lost = Template(lambda name: b"\0" * 32, "text")
     with pytest.raises(AssertionError, match="slot"):
         lost.fill("eth0")
 
@@ -193,16 +194,18 @@ def test_a_slot_that_is_not_to_be_found_is_an_error():
 WITHOUT = """
 import sys
 sys.modules["pyroute2"] = None  # what importing makes of it: a ModuleNotFoundError
-from _dockless import apply, codec, errors, facts
+from _dockless import errors
+from _dockless.apply import executor
+from _dockless.model import facts
 try:
-    apply.Executor(facts.Facts(), None)
+    executor.Executor(facts.Facts(), None)
 except errors.DocklessError as error:
     print(isinstance(error.__cause__, ImportError), error)
 """
 
 
 def test_without_pyroute2_the_engine_is_imported_and_refuses_to_execute():
-    codec.require()  # with it
-    environment = {"PYTHONPATH": str(pathlib.Path(codec.__file__).parents[1])}
+    rtnetlink.require()  # with it
+    environment = {"PYTHONPATH": str(pathlib.Path(rtnetlink.__file__).parents[2])}
     told = subprocess.run([sys.executable, "-B", "-c", WITHOUT], env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
     assert told.startswith(f"True {sys.executable} cannot import pyroute2") and "python3-pyroute2" in told

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from _dockless import coexist, facts, firewalld, kernel, obstacles, routing
+from _dockless.firewall import coexistence, firewalld, foreign_chains
+from _dockless.firewall.coexistence import DockerChain
+from _dockless.firewall.firewalld import POLICIES
+from _dockless.firewall.foreign_chains import Chain, Obstacle
+from _dockless.model import gateways
+from _dockless.model.facts import Firewall
+from _dockless.state.objects import Passage
 from pipeline import FACTS, of_kind, resolved, state
 
 DOCUMENT = {"networks": {"front": {"bridge_name": "br-front"}, "back": {"bridge_name": "br-back", "internal": True}},
             "sandboxes": {"web": {"networks": ["front", "back"], "ports": ["8080:80"]}, "db": {"networks": ["back"]}}}
-DOCKER = facts.Firewall("docker", programs=("iptables", "ip6tables"))
+DOCKER = Firewall("docker", programs=("iptables", "ip6tables"))
 LISTING = """
 -P FORWARD DROP
 -N DOCKER
@@ -27,7 +33,7 @@ LISTING = """
 def lines(*firewalls, document=None, named=None, **known):
     """Return what each firewall is asked for, as lists of lines."""
     host = resolved(document or DOCUMENT, defaults={"coexist": named or [each.name for each in firewalls]})
-    found = of_kind(state(host, FACTS._replace(firewalls=firewalls, **known)), kernel.Passage)
+    found = of_kind(state(host, FACTS._replace(firewalls=firewalls, **known)), Passage)
     return {thing.firewall: thing.text.splitlines() for thing in found}
 
 
@@ -52,18 +58,18 @@ def test_an_uplink_called_like_a_bridge_of_docker_s_is_none():
 
 def test_ufw_is_asked_for_each_way_that_traffic_goes_but_not_for_what_others_allow():
     """R-05: no way in without published ports, no way out of internal networks."""
-    assert lines(facts.Firewall("ufw"))["ufw"] == [
+    assert lines(Firewall("ufw"))["ufw"] == [
         "route allow in on br-back out on br-back", "route allow in on br-front", "route allow out on br-front"]
-    assert lines(facts.Firewall("ufw", taken=("route allow in on br-front",)))["ufw"] == [
+    assert lines(Firewall("ufw", taken=("route allow in on br-front",)))["ufw"] == [
         "route allow in on br-back out on br-back", "route allow out on br-front"]
 
 
 def test_firewalld_gets_a_zone_and_only_with_a_way_out_a_policy():
     """FW-10: internal networks need no policy. Of one that is stopped only the files are meant."""
     zone = ["zone", "forward", "interface br-back", "interface br-front", "policy dockless-out"]
-    assert lines(facts.Firewall("firewalld"))["firewalld"] == [f"{time} {each}" for time in ("permanent", "runtime") for each in zone]
+    assert lines(Firewall("firewalld"))["firewalld"] == [f"{time} {each}" for time in ("permanent", "runtime") for each in zone]
     internal = {"networks": {"back": DOCUMENT["networks"]["back"]}, "sandboxes": {"db": {"networks": ["back"]}}}
-    assert lines(facts.Firewall("firewalld", running=False), document=internal)["firewalld"] == [
+    assert lines(Firewall("firewalld", running=False), document=internal)["firewalld"] == [
         "permanent zone", "permanent forward", "permanent interface br-back"]
 
 
@@ -73,11 +79,11 @@ def test_nothing_is_asked_for_without_networks_or_unasked():
 
 
 def test_docker_s_chain_is_read_up_to_where_it_returns():
-    chain = coexist.docker_chain(LISTING)
-    assert chain == coexist.DockerChain((
+    chain = coexistence.docker_chain(LISTING)
+    assert chain == DockerChain((
         "-m devgroup --src-group 25707 --dst-group 25707 -j ACCEPT", "-o br-+ -m devgroup --src-group 25707 -j RETURN"), 2, ("docker0", "web0"))
-    assert len(coexist.rules_of_ours(LISTING)) == 3
-    assert coexist.docker_chain("-P FORWARD DROP\n") is None
+    assert len(coexistence.rules_of_ours(LISTING)) == 3
+    assert coexistence.docker_chain("-P FORWARD DROP\n") is None
 
 
 def test_ufw_s_rules_are_told_apart_by_their_comment():
@@ -87,7 +93,7 @@ ufw route allow in on br0 comment 'dockless'
 ufw route allow out on br0 comment 'it isn"t dockless'
 ufw route deny out on br1
 """
-    assert coexist.ufw_rules(listing) == (["route allow in on br0"], ["route allow out on br0", "route deny out on br1"])
+    assert coexistence.ufw_rules(listing) == (["route allow in on br0"], ["route allow out on br0", "route deny out on br1"])
 
 
 def test_what_a_user_put_into_our_zone_stays_in_its_file():
@@ -99,7 +105,7 @@ def test_what_a_user_put_into_our_zone_stays_in_its_file():
     mended = firewalld.zone_file(edited, ["zone", "interface br1"])
     assert firewalld.zone_in_file(mended) == ["zone", "interface br1"] and '<service name="dns" />' in mended
     assert firewalld.zone_in_file("<zone><short>Public</short></zone>") is None
-    for name in firewalld.POLICIES:
+    for name in POLICIES:
         assert firewalld.policy_in_file(firewalld.policy_file(name), name) == [f"policy {name}"]
         assert firewalld.policy_in_file(firewalld.policy_file(name).replace('"ANY"', '"HOST"'), name) == []
 
@@ -116,9 +122,9 @@ def test_what_a_reload_would_lose():
 ])
 def test_an_obstacle_is_told_with_its_remedy(named, flows, remedy):
     """S-13: with StrictForwardPorts firewalld decides about published ports, and we say so."""
-    obstacle = obstacles.Obstacle("inet", "firewalld", "filter_FORWARD", "it drops", False, flows, ("br0",), "firewalld")
-    assert coexist.told(obstacle, named).startswith("it drops. " + remedy)
-    assert coexist.told(obstacle._replace(firewall=""), named) == "it drops"
+    obstacle = Obstacle("inet", "firewalld", "filter_FORWARD", "it drops", False, flows, ("br0",), "firewalld")
+    assert coexistence.told(obstacle, named).startswith("it drops. " + remedy)
+    assert coexistence.told(obstacle._replace(firewall=""), named) == "it drops"
 
 
 @pytest.mark.parametrize("network, ports, open_ways", [
@@ -134,11 +140,11 @@ def test_an_obstacle_matters_where_something_would_go_that_way(network, ports, o
     """And only such ways are asked for: ufw is told of each, firewalld has a policy inwards where nothing is translated."""
     document = {"networks": {"front": {"bridge_name": "br0", **network}}, "sandboxes": {"web": {"networks": ["front"], "ports": ports}}}
     host = resolved(document)
-    found = coexist.ways(host, routing.networks_of(host))
+    found = coexistence.ways(host, gateways.networks_of(host))
     assert found == {"br0": open_ways}
-    obstacle = obstacles.Obstacle("ip", "filter", "FORWARD", "it drops", False, (), ("br0",), "ufw")
-    assert [flow for flow in ("in", "out", "within") if coexist.matters(obstacle._replace(flows=(flow,)), found)] == sorted(open_ways)
-    asked = lines(facts.Firewall("ufw"), facts.Firewall("firewalld", running=False), document=document)
+    obstacle = Obstacle("ip", "filter", "FORWARD", "it drops", False, (), ("br0",), "ufw")
+    assert [flow for flow in ("in", "out", "within") if coexistence.matters(obstacle._replace(flows=(flow,)), found)] == sorted(open_ways)
+    asked = lines(Firewall("ufw"), Firewall("firewalld", running=False), document=document)
     assert ("route allow out on br0" in asked["ufw"]) == ("in" in open_ways)
     assert ("route allow in on br0" in asked["ufw"]) == ("out" in open_ways)
     assert ("permanent policy dockless-in" in asked["firewalld"]) == ("in" in open_ways and not ports)
@@ -148,11 +154,11 @@ def test_an_obstacle_matters_where_something_would_go_that_way(network, ports, o
 @pytest.mark.parametrize("rules, owner", [
     ({"FORWARD": [], "DOCKER-USER": [], "ufw-before-forward": []}, "docker"), ({"FORWARD": [], "ufw6-before-forward": []}, "ufw"), ({"FORWARD": []}, "")])
 def test_whose_a_chain_is(rules, owner):
-    found = obstacles.judge(obstacles.Chain("ip6", "filter", "FORWARD", "drop"), rules, ["br0"], True)
+    found = foreign_chains.judge(Chain("ip6", "filter", "FORWARD", "drop"), rules, ["br0"], True)
     assert [each.firewall for each in found] == [owner]
 
 
 def test_a_chain_called_log_is_followed():
     """The word in a chain's name is no statement."""
     rules = ["jump filter_FWD_public_log", 'counter packets 1 bytes 2 log prefix "x" jump my-counter']
-    assert obstacles.jumps(rules) == ["filter_FWD_public_log", "my-counter"]
+    assert foreign_chains.jumps(rules) == ["filter_FWD_public_log", "my-counter"]

@@ -6,50 +6,70 @@ import pathlib
 import re
 
 import pytest
-from _dockless import balance, chains, kernel, lock, model, names
+from _dockless import names
+from _dockless.firewall import sandbox_table
+from _dockless.firewall.rules import CHAINS, COUNTERS, PORT_CHAINS, PORT_COUNTERS, PORT_SETS, SETS
+from _dockless.linux.lock import PATH
+from _dockless.model import host
+from _dockless.model.host import DEFAULT_BRIDGE
+from _dockless.names import (
+    DEFAULT_BRIDGE_LINK,
+    DNS_DIRECTORY,
+    DOOMED_GROUP,
+    ETC_DIRECTORY,
+    LINK_GROUP,
+    NETNS_DIRECTORY,
+    NETNS_ETC_DIRECTORY,
+    PAIR_GROUP,
+    RESOLVER_ADDRESS,
+    RESOLVER_PORT,
+    ROUTE_PROTOCOL,
+    TABLE,
+)
+from _dockless.state.objects import Object
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
 
 
 def test_every_chain_with_its_hook_and_priority():
-    found = re.findall(r"chain (\w+) \{\n\t\t(type [^;]+|)", chains.CHAINS + chains.PORT_CHAINS)
+    found = re.findall(r"chain (\w+) \{\n\t\t(type [^;]+|)", CHAINS + PORT_CHAINS)
     assert len(found) == 14
     for name, hook in found:
         assert f"| `{name}` | `{hook}` |" in DESIGN or (not hook and f"| `{name}` | jumped to |" in DESIGN), name
-    (name, hook), = re.findall(r"chain (\w+) \{\n\t\t(type [^;]+)", balance.table((), 0, True))
+    (name, hook), = re.findall(r"chain (\w+) \{\n\t\t(type [^;]+)", sandbox_table.table((), 0, True))
     assert f"`{name}` (`{hook}`)" in DESIGN
 
 
 def test_every_set_and_map():
-    for kind, name, types, ranges in (*chains.SETS, *chains.PORT_SETS):
+    for kind, name, types, ranges in (*SETS, *PORT_SETS):
         assert f"`{name}`" in DESIGN, (kind, types, ranges)
 
 
 def test_every_counter_is_used_and_told():
-    counted = set(re.findall(r'counter name "(\w+)" drop', chains.CHAINS + chains.PORT_CHAINS))
-    assert counted == {*chains.COUNTERS, *chains.PORT_COUNTERS}
+    counted = set(re.findall(r'counter name "(\w+)" drop', CHAINS + PORT_CHAINS))
+    assert counted == {*COUNTERS, *PORT_COUNTERS}
     assert all(f"`{name}`" in DESIGN for name in counted)
-    assert not re.search(r"(?<!\") drop$", chains.CHAINS + chains.PORT_CHAINS, re.MULTILINE)
+    assert not re.search(r"(?<!\") drop$", CHAINS + PORT_CHAINS, re.MULTILINE)
 
 
 def test_no_set_or_counter_is_left_over():
-    for sets, text in ((chains.SETS, chains.CHAINS), (chains.PORT_SETS, chains.PORT_CHAINS)):
+    for sets, text in ((SETS, CHAINS), (PORT_SETS, PORT_CHAINS)):
         assert [name for kind, name, types, ranges in sets if not re.search(rf"@{name}\b", text)] == []
 
 
 @pytest.mark.parametrize("text", [
-    f"tables **`inet {names.TABLE}`**", f"link group **{names.LINK_GROUP}**", f"link group **{names.PAIR_GROUP}**", f"link group {names.DOOMED_GROUP}",
-    f"protocol **{names.ROUTE_PROTOCOL}**", f"`{names.DEFAULT_BRIDGE_LINK}`", names.RESOLVER_ADDRESS, str(names.RESOLVER_PORT), names.NETNS_DIRECTORY,
-    f"`{names.label('PROJECT', 'NAME')}`", f"`{names.label('', model.DEFAULT_BRIDGE)}`", f"`{names.pair_label('NETNS', 'NAME')}`", f"`{lock.PATH}`",
-    f"`{names.DNS_DIRECTORY}/`", f"`{names.ETC_DIRECTORY}/projects/PROJECT.json`", f"`{names.NETNS_ETC_DIRECTORY}/NAME/`"])
+    f"tables **`inet {TABLE}`**", f"link group **{LINK_GROUP}**", f"link group **{PAIR_GROUP}**", f"link group {DOOMED_GROUP}",
+    f"protocol **{ROUTE_PROTOCOL}**", f"`{DEFAULT_BRIDGE_LINK}`", RESOLVER_ADDRESS, str(RESOLVER_PORT), NETNS_DIRECTORY,
+    f"`{names.label('PROJECT', 'NAME')}`", f"`{names.label('', DEFAULT_BRIDGE)}`", f"`{names.pair_label('NETNS', 'NAME')}`", f"`{PATH}`",
+    f"`{DNS_DIRECTORY}/`", f"`{ETC_DIRECTORY}/projects/PROJECT.json`", f"`{NETNS_ETC_DIRECTORY}/NAME/`"])
 def test_marks_and_paths(text):
     assert text in DESIGN
 
 
 def test_both_vocabularies():
-    kinds = [cls.__name__ for cls in kernel.Object.__args__]
+    kinds = [cls.__name__ for cls in Object.__args__]
     words = ["Host", "Project", "Network", "Subnet", "Sandbox", "Endpoint", "PortMapping", "DnsRecord", "Link", "VethPair", "Defaults"]
-    assert all(hasattr(model, word) for word in words)
+    assert all(hasattr(host, word) for word in words)
     for row in (kinds, words):
         assert ", ".join(f"`{word}`" for word in row) in DESIGN

@@ -5,7 +5,9 @@ from __future__ import annotations
 import collections
 
 import pytest
-from _dockless import exposures, publications, routing
+from _dockless.firewall import published_ports
+from _dockless.model import gateways
+from _dockless.report import exposures
 from pipeline import resolved
 
 SUBNET = {"ipam": {"config": [{"subnet": "172.20.0.0/16"}]}}
@@ -61,7 +63,7 @@ def elements(*ports, **network):
     """Return the elements of a host with these ports, by map."""
     found = collections.defaultdict(list)
     declared = host(network, ports)
-    publications.fill(declared, routing.networks_of(declared), found)
+    published_ports.fill(declared, gateways.networks_of(declared), found)
     return dict(found)
 
 

@@ -6,8 +6,9 @@ import ipaddress
 import random
 
 import pytest
-from _dockless import fleet_slices, names
+from _dockless import names
 from _dockless.errors import DocklessError
+from _dockless.fleet import host_documents
 from simulatedfleet import SimulatedFleet, through_files
 
 RED = {"driver": "overlay", "ipam": {"config": [{"subnet": "10.60.0.0/24"}]}}
@@ -175,7 +176,7 @@ def test_what_is_not_purged_is_still_told():
     fleet = red(one=["a"], two=["b", "c"])
     fleet.run()
     del fleet.inventory["two"]["sandboxes"]["b"]
-    assert fleet_slices.slice_of(fleet.plan(purge=False), "one")[0]["networks"]["red"]["peers"]["two"]["sandboxes"].keys() == {"b", "c"}
+    assert host_documents.slice_of(fleet.plan(purge=False), "one")[0]["networks"]["red"]["peers"]["two"]["sandboxes"].keys() == {"b", "c"}
 
 
 def test_nothing_new_is_given_beside_a_host_that_nobody_knows():
@@ -353,7 +354,7 @@ def test_bridge_networks_pass_as_they_are():
     fleet = SimulatedFleet({"lan": {"driver": "bridge"}, "red": RED}, {"one": {"a": {"networks": ["lan", "red"], "ports": ["80"]}, "p": None}})
     fleet.networks["default"] = None
     plan = fleet.plan()
-    (document,) = fleet_slices.slice_of(plan, "one")
+    (document,) = host_documents.slice_of(plan, "one")
     assert document["networks"]["lan"] == {"driver": "bridge"} and document["sandboxes"]["p"] is None
     assert document["sandboxes"]["a"] == {"networks": {"lan": None, "red": {"ipv4_address": "10.60.0.2"}}, "ports": ["80"]}
 
@@ -374,7 +375,7 @@ def test_a_sandbox_without_ipv6_is_not_told_with_it():
 def test_slices_through_files_are_those_of_the_plan(tmp_path):
     fleet = SimulatedFleet({"red": RED, "blue": {"driver": "overlay"}}, SCENARIO)
     plan = fleet.run()
-    assert through_files(plan, str(tmp_path)) == {name: fleet_slices.slice_of(plan, name) for name in fleet.inventory}
+    assert through_files(plan, str(tmp_path)) == {name: host_documents.slice_of(plan, name) for name in fleet.inventory}
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -438,5 +439,5 @@ def test_a_host_that_says_nothing_keeps_what_it_has():
     fleet.inventory["two"] = {}
     fleet.add("three", networks=None)
     plan = fleet.plan()
-    assert fleet_slices.slice_of(plan, "two") == [{"project": "default"}]
-    assert fleet_slices.slice_of(plan, "three") == [{"project": "shop", "sandboxes": {}}]
+    assert host_documents.slice_of(plan, "two") == [{"project": "default"}]
+    assert host_documents.slice_of(plan, "three") == [{"project": "shop", "sandboxes": {}}]

@@ -6,9 +6,10 @@ import ipaddress
 import random
 
 import pytest
-from _dockless import ipam, model
+from _dockless.allocate import ipam
 from _dockless.errors import DocklessError
-from _dockless.facts import Facts
+from _dockless.model.facts import Facts
+from _dockless.model.host import Defaults, Network
 from pipeline import leases_of, resolved
 
 
@@ -196,9 +197,9 @@ def test_pools_run_out_with_a_sentence():
 
 def test_finding_a_gap_leaps_over_what_is_taken():
     """A /30 in a pool whose first 65,536 subnets lie in one route is found without trying them."""
-    defaults = model.Defaults(default_address_pools=((net("10.0.0.0/8"), 30),))
+    defaults = Defaults(default_address_pools=((net("10.0.0.0/8"), 30),))
     taken = [net("10.0.0.0/9"), net("10.128.0.0/10")]
-    assert str(ipam.free_subnet(4, None, taken, defaults, model.Network("shop", "n"))) == "10.192.0.0/30"
+    assert str(ipam.free_subnet(4, None, taken, defaults, Network("shop", "n"))) == "10.192.0.0/30"
 
 
 @pytest.mark.parametrize("seed", range(40))

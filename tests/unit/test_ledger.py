@@ -8,7 +8,7 @@ import re
 
 import pytest
 import yaml
-from _dockless import chains
+from _dockless.firewall.rules import COUNTERS, PORT_COUNTERS
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LEDGER = yaml.safe_load((ROOT / "tests/kernel/lab/ledger.yml").read_text(encoding="utf-8"))
@@ -50,7 +50,7 @@ def test_every_counter_is_told_of():
     table = (ROOT / "docs/security.md").read_text(encoding="utf-8").partition("| counter | table |")[2].partition("## ")[0]
     rows = re.findall(r"^\| (`[a-z`, ]+`) \| (inet|bridge) \|", table, re.MULTILINE)
     told = {(name, family) for names, family in rows for name in re.findall(r"`([a-z]+)`", names)}
-    assert told == {(name, "inet") for name in chains.COUNTERS} | {(name, "bridge") for name in chains.PORT_COUNTERS}
+    assert told == {(name, "inet") for name in COUNTERS} | {(name, "bridge") for name in PORT_COUNTERS}
 
 
 def test_a_test_that_is_gone_is_noticed():

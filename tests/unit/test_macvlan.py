@@ -5,10 +5,13 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from _dockless import kernel, macvlan, plan, resolve, routing, stacked
+from _dockless.allocate.host import recorded_names
+from _dockless.engine.target import _on_parents
 from _dockless.errors import DocklessError
-from _dockless.facts import Parent
-from _dockless.goal import _on_parents
+from _dockless.model import gateways, macvlan
+from _dockless.model.facts import Parent
+from _dockless.state import dependencies, plan
+from _dockless.state.objects import Link, Route
 from pipeline import FACTS, leases_of, of_kind, resolved, state, states
 
 ETH0 = FACTS._replace(parents=(Parent("eth0", 1450),))
@@ -24,12 +27,12 @@ def document(*subnets, sandboxes=None, **options):
 
 def links(found):
     """Return the links of a state by namespace and name."""
-    return {(link.netns, link.name): link for link in of_kind(found, kernel.Link)}
+    return {(link.netns, link.name): link for link in of_kind(found, Link)}
 
 
 def routes(found, netns):
     """Return (destination, via) of a namespace's routes."""
-    return [(route.destination, route.via) for route in of_kind(found, kernel.Route) if route.netns == netns]
+    return [(route.destination, route.via) for route in of_kind(found, Route) if route.netns == netns]
 
 
 def test_iv_01_ipvlan_has_its_parents_mac_and_the_given_gateway():
@@ -112,7 +115,7 @@ def test_the_hosts_address_is_asked_for_named_or_the_first_free_and_kept():
 def test_the_hosts_link_has_a_route_to_each_sandbox_of_every_project():
     theirs = {"networks": {"lan": {"external": True, "name": "shop/lan"}}, "sandboxes": {"three": PAIR["one"]}}
     found = states(resolved(shop=document(host_access=True), other=theirs), ETH0)[""]
-    shim = next(link for link in of_kind(found, kernel.Link))
+    shim = next(link for link in of_kind(found, Link))
     assert shim.kind == "macvlan" and shim.parent == "eth0" and shim.data == (("mode", "bridge"),)
     assert routes(found, "") == [("192.0.2.3/32", ""), ("192.0.2.4/32", ""), ("192.0.2.5/32", "")]
 
@@ -180,20 +183,20 @@ def test_warnings_of_the_interface_below(nic, driver, words):
 
 def test_what_goes_with_a_link_and_what_changes_in_place():
     def link(netns, name, parent, mode="bridge", kind="macvlan"):
-        return kernel.Link(netns, name, kind, "", 1500, "", parent=parent, data=(("mode", mode),))
+        return Link(netns, name, kind, "", 1500, "", parent=parent, data=(("mode", mode),))
     found = {thing.key: thing for thing in (
-        kernel.Link("", "eth0.60", "vlan", "", 1500, "", parent="eth0"), link("", "mv-1", "eth0.60"), link("a", "eth0", "eth0.60"), link("b", "eth0", "eth1"))}
-    assert stacked.sitting_on(found, {("link", "", "eth0.60")}) == {("link", "", "mv-1"), ("link", "a", "eth0")}
-    assert stacked.sitting_on(found, {("link", "a", "eth0")}) == set()
-    assert stacked.also_mutable(link("a", "x", "eth0"), link("a", "x", "eth0", "vepa")) == {"data"}
-    assert not stacked.also_mutable(link("a", "x", "eth0", "passthru"), link("a", "x", "eth0"))
-    assert stacked.also_mutable(link("a", "x", "eth0", 0, "ipvlan"), link("a", "x", "eth0", 1, "ipvlan")) == {"data"}
+        Link("", "eth0.60", "vlan", "", 1500, "", parent="eth0"), link("", "mv-1", "eth0.60"), link("a", "eth0", "eth0.60"), link("b", "eth0", "eth1"))}
+    assert dependencies.sitting_on(found, {("link", "", "eth0.60")}) == {("link", "", "mv-1"), ("link", "a", "eth0")}
+    assert dependencies.sitting_on(found, {("link", "a", "eth0")}) == set()
+    assert dependencies.also_mutable(link("a", "x", "eth0"), link("a", "x", "eth0", "vepa")) == {"data"}
+    assert not dependencies.also_mutable(link("a", "x", "eth0", "passthru"), link("a", "x", "eth0"))
+    assert dependencies.also_mutable(link("a", "x", "eth0", 0, "ipvlan"), link("a", "x", "eth0", 1, "ipvlan")) == {"data"}
 
 
 def test_a_declared_name_is_asked_for_and_a_lost_one_repaired():
     host = resolved(document(), ETH0)
     before = state(host, ETH0)
-    known = resolve.recorded_names({"shop": leases_of(host)["shop"]})
+    known = recorded_names({"shop": leases_of(host)["shop"]})
     renamed = {**PAIR, "one": {"networks": {"lan": {"interface_name": "lan0"}}}}
     wanted = state(resolved(document(sandboxes=renamed), ETH0), ETH0)
     with pytest.raises(DocklessError, match="macvlan eth0 in one cannot be changed in place"):
@@ -209,5 +212,5 @@ def test_the_way_out_is_that_of_the_addresss_own_subnet():
     subnets = (LAN, {"subnet": "198.51.100.0/24", "gateway": "198.51.100.254"}, {"subnet": "fd00:9::/64"})
     host = resolved(document(*subnets, sandboxes=sandboxes), ETH0)
     endpoint, network = host.projects[0].sandboxes[0].endpoints[0], host.projects[0].networks[0]
-    assert [routing.next_hop(endpoint, network, version) for version in (4, 6)] == ["198.51.100.254", None]
+    assert [gateways.next_hop(endpoint, network, version) for version in (4, 6)] == ["198.51.100.254", None]
     assert ipaddress.ip_address("fd00:9::1") in network.subnets[2].network and endpoint.addresses[1] == "fd00:9::1/64"

@@ -6,8 +6,8 @@ import pytest
 
 pytest.importorskip("ansible")
 
-from _dockless.errors import DocklessError  # noqa: E402 - after the check for Ansible
-from _dockless.module import _done, objects, one_or_many, said  # noqa: E402
+from _dockless.ansible_module import _done, objects, one_or_many, said  # noqa: E402
+from _dockless.errors import DocklessError  # noqa: E402
 
 OPTIONS = {"name": {"type": "str"}, "mtu": {"type": "int"}, "dns": {"type": "list"}}
 

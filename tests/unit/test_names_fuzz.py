@@ -7,8 +7,8 @@ import random
 import re
 
 import pipeline
-from _dockless import kernel
 from _dockless.errors import DocklessError
+from _dockless.state.objects import File
 
 TURNS = int(os.environ.get("DOCKLESS_TEST_NAMES", "100000"))
 PIECES = ["a", "Z", "9", "-", "_", ".", "web", "a" * 63, "a" * 64, "xn--4ca", " ", "\n", "\r", "\t", "\0", ",", "=", "#", "/", "\\", '"', "'", ";", "%",
@@ -54,7 +54,7 @@ def wrong_lines(state):
     """Return the lines of files that no declaration can mean."""
     found = []
     for thing in state.values():
-        if isinstance(thing, kernel.File):
+        if isinstance(thing, File):
             pattern = (CONFIGURATION if "/dns/resolvers/" in thing.path else RESOLV if thing.path.endswith("resolv.conf")
                        else HOSTS if thing.path.endswith("/hosts") or "/dns/" in thing.path else None)
             found += [(thing.path, line) for line in (thing.text.split("\n")[:-1] if pattern else ()) if not pattern.fullmatch(line)]
@@ -82,5 +82,5 @@ def test_the_patterns_see_what_they_are_for():
     """An injected line is found."""
     path = "/run/dockless/dns/resolvers/web.conf"
     for line in ("server=/x/10.0.0.9", "addn-hosts=/etc/shadow", "txt-record=a,b", ""):
-        assert wrong_lines({0: kernel.File(path, f"port=10053\n{line}\n")}) == [(path, line)]
-    assert wrong_lines({0: kernel.File("/run/dockless/dns/networks/a.b/a", "10.0.0.9 bank\n10.0.0.9 a b\n10.0.0.9 a,b\n")})
+        assert wrong_lines({0: File(path, f"port=10053\n{line}\n")}) == [(path, line)]
+    assert wrong_lines({0: File("/run/dockless/dns/networks/a.b/a", "10.0.0.9 bank\n10.0.0.9 a b\n10.0.0.9 a,b\n")})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pipeline  # pylint: disable=unused-import  # noqa: F401  # brings the engine
 import pytest
-from _dockless import facts, hostsfile, model
+from _dockless.dns import etc_files
+from _dockless.model.facts import Facts
+from _dockless.model.host import Sandbox
 
-WEB = model.Sandbox("shop", "web")
+WEB = Sandbox("shop", "web")
 CASES = {
     "Fedora": ("hosts:      files myhostname resolve [!UNAVAIL=return] dns", "hosts: files myhostname dns"),
     "Arch": ("hosts: mymachines resolve [!UNAVAIL=return] files myhostname dns", "hosts: files myhostname dns"),
@@ -23,12 +25,12 @@ PLAIN = ["", "hosts: files dns", "hosts:\tdns [!UNAVAIL=return] files  # plain",
 @pytest.mark.parametrize("before, after", CASES.values(), ids=CASES)
 def test_sources_that_ask_the_hosts_daemons_go(before, after):
     """Those that work inside stay in their order, with their actions."""
-    text = hostsfile.nsswitch_conf(WEB, facts.Facts(nsswitch=before))
+    text = etc_files.nsswitch_conf(WEB, Facts(nsswitch=before))
     assert text == f"# dockless: sandbox shop/web\n{after}\n"
-    assert hostsfile.nsswitch_conf(WEB, facts.Facts(nsswitch=text)) == ""
+    assert etc_files.nsswitch_conf(WEB, Facts(nsswitch=text)) == ""
 
 
 @pytest.mark.parametrize("text", PLAIN)
 def test_a_host_whose_sources_work_inside_needs_no_file(text):
     """As most servers have it."""
-    assert hostsfile.nsswitch_conf(WEB, facts.Facts(nsswitch=text)) == ""
+    assert etc_files.nsswitch_conf(WEB, Facts(nsswitch=text)) == ""

@@ -2,27 +2,29 @@
 """Links as the kernel shows them, and what of them is ours."""
 from __future__ import annotations
 
-from _dockless import names, observe_links, spaces
+from _dockless.names import LINK_GROUP
+from _dockless.observe import links
+from _dockless.observe.snapshot import LinkRow, Space
 
 
 def veth(index, name, peer, group, away):
     """Return one end of a pair."""
-    return spaces.LinkRow(index, 1, name, "02:00:00:00:00:01", 1500, peer, 0, group, "", "veth", False, False, True, (), (), b"", away)
+    return LinkRow(index, 1, name, "02:00:00:00:00:01", 1500, peer, 0, group, "", "veth", False, False, True, (), (), b"", away)
 
 
 def seen(*rows):
     """Return the names of what a host with these links has of ours, when nothing is wanted."""
     state = {}
-    observe_links.observe(spaces.Space("", 1, {row.index: row for row in rows}, [], []), {}, {}, frozenset(), state, [])
+    links.observe(Space("", 1, {row.index: row for row in rows}, [], []), {}, {}, frozenset(), state, [])
     return {thing.name for thing in state.values()}
 
 
 def test_an_end_whose_number_crosses_that_of_the_uplink_is_ours_all_the_same():
     """A host whose uplink is a veth pair too: numbers are those of another namespace, and say nothing here."""
     uplink = veth(2, "host0", 4, 0, True)
-    assert seen(uplink, veth(4, "veth1", 2, names.LINK_GROUP, True)) == {"veth1"}
+    assert seen(uplink, veth(4, "veth1", 2, LINK_GROUP, True)) == {"veth1"}
 
 
 def test_an_inner_end_that_was_moved_to_the_host_is_none_of_its_own():
-    outer, inner = veth(4, "veth1", 5, names.LINK_GROUP, False), veth(5, "stray0", 4, names.LINK_GROUP, False)
+    outer, inner = veth(4, "veth1", 5, LINK_GROUP, False), veth(5, "stray0", 4, LINK_GROUP, False)
     assert seen(outer, inner) == {"veth1"}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from _dockless import obstacles
+from _dockless.firewall import foreign_chains
+from _dockless.firewall.foreign_chains import Chain
 
 FIREWALLD = {
     "filter_FORWARD": """
@@ -57,13 +58,13 @@ def rules(chains: t.Dict[str, str]) -> t.Dict[str, t.List[str]]:
         lines = "".join(f"\t\t{line.strip()}\n" for line in text.splitlines() if line.strip())
         return f"table x y {{\n\tchain {name} {{\n{lines}\t}}\n}}\n"
 
-    return {name: obstacles.rules_in(listing(name, text)) for name, text in chains.items()}
+    return {name: foreign_chains.rules_in(listing(name, text)) for name, text in chains.items()}
 
 
 def blocked(chains: t.Dict[str, str], bridge: str = "br-a", policy: str = "drop", family: str = "ip", bridged: bool = True) -> t.Set[str]:
     """Return the directions that the first of the chains blocks."""
-    chain = obstacles.Chain(family, "filter", next(iter(chains)), policy)
-    return {flow for found in obstacles.judge(chain, rules(chains), [bridge], bridged) for flow in found.flows}
+    chain = Chain(family, "filter", next(iter(chains)), policy)
+    return {flow for found in foreign_chains.judge(chain, rules(chains), [bridge], bridged) for flow in found.flows}
 
 
 def test_firewalld_lets_pass_what_is_in_a_trusted_zone():
@@ -115,9 +116,9 @@ def test_rule(text, policy, flows):
 
 
 def test_bridges_that_rules_see_alike_are_reported_together():
-    chain = obstacles.Chain("ip", "filter", "FORWARD", "drop")
+    chain = Chain("ip", "filter", "FORWARD", "drop")
     links = [f"br-{n}" for n in range(9)]
-    found = obstacles.judge(chain, rules({"FORWARD": 'iifname "br-3" accept\noifname "br-3" accept\niifname "br-4" accept'}), links, True)
+    found = foreign_chains.judge(chain, rules({"FORWARD": 'iifname "br-3" accept\noifname "br-3" accept\niifname "br-4" accept'}), links, True)
     others = tuple(b for b in links if b not in ("br-3", "br-4"))
     assert [(o.bridges, o.flows) for o in found] == [(("br-4",), ("out", "in")), (others, ("out", "in", "within"))]
     assert "br-0, br-1, br-2 and 4 more" in str(found[1])
@@ -126,9 +127,9 @@ def test_bridges_that_rules_see_alike_are_reported_together():
 def test_frames_within_count_only_where_they_come_through():
     assert blocked({"c": ""}, bridged=False) == {"out", "in"}
     across = rules({"c": 'iifname "br-a" oifname != "br-a" accept\noifname "br-a" iifname != "br-a" accept'})
-    found = obstacles.judge(obstacles.Chain("ip", "f", "c", "drop"), across, ["br-a"], True)
+    found = foreign_chains.judge(Chain("ip", "f", "c", "drop"), across, ["br-a"], True)
     assert [(o.flows, o.bridged) for o in found] == [(("within",), True)]
-    found = obstacles.judge(obstacles.Chain("bridge", "f", "c", "drop"), {"c": []}, ["br-a"], True)
+    found = foreign_chains.judge(Chain("bridge", "f", "c", "drop"), {"c": []}, ["br-a"], True)
     assert [(o.flows, o.bridged) for o in found] == [(("within",), True)]
 
 
@@ -155,7 +156,7 @@ table inet n {
     }
 }
 """.replace("    ", "\t")
-    assert obstacles.forward_chains(listing) == [obstacles.Chain("ip", "filter", "FORWARD", "drop"), obstacles.Chain("bridge", "b", "f", "accept")]
+    assert foreign_chains.forward_chains(listing) == [Chain("ip", "filter", "FORWARD", "drop"), Chain("bridge", "b", "f", "accept")]
 
 
 def test_element_lists_over_several_lines_are_one_rule():
@@ -170,4 +171,4 @@ def test_element_lists_over_several_lines_are_one_rule():
     }
 }
 """.replace("    ", "\t")
-    assert obstacles.rules_in(listing) == ['iifname { "a", "b" } accept', 'drop comment "{"', "return"]
+    assert foreign_chains.rules_in(listing) == ['iifname { "a", "b" } accept', 'drop comment "{"', "return"]

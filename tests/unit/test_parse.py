@@ -6,23 +6,24 @@ import copy
 from ipaddress import ip_address, ip_network
 
 import pytest
-from _dockless import model, parse
+from _dockless.document.project import parse_defaults, parse_project
 from _dockless.errors import DocklessError
+from _dockless.model.host import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, MODE_NONE, Attach, Defaults, DnsRecord, Endpoint, Link, Network, Subnet, VethEnd
 from documents import host_of
 
 
 def network(spec, name="frontend"):
     """Return one network of a project."""
-    return parse.parse_project("shop", {"networks": {name: spec}}).networks[0]
+    return parse_project("shop", {"networks": {name: spec}}).networks[0]
 
 
 def sandbox(spec, **rest):
     """Return one sandbox of a project."""
-    return parse.parse_project("shop", {"sandboxes": {"web": spec}, **rest}).sandboxes[0]
+    return parse_project("shop", {"sandboxes": {"web": spec}, **rest}).sandboxes[0]
 
 
 def test_the_document_of_the_readme_is_read_whole():
-    project = parse.parse_project("shop", {
+    project = parse_project("shop", {
         "networks": {"frontend": {"driver": "bridge", "ipam": {"config": [{"subnet": "172.20.0.0/16"}]}},
                      "backend": {"driver": "bridge", "internal": True, "enable_ipv6": True}},
         "sandboxes": {"web": {"networks": {"frontend": {"aliases": ["www"]}, "backend": {}},
@@ -36,13 +37,13 @@ def test_the_document_of_the_readme_is_read_whole():
     assert [(p.host_ip and str(p.host_ip), p.host_port, p.target_port, p.protocol) for p in web.ports] == [
         (None, 8080, 80, "tcp"), ("127.0.0.1", 8443, 443, "tcp"), (None, 5353, 53, "udp")]
     assert (db.dns_search, db.netns) == (("shop.internal",), "db")
-    assert (agent.mode, agent.netns, lab.mode, lab.netns) == (model.MODE_HOST, "", model.MODE_NONE, "lab")
-    assert (probe.mode, probe.partner, probe.endpoints) == (model.MODE_CONTAINER, "web", ())
+    assert (agent.mode, agent.netns, lab.mode, lab.netns) == (MODE_HOST, "", MODE_NONE, "lab")
+    assert (probe.mode, probe.partner, probe.endpoints) == (MODE_CONTAINER, "web", ())
     assert project.warnings == ()
 
 
 def test_nothing_said_is_a_plain_network():
-    assert network(None) == network({}) == model.Network("shop", "frontend", path="networks.frontend")
+    assert network(None) == network({}) == Network("shop", "frontend", path="networks.frontend")
 
 
 def test_null_is_not_said_and_empty_is_empty():
@@ -51,13 +52,13 @@ def test_null_is_not_said_and_empty_is_empty():
     assert sandbox(None).endpoints[0].network == ("shop", "default")
     for empty in ([], {}):
         alone = sandbox({"networks": empty})
-        assert (alone.mode, alone.endpoints) == (model.MODE_NETWORKS, ())
+        assert (alone.mode, alone.endpoints) == (MODE_NETWORKS, ())
 
 
 def test_the_default_network_exists_when_somebody_is_on_it():
-    assert [n.name for n in parse.parse_project("shop", {"sandboxes": {"web": None}}).networks] == ["default"]
-    assert parse.parse_project("shop", {"sandboxes": {"web": {"networks": []}}}).networks == ()
-    declared = parse.parse_project("shop", {"networks": {"default": {"internal": "yes"}}, "sandboxes": {"web": None}})
+    assert [n.name for n in parse_project("shop", {"sandboxes": {"web": None}}).networks] == ["default"]
+    assert parse_project("shop", {"sandboxes": {"web": {"networks": []}}}).networks == ()
+    declared = parse_project("shop", {"networks": {"default": {"internal": "yes"}}, "sandboxes": {"web": None}})
     assert [(n.name, n.internal) for n in declared.networks] == [("default", True)]
 
 
@@ -72,9 +73,9 @@ def test_subnets_gateways_ranges_and_reserved_addresses():
         {"subnet": "172.28.0.0/16", "ip_range": "172.28.5.0/24", "gateway": "172.28.5.254", "aux_addresses": {"a": "172.28.1.5"}},
         {"subnet": "fd00:28::/64"}]}})
     assert found.subnets == (
-        model.Subnet(ip_network("172.28.0.0/16"), 16, 4, ip_address("172.28.5.254"), ip_network("172.28.5.0/24"),
+        Subnet(ip_network("172.28.0.0/16"), 16, 4, ip_address("172.28.5.254"), ip_network("172.28.5.0/24"),
                      (("a", ip_address("172.28.1.5")),)),
-        model.Subnet(ip_network("fd00:28::/64"), 64, 6))
+        Subnet(ip_network("fd00:28::/64"), 64, 6))
     assert found.enable_ipv6 is True
 
 
@@ -156,9 +157,9 @@ def test_an_endpoint_with_everything():
             "driver_opts": {"com.docker.network.endpoint.ifname": "front0",
                             "com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.forwarding=1,net.ipv6.conf.ifname.accept_ra=2"}}
     found = sandbox({"networks": {"frontend": spec}}).endpoints[0]
-    assert found == model.Endpoint(
+    assert found == Endpoint(
         "shop", "web", ("shop", "frontend"), ip_address("10.1.0.5"), ip_address("fd00:1::5"),
-        (ip_address("169.254.1.1"), ip_address("fe80::9")), "02:42:ac:11:00:42", ("www",), (model.Link("db", "database"),), 5, "front0",
+        (ip_address("169.254.1.1"), ip_address("fe80::9")), "02:42:ac:11:00:42", ("www",), (Link("db", "database"),), 5, "front0",
         (("net/ipv4/conf/IFNAME/forwarding", "1"), ("net/ipv6/conf/IFNAME/accept_ra", "2")), path="sandboxes.web.networks.frontend")
 
 
@@ -175,8 +176,8 @@ def test_a_sandboxs_mac_goes_to_its_first_network_alone():
 def test_links_are_seen_on_each_network():
     """DN-06."""
     found = sandbox({"links": ["db", "cache:redis"], "networks": {"a": {}, "b": {"links": ["db:other"]}}})
-    assert found.endpoints[0].links == (model.Link("db", "db"), model.Link("cache", "redis"))
-    assert found.endpoints[1].links == found.endpoints[0].links + (model.Link("db", "other"),)
+    assert found.endpoints[0].links == (Link("db", "db"), Link("cache", "redis"))
+    assert found.endpoints[1].links == found.endpoints[0].links + (Link("db", "other"),)
 
 
 def test_names_of_a_sandbox():
@@ -185,12 +186,12 @@ def test_names_of_a_sandbox():
                      "records": [{"name": "mail", "value": "10.0.0.2"}, {"name": "_sip._tcp", "type": "srv", "value": "0 5 5060 sip."}]})
     assert (found.hostname, found.domainname, found.dns, found.dns_search) == ("web", "shop.internal", (ip_address("192.0.2.53"),), (".",))
     assert found.extra_hosts == (("a.example", "10.0.0.1"), ("b", "host-gateway"), ("c", "fd00::1"), ("d", "fd00::2"))
-    assert found.records == (model.DnsRecord("mail", "A", "10.0.0.2"), model.DnsRecord("_sip._tcp", "SRV", "0 5 5060 sip"))
+    assert found.records == (DnsRecord("mail", "A", "10.0.0.2"), DnsRecord("_sip._tcp", "SRV", "0 5 5060 sip"))
 
 
 def test_a_ptr_record_may_be_named_by_its_address():
     found = network({"records": [{"name": "10.0.0.5", "type": "PTR", "value": "printer"}]}).records
-    assert found == (model.DnsRecord("5.0.0.10.in-addr.arpa", "PTR", "printer"),)
+    assert found == (DnsRecord("5.0.0.10.in-addr.arpa", "PTR", "printer"),)
 
 
 def test_a_txt_record_is_one_string_of_at_most_255_bytes():
@@ -215,11 +216,11 @@ def test_sysctls_have_the_two_forms_of_sysctl(key):
 @pytest.mark.parametrize(("kind", "value", "expected"), [
     ("pid", "4711", "4711"), ("path", "/run/netns/blue", "/run/netns/blue"), ("unit", "web", "web.service"), ("docker", "c1", "c1")])
 def test_attach_in_one_way(kind, value, expected):
-    assert sandbox({"attach": {kind: value, "podman": None}}).attach == model.Attach(kind, expected)
+    assert sandbox({"attach": {kind: value, "podman": None}}).attach == Attach(kind, expected)
 
 
 def test_published_ports_of_the_hosts_stack_are_discarded_with_a_warning():
-    project = parse.parse_project("shop", {"sandboxes": {"agent": {"network_mode": "host", "ports": ["80:80"], "dns": ["192.0.2.53"]}}})
+    project = parse_project("shop", {"sandboxes": {"agent": {"network_mode": "host", "ports": ["80:80"], "dns": ["192.0.2.53"]}}})
     assert project.sandboxes[0].ports == ()
     assert project.warnings == (
         "sandboxes.agent: published ports are discarded, because agent uses the host's own network",
@@ -227,20 +228,20 @@ def test_published_ports_of_the_hosts_stack_are_discarded_with_a_warning():
 
 
 def test_options_that_are_empty_contradict_no_mode():
-    assert sandbox({"network_mode": "none", "ports": [], "links": [], "networks": {}}).mode == model.MODE_NONE
+    assert sandbox({"network_mode": "none", "ports": [], "links": [], "networks": {}}).mode == MODE_NONE
 
 
 def test_veth_pairs():
-    pair, = parse.parse_project("lab", {"veth_pairs": {"left/eth0": {
+    pair, = parse_project("lab", {"veth_pairs": {"left/eth0": {
         "addresses": ["10.0.0.1/24", "FD00::1/64"], "mtu": "1400", "routes": [{"destination": "10.2.0.0/16", "via": "10.0.0.2"}, "default via fd00::2"],
         "peer": {"name": "eth0", "netns": "right", "up": "no"}}}}).veth_pairs
-    assert pair.end == model.VethEnd("eth0", "left", "", ("10.0.0.1/24", "fd00::1/64"), (("10.2.0.0/16", "10.0.0.2"), ("::/0", "fd00::2")), "", 1400)
-    assert pair.peer == model.VethEnd("eth0", "right", up=False)
+    assert pair.end == VethEnd("eth0", "left", "", ("10.0.0.1/24", "fd00::1/64"), (("10.2.0.0/16", "10.0.0.2"), ("::/0", "fd00::2")), "", 1400)
+    assert pair.peer == VethEnd("eth0", "right", up=False)
 
 
 def test_defaults_are_dockers_unless_said():
-    assert parse.parse_defaults(None) == parse.parse_defaults({}) == model.Defaults()
-    found = parse.parse_defaults({"bip": "10.9.0.1/24", "fixed_cidr": "10.9.0.128/25", "ip": "127.0.0.1", "icc": "no", "mtu": "1400",
+    assert parse_defaults(None) == parse_defaults({}) == Defaults()
+    found = parse_defaults({"bip": "10.9.0.1/24", "fixed_cidr": "10.9.0.128/25", "ip": "127.0.0.1", "icc": "no", "mtu": "1400",
                                   "default_address_pools": [{"base": "175.30.0.0/16", "size": 16}]})
     assert found.bip == (ip_address("10.9.0.1"), 24)
     assert (str(found.fixed_cidr), str(found.ip), found.icc, found.mtu) == ("10.9.0.128/25", "127.0.0.1", False, 1400)
@@ -251,7 +252,7 @@ def test_the_document_is_left_as_it_was():
     document = {"networks": {"a": {"driver_opts": {"com.docker.network.driver.mtu": 1400}}},
                 "sandboxes": {"web": {"network_mode": "host", "ports": ["80"]}, "db": {"networks": ["a"]}}}
     before = copy.deepcopy(document)
-    parse.parse_project("shop", document)
+    parse_project("shop", document)
     assert document == before
 
 
@@ -269,7 +270,7 @@ def test_hostile_names_get_nowhere(hostile):
         {"sandboxes": {"a": {"attach": {"unit": hostile + "\n"}}}}, {"sandboxes": {"a": {"attach": {"docker": hostile}}}}]
     for document in places:
         with pytest.raises(DocklessError) as refusal:
-            parse.parse_project("shop", document)
+            parse_project("shop", document)
         assert str(refusal.value).isprintable(), document
     with pytest.raises(DocklessError):
-        parse.parse_project(hostile, {})
+        parse_project(hostile, {})

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from _dockless.document.ports import parse_expose, parse_ports
 from _dockless.errors import DocklessError
-from _dockless.parse_ports import parse_expose, parse_ports
 
 
 def mappings(*entries):

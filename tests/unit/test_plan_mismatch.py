@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from _dockless import kernel, plan
 from _dockless.errors import DocklessError
+from _dockless.state import plan, titles
+from _dockless.state.objects import Address, File, Link, Netns, NftTable, Resolver, Route, Sysctl, Veth
+from _dockless.state.plan import CREATE, DELETE, UPDATE
 
-LINK = kernel.Link("", "br-n", "bridge", "02:00:00:00:00:01", 1500, "dockless shop/n")
-VETH = kernel.Veth("", "veth1", "web", "eth0", master="br-n")
-SPACE = kernel.Netns("web", "dockless shop/web")
+LINK = Link("", "br-n", "bridge", "02:00:00:00:00:01", 1500, "dockless shop/n")
+VETH = Veth("", "veth1", "web", "eth0", master="br-n")
+SPACE = Netns("web", "dockless shop/web")
 # field: (wanted value, changed in place?)
 FIELDS = {
     LINK: {"kind": ("vxlan", False), "mac": ("02:00:00:00:00:02", True), "mtu": (1400, True), "label": ("dockless shop/m", True),
@@ -31,7 +33,7 @@ def verdicts(work, wanted=None, recorded=None):
             plan.refuse_rebuilds(work, wanted or {}, mode, recorded or {})
             found[mode] = "allowed"
         except DocklessError as refusal:
-            assert str(refusal).startswith(plan.title(work.steps[0].before))
+            assert str(refusal).startswith(titles.title(work.steps[0].before))
             found[mode] = refusal.remedy.split(" to ")[1]
     return found
 
@@ -40,10 +42,10 @@ def verdicts(work, wanted=None, recorded=None):
 def test_field(thing, field, value, in_place):
     work = plan.plan({thing.key: thing._replace(**{field: value})}, {thing.key: thing})
     if in_place:
-        assert [step.action for step in work.building] == [plan.UPDATE] and not work.clearing and not work.removal
+        assert [step.action for step in work.building] == [UPDATE] and not work.clearing and not work.removal
         assert verdicts(work) == {"update": "allowed", "recreate": "allowed", "fail": "update"}
     else:
-        assert [step.action for step in work.steps] == [plan.DELETE, plan.CREATE] and work.clearing and work.building
+        assert [step.action for step in work.steps] == [DELETE, CREATE] and work.clearing and work.building
         assert verdicts(work) == {"update": "recreate", "recreate": "allowed", "fail": "recreate"}
 
 
@@ -55,11 +57,11 @@ def test_every_field_has_a_case():
 
 
 @pytest.mark.parametrize(("wanted", "actual"), [
-    (kernel.Address("web", "eth0", "10.1.0.2/24"), None), (None, kernel.Address("web", "eth0", "10.1.0.2/24")),
-    (kernel.Route("web", "0.0.0.0/0", "eth0", "10.1.0.1"), kernel.Route("web", "0.0.0.0/0", "eth1", "10.2.0.1")),
-    (kernel.File("/etc/netns/web/hosts", "a"), kernel.File("/etc/netns/web/hosts", "b", 0o600)),
-    (kernel.NftTable("", "a"), kernel.NftTable("", "b")), (kernel.Resolver("web", "web", "c", "1"), kernel.Resolver("web", "web", "c", "2")),
-    (kernel.Sysctl("web", "net/x", "1"), kernel.Sysctl("web", "net/x", "2")), (LINK, None), (None, LINK), (SPACE, None), (None, VETH)])
+    (Address("web", "eth0", "10.1.0.2/24"), None), (None, Address("web", "eth0", "10.1.0.2/24")),
+    (Route("web", "0.0.0.0/0", "eth0", "10.1.0.1"), Route("web", "0.0.0.0/0", "eth1", "10.2.0.1")),
+    (File("/etc/netns/web/hosts", "a"), File("/etc/netns/web/hosts", "b", 0o600)),
+    (NftTable("", "a"), NftTable("", "b")), (Resolver("web", "web", "c", "1"), Resolver("web", "web", "c", "2")),
+    (Sysctl("web", "net/x", "1"), Sysctl("web", "net/x", "2")), (LINK, None), (None, LINK), (SPACE, None), (None, VETH)])
 def test_what_carries_nothing_is_changed_whatever_on_mismatch_says(wanted, actual):
     """So is what is made and what nothing declares any more."""
     work = plan.plan({wanted.key: wanted} if wanted else {}, {actual.key: actual} if actual else {})
@@ -83,9 +85,9 @@ def test_a_renamed_inner_end_is_a_repair_if_its_name_is_as_recorded():
 
 
 def test_a_second_name_follows_its_partner():
-    guest = kernel.Netns("side", "dockless shop/side", partner="web")
-    left = kernel.Netns("side", "dockless shop/web")
+    guest = Netns("side", "dockless shop/side", partner="web")
+    left = Netns("side", "dockless shop/web")
     work = plan.plan({guest.key: guest}, {guest.key: left})
     assert verdicts(work, {guest.key: guest})["update"] == "allowed"
-    own = kernel.Netns("side", "dockless shop/side")
+    own = Netns("side", "dockless shop/side")
     assert verdicts(plan.plan({guest.key: guest}, {guest.key: own}), {guest.key: guest})["update"] == "recreate"

@@ -8,7 +8,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from _dockless import facts, kernel, names, plan
+from _dockless.model.facts import Firewall
+from _dockless.names import FIREWALLS
+from _dockless.state import plan
+from _dockless.state.objects import Netns
+from _dockless.state.plan import CREATE, RANK
 from kernelmodel import Kernel, Refused, executed
 from pipeline import FACTS, leases_of, resolved, state, states, table
 from randomdocuments import document
@@ -20,10 +24,10 @@ def changed_documents(seed):
     """Return the states of a document and of a later version of it, whose addresses were kept."""
     chance = random.Random(seed)
     apart = random.Random(f"coexist {seed}")  # of its own, so that the documents are those of their seeds
-    named = [{"coexist": apart.sample(names.FIREWALLS, apart.randint(0, 3))} for turn in range(2)]
+    named = [{"coexist": apart.sample(FIREWALLS, apart.randint(0, 3))} for turn in range(2)]
     before = resolved(document(chance), defaults=named[0])
     after = resolved(document(chance), defaults=named[1], leases=leases_of(before))
-    known = FACTS._replace(firewalls=tuple(facts.Firewall(name, programs=("iptables", "ip6tables")) for name in names.FIREWALLS))
+    known = FACTS._replace(firewalls=tuple(Firewall(name, programs=("iptables", "ip6tables")) for name in FIREWALLS))
     return state(before, known), state(after, known), chance
 
 
@@ -80,7 +84,7 @@ def test_drift_is_repaired(seed):
                 host.state.setdefault(key, wanted[key])
         lost = wanted.keys() - host.state.keys()
         work = plan.plan(wanted, host.seen(wanted))
-        assert {s.key for s in work.building if s.action == plan.CREATE} >= lost
+        assert {s.key for s in work.building if s.action == CREATE} >= lost
         host.run(work)
         assert not plan.plan(wanted, host.seen(wanted))
 
@@ -89,9 +93,9 @@ def test_drift_is_repaired(seed):
 def test_a_namespace_that_lost_its_name_is_made_again(seed):
     """Its resolver keeps the old one alive, and the ends of pairs in it: the new ones need their names."""
     wanted = changed_documents(seed)[0]
-    shared = {thing.partner for thing in wanted.values() if isinstance(thing, kernel.Netns)}
+    shared = {thing.partner for thing in wanted.values() if isinstance(thing, Netns)}
     for thing in list(wanted.values()):
-        if isinstance(thing, kernel.Netns) and not thing.partner and not thing.inode and thing.name not in shared:
+        if isinstance(thing, Netns) and not thing.partner and not thing.inode and thing.name not in shared:
             host = Kernel(wanted)
             host.lose_name(thing.name)
             there = host.seen(wanted)
@@ -147,10 +151,10 @@ def test_the_documents_are_worth_trying():
         work = plan.plan(second, first)
         kinds |= {key[0] for key in first}
         actions |= {(s.action, s.key[0]) for s in work.steps}
-        spaces = [thing for thing in first.values() if isinstance(thing, kernel.Netns)]
+        spaces = [thing for thing in first.values() if isinstance(thing, Netns)]
         partners += sum(bool(s.partner) for s in spaces)
         attached += sum(bool(s.inode) for s in spaces)
-    assert kinds == set(plan.RANK) - {"tunnelkey", "barrier", "tunnel", "tunnelpeer"}
+    assert kinds == set(RANK) - {"tunnelkey", "barrier", "tunnel", "tunnelpeer"}
     assert partners and attached
     assert {("update", kind) for kind in ("link", "veth", "file", "nft", "route", "resolver", "sysctl")} <= actions
     assert {("delete", kind) for kind in ("netns", "link", "veth", "address", "nft", "resolver")} <= actions

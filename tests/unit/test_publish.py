@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from _dockless import publish, report
+from _dockless.allocate.host_ports import Book, binding_of, lease_key
 from _dockless.errors import DocklessError
-from _dockless.facts import Facts, Listener
+from _dockless.model.facts import Facts, Listener
+from _dockless.report import rows
 from pipeline import leases_of, resolved
 
 NARROW = Facts(port_range=(40000, 40003))
@@ -31,14 +32,14 @@ def host_ports(host):
     ("10.0.0.1", "0.0.0.0", False), ("fd00::1", "fd00::1", False), ("fd00::1", "fd00::2", True), ("fd00::1", "::", False)])
 def test_wildcards_meet_as_in_the_kernel(held, wanted, free):
     """PO-09: "" is every address of both families."""
-    book = publish.Book(Facts())
+    book = Book(Facts())
     book.hold(("tcp", held, 80))
     assert book.is_free(("tcp", wanted, 80)) is free
     assert book.is_free(("udp", wanted, 80)) and book.is_free(("tcp", wanted, 81))
 
 
 def test_listening_sockets_hold_their_ports():
-    book = publish.Book(Facts(listeners=(Listener("tcp", "0.0.0.0", 22, "sshd"), Listener("udp", "10.0.0.1", 53))))
+    book = Book(Facts(listeners=(Listener("tcp", "0.0.0.0", 22, "sshd"), Listener("udp", "10.0.0.1", 53))))
     assert not book.is_free(("tcp", "", 22)) and book.is_free(("tcp", "::", 22)) and book.is_free(("udp", "10.0.0.2", 53))
 
 
@@ -100,14 +101,14 @@ def test_publish_all_publishes_what_is_exposed_and_not_published_yet():
 def test_addresses_that_a_port_binds(network, defaults, port, expected):
     """PO-01, PO-13: both families unless said otherwise; a port's own address before the network's before the host's."""
     document = {"networks": {"n": {"enable_ipv6": True, **network}}, "sandboxes": {"a": {"networks": ["n"], "ports": [port]}}}
-    assert [row["host_ip"] for row in report.ports(resolved(document, defaults=defaults))] == expected
+    assert [row["host_ip"] for row in rows.ports(resolved(document, defaults=defaults))] == expected
 
 
 def test_each_family_leads_to_the_network_that_has_it():
     """PO-10: an IPv4 network and an IPv6 one, both serve the port."""
     document = {"networks": {"v4": None, "v6": {"enable_ipv4": False, "enable_ipv6": True}},
                 "sandboxes": {"a": {"networks": ["v4", "v6"], "ports": ["8000:80"], "expose": ["81"]}}}
-    assert report.ports(resolved(document)) == [
+    assert rows.ports(resolved(document)) == [
         {"sandbox": "a", "host_ip": "0.0.0.0", "host_port": 8000, "protocol": "tcp", "target_port": 80},
         {"sandbox": "a", "host_ip": "::", "host_port": 8000, "protocol": "tcp", "target_port": 80}]
 
@@ -120,11 +121,11 @@ def test_no_two_mappings_ever_meet_and_free_ones_are_kept(seed):
     for turn in range(3):
         document = publishing(**{f"s{i}": _ports(chance, i) for i in range(chance.randint(1, 6))})
         before, host = host, resolved(document, Facts(port_range=(40000, 40060)), leases=leases_of(host) if host else None)
-        book = publish.Book(Facts())
+        book = Book(Facts())
         for mapping in (m for p in host.projects for s in p.sandboxes for m in s.ports):
             assert mapping.host_port and not mapping.host_port_end
-            assert book.is_free(publish.binding_of(mapping))
-            book.hold(publish.binding_of(mapping))
+            assert book.is_free(binding_of(mapping))
+            book.hold(binding_of(mapping))
         for key, port in (_ephemeral(before) if before else {}).items():
             assert _ephemeral(host).get(key, port) == port
 
@@ -135,4 +136,4 @@ def _ports(chance, number):
 
 
 def _ephemeral(host):
-    return {publish.lease_key(m): m.host_port for p in host.projects for s in p.sandboxes for m in s.ports if m.target_port != 99}
+    return {lease_key(m): m.host_port for p in host.projects for s in p.sandboxes for m in s.ports if m.target_port != 99}

@@ -2,7 +2,11 @@
 """A plan as people read it, and what a run gives back to them."""
 from __future__ import annotations
 
-from _dockless import kernel, plan, render, report
+from _dockless.report import rows
+from _dockless.state import plan, render
+from _dockless.state.objects import Address, File, Link, Netns, NftTable, Resolver, Route, Sysctl, Veth
+from _dockless.state.plan import Plan
+from _dockless.state.titles import title
 from pipeline import resolved, state
 
 WEB = {"networks": {"front": {"bridge_name": "br-front", "dns_enabled": False, "ipam": {"config": [{"subnet": "10.1.0.0/24"}, {"subnet": "fd00:1::/64"}]}}},
@@ -11,7 +15,7 @@ WEB = {"networks": {"front": {"bridge_name": "br-front", "dns_enabled": False, "
 
 def changed(**wanted):
     """Return the plan that changes one bridge."""
-    bridge = kernel.Link("", "br-n", "bridge", "02:00:00:00:00:01", 1500, "dockless shop/n", conf=(("ipv4/route_localnet", 0),))
+    bridge = Link("", "br-n", "bridge", "02:00:00:00:00:01", 1500, "dockless shop/n", conf=(("ipv4/route_localnet", 0),))
     return plan.plan({bridge.key: bridge._replace(**wanted)}, {bridge.key: bridge})
 
 
@@ -27,7 +31,7 @@ def test_settings_are_shown_line_by_line():
 
 
 def test_making_shows_all_that_is_not_empty_and_removal_all_that_was():
-    space = kernel.Netns("web", "dockless shop/web", defaults=(("ipv4/arp_notify", 1),))
+    space = Netns("web", "dockless shop/web", defaults=(("ipv4/arp_notify", 1),))
     made, gone = plan.plan({space.key: space}, {}), plan.plan({}, {space.key: space})
     text = "  name: web\n  label: dockless shop/web\n  inode: 0\n  up: True\n"
     assert (render.before(made), render.after(made)) == ("", "namespace web:  # missing\n" + text)
@@ -36,7 +40,7 @@ def test_making_shows_all_that_is_not_empty_and_removal_all_that_was():
 
 
 def test_texts_are_blocks():
-    file = kernel.File("/etc/netns/web/hosts", "127.0.0.1 localhost\n10.1.0.2 web\n")
+    file = File("/etc/netns/web/hosts", "127.0.0.1 localhost\n10.1.0.2 web\n")
     work = plan.plan({file.key: file}, {file.key: file._replace(text="old\ntext\n")})
     assert render.operations(work) == ["update file /etc/netns/web/hosts (content differs)"]
     assert render.before(work) == "file /etc/netns/web/hosts:\n  text: |\n    old\n    text\n"
@@ -55,28 +59,28 @@ def test_before_and_after_are_in_one_order():
 
 def test_an_object_with_several_steps_is_shown_as_it_was_first_and_as_it_is_last():
     """The last table is emptied before links go and deleted after them; a pair that is rebuilt is deleted and made."""
-    table = kernel.NftTable("", "table inet dockless {}\n")
+    table = NftTable("", "table inet dockless {}\n")
     work = plan.plan({}, {table.key: table})
     assert len(work.steps) == 2
     assert render.before(work).count("nft table inet dockless:") == 1 and render.after(work) == ""
-    old = kernel.Veth("", "veth1", "web", "eth0")
+    old = Veth("", "veth1", "web", "eth0")
     rebuilt = plan.plan({old.key: old._replace(peer_name="lan0")}, {old.key: old})
     assert render.before(rebuilt).startswith("veth pair veth1 - eth0 of web:\n")
     assert render.after(rebuilt).startswith("veth pair veth1 - lan0 of web:  # rebuilt\n")
 
 
 def test_an_empty_plan_is_silent():
-    assert (render.operations(plan.Plan()), render.before(plan.Plan()), render.after(plan.Plan())) == ([], "", "")
-    assert not plan.Plan() and plan.Plan(removal=changed(mtu=1400).building)
+    assert (render.operations(Plan()), render.before(Plan()), render.after(Plan())) == ([], "", "")
+    assert not Plan() and Plan(removal=changed(mtu=1400).building)
 
 
 def test_every_kind_has_a_title():
-    things = [kernel.Netns("web", ""), kernel.Link("", "br-n", "bridge", "", 1500, ""), kernel.Veth("", "veth1", "web", "eth0"),
-              kernel.Veth("", "veth1", "", ""),
-              kernel.Address("web", "eth0", "10.1.0.2/24"), kernel.Address("", "br-n", "10.1.0.1/24"), kernel.Route("web", "0.0.0.0/0", "eth0"),
-              kernel.Sysctl("web", "net/ipv4/ip_forward", "1"), kernel.NftTable("", "x"), kernel.NftTable("web", "x"), kernel.File("/run/dockless/x", ""),
-              kernel.Resolver("web", "web", "", ""), None]
-    assert [plan.title(thing) for thing in things] == [
+    things = [Netns("web", ""), Link("", "br-n", "bridge", "", 1500, ""), Veth("", "veth1", "web", "eth0"),
+              Veth("", "veth1", "", ""),
+              Address("web", "eth0", "10.1.0.2/24"), Address("", "br-n", "10.1.0.1/24"), Route("web", "0.0.0.0/0", "eth0"),
+              Sysctl("web", "net/ipv4/ip_forward", "1"), NftTable("", "x"), NftTable("web", "x"), File("/run/dockless/x", ""),
+              Resolver("web", "web", "", ""), None]
+    assert [title(thing) for thing in things] == [
         "namespace web", "bridge br-n", "veth pair veth1 - eth0 of web", "veth pair veth1", "address 10.1.0.2/24 on eth0 in web",
         "address 10.1.0.1/24 on br-n", "route 0.0.0.0/0 on eth0 in web", "sysctl net/ipv4/ip_forward in web", "nft table inet dockless",
         "nft table inet dockless in web", "file /run/dockless/x", "resolver of web", "nothing"]
@@ -84,10 +88,10 @@ def test_every_kind_has_a_title():
 
 def test_endpoints_and_ports_have_one_shape_everywhere():
     host = resolved(WEB)
-    assert report.endpoints(host) == [
+    assert rows.endpoints(host) == [
         {"project": "shop", "network": "front", "sandbox": "web", "interface": "eth0", "addresses": ["10.1.0.2/24", "fd00:1::2/64"],
          "mac_address": "02:00:00:00:00:09", "gateway": "10.1.0.1", "aliases": ["www"]}]
-    assert report.ports(host) == [
+    assert rows.ports(host) == [
         {"sandbox": "web", "host_ip": "0.0.0.0", "host_port": 8080, "protocol": "tcp", "target_port": 80},
         {"sandbox": "web", "host_ip": "::", "host_port": 8080, "protocol": "tcp", "target_port": 80},
         {"sandbox": "web", "host_ip": "127.0.0.1", "host_port": 5353, "protocol": "udp", "target_port": 53}]
@@ -95,7 +99,7 @@ def test_endpoints_and_ports_have_one_shape_everywhere():
 
 def test_rows_of_one_project():
     host = resolved(shop=WEB, blog={"networks": {"n": {"internal": True}}, "sandboxes": {"press": {"networks": ["n"]}}})
-    assert {row["project"] for row in report.endpoints(host)} == {"shop", "blog"}
-    only, = report.endpoints(host, "blog")
+    assert {row["project"] for row in rows.endpoints(host)} == {"shop", "blog"}
+    only, = rows.endpoints(host, "blog")
     assert (only["sandbox"], only["gateway"]) == ("press", "")
-    assert not report.ports(host, "blog") and len(report.ports(host, "shop")) == 3
+    assert not rows.ports(host, "blog") and len(rows.ports(host, "shop")) == 3

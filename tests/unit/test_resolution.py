@@ -12,7 +12,13 @@ if ENGINE not in sys.path:
     sys.path.insert(0, ENGINE)
 
 # pylint: disable=wrong-import-position
-from _dockless import facts, model, parse, realize, resolution, resolve, routing  # noqa: E402
+from _dockless.allocate import host as allocate_host  # noqa: E402
+from _dockless.desired import host as desired_host  # noqa: E402
+from _dockless.document import project  # noqa: E402
+from _dockless.model import gateways  # noqa: E402
+from _dockless.model.facts import Facts  # noqa: E402
+from _dockless.model.host import Host  # noqa: E402
+from _dockless.report.name_resolution import Names  # noqa: E402
 
 DOCUMENT = {
     "networks": {
@@ -27,15 +33,15 @@ DOCUMENT = {
         "agent": {"network_mode": "host"}, "probe": {"network_mode": "container:own"},
     },
 }
-FACTS = facts.Facts(nameservers=("192.0.2.53",), search=("corp.example",), resolv_conf="/etc/resolv.conf")
-STUB = facts.Facts(nameservers=("127.0.0.53",))
+FACTS = Facts(nameservers=("192.0.2.53",), search=("corp.example",), resolv_conf="/etc/resolv.conf")
+STUB = Facts(nameservers=("127.0.0.53",))
 
 
 def told(known=FACTS):
     """Return (names by network, row by sandbox)."""
-    host = resolve.resolve(model.Host((parse.parse_project("shop", DOCUMENT),)), {}, known)
-    names = resolution.Names(host, realize.realize(host, known), known)
-    return ({key[1]: names.on_network(network) for key, network in routing.networks_of(host).items()},
+    host = allocate_host.resolve(Host((project.parse_project("shop", DOCUMENT),)), {}, known)
+    names = Names(host, desired_host.realize(host, known), known)
+    return ({key[1]: names.on_network(network) for key, network in gateways.networks_of(host).items()},
             {s.name: names.of_sandbox(s) for p in host.projects for s in p.sandboxes})
 
 

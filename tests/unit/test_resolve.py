@@ -7,9 +7,12 @@ import random
 import re
 
 import pytest
-from _dockless import model, names, resolve
+from _dockless import names
+from _dockless.allocate.host import refuse_missing_families
 from _dockless.errors import DocklessError
-from _dockless.facts import Facts
+from _dockless.model.facts import Facts
+from _dockless.model.host import MODE_NONE
+from _dockless.names import INTERFACE, INTERFACE_LIMIT
 from pipeline import leases_of, resolved
 from randomdocuments import document
 
@@ -86,7 +89,7 @@ def test_a_generated_mac_avoids_one_that_is_asked_for():
 def test_derived_names_fit_the_kernel_and_differ():
     derived = [names.bridge_link("shop", "a"), names.bridge_link("sho", "pa"), names.veth_link("shop", ("shop", "a"), "web"),
                names.veth_link("shop", ("shop", "aw"), "eb")]
-    assert len(set(derived)) == 4 and all(len(name) <= names.INTERFACE_LIMIT and names.INTERFACE.match(name) for name in derived)
+    assert len(set(derived)) == 4 and all(len(name) <= INTERFACE_LIMIT and INTERFACE.match(name) for name in derived)
 
 
 @pytest.mark.parametrize(("spec", "defaults", "field", "expected"), [
@@ -117,9 +120,9 @@ def test_the_default_bridge_takes_the_hosts_flags():
 
 def test_a_kernel_without_ipv6_is_told_of():
     host = resolved({"networks": {"n": {"enable_ipv6": True}}})
-    resolve.refuse_missing_families(host, Facts())
+    refuse_missing_families(host, Facts())
     with pytest.raises(DocklessError, match=r"^networks\.n: network n needs IPv6, which is off in this kernel\. Boot without"):
-        resolve.refuse_missing_families(host, Facts(ipv6=False))
+        refuse_missing_families(host, Facts(ipv6=False))
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -148,4 +151,4 @@ def _sorted_like(expected, found):
 def test_nothing_is_remembered_of_what_has_no_network():
     host = resolved({"sandboxes": {"a": {"network_mode": "none"}, "b": {"network_mode": "host"}}})
     assert leases_of(host) == {"shop": {"networks": {}, "endpoints": {}, "ports": []}}
-    assert host.projects[0].sandboxes[0].mode == model.MODE_NONE
+    assert host.projects[0].sandboxes[0].mode == MODE_NONE

@@ -8,8 +8,17 @@ import json
 import re
 
 import pytest
-from _dockless import balance, checks, facts, kernel, model, parse, resolve, services, topology
+from _dockless.allocate import host as allocate_host
+from _dockless.document.project import parse_project
 from _dockless.errors import DocklessError
+from _dockless.firewall import sandbox_table
+from _dockless.firewall.sandbox_table import TURNS
+from _dockless.model import services, topology
+from _dockless.model.facts import Underlay
+from _dockless.model.host import Host
+from _dockless.model.services import Services
+from _dockless.state.objects import File, NftTable
+from _dockless.validate.host import check_host
 from pipeline import FACTS, leases_of, of_kind, resolved, state
 
 
@@ -23,12 +32,12 @@ def document(service=None, network=None, **sandboxes):
 
 def tables(project):
     """Return the tables of a document's sandboxes by name."""
-    return {table.netns: table.text for table in of_kind(state(resolved(project)), kernel.NftTable) if table.netns}
+    return {table.netns: table.text for table in of_kind(state(resolved(project)), NftTable) if table.netns}
 
 
 def files(project):
     """Return the files of a document by path."""
-    return {file.path: file.text for file in of_kind(state(resolved(project)), kernel.File)}
+    return {file.path: file.text for file in of_kind(state(resolved(project)), File)}
 
 
 def records(found):
@@ -99,8 +108,8 @@ def test_without_services_the_table_is_what_it_was():
     project["networks"].update(plain={}, silent={"dns_enabled": False})
     project["sandboxes"].update(one={"networks": ["plain"]}, two={"networks": ["silent"]})
     found = tables(project)
-    assert found["one"] == balance.table((), 0, True) == TABLE[:TABLE.index("\tset")] + "}\n"
-    assert "two" not in found and balance.table((), 0, False) == ""
+    assert found["one"] == sandbox_table.table((), 0, True) == TABLE[:TABLE.index("\tset")] + "}\n"
+    assert "two" not in found and sandbox_table.table((), 0, False) == ""
 
 
 def test_the_number_of_rules_does_not_depend_on_who_is_behind():
@@ -127,7 +136,7 @@ def test_clients_begin_with_different_sandboxes_and_share_few_texts():
     clients = {f"cli{n}": [] for n in range(200)}
     found = tables(document({"vip": "10.0.0.254"}, w1=["web"], w2=["web"], w3=["web"], **clients))
     first = collections.Counter(re.search(r"0 : ([0-9.]+)", found[name]).group(1) for name in clients)
-    assert len(set(found.values())) <= balance.TURNS and len(first) == 3 and max(first.values()) <= 100
+    assert len(set(found.values())) <= TURNS and len(first) == 3 and max(first.values()) <= 100
 
 
 def owners(text):
@@ -181,7 +190,7 @@ def test_names_alone():
     project = document({"mode": "dnsrr", "sandboxes": {"w1": {}, "w2": {"drain": True}}}, cli=[], w1=[], w2=[], w3=["web"])
     lines = records(files(project)).splitlines()
     assert [line.split()[1] for line in lines if "web" in line.split()] == ["w1.front", "w1.front"]
-    assert tables(project)["cli"] == balance.table((), 0, True)
+    assert tables(project)["cli"] == sandbox_table.table((), 0, True)
     assert "local=/tasks/" not in files(project)["/run/dockless/dns/resolvers/cli.conf"]
 
 
@@ -229,25 +238,25 @@ def test_no_sandbox_gets_a_services_address():
     assert found == {"a": ("10.0.0.3/24", "fd00::3/64"), "b": ("10.0.0.4/24", "fd00::4/64")}
 
 
-UNDERLAY = facts.Underlay(ipaddress.ip_address("192.0.2.2"), "eth0", 1500)
+UNDERLAY = Underlay(ipaddress.ip_address("192.0.2.2"), "eth0", 1500)
 OVERLAY = {"driver": "overlay", "vni": 300, "vtep": "192.0.2.2", "ipam": {"config": [{"subnet": "10.0.0.0/24"}]},
            "peers": {"hostb": {"vtep": "192.0.2.3", "sandboxes": {"w9": {"addresses": ["10.0.0.9"], "aliases": ["web"]}}}}}
 
 
 def overlay_host(service, **more):
     """Return the checked and resolved host of an overlay with a service and one local sandbox behind it."""
-    project = parse.parse_project("shop", {
+    project = parse_project("shop", {
         "networks": {"wide": {**OVERLAY, "services": {"web": service}, **more}},
         "sandboxes": {"w1": {"networks": {"wide": {"ipv4_address": "10.0.0.4", "aliases": ["web"]}}}}})
     known = FACTS._replace(underlay=(UNDERLAY,))
-    host = model.Host((project,))
-    checks.check_host(host, known)
-    return resolve.resolve(host, {}, known)
+    host = Host((project,))
+    check_host(host, known)
+    return allocate_host.resolve(host, {}, known)
 
 
 def test_sandboxes_of_other_hosts_are_behind_a_service_as_well():
     host = overlay_host({"vip": "10.0.0.254"})
-    served = services.Services(topology.read(host))
+    served = Services(topology.read(host))
     assert maps(served.table(host.projects[0].sandboxes[0], True)) == ["dnat ip to numgen inc mod 2 map { 0 : 10.0.0.9, 1 : 10.0.0.4 }"]
     assert services.rows(served.of["shop", "wide"])["web"] == {
         "mode": "vip", "vip": ["10.0.0.254"], "sticky": False, "ports": [], "sandboxes": {

@@ -6,9 +6,16 @@ import base64
 import ipaddress
 
 import pytest
-from _dockless import kernel, names, plan, tunnels, wireguard
+from _dockless import names
 from _dockless.errors import DocklessError
-from _dockless.facts import Facts
+from _dockless.linux import wireguard
+from _dockless.linux.wireguard import Device, Peer
+from _dockless.model import overlay
+from _dockless.model.facts import Facts
+from _dockless.names import INTERFACE_LIMIT
+from _dockless.state import plan
+from _dockless.state.objects import Barrier, Tunnel, TunnelKey, TunnelPeer
+from _dockless.state.plan import RANK
 from documents import host_of
 
 KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in range(1, 9)]
@@ -24,7 +31,7 @@ def network(number=0, **options):
 def realized(*networks, facts=Facts()):
     """Return what tunnels are made of for these networks."""
     host = host_of({"networks": {f"n{place}": spec for place, spec in enumerate(networks)}})
-    return list(tunnels.realize(host, facts))
+    return list(overlay.realize(host, facts))
 
 
 def of(kind, found):
@@ -34,13 +41,13 @@ def of(kind, found):
 
 def test_one_tunnel_for_all_networks():
     found = realized(network(), network(1))
-    tunnel, = of(kernel.Tunnel, found)
-    assert tunnel.name == names.tunnel_link("a", "100.64.0.1") and len(tunnel.name) <= names.INTERFACE_LIMIT
+    tunnel, = of(Tunnel, found)
+    assert tunnel.name == names.tunnel_link("a", "100.64.0.1") and len(tunnel.name) <= INTERFACE_LIMIT
     assert (tunnel.address, tunnel.listen_port, tunnel.mtu) == ("100.64.0.1/32", 51820, 1440)
-    assert [(p.public_key, p.endpoint, p.allowed, p.routed) for p in of(kernel.TunnelPeer, found)] == [
+    assert [(p.public_key, p.endpoint, p.allowed, p.routed) for p in of(TunnelPeer, found)] == [
         (KEYS[2], "192.0.2.2:51820", "100.64.0.2/32", True), (KEYS[3], "192.0.2.3:51820", "100.64.0.3/32", True)]
-    assert [b.destination for b in of(kernel.Barrier, found)] == ["100.64.0.2/32", "100.64.0.3/32"]
-    assert of(kernel.TunnelKey, found) == [kernel.TunnelKey("a", "")]
+    assert [b.destination for b in of(Barrier, found)] == ["100.64.0.2/32", "100.64.0.3/32"]
+    assert of(TunnelKey, found) == [TunnelKey("a", "")]
 
 
 def test_nothing_without_encrypted_networks():
@@ -53,14 +60,14 @@ def test_what_is_sent_goes_by_the_first_tunnel_that_the_other_host_has():
     spec["peers"]["host3"] = {"vtep": "100.64.0.3", "public_keys": {"a": KEYS[3]}}
     found = realized(spec)
     link = {slot: names.tunnel_link(slot, "100.64.0.1") for slot in "ab"}
-    assert {(p.link, p.public_key, p.endpoint, p.routed) for p in of(kernel.TunnelPeer, found)} == {
+    assert {(p.link, p.public_key, p.endpoint, p.routed) for p in of(TunnelPeer, found)} == {
         (link["b"], KEYS[4], "[2001:db8::2]:4001", True), (link["a"], KEYS[2], "[2001:db8::2]:4000", False), (link["a"], KEYS[3], "", True)}
-    assert {(t.slot, t.listen_port, t.mtu) for t in of(kernel.Tunnel, found)} == {("a", 4000, 1420), ("b", 4001, 1420)}
+    assert {(t.slot, t.listen_port, t.mtu) for t in of(Tunnel, found)} == {("a", 4000, 1420), ("b", 4001, 1420)}
 
 
 def test_links_come_after_tunnels_and_go_before_them():
     """In the order of execution nothing of an encrypted network is there without its tunnel."""
-    rank = plan.RANK
+    rank = RANK
     assert rank["tunnelkey"] < rank["barrier"] < rank["tunnel"] < rank["tunnelpeer"] < rank["link"]
     state = {thing.key: thing for thing in realized(network())}
     work = plan.plan({}, state)
@@ -84,27 +91,27 @@ def test_links_come_after_tunnels_and_go_before_them():
 def test_what_cannot_be_is_refused(change, path, words):
     facts = Facts(addresses=(ipaddress.ip_address("192.0.2.1"),), tunnel_keys=(("a", KEYS[1]),))
     with pytest.raises(DocklessError) as refusal:
-        tunnels.check(host_of({"networks": {"n0": network(**change)}}), facts)
+        overlay.check(host_of({"networks": {"n0": network(**change)}}), facts)
     assert refusal.value.path.startswith("networks.n0") and path in refusal.value.path + "." and words in str(refusal.value)
 
 
 @pytest.mark.parametrize(("change", "key"), [({"vtep": "100.64.0.9"}, "vtep"), ({"tunnel_port": 7}, "tunnel_port"), ({"tunnels": ["b"]}, "tunnels")])
 def test_networks_agree_on_their_tunnel(change, key):
     with pytest.raises(DocklessError, match=f"networks.n1.{key}: .* as another encrypted network of this host has it"):
-        tunnels.check(host_of({"networks": {"n0": network(), "n1": network(1, **change)}}), Facts())
+        overlay.check(host_of({"networks": {"n0": network(), "n1": network(1, **change)}}), Facts())
 
 
 def test_the_tunnels_port_is_not_published():
     document = {"networks": {"n0": network()}, "sandboxes": {"s": {"networks": {"n0": {"ipv4_address": "10.60.0.9"}}, "ports": ["51820:53/udp"]}}}
     with pytest.raises(DocklessError, match="UDP port 51820 is that of this host's tunnel"):
-        tunnels.check(host_of(document), Facts())
+        overlay.check(host_of(document), Facts())
 
 
 def test_what_wg_says_is_read():
     own, other, third = KEYS[:3]
     found = wireguard.parse(own + "\n", "51820\n", f"{other}\t192.0.2.2:51820\n{third}\t(none)\n", f"{third}\t(none)\n{other}\t100.64.0.9/32 100.64.0.2/32\n")
-    assert found == wireguard.Device(own, 51820, (wireguard.Peer(other, "192.0.2.2:51820", ("100.64.0.2/32", "100.64.0.9/32")), wireguard.Peer(third, "", ())))
-    assert wireguard.parse("(none)\n", "0\n", "", "") == wireguard.Device("", 0, ())
+    assert found == Device(own, 51820, (Peer(other, "192.0.2.2:51820", ("100.64.0.2/32", "100.64.0.9/32")), Peer(third, "", ())))
+    assert wireguard.parse("(none)\n", "0\n", "", "") == Device("", 0, ())
 
 
 def test_wg_is_never_asked_for_a_secret(monkeypatch):

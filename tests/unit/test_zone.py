@@ -14,35 +14,41 @@ if ENGINE not in sys.path:
     sys.path.insert(0, ENGINE)
 
 # pylint: disable=wrong-import-position
-from _dockless import dnsconfig, facts, kernel, model, names, topology, zone  # noqa: E402
+from _dockless import names  # noqa: E402
+from _dockless.desired import dns  # noqa: E402
+from _dockless.dns import dnsmasq_config  # noqa: E402
 from _dockless.errors import DocklessError  # noqa: E402
+from _dockless.model import topology  # noqa: E402
+from _dockless.model.facts import Facts  # noqa: E402
+from _dockless.model.host import MODE_CONTAINER, MODE_HOST, MODE_NONE, Defaults, DnsRecord, Endpoint, Host, Link, Network, Project, Sandbox, Subnet  # noqa: E402
+from _dockless.state.objects import File, Resolver  # noqa: E402
 
-FACTS = facts.Facts(nameservers=("127.0.0.53", "::1", "fe80::1%eth0", "192.0.2.53"), search=("corp.example",))
-FRONT = model.Network("shop", "front", subnets=(
-    model.Subnet(ipaddress.ip_network("172.20.0.0/16"), gateway=ipaddress.ip_address("172.20.0.1")),
-    model.Subnet(ipaddress.ip_network("fd00:20::/64"), version=6, gateway=ipaddress.ip_address("fd00:20::1"))))
-BACK = model.Network("shop", "back", internal=True, subnets=(
-    model.Subnet(ipaddress.ip_network("172.21.0.0/16"), gateway=ipaddress.ip_address("172.21.0.1")),))
-BRIDGE = model.Network("", "bridge", dns_enabled=False, subnets=(
-    model.Subnet(ipaddress.ip_network("172.17.0.0/16"), gateway=ipaddress.ip_address("172.17.0.1")),))
+FACTS = Facts(nameservers=("127.0.0.53", "::1", "fe80::1%eth0", "192.0.2.53"), search=("corp.example",))
+FRONT = Network("shop", "front", subnets=(
+    Subnet(ipaddress.ip_network("172.20.0.0/16"), gateway=ipaddress.ip_address("172.20.0.1")),
+    Subnet(ipaddress.ip_network("fd00:20::/64"), version=6, gateway=ipaddress.ip_address("fd00:20::1"))))
+BACK = Network("shop", "back", internal=True, subnets=(
+    Subnet(ipaddress.ip_network("172.21.0.0/16"), gateway=ipaddress.ip_address("172.21.0.1")),))
+BRIDGE = Network("", "bridge", dns_enabled=False, subnets=(
+    Subnet(ipaddress.ip_network("172.17.0.0/16"), gateway=ipaddress.ip_address("172.17.0.1")),))
 
 
 def on(name, *joins, project="shop", **options):
     """Return a sandbox; each join is (network key, addresses) and more fields of Endpoint."""
-    endpoints = tuple(model.Endpoint(project, name, key, addresses=tuple(addresses), **more[0] if more else {})
+    endpoints = tuple(Endpoint(project, name, key, addresses=tuple(addresses), **more[0] if more else {})
                       for key, addresses, *more in joins)
-    return model.Sandbox(project, name, endpoints=endpoints, path=f"sandboxes.{name}", **options)
+    return Sandbox(project, name, endpoints=endpoints, path=f"sandboxes.{name}", **options)
 
 
-def realized(*sandboxes, networks=(FRONT, BACK), others=(), defaults=model.Defaults(), known=FACTS):
+def realized(*sandboxes, networks=(FRONT, BACK), others=(), defaults=Defaults(), known=FACTS):
     """Return (texts by path, the other objects) of project shop."""
-    project = model.Project("shop", tuple(networks), sandboxes)
-    host = model.Host((project, model.Project("", (BRIDGE,)), *others), defaults)
-    objects = zone.realize_names(project, topology.read(host), known, host.defaults)
-    files = {o.path: o.text for o in objects if isinstance(o, kernel.File)}
-    assert all(o.mode == 0o644 for o in objects if isinstance(o, kernel.File))
-    assert len(files) == sum(isinstance(o, kernel.File) for o in objects)
-    return files, [o for o in objects if not isinstance(o, kernel.File)]
+    project = Project("shop", tuple(networks), sandboxes)
+    host = Host((project, Project("", (BRIDGE,)), *others), defaults)
+    objects = dns.realize_names(project, topology.read(host), known, host.defaults)
+    files = {o.path: o.text for o in objects if isinstance(o, File)}
+    assert all(o.mode == 0o644 for o in objects if isinstance(o, File))
+    assert len(files) == sum(isinstance(o, File) for o in objects)
+    return files, [o for o in objects if not isinstance(o, File)]
 
 
 WEB = on("web", (("shop", "front"), ("172.20.0.2/16", "fd00:20::2/64"), {"aliases": ("www", "app.example")}),
@@ -109,7 +115,7 @@ def test_one_sandbox_on_one_network():
         "/etc/netns/web/hosts": HOSTS,
         "/etc/netns/web/hostname": "w1\n"}
     table, resolver = others
-    assert resolver == kernel.Resolver("web", "web", "/run/dockless/dns/resolvers/web.conf", digest)
+    assert resolver == Resolver("web", "web", "/run/dockless/dns/resolvers/web.conf", digest)
     assert table.netns == "web" and table.text.count("dnat ip to 127.0.0.11:10053") == 2
 
 
@@ -132,7 +138,7 @@ def test_internal_only_and_no_way_out_forward_nothing():
     ((), {"forward": "servers"}, "", FACTS, []),
     ((), {"forward": "servers", "dns": "192.0.2.2"}, "", FACTS, ["192.0.2.2"]),
     (("192.0.2.1",), {"forward": "none"}, "192.0.2.3", FACTS, []),
-    ((), {}, "", facts.Facts(nameservers=("127.0.0.53",)), ["172.20.0.1#10053"]),
+    ((), {}, "", Facts(nameservers=("127.0.0.53",)), ["172.20.0.1#10053"]),
     ((), {"egress": False}, "192.0.2.3", FACTS, []),
     (("192.0.2.1",), {"egress": False}, "", FACTS, []),
 ])
@@ -142,7 +148,7 @@ def test_order_of_servers(sandbox_dns, network, defaults, known, servers):
         return tuple(ipaddress.ip_address(one) for one in text.split())
     net = FRONT._replace(forward=network.get("forward", "host"), egress=network.get("egress", True), dns=parsed(network.get("dns", "")))
     files, others = realized(WEB._replace(dns=parsed(" ".join(sandbox_dns))), networks=(net,),
-                             defaults=model.Defaults(dns=parsed(defaults)), known=known)
+                             defaults=Defaults(dns=parsed(defaults)), known=known)
     lines = files["/run/dockless/dns/resolvers/web.conf"].splitlines()
     listed = files.get("/run/dockless/dns/upstreams/web/resolv.conf", "").splitlines()[1:]
     assert [line[7:] for line in lines if line.startswith("server=")] + [line[11:] for line in listed] == servers
@@ -188,7 +194,7 @@ def test_a_wish_of_the_sandbox_brings_its_files_without_names(option):
 
 def test_default_bridge_has_links_in_one_direction_and_no_resolver():
     """DN-09: names on the default bridge are those of links, in the file of the one that links."""
-    one = on("one", (("", "bridge"), ("172.17.0.2/16",), {"links": (model.Link("two", "db"), model.Link("gone", "x"))}))
+    one = on("one", (("", "bridge"), ("172.17.0.2/16",), {"links": (Link("two", "db"), Link("gone", "x"))}))
     two = on("two", (("", "bridge"), ("172.17.0.3/16",)))
     files, others = realized(one, two)
     assert others == [] and not any(path.startswith("/run") for path in files)
@@ -199,23 +205,23 @@ def test_default_bridge_has_links_in_one_direction_and_no_resolver():
 
 def test_without_a_reachable_server_the_file_says_so():
     one = on("one", (("", "bridge"), ("172.17.0.2/16",)))
-    files, others = realized(one, known=facts.Facts(nameservers=("127.0.0.1",)))
+    files, others = realized(one, known=Facts(nameservers=("127.0.0.1",)))
     assert files["/etc/netns/one/resolv.conf"] == (
         "# dockless: sandbox shop/one\n# No server: those of the host cannot be reached from here. Set dns.\n")
 
 
 @pytest.mark.parametrize("mode, paths", [
-    (model.MODE_HOST, []), (model.MODE_CONTAINER, []),
-    (model.MODE_NONE, ["/etc/netns/x/hostname", "/etc/netns/x/hosts", "/etc/netns/x/resolv.conf"])])
+    (MODE_HOST, []), (MODE_CONTAINER, []),
+    (MODE_NONE, ["/etc/netns/x/hostname", "/etc/netns/x/hosts", "/etc/netns/x/resolv.conf"])])
 def test_modes(mode, paths):
     """A partner's namespace has its partner's files; the host's needs none."""
-    files, others = realized(model.Sandbox("shop", "x", mode=mode, partner="web"))
+    files, others = realized(Sandbox("shop", "x", mode=mode, partner="web"))
     assert sorted(files) == paths and others == []
 
 
 def test_links_have_a_directory_of_their_own():
     """DN-06: a link to what does not exist yet leaves an empty file that is watched."""
-    cli = on("cli", (("shop", "front"), ("172.20.0.9/16",), {"links": (model.Link("web", "site"), model.Link("later", "l8"))}))
+    cli = on("cli", (("shop", "front"), ("172.20.0.9/16",), {"links": (Link("web", "site"), Link("later", "l8"))}))
     files, others = realized(WEB, cli)
     assert files["/run/dockless/dns/links/cli/private"] == (
         "# dockless: sandbox shop/cli\n172.20.0.2 site site.front\nfd00:20::2 site site.front\n")
@@ -224,13 +230,13 @@ def test_links_have_a_directory_of_their_own():
 
 
 def test_another_project_writes_its_own_file_into_the_owners_network():
-    other = model.Project("blog", (model.Network("blog", "front", external="shop/front"),), (
+    other = Project("blog", (Network("blog", "front", external="shop/front"),), (
         on("wp", (("shop", "front"), ("172.20.0.40/16",), {"aliases": ("wp.example",)}), project="blog"),))
     files, others = realized(WEB, others=(other,))
     assert not any("blog" in path for path in files)
     assert "local=/wp.example/" in files["/run/dockless/dns/resolvers/web.conf"]
-    host = model.Host((model.Project("shop", (FRONT,), (WEB,)), other))
-    theirs = {o.path: o.text for o in zone.realize_names(other, topology.read(host), FACTS, host.defaults) if isinstance(o, kernel.File)}
+    host = Host((Project("shop", (FRONT,), (WEB,)), other))
+    theirs = {o.path: o.text for o in dns.realize_names(other, topology.read(host), FACTS, host.defaults) if isinstance(o, File)}
     assert theirs["/run/dockless/dns/networks/shop.front/blog@62"] == (
         "# dockless: project blog\n172.20.0.40 wp.front wp wp.example 56cd32af0400 wp.example.front 56cd32af0400.front\n")
     assert "local=/app.example/" in theirs["/run/dockless/dns/resolvers/wp.conf"]
@@ -238,7 +244,7 @@ def test_another_project_writes_its_own_file_into_the_owners_network():
 
 def test_directories_of_two_networks_never_meet():
     keys = [("a.b", "c"), ("a", "b.c"), ("a.", "c"), ("a", "c"), ("a..b", "c"), ("a.b.", "c")]
-    assert len({dnsconfig.network_directory(key) for key in keys}) == len(keys)
+    assert len({dnsmasq_config.network_directory(key) for key in keys}) == len(keys)
 
 
 def test_extra_hosts_and_host_gateway():
@@ -256,7 +262,7 @@ def test_search_and_options():
     text = realized(sandbox)[0]["/etc/netns/web/resolv.conf"]
     assert text.endswith("nameserver 127.0.0.11\noptions ndots:2 use-vc\n")
     net = FRONT._replace(dns_search=("net.example",), dns_opt=("timeout:1",))
-    text = realized(WEB, networks=(net,), defaults=model.Defaults(dns_search=("d.example",)))[0]["/etc/netns/web/resolv.conf"]
+    text = realized(WEB, networks=(net,), defaults=Defaults(dns_search=("d.example",)))[0]["/etc/netns/web/resolv.conf"]
     assert text.endswith("search net.example\noptions ndots:0 timeout:1\n")
 
 
@@ -280,17 +286,17 @@ def test_an_alias_cannot_carry_anything_else(alias):
     ("a", "CNAME", "c,60"), ("a", "SRV", "1 2 80"), ("a", "SRV", "1 2 70000 c"), ("a", "SRV", "1 2 x c"), ("a", "MX", "c"),
     ("192.0.2.1", "PTR", "c d"), ("a", "A", "::1"), ("a", "AAAA", "192.0.2.1"), ("a b", "A", "192.0.2.1"), ("a", "A", "x")])
 def test_a_record_cannot_carry_anything_else(record):
-    for networks, sandbox in (((FRONT._replace(records=(model.DnsRecord(*record),)),), WEB),
-                              ((FRONT,), WEB._replace(records=(model.DnsRecord(*record),)))):
+    for networks, sandbox in (((FRONT._replace(records=(DnsRecord(*record),)),), WEB),
+                              ((FRONT,), WEB._replace(records=(DnsRecord(*record),)))):
         with pytest.raises(DocklessError, match="record of .* cannot be served"):
             realized(sandbox, networks=networks)
 
 
 def test_records_of_network_and_sandbox():
-    records = (model.DnsRecord("printer.lan", "A", "10.1.2.3"), model.DnsRecord("p.lan", "CNAME", "printer.lan."),
-               model.DnsRecord("t", "TXT", 'a "b" \\' + "x" * 260), model.DnsRecord("_h._tcp.lan", "SRV", "1 2 80 printer.lan"),
-               model.DnsRecord("10.1.2.3", "PTR", "printer.lan"))
-    files, others = realized(WEB._replace(records=(model.DnsRecord("mine", "AAAA", "fd00::9"),)), networks=(FRONT._replace(records=records),))
+    records = (DnsRecord("printer.lan", "A", "10.1.2.3"), DnsRecord("p.lan", "CNAME", "printer.lan."),
+               DnsRecord("t", "TXT", 'a "b" \\' + "x" * 260), DnsRecord("_h._tcp.lan", "SRV", "1 2 80 printer.lan"),
+               DnsRecord("10.1.2.3", "PTR", "printer.lan"))
+    files, others = realized(WEB._replace(records=(DnsRecord("mine", "AAAA", "fd00::9"),)), networks=(FRONT._replace(records=records),))
     assert files["/run/dockless/dns/networks/shop.front/shop"] == "# dockless: project shop\n10.1.2.3 printer.lan\n"
     assert files["/run/dockless/dns/links/web/private"].endswith("\nfd00::9 mine\n")
     lines = files["/run/dockless/dns/resolvers/web.conf"].splitlines()
@@ -307,7 +313,7 @@ def test_records_of_network_and_sandbox():
     ("10.1.2.4/31", ["4.2.1.10.in-addr.arpa", "5.2.1.10.in-addr.arpa"]),
     ("fd00:20::/63", ["0.0.0.0.0.0.0.0.0.2.0.0.0.0.d.f.ip6.arpa", "1.0.0.0.0.0.0.0.0.2.0.0.0.0.d.f.ip6.arpa"])])
 def test_reverse_zones_are_exactly_the_subnets(subnet, zones):
-    assert dnsconfig.reverse_zones(ipaddress.ip_network(subnet)) == zones
+    assert dnsmasq_config.reverse_zones(ipaddress.ip_network(subnet)) == zones
 
 
 def test_systemd_unit_comes_with_resolvers_only():

@@ -8,7 +8,8 @@ import json
 import sys
 import typing as t
 
-from . import converge
+from .engine import converge
+from .engine.converge import Request
 from .errors import DocklessError
 
 
@@ -55,7 +56,7 @@ def _converge(options: argparse.Namespace, check: bool) -> t.Dict[str, t.Any]:
     project = options.project or document.pop("project", None) or ("default" if options.file else None)
     document.pop("project", None)
     defaults = document.pop("defaults", None)
-    request = converge.Request(
+    request = Request(
         project, (lambda before: {**before, **document}) if options.file else dict, defaults, options.absent,
         check=check, on_mismatch=options.on_mismatch, boot=options.boot, question="" if check or options.diff else options.question)
     outcome = converge.converge(request)
@@ -68,8 +69,8 @@ def _converge(options: argparse.Namespace, check: bool) -> t.Dict[str, t.Any]:
 
 
 def _show(options: argparse.Namespace) -> t.Dict[str, t.Any]:
-    from . import inspect  # only this command pays for it
-    return inspect.inspect(options.project)
+    from .engine import info  # only this command pays for it
+    return info.inspect(options.project)
 
 
 def _document(path: str, standard_input: bytes) -> t.Dict[str, t.Any]:

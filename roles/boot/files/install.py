@@ -70,9 +70,11 @@ def converge(spec: t.Dict[str, t.Any]) -> t.List[str]:
 
 
 def tidy(directories: t.Sequence[str], files: t.Dict[str, t.Optional[str]]) -> None:
-    """Remove compiled files and empty directories where nothing is wanted any more."""
-    for directory in directories:
-        if not any(text is not None and path.startswith(directory + "/") for path, text in files.items()):
+    """Remove compiled files and empty directories where nothing is wanted any more, packages of an earlier version among them."""
+    kept = {path for path, text in files.items() if text is not None}
+    found = [top for directory in directories for top, inner, names in os.walk(directory, topdown=False)]
+    for directory in found:
+        if os.path.basename(directory) != "__pycache__" and not any(path.startswith(directory + "/") for path in kept):
             shutil.rmtree(os.path.join(directory, "__pycache__"), ignore_errors=True)
             with contextlib.suppress(OSError):
                 os.rmdir(directory)

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Host as declared -> Host with every blank filled in, and the leases to remember it by.
+
+Leases are JSON: {"networks": {NAME: [SUBNET …]},
+"services": {NAME: {SERVICE: [ADDRESS …]}},
+"endpoints": {SANDBOX: {PROJECT/NETWORK: {"addresses": [CIDR …], "interface": NAME}}},
+"ports": [[SANDBOX, PROTOCOL, HOST_IP, TARGET_PORT, HOST_PORT] …]}.
+"""
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+from .. import names
+from ..desired import overlay
+from ..errors import DocklessError
+from ..model import gateways, macvlan
+from ..model.facts import Facts
+from ..model.gateways import Networks
+from ..model.host import DEFAULT_BRIDGE, Defaults, Endpoint, Host, Network, Project, Sandbox, Subnet
+from ..model.spans import IPNetwork
+from ..names import DEFAULT_BRIDGE_LINK
+from . import host_ports, ipam, pools, service_addresses
+from .host_ports import PortLeases
+from .pools import Book
+
+Leases = t.Mapping[str, t.Any]  # of one project; the default bridge's are those of project ""
+Key = t.Tuple[str, str]
+
+
+def resolve(host: Host, leases: t.Mapping[str, Leases], facts: Facts) -> Host:
+    """Return the host with subnets, gateways, addresses, MACs, interface names and ports.
+
+    Raises DocklessError where something is exhausted. Externals must have been
+    resolved; relations must have been checked.
+    """
+    host = _with_default_bridge(host)
+    host = _with_subnets(host, leases, facts)
+    host = service_addresses.with_addresses(host, leases)
+    host = pools.with_host_addresses(host, leases)
+    networks = gateways.networks_of(host)
+    host = _with_endpoints(host, networks, leases)
+    return host_ports.resolve_ports(host, networks, {name: _port_leases(kept) for name, kept in leases.items()}, facts)
+
+
+def leases_of(project: Project) -> t.Dict[str, t.Any]:
+    """Return what must be remembered of a resolved project, so that nothing is given twice or moved."""
+    endpoints = {
+        s.name: {"/".join(e.network): {"addresses": list(e.addresses), "interface": e.interface_name}
+                 for e in s.endpoints}
+        for s in project.sandboxes if s.endpoints}
+    shims = {n.name: [str(a) for a in n.macvlan.addresses] for n in project.networks if n.macvlan and n.macvlan.addresses}
+    services = {n.name: service_addresses.leases_of(n) for n in project.networks if n.services}
+    return {
+        "networks": {n.name: [str(s.network) for s in n.subnets] for n in project.networks},
+        **({"services": services} if services else {}),
+        **({"host_access": shims} if shims else {}),
+        "endpoints": endpoints,
+        "ports": [[*host_ports.lease_key(m), m.host_port] for s in project.sandboxes for m in s.ports],
+    }
+
+
+def recorded_names(leases: t.Mapping[str, Leases]) -> t.Dict[t.Tuple[str, ...], str]:
+    """Return the inner interface name that each pair has by the leases."""
+    found: t.Dict[t.Tuple[str, ...], str] = {}
+    for project, kept in leases.items():
+        for sandbox, endpoints in kept.get("endpoints", {}).items():
+            for network, given in endpoints.items():
+                name = given.get("interface", "")
+                found["veth", "", names.veth_link(project, t.cast(Key, tuple(network.split("/", 1))), sandbox)] = name
+                found["link", sandbox, name] = name
+    return found
+
+
+def _with_default_bridge(host: Host) -> Host:
+    """Add the host's one default bridge network when a sandbox is on it."""
+    key = ("", DEFAULT_BRIDGE)
+    if not any(e.network == key for p in host.projects for s in p.sandboxes for e in s.endpoints):
+        return host
+    defaults = host.defaults
+    subnets: t.List[Subnet] = []
+    if defaults.bip:
+        address, length = defaults.bip
+        network = ipaddress.ip_network(f"{address}/{length}", strict=False)
+        subnets.append(Subnet(network, version=network.version, gateway=defaults.default_gateway or address,
+                              ip_range=defaults.fixed_cidr))
+    bridge = Network("", DEFAULT_BRIDGE, subnets=tuple(subnets), bridge_name=DEFAULT_BRIDGE_LINK,
+                     dns_enabled=False, path="dockless_defaults")
+    return host._replace(projects=(*host.projects, Project("", networks=(bridge,))))
+
+
+def _with_subnets(host: Host, leases: t.Mapping[str, Leases], facts: Facts) -> Host:
+    projects = {p.name: p._replace(networks=tuple(_with_defaults(n, host.defaults, facts) for n in p.networks))
+                for p in sorted(host.projects, key=lambda p: p.name)}
+    taken: t.List[IPNetwork] = [s.network for p in projects.values() for n in p.networks for s in n.subnets if s.network]
+    kept = {p.name: _kept_subnets(p, leases.get(p.name, {}), taken) for p in projects.values()}
+    taken += facts.routes
+    for project in projects.values():
+        filled = tuple(_fill(n, kept[project.name].get(n.name, []), taken, host.defaults) for n in project.networks)
+        projects[project.name] = project._replace(networks=filled)
+    return host._replace(projects=tuple(projects.values()))
+
+
+def _with_defaults(network: Network, defaults: Defaults, facts: Facts) -> Network:
+    def said(value: t.Any, default: t.Any) -> t.Any:
+        return default if value is None else value
+    network = network._replace(
+        enable_ipv6=said(network.enable_ipv6, defaults.ipv6 or any(s.version == 6 for s in network.subnets)),
+        icc=said(network.icc, defaults.icc), masquerade=said(network.masquerade, defaults.ip_masq),
+        bridge_name=network.bridge_name or names.bridge_link(network.project, network.name))
+    if network.macvlan is not None:
+        return macvlan.resolved(network, facts)
+    return overlay.resolved(network, facts) if network.overlay else network._replace(mtu=network.mtu or defaults.mtu or facts.mtu)
+
+
+def _kept_subnets(project: Project, leases: Leases, taken: t.List[IPNetwork]) -> t.Dict[str, t.List[IPNetwork]]:
+    """Return what automatic subnets were before, unless somebody now asks for an overlapping one by name."""
+    found: t.Dict[str, t.List[IPNetwork]] = {}
+    for network in project.networks:
+        for text in leases.get("networks", {}).get(network.name, ()):
+            kept = ipaddress.ip_network(text)
+            asked = any(s.network and s.version == kept.version for s in network.subnets)
+            if not asked and ipam.overlaps(kept, taken) is None:
+                found.setdefault(network.name, []).append(kept)
+                taken.append(kept)
+    return found
+
+
+def _fill(network: Network, kept: t.Sequence[IPNetwork], taken: t.List[IPNetwork], defaults: Defaults) -> Network:
+    subnets = []
+    for version, enabled in ((4, network.enable_ipv4), (6, bool(network.enable_ipv6))):
+        if enabled:
+            declared = [s for s in network.subnets if s.version == version] or [Subnet(version=version)]
+            subnets += [_filled(network, s, kept, taken, defaults) for s in declared]
+    return network._replace(subnets=tuple(subnets))
+
+
+def _filled(network: Network, subnet: Subnet, kept: t.Sequence[IPNetwork], taken: t.List[IPNetwork],
+            defaults: Defaults) -> Subnet:
+    if subnet.network is None:
+        before = [k for k in kept if k.version == subnet.version and subnet.prefix_length in (None, k.prefixlen)]
+        chosen = before[0] if before else ipam.free_subnet(subnet.version, subnet.prefix_length, taken, defaults, network)
+        taken.append(chosen)
+        subnet = subnet._replace(network=chosen)
+    return subnet if subnet.gateway or not gateways.keeps_gateway(network, subnet.version) else subnet._replace(gateway=ipam.first_gateway(subnet))
+
+
+def _with_endpoints(host: Host, networks: Networks, leases: t.Mapping[str, Leases]) -> Host:
+    given = {name: kept.get("endpoints", {}) for name, kept in leases.items()}
+    addressed: t.Dict[t.Any, Endpoint] = {}
+    book = Book(host, leases)
+    without6 = {(s.project, s.name) for p in host.projects for s in p.sandboxes if gateways.turns_ipv6_off(s)}
+    for key, endpoints in gateways.endpoints_by_network(host).items():
+        wire = "/".join(key)
+        before = {(e.project, e.sandbox): given.get(e.project, {}).get(e.sandbox, {}).get(wire, {}).get("addresses", ())
+                  for e in endpoints}
+        for endpoint in _with_macs(networks[key], ipam.assign(networks[key], endpoints, before, book.others(key))):
+            book.put(key, pools.numbers_of(endpoint))
+            if (endpoint.project, endpoint.sandbox) in without6:
+                endpoint = endpoint._replace(addresses=tuple(a for a in endpoint.addresses if ":" not in a))
+            addressed[endpoint.key] = endpoint
+    return host._replace(projects=tuple(
+        p._replace(sandboxes=tuple(_with_interfaces(s, addressed, networks, given.get(p.name, {}).get(s.name, {}))
+                                   if s.endpoints else s for s in p.sandboxes)) for p in host.projects))
+
+
+def _with_macs(network: Network, endpoints: t.Sequence[Endpoint]) -> t.Iterator[Endpoint]:
+    seen = {e.mac_address for e in endpoints if e.mac_address}
+    for endpoint in endpoints:
+        salt, mac = 0, endpoint.mac_address
+        if macvlan.shares_mac(network):
+            yield endpoint
+            continue
+        while not mac:  # two of 2**40 may meet; the salt is as repeatable as the rest
+            candidate = names.endpoint_mac(endpoint.project, network.key, endpoint.sandbox, salt)
+            mac, salt = ("", salt + 1) if candidate in seen else (candidate, salt)
+        seen.add(mac)
+        yield endpoint._replace(mac_address=mac)
+
+
+def _with_interfaces(sandbox: Sandbox, addressed: t.Mapping[t.Any, Endpoint], networks: Networks,
+                     given: t.Mapping[str, t.Any]) -> Sandbox:
+    """Name interfaces: as asked, as before, else the lowest free number in the order of declaration."""
+    endpoints = [addressed[e.key] for e in sandbox.endpoints]
+    used = {e.interface_name for e in endpoints if e.interface_name}
+    for i, endpoint in enumerate(endpoints):
+        before = given.get("/".join(endpoint.network), {}).get("interface", "")
+        if not endpoint.interface_name and before and before not in used \
+                and before.startswith(networks[endpoint.network].iface_prefix):
+            endpoints[i] = endpoint._replace(interface_name=before)
+            used.add(before)
+    for i, endpoint in enumerate(endpoints):
+        if not endpoint.interface_name:
+            prefix = networks[endpoint.network].iface_prefix
+            name = next(f"{prefix}{n}" for n in range(len(used) + 1) if f"{prefix}{n}" not in used)
+            endpoints[i] = endpoint._replace(interface_name=name)
+            used.add(name)
+    return sandbox._replace(endpoints=tuple(endpoints))
+
+
+def _port_leases(leases: Leases) -> PortLeases:
+    found: PortLeases = {}
+    for sandbox, protocol, address, target, port in leases.get("ports", ()):
+        found.setdefault((sandbox, protocol, address, int(target)), []).append(int(port))
+    return found
+
+
+def refuse_missing_families(host: Host, facts: Facts) -> None:
+    """Raise DocklessError where a network needs IPv6 and the kernel has none."""
+    for project in host.projects:
+        for network in project.networks:
+            if network.enable_ipv6 and not facts.ipv6:
+                raise DocklessError(f"network {network.name} needs IPv6, which is off in this kernel",
+                                    "Boot without ipv6.disable=1, or set enable_ipv6 to false.", network.path)

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""One sandbox, as Compose declares a service's networking."""
+from __future__ import annotations
+
+import typing as t
+
+from ..model.host import MODE_HOST, MODE_NETWORKS, Endpoint, Pairs, Sandbox
+from . import values
+from .attach import parse_attach
+from .dns import DNS, FORWARD, parse_extra_hosts, parse_links, parse_records
+from .endpoint import DEFAULT_BRIDGE_KEY, DEFAULT_NETWORK, parse_endpoints
+from .mode import Mode, parse_mode, refuse_contradictions
+from .ports import parse_expose, parse_ports
+from .readers import anything, boolean, pairs, read, refuse
+
+
+def _sysctls(value: t.Any, path: str) -> Pairs:
+    """Return ("net/ipv4/ip_unprivileged_port_start", "0") and so on, sorted."""
+    return tuple(sorted((values.net_sysctl(key, path), item) for key, item in pairs(value, path)))
+
+
+_KEYS = {
+    "networks": anything,
+    "network_mode": parse_mode,
+    "ports": anything,
+    "expose": parse_expose,
+    "publish_all": boolean,
+    "links": parse_links,
+    "hostname": values.domain,
+    "domainname": values.domain,
+    "extra_hosts": parse_extra_hosts,
+    "records": parse_records,
+    "forward": FORWARD,
+    "mac_address": values.mac,
+    "sysctls": _sysctls,
+    "labels": pairs,
+    "netns": values.name,
+    "attach": parse_attach,
+    **DNS,
+}
+_PLAIN = Mode(MODE_NETWORKS)
+
+
+class Parsed(t.NamedTuple):
+    """A sandbox and what its author should know."""
+
+    sandbox: Sandbox
+    warnings: t.Tuple[str, ...] = ()
+
+
+def parse_sandbox(project: str, name: t.Any, spec: t.Any, path: str) -> Parsed:
+    """Return the sandbox that spec declares; None is one that joins its project's default network.
+
+    ================== ==========================================================================
+    networks           list of names, or dictionary of name and options (see parse_endpoints);
+                       empty: no network, only lo; not said: the project's default network
+    network_mode       bridge (the host's default one), host, none, container:NAME, service:NAME
+    ports, publish_all published ports, and whether those exposed are published too
+    expose             ports that are documented, and opened to links
+    links              "sandbox" or "sandbox:alias"
+    hostname           and domainname, dns, dns_search, dns_opt, extra_hosts: its names
+    records, forward   extra DNS records; where unknown names go (host, servers, none)
+    mac_address        of its interface on the first network
+    sysctls            of net.*, dictionary or list
+    labels             dictionary, or list of key=value
+    netns              the namespace's name under /run/netns, if not the sandbox's own
+    attach             a namespace of others: one of pid, path, unit, docker, podman
+    ================== ==========================================================================
+    """
+    name = values.name(name, path, "sandbox's name")
+    said = read(spec if spec is not None else {}, path, _KEYS)
+    mode: Mode = said.pop("network_mode", _PLAIN)
+    warnings: t.Tuple[str, ...] = ()
+    if mode is not _PLAIN:
+        warnings = refuse_contradictions(name, mode, said, path)
+    endpoints = _endpoints(project, name, mode, said, path)
+    if mode.name == MODE_NETWORKS and not endpoints:
+        _refuse_unreachable(said, path)
+    return Parsed(_sandbox(project, name, mode, endpoints, said, path), warnings)
+
+
+def _sandbox(project: str, name: str, mode: Mode, endpoints: t.Tuple[Endpoint, ...], said: t.Dict[str, t.Any], path: str) -> Sandbox:
+    own = mode.name != MODE_HOST
+    if len(said) <= 2 and not set(said) - {"networks", "ports"}:  # most are no more than this
+        ports = parse_ports(project, name, said["ports"], path + ".ports") if "ports" in said else ()
+        return Sandbox(project, name, mode.name, mode.partner, None, name if own else "", endpoints, ports, path=path)
+    get = said.get
+    return Sandbox(
+        project, name, mode=mode.name, partner=mode.partner, attach=get("attach"),
+        netns=get("netns", name) if own else "", endpoints=endpoints,
+        ports=parse_ports(project, name, said["ports"], path + ".ports") if "ports" in said else (),
+        expose=get("expose", ()), publish_all=get("publish_all", False), hostname=get("hostname", ""),
+        domainname=get("domainname", ""), dns=get("dns", ()), dns_search=get("dns_search", ()),
+        dns_opt=get("dns_opt", ()), forward=get("forward", ""), extra_hosts=get("extra_hosts", ()),
+        records=get("records", ()), sysctls=get("sysctls", ()), labels=get("labels", ()), path=path)
+
+
+def _endpoints(project: str, name: str, mode: Mode, said: t.Dict[str, t.Any], path: str) -> t.Tuple[Endpoint, ...]:
+    links = said.get("links", ())
+    if mode.name != MODE_NETWORKS:
+        return ()
+    if mode.bridge:
+        found: t.Tuple[Endpoint, ...] = (Endpoint(project, name, DEFAULT_BRIDGE_KEY, links=links, path=path + ".network_mode"),)
+    elif "networks" in said:
+        found = parse_endpoints(project, name, said["networks"], path + ".networks", links)
+    else:
+        found = (Endpoint(project, name, (project, DEFAULT_NETWORK), links=links, path=path),)
+    if "mac_address" in said and found:
+        found = _with_mac(found, said["mac_address"], path + ".mac_address")
+    return found
+
+
+def _with_mac(endpoints: t.Tuple[Endpoint, ...], mac: str, path: str) -> t.Tuple[Endpoint, ...]:
+    """Give the MAC to the endpoint that has the default route: Docker copies it to no second network."""
+    first = max(range(len(endpoints)), key=lambda index: (endpoints[index].gw_priority, -index))
+    said = endpoints[first].mac_address
+    if said and said != mac:
+        refuse(path, f"the endpoint {endpoints[first].path} has another MAC address, {said}", "Say it once.")
+    return endpoints[:first] + (endpoints[first]._replace(mac_address=mac),) + endpoints[first + 1:]
+
+
+def _refuse_unreachable(said: t.Dict[str, t.Any], path: str) -> None:
+    for key in ("ports", "publish_all", "links", "mac_address"):
+        if said.get(key):
+            refuse(f"{path}.{key}", f"{key} needs a network, and the sandbox has none", "Give it a network, or remove the option.")

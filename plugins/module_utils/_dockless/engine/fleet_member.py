@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Reads what a host must tell before a fleet is planned. It changes nothing but a key that is missing."""
+from __future__ import annotations
+
+import typing as t
+
+from ..fleet import host_report
+from ..linux import wireguard
+from ..model.facts import Facts, Underlay
+from ..observe import snapshot
+from . import store
+
+Told = t.Dict[str, t.Any]
+
+
+def read_member(vtep: str = "", peers: bool = False, tunnels: t.Sequence[str] = (), check: bool = False) -> t.Tuple[bool, Told]:
+    """Return whether a key was made, or with check would be, and what this host has, also where it has nothing yet.
+
+    tunnels makes those keys of its tunnels that are missing, and tells the public
+    halves of all. Raises DocklessError for a VTEP that it does not have.
+    """
+    documents = store.load_all()
+    present = snapshot.read_host()
+    uplink = snapshot.uplink(present)
+    facts = Facts(routes=uplink.routes, addresses=uplink.addresses, mtu=uplink.mtu, uplink=uplink.link,
+                  underlay=tuple(Underlay(*each) for each in uplink.underlay))
+    found = host_report.told({name: (document.declaration, document.leases) for name, document in documents.projects.items()}, facts, vtep, peers)
+    if not tunnels:
+        return False, found
+    missing = [slot for slot in tunnels if wireguard.public_key(slot) is None]
+    for slot in missing if not check else ():
+        wireguard.create_key(slot)
+    return bool(missing), {**found, "public_keys": wireguard.public_keys()}

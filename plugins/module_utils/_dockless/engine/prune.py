@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Removing what nothing uses: networks without sandboxes, and objects of ours that no document declares."""
+from __future__ import annotations
+
+import typing as t
+
+from ..linux import lock
+from ..model import gateways
+from . import converge, info, store
+from .converge import LOCK_TIMEOUT_S, Declaration, Outcome, Request
+from .target import set_goal
+
+
+def prune(project: str, filters: t.Mapping[str, t.Any], check: bool) -> Outcome:
+    """Remove a project's unused networks (label: KEY or KEY=VALUE limits which) and the host's orphans.
+
+    A network that another project's sandboxes have joined is in use. Raises DocklessError.
+    """
+    names = unused(project, filters)
+
+    def edit(declaration: Declaration) -> Declaration:
+        networks = {name: spec for name, spec in (declaration.get("networks") or {}).items() if name not in names}
+        return {**declaration, "networks": networks}
+    return converge.converge(Request(project, edit if names else dict, check=check))
+
+
+def unused(project: str, filters: t.Mapping[str, t.Any]) -> t.List[str]:
+    """Return the networks of a project that no sandbox of any project has joined."""
+    with lock.lock_for_reading(LOCK_TIMEOUT_S):
+        goal = set_goal(store.load_all(), project)
+    members = gateways.endpoints_by_network(goal.host)
+    return [n.name for p in goal.host.projects if p.name == project for n in p.networks
+            if n.key not in members and info.matches(info.network_row(n, ()), filters)]

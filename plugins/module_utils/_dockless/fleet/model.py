@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""What a plan for many hosts is made of: values only, relations by name."""
+from __future__ import annotations
+
+import typing as t
+
+from ..model.host import Endpoint, Sandbox, Subnet
+
+Key = t.Tuple[str, str]  # (project, name) of a network or a sandbox
+Spec = t.Mapping[str, t.Any]
+
+
+class Entry(t.NamedTuple):
+    """A sandbox on a network, as it is remembered: where it was last, and what others must know of it."""
+
+    host: str
+    addresses: t.Tuple[str, ...] = ()  # without prefix length, IPv4 first
+    mac_address: str = ""
+    aliases: t.Tuple[str, ...] = ()
+    hostname: str = ""
+
+
+class Kept(t.NamedTuple):
+    """What was given to an overlay network before."""
+
+    vni: int = 0
+    subnets: t.Tuple[str, ...] = ()
+    members: t.Tuple[str, ...] = ()  # hosts that have it
+    slices: t.Mapping[str, t.Tuple[str, ...]] = {}  # mode routed: host -> its parts of the subnets
+    endpoints: t.Mapping[Key, Entry] = {}
+    reserved: t.Tuple[str, ...] = ()  # gateways and auxiliary addresses
+    services: t.Mapping[str, t.Tuple[str, ...]] = {}  # their virtual addresses
+
+
+class Underlay(t.NamedTuple):
+    """How a host is reached by the others. mtu is in bytes, of the link that holds the VTEP address; 0 is not known."""
+
+    vtep: str = ""
+    mtu: int = 0
+    tunnel: str = ""  # its address inside the encrypted tunnels
+    public_keys: t.Mapping[str, str] = {}  # of each of its tunnels: one, and two while keys are renewed
+    endpoint: str = ""  # ADDRESS:PORT of its first tunnel, as the others see it
+
+
+class Ledger(t.NamedTuple):
+    """All that earlier plans gave out."""
+
+    networks: t.Mapping[Key, Kept] = {}
+    hosts: t.Mapping[str, Underlay] = {}
+
+
+class Memory(t.NamedTuple):
+    """What a host says that it has. others are the peers of its networks: told at second hand."""
+
+    underlay: Underlay = Underlay()
+    interfaces: t.Mapping[str, str] = {}  # first address of each link that is not ours
+    taken: t.Tuple[str, ...] = ()  # subnets of routes and networks that no overlay network may take
+    networks: t.Mapping[Key, Kept] = {}  # endpoints are the local ones only
+    others: t.Mapping[Key, Kept] = {}  # endpoints are the remote ones only
+    peers: t.Mapping[str, Underlay] = {}
+
+
+class FleetHost(t.NamedTuple):
+    """One host of the inventory. memory None means that it was not read in this run.
+
+    networks or sandboxes None is "not said": the host's project keeps what it has.
+    """
+
+    name: str
+    project: str = "default"
+    networks: t.Optional[Spec] = None
+    sandboxes: t.Optional[Spec] = None
+    defaults: Spec = {}
+    vtep: str = ""  # an address, or the name of an interface
+    endpoint: str = ""
+    memory: t.Optional[Memory] = None
+
+
+class Overlay(t.NamedTuple):
+    """An overlay network as the first host that declares it does; host "" means that nobody does in this run."""
+
+    key: Key
+    host: str = ""
+    spec: Spec = {}
+    vni: int = 0
+    subnets: t.Tuple[Subnet, ...] = ()
+    enable_ipv4: bool = True
+    enable_ipv6: t.Optional[bool] = None
+    routed: bool = False
+    slice_prefix: t.Optional[int] = None
+    slice_prefix_ipv6: t.Optional[int] = None
+    encrypted: bool = False
+    tunnel_port: int = 51820
+    mtu: t.Optional[int] = None
+
+
+class Place(t.NamedTuple):
+    """A sandbox's endpoint on an overlay network, and the host that it is declared on. endpoint.network is the real key."""
+
+    host: str
+    sandbox: Sandbox
+    endpoint: Endpoint
+    called: str  # the network's name in the host's own document
+
+    @property
+    def key(self) -> Key:
+        """Return the sandbox's key."""
+        return self.endpoint.project, self.endpoint.sandbox
+
+
+class Member(t.NamedTuple):
+    """A host's part in a network: what it calls it, and what it says of it (None: another project's, by external)."""
+
+    called: str
+    spec: t.Optional[Spec]
+
+
+class Reading(t.NamedTuple):
+    """The declarations of a fleet's hosts, sorted by overlay network."""
+
+    networks: t.Dict[Key, Overlay]
+    members: t.Dict[Key, t.Dict[str, Member]]
+    places: t.Dict[Key, t.List[Place]]
+
+
+class Given(t.NamedTuple):
+    """An overlay network with every blank filled in."""
+
+    overlay: Overlay
+    vni: int
+    subnets: t.Tuple[Subnet, ...]
+    slices: t.Mapping[str, t.Tuple[Subnet, ...]]  # of each member, mode routed only
+    endpoints: t.Mapping[Key, Entry]  # those declared
+    staying: t.Mapping[Key, Entry]  # not declared, but there
+    leaving: t.Mapping[Key, Entry]  # not declared, and about to go: no longer told to others
+    salted: t.AbstractSet[Key]  # whose MAC address is not the one that its host would compute
+    services: t.Mapping[str, t.Tuple[str, ...]] = {}  # their virtual addresses
+    ipv4_only: t.AbstractSet[Key] = frozenset()  # that turn IPv6 off themselves: their IPv6 addresses are reserved, not used
+
+
+class FleetPlan(t.NamedTuple):
+    """What came of it. A host's documents leave out the peers: these are the network's table without the host's own row."""
+
+    documents: t.Dict[str, t.List[t.Dict[str, t.Any]]]
+    joined: t.Dict[str, t.List[t.Tuple[int, str, Key]]]  # host -> (number of the document, network's name in it, key)
+    tables: t.Dict[Key, t.Dict[str, t.Dict[str, t.Any]]]  # network -> host -> its row
+    ledger: Ledger
+    warnings: t.Tuple[str, ...] = ()

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Files that realize makes and a run can make again: whole, atomic, never through a symlink, not synced to disk."""
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import typing as t
+
+from ..errors import DocklessError
+from ..names import ETC_DIRECTORY, NETNS_ETC_DIRECTORY, RUN_DIRECTORY
+from . import safe_directories
+
+_UNITS = "/run/systemd/system"
+_DROP_INS = "/etc/dnsmasq.d"  # of the host's own dnsmasq
+ROOTS = (RUN_DIRECTORY, NETNS_ETC_DIRECTORY, ETC_DIRECTORY, _UNITS, _DROP_INS)
+_DIRECTORY_MODE = 0o755  # resolvers and applications read them without being root
+
+
+def read(path: str) -> t.Optional[str]:
+    """Return a file's text, None if there is none. Raises DocklessError outside our roots and at symlinks."""
+    found = observed(path)
+    return None if found is None else found[0]
+
+
+def observed(path: str) -> t.Optional[t.Tuple[str, int]]:
+    """Return a file's text and mode, None if there is none. Raises as read() does."""
+    root, below, name = _place(path)
+    try:
+        with safe_directories.opened(root, below) as fd:
+            found = safe_directories.read(fd, name, path)
+    except FileNotFoundError:
+        return None
+    return None if found is None else (found[0].decode("utf-8", "replace"), found[1])
+
+
+def write(path: str, text: str, mode: int) -> None:
+    """Put a file in place, and the directories it is in. Raises DocklessError outside our roots and at symlinks."""
+    root, below, name = _place(path)
+    with safe_directories.opened(root, below, _DIRECTORY_MODE) as fd:
+        _only_replace_plain(fd, name, path)
+        safe_directories.replace(fd, name, text.encode(), mode)
+
+
+def remove(path: str) -> None:
+    """Remove a file, or the symlink that is in its place; none is fine."""
+    root, below, name = _place(path)
+    with contextlib.suppress(FileNotFoundError), safe_directories.opened(root, below) as fd:
+        os.unlink(name, dir_fd=fd)
+
+
+def remove_empty_directory(path: str) -> None:
+    """Remove a directory if nothing is in it; one with something in it stays, none is fine."""
+    try:
+        if path in ROOTS:
+            os.rmdir(path)
+            return
+        root, below, name = _place(path)
+        with safe_directories.opened(root, below) as fd:
+            os.rmdir(name, dir_fd=fd)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+            raise DocklessError(f"directory {path} cannot be removed: {os.strerror(error.errno or 0)}") from None
+
+
+def remove_empty_above(paths: t.Set[str]) -> None:
+    """Remove directories that have become empty, and those above them that are ours.
+
+    That of the host's own dnsmasq is not, nor is /run/systemd/system: without it systemctl takes the host for one that systemd does not run (sd_booted(3)).
+    """
+    for directory in sorted(paths, key=len, reverse=True):
+        while directory.startswith(ROOTS) and directory not in (RUN_DIRECTORY, _UNITS, _DROP_INS):
+            remove_empty_directory(directory)
+            if os.path.isdir(directory):
+                break
+            directory = os.path.dirname(directory)
+
+
+def listed(directory: str) -> t.List[str]:
+    """Return the paths of all files below a directory, sorted; symlinks are listed, not followed."""
+    root, below = (directory, ()) if directory in ROOTS else _directory(directory)
+    found: t.List[str] = []
+    try:
+        with safe_directories.opened(root, below) as fd:
+            _collect(fd, directory, found)
+    except FileNotFoundError:
+        return []
+    return sorted(found)
+
+
+def _collect(fd: int, path: str, found: t.List[str]) -> None:
+    with os.scandir(fd) as entries:
+        inside = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_directory in inside:
+        if not is_directory:
+            found.append(f"{path}/{name}")
+            continue
+        deeper = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)
+        try:
+            _collect(deeper, f"{path}/{name}", found)
+        finally:
+            os.close(deeper)
+
+
+def _place(path: str) -> t.Tuple[str, t.Tuple[str, ...], str]:
+    """Return root, directories below it and last name. Raises DocklessError for a path that is not ours to touch."""
+    for root in ROOTS:
+        if path.startswith(root + "/"):
+            parts = path[len(root) + 1:].split("/")
+            if all(_is_plain(part) for part in parts):
+                return root, tuple(parts[:-1]), parts[-1]
+    raise DocklessError(f"{path!r} is not below {', '.join(ROOTS)}", "dockless writes nowhere else.")
+
+
+def _directory(path: str) -> t.Tuple[str, t.Tuple[str, ...]]:
+    root, below, name = _place(path)
+    return root, (*below, name)
+
+
+def _is_plain(part: str) -> bool:
+    return part not in ("", ".", "..") and "\0" not in part and len(part) <= 255
+
+
+def _only_replace_plain(fd: int, name: str, path: str) -> None:
+    try:
+        kind = os.lstat(name, dir_fd=fd).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(kind):
+        raise DocklessError(f"{path} is there and is not a plain file", "Move it away; dockless did not make it.")

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""The only door into a network namespace (setns(2), unshare(2), mount(2)).
+
+A thread enters, works and leaves; nothing forks. Python before 3.12 has no
+os.setns, so libc is called directly.
+"""
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import threading
+import typing as t
+
+from ..errors import DocklessError
+from ..names import NAME, NETNS_DIRECTORY
+
+CLONE_NEWNET = 0x40000000
+_MS_BIND, _MS_REC, _MS_SHARED = 0x1000, 0x4000, 1 << 20
+_MNT_DETACH = 2
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def path(name: str) -> str:
+    """Return where the namespace's handle is; name must have passed validation (no slash, no dots only)."""
+    if not NAME.match(name):
+        raise DocklessError(f"{name!r} is not a name for a network namespace", "Use letters, digits, dot, dash and underscore.")
+    return f"{NETNS_DIRECTORY}/{name}"
+
+
+def inode_of(fd: int) -> int:
+    """Return the number that tells one namespace from another."""
+    return os.fstat(fd).st_ino
+
+
+def named() -> t.List[str]:
+    """Return the names of all namespaces that have a handle on this host."""
+    try:
+        return sorted(n for n in os.listdir(NETNS_DIRECTORY) if NAME.match(n))
+    except FileNotFoundError:
+        return []
+
+
+def open_named(name: str) -> int:
+    """Return a descriptor of the namespace; its caller closes it. Raises FileNotFoundError."""
+    return os.open(path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+
+
+def open_own() -> int:
+    """Return a descriptor of this thread's namespace."""
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def enter(fd: int) -> None:
+    """Move this thread into the namespace, for good. Raises OSError."""
+    _check(_libc.setns(fd, CLONE_NEWNET), "setns")
+
+
+@contextlib.contextmanager
+def entered(fd: int) -> t.Iterator[None]:
+    """Be in the namespace of fd for the length of a with block, and back at its end whatever happens."""
+    own = open_own()
+    try:
+        enter(fd)
+        try:
+            yield
+        finally:
+            enter(own)
+    finally:
+        os.close(own)
+
+
+@contextlib.contextmanager
+def entered_named(name: str) -> t.Iterator[None]:
+    """Be in /run/netns/NAME for the length of a with block; "" stays in the host's own."""
+    if not name:
+        yield
+        return
+    with entered_path(path(name)):
+        yield
+
+
+@contextlib.contextmanager
+def entered_path(source: str) -> t.Iterator[None]:
+    """Be in the namespace behind source (a path of procfs or nsfs) for the length of a with block. Raises OSError."""
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        with entered(fd):
+            yield
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def scratch() -> t.Iterator[None]:
+    """Be in a namespace that nobody else sees and that ends with the block."""
+    own = open_own()
+    try:
+        unshare()
+        try:
+            yield
+        finally:
+            enter(own)
+    finally:
+        os.close(own)
+
+
+def unshare() -> None:
+    """Move this thread into a new, nameless namespace."""
+    _check(_libc.unshare(CLONE_NEWNET), "unshare")
+
+
+def prepare() -> None:
+    """Make /run/netns a shared mount, as ip-netns(8) does, so that other mount namespaces see new names."""
+    directory = NETNS_DIRECTORY
+    os.makedirs(directory, mode=0o755, exist_ok=True)
+    if _mount(None, directory, _MS_SHARED | _MS_REC) == errno.EINVAL:  # not a mount point yet
+        _raise_for(_mount(directory, directory, _MS_BIND | _MS_REC), "bind " + directory)
+        _raise_for(_mount(None, directory, _MS_SHARED | _MS_REC), "share " + directory)
+
+
+def pin_own(name: str) -> None:
+    """Give this thread's namespace the name. Raises FileExistsError if it is taken."""
+    pin(name, f"/proc/self/task/{threading.get_native_id()}/ns/net")
+
+
+def held_by_process(inode: int) -> str:
+    """Return a path to the namespace with this inode by way of a process in it. Raises FileNotFoundError."""
+    for pid in os.listdir("/proc"):
+        if pid.isdigit():
+            path_of_process = f"/proc/{pid}/ns/net"
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                if os.stat(path_of_process).st_ino == inode:
+                    return path_of_process
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+def pin(name: str, source: str) -> None:
+    """Give the namespace behind source (a path of procfs or nsfs) a name. Raises FileExistsError."""
+    target = path(name)
+    try:
+        _touch(target)
+    except FileExistsError:
+        if os.lstat(target).st_dev != os.lstat(NETNS_DIRECTORY).st_dev:
+            raise
+        os.unlink(target)  # a handle without a namespace: a run was killed between making and mounting it
+        _touch(target)
+    failed = _mount(source, target, _MS_BIND)
+    if failed:
+        os.unlink(target)
+        _raise_for(failed, f"bind {source} to {target}")
+
+
+def unpin(name: str) -> None:
+    """Take the name away; the kernel ends the namespace when no process is left in it."""
+    target = path(name)
+    if _libc.umount2(target.encode(), _MNT_DETACH) and ctypes.get_errno() not in (errno.EINVAL, errno.ENOENT):
+        _raise_for(ctypes.get_errno(), "umount " + target)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(target)
+
+
+def _touch(target: str) -> None:
+    os.close(os.open(target, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+
+
+def _mount(source: t.Optional[str], target: str, flags: int) -> int:
+    done = _libc.mount((source or "none").encode(), target.encode(), b"none", ctypes.c_ulong(flags), None)
+    return ctypes.get_errno() if done else 0
+
+
+def _check(result: int, what: str) -> None:
+    if result:
+        _raise_for(ctypes.get_errno(), what)
+
+
+def _raise_for(number: int, what: str) -> None:
+    if number:
+        raise OSError(number, f"{what}: {os.strerror(number)}")

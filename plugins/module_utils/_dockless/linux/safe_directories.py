@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Directories of ours, opened step by step so that no symlink is ever followed, and files replaced in them.
+
+Everything is done relative to a directory's descriptor (openat(2), O_NOFOLLOW):
+what was checked is what is written to.
+"""
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import typing as t
+
+from ..errors import DocklessError
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def opened(root: str, below: t.Sequence[str] = (), mode: t.Optional[int] = None) -> t.Iterator[int]:
+    """Give a descriptor of root/below[0]/below[1]/…
+
+    Missing ones are made with mode, or are a FileNotFoundError if mode is None. A component
+    that is a symlink, not a directory, or writable by others is a DocklessError. The parent of
+    root belongs to the system and is trusted.
+    """
+    fd = _step(None, root, root, mode)
+    path = root
+    try:
+        for name in below:
+            path = f"{path}/{name}"
+            deeper = _step(fd, name, path, mode)
+            os.close(fd)
+            fd = deeper
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def read(fd: int, name: str, path: str) -> t.Optional[t.Tuple[bytes, int]]:
+    """Return bytes and mode of a file in the directory fd, None if there is none; path is for messages."""
+    try:
+        file = os.open(name, _FILE, dir_fd=fd)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise refusal(path, error, "a plain file") from None
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            raise DocklessError(f"{path} is not a plain file", "Move it away; dockless does not touch what is not its own.")
+        return _all_of(file, status.st_size), stat.S_IMODE(status.st_mode)
+    finally:
+        os.close(file)
+
+
+def replace(fd: int, name: str, content: bytes, mode: int, sync: t.Callable[[int], None] = lambda fd: None) -> None:
+    """Put a file in place by rename(2): whoever reads sees the old or the new one. sync is called with each descriptor written."""
+    temporary = f".{name[:200]}.{os.urandom(8).hex()}"
+    file = os.open(temporary, _NEW, 0o600, dir_fd=fd)
+    try:
+        try:
+            _write_all(file, content)
+            os.fchmod(file, mode)  # the umask has no say
+            sync(file)
+        finally:
+            os.close(file)
+        os.rename(temporary, name, src_dir_fd=fd, dst_dir_fd=fd)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=fd)
+        raise
+    sync(fd)
+
+
+def _step(parent: t.Optional[int], name: str, path: str, mode: t.Optional[int]) -> int:
+    try:
+        return _open(parent, name, path)
+    except FileNotFoundError:
+        if mode is None:
+            raise
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=parent)
+    fd = _open(parent, name, path)
+    os.fchmod(fd, mode)
+    return fd
+
+
+def _open(parent: t.Optional[int], name: str, path: str) -> int:
+    try:
+        fd = os.open(name, _DIRECTORY, dir_fd=parent)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise refusal(path, error, "a directory") from None
+    status = os.fstat(fd)
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
+        os.close(fd)
+        raise DocklessError(f"directory {path} can be written to by others than root",
+                            f"Look through what is in it, then: chown root {path}; chmod go-w {path}.")
+    return fd
+
+
+def refusal(path: str, error: OSError, wanted: str) -> DocklessError:
+    """Return the message for a path that could not be opened as what was wanted ("a plain file")."""
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):  # ENOTDIR is what O_DIRECTORY says of a symlink
+        return DocklessError(f"{path} is not {wanted}, or a symbolic link", "Move it away; dockless does not follow links there.")
+    return DocklessError(f"{path} cannot be opened: {os.strerror(error.errno or 0)}")
+
+
+def _all_of(file: int, size: int) -> bytes:
+    content = os.read(file, size + 1)
+    while True:
+        more = os.read(file, 1 << 20) if content else b""
+        if not more:
+            return content
+        content += more
+
+
+def _write_all(file: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(file, view):]

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Networks of another project: whose they are."""
+from __future__ import annotations
+
+import typing as t
+
+from ..document.readers import refuse
+from .host import DEFAULT_BRIDGE, Host, Network, Project, Sandbox
+
+Key = t.Tuple[str, str]
+Index = t.Dict[str, t.List[Key]]  # what a network may be called -> the networks called so
+
+
+def resolve_external(host: Host, key: Key) -> Key:
+    """Return the key of the network that an endpoint's network key means: its own, or the owner's if it is external.
+
+    An external entry calls it PROJECT/NETWORK, as Compose does PROJECT_NETWORK, or by
+    a name that one other project has. Raises DocklessError if there is none, or several.
+    """
+    for project in host.projects:
+        for network in project.networks:
+            if network.key == key and network.external:
+                return _owner(network, _index(host))
+    return key
+
+
+def resolve_externals(host: Host) -> Host:
+    """Return the host with every endpoint on its network's real key, and without external entries.
+
+    Raises DocklessError for an entry that means no network, or several.
+    """
+    external = [network for project in host.projects for network in project.networks if network.external]
+    if not external:
+        return host
+    index = _index(host)
+    owners = {network.key: _owner(network, index) for network in external}
+    return host._replace(projects=tuple(_resolved(project, owners) for project in host.projects))
+
+
+def _index(host: Host) -> Index:
+    index: Index = {DEFAULT_BRIDGE: [("", DEFAULT_BRIDGE)]}
+    for project in host.projects:
+        for network in project.networks:
+            if not network.external:
+                for called in (network.name, f"{project.name}/{network.name}", f"{project.name}_{network.name}"):
+                    index.setdefault(called, []).append(network.key)
+    return index
+
+
+def _owner(network: Network, index: Index) -> Key:
+    found = [key for key in dict.fromkeys(index.get(network.external, ())) if key != network.key]
+    if len(found) == 1:
+        return found[0]
+    path = network.path + ".name"
+    if not found:
+        refuse(path, f"no other project has a network {network.external}, which {network.project} joins",
+               "Declare it in its own project first, or remove external: true to make one.")
+    several = ", ".join("/".join(key) for key in sorted(found))
+    refuse(path, f"the external network {network.external} may be any of {several}", "Write it as PROJECT/NETWORK.")
+
+
+def _resolved(project: Project, owners: t.Mapping[Key, Key]) -> Project:
+    own = {key for key in owners if key[0] == project.name}
+    if not own:
+        return project
+    return project._replace(
+        networks=tuple(network for network in project.networks if not network.external),
+        sandboxes=tuple(_moved(sandbox, owners) if any(e.network in own for e in sandbox.endpoints) else sandbox
+                        for sandbox in project.sandboxes))
+
+
+def _moved(sandbox: Sandbox, owners: t.Mapping[Key, Key]) -> Sandbox:
+    return sandbox._replace(endpoints=tuple(e._replace(network=owners.get(e.network, e.network)) for e in sandbox.endpoints))

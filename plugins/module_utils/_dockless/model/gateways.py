@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Which network a sandbox leaves the host by, for each family on its own."""
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+from .host import (
+    DEFAULT_BRIDGE,
+    GATEWAY_ISOLATED,
+    GATEWAY_NAT,
+    GATEWAY_ROUTED,
+    GATEWAY_UNPROTECTED,
+    MODE_CONTAINER,
+    Defaults,
+    Endpoint,
+    Host,
+    Network,
+    Sandbox,
+    Subnet,
+)
+from .spans import IPAddress
+
+Networks = t.Mapping[t.Tuple[str, str], Network]
+
+
+def networks_of(host: Host) -> t.Dict[t.Tuple[str, str], Network]:
+    """Return every network of the host by its key; external entries are not networks."""
+    return {n.key: n for p in host.projects for n in p.networks if not n.external}
+
+
+def endpoints_by_network(host: Host) -> t.Dict[t.Tuple[str, str], t.List[Endpoint]]:
+    """Return the endpoints of each network, in order of project and sandbox."""
+    found: t.Dict[t.Tuple[str, str], t.List[Endpoint]] = {}
+    for project in sorted(host.projects, key=lambda p: p.name):
+        for sandbox in sorted(project.sandboxes, key=lambda s: s.name):
+            for endpoint in sandbox.endpoints:
+                found.setdefault(endpoint.network, []).append(endpoint)
+    return found
+
+
+def is_default_bridge(key: t.Tuple[str, str]) -> bool:
+    """Return whether key is the host's one default bridge network."""
+    return key == ("", DEFAULT_BRIDGE)
+
+
+def address_of(endpoint: Endpoint, version: int) -> str:
+    """Return the endpoint's first address of a family without its prefix length, or ""."""
+    for cidr in endpoint.addresses:
+        if (":" in cidr) == (version == 6) and not cidr.startswith("fe80:"):
+            return cidr.partition("/")[0]
+    return ""
+
+
+def subnet_of(network: Network, version: int) -> t.Optional[Subnet]:
+    """Return the network's first subnet of a family."""
+    for subnet in network.subnets:
+        if subnet.version == version:
+            return subnet
+    return None
+
+
+def mode_of(network: Network, version: int) -> str:
+    """Return the gateway mode of a family: nat, nat-unprotected, routed or isolated."""
+    return network.gateway_mode_ipv4 if version == 4 else network.gateway_mode_ipv6
+
+
+def is_translated(network: Network, version: int) -> bool:
+    """Return whether what leaves the network takes an address of the host."""
+    return bool(network.masquerade) and mode_of(network, version) in (GATEWAY_NAT, GATEWAY_UNPROTECTED)
+
+
+def are_ports_direct(network: Network, version: int, defaults: Defaults) -> bool:
+    """Return whether whoever has a route reaches published ports at the sandboxes' own addresses."""
+    mode = mode_of(network, version)
+    return mode == GATEWAY_ROUTED or mode == GATEWAY_NAT and defaults.allow_direct_routing
+
+
+def trusted_links(network: Network, version: int, defaults: Defaults) -> t.Tuple[str, ...]:
+    """Return the host's interfaces by which published ports are reached there, where not everybody reaches them."""
+    return network.trusted if mode_of(network, version) == GATEWAY_NAT and not defaults.allow_direct_routing else ()
+
+
+def leads_out(network: Network) -> bool:
+    """Return whether a sandbox's questions may leave by the network."""
+    return not network.internal and network.egress
+
+
+def has_host_address(network: Network, version: int) -> bool:
+    """Return whether the host has the gateway's address on the network's bridge."""
+    return mode_of(network, version) != GATEWAY_ISOLATED and not (version == 4 and network.inhibit_ipv4)
+
+
+def keeps_gateway(network: Network, version: int) -> bool:
+    """Return whether a subnet has a gateway at all: one that nothing could ever lead to is an address for a sandbox."""
+    return network.macvlan is None and (has_host_address(network, version) or not network.internal)
+
+
+def gateway_of(network: Network, version: int) -> t.Optional[IPAddress]:
+    """Return the address that a sandbox routes by, None where there is no way out."""
+    subnet = subnet_of(network, version)
+    if subnet is None or network.internal or not has_host_address(network, version):
+        return None
+    return subnet.gateway
+
+
+def next_hop(endpoint: Endpoint, network: Network, version: int) -> t.Optional[str]:
+    """Return where an endpoint's default route of a family goes: a gateway, "" for whatever is on the link, None for nowhere."""
+    if network.macvlan is None:
+        via = gateway_of(network, version)
+        return None if via is None else str(via)
+    address = address_of(endpoint, version)
+    if network.internal or not address:
+        return None
+    if network.macvlan.mode in ("l3", "l3s"):
+        return ""
+    found = (s.gateway for s in network.subnets if s.network is not None and ipaddress.ip_address(address) in s.network)
+    return next((str(gateway) for gateway in found if gateway is not None), None)
+
+
+def gateway_endpoint(sandbox: Sandbox, networks: Networks, version: int) -> t.Optional[Endpoint]:
+    """Return the endpoint with the default route of a family: highest gw_priority, ties by network name."""
+    best = None
+    for endpoint in sandbox.endpoints:
+        network = networks[endpoint.network]
+        if next_hop(endpoint, network, version) is None or not address_of(endpoint, version):
+            continue
+        rank = (-endpoint.gw_priority, network.name, network.project)
+        if best is None or rank < best[0]:
+            best = rank, endpoint
+    return best[1] if best else None
+
+
+def publishing_endpoint(sandbox: Sandbox, networks: Networks, version: int) -> t.Optional[Endpoint]:
+    """Return the endpoint that published ports lead to: that of the default route, if packets to it pass this host."""
+    found = gateway_endpoint(sandbox, networks, version)
+    return found if found is not None and networks[found.network].macvlan is None else None
+
+
+def turns_ipv6_off(sandbox: Sandbox) -> bool:
+    """Return whether the sandbox's own settings leave it without IPv6, whatever its networks have."""
+    return ("net/ipv6/conf/all/disable_ipv6", "1") in sandbox.sysctls
+
+
+def netns_of(project: t.Mapping[str, Sandbox], sandbox: Sandbox) -> str:
+    """Return the namespace's name that a sandbox lives in: its partner's for container:, "" for host."""
+    seen = set()
+    while sandbox.mode == MODE_CONTAINER and sandbox.name not in seen:
+        seen.add(sandbox.name)
+        sandbox = project[sandbox.partner]
+    return "" if sandbox.mode == "host" else sandbox.netns or sandbox.name

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""What people declare, in the words of the Container Network Model.
+
+Values only: relations are by name, nothing here has a handle. Tuples rather
+than dataclasses because a host has thousands of them and a tuple is built five
+times faster (and importing dataclasses costs more than parsing a document).
+"""
+from __future__ import annotations
+
+import typing as t
+
+from .spans import IPAddress, IPNetwork, Macvlan, Overlay, Peer
+
+Pairs = t.Tuple[t.Tuple[str, str], ...]
+
+DEFAULT_BRIDGE = "bridge"  # the host's one default bridge network: links, but no names
+MODE_NETWORKS = "networks"
+MODE_HOST = "host"
+MODE_NONE = "none"
+MODE_CONTAINER = "container"
+GATEWAY_NAT, GATEWAY_UNPROTECTED, GATEWAY_ROUTED, GATEWAY_ISOLATED = "nat", "nat-unprotected", "routed", "isolated"
+SERVICE_VIP = "vip"
+SERVICE_DNSRR = "dnsrr"
+
+
+class Subnet(t.NamedTuple):
+    """One subnet of a network. network None means: choose one (of prefix_length)."""
+
+    network: t.Optional[IPNetwork] = None
+    prefix_length: t.Optional[int] = None
+    version: int = 4
+    gateway: t.Optional[IPAddress] = None
+    ip_range: t.Optional[IPNetwork] = None
+    aux_addresses: t.Tuple[t.Tuple[str, IPAddress], ...] = ()
+
+
+class DnsRecord(t.NamedTuple):
+    """An extra DNS record of a network. kind is A, AAAA, CNAME, SRV, TXT or PTR."""
+
+    name: str
+    kind: str
+    value: str
+
+
+class Backend(t.NamedTuple):
+    """A sandbox that a service sends to, as declared. drain keeps new connections away from it."""
+
+    sandbox: str
+    weight: int = 1
+    drain: bool = False
+
+
+class ServicePort(t.NamedTuple):
+    """A port of a service's virtual address, and the one of its sandboxes that it leads to."""
+
+    port: int
+    target: int
+    protocol: str = "tcp"
+
+
+class Service(t.NamedTuple):
+    """One name over several sandboxes of a network.
+
+    mode vip: the name's addresses are vips, one a family, behind which connections are
+    balanced; without ports, those to any port. mode dnsrr: the name has the addresses of
+    all sandboxes. backends None: the sandboxes with the service's name as an alias.
+    """
+
+    name: str
+    mode: str = SERVICE_VIP
+    vips: t.Tuple[IPAddress, ...] = ()
+    ports: t.Tuple[ServicePort, ...] = ()
+    backends: t.Optional[t.Tuple[Backend, ...]] = None
+    sticky: bool = False
+    path: str = ""  # option path, for messages
+
+
+class Network(t.NamedTuple):
+    """One network: a driver and its subnets. None means: the host's default."""
+
+    project: str
+    name: str
+    driver: str = "bridge"
+    external: str = ""  # "PROJECT/NETWORK", "PROJECT_NETWORK" or a name, when it is another project's
+    subnets: t.Tuple[Subnet, ...] = ()
+    enable_ipv4: bool = True
+    enable_ipv6: t.Optional[bool] = None
+    internal: bool = False
+    isolate: str = "strict"  # or "open"
+    icc: t.Optional[bool] = None
+    masquerade: t.Optional[bool] = None
+    inhibit_ipv4: bool = False
+    egress: bool = True  # its sandboxes may open connections out of it
+    ingress: bool = True  # they may be connected to from outside; internal is neither
+    gateway_mode_ipv4: str = GATEWAY_NAT
+    gateway_mode_ipv6: str = GATEWAY_NAT
+    trusted: t.Tuple[str, ...] = ()  # interfaces of the host by which published ports are reached at sandboxes' own addresses
+    host_ipv4: t.Optional[IPAddress] = None  # what leaves by IPv4 has this source, in place of the way out's own address
+    host_ipv6: t.Optional[IPAddress] = None
+    port_security: bool = True  # a sandbox sends with its own MAC and addresses only
+    mtu: t.Optional[int] = None
+    bridge_name: str = ""
+    publish_address: t.Optional[IPAddress] = None
+    dns_enabled: bool = True
+    dns: t.Tuple[IPAddress, ...] = ()
+    dns_search: t.Tuple[str, ...] = ()
+    dns_opt: t.Tuple[str, ...] = ()
+    forward: str = "host"  # where unknown names go: host, servers or none
+    records: t.Tuple[DnsRecord, ...] = ()
+    iface_prefix: str = "eth"
+    labels: Pairs = ()
+    path: str = ""  # option path, for messages
+    services: t.Tuple[Service, ...] = ()
+    overlay: t.Optional[Overlay] = None  # driver overlay
+    peers: t.Tuple[Peer, ...] = ()  # its other hosts
+    macvlan: t.Optional[Macvlan] = None  # drivers macvlan and ipvlan
+
+    @property
+    def key(self) -> t.Tuple[str, str]:
+        """Return what identifies it on the host."""
+        return self.project, self.name
+
+
+class Link(t.NamedTuple):
+    """A legacy link: alias names another sandbox, seen by one endpoint only."""
+
+    sandbox: str
+    alias: str
+
+
+class Endpoint(t.NamedTuple):
+    """A sandbox's attachment to one network."""
+
+    project: str
+    sandbox: str
+    network: t.Tuple[str, str]  # key of the Network
+    ipv4_address: t.Optional[IPAddress] = None
+    ipv6_address: t.Optional[IPAddress] = None
+    link_local_ips: t.Tuple[IPAddress, ...] = ()
+    mac_address: str = ""
+    aliases: t.Tuple[str, ...] = ()
+    links: t.Tuple[Link, ...] = ()
+    gw_priority: int = 0
+    interface_name: str = ""
+    sysctls: Pairs = ()  # ("net/ipv4/conf/IFNAME/forwarding", "1"): IFNAME stands for the interface's name
+    addresses: t.Tuple[str, ...] = ()  # CIDR, filled in by ipam
+    path: str = ""
+
+    @property
+    def key(self) -> t.Tuple[str, str, t.Tuple[str, str]]:
+        """Return what identifies it on the host."""
+        return self.project, self.sandbox, self.network
+
+
+class PortMapping(t.NamedTuple):
+    """A published port. host_ip None binds every address of both families.
+
+    host_port 0 asks for a free one, from host_port_end's range where that is set.
+    """
+
+    project: str
+    sandbox: str
+    target_port: int
+    protocol: str = "tcp"
+    host_ip: t.Optional[IPAddress] = None
+    host_port: int = 0
+    host_port_end: int = 0  # "8000-9000:80": the first free of these
+    path: str = ""
+    source_ranges: t.Tuple[IPNetwork, ...] = ()  # who may use it; empty is everybody
+
+
+class Attach(t.NamedTuple):
+    """A namespace that exists already. kind is pid, path, unit, docker or podman."""
+
+    kind: str
+    value: str
+
+
+class Sandbox(t.NamedTuple):
+    """One network stack, with its DNS and hosts data."""
+
+    project: str
+    name: str
+    mode: str = MODE_NETWORKS
+    partner: str = ""  # of container:PARTNER
+    attach: t.Optional[Attach] = None
+    netns: str = ""  # name under /run/netns; the sandbox's own name unless given
+    endpoints: t.Tuple[Endpoint, ...] = ()
+    ports: t.Tuple[PortMapping, ...] = ()
+    expose: t.Tuple[t.Tuple[int, str], ...] = ()
+    publish_all: bool = False
+    hostname: str = ""
+    domainname: str = ""
+    dns: t.Tuple[IPAddress, ...] = ()
+    dns_search: t.Tuple[str, ...] = ()
+    dns_opt: t.Tuple[str, ...] = ()
+    forward: str = ""
+    extra_hosts: t.Tuple[t.Tuple[str, str], ...] = ()  # (name, address or "host-gateway")
+    records: t.Tuple[DnsRecord, ...] = ()
+    sysctls: Pairs = ()
+    labels: Pairs = ()
+    path: str = ""
+
+
+class VethEnd(t.NamedTuple):
+    """One end of a veth pair. netns "" is the host's own."""
+
+    name: str
+    netns: str = ""
+    master: str = ""
+    addresses: t.Tuple[str, ...] = ()
+    routes: t.Tuple[t.Tuple[str, str], ...] = ()  # (destination CIDR, via address or "")
+    mac_address: str = ""
+    mtu: t.Optional[int] = None
+    up: bool = True
+
+
+class VethPair(t.NamedTuple):
+    """Two namespaces joined by one pair, outside any network."""
+
+    project: str
+    end: VethEnd
+    peer: VethEnd
+    path: str = ""
+
+
+class HostNames(t.NamedTuple):
+    """The host's own programs find sandboxes as NAME.NETWORK. through is its own resolver, dnsmasq, if that is to be told. No networks are all."""
+
+    through: str = ""
+    networks: t.Tuple[str, ...] = ()  # PROJECT/NETWORK
+
+
+class Defaults(t.NamedTuple):
+    """A host's defaults: what dockerd's network flags set."""
+
+    bip: t.Optional[t.Tuple[IPAddress, int]] = None  # address and prefix length of the default bridge
+    fixed_cidr: t.Optional[IPNetwork] = None
+    default_gateway: t.Optional[IPAddress] = None
+    default_address_pools: t.Tuple[t.Tuple[IPNetwork, int], ...] = ()  # (base, size)
+    dns: t.Tuple[IPAddress, ...] = ()
+    dns_search: t.Tuple[str, ...] = ()
+    dns_opt: t.Tuple[str, ...] = ()
+    icc: bool = True
+    ip: t.Optional[IPAddress] = None
+    ip_masq: bool = True
+    mtu: t.Optional[int] = None
+    ipv6: bool = False
+    allow_direct_routing: bool = False  # published ports at sandboxes' own addresses, by every interface
+    ip_forward_no_drop: bool = False  # what others send through this host passes, though forwarding is on for us alone
+    host_names: t.Optional[HostNames] = None
+    coexist: t.Tuple[str, ...] = ()  # other firewalls that are asked to let our traffic through
+
+
+class Project(t.NamedTuple):
+    """A set of networks and sandboxes that are declared together."""
+
+    name: str
+    networks: t.Tuple[Network, ...] = ()
+    sandboxes: t.Tuple[Sandbox, ...] = ()
+    veth_pairs: t.Tuple[VethPair, ...] = ()
+    warnings: t.Tuple[str, ...] = ()
+
+
+class Host(t.NamedTuple):
+    """All that one host should have."""
+
+    projects: t.Tuple[Project, ...] = ()
+    defaults: Defaults = Defaults()

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Which sandboxes stand behind a network's services, and what each is called for it.
+
+A service owns its name: a sandbox that has it as an alias is behind the service, and
+is not itself called so. With a virtual address the sandboxes are tasks.SERVICE.
+"""
+from __future__ import annotations
+
+import typing as t
+
+from ..firewall import sandbox_table
+from ..firewall.sandbox_table import Balanced
+from . import topology as model_topology
+from .host import SERVICE_DNSRR, SERVICE_VIP, Network, Sandbox, Service
+from .topology import TASKS, NetworkKey, Topology
+
+
+class Behind(t.NamedTuple):
+    """A sandbox behind a service. project is its own, which need not be the network's."""
+
+    project: str
+    sandbox: str
+    addresses: t.Tuple[str, ...]
+    weight: int = 1
+    drain: bool = False
+
+
+class Served(t.NamedTuple):
+    """A network's services, each with the sandboxes behind it.
+
+    owned are the names in lower case that no sandbox has for itself; called are those
+    that a (project, sandbox) has for what it is behind.
+    """
+
+    services: t.Tuple[t.Tuple[Service, t.Tuple[Behind, ...]], ...]
+    owned: t.FrozenSet[str]
+    called: t.Dict[t.Tuple[str, str], t.List[str]]
+
+    def names(self, project: str, sandbox: str, plain: t.Sequence[str]) -> t.Tuple[str, ...]:
+        """Return what a sandbox is called: its own names but the services', and those that it has for a service."""
+        return (*(name for name in plain if name.lower() not in self.owned), *self.called.get((project, sandbox), ()))
+
+
+class Services:
+    """The services of a host by network, and the nft tables of sandboxes that use them: most sandboxes share theirs."""
+
+    def __init__(self, topology: Topology) -> None:
+        self.of = {key: _served(topology, network) for key, network in topology.networks.items() if network.services}
+        self._texts: t.Dict[t.Tuple[t.Any, ...], str] = {}
+
+    def names(self, key: NetworkKey, project: str, sandbox: str, plain: t.Sequence[str]) -> t.Tuple[str, ...]:
+        """Return what a sandbox is called on a network."""
+        return self.of[key].names(project, sandbox, plain) if key in self.of else tuple(plain)
+
+    def table(self, sandbox: Sandbox, resolved: bool) -> str:
+        """Return the nft table of a sandbox, "" if it needs none. resolved says whether it has a name server of its own."""
+        keys = tuple(sorted(endpoint.network for endpoint in sandbox.endpoints if endpoint.network in self.of))
+        turn = sandbox_table.turn(sandbox.project, sandbox.name) if keys else 0
+        if (keys, turn, resolved) not in self._texts:
+            self._texts[keys, turn, resolved] = sandbox_table.table([self._balanced(key) for key in keys], turn, resolved)
+        return self._texts[keys, turn, resolved]
+
+    def _balanced(self, key: NetworkKey) -> Balanced:
+        return key, [(service, [(one.sandbox, one.addresses, one.weight) for one in behind if not one.drain])
+                     for service, behind in self.of[key].services if service.mode == SERVICE_VIP]
+
+
+def _served(topology: Topology, network: Network) -> Served:
+    members = _members(topology, network)
+    found = tuple((service, tuple(_behind(service, members))) for service in network.services)
+    called: t.Dict[t.Tuple[str, str], t.List[str]] = {}
+    for service, behind in found:
+        for one in behind:
+            if service.mode == SERVICE_VIP or not one.drain:
+                name = service.name if service.mode == SERVICE_DNSRR else f"{TASKS}.{service.name}"
+                called.setdefault((one.project, one.sandbox), []).append(name)
+    return Served(found, frozenset(service.name.lower() for service in network.services), called)
+
+
+def _members(topology: Topology, network: Network) -> t.List[t.Tuple[Behind, t.FrozenSet[str]]]:
+    """Return who is on the network, here and on other hosts, each with its aliases in lower case, in order of name."""
+    found = [(Behind(sandbox.project, sandbox.name, tuple(model_topology.addresses(endpoint))), endpoint.aliases)
+             for sandbox, endpoint in topology.members.get(network.key, ())]
+    found += [(Behind(there.project or network.project, there.name, tuple(map(str, there.addresses))), there.aliases)
+              for peer in network.peers for there in peer.sandboxes]
+    return sorted((one, frozenset(alias.lower() for alias in aliases)) for one, aliases in found)
+
+
+def _behind(service: Service, members: t.Sequence[t.Tuple[Behind, t.FrozenSet[str]]]) -> t.Iterator[Behind]:
+    declared = None if service.backends is None else {backend.sandbox: backend for backend in service.backends}
+    for one, aliases in members:
+        if declared is None:
+            if service.name.lower() in aliases:
+                yield one
+        elif one.sandbox in declared:
+            yield one._replace(weight=declared[one.sandbox].weight, drain=declared[one.sandbox].drain)
+
+
+def address_lines(served: Served, network: Network) -> t.List[str]:
+    """Return the lines of hosts(5) that give services their virtual addresses."""
+    return [f"{address} {service.name}.{network.name} {service.name}" for service, behind in served.services for address in service.vips]
+
+
+def rows(served: t.Optional[Served]) -> t.Dict[str, t.Any]:
+    """Return services by name as people are shown them, each with the sandboxes behind it."""
+    return {service.name: {
+        "mode": service.mode, "vip": [str(vip) for vip in service.vips], "sticky": service.sticky,
+        "ports": [f"{port.port}:{port.target}/{port.protocol}" if port.port != port.target else f"{port.port}/{port.protocol}" for port in service.ports],
+        "sandboxes": {one.sandbox: {"project": one.project, "addresses": list(one.addresses), "weight": one.weight, "drain": one.drain} for one in behind},
+    } for service, behind in (served.services if served else ())}

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Reads what a host is like, once, before anything is decided. What comes from netlink is handed in."""
+from __future__ import annotations
+
+import grp
+import ipaddress
+import json
+import os
+import pwd
+import typing as t
+
+from ..linux import sockets
+from ..model.facts import Facts, Underlay
+from ..model.spans import IPAddress, IPNetwork
+from ..names import FORMER_SETTINGS
+
+_SYSCTL = "/proc/sys/net/"
+_RESOLV_CONF = "/etc/resolv.conf"
+_NSSWITCH_CONF = "/etc/nsswitch.conf"
+_RESOLVED_CONF = "/run/systemd/resolve/resolv.conf"  # the real servers, where the first names only a local stub
+_PROGRAM_DIRECTORIES = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
+
+
+class Resolv(t.NamedTuple):
+    """What resolv.conf(5) says: nameservers and search list; and which file named the servers."""
+
+    nameservers: t.Tuple[str, ...] = ()
+    search: t.Tuple[str, ...] = ()
+    path: str = ""
+
+
+def gather(*, routes: t.Tuple[IPNetwork, ...] = (), addresses: t.Tuple[IPAddress, ...] = (), mtu: int = 1500,
+           uplink: str = "", underlay: t.Tuple[Underlay, ...] = (), attached: t.Tuple[t.Tuple[str, int, str], ...] = ()) -> Facts:
+    """Return the facts of the host that the calling thread is in; the arguments are those that netlink knows."""
+    resolv = host_resolv()
+    return Facts(
+        routes=routes, addresses=addresses, mtu=mtu, uplink=uplink, underlay=underlay, attached=attached,
+        forwarding4=_sysctl("ipv4/ip_forward") == "1",
+        forwarding6=_sysctl("ipv6/conf/all/forwarding") == "1",
+        forwarding4_is_ours=_turned_on("net.ipv4.ip_forward"), forwarding6_is_ours=_turned_on("net.ipv6.conf.all.forwarding"),
+        ipv6=os.path.exists("/proc/thread-self/net/if_inet6"),
+        listeners=sockets.listeners(),
+        port_range=_range(_sysctl("ipv4/ip_local_port_range")),
+        reserved_ports=_ports(_sysctl("ipv4/ip_local_reserved_ports")),
+        nameservers=resolv.nameservers, search=resolv.search, resolv_conf=resolv.path, nsswitch=_text(_NSSWITCH_CONF),
+        dnsmasq=program("dnsmasq"), dnsmasq_account=account("dnsmasq"),
+        systemd=os.path.isdir("/run/systemd/system"),  # sd_booted(3)
+    )
+
+
+def program(name: str) -> str:
+    """Return where a program is, "" if it is not installed. Not by PATH: that of a task may lack sbin."""
+    for directory in _PROGRAM_DIRECTORIES:
+        path = f"{directory}/{name}"
+        if os.access(path, os.X_OK):
+            return path
+    return ""
+
+
+def account(user: str) -> t.Tuple[str, ...]:
+    """Return the names of a user and its group; nothing if there is no such user."""
+    try:
+        entry = pwd.getpwnam(user)
+        return user, grp.getgrgid(entry.pw_gid).gr_name
+    except KeyError:
+        return ()
+
+
+def host_resolv() -> Resolv:
+    """Return the host's resolver settings, with real servers in place of a stub on a loopback address where they are known."""
+    own = parse_resolv(_text(_RESOLV_CONF))
+    if own.nameservers and all(_is_loopback(server) for server in own.nameservers):
+        behind = parse_resolv(_text(_RESOLVED_CONF))
+        if behind.nameservers:
+            return Resolv(behind.nameservers, own.search or behind.search, _RESOLVED_CONF)
+    return own._replace(path=_RESOLV_CONF)
+
+
+def parse_resolv(text: str) -> Resolv:
+    """Return what a resolv.conf(5) says; the last of its search and domain lines wins, what is no address is left out."""
+    servers: t.List[str] = []
+    search: t.Tuple[str, ...] = ()
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) < 2 or line[0] in "#;":
+            continue
+        if words[0] == "nameserver" and _is_address(words[1]) and words[1] not in servers:
+            servers.append(words[1])
+        elif words[0] == "search":
+            search = tuple(words[1:])
+        elif words[0] == "domain":
+            search = (words[1],)
+    return Resolv(tuple(servers), search)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(text: str) -> bool:
+    return ipaddress.ip_address(text).is_loopback
+
+
+def _range(text: str) -> t.Tuple[int, int]:
+    low, high = (text or "32768 60999").split()
+    return int(low), int(high)
+
+
+def _ports(text: str) -> t.FrozenSet[int]:
+    """Return the ports of a list like "8080,9000-9010"."""
+    found: t.Set[int] = set()
+    for part in text.split(","):
+        if part.strip():
+            low, dash, high = part.partition("-")
+            found.update(range(int(low), int(high or low) + 1))
+    return frozenset(found)
+
+
+def _sysctl(name: str) -> str:
+    return _text(_SYSCTL + name).strip()
+
+
+def _turned_on(sysctl: str) -> bool:
+    """Return whether the role prerequisites set a sysctl to 1 that was 0 before: it remembers what it found."""
+    try:
+        known = json.loads(_text(FORMER_SETTINGS) or "{}").get("sysctls", {}).get(sysctl, {})
+    except (ValueError, AttributeError):
+        return False
+    return isinstance(known, dict) and (known.get("before"), known.get("set")) == ("0", "1")
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""

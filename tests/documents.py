@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from _dockless.document.project import parse_defaults, parse_project
+from _dockless.document.defaults import parse_defaults
+from _dockless.document.project import parse_project
 from _dockless.model import external_networks
 from _dockless.model.facts import Facts, Listener, Underlay
 from _dockless.model.host import Host

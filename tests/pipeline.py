@@ -5,10 +5,11 @@ from __future__ import annotations
 import typing as t
 
 from _dockless.allocate import host as allocate_host
+from _dockless.allocate import leases as allocate_leases
 from _dockless.desired import host as desired_host
 from _dockless.desired.host import States
 from _dockless.firewall import host_table
-from _dockless.model import gateways
+from _dockless.model import topology
 from _dockless.model.facts import Facts
 from _dockless.model.host import Host
 from _dockless.state.objects import State
@@ -26,7 +27,7 @@ def resolved(document: t.Optional[Document] = None, known: Facts = FACTS, leases
 
 def leases_of(host: Host) -> t.Dict[str, t.Any]:
     """Return what a run would remember of every project, the host's own things under ""."""
-    return {project.name: allocate_host.leases_of(project) for project in host.projects}
+    return {project.name: allocate_leases.leases_of(project) for project in host.projects}
 
 
 def states(host: Host, known: Facts = FACTS) -> States:
@@ -43,7 +44,7 @@ def state(host: Host, known: Facts = FACTS) -> State:
 
 def table(host: Host) -> str:
     """Return the host's firewall as nft text."""
-    return host_table.table(host, gateways.networks_of(host))
+    return host_table.table(host, topology.networks_of(host))
 
 
 def of_kind(found: State, kind: t.Type[t.Any]) -> t.List[t.Any]:

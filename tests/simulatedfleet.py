@@ -11,6 +11,7 @@ import json
 import typing as t
 
 from _dockless.allocate import host as allocate_host
+from _dockless.allocate.leases import leases_of
 from _dockless.document.project import parse_project
 from _dockless.engine import fleet_files
 from _dockless.fleet import host_documents, host_report, ledger
@@ -51,7 +52,7 @@ class SimulatedHost:
         host = external_networks.resolve_externals(host)
         check_host(host, self.facts)
         host = allocate_host.resolve(host, {**self.leases, "": {}}, self.facts)
-        self.leases = {project.name: allocate_host.leases_of(project) for project in host.projects}
+        self.leases = {project.name: leases_of(project) for project in host.projects}
 
 
 class SimulatedFleet:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from _dockless.desired import overlay
 from _dockless.document import project
 from _dockless.errors import DocklessError
 from _dockless.model import external_networks
 from _dockless.model.facts import Listener
 from _dockless.model.host import Host
+from _dockless.validate import overlay
 from documents import host_of
 
 FRONT = {"networks": {"front": {"ipam": {"config": [{"subnet": "10.1.0.0/24"}, {"subnet": "fd00:1::/64"}]}}}}

@@ -14,8 +14,7 @@ if ENGINE not in sys.path:
 
 # pylint: disable=wrong-import-position
 from _dockless.errors import DocklessError  # noqa: E402
-from _dockless.model.host import Defaults, Endpoint, Host, Network, Project, Sandbox, Subnet  # noqa: E402
-from _dockless.model.spans import Macvlan  # noqa: E402
+from _dockless.model.host import Defaults, Endpoint, Host, Macvlan, Network, Project, Sandbox, Subnet  # noqa: E402
 from _dockless.validate import dns  # noqa: E402
 
 

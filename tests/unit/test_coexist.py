@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from _dockless.firewall import coexistence, firewalld, foreign_chains
-from _dockless.firewall.coexistence import DockerChain
+from _dockless.desired import foreign_firewalls
+from _dockless.firewall import coexistence, docker_user, firewalld, foreign_chains, ufw
+from _dockless.firewall.docker_user import DockerChain
 from _dockless.firewall.firewalld import POLICIES
 from _dockless.firewall.foreign_chains import Chain, Obstacle
-from _dockless.model import gateways
+from _dockless.model import topology
 from _dockless.model.facts import Firewall
 from _dockless.state.objects import Passage
 from pipeline import FACTS, of_kind, resolved, state
@@ -79,11 +80,11 @@ def test_nothing_is_asked_for_without_networks_or_unasked():
 
 
 def test_docker_s_chain_is_read_up_to_where_it_returns():
-    chain = coexistence.docker_chain(LISTING)
+    chain = docker_user.docker_chain(LISTING)
     assert chain == DockerChain((
         "-m devgroup --src-group 25707 --dst-group 25707 -j ACCEPT", "-o br-+ -m devgroup --src-group 25707 -j RETURN"), 2, ("docker0", "web0"))
-    assert len(coexistence.rules_of_ours(LISTING)) == 3
-    assert coexistence.docker_chain("-P FORWARD DROP\n") is None
+    assert len(docker_user.rules_of_ours(LISTING)) == 3
+    assert docker_user.docker_chain("-P FORWARD DROP\n") is None
 
 
 def test_ufw_s_rules_are_told_apart_by_their_comment():
@@ -93,7 +94,7 @@ ufw route allow in on br0 comment 'dockless'
 ufw route allow out on br0 comment 'it isn"t dockless'
 ufw route deny out on br1
 """
-    assert coexistence.ufw_rules(listing) == (["route allow in on br0"], ["route allow out on br0", "route deny out on br1"])
+    assert ufw.ufw_rules(listing) == (["route allow in on br0"], ["route allow out on br0", "route deny out on br1"])
 
 
 def test_what_a_user_put_into_our_zone_stays_in_its_file():
@@ -123,8 +124,8 @@ def test_what_a_reload_would_lose():
 def test_an_obstacle_is_told_with_its_remedy(named, flows, remedy):
     """S-13: with StrictForwardPorts firewalld decides about published ports, and we say so."""
     obstacle = Obstacle("inet", "firewalld", "filter_FORWARD", "it drops", False, flows, ("br0",), "firewalld")
-    assert coexistence.told(obstacle, named).startswith("it drops. " + remedy)
-    assert coexistence.told(obstacle._replace(firewall=""), named) == "it drops"
+    assert foreign_firewalls.told(obstacle, named).startswith("it drops. " + remedy)
+    assert foreign_firewalls.told(obstacle._replace(firewall=""), named) == "it drops"
 
 
 @pytest.mark.parametrize("network, ports, open_ways", [
@@ -140,7 +141,7 @@ def test_an_obstacle_matters_where_something_would_go_that_way(network, ports, o
     """And only such ways are asked for: ufw is told of each, firewalld has a policy inwards where nothing is translated."""
     document = {"networks": {"front": {"bridge_name": "br0", **network}}, "sandboxes": {"web": {"networks": ["front"], "ports": ports}}}
     host = resolved(document)
-    found = coexistence.ways(host, gateways.networks_of(host))
+    found = coexistence.ways(host, topology.networks_of(host))
     assert found == {"br0": open_ways}
     obstacle = Obstacle("ip", "filter", "FORWARD", "it drops", False, (), ("br0",), "ufw")
     assert [flow for flow in ("in", "out", "within") if coexistence.matters(obstacle._replace(flows=(flow,)), found)] == sorted(open_ways)

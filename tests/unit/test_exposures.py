@@ -6,7 +6,7 @@ import collections
 
 import pytest
 from _dockless.firewall import published_ports
-from _dockless.model import gateways
+from _dockless.model import topology
 from _dockless.report import exposures
 from pipeline import resolved
 
@@ -63,7 +63,7 @@ def elements(*ports, **network):
     """Return the elements of a host with these ports, by map."""
     found = collections.defaultdict(list)
     declared = host(network, ports)
-    published_ports.fill(declared, gateways.networks_of(declared), found)
+    published_ports.fill(declared, topology.networks_of(declared), found)
     return dict(found)
 
 

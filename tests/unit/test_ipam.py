@@ -8,6 +8,7 @@ import random
 import pytest
 from _dockless.allocate import ipam
 from _dockless.errors import DocklessError
+from _dockless.model.addresses import overlaps
 from _dockless.model.facts import Facts
 from _dockless.model.host import Defaults, Network
 from pipeline import leases_of, resolved
@@ -216,7 +217,7 @@ def test_subnets_never_overlap_and_addresses_are_never_given_twice(seed):
         host = resolved({"networks": networks, "sandboxes": sandboxes}, Facts(routes=routes), leases=leases_of(before) if before else None)
         all_subnets = [s.network for p in host.projects for n in p.networks for s in n.subnets]
         for i, one in enumerate(all_subnets):
-            assert ipam.overlaps(one, all_subnets[:i]) is None and ipam.overlaps(one, routes) is None
+            assert overlaps(one, all_subnets[:i]) is None and overlaps(one, routes) is None
         gateways = [str(s.gateway) for p in host.projects for n in p.networks for s in n.subnets]
         given = [a.split("/")[0] for each in addresses(host).values() for a in each]
         assert len(set(given + gateways)) == len(given) + len(gateways)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from _dockless.allocate.host import recorded_names
+from _dockless.allocate import leases
 from _dockless.engine.target import _on_parents
 from _dockless.errors import DocklessError
 from _dockless.model import gateways, macvlan
 from _dockless.model.facts import Parent
 from _dockless.state import dependencies, plan
 from _dockless.state.objects import Link, Route
+from _dockless.validate import macvlan as validate_macvlan
 from pipeline import FACTS, leases_of, of_kind, resolved, state, states
 
 ETH0 = FACTS._replace(parents=(Parent("eth0", 1450),))
@@ -177,7 +178,7 @@ def test_warnings_of_the_interface_below(nic, driver, words):
     facts = FACTS._replace(parents=(Parent("eth0", nic=nic),))
     for parent in ("eth0", "eth0.60"):
         network = resolved(document(driver=driver, parent=parent), facts).projects[0].networks[0]
-        told = list(macvlan.warnings(network, facts))
+        told = list(validate_macvlan.warnings(network, facts))
         assert len(told) == bool(words) and all(words in one for one in told)
 
 
@@ -196,7 +197,7 @@ def test_what_goes_with_a_link_and_what_changes_in_place():
 def test_a_declared_name_is_asked_for_and_a_lost_one_repaired():
     host = resolved(document(), ETH0)
     before = state(host, ETH0)
-    known = recorded_names({"shop": leases_of(host)["shop"]})
+    known = leases.recorded_names({"shop": leases_of(host)["shop"]})
     renamed = {**PAIR, "one": {"networks": {"lan": {"interface_name": "lan0"}}}}
     wanted = state(resolved(document(sandboxes=renamed), ETH0), ETH0)
     with pytest.raises(DocklessError, match="macvlan eth0 in one cannot be changed in place"):

@@ -6,7 +6,8 @@ import copy
 from ipaddress import ip_address, ip_network
 
 import pytest
-from _dockless.document.project import parse_defaults, parse_project
+from _dockless.document import defaults
+from _dockless.document.project import parse_project
 from _dockless.errors import DocklessError
 from _dockless.model.host import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, MODE_NONE, Attach, Defaults, DnsRecord, Endpoint, Link, Network, Subnet, VethEnd
 from documents import host_of
@@ -240,8 +241,8 @@ def test_veth_pairs():
 
 
 def test_defaults_are_dockers_unless_said():
-    assert parse_defaults(None) == parse_defaults({}) == Defaults()
-    found = parse_defaults({"bip": "10.9.0.1/24", "fixed_cidr": "10.9.0.128/25", "ip": "127.0.0.1", "icc": "no", "mtu": "1400",
+    assert defaults.parse_defaults(None) == defaults.parse_defaults({}) == Defaults()
+    found = defaults.parse_defaults({"bip": "10.9.0.1/24", "fixed_cidr": "10.9.0.128/25", "ip": "127.0.0.1", "icc": "no", "mtu": "1400",
                                   "default_address_pools": [{"base": "175.30.0.0/16", "size": 16}]})
     assert found.bip == (ip_address("10.9.0.1"), 24)
     assert (str(found.fixed_cidr), str(found.ip), found.icc, found.mtu) == ("10.9.0.128/25", "127.0.0.1", False, 1400)

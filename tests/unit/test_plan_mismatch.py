@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from _dockless.errors import DocklessError
-from _dockless.state import plan, titles
+from _dockless.state import objects, plan
 from _dockless.state.objects import Address, File, Link, Netns, NftTable, Resolver, Route, Sysctl, Veth
 from _dockless.state.plan import CREATE, DELETE, UPDATE
 
@@ -33,7 +33,7 @@ def verdicts(work, wanted=None, recorded=None):
             plan.refuse_rebuilds(work, wanted or {}, mode, recorded or {})
             found[mode] = "allowed"
         except DocklessError as refusal:
-            assert str(refusal).startswith(titles.title(work.steps[0].before))
+            assert str(refusal).startswith(objects.title(work.steps[0].before))
             found[mode] = refusal.remedy.split(" to ")[1]
     return found
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from _dockless.report import rows
-from _dockless.state import plan, render
+from _dockless.state import objects, plan, render
 from _dockless.state.objects import Address, File, Link, Netns, NftTable, Resolver, Route, Sysctl, Veth
 from _dockless.state.plan import Plan
-from _dockless.state.titles import title
 from pipeline import resolved, state
 
 WEB = {"networks": {"front": {"bridge_name": "br-front", "dns_enabled": False, "ipam": {"config": [{"subnet": "10.1.0.0/24"}, {"subnet": "fd00:1::/64"}]}}},
@@ -80,7 +79,7 @@ def test_every_kind_has_a_title():
               Address("web", "eth0", "10.1.0.2/24"), Address("", "br-n", "10.1.0.1/24"), Route("web", "0.0.0.0/0", "eth0"),
               Sysctl("web", "net/ipv4/ip_forward", "1"), NftTable("", "x"), NftTable("web", "x"), File("/run/dockless/x", ""),
               Resolver("web", "web", "", ""), None]
-    assert [title(thing) for thing in things] == [
+    assert [objects.title(thing) for thing in things] == [
         "namespace web", "bridge br-n", "veth pair veth1 - eth0 of web", "veth pair veth1", "address 10.1.0.2/24 on eth0 in web",
         "address 10.1.0.1/24 on br-n", "route 0.0.0.0/0 on eth0 in web", "sysctl net/ipv4/ip_forward in web", "nft table inet dockless",
         "nft table inet dockless in web", "file /run/dockless/x", "resolver of web", "nothing"]

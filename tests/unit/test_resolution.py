@@ -15,7 +15,7 @@ if ENGINE not in sys.path:
 from _dockless.allocate import host as allocate_host  # noqa: E402
 from _dockless.desired import host as desired_host  # noqa: E402
 from _dockless.document import project  # noqa: E402
-from _dockless.model import gateways  # noqa: E402
+from _dockless.model import topology  # noqa: E402
 from _dockless.model.facts import Facts  # noqa: E402
 from _dockless.model.host import Host  # noqa: E402
 from _dockless.report.name_resolution import Names  # noqa: E402
@@ -41,7 +41,7 @@ def told(known=FACTS):
     """Return (names by network, row by sandbox)."""
     host = allocate_host.resolve(Host((project.parse_project("shop", DOCUMENT),)), {}, known)
     names = Names(host, desired_host.realize(host, known), known)
-    return ({key[1]: names.on_network(network) for key, network in gateways.networks_of(host).items()},
+    return ({key[1]: names.on_network(network) for key, network in topology.networks_of(host).items()},
             {s.name: names.of_sandbox(s) for p in host.projects for s in p.sandboxes})
 
 

@@ -8,11 +8,11 @@ import re
 
 import pytest
 from _dockless import names
-from _dockless.allocate.host import refuse_missing_families
 from _dockless.errors import DocklessError
 from _dockless.model.facts import Facts
 from _dockless.model.host import MODE_NONE
 from _dockless.names import INTERFACE, INTERFACE_LIMIT
+from _dockless.validate import host_support
 from pipeline import leases_of, resolved
 from randomdocuments import document
 
@@ -120,9 +120,9 @@ def test_the_default_bridge_takes_the_hosts_flags():
 
 def test_a_kernel_without_ipv6_is_told_of():
     host = resolved({"networks": {"n": {"enable_ipv6": True}}})
-    refuse_missing_families(host, Facts())
+    host_support.refuse_missing_families(host, Facts())
     with pytest.raises(DocklessError, match=r"^networks\.n: network n needs IPv6, which is off in this kernel\. Boot without"):
-        refuse_missing_families(host, Facts(ipv6=False))
+        host_support.refuse_missing_families(host, Facts(ipv6=False))
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -9,6 +9,7 @@ import re
 
 import pytest
 from _dockless.allocate import host as allocate_host
+from _dockless.desired.services import Services
 from _dockless.document.project import parse_project
 from _dockless.errors import DocklessError
 from _dockless.firewall import sandbox_table
@@ -16,7 +17,6 @@ from _dockless.firewall.sandbox_table import TURNS
 from _dockless.model import services, topology
 from _dockless.model.facts import Underlay
 from _dockless.model.host import Host
-from _dockless.model.services import Services
 from _dockless.state.objects import File, NftTable
 from _dockless.validate.host import check_host
 from pipeline import FACTS, leases_of, of_kind, resolved, state

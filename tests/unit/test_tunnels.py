@@ -7,15 +7,16 @@ import ipaddress
 
 import pytest
 from _dockless import names
+from _dockless.desired import wireguard as desired_wireguard
 from _dockless.errors import DocklessError
 from _dockless.linux import wireguard
 from _dockless.linux.wireguard import Device, Peer
-from _dockless.model import overlay
 from _dockless.model.facts import Facts
 from _dockless.names import INTERFACE_LIMIT
 from _dockless.state import plan
 from _dockless.state.objects import Barrier, Tunnel, TunnelKey, TunnelPeer
 from _dockless.state.plan import RANK
+from _dockless.validate import wireguard as validate_wireguard
 from documents import host_of
 
 KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in range(1, 9)]
@@ -31,7 +32,7 @@ def network(number=0, **options):
 def realized(*networks, facts=Facts()):
     """Return what tunnels are made of for these networks."""
     host = host_of({"networks": {f"n{place}": spec for place, spec in enumerate(networks)}})
-    return list(overlay.realize(host, facts))
+    return list(desired_wireguard.realize(host, facts))
 
 
 def of(kind, found):
@@ -91,20 +92,20 @@ def test_links_come_after_tunnels_and_go_before_them():
 def test_what_cannot_be_is_refused(change, path, words):
     facts = Facts(addresses=(ipaddress.ip_address("192.0.2.1"),), tunnel_keys=(("a", KEYS[1]),))
     with pytest.raises(DocklessError) as refusal:
-        overlay.check(host_of({"networks": {"n0": network(**change)}}), facts)
+        validate_wireguard.check(host_of({"networks": {"n0": network(**change)}}), facts)
     assert refusal.value.path.startswith("networks.n0") and path in refusal.value.path + "." and words in str(refusal.value)
 
 
 @pytest.mark.parametrize(("change", "key"), [({"vtep": "100.64.0.9"}, "vtep"), ({"tunnel_port": 7}, "tunnel_port"), ({"tunnels": ["b"]}, "tunnels")])
 def test_networks_agree_on_their_tunnel(change, key):
     with pytest.raises(DocklessError, match=f"networks.n1.{key}: .* as another encrypted network of this host has it"):
-        overlay.check(host_of({"networks": {"n0": network(), "n1": network(1, **change)}}), Facts())
+        validate_wireguard.check(host_of({"networks": {"n0": network(), "n1": network(1, **change)}}), Facts())
 
 
 def test_the_tunnels_port_is_not_published():
     document = {"networks": {"n0": network()}, "sandboxes": {"s": {"networks": {"n0": {"ipv4_address": "10.60.0.9"}}, "ports": ["51820:53/udp"]}}}
     with pytest.raises(DocklessError, match="UDP port 51820 is that of this host's tunnel"):
-        overlay.check(host_of(document), Facts())
+        validate_wireguard.check(host_of(document), Facts())
 
 
 def test_what_wg_says_is_read():

@@ -20,7 +20,8 @@ from _dockless.dns import dnsmasq_config  # noqa: E402
 from _dockless.errors import DocklessError  # noqa: E402
 from _dockless.model import topology  # noqa: E402
 from _dockless.model.facts import Facts  # noqa: E402
-from _dockless.model.host import MODE_CONTAINER, MODE_HOST, MODE_NONE, Defaults, DnsRecord, Endpoint, Host, Link, Network, Project, Sandbox, Subnet  # noqa: E402
+from _dockless.model.host import (  # noqa: E402
+    MODE_CONTAINER, MODE_HOST, MODE_NONE, Defaults, DnsRecord, Endpoint, Host, Link, Network, Project, Sandbox, Subnet)
 from _dockless.state.objects import File, Resolver  # noqa: E402
 
 FACTS = Facts(nameservers=("127.0.0.53", "::1", "fe80::1%eth0", "192.0.2.53"), search=("corp.example",))

@@ -42,3 +42,8 @@ def joined(problems: t.Sequence[str], limit: int = 5) -> str:
     text = "; ".join(problems[:limit])
     more = len(problems) - limit
     return f"{text}; and {more} more" if more > 0 else text
+
+
+def refuse(path: str, what: str, remedy: str = "") -> t.NoReturn:
+    """Raise the sentence for the option at path, which may hold a name that nobody has judged yet."""
+    raise DocklessError(what, remedy, path if path.isprintable() else path.encode("unicode_escape").decode())

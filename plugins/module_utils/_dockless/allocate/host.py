@@ -13,20 +13,15 @@ import ipaddress
 import typing as t
 
 from .. import names
-from ..desired import overlay
-from ..errors import DocklessError
-from ..model import gateways, macvlan
+from ..model import addresses, gateways, topology
 from ..model.facts import Facts
-from ..model.gateways import Networks
-from ..model.host import DEFAULT_BRIDGE, Defaults, Endpoint, Host, Network, Project, Sandbox, Subnet
-from ..model.spans import IPNetwork
+from ..model.host import DEFAULT_BRIDGE, Defaults, Endpoint, Host, IPNetwork, Network, Project, Sandbox, Subnet
+from ..model.macvlan import shares_mac
+from ..model.topology import Networks
 from ..names import DEFAULT_BRIDGE_LINK
-from . import host_ports, ipam, pools, service_addresses
-from .host_ports import PortLeases
-from .pools import Book
-
-Leases = t.Mapping[str, t.Any]  # of one project; the default bridge's are those of project ""
-Key = t.Tuple[str, str]
+from . import host_ports, ipam, macvlan, overlay, service_addresses
+from .leases import Leases, port_leases
+from .macvlan import Book
 
 
 def resolve(host: Host, leases: t.Mapping[str, Leases], facts: Facts) -> Host:
@@ -38,39 +33,10 @@ def resolve(host: Host, leases: t.Mapping[str, Leases], facts: Facts) -> Host:
     host = _with_default_bridge(host)
     host = _with_subnets(host, leases, facts)
     host = service_addresses.with_addresses(host, leases)
-    host = pools.with_host_addresses(host, leases)
-    networks = gateways.networks_of(host)
+    host = macvlan.with_host_addresses(host, leases)
+    networks = topology.networks_of(host)
     host = _with_endpoints(host, networks, leases)
-    return host_ports.resolve_ports(host, networks, {name: _port_leases(kept) for name, kept in leases.items()}, facts)
-
-
-def leases_of(project: Project) -> t.Dict[str, t.Any]:
-    """Return what must be remembered of a resolved project, so that nothing is given twice or moved."""
-    endpoints = {
-        s.name: {"/".join(e.network): {"addresses": list(e.addresses), "interface": e.interface_name}
-                 for e in s.endpoints}
-        for s in project.sandboxes if s.endpoints}
-    shims = {n.name: [str(a) for a in n.macvlan.addresses] for n in project.networks if n.macvlan and n.macvlan.addresses}
-    services = {n.name: service_addresses.leases_of(n) for n in project.networks if n.services}
-    return {
-        "networks": {n.name: [str(s.network) for s in n.subnets] for n in project.networks},
-        **({"services": services} if services else {}),
-        **({"host_access": shims} if shims else {}),
-        "endpoints": endpoints,
-        "ports": [[*host_ports.lease_key(m), m.host_port] for s in project.sandboxes for m in s.ports],
-    }
-
-
-def recorded_names(leases: t.Mapping[str, Leases]) -> t.Dict[t.Tuple[str, ...], str]:
-    """Return the inner interface name that each pair has by the leases."""
-    found: t.Dict[t.Tuple[str, ...], str] = {}
-    for project, kept in leases.items():
-        for sandbox, endpoints in kept.get("endpoints", {}).items():
-            for network, given in endpoints.items():
-                name = given.get("interface", "")
-                found["veth", "", names.veth_link(project, t.cast(Key, tuple(network.split("/", 1))), sandbox)] = name
-                found["link", sandbox, name] = name
-    return found
+    return host_ports.resolve_ports(host, networks, {name: port_leases(kept) for name, kept in leases.items()}, facts)
 
 
 def _with_default_bridge(host: Host) -> Host:
@@ -121,7 +87,7 @@ def _kept_subnets(project: Project, leases: Leases, taken: t.List[IPNetwork]) ->
         for text in leases.get("networks", {}).get(network.name, ()):
             kept = ipaddress.ip_network(text)
             asked = any(s.network and s.version == kept.version for s in network.subnets)
-            if not asked and ipam.overlaps(kept, taken) is None:
+            if not asked and addresses.overlaps(kept, taken) is None:
                 found.setdefault(network.name, []).append(kept)
                 taken.append(kept)
     return found
@@ -150,13 +116,13 @@ def _with_endpoints(host: Host, networks: Networks, leases: t.Mapping[str, Lease
     given = {name: kept.get("endpoints", {}) for name, kept in leases.items()}
     addressed: t.Dict[t.Any, Endpoint] = {}
     book = Book(host, leases)
-    without6 = {(s.project, s.name) for p in host.projects for s in p.sandboxes if gateways.turns_ipv6_off(s)}
-    for key, endpoints in gateways.endpoints_by_network(host).items():
+    without6 = {(s.project, s.name) for p in host.projects for s in p.sandboxes if topology.turns_ipv6_off(s)}
+    for key, endpoints in topology.endpoints_by_network(host).items():
         wire = "/".join(key)
         before = {(e.project, e.sandbox): given.get(e.project, {}).get(e.sandbox, {}).get(wire, {}).get("addresses", ())
                   for e in endpoints}
         for endpoint in _with_macs(networks[key], ipam.assign(networks[key], endpoints, before, book.others(key))):
-            book.put(key, pools.numbers_of(endpoint))
+            book.put(key, macvlan.numbers_of(endpoint))
             if (endpoint.project, endpoint.sandbox) in without6:
                 endpoint = endpoint._replace(addresses=tuple(a for a in endpoint.addresses if ":" not in a))
             addressed[endpoint.key] = endpoint
@@ -169,7 +135,7 @@ def _with_macs(network: Network, endpoints: t.Sequence[Endpoint]) -> t.Iterator[
     seen = {e.mac_address for e in endpoints if e.mac_address}
     for endpoint in endpoints:
         salt, mac = 0, endpoint.mac_address
-        if macvlan.shares_mac(network):
+        if shares_mac(network):
             yield endpoint
             continue
         while not mac:  # two of 2**40 may meet; the salt is as repeatable as the rest
@@ -197,19 +163,3 @@ def _with_interfaces(sandbox: Sandbox, addressed: t.Mapping[t.Any, Endpoint], ne
             endpoints[i] = endpoint._replace(interface_name=name)
             used.add(name)
     return sandbox._replace(endpoints=tuple(endpoints))
-
-
-def _port_leases(leases: Leases) -> PortLeases:
-    found: PortLeases = {}
-    for sandbox, protocol, address, target, port in leases.get("ports", ()):
-        found.setdefault((sandbox, protocol, address, int(target)), []).append(int(port))
-    return found
-
-
-def refuse_missing_families(host: Host, facts: Facts) -> None:
-    """Raise DocklessError where a network needs IPv6 and the kernel has none."""
-    for project in host.projects:
-        for network in project.networks:
-            if network.enable_ipv6 and not facts.ipv6:
-                raise DocklessError(f"network {network.name} needs IPv6, which is off in this kernel",
-                                    "Boot without ipv6.disable=1, or set enable_ipv6 to false.", network.path)

@@ -7,9 +7,9 @@ import typing as t
 
 from ..errors import DocklessError
 from ..model.facts import Facts
-from ..model.gateways import Networks, publishing_endpoint
-from ..model.host import Defaults, Host, PortMapping, Project, Sandbox
-from ..model.spans import IPAddress
+from ..model.gateways import publishing_endpoint
+from ..model.host import Defaults, Host, IPAddress, PortMapping, Project, Sandbox
+from ..model.topology import Networks
 
 # (protocol, host address or "", host port)
 Binding = t.Tuple[str, str, int]

@@ -8,8 +8,8 @@ import typing as t
 
 from .. import names
 from ..errors import DocklessError
-from ..model.host import Defaults, Endpoint, Network, Subnet
-from ..model.spans import IPNetwork
+from ..model import addresses
+from ..model.host import Defaults, Endpoint, IPNetwork, Network, Subnet
 
 # What Docker hands out: 172.17 to 172.31 as /16, then 192.168.0.0/16 as /20.
 POOLS: t.Tuple[t.Tuple[IPNetwork, int], ...] = tuple(
@@ -23,14 +23,6 @@ class Span(t.NamedTuple):
     version: int
     low: int
     high: int
-
-
-def overlaps(network: IPNetwork, others: t.Iterable[IPNetwork]) -> t.Optional[IPNetwork]:
-    """Return the first of others that shares an address with network."""
-    for other in others:
-        if other.version == network.version and network.overlaps(other):  # type: ignore[arg-type]
-            return other
-    return None
 
 
 def free_subnet(version: int, prefix_length: t.Optional[int], taken: t.Sequence[IPNetwork],
@@ -61,7 +53,7 @@ def _first_gap(base: IPNetwork, size: int, taken: t.Sequence[IPNetwork]) -> t.Op
     start, end = int(base.network_address), int(base.broadcast_address)
     while start + step - 1 <= end:
         candidate = type(base)((start, size))
-        clash = overlaps(candidate, taken)
+        clash = addresses.overlaps(candidate, taken)
         if clash is None:
             return candidate
         start = max(start + step, -(-(int(clash.broadcast_address) + 1) // step) * step)
@@ -74,7 +66,7 @@ def _ula(network: Network, prefix_length: int, taken: t.Sequence[IPNetwork]) -> 
     for attempt in range(256):
         high = (0xFD << 56 | (seed + attempt) & (1 << 56) - 1) << 64
         found = ipaddress.IPv6Network((high >> (128 - prefix_length) << (128 - prefix_length), prefix_length))
-        if overlaps(found, taken) is None:
+        if addresses.overlaps(found, taken) is None:
             return found
     raise DocklessError(f"no free IPv6 prefix was found for network {network.name}", "Give it a subnet.", network.path)
 
@@ -162,16 +154,11 @@ def _kept(cidrs: t.Sequence[str], version: int, spans: t.Sequence[Span], taken: 
     """Return the address that was given before, if it still fits and is still free."""
     for cidr in cidrs:
         if (":" in cidr) == (version == 6):
-            address = address_in(cidr)
+            address = addresses.address_in(cidr)
             number = int(address)
             if number not in taken and any(s.low <= number <= s.high for s in spans):
                 return address
     return None
-
-
-def address_in(cidr: str) -> t.Any:
-    """Return the address of a CIDR, or of an address alone."""
-    return ipaddress.ip_address(cidr.partition("/")[0])
 
 
 def kept_address(before: t.Sequence[str], subnet: Subnet, taken: t.AbstractSet[int]) -> t.Any:

@@ -6,9 +6,8 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import DocklessError
-from ..model import gateways
-from ..model.host import SERVICE_VIP, Endpoint, Host, Network, Subnet
-from ..model.spans import IPAddress, IPNetwork
+from ..model import addresses, topology
+from ..model.host import SERVICE_VIP, Endpoint, Host, IPAddress, IPNetwork, Network, Subnet
 from . import ipam
 
 Leases = t.Mapping[str, t.Mapping[str, t.Any]]  # by project
@@ -18,7 +17,7 @@ def with_addresses(host: Host, leases: Leases) -> Host:
     """Return the host with addresses for services that declare none. Raises DocklessError where a subnet has none left."""
     if not any(network.services for project in host.projects for network in project.networks):
         return host
-    members = gateways.endpoints_by_network(host)
+    members = topology.endpoints_by_network(host)
     return host._replace(projects=tuple(project._replace(networks=tuple(
         chosen(network, members.get(network.key, []), leases) if network.services else network for network in project.networks))
         for project in host.projects))
@@ -56,7 +55,7 @@ def chosen(network: Network, endpoints: t.Sequence[Endpoint], leases: Leases) ->
 
 
 def _first_of_each_family(network: Network) -> t.List[Subnet]:
-    found = (gateways.subnet_of(network, version) for version in (4, 6))
+    found = (topology.subnet_of(network, version) for version in (4, 6))
     return [subnet for subnet in found if subnet is not None and subnet.network is not None]
 
 
@@ -74,7 +73,7 @@ def _given(network: Network, endpoints: t.Sequence[Endpoint], leases: Leases, ve
     wire = "/".join(network.key)
     return {int(address) for endpoint in endpoints
             for cidr in leases.get(endpoint.project, {}).get("endpoints", {}).get(endpoint.sandbox, {}).get(wire, {}).get("addresses", ())
-            for address in [ipam.address_in(cidr)] if address.version == version}
+            for address in [addresses.address_in(cidr)] if address.version == version}
 
 
 def _from_the_top(subnet: Subnet, taken: t.AbstractSet[int]) -> t.Iterator[IPAddress]:

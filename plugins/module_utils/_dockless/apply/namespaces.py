@@ -13,7 +13,7 @@ from ..errors import KernelError
 from ..linux import netlink, netns
 from ..linux.netlink import LINKS, RTM_GETLINK, Socket
 from ..linux.sysctl import Fresh
-from ..state import titles
+from ..state import objects
 from ..state.objects import Netns
 from ..state.plan import Step
 
@@ -136,5 +136,5 @@ class Handles:
 def refused(step: Step, number: int, words: str = "") -> KernelError:
     """Return the error that tells which step the kernel refused, and why."""
     reason = os.strerror(number) + (f" ({words})" if words else "")
-    return KernelError(f"cannot {step.action} {titles.title(step.after or step.before)}: {reason}", number,
+    return KernelError(f"cannot {step.action} {objects.title(step.after or step.before)}: {reason}", number,
                        _REMEDIES.get(number, ""))

@@ -11,7 +11,7 @@ from ..linux import netns, rtnetlink
 from ..linux import sysctl as linux_sysctl
 from ..linux.netlink import Socket
 from ..linux.rtnetlink import MASTER, RTM_DELADDR, RTM_DELNEIGH, RTM_DELROUTE, RTM_NEWNEIGH, RTM_NEWROUTE, SELF
-from ..state import titles
+from ..state import objects
 from ..state.objects import Address, Forward, Neighbour, Netns, Route, Sysctl, Veth
 from ..state.plan import Step
 from .namespaces import Handle, Handles, refused
@@ -109,7 +109,7 @@ def write_settings(step: Step, link: str, settings: t.Iterable[t.Tuple[str, int]
             linux_sysctl.write_conf(link, key, value)
         except OSError as error:
             if error.errno != errno.EROFS or _setting(link, key) != str(value):
-                raise KernelError(f"cannot {step.action} {titles.title(step.after or step.before)}: setting {key} of {link} to {value}: "
+                raise KernelError(f"cannot {step.action} {objects.title(step.after or step.before)}: setting {key} of {link} to {value}: "
                                   f"{error.strerror}", error.errno or 0, "Make /proc/sys writable.") from None
 
 

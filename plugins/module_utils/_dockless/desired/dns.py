@@ -16,13 +16,33 @@ from ..dns import dnsmasq_config, etc_files, systemd_units
 from ..dns.dnsmasq_config import Upstreams
 from ..dns.systemd_units import SANDBOX_UNIT
 from ..errors import DocklessError
-from ..model import gateways
 from ..model.facts import Facts
-from ..model.host import MODE_CONTAINER, MODE_NETWORKS, MODE_NONE, Defaults, DnsRecord, Endpoint, Network, Project, Sandbox
-from ..model.services import Services, address_lines
-from ..model.topology import Topology, addresses, has_names, is_domain, joined, linked, netns_of
+from ..model.host import (
+    MODE_CONTAINER,
+    MODE_NETWORKS,
+    MODE_NONE,
+    Defaults,
+    DnsRecord,
+    Endpoint,
+    Network,
+    Project,
+    Sandbox,
+)
+from ..model.services import address_lines
+from ..model.topology import (
+    Topology,
+    addresses,
+    effective_netns,
+    has_names,
+    is_default_bridge,
+    is_domain,
+    joined,
+    linked,
+    netns_of,
+)
 from ..names import NETNS_ETC_DIRECTORY
 from ..state.objects import File, NftTable, Object, Resolver
+from .services import Services
 
 
 def realize_names(project: Project, topology: Topology, facts: Facts, defaults: Defaults) -> t.List[Object]:
@@ -48,7 +68,7 @@ def _shared_files(project: Project, objects: t.Sequence[Object]) -> t.List[Objec
     found: t.List[Object] = []
     for sandbox in project.sandboxes:
         if sandbox.mode == MODE_CONTAINER and sandbox.partner in sandboxes:
-            owner = f"{NETNS_ETC_DIRECTORY}/{gateways.netns_of(sandboxes, sandbox)}/"
+            owner = f"{NETNS_ETC_DIRECTORY}/{effective_netns(sandboxes, sandbox)}/"
             own = etc_files.directory(sandbox) + "/"
             found += [thing._replace(path=own + thing.path[len(owner):]) for thing in objects
                       if isinstance(thing, File) and thing.path.startswith(owner)]
@@ -142,7 +162,7 @@ def _sandbox_objects(sandbox: Sandbox, topology: Topology, services: Services, f
 
 def _wants_files(sandbox: Sandbox, networks: t.Sequence[Network]) -> bool:
     """Names that are switched off cost nothing, unless the sandbox itself asks for something."""
-    return (sandbox.mode == MODE_NONE or any(gateways.is_default_bridge(network.key) for network in networks)
+    return (sandbox.mode == MODE_NONE or any(is_default_bridge(network.key) for network in networks)
             or any(endpoint.links for endpoint in sandbox.endpoints)
             or bool(sandbox.dns or sandbox.dns_search or sandbox.dns_opt or sandbox.extra_hosts
                     or sandbox.hostname or sandbox.domainname))

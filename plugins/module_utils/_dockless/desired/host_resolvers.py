@@ -11,28 +11,29 @@ import ipaddress
 import typing as t
 
 from ..dns import dnsmasq_config, systemd_units
+from ..dns.dnsmasq_config import config_path, with_digest
+from ..dns.systemd_units import _DESCRIPTIONS, DROP_IN, HOST_UNITS
 from ..model.facts import Facts
-from ..model.host import MODE_NETWORKS, Host
-from ..model.spans import IPAddress
+from ..model.host import MODE_NETWORKS, Host, IPAddress
 from ..model.topology import Topology, has_names, joined
-from ..names import FORWARDER, RESOLVER_ADDRESS, RESOLVER_PORT
-from ..state.objects import Object
+from ..names import FORWARDER, HOST_NAMES, HOST_NAMES_ADDRESS, RESOLVER_ADDRESS, RESOLVER_PORT
+from ..state.objects import HOST, File, Object, Resolver
 
-PORT = f"#{RESOLVER_PORT}"
+_PORT = f"#{RESOLVER_PORT}"
 
 
-def gateways(host: Host, topology: Topology, facts: Facts) -> t.List[IPAddress]:
+def forwarder_addresses(host: Host, topology: Topology, facts: Facts) -> t.List[IPAddress]:
     """Return the addresses that sandboxes of a resolved host ask the forwarder at, sorted; none means that there is none to have."""
     if not dnsmasq_config.needs_forwarder(facts):
         return []
     asked: t.Set[str] = set()
     for sandbox in (s for p in host.projects for s in p.sandboxes if s.mode == MODE_NETWORKS):
         if any(map(has_names, joined(sandbox, topology))):
-            asked.update(server for server in dnsmasq_config.servers(sandbox, topology, facts, host.defaults).addresses if server.endswith(PORT))
-    return sorted((ipaddress.ip_address(server[:-len(PORT)]) for server in asked), key=lambda address: (address.version, int(address)))
+            asked.update(server for server in dnsmasq_config.servers(sandbox, topology, facts, host.defaults).addresses if server.endswith(_PORT))
+    return sorted((ipaddress.ip_address(server[:-len(_PORT)]) for server in asked), key=lambda address: (address.version, int(address)))
 
 
-def realize(addresses: t.Sequence[IPAddress], facts: Facts, kept: t.Sequence[str] = ()) -> t.Iterator[Object]:
+def forwarder(addresses: t.Sequence[IPAddress], facts: Facts, kept: t.Sequence[str] = ()) -> t.Iterator[Object]:
     """Yield the forwarder that listens on some of the host's addresses. Questions below the domains kept are not for sandboxes to ask."""
     if not addresses:
         return
@@ -40,4 +41,30 @@ def realize(addresses: t.Sequence[IPAddress], facts: Facts, kept: t.Sequence[str
              "bind-interfaces", "no-hosts", f"resolv-file={facts.resolv_conf}", "domain-needed", "cache-size=0",
              "dns-forward-max=1024", f"pid-file={dnsmasq_config.pid_path(FORWARDER)}", *dnsmasq_config.account(facts),
              *(f"local=/{zone}/" for zone in kept)]
-    yield from systemd_units.host_resolver(FORWARDER, "# dockless: forwarder\n", lines, facts)
+    yield from host_resolver(FORWARDER, "# dockless: forwarder\n", lines, facts)
+
+
+def host_names(host: Host, topology: Topology, facts: Facts) -> t.Iterator[Object]:
+    """Yield the host's server of names, and the file that leads its resolver there."""
+    wish = host.defaults.host_names
+    if wish is None or not topology.known_to_host:
+        return
+    networks = [topology.networks[key] for key in topology.known_to_host]
+    lines = [f"port={RESOLVER_PORT}", f"listen-address={HOST_NAMES_ADDRESS}", "bind-interfaces", "no-hosts", "no-resolv", "no-poll",
+             "local=/#/", "local-ttl=0", "cache-size=0", f"pid-file={dnsmasq_config.pid_path(HOST_NAMES)}", *dnsmasq_config.account(facts)]
+    lines += [f"hostsdir={dnsmasq_config.network_directory(network.key)}" for network in networks]
+    lines += [line for network in networks for record in network.records for line in dnsmasq_config.directives(record)]
+    yield from host_resolver(HOST_NAMES, "# dockless: names for the host\n", lines, facts)
+    if wish.through:
+        asked = (f"server=/{zone}/{HOST_NAMES_ADDRESS}#{RESOLVER_PORT}\n" for zone in topology.host_zones)
+        yield File(DROP_IN, "# dockless: names of sandboxes for this host\n" + "".join(asked))
+
+
+def host_resolver(name: str, header: str, lines: t.Iterable[str], facts: Facts) -> t.Iterator[Object]:
+    """Yield a resolver of the host's own: its configuration, itself, and the unit that supervises it where systemd does."""
+    text, digest = with_digest(header, lines)
+    path = config_path(name)
+    yield File(path, text)
+    yield Resolver(name, HOST, path, digest)
+    if facts.systemd:
+        yield File(HOST_UNITS[name], systemd_units._unit(facts, _DESCRIPTIONS[name], "", "", name))

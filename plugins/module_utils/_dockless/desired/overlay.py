@@ -11,66 +11,13 @@ import ipaddress
 import typing as t
 
 from .. import names
-from ..linux import link_attributes
-from ..model import overlay as model_overlay
-from ..model.facts import Facts, Underlay
-from ..model.host import Endpoint, Network, Project, Subnet
-from ..model.spans import IPAddress, IPNetwork, Overlay, Peer, PeerSandbox
+from ..model.facts import Facts
+from ..model.host import Endpoint, IPAddress, Network, Overlay, Peer
+from ..model.overlay import device, peer_mac
+from ..state import objects
 from ..state.objects import HOST, Conf, Forward, Link, Neighbour, Object, Route
 
-_VXLAN_OVERHEAD = 30  # Ethernet, VXLAN and UDP headers; the IP header is 20 or 40 more
 _CLOSED = (("bcast_flood", 0), ("isolated", 0), ("learning", 0), ("mcast_flood", 0), ("neigh_suppress", 1), ("unicast_flood", 0))
-
-
-def own_vtep(overlay: Overlay, facts: Facts) -> t.Optional[Underlay]:
-    """Return this host's end of the tunnels: the address asked for, the first on the interface asked for, else the first on the way out."""
-    if overlay.encrypted:
-        return None
-    for found in facts.underlay:
-        if overlay.vtep in ((str(found.address), found.link) if overlay.vtep else ()) or not overlay.vtep and found.link == facts.uplink:
-            return found
-    return None
-
-
-def resolved(network: Network, facts: Facts) -> Network:
-    """Return the network with this host's end, its MTU where none is asked for, and of a routed one this host's slice as subnet."""
-    overlay = network.overlay
-    if overlay is None:
-        return network
-    own = own_vtep(overlay, facts)
-    vtep = str(own.address) if own else overlay.vtep
-    mtu = network.mtu or _mtu(network, own, facts)
-    if overlay.mode == "l2":
-        return network._replace(mtu=mtu, overlay=overlay._replace(vtep=vtep))
-    whole = tuple(t.cast(IPNetwork, subnet.network) for subnet in network.subnets)
-    return network._replace(mtu=mtu, overlay=overlay._replace(vtep=vtep, whole=whole), subnets=tuple(map(_slice, network.subnets)))
-
-
-def _slice(subnet: Subnet) -> Subnet:
-    inside = subnet.gateway is not None and subnet.gateway in t.cast(t.Any, subnet.ip_range)
-    return subnet._replace(network=subnet.ip_range, ip_range=None, gateway=subnet.gateway if inside else None)
-
-
-def _mtu(network: Network, own: t.Optional[Underlay], facts: Facts) -> int:
-    room = own.mtu if own else model_overlay.mtu(network.peers, facts)
-    return room - _VXLAN_OVERHEAD - (40 if ":" in (str(own.address) if own else t.cast(Overlay, network.overlay).vtep) else 20)
-
-
-def warnings(projects: t.Iterable[Project]) -> t.Iterator[str]:
-    """Yield that projects have different control planes. One is after another on the way from static to EVPN; for good, FRR announces both."""
-    planes: t.Dict[str, str] = {}
-    for project in projects:
-        for network in project.networks:
-            if network.overlay is not None and network.overlay.mode == "l2":
-                planes.setdefault(network.overlay.control_plane, f"{project.name}/{network.name}")
-    if len(planes) > 1:
-        yield (f"the overlay network {planes['static']} is static and {planes['evpn']} is evpn, but FRR announces all l2 overlays of a host or none: "
-               "give both the same control_plane")
-
-
-def device(network: Network) -> str:
-    """Return the name of a network's vxlan device."""
-    return names.vxlan_link(network.project, network.name)
 
 
 def realize(network: Network, facts: Facts) -> t.Iterator[Object]:
@@ -80,7 +27,7 @@ def realize(network: Network, facts: Facts) -> t.Iterator[Object]:
     yield Link(
         HOST, device(network), "vxlan", names.router_mac(overlay.vni, overlay.vtep), network.mtu or 0,
         names.label(network.project, network.name), master=network.bridge_name if bridged else "",
-        conf=(("ipv6/addr_gen_mode", 1),) if facts.ipv6 else (), data=link_attributes.vxlan(overlay.vni, overlay.vtep, overlay.port),
+        conf=(("ipv6/addr_gen_mode", 1),) if facts.ipv6 else (), data=objects.vxlan(overlay.vni, overlay.vtep, overlay.port),
         port=_port(network) if bridged else ())
     for peer in network.peers:
         if not bridged:
@@ -115,11 +62,6 @@ def inner_routes(network: Network, endpoint: Endpoint, netns: str) -> t.Iterator
         via = next((s.gateway for s in network.subnets if s.version == whole.version), None)
         if via is not None:
             yield Route(netns, str(whole), endpoint.interface_name, str(via))
-
-
-def peer_mac(network: Network, sandbox: PeerSandbox) -> str:
-    """Return the MAC of a sandbox on another host."""
-    return sandbox.mac_address or names.endpoint_mac(sandbox.project or network.project, network.key, sandbox.name)
 
 
 def _neighbours(network: Network, addresses: t.Iterable[IPAddress], mac: str) -> t.Iterator[Object]:

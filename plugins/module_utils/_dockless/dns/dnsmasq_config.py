@@ -17,8 +17,7 @@ from .. import names
 from ..errors import DocklessError
 from ..model import gateways
 from ..model.facts import Facts
-from ..model.host import Defaults, DnsRecord, Network, Sandbox
-from ..model.spans import IPNetwork
+from ..model.host import Defaults, DnsRecord, IPNetwork, Network, Sandbox
 from ..model.topology import Topology, has_names, is_domain, joined, netns_of, own_addresses
 from ..names import DNS_DIRECTORY, RESOLVER_ADDRESS, RESOLVER_PORT
 

@@ -8,9 +8,9 @@ import typing as t
 
 from ..errors import DocklessError
 from ..model.facts import Facts
-from ..model.gateways import is_default_bridge
+from ..model.gateways import gateways
 from ..model.host import Defaults, Network, Sandbox
-from ..model.topology import Topology, addresses, gateways, host_name, is_domain, joined, linked, netns_of
+from ..model.topology import Topology, addresses, host_name, is_default_bridge, is_domain, joined, linked, netns_of
 from ..names import NETNS_ETC_DIRECTORY, RESOLVER_ADDRESS
 from . import dnsmasq_config
 from .dnsmasq_config import Upstreams

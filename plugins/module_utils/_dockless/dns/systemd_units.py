@@ -7,8 +7,7 @@ import typing as t
 
 from ..model.facts import Facts
 from ..names import DNS_DIRECTORY, FORWARDER, HOST_NAMES, NETNS_DIRECTORY
-from ..state.objects import HOST, File, Object, Resolver
-from .dnsmasq_config import PID_DIRECTORY, config_path, with_digest
+from .dnsmasq_config import PID_DIRECTORY
 
 _DIRECTORY = "/run/systemd/system/"
 SANDBOX_UNIT = _DIRECTORY + "dockless-dns@.service"
@@ -29,16 +28,6 @@ def sandbox_unit(facts: Facts) -> str:
     """Return the unit of every sandbox's resolver; its instance is the namespace's name."""
     return _unit(facts, "Names of the network sandbox %i", f"ConditionPathExists={NETNS_DIRECTORY}/%i\n",
                  f"NetworkNamespacePath={NETNS_DIRECTORY}/%i\n", "%i")
-
-
-def host_resolver(name: str, header: str, lines: t.Iterable[str], facts: Facts) -> t.Iterator[Object]:
-    """Yield a resolver of the host's own: its configuration, itself, and the unit that supervises it where systemd does."""
-    text, digest = with_digest(header, lines)
-    path = config_path(name)
-    yield File(path, text)
-    yield Resolver(name, HOST, path, digest)
-    if facts.systemd:
-        yield File(HOST_UNITS[name], _unit(facts, _DESCRIPTIONS[name], "", "", name))
 
 
 def _unit(facts: Facts, description: str, condition: str, place: str, name: t.Optional[str]) -> str:
@@ -73,3 +62,7 @@ RestrictRealtime=yes
 MemoryDenyWriteExecute=yes
 LockPersonality=yes
 """
+
+DROP_IN = "/etc/dnsmasq.d/dockless.conf"
+
+SERVICE = "dnsmasq.service"  # reads that at its start only

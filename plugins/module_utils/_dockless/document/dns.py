@@ -6,9 +6,11 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
+from ..errors import refuse
+from ..model import addresses
 from ..model.host import DnsRecord, Link
 from . import values
-from .readers import choice, integer, is_list, is_mapping, list_of, one_or_list_of, read, refuse, shown, text, wrong_type
+from .readers import choice, integer, is_list, is_mapping, list_of, one_or_list_of, read, shown, text, wrong_type
 
 HOST_GATEWAY = "host-gateway"
 _KINDS = ("A", "AAAA", "CNAME", "SRV", "TXT", "PTR")
@@ -37,7 +39,7 @@ def _record(value: t.Any, path: str) -> DnsRecord:
         if key not in said:
             refuse(path, f"the DNS record has no {key}", "Give name, type and value.")
     kind, owner = said.get("type", "A"), said["name"]
-    if kind == "PTR" and values.is_address(owner):
+    if kind == "PTR" and addresses.is_address(owner):
         owner = ipaddress.ip_address(owner).reverse_pointer
     return DnsRecord(values.domain(owner, path + ".name"), kind, _CHECKS[kind](said["value"], path + ".value"))
 

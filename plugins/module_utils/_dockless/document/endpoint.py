@@ -7,12 +7,12 @@ import ipaddress
 import re
 import typing as t
 
-from ..model.host import DEFAULT_BRIDGE, Endpoint, Link, Pairs
-from ..model.spans import IPAddress
+from ..errors import refuse
+from ..model.addresses import LINK_LOCAL
+from ..model.host import DEFAULT_BRIDGE, Endpoint, IPAddress, Link, Pairs
 from . import values
 from .dns import parse_links
-from .readers import integer, is_list, is_mapping, list_of, pairs, read, refuse, shown, wrong_type
-from .values import LINK_LOCAL
+from .readers import integer, is_list, is_mapping, list_of, pairs, read, shown, wrong_type
 
 DEFAULT_NETWORK = "default"
 DEFAULT_BRIDGE_KEY = ("", DEFAULT_BRIDGE)

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ..model.host import Subnet
-from ..model.spans import IPAddress, IPNetwork
+from ..errors import refuse
+from ..model.host import IPAddress, IPNetwork, Subnet
 from . import values
-from .readers import is_list, is_mapping, pairs, read, refuse, shown, text, wrong_type
+from .readers import is_list, is_mapping, pairs, read, shown, text, wrong_type
 
 _NO_SUBNETS = tuple(map(values.network, ("127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4", "0.0.0.0/8", "ff00::/8", "::1/128"), [""] * 6))
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ..model.spans import Macvlan
+from ..errors import refuse
+from ..model.host import Macvlan
 from ..names import RESERVED_INTERFACES
 from . import values
-from .readers import Reader, boolean, choice, integer, one_or_list_of, pairs, refuse, shown, text
+from .readers import Reader, boolean, choice, integer, one_or_list_of, pairs, shown, text
 
 _PARENT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.@-]{0,14}\Z")  # dots too: links on VLANs have them
 _DOCKER = "com.docker.network."

@@ -5,17 +5,17 @@ from __future__ import annotations
 
 import typing as t
 
-from ..model.host import GATEWAY_ISOLATED, GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Network, Subnet
-from ..model.spans import IPAddress
+from ..errors import refuse
+from ..model.addresses import LINK_LOCAL
+from ..model.host import GATEWAY_ISOLATED, GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, IPAddress, Network, Subnet
 from . import values
 from .dns import DNS, FORWARD, parse_records
 from .ipam import Ipam, parse_ipam
 from .macvlan import IPVLAN, MACVLAN, macvlan_of
 from .overlay import OVERLAY, overlay_of
 from .ports import host_ip
-from .readers import Reader, boolean, choice, integer, is_mapping, list_of, pairs, read, refuse, scalar, shown, text
+from .readers import Reader, boolean, choice, integer, is_mapping, list_of, pairs, read, scalar, shown, text
 from .services import parse_services
-from .values import LINK_LOCAL
 
 RESERVED_NETWORKS = frozenset(("bridge", "host", "none"))
 MTU = integer(68, 65535)

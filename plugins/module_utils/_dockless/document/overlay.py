@@ -6,10 +6,25 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ..model.spans import Overlay, Peer, PeerSandbox
+from ..errors import refuse
+from ..model import addresses
+from ..model.host import Overlay, Peer, PeerSandbox
 from ..names import INTERFACE, TUNNEL_SLOTS
 from . import values
-from .readers import Reader, boolean, choice, integer, is_mapping, list_of, one_or_list_of, pairs, read, refuse, shown, text, wrong_type
+from .readers import (
+    Reader,
+    boolean,
+    choice,
+    integer,
+    is_mapping,
+    list_of,
+    one_or_list_of,
+    pairs,
+    read,
+    shown,
+    text,
+    wrong_type,
+)
 
 PORT, SEALED_PORT = 4789, 4787  # of VXLAN (RFC 7348), and of what is sent through a tunnel only: the firewall tells them by it
 _UDP_PORT = integer(1, 65535)
@@ -20,7 +35,7 @@ _DOCKER = "com.docker.network.driver."
 def _vtep(value: t.Any, path: str) -> str:
     """Return an address, or the name of the interface that has it."""
     value = text(value, path)
-    if values.is_address(value):
+    if addresses.is_address(value):
         return str(values.address(value, path))
     if not INTERFACE.match(value):
         refuse(path, f"{shown(value)} is neither an address nor an interface", "Give this host's end of the tunnels, like 192.0.2.2 or eth0.")

@@ -12,11 +12,12 @@ import ipaddress
 import re
 import typing as t
 
-from ..model.host import PortMapping
-from ..model.spans import IPAddress, IPNetwork
+from ..errors import refuse
+from ..model import addresses
+from ..model.addresses import LINK_LOCAL
+from ..model.host import IPAddress, IPNetwork, PortMapping
 from . import values
-from .readers import anything, choice, is_list, is_mapping, list_of, read, refuse, scalar, shown, text, wrong_type
-from .values import LINK_LOCAL
+from .readers import anything, choice, is_list, is_mapping, list_of, read, scalar, shown, text, wrong_type
 
 Range = t.Tuple[int, int]
 Exposed = t.Tuple[int, str]
@@ -30,8 +31,8 @@ _EXPOSED = "Write it like 80, 53/udp or 3000-3005."
 
 def _source(value: t.Any, path: str) -> IPNetwork:
     """Return a network of clients, also from one address."""
-    if isinstance(value, str) and values.is_address(value):
-        return values.network_of(values.address(value, path), 32 if "." in value else 128)
+    if isinstance(value, str) and addresses.is_address(value):
+        return addresses.network_of(values.address(value, path), 32 if "." in value else 128)
     return values.network(value, path)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..errors import DocklessError
+from .. import errors
 
 Reader = t.Callable[[t.Any, str], t.Any]
 _TRUE = frozenset(("yes", "true", "on", "1"))
@@ -24,15 +24,10 @@ def shown(value: t.Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def refuse(path: str, what: str, remedy: str = "") -> t.NoReturn:
-    """Raise the sentence for the option at path, which may hold a name that nobody has judged yet."""
-    raise DocklessError(what, remedy, path if path.isprintable() else path.encode("unicode_escape").decode())
-
-
 def wrong_type(value: t.Any, path: str, wanted: str, remedy: str = "") -> t.NoReturn:
     """Raise that value is of another type than wanted."""
     kind = _KINDS.get(type(value), type(value).__name__)
-    refuse(path, f"{shown(value)} is {kind}, not {wanted}", remedy or f"Give {wanted}.")
+    errors.refuse(path, f"{shown(value)} is {kind}, not {wanted}", remedy or f"Give {wanted}.")
 
 
 def is_mapping(value: t.Any) -> bool:
@@ -68,7 +63,7 @@ def unknown_key(key: t.Any, path: str, known: t.Iterable[str]) -> t.NoReturn:
 
     close = difflib.get_close_matches(str(key), sorted(known), 1, 0.6)
     remedy = f"Did you mean {close[0]}?" if close else "Known options: " + ", ".join(sorted(known)) + "."
-    refuse(path, f"{shown(key)} is not an option here", remedy)
+    errors.refuse(path, f"{shown(key)} is not an option here", remedy)
 
 
 def anything(value: t.Any, path: str) -> t.Any:
@@ -81,7 +76,7 @@ def text(value: t.Any, path: str) -> str:
     if not isinstance(value, str):
         wrong_type(value, path, "text", "Put it in quotes.")
     if not value or not value.isprintable():
-        refuse(path, f"{shown(value)} is empty or has characters that are not printable", "Give printable text on one line.")
+        errors.refuse(path, f"{shown(value)} is empty or has characters that are not printable", "Give printable text on one line.")
     return str(value)
 
 
@@ -103,7 +98,7 @@ def boolean(value: t.Any, path: str) -> bool:
         return True
     if word in _FALSE:
         return False
-    refuse(path, f"{shown(value)} is not a boolean", "Give true or false.")
+    errors.refuse(path, f"{shown(value)} is not a boolean", "Give true or false.")
 
 
 def to_integer(value: t.Any, path: str) -> int:
@@ -114,7 +109,7 @@ def to_integer(value: t.Any, path: str) -> int:
         digits = value[1:] if value[:1] == "-" else value
         if digits.isdigit() and digits.isascii():
             return int(value)
-    refuse(path, f"{shown(value)} is not a whole number", "Give a number, without a unit.")
+    errors.refuse(path, f"{shown(value)} is not a whole number", "Give a number, without a unit.")
 
 
 def integer(low: int, high: int) -> Reader:
@@ -123,7 +118,7 @@ def integer(low: int, high: int) -> Reader:
     def reader(value: t.Any, path: str) -> int:
         number = to_integer(value, path)
         if not low <= number <= high:
-            refuse(path, f"{number} is out of range", f"Give a number from {low} to {high}.")
+            errors.refuse(path, f"{number} is out of range", f"Give a number from {low} to {high}.")
         return number
 
     return reader
@@ -134,7 +129,7 @@ def choice(*options: str) -> Reader:
 
     def reader(value: t.Any, path: str) -> str:
         if value not in options:
-            refuse(path, f"{shown(value)} is not one of the choices", "Choose " + " or ".join(options) + ".")
+            errors.refuse(path, f"{shown(value)} is not one of the choices", "Choose " + " or ".join(options) + ".")
         return t.cast(str, value)
 
     return reader
@@ -171,5 +166,5 @@ def pairs(value: t.Any, path: str) -> t.Tuple[t.Tuple[str, str], ...]:
     else:
         wrong_type(value, path, "a dictionary or a list of key=value")
     if "" in found:
-        refuse(path, "a key is empty", "Write key=value.")
+        errors.refuse(path, "a key is empty", "Write key=value.")
     return tuple(sorted(found.items()))

@@ -3,16 +3,114 @@
 """One sandbox, as Compose declares a service's networking."""
 from __future__ import annotations
 
+import re
 import typing as t
 
-from ..model.host import MODE_HOST, MODE_NETWORKS, Endpoint, Pairs, Sandbox
+from ..errors import refuse
+from ..model.host import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, MODE_NONE, Attach, Endpoint, Pairs, Sandbox
 from . import values
-from .attach import parse_attach
 from .dns import DNS, FORWARD, parse_extra_hosts, parse_links, parse_records
 from .endpoint import DEFAULT_BRIDGE_KEY, DEFAULT_NETWORK, parse_endpoints
-from .mode import Mode, parse_mode, refuse_contradictions
 from .ports import parse_expose, parse_ports
-from .readers import anything, boolean, pairs, read, refuse
+from .readers import anything, boolean, integer, pairs, read, shown, text
+
+_UNIT = re.compile(r"[a-zA-Z0-9:_.\\@][a-zA-Z0-9:_.\\@-]{0,254}\Z")
+_CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}\Z")
+_PID = integer(1, 2**22)
+
+
+def _pid(value: t.Any, path: str) -> str:
+    return str(_PID(value, path))
+
+
+def _path(value: t.Any, path: str) -> str:
+    value = text(value, path)
+    if not value.startswith("/") or ".." in value.split("/"):
+        refuse(path, f"{shown(value)} is not an absolute path without ..", "Write it like /proc/4711/ns/net or /run/netns/blue.")
+    return value
+
+
+def _unit(value: t.Any, path: str) -> str:
+    value = text(value, path)
+    if not _UNIT.match(value):
+        refuse(path, f"{shown(value)} is not the name of a systemd unit", "Write it like web.service.")
+    return value if "." in value else value + ".service"
+
+
+def _container(value: t.Any, path: str) -> str:
+    value = text(value, path)
+    if not _CONTAINER.match(value):
+        refuse(path, f"{shown(value)} is not the name or id of a container", "Write it as docker ps or podman ps shows it.")
+    return value
+
+
+_ATTACH_KEYS = {"pid": _pid, "path": _path, "unit": _unit, "docker": _container, "podman": _container}
+
+
+def parse_attach(value: t.Any, path: str) -> Attach:
+    """Return the one way in: pid, path, unit, docker or podman."""
+    said = read(value, path, _ATTACH_KEYS)
+    if len(said) != 1:
+        refuse(path, f"exactly one of {', '.join(_ATTACH_KEYS)} is needed, not {len(said)}", "Say which namespace to use in one way.")
+    return Attach(*said.popitem())
+
+
+_EXCLUDED = {
+    MODE_CONTAINER: ("hostname", "domainname", "dns", "dns_search", "dns_opt", "extra_hosts", "records", "forward", "ports",
+                     "publish_all", "expose", "mac_address", "links", "sysctls", "attach"),
+    MODE_HOST: ("links", "mac_address", "sysctls", "netns", "attach"),
+    MODE_NONE: ("ports", "publish_all", "links", "mac_address"),
+}
+_WHY = {
+    MODE_CONTAINER: "it has no network stack of its own but its partner's",
+    MODE_HOST: "it has no network stack of its own but the host's",
+    MODE_NONE: "it has no network",
+}
+_INERT_ON_HOST = ("hostname", "domainname", "dns", "dns_search", "dns_opt", "extra_hosts", "records", "forward", "expose")
+_MODES = "Choose bridge, host, none, container:NAME or service:NAME; networks are named with the option networks."
+
+
+class Mode(t.NamedTuple):
+    """name is one of the model's modes; bridge tells the host's default bridge network."""
+
+    name: str
+    partner: str = ""
+    bridge: bool = False
+    text: str = ""
+
+
+def parse_mode(value: t.Any, path: str) -> Mode:
+    """Return the mode of bridge, host, none, container:NAME or service:NAME."""
+    value = text(value, path)
+    kind, colon, partner = value.partition(":")
+    if colon and kind in ("container", "service"):
+        return Mode(MODE_CONTAINER, values.name(partner, path, "sandbox's name"), text=value)
+    if value == "bridge":
+        return Mode(MODE_NETWORKS, bridge=True, text=value)
+    if value in (MODE_HOST, MODE_NONE):
+        return Mode(value, text=value)
+    refuse(path, f"{shown(value)} is not a network mode", _MODES)
+
+
+def refuse_contradictions(name: str, mode: Mode, said: t.Dict[str, t.Any], path: str) -> t.Tuple[str, ...]:
+    """Refuse options that the mode excludes, take out those without effect, and return warnings about these."""
+    if said.get("networks"):
+        refuse(path + ".networks", f"networks cannot be joined with network_mode {mode.text}", "Remove one of the two.")
+    said.pop("networks", None)
+    for key in _EXCLUDED.get(mode.name, ()):
+        if said.get(key):
+            refuse(f"{path}.{key}", f"{key} cannot be used with network_mode {mode.text}: {_WHY[mode.name]}", f"Remove {key} or the network_mode.")
+    if mode.name != MODE_HOST:
+        return ()
+    warnings = []
+    if said.get("ports") or said.get("publish_all"):
+        warnings.append(f"{path}: published ports are discarded, because {name} uses the host's own network")
+    inert = [key for key in _INERT_ON_HOST if said.get(key)]
+    if inert:
+        warnings.append(f"{path}: {', '.join(inert)} has no effect, because {name} uses the host's own network")
+    for key in ("ports", "publish_all", *inert):
+        said.pop(key, None)
+    return tuple(warnings)
 
 
 def _sysctls(value: t.Any, path: str) -> Pairs:

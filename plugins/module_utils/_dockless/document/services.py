@@ -6,12 +6,12 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ..model.host import SERVICE_DNSRR, SERVICE_VIP, Backend, Service, ServicePort
-from ..model.spans import IPAddress
+from ..errors import refuse
+from ..model.host import SERVICE_DNSRR, SERVICE_VIP, Backend, IPAddress, Service, ServicePort
 from ..model.topology import TASKS
 from . import values
 from .ports import PROTOCOLS
-from .readers import boolean, choice, integer, is_list, is_mapping, one_or_list_of, read, refuse, scalar, shown, wrong_type
+from .readers import boolean, choice, integer, is_list, is_mapping, one_or_list_of, read, scalar, shown, wrong_type
 
 WEIGHT_LIMIT = 256
 _PORT = re.compile(r"(?:([0-9]{1,5}):)?([0-9]{1,5})(?:/([a-zA-Z]+))?\Z")

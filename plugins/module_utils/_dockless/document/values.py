@@ -6,14 +6,16 @@ What passes here may stand in a path, a configuration file or an nft text.
 """
 from __future__ import annotations
 
-import functools
 import ipaddress
 import re
 import typing as t
 
-from ..model.spans import IPAddress, IPNetwork
+from ..errors import refuse
+from ..model import addresses
+from ..model.addresses import MAPPED
+from ..model.host import IPAddress, IPNetwork
 from ..names import INTERFACE, INTERFACE_LIMIT, NAME, RESERVED_INTERFACES
-from .readers import Reader, refuse, shown, text, wrong_type
+from .readers import Reader, shown, text, wrong_type
 
 _LABEL = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?\Z")
@@ -22,8 +24,6 @@ _HOST_INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.@-]{0,14}\Z")
 _SYSCTL_PART = re.compile(r"[a-zA-Z0-9_.-]+\Z")
 _OPTION = re.compile(r"[a-z0-9][a-z0-9-]*(?::[0-9]+)?\Z")
 _NAME_RULE = "Use 1 to 63 letters, digits, dots, dashes and underscores, beginning with a letter or digit."
-MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
-LINK_LOCAL = ipaddress.IPv6Network("fe80::/10")
 
 
 def name(value: t.Any, path: str, kind: str = "name") -> str:
@@ -90,17 +90,9 @@ def mac(value: t.Any, path: str) -> str:
     return value
 
 
-@functools.lru_cache(maxsize=4096)
-def _address(value: str) -> t.Optional[IPAddress]:
-    try:
-        return None if "%" in value else ipaddress.ip_address(value)
-    except ValueError:
-        return None
-
-
 def address(value: t.Any, path: str) -> IPAddress:
     """Return an IP address of either family; IPv4-mapped ones are refused, for they are neither."""
-    found = _address(text(value, path))
+    found = addresses.parse_address(text(value, path))
     if found is None or (found.version == 6 and found in MAPPED):
         refuse(path, f"{shown(value)} is not an IP address", "Write it like 172.20.0.5 or fd00:20::5.")
     return found
@@ -110,7 +102,7 @@ def address_of(version: int) -> Reader:
     """Return a reader of addresses of one family."""
 
     def reader(value: t.Any, path: str) -> IPAddress:
-        found = _address(text(value, path))
+        found = addresses.parse_address(text(value, path))
         if found is None or found.version != version or (version == 6 and found in MAPPED):
             sample = "172.20.0.5" if version == 4 else "fd00:20::5"
             refuse(path, f"{shown(value)} is not an IPv{version} address", f"Write it like {sample}.")
@@ -151,11 +143,6 @@ def cidr(value: t.Any, path: str) -> str:
     return f"{found}/{length}"
 
 
-def is_address(value: str) -> bool:
-    """Return whether the text is an IP address."""
-    return _address(value) is not None
-
-
 def is_sysctl(part: str) -> bool:
     """Return whether the text is one component of a sysctl's name, and no way out of its directory."""
     return bool(_SYSCTL_PART.match(part)) and part not in (".", "..")
@@ -172,13 +159,3 @@ def net_sysctl(value: t.Any, path: str) -> str:
         refuse(path, f"{shown(written)} is not a sysctl of a network namespace",
                "Give one that begins with net., like net.ipv4.ip_unprivileged_port_start.")
     return value
-
-
-def network_of(found: IPAddress, length: int) -> IPNetwork:
-    """Return the network that an address of this prefix length lies in."""
-    return ipaddress.ip_network(f"{found}/{length}", strict=False)
-
-
-def is_within(part: IPNetwork, whole: IPNetwork) -> bool:
-    """Return whether part lies in whole; networks of two families never do."""
-    return part.version == whole.version and part.subnet_of(whole)  # type: ignore[arg-type]

@@ -6,10 +6,12 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
+from ..errors import refuse
+from ..model import addresses
 from ..model.host import VethEnd, VethPair
 from . import values
 from .network import MTU
-from .readers import boolean, is_mapping, list_of, read, refuse, shown, text
+from .readers import boolean, is_mapping, list_of, read, shown, text
 
 Route = t.Tuple[str, str]
 _FORM = "Write it like 10.2.0.0/16 via 10.1.0.1, or as a dictionary of destination and via."
@@ -39,7 +41,7 @@ def _route(value: t.Any, path: str) -> Route:
 
 
 def _destination(value: str, path: str) -> t.Any:
-    if values.is_address(value):
+    if addresses.is_address(value):
         return ipaddress.ip_network(value)
     return values.network(value, path)
 

@@ -6,13 +6,15 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ..allocate.host import recorded_names
+from ..allocate import leases
+from ..desired import foreign_firewalls
 from ..errors import DocklessError, VerifyError, joined
 from ..firewall import coexistence
-from ..linux import files, foreign_firewalls, lock, nft, wireguard
+from ..linux import files, lock, nft, wireguard
+from ..linux import foreign_firewalls as linux_foreign_firewalls
 from ..linux.nft import CANONICAL_DIRECTORY
 from ..linux.nft_tables import Tables
-from ..model import gateways
+from ..model import topology
 from ..names import DOOMED_GROUP, RUN_DIRECTORY, STANDINS
 from ..observe import snapshot
 from ..observe import state as observe_state
@@ -92,7 +94,7 @@ def converge(request: Request, hook: Hook = plan.no_hook) -> Outcome:
         warnings += goal.warnings
         if not request.check:
             run.apply(work, lambda: _record(resolved, request) if recorded else None)
-        warnings += run.obstacles(coexistence.opened(step.after for step in work.building) if request.check else ())
+        warnings += run.obstacles(foreign_firewalls.opened(step.after for step in work.building) if request.check else ())
         if not request.check:
             if work:
                 run.remember()
@@ -129,17 +131,18 @@ class _Run:
         work = plan.plan(self._wanted, seen.state, self._kept)
         if work.clearing or self._request.on_mismatch == "fail":
             plan.refuse_rebuilds(work, self._wanted, self._request.on_mismatch,
-                                 recorded_names({name: d.leases for name, d in documents.projects.items()}))
+                                 leases.recorded_names({name: d.leases for name, d in documents.projects.items()}))
         return work
 
     def obstacles(self, opening: t.Collection[str]) -> t.Tuple[str, ...]:
         """Return a sentence for each foreign firewall chain that would drop our traffic; opening are firewalls that a run would open."""
         host = self._goal.host
-        open_ways = coexistence.ways(host, gateways.networks_of(host))
+        open_ways = coexistence.ways(host, topology.networks_of(host))
         bridges = [thing.name for thing in self._wanted.values() if isinstance(thing, Link) and thing.kind == "bridge" and thing.name in open_ways]
         families = {"ip6" if subnet.version == 6 else "ip" for p in host.projects for n in p.networks for subnet in n.subnets}
         found = nft.drops_in_our_way(bridges, families) if bridges else []
-        return tuple(coexistence.told(each, host.defaults.coexist) for each in found if each.firewall not in opening and coexistence.matters(each, open_ways))
+        return tuple(foreign_firewalls.told(each, host.defaults.coexist) for each in found
+                     if each.firewall not in opening and coexistence.matters(each, open_ways))
 
     def apply(self, work: Plan, record: t.Callable[[], None]) -> None:
         """Do the work, verify it and record what is wanted; on any failure go back."""
@@ -156,7 +159,9 @@ class _Run:
             raise
 
     def _execute(self, work: Plan) -> None:
-        from ..apply.executor import Executor  # with the encoder, which takes longer to import than a run without changes
+        from ..apply.executor import (
+            Executor,  # with the encoder, which takes longer to import than a run without changes
+        )
         executor = Executor(self._goal.facts, self._tables, self._hook)
         executor.remove(work.clearing)
         executor.build(work.building)
@@ -192,8 +197,8 @@ class _Run:
 
     def _observe(self, wanted: State, host: t.Optional[Space] = None) -> Seen:
         seen = observe_state.observe(wanted, self._kept, self._goal.facts, self._tables, host or snapshot.read_host())
-        named = {*self._goal.host.defaults.coexist, *foreign_firewalls.named(self._documents.host.defaults)}  # now and before
-        seen.state.update((thing.key, thing) for thing in foreign_firewalls.observe(named))
+        named = {*self._goal.host.defaults.coexist, *linux_foreign_firewalls.named(self._documents.host.defaults)}  # now and before
+        seen.state.update((thing.key, thing) for thing in linux_foreign_firewalls.observe(named))
         return seen
 
     def _declared_before(self) -> State:

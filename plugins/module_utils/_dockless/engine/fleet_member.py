@@ -8,7 +8,7 @@ import typing as t
 from ..fleet import host_report
 from ..linux import wireguard
 from ..model.facts import Facts, Underlay
-from ..observe import snapshot
+from ..observe import snapshot, uplink
 from . import store
 
 Told = t.Dict[str, t.Any]
@@ -22,9 +22,9 @@ def read_member(vtep: str = "", peers: bool = False, tunnels: t.Sequence[str] = 
     """
     documents = store.load_all()
     present = snapshot.read_host()
-    uplink = snapshot.uplink(present)
-    facts = Facts(routes=uplink.routes, addresses=uplink.addresses, mtu=uplink.mtu, uplink=uplink.link,
-                  underlay=tuple(Underlay(*each) for each in uplink.underlay))
+    way_out = uplink.uplink(present)
+    facts = Facts(routes=way_out.routes, addresses=way_out.addresses, mtu=way_out.mtu, uplink=way_out.link,
+                  underlay=tuple(Underlay(*each) for each in way_out.underlay))
     found = host_report.told({name: (document.declaration, document.leases) for name, document in documents.projects.items()}, facts, vtep, peers)
     if not tunnels:
         return False, found

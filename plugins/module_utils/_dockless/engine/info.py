@@ -6,13 +6,13 @@ from __future__ import annotations
 import typing as t
 
 from .. import names
+from ..desired.services import Services
 from ..linux import lock
-from ..model import gateways, services, topology
-from ..model.host import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, Endpoint, Network, Sandbox, Subnet
-from ..model.services import Services
-from ..model.spans import Overlay
+from ..model import services, topology
+from ..model.host import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, Sandbox
 from ..report import exposures
 from ..report.name_resolution import Names
+from ..report.networks import matches, network_row
 from ..report.rows import Row
 from ..state import render
 from . import converge, store
@@ -31,7 +31,7 @@ def inspect(project: t.Optional[str] = None, filters: t.Optional[t.Mapping[str, 
     looked_up = Names(goal.host, goal.states, goal.facts)
     networks = [n for n in _networks(goal, project) if matches(n, filters or {})]
     served = Services(topology.read(goal.host)).of
-    known = gateways.networks_of(goal.host)
+    known = topology.networks_of(goal.host)
     for network in networks:
         key = (network["project"], network["name"])
         network["services"] = services.rows(served.get(key))
@@ -55,53 +55,10 @@ def drift(project: t.Optional[str]) -> t.List[str]:
 
 
 def _networks(goal: Goal, project: t.Optional[str]) -> t.List[Row]:
-    members = gateways.endpoints_by_network(goal.host)
+    members = topology.endpoints_by_network(goal.host)
     used = {key for key, endpoints in members.items() for e in endpoints if project in (None, e.project)}
     return [network_row(n, members.get(n.key, [])) for p in goal.host.projects for n in p.networks
             if project in (None, p.name) or n.key in used]
-
-
-def network_row(network: Network, endpoints: t.Sequence[Endpoint]) -> Row:
-    """Return one network as inspect() shows it."""
-    return {
-        "project": network.project, "name": network.name, "driver": network.driver, "bridge_name": network.bridge_name,
-        "scope": "fleet" if network.overlay else "local", "internal": network.internal, "isolate": network.isolate, "icc": bool(network.icc),
-        "masquerade": bool(network.masquerade), "mtu": network.mtu, "enable_ipv4": network.enable_ipv4,
-        "enable_ipv6": bool(network.enable_ipv6), "dns_enabled": network.dns_enabled, "labels": dict(network.labels),
-        **(_overlay(network, network.overlay) if network.overlay else {}), **(_gateway(network) if network.macvlan is None else {}),
-        **({"parent": network.macvlan.parent, "mode": network.macvlan.mode, "host_access": [str(a) for a in network.macvlan.addresses]}
-           if network.macvlan else {}),
-        "ipam": {"config": [_subnet(s) for s in network.subnets]},
-        "endpoints": {e.sandbox: {"project": e.project, "mac_address": e.mac_address, "interface": e.interface_name,
-                                  "ipv4_address": _cidr(e, 4), "ipv6_address": _cidr(e, 6)} for e in endpoints},
-    }
-
-
-def _gateway(network: Network) -> Row:
-    return {"egress": network.egress, "ingress": network.ingress, "gateway_mode_ipv4": network.gateway_mode_ipv4,
-            "gateway_mode_ipv6": network.gateway_mode_ipv6, "trusted_host_interfaces": list(network.trusted), "port_security": network.port_security}
-
-
-def _overlay(network: Network, overlay: Overlay) -> Row:
-    return {"vni": overlay.vni, "mode": overlay.mode, "control_plane": overlay.control_plane, "vtep": overlay.vtep, "port": overlay.port,
-            "encrypted": overlay.encrypted,
-            "peers": {p.name: {"vtep": str(p.vtep), "subnets": [str(s) for s in p.subnets],
-                               "sandboxes": {s.name: [str(a) for a in s.addresses] for s in p.sandboxes}} for p in network.peers}}
-
-
-def _subnet(subnet: Subnet) -> Row:
-    row: Row = {"subnet": str(subnet.network)}
-    if subnet.gateway is not None:
-        row["gateway"] = str(subnet.gateway)
-    if subnet.ip_range is not None:
-        row["ip_range"] = str(subnet.ip_range)
-    if subnet.aux_addresses:
-        row["aux_addresses"] = {name: str(address) for name, address in subnet.aux_addresses}
-    return row
-
-
-def _cidr(endpoint: Endpoint, version: int) -> str:
-    return next((c for c in endpoint.addresses if (":" in c) == (version == 6)), "")
 
 
 def _sandboxes(goal: Goal, project: t.Optional[str], looked_up: Names) -> t.List[Row]:
@@ -116,7 +73,7 @@ def _sandboxes(goal: Goal, project: t.Optional[str], looked_up: Names) -> t.List
                 "project": each.name, "name": sandbox.name, "id": names.short_id(each.name, sandbox.name), "network_mode": _mode(sandbox),
                 "labels": dict(sandbox.labels),
                 "netns": "" if sandbox.mode == MODE_HOST else f"/run/netns/{netns}",
-                "shares": gateways.netns_of(others, sandbox) if sandbox.mode == MODE_CONTAINER else "",
+                "shares": topology.effective_netns(others, sandbox) if sandbox.mode == MODE_CONTAINER else "",
                 "networks": [e.network[1] for e in sandbox.endpoints], "expose": [f"{p}/{q}" for p, q in sandbox.expose],
                 "hostname": sandbox.hostname or sandbox.name, **looked_up.of_sandbox(sandbox)})
     return rows
@@ -126,20 +83,5 @@ def _mode(sandbox: Sandbox) -> str:
     if sandbox.mode == MODE_CONTAINER:
         return f"container:{sandbox.partner}"
     if sandbox.mode == MODE_NETWORKS:
-        return "bridge" if any(gateways.is_default_bridge(e.network) for e in sandbox.endpoints) else "networks"
+        return "bridge" if any(topology.is_default_bridge(e.network) for e in sandbox.endpoints) else "networks"
     return sandbox.mode
-
-
-def matches(network: Row, filters: t.Mapping[str, t.Any]) -> bool:
-    """Return whether a network of inspect() passes the filters."""
-    builtin = network["project"] == ""
-    labels = [filters["label"]] if isinstance(filters.get("label"), str) else filters.get("label") or []
-    return (str(filters.get("name") or "") in network["name"]
-            and filters.get("driver") in (None, network["driver"])
-            and filters.get("type") in (None, "builtin" if builtin else "custom")
-            and all(_labelled(network["labels"], label) for label in labels))
-
-
-def _labelled(labels: t.Mapping[str, str], wanted: str) -> bool:
-    key, equals, value = wanted.partition("=")
-    return key in labels and (not equals or labels[key] == value)

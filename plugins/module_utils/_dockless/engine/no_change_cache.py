@@ -18,8 +18,8 @@ import typing as t
 
 from ..linux import lock, netns
 from ..names import ETC_DIRECTORY, FORMER_SETTINGS, RUN_DIRECTORY
-from ..observe import snapshot
-from ..observe.snapshot import Space
+from ..observe import snapshot, uplink
+from ..observe.snapshot import Sight, Space
 
 NOTE = RUN_DIRECTORY + "/unchanged"
 _ENGINE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -27,14 +27,6 @@ _WAIT_S = 120.0
 _SETTINGS = ("/etc/resolv.conf", "/etc/nsswitch.conf", "/run/systemd/resolve/resolv.conf", "/proc/sys/net/ipv4/ip_forward",
              "/proc/sys/net/ipv6/conf/all/forwarding", "/proc/sys/net/bridge/bridge-nf-call-iptables",
              "/proc/sys/net/bridge/bridge-nf-call-ip6tables", FORMER_SETTINGS)
-
-
-class Sight(t.NamedTuple):
-    """What was read of a host: its own namespace, those of sandboxes, and nft's generation where we have a table."""
-
-    host: Space
-    inside: t.Dict[str, Space]
-    generations: t.Dict[str, int]
 
 
 def token(*parts: bytes) -> str:
@@ -81,10 +73,10 @@ def _look(note: t.Dict[str, t.Any]) -> Sight:
 
 
 def _fingerprint(sight: Sight, paths: t.Iterable[str]) -> str:
-    uplink = snapshot.uplink(sight.host)
+    found = uplink.uplink(sight.host)
     content = [
         _documents(), [_text(path) for path in _SETTINGS], netns.named(), sorted(sight.generations.items()),
-        [str(part) for part in uplink], [_space(space) for space in (sight.host, *sight.inside.values())],
+        [str(part) for part in found], [_space(space) for space in (sight.host, *sight.inside.values())],
         [_status(path) for path in paths]]
     return hashlib.sha256(json.dumps(content, default=bytes.hex).encode()).hexdigest()
 

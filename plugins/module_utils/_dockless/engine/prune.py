@@ -6,8 +6,9 @@ from __future__ import annotations
 import typing as t
 
 from ..linux import lock
-from ..model import gateways
-from . import converge, info, store
+from ..model import topology
+from ..report.networks import matches, network_row
+from . import converge, store
 from .converge import LOCK_TIMEOUT_S, Declaration, Outcome, Request
 from .target import set_goal
 
@@ -29,6 +30,6 @@ def unused(project: str, filters: t.Mapping[str, t.Any]) -> t.List[str]:
     """Return the networks of a project that no sandbox of any project has joined."""
     with lock.lock_for_reading(LOCK_TIMEOUT_S):
         goal = set_goal(store.load_all(), project)
-    members = gateways.endpoints_by_network(goal.host)
+    members = topology.endpoints_by_network(goal.host)
     return [n.name for p in goal.host.projects if p.name == project for n in p.networks
-            if n.key not in members and info.matches(info.network_row(n, ()), filters)]
+            if n.key not in members and matches(network_row(n, ()), filters)]

@@ -5,6 +5,12 @@ from __future__ import annotations
 
 import typing as t
 
+from ..model.facts import Facts, Firewall
+from ..model.host import Host
+from ..model.overlay import device
+from ..model.topology import Networks
+from . import coexistence
+
 ZONE = "dockless"  # firewalld's name for what is ours; zones and policies share one space of names
 POLICIES = {"dockless-out": (ZONE, "ANY"), "dockless-in": ("ANY", ZONE)}  # from and to which zone
 MARK = "dockless.network"  # the short description of all three
@@ -93,3 +99,20 @@ def lasting(text: str) -> t.List[str]:
 def _said(text: str) -> t.Dict[str, str]:
     pairs = (line.strip().partition(":") for line in text.splitlines() if line.startswith("  "))
     return {key: value.strip() for key, colon, value in pairs}
+
+
+# ---- firewalld ---------------------------------------------------------------
+
+
+def wanted_settings(firewall: Firewall, host: Host, networks: Networks, facts: Facts) -> t.Iterator[str]:
+    """Yield the zone of our links, whose target is the default: of the host itself it opens nothing; and policies that lead out of it and in.
+
+    Translated connections need no policy: firewalld accepts them, or by StrictForwardPorts decides about them.
+    """
+    led = coexistence._led(networks)
+    links = sorted({network.bridge_name for network in led} | {device(network) for network in led if coexistence._routed(network)})
+    settings = ["zone", "forward", *(f"interface {link}" for link in links)]
+    settings += ["policy dockless-out"] if any(network.egress for network in led) else []
+    settings += ["policy dockless-in"] if any(network.ingress and coexistence._is_open_directly(host, network) for network in led) else []
+    for time in ("permanent", "runtime") if firewall.running else ("permanent",):
+        yield from (f"{time} {setting}" for setting in settings)

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ..desired import overlay as desired_overlay
-from ..model.gateways import Networks, are_ports_direct, is_translated, mode_of, trusted_links
-from ..model.host import GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Defaults, Host, Network
-from ..model.spans import IPAddress, Overlay
+from ..model import overlay as model_overlay
+from ..model.gateways import are_ports_direct, is_translated, mode_of, trusted_links
+from ..model.host import GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Defaults, Host, IPAddress, Network, Overlay
+from ..model.topology import Networks
 from ..names import RESOLVER_PORT
 from . import port_security, published_ports
 from .rules import CHAINS, COUNTERS, SETS, Elements, empty, table_text
@@ -101,7 +101,7 @@ def _tunnel(network: Network, overlay: Overlay, bridge: str, elements: Elements)
     for peer in network.peers:
         elements[f"tunnel_peers{peer.vtep.version}"].append(f"{peer.vtep} . {overlay.port}")
     if overlay.mode == "routed":
-        device = f'"{desired_overlay.device(network)}"'
+        device = f'"{model_overlay.device(network)}"'
         elements["same_bridge"] += [f"{bridge} . {device}", f"{device} . {bridge}"] if network.icc else []
         for subnet in network.subnets:
             elements[f"attached{subnet.version}"].append(f"{subnet.network} . {device}")

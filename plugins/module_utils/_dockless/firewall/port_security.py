@@ -10,9 +10,9 @@ from __future__ import annotations
 import ipaddress
 
 from .. import names
-from ..desired.overlay import device
-from ..model.gateways import Networks, turns_ipv6_off
 from ..model.host import Endpoint, Host, Network
+from ..model.overlay import device
+from ..model.topology import Networks, turns_ipv6_off
 from ..names import TABLE
 from .rules import PORT_CHAINS, PORT_COUNTERS, PORT_SETS, Elements, empty, table_text
 

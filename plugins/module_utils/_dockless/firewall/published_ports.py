@@ -6,9 +6,9 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ..model.gateways import Networks, address_of, are_ports_direct, mode_of, publishing_endpoint, trusted_links
-from ..model.host import GATEWAY_ROUTED, Host, PortMapping, Sandbox
-from ..model.spans import IPNetwork
+from ..model.gateways import are_ports_direct, mode_of, publishing_endpoint, trusted_links
+from ..model.host import GATEWAY_ROUTED, Host, IPNetwork, PortMapping, Sandbox
+from ..model.topology import Networks, address_of
 from .rules import Elements
 
 

@@ -7,10 +7,8 @@ import typing as t
 
 from .. import names
 from ..allocate import ipam
-from ..document.readers import refuse
-from ..errors import DocklessError
-from ..model.host import Endpoint, Network, Subnet
-from ..model.spans import IPAddress
+from ..errors import DocklessError, refuse
+from ..model.host import Endpoint, IPAddress, Network, Subnet
 from .model import Entry, Key, Overlay, Place
 
 Leases = t.Mapping[Key, t.Sequence[str]]

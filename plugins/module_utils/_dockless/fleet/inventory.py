@@ -12,9 +12,9 @@ from ..document import values
 from ..document.endpoint import DEFAULT_NETWORK
 from ..document.ipam import parse_ipam
 from ..document.network import MTU
-from ..document.readers import boolean, integer, is_list, is_mapping, refuse, shown, wrong_type
+from ..document.readers import boolean, integer, is_list, is_mapping, shown, wrong_type
 from ..document.sandbox import parse_sandbox
-from ..errors import DocklessError
+from ..errors import DocklessError, refuse
 from ..model.host import Endpoint
 from .model import FleetHost, Key, Member, Overlay, Place, Reading, Spec
 

@@ -7,11 +7,10 @@ import ipaddress
 import typing as t
 
 from ..allocate import ipam
-from ..document.project import parse_defaults
-from ..document.readers import refuse
-from ..errors import DocklessError
-from ..model.host import Defaults, Network, Subnet
-from ..model.spans import IPAddress, IPNetwork
+from ..document.defaults import parse_defaults
+from ..errors import DocklessError, refuse
+from ..model.addresses import overlaps
+from ..model.host import Defaults, IPAddress, IPNetwork, Network, Subnet
 from .model import FleetHost, Kept, Key, Overlay
 
 FIRST_VNI = 256  # below are those that people give, as with swarm
@@ -52,7 +51,7 @@ def address(networks: t.Mapping[Key, Overlay], kept: t.Mapping[Key, Kept], hosts
     for key, old in sorted(kept.items()):
         for text in old.subnets:
             subnet = ipaddress.ip_network(text)
-            if subnet not in given and ipam.overlaps(subnet, taken) is None:
+            if subnet not in given and overlaps(subnet, taken) is None:
                 before.setdefault(key, []).append(subnet)
                 taken.append(subnet)
     taken += _used(hosts)

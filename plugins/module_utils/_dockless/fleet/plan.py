@@ -11,9 +11,8 @@ import ipaddress
 import typing as t
 
 from ..errors import DocklessError
-from ..model import gateways
-from ..model.host import Subnet
-from ..model.spans import IPAddress
+from ..model import topology
+from ..model.host import IPAddress, Subnet
 from . import addresses as fleet_addresses
 from . import host_documents, previous_state, underlay
 from .addresses import Leases
@@ -94,7 +93,7 @@ class _Work:
         macs, salted = fleet_addresses.macs(overlay, places)
         endpoints = {place.key: Entry(place.host, addresses[place.key], macs[place.key], place.endpoint.aliases, place.sandbox.hostname)
                      for place in places}
-        ipv4_only = {place.key for place in places if gateways.turns_ipv6_off(place.sandbox)}
+        ipv4_only = {place.key for place in places if topology.turns_ipv6_off(place.sandbox)}
         return given._replace(endpoints=endpoints, salted=salted, services=services, ipv4_only=ipv4_only)
 
     def _leaves(self, one: Key, entry: Entry) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..document.values import is_address
+from ..model.addresses import is_address
 from .model import Entry, FleetHost, Kept, Key, Ledger, Underlay
 
 Hosts = t.Mapping[str, FleetHost]

@@ -9,8 +9,7 @@ from ..allocate import service_addresses
 from ..document.readers import is_mapping
 from ..document.services import parse_services
 from ..errors import DocklessError
-from ..model.host import Network, Subnet
-from ..model.spans import IPAddress
+from ..model.host import IPAddress, Network, Subnet
 from .inventory import of_host
 from .model import Kept, Key, Overlay, Place
 

@@ -7,9 +7,8 @@ import ipaddress
 import typing as t
 
 from ..document import values
-from ..document.readers import refuse
-from ..document.values import is_address
-from ..errors import DocklessError
+from ..errors import DocklessError, refuse
+from ..model.addresses import is_address
 from .model import FleetHost, Member, Overlay, Underlay
 
 _VXLAN, _VXLAN6 = 50, 70  # bytes that the outer headers take

@@ -13,13 +13,15 @@ import subprocess
 import typing as t
 
 from ..errors import DocklessError
-from ..firewall import coexistence, firewalld
-from ..firewall.coexistence import CHAIN, COMMENT, PROGRAMS, DockerChain
+from ..firewall import docker_user, firewalld, ufw
+from ..firewall.coexistence import COMMENT
+from ..firewall.docker_user import CHAIN, PROGRAMS, DockerChain
 from ..firewall.firewalld import POLICIES, ZONE
 from ..model.facts import Firewall
-from ..observe.facts import program
+from ..state import objects
 from ..state.objects import Passage
 from ..state.plan import Step
+from .programs import program
 
 Steps = t.Sequence[Step]
 _ENVIRONMENT = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin", "LC_ALL": "C"}
@@ -39,7 +41,7 @@ def look(firewalls: t.Collection[str]) -> t.Tuple[Firewall, ...]:
             if there:
                 found.append(Firewall(name, programs=tuple(there), taken=tuple(sorted({b for chain in there.values() for b in chain.bridges}))))
         elif name == "ufw" and program("ufw"):
-            found.append(Firewall(name, taken=tuple(coexistence.ufw_rules(_said(["ufw", "show", "added"]))[1])))
+            found.append(Firewall(name, taken=tuple(ufw.ufw_rules(_said(["ufw", "show", "added"]))[1])))
         elif name == "firewalld" and program("firewall-cmd"):
             found.append(Firewall(name, running=_firewalld_runs()))
     return tuple(found)
@@ -56,7 +58,7 @@ def observe(firewalls: t.Collection[str]) -> t.List[Passage]:
     for name in sorted(set(firewalls)):
         lines = _OBSERVED[name]()
         if lines:
-            found.append(coexistence.passage(name, lines))
+            found.append(objects.passage(name, lines))
     return found
 
 
@@ -71,7 +73,7 @@ def change(steps: Steps) -> None:
 
 
 def _docker_chain(tool: str) -> t.Optional[DockerChain]:
-    return coexistence.docker_chain(_listing(tool))
+    return docker_user.docker_chain(_listing(tool))
 
 
 def _listing(tool: str) -> str:
@@ -86,10 +88,10 @@ def _docker_observed() -> t.List[str]:
     lines = []
     for tool in PROGRAMS:
         listing = _listing(tool)
-        chain = coexistence.docker_chain(listing)
+        chain = docker_user.docker_chain(listing)
         if chain is not None:
             lines += [f"{tool} {each}" for each in chain.ours]
-            lines += [f"{tool} has a rule that is never reached" for spare in coexistence.rules_of_ours(listing)[len(chain.ours):]]
+            lines += [f"{tool} has a rule that is never reached" for spare in docker_user.rules_of_ours(listing)[len(chain.ours):]]
     return lines
 
 
@@ -97,13 +99,13 @@ def _change_docker(before: t.Sequence[str], after: t.Sequence[str]) -> None:
     """Put all rules in place of the old ones, each family's in one transaction."""
     for tool in PROGRAMS:
         listing = _listing(tool)
-        chain = coexistence.docker_chain(listing)
+        chain = docker_user.docker_chain(listing)
         rules = [line.partition(" ")[2].rpartition(" -j ") for line in after if line.startswith(tool + " ")]
         if chain is None:
             if rules:
                 raise DocklessError(f"{tool} has the chain {CHAIN} no more", "Docker was stopped or changed meanwhile; run again.")
             continue
-        script = [" ".join(words) for words in coexistence.rules_of_ours(listing)]
+        script = [" ".join(words) for words in docker_user.rules_of_ours(listing)]
         for place, (condition, _jump, verdict) in enumerate(rules, chain.place):
             script.append(f"-I {CHAIN} {place} {condition} -m comment --comment {COMMENT} -j {verdict}")
         if script:
@@ -114,7 +116,7 @@ def _change_docker(before: t.Sequence[str], after: t.Sequence[str]) -> None:
 
 
 def _ufw_observed() -> t.List[str]:
-    return sorted(coexistence.ufw_rules(_said(["ufw", "show", "added"]))[0]) if program("ufw") else []
+    return sorted(ufw.ufw_rules(_said(["ufw", "show", "added"]))[0]) if program("ufw") else []
 
 
 def _change_ufw(before: t.Sequence[str], after: t.Sequence[str]) -> None:

@@ -8,10 +8,9 @@ import struct
 import typing as t
 
 if t.TYPE_CHECKING:
-    from ..state.objects import Conf
+    from ..state.objects import Conf, Data
 
 Attributes = t.Mapping[int, bytes]
-Data = t.Tuple[t.Tuple[str, t.Any], ...]
 MACVLAN_MODES = {1: "private", 2: "vepa", 4: "bridge", 8: "passthru", 16: "source"}  # linux/if_link.h, as iproute2 calls them
 # Places among a bridge port's attributes (IFLA_BRPORT_*).
 _PORT = {"bcast_flood": 30, "isolated": 33, "learning": 8, "mcast_flood": 27, "neigh_suppress": 32, "unicast_flood": 9}
@@ -25,11 +24,6 @@ def data(kind: str, found: Attributes) -> Data:
 def port(found: Attributes) -> Conf:
     """Return a bridge port's settings, by the names of bridge(8)."""
     return tuple((name, found[place][0]) for name, place in _PORT.items() if place in found)
-
-
-def vxlan(vni: int, local: str, udp_port: int) -> Data:
-    """Return the settings of a vxlan device that learns nothing; local is the address of its own end."""
-    return ("id", vni), ("learning", 0), ("local6" if ":" in local else "local", local), ("port", udp_port)
 
 
 def _vxlan(found: Attributes) -> Data:

@@ -16,8 +16,8 @@ import typing as t
 
 from ..errors import DocklessError
 from ..names import ETC_DIRECTORY, TUNNEL_SLOTS
-from ..observe.facts import program
 from . import safe_directories
+from .programs import program
 
 _BELOW = ("wireguard",)
 _SOCKETS = "/var/run/wireguard"  # where wireguard-go listens for wg

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..document.readers import refuse
+from ..errors import refuse
 from .host import DEFAULT_BRIDGE, Host, Network, Project, Sandbox
 
 Key = t.Tuple[str, str]

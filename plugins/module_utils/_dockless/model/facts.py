@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .spans import IPAddress, IPNetwork
+from .host import IPAddress, IPNetwork
 
 
 class Listener(t.NamedTuple):

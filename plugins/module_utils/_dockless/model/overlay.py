@@ -3,20 +3,14 @@
 """Questions about overlay networks and the WireGuard links that encrypted ones share."""
 from __future__ import annotations
 
-import ipaddress
 import typing as t
 
 from .. import names
-from ..document.readers import refuse
 from ..names import TUNNEL_SLOTS
-from ..state.objects import HOST, Barrier, Conf, Object, Tunnel, TunnelKey, TunnelPeer
 from .facts import Facts
-from .host import Host, Network
-from .spans import Overlay, Peer
+from .host import Host, Network, Overlay, Peer, PeerSandbox
 
 _OVERHEAD, _OVERHEAD6 = 60, 80  # bytes of WireGuard's headers, UDP and the outer IP header
-_SETTINGS: Conf = (("ipv4/rp_filter", 2),)  # while keys are renewed, what comes by one tunnel is answered by the other
-_ONE = "A host has one tunnel for all of its encrypted networks: say the same in each."
 
 
 def encrypted(host: Host) -> t.List[Network]:
@@ -29,116 +23,20 @@ def mtu(peers: t.Iterable[Peer], facts: Facts) -> int:
     return facts.mtu - (_OVERHEAD6 if any(peer.endpoint.startswith("[") for peer in peers) else _OVERHEAD)
 
 
-def realize(host: Host, facts: Facts) -> t.Iterator[Object]:
-    """Yield the tunnels of a resolved host, their keys, and the hosts at their other ends."""
-    networks = encrypted(host)
-    if not networks:
-        return
-    overlay, peers = t.cast(Overlay, networks[0].overlay), _peers(networks)
-    known = dict(facts.tunnel_keys)
-    for peer in peers:
-        yield Barrier(HOST, _only(str(peer.vtep)))
-    conf = _SETTINGS + ((("ipv6/addr_gen_mode", 1),) if facts.ipv6 else ())
-    for slot in overlay.tunnels:
-        link = names.tunnel_link(slot, overlay.vtep)
-        yield TunnelKey(slot, known.get(slot, ""))
-        yield Tunnel(HOST, link, slot, known.get(slot, ""), _port(overlay.tunnel_port, slot), mtu(peers, facts), _only(overlay.vtep),
-                            names.tunnel_label(slot), conf=conf)
-        for peer in peers:
-            key = key_of(peer, slot, overlay)
-            if key:
-                shared = [s for s in overlay.tunnels if key_of(peer, s, overlay)]
-                yield TunnelPeer(HOST, link, key, _endpoint(peer.endpoint, slot), _only(str(peer.vtep)), slot == shared[0])
-
-
 def key_of(peer: Peer, slot: str, overlay: Overlay) -> str:
     """Return another host's public key of a tunnel, "" if it has none."""
     return dict(peer.public_keys).get(slot, "") or (peer.public_key if slot == overlay.tunnels[0] else "")
-
-
-def check(host: Host, facts: Facts) -> None:
-    """Raise DocklessError for encrypted networks that cannot share a tunnel, or that lack what it needs."""
-    networks = encrypted(host)
-    for network in networks:
-        _check_own(network, t.cast(Overlay, networks[0].overlay), facts)
-        for peer in network.peers:
-            _check_peer(network, peer, dict(facts.tunnel_keys))
-    if networks:
-        _check_hosts(networks)
-        _check_published(host, t.cast(Overlay, networks[0].overlay))
-
-
-def _check_own(network: Network, first: Overlay, facts: Facts) -> None:
-    overlay, path = t.cast(Overlay, network.overlay), network.path
-    try:
-        own = ipaddress.ip_address(overlay.vtep)
-    except ValueError:
-        refuse(path + ".vtep", f"the encrypted network {network.name} has no vtep, which is this host's address inside its tunnel",
-               "Give each host an address of its own from a subnet that is used nowhere else, like 100.100.0.1. The role overlay fills it in.")
-    if own in facts.addresses:
-        refuse(path + ".vtep", f"{own} is an address that this host has outside of the tunnel: what is sent to such an address goes in clear",
-               "Give an address that is used nowhere else.")
-    for key, mine, other in (("vtep", overlay.vtep, first.vtep), ("tunnel_port", overlay.tunnel_port, first.tunnel_port),
-                             ("tunnels", list(overlay.tunnels), list(first.tunnels))):
-        if mine != other:
-            refuse(f"{path}.{key}", f"{mine} is not {other}, as another encrypted network of this host has it", _ONE)
-
-
-def _check_peer(network: Network, peer: Peer, own: t.Mapping[str, str]) -> None:
-    path, overlay = f"{network.path}.peers.{peer.name}", t.cast(Overlay, network.overlay)
-    keys = [key for key in (key_of(peer, slot, overlay) for slot in overlay.tunnels) if key]
-    if not keys:
-        refuse(path + ".public_key", f"host {peer.name} has no public key, and the network {network.name} is encrypted",
-               "Give what wg pubkey says there. The role overlay fills it in.")
-    if set(keys) & set(own.values()):
-        refuse(path + ".public_key", f"host {peer.name} has the public key of this host", "Each host has a key of its own: never copy the private one.")
-    if str(peer.vtep) == overlay.vtep:
-        refuse(path + ".vtep", f"{peer.vtep} is this host's own address inside its tunnel", "Give the other host's.")
-    if peer.vtep.version != ipaddress.ip_address(overlay.vtep).version:
-        refuse(path + ".vtep", f"{peer.vtep} is of another family than {overlay.vtep}, this host's end", "Use one family for all hosts.")
-
-
-def _check_hosts(networks: t.Sequence[Network]) -> None:
-    """A tunnel tells hosts apart by their keys, and each may send from its own address only."""
-    by_key: t.Dict[str, Peer] = {}
-    by_address: t.Dict[t.Any, Peer] = {}
-    for network in networks:
-        for peer in network.peers:
-            path = f"{network.path}.peers.{peer.name}"
-            for key in {peer.public_key, *(key for slot, key in peer.public_keys)} - {""}:
-                if by_key.setdefault(key, peer).vtep != peer.vtep:
-                    refuse(path + ".public_key", f"host {by_key[key].name} has the same public key", "Give each host its own.")
-            other = by_address.setdefault(peer.vtep, peer)
-            if _tunnel_of(other) != _tunnel_of(peer):
-                refuse(path, f"{peer.vtep} is told of with other keys or another endpoint elsewhere, as host {other.name}", _ONE)
-
-
-def _tunnel_of(peer: Peer) -> t.Tuple[t.Any, ...]:
-    return peer.public_key, peer.public_keys, peer.endpoint
-
-
-def _check_published(host: Host, overlay: Overlay) -> None:
-    taken = {_port(overlay.tunnel_port, slot) for slot in overlay.tunnels}
-    for project in host.projects:
-        for sandbox in project.sandboxes:
-            for mapping in sandbox.ports:
-                if mapping.protocol == "udp" and mapping.host_port in taken:
-                    refuse(f"{sandbox.path}.ports", f"UDP port {mapping.host_port} is that of this host's tunnel", "Publish another one, or set tunnel_port.")
-
-
-def _peers(networks: t.Sequence[Network]) -> t.List[Peer]:
-    found = {peer.vtep: peer for network in networks for peer in network.peers}
-    return [found[vtep] for vtep in sorted(found, key=str)]
 
 
 def _port(first: int, slot: str) -> int:
     return first + TUNNEL_SLOTS.index(slot)
 
 
-def _endpoint(endpoint: str, slot: str) -> str:
-    host, colon, port = endpoint.rpartition(":")
-    return f"{host}:{_port(int(port), slot)}" if colon else ""
+def device(network: Network) -> str:
+    """Return the name of a network's vxlan device."""
+    return names.vxlan_link(network.project, network.name)
 
 
-def _only(address: str) -> str:
-    return address + ("/128" if ":" in address else "/32")
+def peer_mac(network: Network, sandbox: PeerSandbox) -> str:
+    """Return the MAC of a sandbox on another host."""
+    return sandbox.mac_address or names.endpoint_mac(sandbox.project or network.project, network.key, sandbox.name)

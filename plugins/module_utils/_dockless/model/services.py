@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ..firewall import sandbox_table
-from ..firewall.sandbox_table import Balanced
 from . import topology as model_topology
-from .host import SERVICE_DNSRR, SERVICE_VIP, Network, Sandbox, Service
-from .topology import TASKS, NetworkKey, Topology
+from .host import SERVICE_DNSRR, SERVICE_VIP, Network, Service
+from .topology import TASKS, Topology
 
 
 class Behind(t.NamedTuple):
@@ -40,30 +38,6 @@ class Served(t.NamedTuple):
     def names(self, project: str, sandbox: str, plain: t.Sequence[str]) -> t.Tuple[str, ...]:
         """Return what a sandbox is called: its own names but the services', and those that it has for a service."""
         return (*(name for name in plain if name.lower() not in self.owned), *self.called.get((project, sandbox), ()))
-
-
-class Services:
-    """The services of a host by network, and the nft tables of sandboxes that use them: most sandboxes share theirs."""
-
-    def __init__(self, topology: Topology) -> None:
-        self.of = {key: _served(topology, network) for key, network in topology.networks.items() if network.services}
-        self._texts: t.Dict[t.Tuple[t.Any, ...], str] = {}
-
-    def names(self, key: NetworkKey, project: str, sandbox: str, plain: t.Sequence[str]) -> t.Tuple[str, ...]:
-        """Return what a sandbox is called on a network."""
-        return self.of[key].names(project, sandbox, plain) if key in self.of else tuple(plain)
-
-    def table(self, sandbox: Sandbox, resolved: bool) -> str:
-        """Return the nft table of a sandbox, "" if it needs none. resolved says whether it has a name server of its own."""
-        keys = tuple(sorted(endpoint.network for endpoint in sandbox.endpoints if endpoint.network in self.of))
-        turn = sandbox_table.turn(sandbox.project, sandbox.name) if keys else 0
-        if (keys, turn, resolved) not in self._texts:
-            self._texts[keys, turn, resolved] = sandbox_table.table([self._balanced(key) for key in keys], turn, resolved)
-        return self._texts[keys, turn, resolved]
-
-    def _balanced(self, key: NetworkKey) -> Balanced:
-        return key, [(service, [(one.sandbox, one.addresses, one.weight) for one in behind if not one.drain])
-                     for service, behind in self.of[key].services if service.mode == SERVICE_VIP]
 
 
 def _served(topology: Topology, network: Network) -> Served:

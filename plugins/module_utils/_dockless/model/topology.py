@@ -7,8 +7,7 @@ import re
 import typing as t
 
 from ..errors import DocklessError
-from .gateways import Networks, gateway_of, is_default_bridge, networks_of, publishing_endpoint
-from .host import SERVICE_VIP, Endpoint, Host, HostNames, Link, Network, Sandbox
+from .host import DEFAULT_BRIDGE, MODE_CONTAINER, SERVICE_VIP, Endpoint, Host, HostNames, Link, Network, Sandbox, Subnet
 
 NetworkKey = t.Tuple[str, str]
 Member = t.Tuple[Sandbox, Endpoint]
@@ -111,10 +110,54 @@ def linked(link: Link, endpoint: Endpoint, topology: Topology) -> t.Optional[Mem
     found = [m for m in topology.members[endpoint.network] if m[0].name == link.sandbox]
     return min(found, key=lambda member: member[0].project != endpoint.project, default=None)
 
+Networks = t.Mapping[t.Tuple[str, str], Network]
 
-def gateways(sandbox: Sandbox, topology: Topology) -> t.List[str]:
-    """Return the address of the host as the sandbox sees it: where its default route of each family goes."""
-    winners = ((publishing_endpoint(sandbox, topology.networks, version), version) for version in (4, 6))
-    found = [str(gateway_of(topology.networks[winner.network], version)) for winner, version in winners if winner]
-    parents = (topology.networks[endpoint.network].macvlan for endpoint in sandbox.endpoints)
-    return found or [str(address) for parent in parents if parent for address in parent.addresses][:2]
+
+def networks_of(host: Host) -> t.Dict[t.Tuple[str, str], Network]:
+    """Return every network of the host by its key; external entries are not networks."""
+    return {n.key: n for p in host.projects for n in p.networks if not n.external}
+
+
+def endpoints_by_network(host: Host) -> t.Dict[t.Tuple[str, str], t.List[Endpoint]]:
+    """Return the endpoints of each network, in order of project and sandbox."""
+    found: t.Dict[t.Tuple[str, str], t.List[Endpoint]] = {}
+    for project in sorted(host.projects, key=lambda p: p.name):
+        for sandbox in sorted(project.sandboxes, key=lambda s: s.name):
+            for endpoint in sandbox.endpoints:
+                found.setdefault(endpoint.network, []).append(endpoint)
+    return found
+
+
+def is_default_bridge(key: t.Tuple[str, str]) -> bool:
+    """Return whether key is the host's one default bridge network."""
+    return key == ("", DEFAULT_BRIDGE)
+
+
+def address_of(endpoint: Endpoint, version: int) -> str:
+    """Return the endpoint's first address of a family without its prefix length, or ""."""
+    for cidr in endpoint.addresses:
+        if (":" in cidr) == (version == 6) and not cidr.startswith("fe80:"):
+            return cidr.partition("/")[0]
+    return ""
+
+
+def subnet_of(network: Network, version: int) -> t.Optional[Subnet]:
+    """Return the network's first subnet of a family."""
+    for subnet in network.subnets:
+        if subnet.version == version:
+            return subnet
+    return None
+
+
+def turns_ipv6_off(sandbox: Sandbox) -> bool:
+    """Return whether the sandbox's own settings leave it without IPv6, whatever its networks have."""
+    return ("net/ipv6/conf/all/disable_ipv6", "1") in sandbox.sysctls
+
+
+def effective_netns(project: t.Mapping[str, Sandbox], sandbox: Sandbox) -> str:
+    """Return the namespace's name that a sandbox lives in: its partner's for container:, "" for host."""
+    seen = set()
+    while sandbox.mode == MODE_CONTAINER and sandbox.name not in seen:
+        seen.add(sandbox.name)
+        sandbox = project[sandbox.partner]
+    return "" if sandbox.mode == "host" else sandbox.netns or sandbox.name

@@ -10,16 +10,15 @@ import os
 import pwd
 import typing as t
 
-from ..linux import sockets
+from ..linux import programs, sockets
 from ..model.facts import Facts, Underlay
-from ..model.spans import IPAddress, IPNetwork
+from ..model.host import IPAddress, IPNetwork
 from ..names import FORMER_SETTINGS
 
 _SYSCTL = "/proc/sys/net/"
 _RESOLV_CONF = "/etc/resolv.conf"
 _NSSWITCH_CONF = "/etc/nsswitch.conf"
 _RESOLVED_CONF = "/run/systemd/resolve/resolv.conf"  # the real servers, where the first names only a local stub
-_PROGRAM_DIRECTORIES = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 
 
 class Resolv(t.NamedTuple):
@@ -44,18 +43,9 @@ def gather(*, routes: t.Tuple[IPNetwork, ...] = (), addresses: t.Tuple[IPAddress
         port_range=_range(_sysctl("ipv4/ip_local_port_range")),
         reserved_ports=_ports(_sysctl("ipv4/ip_local_reserved_ports")),
         nameservers=resolv.nameservers, search=resolv.search, resolv_conf=resolv.path, nsswitch=_text(_NSSWITCH_CONF),
-        dnsmasq=program("dnsmasq"), dnsmasq_account=account("dnsmasq"),
+        dnsmasq=programs.program("dnsmasq"), dnsmasq_account=account("dnsmasq"),
         systemd=os.path.isdir("/run/systemd/system"),  # sd_booted(3)
     )
-
-
-def program(name: str) -> str:
-    """Return where a program is, "" if it is not installed. Not by PATH: that of a task may lack sbin."""
-    for directory in _PROGRAM_DIRECTORIES:
-        path = f"{directory}/{name}"
-        if os.access(path, os.X_OK):
-            return path
-    return ""
 
 
 def account(user: str) -> t.Tuple[str, ...]:

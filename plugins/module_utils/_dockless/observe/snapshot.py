@@ -3,27 +3,35 @@
 """Reading namespaces: each is entered once, asked once, and left."""
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 import struct
 import typing as t
 
 from ..linux import link_attributes, netlink
-from ..linux.link_attributes import Data
-from ..linux.netlink import ADDRESSES, ALL_ROUTES, FORWARDS, LINKS, NEIGHBOURS, RTM_GETADDR, RTM_GETLINK, RTM_GETNEIGH, RTM_GETROUTE, Attributes, Socket
-from ..linux.netns import enter, inode_of, open_named, open_own
+from ..linux import netns as linux_netns
+from ..linux.netlink import (
+    ADDRESSES,
+    FORWARDS,
+    LINKS,
+    NEIGHBOURS,
+    RTM_GETADDR,
+    RTM_GETLINK,
+    RTM_GETNEIGH,
+    RTM_GETROUTE,
+    Attributes,
+    Socket,
+)
 from ..names import LINK_GROUP, PAIR_GROUP, ROUTE_PROTOCOL, TUNNEL_GROUP
 
 if t.TYPE_CHECKING:
-    from ..model.spans import IPAddress, IPNetwork
-    from ..state.objects import Conf
+    from ..state.objects import Conf, Data
 
 IFF_UP = 0x1
 _NUD_NOARP, _NTF_EXT_LEARNED = 0x40, 0x10  # linux/neighbour.h
 _OUR_PROTOCOL = bytes((ROUTE_PROTOCOL,))
 _RTNH_F_ONLINK = 0x4
-_OURS = frozenset((LINK_GROUP, PAIR_GROUP, TUNNEL_GROUP))
+OUR_GROUPS = frozenset((LINK_GROUP, PAIR_GROUP, TUNNEL_GROUP))
 # Places in the kernel's arrays of per-interface settings: linux/ip.h counts from 1, linux/ipv6.h from 0.
 _CONF4 = {"forwarding": 0, "accept_redirects": 3, "send_redirects": 5, "rp_filter": 7, "arp_notify": 21, "route_localnet": 25}
 _CONF6 = {"forwarding": 0, "accept_ra": 3, "autoconf": 5, "disable_ipv6": 26, "accept_dad": 27}
@@ -134,10 +142,10 @@ def _text(address: t.Optional[bytes]) -> str:
 
 def read_host() -> Space:
     """Return what the calling thread's namespace holds."""
-    fd = open_own()
+    fd = linux_netns.open_own()
     try:
         with Socket() as sock:
-            return read("", inode_of(fd), sock)
+            return read("", linux_netns.inode_of(fd), sock)
     finally:
         os.close(fd)
 
@@ -148,72 +156,26 @@ def read_named(wanted: t.Iterable[str], also: t.Callable[[str], None] = lambda n
     A handle that is no namespace (any file may lie in /run/netns) is left out.
     """
     found = {}
-    home = open_own()
+    home = linux_netns.open_own()
     try:
         for name in wanted:
             try:
-                fd = open_named(name)
+                fd = linux_netns.open_named(name)
             except OSError:
                 continue
             try:
-                enter(fd)
+                linux_netns.enter(fd)
                 with Socket() as sock:
-                    found[name] = read(name, inode_of(fd), sock)
+                    found[name] = read(name, linux_netns.inode_of(fd), sock)
                 also(name)
             except OSError:
                 continue
             finally:
                 os.close(fd)
     finally:
-        enter(home)
+        linux_netns.enter(home)
         os.close(home)
     return found
-
-
-class Uplink(t.NamedTuple):
-    """What of the host is not ours: facts for choosing subnets and MTUs."""
-
-    routes: t.Tuple[IPNetwork, ...]
-    addresses: t.Tuple[IPAddress, ...]
-    mtu: int
-    link: str
-    underlay: t.Tuple[t.Tuple[IPAddress, str, int], ...]
-
-
-def uplink(host: Space) -> Uplink:
-    """Return the host's foreign routes and addresses, and the MTU of its default route's device (1500 if it has none)."""
-    with Socket() as sock:
-        rows = sock.dump(RTM_GETROUTE, ALL_ROUTES)
-    routes, default = set(), (1 << 32, 0)
-    for fixed, attributes in rows:
-        family, length, source_length, tos, table, protocol, scope, kind = struct.unpack_from("=8B", fixed)
-        out = host.links.get(netlink.number(attributes.get(4)))
-        if kind != 1 or out is None or out.group in (LINK_GROUP, TUNNEL_GROUP):
-            continue
-        if length > 1:
-            routes.add(_network(family, length, attributes.get(1)))
-        elif length == 0 and netlink.number(attributes.get(15), table) == 254:
-            default = min(default, (netlink.number(attributes.get(6)), out.index))
-    device = host.links.get(default[1])
-    mine = {row.index for row in host.links.values() if row.group in (LINK_GROUP, TUNNEL_GROUP)}
-    addresses = {ipaddress.ip_address(cidr.partition("/")[0]) for index, cidr in host.addresses if index not in mine}
-    return Uplink(tuple(sorted(routes, key=str)), tuple(sorted(addresses, key=str)), device.mtu if device else 1500,
-                  device.name if device else "", _underlay(host))
-
-
-def _underlay(host: Space) -> t.Tuple[t.Tuple[IPAddress, str, int], ...]:
-    """Return the host's addresses that another host can reach, in the kernel's order, IPv4 first."""
-    found = []
-    for index, cidr in host.addresses:
-        row, address = host.links.get(index), ipaddress.ip_address(cidr.partition("/")[0])
-        if row is not None and row.group not in _OURS and not address.is_link_local and not address.is_loopback:
-            found.append((address, row.name, row.mtu))
-    return tuple(sorted(found, key=lambda each: each[0].version))
-
-
-def _network(family: int, length: int, destination: t.Optional[bytes]) -> IPNetwork:
-    text = socket.inet_ntop(family, destination or bytes(4 if family == socket.AF_INET else 16))
-    return ipaddress.ip_network(f"{text}/{length}", strict=False)
 
 
 def _link(fixed: bytes, attributes: Attributes) -> LinkRow:
@@ -257,3 +219,11 @@ def _setting(families: Attributes, key: str) -> int:
     if values is None or len(values) < 4 * places[name] + 4:
         return -1
     return int(struct.unpack_from("=i", values, 4 * places[name])[0])
+
+
+class Sight(t.NamedTuple):
+    """What was read of a host: its own namespace, those of sandboxes, and nft's generation where we have a table."""
+
+    host: Space
+    inside: t.Dict[str, Space]
+    generations: t.Dict[str, int]

@@ -6,9 +6,7 @@ from __future__ import annotations
 import os
 import typing as t
 
-from ..desired.host_names import DROP_IN
-from ..dns.systemd_units import PATHS
-from ..engine.no_change_cache import Sight
+from ..dns.systemd_units import DROP_IN, PATHS
 from ..linux import files, netns
 from ..linux.nft_tables import Tables
 from ..model.facts import Facts
@@ -16,7 +14,7 @@ from ..names import DNS_DIRECTORY, LABEL_PREFIX, LINK_GROUP, NETNS_ETC_DIRECTORY
 from ..resolvers import probe, supervisor
 from ..state.objects import HOST, File, Key, Netns, Object, Resolver, State, Sysctl, Veth
 from . import links, snapshot, wireguard
-from .snapshot import IFF_UP, LinkRow, Space
+from .snapshot import IFF_UP, LinkRow, Sight, Space
 
 Keys = t.AbstractSet[Key]
 

@@ -9,7 +9,7 @@ import socket
 import time
 import typing as t
 
-from ..document import values
+from ..model.addresses import is_address
 from ..model.facts import Facts, Underlay
 from ..model.host import Host
 from . import snapshot
@@ -49,7 +49,7 @@ def assumed(facts: Facts, host: Host) -> t.Tuple[Facts, t.List[str]]:
 
 def _ends(host: Host) -> t.Set[str]:
     overlays = (network.overlay for project in host.projects for network in project.networks if network.overlay is not None)
-    return {overlay.vtep for overlay in overlays if not overlay.encrypted and values.is_address(overlay.vtep)}
+    return {overlay.vtep for overlay in overlays if not overlay.encrypted and is_address(overlay.vtep)}
 
 
 def _present() -> t.Set[str]:

@@ -6,10 +6,9 @@ from __future__ import annotations
 import typing as t
 
 from ..firewall import published_ports
-from ..model import gateways
-from ..model.gateways import Networks
-from ..model.host import GATEWAY_UNPROTECTED, Host, Network, PortMapping, Sandbox
-from ..model.spans import IPNetwork
+from ..model import gateways, topology
+from ..model.host import GATEWAY_UNPROTECTED, Host, IPNetwork, Network, PortMapping, Sandbox
+from ..model.topology import Networks
 from .rows import Row
 
 ANY = "any"  # every protocol; port 0 is every port
@@ -17,7 +16,7 @@ ANY = "any"  # every protocol; port 0 is every port
 
 def exposures(host: Host, project: t.Optional[str] = None) -> t.List[Row]:
     """Return a row for each way in of one project, or of all: ports of the host, sandboxes' own addresses, ends of tunnels."""
-    networks = gateways.networks_of(host)
+    networks = topology.networks_of(host)
     rows: t.List[Row] = []
     for each in sorted(host.projects, key=lambda p: p.name):
         if project not in (None, each.name):
@@ -47,7 +46,7 @@ def _of_sandbox(networks: Networks, sandbox: Sandbox) -> t.Iterator[Row]:
     for endpoint in sandbox.endpoints:
         network = networks[endpoint.network]
         for version in (4, 6):
-            address = gateways.address_of(endpoint, version)
+            address = topology.address_of(endpoint, version)
             if network.macvlan is None and network.ingress and address and gateways.mode_of(network, version) == GATEWAY_UNPROTECTED:
                 yield _row(sandbox.name, version, ANY, address, 0, 0, f"everyone who has a route to {address}")
 

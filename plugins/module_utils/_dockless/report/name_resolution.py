@@ -6,7 +6,7 @@ from __future__ import annotations
 import typing as t
 
 from ..dns import dnsmasq_config, etc_files
-from ..model import gateways, topology
+from ..model import topology
 from ..model.facts import Facts
 from ..model.host import MODE_CONTAINER, MODE_HOST, DnsRecord, Host, Network, Sandbox
 from ..model.topology import Topology
@@ -53,7 +53,7 @@ class Names:
         if sandbox.mode != MODE_CONTAINER:
             return sandbox
         others = {s.name: s for p in self._host.projects if p.name == sandbox.project for s in p.sandboxes}
-        netns = gateways.netns_of(others, sandbox)
+        netns = topology.effective_netns(others, sandbox)
         return next(s for s in others.values() if s.mode != MODE_CONTAINER and topology.netns_of(s) == netns)
 
     def _served(self, directory: str, records: t.Iterable[DnsRecord]) -> t.List[Row]:

@@ -7,7 +7,8 @@ import typing as t
 
 from ..firewall import published_ports
 from ..firewall.published_ports import Publication
-from ..model.gateways import networks_of, next_hop
+from ..model import topology
+from ..model.gateways import next_hop
 from ..model.host import Endpoint, Host, Network, Project
 
 Row = t.Dict[str, t.Any]
@@ -15,14 +16,14 @@ Row = t.Dict[str, t.Any]
 
 def endpoints(host: Host, project: t.Optional[str] = None) -> t.List[Row]:
     """Return the endpoints of one project, or of all, in order of sandbox and declaration."""
-    networks = networks_of(host)
+    networks = topology.networks_of(host)
     return [_endpoint(e, networks[e.network], p)
             for p in _projects(host, project) for s in sorted(p.sandboxes, key=lambda s: s.name) for e in s.endpoints]
 
 
 def ports(host: Host, project: t.Optional[str] = None) -> t.List[Row]:
     """Return one row for each binding of each published port, as docker port shows them."""
-    networks = networks_of(host)
+    networks = topology.networks_of(host)
     return [
         {"sandbox": s.name, "host_ip": _host_ip(found), "host_port": found.port, "protocol": m.protocol, "target_port": m.target_port}
         for p in _projects(host, project) for s in sorted(p.sandboxes, key=lambda s: s.name) for m in s.ports

@@ -15,10 +15,9 @@ import signal
 import subprocess
 import typing as t
 
-from ..desired.host_names import DROP_IN, SERVICE
 from ..dns import systemd_units
 from ..dns.dnsmasq_config import PID_DIRECTORY, pid_path
-from ..dns.systemd_units import HOST_UNITS, PATHS
+from ..dns.systemd_units import DROP_IN, HOST_UNITS, PATHS, SERVICE
 from ..errors import DocklessError, joined
 from ..linux import files
 from ..model.facts import Facts

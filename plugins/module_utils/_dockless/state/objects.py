@@ -296,3 +296,55 @@ class Passage(t.NamedTuple):
 Key = t.Tuple[str, ...]
 Object = t.Union[Netns, TunnelKey, Barrier, Tunnel, TunnelPeer, Link, Veth, Address, Neighbour, Forward, Route, Sysctl, NftTable, File, Resolver, Passage]
 State = t.Dict[Key, Object]
+
+
+def title(thing: t.Optional[Object]) -> str:
+    """Return how messages call an object: its kind and what identifies it."""
+    if isinstance(thing, Veth):
+        inner = f"{thing.peer_name} of {thing.peer_netns}" if thing.peer_netns else thing.peer_name
+        return f"veth pair {thing.name} - {inner}" if inner else f"veth pair {thing.name}"
+    if isinstance(thing, Link):
+        return _at(f"{thing.kind} {thing.name}", thing.netns)
+    if isinstance(thing, Netns):
+        return f"namespace {thing.name}"
+    if isinstance(thing, Address):
+        return f"address {thing.cidr} on {_at(thing.link, thing.netns)}"
+    if isinstance(thing, Route):
+        return f"route {thing.destination} on {_at(thing.link, thing.netns)}"
+    if isinstance(thing, Neighbour):
+        return f"neighbour {thing.address} on {_at(thing.link, thing.netns)}"
+    if isinstance(thing, Forward):
+        return f"forwarding entry {thing.mac} on {_at(thing.link, thing.netns)}"
+    if isinstance(thing, TunnelKey):
+        return f"key of tunnel {thing.slot}"
+    if isinstance(thing, Tunnel):
+        return f"tunnel {thing.name}"
+    if isinstance(thing, TunnelPeer):
+        return f"host {thing.allowed} behind tunnel {thing.link}"
+    if isinstance(thing, Barrier):
+        return f"barrier before {thing.destination}"
+    if isinstance(thing, Sysctl):
+        return f"sysctl {_at(thing.name, thing.netns)}"
+    if isinstance(thing, NftTable):
+        return _at("nft table inet dockless", thing.netns)
+    if isinstance(thing, Passage):
+        return f"passage through {thing.firewall}"
+    if isinstance(thing, File):
+        return f"file {thing.path}"
+    return f"resolver of {thing.sandbox}" if thing else "nothing"
+
+
+def _at(what: str, netns: str) -> str:
+    return f"{what} in {netns}" if netns else what
+
+
+def passage(firewall: str, lines: t.Iterable[str]) -> Passage:
+    """Return lines as one object."""
+    return Passage(firewall, "".join(line + "\n" for line in lines))
+
+Data = t.Tuple[t.Tuple[str, t.Any], ...]
+
+
+def vxlan(vni: int, local: str, udp_port: int) -> Data:
+    """Return the settings of a vxlan device that learns nothing; local is the address of its own end."""
+    return ("id", vni), ("learning", 0), ("local6" if ":" in local else "local", local), ("port", udp_port)

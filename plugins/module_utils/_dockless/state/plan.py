@@ -12,8 +12,7 @@ import typing as t
 from ..errors import DocklessError
 from ..firewall import host_table
 from . import dependencies
-from .objects import HOST, Forward, Key, Link, Netns, NftTable, Object, Resolver, State, Veth
-from .titles import title
+from .objects import HOST, Forward, Key, Link, Netns, NftTable, Object, Resolver, State, Veth, title
 
 CREATE, UPDATE, REPLACE, DELETE = "create", "update", "replace", "delete"
 RANK = {kind: rank for rank, kind in enumerate(

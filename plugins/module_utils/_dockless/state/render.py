@@ -5,16 +5,16 @@ from __future__ import annotations
 
 import typing as t
 
-from ..desired.host_names import DROP_IN
+from ..dns.systemd_units import DROP_IN
 from ..model.facts import Facts
-from . import plan, titles
+from . import objects, plan
 from .objects import Object
 from .plan import RANK, Plan, Step
 
 
 def operations(work: Plan) -> t.List[str]:
     """Return one line for each step: action, object and reason."""
-    return [f"{s.action} {titles.title(s.after if s.after is not None else s.before)} ({s.reason})" for s in work.steps]
+    return [f"{s.action} {objects.title(s.after if s.after is not None else s.before)} ({s.reason})" for s in work.steps]
 
 
 def before(work: Plan) -> str:
@@ -35,7 +35,7 @@ def _text(steps: t.Iterable[Step], side: t.Callable[[Step], t.Optional[Object]])
         thing = side(step)
         if thing is not None:
             reason = f"  # {step.reason}" if thing is step.after else ""
-            blocks.append(f"{titles.title(thing)}:{reason}\n{_fields(thing, step)}")
+            blocks.append(f"{objects.title(thing)}:{reason}\n{_fields(thing, step)}")
     return "".join(blocks)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ..document.readers import refuse
-from ..model.gateways import has_host_address, networks_of
-from ..model.host import Host, Network
-from ..model.spans import IPAddress
+from ..errors import refuse
+from ..model import topology
+from ..model.gateways import has_host_address
+from ..model.host import Host, IPAddress, Network
 from ..model.topology import own_addresses
 from ..names import RESOLVER_ADDRESS
 
@@ -36,7 +36,7 @@ def refuse_loops(host: Host) -> None:
 
 
 def _gateways(host: Host) -> Gateways:
-    return {subnet.gateway: network for network in networks_of(host).values() if network.macvlan is None
+    return {subnet.gateway: network for network in topology.networks_of(host).values() if network.macvlan is None
             for subnet in network.subnets if subnet.gateway is not None and has_host_address(network, subnet.version)}
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ..document.readers import refuse
-from ..model.host import DEFAULT_BRIDGE, Endpoint, Host, Network, Project, Sandbox
-from ..model.spans import IPAddress, IPNetwork
+from ..errors import refuse
+from ..model.host import DEFAULT_BRIDGE, Endpoint, Host, IPAddress, IPNetwork, Network, Project, Sandbox
 from .networks import gateway_of, is_host_address
 
 Key = t.Tuple[str, str]

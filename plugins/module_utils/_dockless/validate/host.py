@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ..model import overlay
 from ..model.external_networks import resolve_externals
 from ..model.facts import Facts, Listener
 from ..model.host import Host
+from . import wireguard
 from .endpoints import check_endpoints
 from .macvlan import check_macvlans
 from .networks import check_networks
@@ -30,7 +30,7 @@ def check_host(host: Host, facts: Facts, kept_ports: t.FrozenSet[Binding] = froz
     networks = {network.key: network for project in host.projects for network in project.networks}
     check_networks(networks.values(), host.defaults)
     check_overlays(host, facts)
-    overlay.check(host, facts)
+    wireguard.check(host, facts)
     check_sandboxes(host)
     check_veth_pairs(host)
     check_endpoints(host, networks)

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ..document.readers import refuse
+from ..errors import DocklessError, refuse
 from ..model import macvlan
+from ..model.facts import Facts
 from ..model.host import Endpoint, Host, Network, Sandbox
 from .endpoints import check_fixed_address
 
@@ -105,3 +106,52 @@ def way_out(sandbox: Sandbox, networks: t.Mapping[t.Tuple[str, str], Network], v
         return None
     winner = min(found, key=lambda each: each[0])[1]
     return winner if winner.macvlan is not None else None
+
+# Drivers of the cards that hypervisors and clouds give their guests.
+_VIRTUAL = frozenset(("ena", "gve", "hv_netvsc", "mana", "virtio_net", "vmxnet3", "xen-netfront", "xen_netfront", "vif"))
+
+
+def obstacle(network: Network, facts: Facts) -> t.Optional[DocklessError]:
+    """Return why this host cannot have the network, None if it can."""
+    found, name, path = macvlan.found_parent(network, facts), macvlan.of(network).parent, network.path + ".parent"
+    vlan = macvlan.vlan_of(name) if facts.parent(name) is None else None
+    if network.driver in facts.missing_kinds:
+        return DocklessError(f"this kernel has no {network.driver} links, which network {network.name} is made of",
+                             f"Boot one with the module {network.driver}, or use another driver.", network.path + ".driver")
+    if not name:
+        return None
+    if found is None:
+        missing = vlan[0] if vlan else name
+        return DocklessError(f"this host has no interface {missing}, which network {network.name} sits on",
+                             "Give the parent one of this host's interfaces, or leave it out for a network that leads nowhere.", path)
+    if vlan and "vlan" in facts.missing_kinds:
+        return DocklessError(f"there is no interface {name}, and this kernel cannot make VLANs (IEEE 802.1Q)",
+                             "Boot one with the module 8021q, or give a parent that is there.", path)
+    if found.ours:
+        return DocklessError(f"the interface {found.name} is part of another network of ours", "Give the parent an interface of the host.", path)
+    if found.master:
+        return DocklessError(f"the interface {found.name} is a port of {found.master}, which gets all that arrives on it",
+                             f"Use parent: {found.master}, or take {found.name} out of it.", path)
+    return None
+
+
+def too_large(network: Network, facts: Facts) -> t.Optional[DocklessError]:
+    """Return why the network's links cannot be as large as it asks for, None if they can."""
+    found = macvlan.found_parent(network, facts)
+    if found is not None and network.mtu is not None and network.mtu > found.mtu:
+        return DocklessError(f"network {network.name} asks for packets of {network.mtu} bytes, and {found.name} carries {found.mtu}",
+                             f"Give at most {found.mtu}, or leave mtu out.", network.path + ".mtu")
+    return None
+
+
+def warnings(network: Network, facts: Facts) -> t.Iterator[str]:
+    """Yield what people should know of the interface that the network sits on."""
+    found = macvlan.found_parent(network, facts)
+    if found is None or macvlan.shares_mac(network):
+        return
+    if found.nic == "wireless":
+        yield (f"network {network.name} sits on {found.name}, which is wireless: access points take frames of its own MAC only, "
+               "so that sandboxes there reach nobody; use driver ipvlan, or a bridge network")
+    elif found.nic in _VIRTUAL:
+        yield (f"network {network.name} sits on {found.name}, the network card of a virtual machine ({found.nic}): frames to and from other MACs "
+               "pass only where the hypervisor's switch allows promiscuous mode and changed MACs; if it does not, use driver ipvlan")

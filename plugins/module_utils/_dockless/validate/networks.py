@@ -5,12 +5,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ..document import values
 from ..document.network import refuse_no_family
-from ..document.readers import refuse
-from ..model import gateways
-from ..model.host import Defaults, Network, Subnet
-from ..model.spans import IPAddress, IPNetwork
+from ..errors import refuse
+from ..model import addresses, gateways
+from ..model.host import Defaults, IPAddress, IPNetwork, Network, Subnet
 from ..names import DEFAULT_BRIDGE_LINK
 
 
@@ -46,7 +44,7 @@ def check_networks(networks: t.Iterable[Network], defaults: Defaults) -> None:
             if other != owner:
                 refuse(network.path + ".bridge_name", f"the bridge name {network.bridge_name} of {owner} is taken by {other}", "Choose another name.")
     if defaults.bip is not None:
-        extents.append(_extent(values.network_of(*defaults.bip), "the host's default bridge", "defaults.bip"))
+        extents.append(_extent(addresses.network_of(*defaults.bip), "the host's default bridge", "defaults.bip"))
     _check_overlaps(extents)
 
 
@@ -78,7 +76,7 @@ def is_host_address(subnet: IPNetwork, address: IPAddress) -> bool:
 
 def _check_subnet(network: Network, subnet: Subnet, path: str) -> None:
     found = t.cast(IPNetwork, subnet.network)
-    if subnet.ip_range is not None and not values.is_within(subnet.ip_range, found):
+    if subnet.ip_range is not None and not addresses.is_within(subnet.ip_range, found):
         refuse(path + ".ip_range", f"{subnet.ip_range} is not within the subnet {found}", "Give a part of the subnet.")
     if subnet.gateway is not None:
         _check_address(found, subnet.gateway, path + ".gateway")

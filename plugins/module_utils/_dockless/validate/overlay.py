@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ..desired import overlay
-from ..document import values
-from ..document.readers import refuse
+from ..allocate import overlay
+from ..errors import refuse
+from ..model import addresses
 from ..model.facts import Facts
-from ..model.host import Endpoint, Host, Network
-from ..model.spans import IPAddress, Peer
+from ..model.host import Endpoint, Host, IPAddress, Network, Peer, Project
 from .networks import gateway_of
 
 _FLEET = "The role overlay fills it in for all hosts at once."
@@ -68,7 +67,7 @@ def _check_control_planes(networks: t.Sequence[Network]) -> None:
 def _check_vtep(network: Network, facts: Facts) -> None:
     asked = network.overlay.vtep
     if overlay.own_vtep(network.overlay, facts) is None:
-        what = f"this host has no address {asked}" if values.is_address(asked) else f"this host has no address on {asked}" \
+        what = f"this host has no address {asked}" if addresses.is_address(asked) else f"this host has no address on {asked}" \
             if asked else "this host has no address on the link of its default route"
         refuse(network.path + ".vtep", f"{what}, so the overlay network {network.name} has no way to its other hosts",
                "Give an address of this host, or one of its interfaces.")
@@ -97,7 +96,7 @@ def _check_slices(network: Network, peer: Peer, taken: t.Sequence[t.Any], path: 
     if not peer.subnets:
         refuse(path + ".subnets", f"the host has no slice of the routed network {network.name}", f"Give its ip_range. {_FLEET}")
     for index, part in enumerate(peer.subnets):
-        if not any(values.is_within(part, subnet.network) for subnet in network.subnets if subnet.network is not None):
+        if not any(addresses.is_within(part, subnet.network) for subnet in network.subnets if subnet.network is not None):
             refuse(f"{path}.subnets[{index}]", f"{part} is not within the subnet of network {network.name}", "Give a part of it.")
         for other in taken:
             if other.version == part.version and other.overlaps(part):
@@ -146,3 +145,15 @@ def _check_endpoint(endpoint: Endpoint, network: Network, remote: t.Mapping[IPAd
         if fixed is None and subnets and all(subnet.ip_range is None for subnet in subnets):
             refuse(key, f"the sandbox {endpoint.sandbox} has no address on the overlay network {network.name}, and a host alone cannot know which are free",
                    f"Give it an address, or the subnet an ip_range of this host's own. {_FLEET}")
+
+
+def warnings(projects: t.Iterable[Project]) -> t.Iterator[str]:
+    """Yield that projects have different control planes. One is after another on the way from static to EVPN; for good, FRR announces both."""
+    planes: t.Dict[str, str] = {}
+    for project in projects:
+        for network in project.networks:
+            if network.overlay is not None and network.overlay.mode == "l2":
+                planes.setdefault(network.overlay.control_plane, f"{project.name}/{network.name}")
+    if len(planes) > 1:
+        yield (f"the overlay network {planes['static']} is static and {planes['evpn']} is evpn, but FRR announces all l2 overlays of a host or none: "
+               "give both the same control_plane")

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ..document.readers import refuse
+from ..errors import refuse
 from ..model.facts import Facts, Listener
-from ..model.host import Defaults, Host, Network, PortMapping, Sandbox
-from ..model.spans import IPAddress
+from ..model.host import Defaults, Host, IPAddress, Network, PortMapping, Sandbox
 from .endpoints import DEFAULT_KEY, Networks
 from .macvlan import way_out
 

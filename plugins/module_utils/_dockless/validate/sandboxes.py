@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..document.readers import refuse
+from ..errors import refuse
 from ..model.host import MODE_CONTAINER, MODE_HOST, Host, Project, Sandbox
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ..document.readers import refuse
-from ..model.host import SERVICE_VIP, Endpoint, Host, Network, Service
-from ..model.spans import IPAddress
+from ..errors import refuse
+from ..model.host import SERVICE_VIP, Endpoint, Host, IPAddress, Network, Service
 from .endpoints import check_fixed_address
 
 

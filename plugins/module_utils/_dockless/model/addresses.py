@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Arithmetic on IP addresses and networks."""
+from __future__ import annotations
+
+import functools
+import ipaddress
+import typing as t
+
+from .host import IPAddress, IPNetwork
+
+
+def overlaps(network: IPNetwork, others: t.Iterable[IPNetwork]) -> t.Optional[IPNetwork]:
+    """Return the first of others that shares an address with network."""
+    for other in others:
+        if other.version == network.version and network.overlaps(other):  # type: ignore[arg-type]
+            return other
+    return None
+
+
+def address_in(cidr: str) -> t.Any:
+    """Return the address of a CIDR, or of an address alone."""
+    return ipaddress.ip_address(cidr.partition("/")[0])
+
+MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+
+LINK_LOCAL = ipaddress.IPv6Network("fe80::/10")
+
+
+@functools.lru_cache(maxsize=4096)
+def parse_address(value: str) -> t.Optional[IPAddress]:
+    try:
+        return None if "%" in value else ipaddress.ip_address(value)
+    except ValueError:
+        return None
+
+
+def is_address(value: str) -> bool:
+    """Return whether the text is an IP address."""
+    return parse_address(value) is not None
+
+
+def network_of(found: IPAddress, length: int) -> IPNetwork:
+    """Return the network that an address of this prefix length lies in."""
+    return ipaddress.ip_network(f"{found}/{length}", strict=False)
+
+
+def is_within(part: IPNetwork, whole: IPNetwork) -> bool:
+    """Return whether part lies in whole; networks of two families never do."""
+    return part.version == whole.version and part.subnet_of(whole)  # type: ignore[arg-type]

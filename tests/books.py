@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Running the collection's playbooks in private hosts."""
+
 from __future__ import annotations
 
 import contextlib
@@ -13,10 +14,18 @@ MACHINE_LIMITS = ("max_user_instances", "max_user_watches")
 Host = t.Any
 
 
-def run_playbook(host: Host, directory: pathlib.Path, book: t.Union[str, pathlib.Path], *options: str) -> str:
+def run_playbook(host: Host, directory: pathlib.Path, book: str | pathlib.Path, *options: str) -> str:
     """Run a playbook of the checkout, or one at an absolute path, on the host; return what it says. Fails when a task does."""
     env = {**environment(), "HOME": str(directory), "ANSIBLE_LOCAL_TEMP": str(directory)}
-    argv = ["ansible-playbook", "--inventory", "localhost,", "--connection", "local", *options, str(ROOT / "playbooks" / book)]
+    argv = [
+        "ansible-playbook",
+        "--inventory",
+        "localhost,",
+        "--connection",
+        "local",
+        *options,
+        str(ROOT / "playbooks" / book),
+    ]
     said = host.run(argv, env=env, check=False, timeout=300)
     assert said.returncode == 0, said.stdout + said.stderr
     assert re.search(r"ok=[1-9]", said.stdout), said.stdout

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """From documents to a checked host in one call, as a run does it before it looks at the kernel."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -16,8 +17,14 @@ Document = t.Mapping[str, t.Any]
 UNDERLAY = tuple(Underlay(ipaddress.ip_address(address), "eth0", 1500) for address in ("203.0.113.1", "2001:db8::1"))
 
 
-def host_of(document: t.Optional[Document] = None, project: str = "shop", defaults: t.Optional[Document] = None,
-            listeners: t.Iterable[Listener] = (), kept: t.Iterable[t.Tuple[str, str, int]] = (), **projects: Document) -> Host:
+def host_of(
+    document: Document | None = None,
+    project: str = "shop",
+    defaults: Document | None = None,
+    listeners: t.Iterable[Listener] = (),
+    kept: t.Iterable[tuple[str, str, int]] = (),
+    **projects: Document,
+) -> Host:
     """Return the host that a document, or several by project, describe. Raises DocklessError as a run would."""
     documents = {**projects, **({project: document} if document is not None else {})}
     parsed = tuple(parse_project(name, one) for name, one in documents.items())

@@ -6,6 +6,7 @@ Add a case: write its input, look at the answer, and keep it once it is what you
     PYTHONPATH=plugins/module_utils:tests python3 tests/golden.py tests/unit/plan/my-case > tests/unit/plan/my-case/plan.yml
     PYTHONPATH=plugins/module_utils:tests python3 tests/golden.py tests/unit/ruleset/my-case > tests/unit/ruleset/my-case/table.nft
 """
+
 from __future__ import annotations
 
 import pathlib
@@ -14,24 +15,42 @@ import sys
 import typing as t
 
 import yaml
+from pipeline import resolved, table
+
 from _dockless.errors import DocklessError
 from _dockless.firewall import rules
 from _dockless.state import plan, render
 from _dockless.state.objects import Address, File, Link, Netns, NftTable, Resolver, Route, State, Sysctl, Veth
 from _dockless.state.plan import Plan
-from pipeline import resolved, table
 
-KINDS = {"namespaces": Netns, "bridges": Link, "links": Link, "veth_pairs": Veth, "addresses": Address,
-         "routes": Route, "sysctls": Sysctl, "tables": NftTable, "files": File,
-         "resolvers": Resolver}
-_BLANKS = {"netns": "", "peer_netns": "", "peer_name": "", "kind": "bridge", "mac": "02:00:00:00:00:01", "mtu": 1500, "label": "dockless shop/x"}
+KINDS = {
+    "namespaces": Netns,
+    "bridges": Link,
+    "links": Link,
+    "veth_pairs": Veth,
+    "addresses": Address,
+    "routes": Route,
+    "sysctls": Sysctl,
+    "tables": NftTable,
+    "files": File,
+    "resolvers": Resolver,
+}
+_BLANKS = {
+    "netns": "",
+    "peer_netns": "",
+    "peer_name": "",
+    "kind": "bridge",
+    "mac": "02:00:00:00:00:01",
+    "mtu": 1500,
+    "label": "dockless shop/x",
+}
 CHAINS = rules.CHAINS + "}\n"  # what each table ends with
 PORT_CHAINS = rules.PORT_CHAINS + "}\n"
 _SETS = re.compile(r"^\t(?:set|map) .*?^\t\}\n", re.MULTILINE | re.DOTALL)
 _MODES = ("update", "recreate", "fail")
 
 
-def cases(directory: pathlib.Path) -> t.List[pathlib.Path]:
+def cases(directory: pathlib.Path) -> list[pathlib.Path]:
     """Return the cases of a directory."""
     return sorted(path for path in directory.iterdir() if path.is_dir())
 
@@ -51,16 +70,20 @@ def _object(cls: t.Any, row: t.Mapping[str, t.Any]) -> t.Any:
     unknown = set(row) - set(cls._fields)
     assert not unknown, f"{cls.__name__} has no {unknown}, only {cls._fields}"
     needed = {f: _BLANKS[f] for f in cls._fields if f in _BLANKS and f not in cls._field_defaults}
-    return cls(**{**needed, **{key: tuple(sorted(value.items())) if isinstance(value, dict) else value for key, value in row.items()}})
+    return cls(
+        **{
+            **needed,
+            **{key: tuple(sorted(value.items())) if isinstance(value, dict) else value for key, value in row.items()},
+        }
+    )
 
 
-def planned(case: pathlib.Path) -> t.Dict[str, t.Any]:
+def planned(case: pathlib.Path) -> dict[str, t.Any]:
     """Return the plan of a case as its plan.yml should say it: steps by part, and what each on_mismatch refuses."""
     kept = case / "kept.yml"
     wanted = objects(case / "wanted.yml")
-    work = plan.plan(wanted, objects(case / "actual.yml"),
-                     frozenset(objects(kept)) if kept.exists() else frozenset())
-    answer: t.Dict[str, t.Any] = {}
+    work = plan.plan(wanted, objects(case / "actual.yml"), frozenset(objects(kept)) if kept.exists() else frozenset())
+    answer: dict[str, t.Any] = {}
     for part in ("clearing", "building", "removal"):
         steps = getattr(work, part)
         if steps:
@@ -83,7 +106,7 @@ def ruleset_of(case: pathlib.Path) -> str:
     text = table(resolved(defaults=document.get("defaults"), **document["projects"]))
     assert CHAINS in text and text.endswith(PORT_CHAINS)
     filled = []
-    for part in (text[:text.index("table bridge")], text[text.index("table bridge"):]):
+    for part in (text[: text.index("table bridge")], text[text.index("table bridge") :]):
         sets = [block for block in _SETS.findall(part) if "elements = {" in block]
         filled.append(part.splitlines()[0] + "\n" + "\n".join(sets) + "}\n")
     return "".join(filled)

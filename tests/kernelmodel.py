@@ -6,13 +6,28 @@ away what hangs on it, a veth pair needs both namespaces, a free name and its br
 needs its link, a route a gateway that the link's addresses cover. What the real kernel would
 refuse is an error here as well, so a plan in the wrong order does not get through.
 """
+
 from __future__ import annotations
 
 import ipaddress
 import typing as t
 
 from _dockless.state import plan
-from _dockless.state.objects import Address, Forward, Key, Link, Neighbour, Netns, NftTable, Object, Resolver, Route, State, Sysctl, Veth
+from _dockless.state.objects import (
+    Address,
+    Forward,
+    Key,
+    Link,
+    Neighbour,
+    Netns,
+    NftTable,
+    Object,
+    Resolver,
+    Route,
+    State,
+    Sysctl,
+    Veth,
+)
 from _dockless.state.plan import DELETE, MUTABLE, RANK, UPDATE, Plan, Step
 
 _ON_LINKS = (Address, Forward, Neighbour, Route)
@@ -25,9 +40,9 @@ class Refused(AssertionError):
 class Kernel:
     """Objects by key, changed by the steps of plans."""
 
-    def __init__(self, state: t.Optional[State] = None) -> None:
+    def __init__(self, state: State | None = None) -> None:
         self.state: State = dict(state or {})
-        self.leaked: t.List[Object] = []  # ours, and left where nobody will look again
+        self.leaked: list[Object] = []  # ours, and left where nobody will look again
 
     def run(self, work: Plan) -> None:
         """Do a whole plan."""
@@ -90,7 +105,7 @@ class Kernel:
             if getattr(other, "netns", None) == name:
                 del self.state[key]
 
-    def _delete_ends(self, *ends: t.Tuple[str, str]) -> None:
+    def _delete_ends(self, *ends: tuple[str, str]) -> None:
         for key, other in list(self.state.items()):
             if isinstance(other, _ON_LINKS) and (other.netns, other.link) in ends:
                 del self.state[key]
@@ -107,8 +122,11 @@ class Kernel:
         """IPv4 is off on a link without addresses: the routes go."""
         if not self._addresses(gone.netns, gone.link, ipaddress.ip_interface(gone.cidr).version):
             for key, other in list(self.state.items()):
-                if isinstance(other, Route) and (other.netns, other.link) == (gone.netns, gone.link) \
-                        and (":" in other.destination) == (":" in gone.cidr):
+                if (
+                    isinstance(other, Route)
+                    and (other.netns, other.link) == (gone.netns, gone.link)
+                    and (":" in other.destination) == (":" in gone.cidr)
+                ):
                     del self.state[key]
 
     def lose_name(self, name: str) -> None:
@@ -124,7 +142,9 @@ class Kernel:
 
     def _lose_end(self, pair: Veth, name: str) -> None:
         if pair.netns == name:
-            pair = Veth(pair.peer_netns, pair.peer_name, pair.netns, pair.name, master=pair.peer_master, label=pair.label)
+            pair = Veth(
+                pair.peer_netns, pair.peer_name, pair.netns, pair.name, master=pair.peer_master, label=pair.label
+            )
         half = pair._replace(peer_netns="", peer_name="", peer_master="")
         self.state[half.key] = half
 
@@ -150,7 +170,7 @@ class Kernel:
             self._check(step.after, known=step.key)
         self.state[step.key] = step.after
 
-    def _check(self, thing: t.Any, known: t.Optional[Key] = None) -> None:
+    def _check(self, thing: t.Any, known: Key | None = None) -> None:
         if isinstance(thing, Veth):
             for name in (thing.netns, thing.peer_netns):
                 self._need_netns(name, thing)
@@ -165,7 +185,10 @@ class Kernel:
                 raise Refused(f"name taken: {thing.name}")
             if thing.master and ("link", thing.netns, thing.master) not in self.state:
                 raise Refused(f"no bridge {thing.master}")
-            if any(isinstance(o, Link) and o.kind == thing.kind == "vxlan" and o.data == thing.data for o in self.state.values()):
+            if any(
+                isinstance(o, Link) and o.kind == thing.kind == "vxlan" and o.data == thing.data
+                for o in self.state.values()
+            ):
                 raise Refused(f"number taken: {thing.data}")
         elif isinstance(thing, (Forward, Neighbour)):
             if (thing.netns, thing.link) not in self._names():
@@ -194,12 +217,15 @@ class Kernel:
         if not any(gateway in one.network for one in self._addresses(route.netns, route.link, gateway.version)):
             raise Refused(f"gateway {route.via} is unreachable on {route.link} of {route.netns}")
 
-    def _addresses(self, netns: str, link: str, version: int) -> t.List[t.Any]:
-        found = [ipaddress.ip_interface(o.cidr) for o in self.state.values()
-                 if isinstance(o, Address) and (o.netns, o.link) == (netns, link)]
+    def _addresses(self, netns: str, link: str, version: int) -> list[t.Any]:
+        found = [
+            ipaddress.ip_interface(o.cidr)
+            for o in self.state.values()
+            if isinstance(o, Address) and (o.netns, o.link) == (netns, link)
+        ]
         return [one for one in found if one.version == version]
 
-    def _names(self, without: t.Optional[Key] = None) -> t.Set[t.Tuple[str, str]]:
+    def _names(self, without: Key | None = None) -> set[tuple[str, str]]:
         found = set()
         for key, thing in self.state.items():
             if isinstance(thing, Link) and key != without:
@@ -209,7 +235,10 @@ class Kernel:
         return found
 
 
-def executed(work: Plan) -> t.List[Step]:
+def executed(work: Plan) -> list[Step]:
     """Return the steps in the order in which they are done: second names of a namespace are given after the first ones."""
-    building = sorted(work.building, key=lambda s: bool(s.key[0] == "netns" and s.after.partner) * (RANK["netns"] + 0.5) or RANK[s.key[0]])
+    building = sorted(
+        work.building,
+        key=lambda s: bool(s.key[0] == "netns" and s.after.partner) * (RANK["netns"] + 0.5) or RANK[s.key[0]],
+    )
     return [*work.clearing, *building, *work.removal]

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The pure half of a run in one call: documents -> resolved host -> objects of the kernel."""
+
 from __future__ import annotations
 
 import typing as t
+
+from documents import UNDERLAY, host_of
 
 from _dockless.allocate import host as allocate_host
 from _dockless.allocate import leases as allocate_leases
@@ -13,27 +16,33 @@ from _dockless.model import topology
 from _dockless.model.facts import Facts
 from _dockless.model.host import Host
 from _dockless.state.objects import State
-from documents import UNDERLAY, host_of
 
 Document = t.Mapping[str, t.Any]
 FACTS = Facts(nameservers=("192.0.2.53",), uplink="eth0", underlay=UNDERLAY)
 
 
-def resolved(document: t.Optional[Document] = None, known: Facts = FACTS, leases: t.Optional[Document] = None,
-             defaults: t.Optional[Document] = None, **projects: Document) -> Host:
+def resolved(
+    document: Document | None = None,
+    known: Facts = FACTS,
+    leases: Document | None = None,
+    defaults: Document | None = None,
+    **projects: Document,
+) -> Host:
     """Return the host with every blank filled in. leases are by project."""
     return allocate_host.resolve(host_of(document, defaults=defaults, **projects), leases or {}, known)
 
 
-def leases_of(host: Host) -> t.Dict[str, t.Any]:
+def leases_of(host: Host) -> dict[str, t.Any]:
     """Return what a run would remember of every project, the host's own things under ""."""
     return {project.name: allocate_leases.leases_of(project) for project in host.projects}
 
 
 def states(host: Host, known: Facts = FACTS) -> States:
     """Return the objects by project, with a made-up namespace for each sandbox that attaches to one."""
-    attached = tuple((s.name, 4_026_531_000 + number, f"/proc/{number}/ns/net")
-                     for number, s in enumerate((s for p in host.projects for s in p.sandboxes if s.attach), 100))
+    attached = tuple(
+        (s.name, 4_026_531_000 + number, f"/proc/{number}/ns/net")
+        for number, s in enumerate((s for p in host.projects for s in p.sandboxes if s.attach), 100)
+    )
     return desired_host.realize(host, known._replace(attached=attached))
 
 
@@ -47,6 +56,6 @@ def table(host: Host) -> str:
     return host_table.table(host, topology.networks_of(host))
 
 
-def of_kind(found: State, kind: t.Type[t.Any]) -> t.List[t.Any]:
+def of_kind(found: State, kind: type[t.Any]) -> list[t.Any]:
     """Return the objects of one class, in order of key."""
     return [thing for key, thing in sorted(found.items()) if isinstance(thing, kind)]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One of molecule's scenarios as tests, one for each step of its sequence. `make molecule` runs all scenarios, one after the other."""
+
 from __future__ import annotations
 
 import functools
@@ -13,14 +14,17 @@ import pytest
 import yaml
 from collection import ROOT, environment
 
-Step = t.Tuple[str, int]  # the scenario, and the step's place
+Step = tuple[str, int]  # the scenario, and the step's place
 
 
 def steps_of(scenario: str) -> pytest.MarkDecorator:
     """Parametrize a test with every step of a scenario, and with the end of the run. It needs root: mounts and namespaces."""
     wanted = _sequence(scenario)
-    return pytest.mark.parametrize("step", [(scenario, place) for place in range(len(wanted) + 1)],
-                                   ids=[f"{place}-{name}" for place, name in enumerate([*wanted, "whole"])])
+    return pytest.mark.parametrize(
+        "step",
+        [(scenario, place) for place in range(len(wanted) + 1)],
+        ids=[f"{place}-{name}" for place, name in enumerate([*wanted, "whole"])],
+    )
 
 
 def check(step: Step) -> None:
@@ -28,7 +32,11 @@ def check(step: Step) -> None:
     if os.geteuid() != 0:
         pytest.skip("hosts need root: mounts and namespaces")
     scenario, place = step
-    refused = _boots_nothing() if any(host.get("kind", "booted") == "booted" for host in _declared(scenario)["platforms"]) else ""
+    refused = (
+        _boots_nothing()
+        if any(host.get("kind", "booted") == "booted" for host in _declared(scenario)["platforms"])
+        else ""
+    )
     if refused:
         pytest.skip(f"systemd-nspawn boots no host on this machine: {refused}")
     output, ended = _run(scenario)
@@ -40,29 +48,39 @@ def check(step: Step) -> None:
         assert place < right, output if place == right else f"step {right} went wrong before"
 
 
-def _declared(scenario: str) -> t.Dict[str, t.Any]:
+def _declared(scenario: str) -> dict[str, t.Any]:
     return yaml.safe_load((ROOT / "molecule" / scenario / "molecule.yml").read_text(encoding="utf-8"))
 
 
-def _sequence(scenario: str) -> t.List[str]:
+def _sequence(scenario: str) -> list[str]:
     return _declared(scenario)["scenario"]["test_sequence"]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _boots_nothing() -> str:
     """Boot a host with nothing of ours in it, and return what went wrong, "" if it came up."""
     done = _molecule("systemd", str(ROOT / "molecule" / "_shared" / "hosts-up"), "booted/bare/10.99.0.99/")
     return done.stdout[-500:] if done.returncode else ""
 
 
-@functools.lru_cache(maxsize=None)
-def _run(scenario: str) -> t.Tuple[str, t.List[t.Tuple[str, str]]]:
+@functools.cache
+def _run(scenario: str) -> tuple[str, list[tuple[str, str]]]:
     """Run a scenario; return its output and, for each step that was begun, its name and how it ended."""
     done = _molecule(scenario)
     details = done.stdout.rpartition("\nDETAILS")[2]
-    return f"molecule ended with {done.returncode}\n{done.stdout}", re.findall(rf"(?m)^{scenario} \S+ (\w+): (.+)$", details)
+    return f"molecule ended with {done.returncode}\n{done.stdout}", re.findall(
+        rf"(?m)^{scenario} \S+ (\w+): (.+)$", details
+    )
 
 
-def _molecule(*words: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([str(ROOT / "molecule" / "run"), *words], cwd=ROOT, env={**environment(), "NO_COLOR": "1"},
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+def _molecule(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(ROOT / "molecule" / "run"), *words],
+        cwd=ROOT,
+        env={**environment(), "NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )

@@ -3,6 +3,7 @@
 
 Each slice passes the engine's parser, checks and resolver, so that a plan which a host would refuse fails here.
 """
+
 from __future__ import annotations
 
 import copy
@@ -22,25 +23,29 @@ from _dockless.model.facts import Facts, Underlay
 from _dockless.model.host import Host
 from _dockless.validate.host import check_host
 
-Inventory = t.Dict[str, t.Dict[str, t.Any]]
+Inventory = dict[str, dict[str, t.Any]]
 
 
 class SimulatedHost:
     """A host with one address on the underlay; documents are what it was given, leases what its engine chose."""
 
     def __init__(self, address: str, mtu: int = 1500) -> None:
-        self.facts = Facts(uplink="eth0", mtu=mtu, underlay=(Underlay(ipaddress.ip_address(address), "eth0", mtu),),
-                           routes=(ipaddress.ip_network("192.0.2.0/24"),))
-        self.documents: t.Dict[str, t.Dict[str, t.Any]] = {}
-        self.leases: t.Dict[str, t.Any] = {}
-        self.keys: t.Dict[str, str] = {}  # public ones
+        self.facts = Facts(
+            uplink="eth0",
+            mtu=mtu,
+            underlay=(Underlay(ipaddress.ip_address(address), "eth0", mtu),),
+            routes=(ipaddress.ip_network("192.0.2.0/24"),),
+        )
+        self.documents: dict[str, dict[str, t.Any]] = {}
+        self.leases: dict[str, t.Any] = {}
+        self.keys: dict[str, str] = {}  # public ones
 
     def told(self, vtep: str, peers: bool) -> t.Any:
         """Return what the module overlay_member would, by way of JSON."""
         both = {name: (document, self.leases.get(name, {})) for name, document in self.documents.items()}
         return json.loads(json.dumps({**host_report.told(both, self.facts, vtep, peers), "public_keys": self.keys}))
 
-    def converge(self, documents: t.Sequence[t.Dict[str, t.Any]]) -> None:
+    def converge(self, documents: t.Sequence[dict[str, t.Any]]) -> None:
         """Take the documents as the engine would. Raises DocklessError where it refuses."""
         for document in documents:
             parts = {kind: document[kind] for kind in ("networks", "sandboxes") if kind in document}
@@ -58,9 +63,11 @@ class SimulatedHost:
 class SimulatedFleet:
     """An inventory and its hosts, and the ledger that is kept between runs."""
 
-    def __init__(self, networks: t.Mapping[str, t.Any], hosts: t.Mapping[str, t.Any], keeps_ledger: bool = True) -> None:
+    def __init__(
+        self, networks: t.Mapping[str, t.Any], hosts: t.Mapping[str, t.Any], keeps_ledger: bool = True
+    ) -> None:
         self.inventory: Inventory = {}
-        self.hosts: t.Dict[str, SimulatedHost] = {}
+        self.hosts: dict[str, SimulatedHost] = {}
         self.ledger = Ledger()
         self.keeps_ledger = keeps_ledger
         self.networks = dict(networks)
@@ -72,15 +79,21 @@ class SimulatedFleet:
         """Add a host to the inventory."""
         self.made += 1
         number = self.made
-        self.hosts[name] = SimulatedHost(f"192.0.2.{number}" if number < 250 else f"198.51.{number // 250}.{number % 250}")
-        listed = sandboxes if isinstance(sandboxes, dict) else {one: {"networks": list(self.networks)[:1]} for one in sandboxes or ()}
+        self.hosts[name] = SimulatedHost(
+            f"192.0.2.{number}" if number < 250 else f"198.51.{number // 250}.{number % 250}"
+        )
+        listed = (
+            sandboxes
+            if isinstance(sandboxes, dict)
+            else {one: {"networks": list(self.networks)[:1]} for one in sandboxes or ()}
+        )
         self.inventory[name] = {"project": "shop", "networks": self.networks, "sandboxes": dict(listed), **variables}
 
     def remove(self, name: str) -> None:
         """Take a host out of the inventory."""
         del self.inventory[name], self.hosts[name]
 
-    def plan(self, limit: t.Optional[t.Collection[str]] = None, **options: t.Any) -> FleetPlan:
+    def plan(self, limit: t.Collection[str] | None = None, **options: t.Any) -> FleetPlan:
         """Return the plan of a run over some hosts, or all."""
         hosts = []
         for name, variables in copy.deepcopy(self.inventory).items():
@@ -90,7 +103,7 @@ class SimulatedFleet:
             hosts.append(FleetHost(name, memory=memory, **variables))
         return fleet_plan.plan(hosts, self.ledger, **options)
 
-    def run(self, limit: t.Optional[t.Collection[str]] = None, **options: t.Any) -> FleetPlan:
+    def run(self, limit: t.Collection[str] | None = None, **options: t.Any) -> FleetPlan:
         """Plan, write the ledger and converge the hosts of the run."""
         plan = self.plan(limit, **options)
         if self.keeps_ledger:
@@ -100,10 +113,10 @@ class SimulatedFleet:
             self.hosts[name].converge(host_documents.slice_of(plan, name))
         return plan
 
-    def addresses(self, network: str = "") -> t.Dict[str, t.List[str]]:
+    def addresses(self, network: str = "") -> dict[str, list[str]]:
         """Return what each sandbox has on the hosts, whatever any plan says, by sandbox. Fails where two have one address."""
-        found: t.Dict[str, t.List[str]] = {}
-        owners: t.Dict[t.Tuple[str, str], str] = {}
+        found: dict[str, list[str]] = {}
+        owners: dict[tuple[str, str], str] = {}
         for host in self.hosts.values():
             for leases in host.leases.values():
                 for sandbox, endpoints in leases["endpoints"].items():
@@ -114,12 +127,15 @@ class SimulatedFleet:
                                 assert owners.setdefault((wire, cidr), sandbox) == sandbox, f"{cidr} is given out twice"
         return found
 
-    def peers(self, name: str, network: str, project: str = "shop") -> t.Dict[str, t.Any]:
+    def peers(self, name: str, network: str, project: str = "shop") -> dict[str, t.Any]:
         """Return whom a host knows on a network: host -> its sandboxes' names."""
-        return {peer: sorted(row["sandboxes"]) for peer, row in self.hosts[name].documents[project]["networks"][network]["peers"].items()}
+        return {
+            peer: sorted(row["sandboxes"])
+            for peer, row in self.hosts[name].documents[project]["networks"][network]["peers"].items()
+        }
 
 
-def through_files(plan: FleetPlan, directory: str) -> t.Dict[str, t.Any]:
+def through_files(plan: FleetPlan, directory: str) -> dict[str, t.Any]:
     """Return every host's slice by way of the plan's directory."""
     written = fleet_files.write_plan(plan, directory)
     return {name: fleet_files.read_slice(written, name) for name in plan.documents}

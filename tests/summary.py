@@ -4,6 +4,7 @@
 Prints a line for each file and ends with "N passed, N failed". Ends with 1 when something failed
 or a suite ran nothing.
 """
+
 from __future__ import annotations
 
 import pathlib
@@ -12,7 +13,7 @@ import typing as t
 from xml.etree import ElementTree
 
 
-def count(file: pathlib.Path) -> t.Tuple[int, int, int]:
+def count(file: pathlib.Path) -> tuple[int, int, int]:
     """Return how many tests of a JUnit file passed, failed and were skipped."""
     passed = failed = skipped = 0
     for case in ElementTree.parse(file).iter("testcase"):
@@ -25,7 +26,9 @@ def count(file: pathlib.Path) -> t.Tuple[int, int, int]:
 
 def packets(file: pathlib.Path) -> int:
     """Return how many packets and connections the tests of a JUnit file say that they have followed, each with its own verdict."""
-    return sum(int(each.get("value", 0)) for each in ElementTree.parse(file).iter("property") if each.get("name") == "packets")
+    return sum(
+        int(each.get("value", 0)) for each in ElementTree.parse(file).iter("property") if each.get("name") == "packets"
+    )
 
 
 def main(directory: str, suites: t.Sequence[str]) -> int:

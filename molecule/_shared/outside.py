@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A web server outside the hosts: its answer is the address that it was called from."""
+
 from __future__ import annotations
 
 import http.server

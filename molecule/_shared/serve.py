@@ -4,6 +4,7 @@
 It answers every GET with "NAME seen from ADDRESS". With a file for its process id it goes to the background as soon as
 it listens, so that whoever started it need not wait or ask.
 """
+
 from __future__ import annotations
 
 import http.server

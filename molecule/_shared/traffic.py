@@ -10,6 +10,7 @@ Each sandbox here asks every other one. On a common network it must have names, 
 (serve.py), which must see the asker's own address; without a common network, none of it. Prints how many questions went
 as they should; ends with 1 and a sentence for each that did not.
 """
+
 from __future__ import annotations
 
 import concurrent.futures
@@ -18,47 +19,73 @@ import subprocess
 import sys
 import typing as t
 
-Check = t.Tuple[str, t.List[str], t.Callable[["subprocess.CompletedProcess[str]"], bool]]
+Check = tuple[str, list[str], t.Callable[["subprocess.CompletedProcess[str]"], bool]]
 NOT_REACHED = (7, 28)  # curl's: refused, timed out
 
 
-def inside(sandbox: str, *argv: str) -> t.List[str]:
+def inside(sandbox: str, *argv: str) -> list[str]:
     """Return the command that runs argv in a sandbox of this host."""
     return ["ip", "netns", "exec", sandbox, *argv]
 
 
-def fetch(sandbox: str, host: str) -> t.List[str]:
+def fetch(sandbox: str, host: str) -> list[str]:
     """Return the command that asks the web server of a host, given by name or address."""
-    return inside(sandbox, "curl", "-sS", "--noproxy", "*", "--connect-timeout", "2", f"http://{f'[{host}]' if ':' in host else host}/")
+    return inside(
+        sandbox,
+        "curl",
+        "-sS",
+        "--noproxy",
+        "*",
+        "--connect-timeout",
+        "2",
+        f"http://{f'[{host}]' if ':' in host else host}/",
+    )
 
 
-def says(text: str) -> t.Callable[["subprocess.CompletedProcess[str]"], bool]:
+def says(text: str) -> t.Callable[[subprocess.CompletedProcess[str]], bool]:
     """Return the judgement that a command succeeded and printed this text."""
     return lambda done: done.returncode == 0 and done.stdout.strip() == text
 
 
-def open_way(one: str, other: str, network: str, ours: t.List[str], theirs: t.List[str], names: t.List[str]) -> t.Iterator[Check]:
+def open_way(
+    one: str, other: str, network: str, ours: list[str], theirs: list[str], names: list[str]
+) -> t.Iterator[Check]:
     """Yield what one must get from another on a common network, where each has these addresses."""
     for name in [other, f"{other}.{network}", *names]:
-        yield (f"{one} finds {name}", inside(one, "getent", "ahosts", name),
-               lambda done: {line.split()[0] for line in done.stdout.splitlines()} == set(theirs))
-        yield (f"{one} asks the server {name}", fetch(one, name), lambda done: done.stdout in {f"{other} seen from {address}" for address in ours})
+        yield (
+            f"{one} finds {name}",
+            inside(one, "getent", "ahosts", name),
+            lambda done: {line.split()[0] for line in done.stdout.splitlines()} == set(theirs),
+        )
+        yield (
+            f"{one} asks the server {name}",
+            fetch(one, name),
+            lambda done: done.stdout in {f"{other} seen from {address}" for address in ours},
+        )
     for mine, address in zip(ours, theirs):
-        yield f"{one} pings {other} at {address}", inside(one, "ping", "-c", "1", "-W", "2", address), lambda done: done.returncode == 0
+        yield (
+            f"{one} pings {other} at {address}",
+            inside(one, "ping", "-c", "1", "-W", "2", address),
+            lambda done: done.returncode == 0,
+        )
         yield f"{one} asks {other}'s server at {address}", fetch(one, address), says(f"{other} seen from {mine}")
 
 
-def closed_way(one: str, other: str, theirs: t.List[str], names: t.List[str]) -> t.Iterator[Check]:
+def closed_way(one: str, other: str, theirs: list[str], names: list[str]) -> t.Iterator[Check]:
     """Yield what one must not get from another without a common network."""
     for name in [other, *names]:
         yield f"{one} must not find {name}", inside(one, "getent", "ahosts", name), lambda done: done.returncode == 2
     for address in theirs:
-        yield f"{one} must not reach {other}'s server at {address}", fetch(one, address), lambda done: done.returncode in NOT_REACHED
+        yield (
+            f"{one} must not reach {other}'s server at {address}",
+            fetch(one, address),
+            lambda done: done.returncode in NOT_REACHED,
+        )
 
 
 def checks(expected: t.Mapping[str, t.Any]) -> t.Iterator[Check]:
     """Yield every question that a sandbox of this host is to ask."""
-    sandboxes: t.Mapping[str, t.Mapping[str, t.List[str]]] = expected["sandboxes"]
+    sandboxes: t.Mapping[str, t.Mapping[str, list[str]]] = expected["sandboxes"]
     for one in expected["here"]:
         for other in sorted(sandboxes):
             names = [alias for alias, owner in expected.get("aliases", {}).items() if owner == other]
@@ -66,17 +93,26 @@ def checks(expected: t.Mapping[str, t.Any]) -> t.Iterator[Check]:
             for network in common:
                 yield from open_way(one, other, network, sandboxes[one][network], sandboxes[other][network], names)
             if not common and other != one:
-                yield from closed_way(one, other, [address for addresses in sandboxes[other].values() for address in addresses], names)
+                yield from closed_way(
+                    one, other, [address for addresses in sandboxes[other].values() for address in addresses], names
+                )
         if expected.get("outside"):
-            yield (f"{one} is seen outside as its host", inside(one, "curl", "-sS", "--connect-timeout", "2", expected["outside"]),
-                   says(expected["seen_as"]))
+            yield (
+                f"{one} is seen outside as its host",
+                inside(one, "curl", "-sS", "--connect-timeout", "2", expected["outside"]),
+                says(expected["seen_as"]),
+            )
 
 
 def ask(check: Check) -> str:
     """Run one check; return an empty text, or a sentence with what came instead."""
     title, argv, judge = check
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
-    return "" if judge(done) else f"{title}: {' '.join(argv)} ended with {done.returncode}: {(done.stdout + done.stderr).strip()}"
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return (
+        ""
+        if judge(done)
+        else f"{title}: {' '.join(argv)} ended with {done.returncode}: {(done.stdout + done.stderr).strip()}"
+    )
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 
 A sender sends one each 5 ms, whatever becomes of it. Both end by themselves and print how many there were.
 """
+
 from __future__ import annotations
 
 import socket
@@ -43,4 +44,6 @@ def receive(port: int, seconds: float) -> int:
 
 if __name__ == "__main__":
     action, *words = sys.argv[1:]
-    print(send(words[0], int(words[1]), float(words[2])) if action == "send" else receive(int(words[0]), float(words[1])))
+    print(
+        send(words[0], int(words[1]), float(words[2])) if action == "send" else receive(int(words[0]), float(words[1]))
+    )

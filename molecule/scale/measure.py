@@ -4,6 +4,7 @@
 seconds is its duration; largest_mb the resident memory of its largest process; tree_mb the most that it and the processes
 below it had together at one time, shared pages counted once, looked at every half second.
 """
+
 from __future__ import annotations
 
 import json
@@ -34,7 +35,7 @@ def proportional(pid: int) -> int:
     return 0
 
 
-def watch(pid: int, stop: threading.Event, seen: t.List[int]) -> None:
+def watch(pid: int, stop: threading.Event, seen: list[int]) -> None:
     """Append the memory of a process and all below it, until told to stop."""
     while not stop.wait(0.5):
         total = 0
@@ -48,7 +49,7 @@ def watch(pid: int, stop: threading.Event, seen: t.List[int]) -> None:
 
 def main() -> int:
     """Run it and return its exit status."""
-    seen: t.List[int] = [0]
+    seen: list[int] = [0]
     stop = threading.Event()
     start = time.monotonic()
     with subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL) as process:

@@ -1,7 +1,7 @@
-# -*- coding: utf-8 -*-
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Give a host its slice of a fleet's plan: take it from the plan's directory and have the host converge it."""
+
 from __future__ import annotations
 
 from ansible.plugins.action import ActionBase
@@ -38,7 +38,11 @@ class ActionModule(ActionBase):
         own = {name: options[name] for name in ("veth_pairs", "defaults") if options[name] is not None}
         result.update(changed=False, operations=[], endpoints=[], ports=[], diff=[])
         for document in documents:
-            arguments = {"purge": options["purge"], **{name: options[name] for name in ("on_mismatch", "verify")}, **document}
+            arguments = {
+                "purge": options["purge"],
+                **{name: options[name] for name in ("on_mismatch", "verify")},
+                **document,
+            }
             if document is documents[-1]:
                 arguments.update(own)
             done = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)

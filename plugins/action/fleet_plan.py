@@ -1,7 +1,7 @@
-# -*- coding: utf-8 -*-
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Plan a fleet's networks on the controller: read the inventory once, let the engine compute, write what came of it."""
+
 from __future__ import annotations
 
 import os
@@ -27,8 +27,12 @@ OPTIONS = {
 }
 LEDGER = ".dockless-fleet.json"  # hidden, for Ansible reads every other file of an inventory that is a directory
 VARIABLES = {
-    "dockless_project": "project", "dockless_networks": "networks", "dockless_sandboxes": "sandboxes",
-    "dockless_defaults": "defaults", "dockless_vtep": "vtep", "dockless_endpoint": "endpoint",
+    "dockless_project": "project",
+    "dockless_networks": "networks",
+    "dockless_sandboxes": "sandboxes",
+    "dockless_defaults": "defaults",
+    "dockless_vtep": "vtep",
+    "dockless_endpoint": "endpoint",
 }
 
 
@@ -65,19 +69,32 @@ class ActionModule(ActionBase):
         if said is None:
             directory = task_vars.get("inventory_dir")
             if not isinstance(directory, str) or not os.path.isabs(directory):  # an inventory given as text has "None"
-                raise DocklessError("this inventory is no file, so there is no place beside it for the ledger",
-                                    "Give ledger a path, or '' to keep none.", "ledger")
+                raise DocklessError(
+                    "this inventory is no file, so there is no place beside it for the ledger",
+                    "Give ledger a path, or '' to keep none.",
+                    "ledger",
+                )
             return os.path.join(str(directory), LEDGER)
         return self._loader.path_dwim(os.path.expanduser(said)) if said else ""
 
     def _plan(self, options, before, task_vars):
         groups = task_vars["groups"]
         if options["group"] not in groups:
-            raise DocklessError(f"the inventory has no group {options['group']}", "Give the group of the fleet's hosts, or all.", "group")
+            raise DocklessError(
+                f"the inventory has no group {options['group']}",
+                "Give the group of the fleet's hosts, or all.",
+                "group",
+            )
         hostvars = task_vars["hostvars"]
         hosts = [read_host(str(name), hostvars[name], options) for name in groups[options["group"]]]
-        return fleet_plan.plan(hosts, before, inventory=map(str, groups["all"]), purge=options["purge"],
-                          tunnel_subnet=options["tunnel_subnet"], tunnels=options["tunnels"])
+        return fleet_plan.plan(
+            hosts,
+            before,
+            inventory=map(str, groups["all"]),
+            purge=options["purge"],
+            tunnel_subnet=options["tunnel_subnet"],
+            tunnels=options["tunnels"],
+        )
 
 
 def read_host(name, variables, options):
@@ -125,7 +142,11 @@ def summary(plan):
     found = {}
     for name, joined in plan.joined.items():
         local = sum(sizes[key].get(name, 0) for number, called, key in joined)
-        found[name] = {"networks": len(joined), "local": local, "remote": sum(totals[key] for number, called, key in joined) - local}
+        found[name] = {
+            "networks": len(joined),
+            "local": local,
+            "remote": sum(totals[key] for number, called, key in joined) - local,
+        }
     return found
 
 
@@ -133,5 +154,9 @@ def difference(path, before, after):
     """Return the lines of the ledger that go and come."""
     old, new = ledger.ledger_lines(before), ledger.ledger_lines(after)
     gone, come = set(old) - set(new), set(new) - set(old)
-    return {"before_header": path or "no ledger", "after_header": path or "no ledger",
-            "before": "".join(f"{line}\n" for line in old if line in gone), "after": "".join(f"{line}\n" for line in new if line in come)}
+    return {
+        "before_header": path or "no ledger",
+        "after_header": path or "no ledger",
+        "before": "".join(f"{line}\n" for line in old if line in gone),
+        "after": "".join(f"{line}\n" for line in new if line in come),
+    }

@@ -1,8 +1,8 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Give a host its networks, all of a project's at once."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -268,7 +268,9 @@ def work(params: dict, check: bool) -> Outcome:
 
 def main() -> None:
     """Run the module."""
-    run_work(ARGUMENT_SPEC, work, report=lambda params, outcome: {"endpoints": outcome.endpoints, "ports": outcome.ports})
+    run_work(
+        ARGUMENT_SPEC, work, report=lambda params, outcome: {"endpoints": outcome.endpoints, "ports": outcome.ports}
+    )
 
 
 if __name__ == "__main__":

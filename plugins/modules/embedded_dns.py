@@ -1,8 +1,8 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Say which names sandboxes see, and where the others are looked up."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -165,7 +165,13 @@ OPTIONS = {
 KEY = ("network", "sandbox")
 ARGUMENT_SPEC = {
     **OPTIONS,
-    "scopes": {"type": "list", "elements": "dict", "options": OPTIONS, "mutually_exclusive": [KEY], "required_one_of": [KEY]},
+    "scopes": {
+        "type": "list",
+        "elements": "dict",
+        "options": OPTIONS,
+        "mutually_exclusive": [KEY],
+        "required_one_of": [KEY],
+    },
     "purge": {"type": "bool", "default": False},
 }
 RULES = {

@@ -1,8 +1,8 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Make and remove networks on the host's own interfaces."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -237,7 +237,9 @@ def edit(params: dict, declaration: dict) -> dict:
             declaration = networks.remove_network(declaration, name)
         else:
             before = ((declaration.get("networks") or {}).get(name) or {}).get("driver", "macvlan")
-            declaration = networks.put_network(declaration, name, {"driver": before if before in DRIVERS else "macvlan", **spec})
+            declaration = networks.put_network(
+                declaration, name, {"driver": before if before in DRIVERS else "macvlan", **spec}
+            )
     return networks.keep_networks(declaration, named, DRIVERS) if params["purge"] else declaration
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/python
-# -*- coding: utf-8 -*-
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Read what a host has of a fleet's overlay networks."""
+
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -118,7 +118,9 @@ ARGUMENT_SPEC = {
 
 def read(params: dict, check: bool) -> tuple:
     """Return whether a key was made, and what the host has."""
-    changed, memory = read_member(params["vtep"] or "", params["peers"], params["tunnels"] if params["encrypted"] else (), check)
+    changed, memory = read_member(
+        params["vtep"] or "", params["peers"], params["tunnels"] if params["encrypted"] else (), check
+    )
     return changed, {"memory": memory}
 
 

@@ -6,6 +6,7 @@
 CLIENTS sandboxes on one network, which has SERVICES services with SANDBOXES of them behind each, in a private host (tests/kernel/hosts.py;
 the machine is not touched, root is needed). services.py has the parts of one sandbox's table.
 """
+
 from __future__ import annotations
 
 import json
@@ -17,23 +18,32 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "kernel")]
 
 # pylint: disable=wrong-import-position
-import engine  # noqa: E402
-import hosts  # noqa: E402
+import engine
+import hosts
 
 
-def document(clients: int, services: int, behind: int) -> t.Dict[str, t.Any]:
+def document(clients: int, services: int, behind: int) -> dict[str, t.Any]:
     """Return a network, its services and its sandboxes."""
     names = [f"c{number}" for number in range(clients)]
-    declared = {f"s{number}": {"ports": [80], "sandboxes": [names[(number + each) % clients] for each in range(min(behind, clients))]}
-                for number in range(services)}
+    declared = {
+        f"s{number}": {
+            "ports": [80],
+            "sandboxes": [names[(number + each) % clients] for each in range(min(behind, clients))],
+        }
+        for number in range(services)
+    }
     network = {"dns_enabled": False, "ipam": {"config": [{"subnet": "10.60.0.0/16"}]}, "services": declared}
     return {"networks": {"front": network}, "sandboxes": {name: {"networks": ["front"]} for name in names}}
 
 
-def run(host: hosts.PrivateHost, declared: t.Dict[str, t.Any]) -> str:
+def run(host: hosts.PrivateHost, declared: dict[str, t.Any]) -> str:
     """Converge and return what it took, in words."""
-    done = host.run([engine.PYTHON, str(HERE / "measure.py"), engine.PYTHON, "-m", "_dockless.cli", *engine.arguments()], input=engine.text(declared),
-                    env=engine.environment(), timeout=1800)
+    done = host.run(
+        [engine.PYTHON, str(HERE / "measure.py"), engine.PYTHON, "-m", "_dockless.cli", *engine.arguments()],
+        input=engine.text(declared),
+        env=engine.environment(),
+        timeout=1800,
+    )
     taken, changes = json.loads(done.stderr.strip().splitlines()[-1]), json.loads(done.stdout)["operations"]
     tables = sum(" nft table " in change for change in changes)
     return f"{taken['wall']:.1f} s ({taken['user'] + taken['system']:.1f} s of a processor), {len(changes)} changes, {tables} of them tables"

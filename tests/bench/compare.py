@@ -7,6 +7,7 @@ all subjects in turn, so that what disturbs the machine disturbs them alike; med
 are measured, fs.inotify.max_user_instances is raised as far as the resolvers need, and then put back.
 Results, kept after each round: bench.json and table.md in --output, and a plot of cost against size.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -19,10 +20,10 @@ import time
 import typing as t
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import engine  # noqa: E402
-import report  # noqa: E402
-import subjects  # noqa: E402
-from subjects import ANSIBLE, CNI, IP_BATCH, NETAVARK, OURS, Case  # noqa: E402
+import engine
+import report
+import subjects
+from subjects import ANSIBLE, CNI, IP_BATCH, NETAVARK, OURS, Case
 
 HERE = pathlib.Path(__file__).resolve().parent
 SIZES = (100, 200, 400, 1000, 2000)
@@ -44,21 +45,30 @@ def main() -> int:
         subjects.measure(Case(OURS, 2))  # compiles the engine to bytecode, as an installation does
     machine = _machine()
     measured: report.Measured = {}
-    wrong: t.Dict[Case, str] = {}
+    wrong: dict[Case, str] = {}
     for number in range(1, options.repeat + 1):
         _measure_round(cases, number, measured, wrong)
-        table = _keep(report.Results(machine, number, measured, [f"{report.title(case)}: {text}" for case, text in wrong.items()]), options.output)
+        table = _keep(
+            report.Results(
+                machine, number, measured, [f"{report.title(case)}: {text}" for case, text in wrong.items()]
+            ),
+            options.output,
+        )
     print(table)
     _plot(options.output / "bench.json", options.plot)
     return 1 if wrong else 0
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="tests/bench/run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="tests/bench/run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES), help="endpoints (100 200 400 1000 2000)")
     parser.add_argument("--peers", nargs="*", default=[IP_BATCH, NETAVARK, CNI], choices=(IP_BATCH, NETAVARK, CNI))
     parser.add_argument("--repeat", type=int, default=3, help="rounds (3)")
-    parser.add_argument("--slow-peers-everywhere", action="store_true", help=f"netavark and CNI beyond {SLOW_PEER_LIMIT} too")
+    parser.add_argument(
+        "--slow-peers-everywhere", action="store_true", help=f"netavark and CNI beyond {SLOW_PEER_LIMIT} too"
+    )
     parser.add_argument("--without", nargs="*", default=[], choices=("ansible", "names"), help="leave these out")
     parser.add_argument("--quick", action="store_true", help="one round at 100, kept in .cache/bench")
     parser.add_argument("--output", type=pathlib.Path, default=HERE / "results")
@@ -70,12 +80,15 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _cases(options: argparse.Namespace) -> t.List[Case]:
+def _cases(options: argparse.Namespace) -> list[Case]:
     cases = []
     for size in sorted(options.sizes):
         cases.append(Case(OURS, size))
-        cases += [Case(peer, size) for peer in options.peers
-                  if peer not in ONE_CALL_EACH or size <= SLOW_PEER_LIMIT or options.slow_peers_everywhere]
+        cases += [
+            Case(peer, size)
+            for peer in options.peers
+            if peer not in ONE_CALL_EACH or size <= SLOW_PEER_LIMIT or options.slow_peers_everywhere
+        ]
     compared = COMPARED_SIZE if COMPARED_SIZE in options.sizes else max(options.sizes)
     if "ansible" not in options.without:
         cases.append(Case(ANSIBLE, compared))
@@ -84,14 +97,18 @@ def _cases(options: argparse.Namespace) -> t.List[Case]:
     return cases
 
 
-def _available(cases: t.List[Case]) -> t.List[Case]:
+def _available(cases: list[Case]) -> list[Case]:
     lacks = {case: subjects.missing(case.subject, case.names) for case in cases}
-    for subject, names, what in sorted({(case.subject, case.names, ", ".join(lack)) for case, lack in lacks.items() if lack}):
-        print(f"left out: {subject}{' with names' if names else ''}, because this machine lacks {what}", file=sys.stderr)
+    for subject, names, what in sorted(
+        {(case.subject, case.names, ", ".join(lack)) for case, lack in lacks.items() if lack}
+    ):
+        print(
+            f"left out: {subject}{' with names' if names else ''}, because this machine lacks {what}", file=sys.stderr
+        )
     return [case for case in cases if not lacks[case]]
 
 
-def _measure_round(cases: t.List[Case], number: int, measured: report.Measured, wrong: t.Dict[Case, str]) -> None:
+def _measure_round(cases: list[Case], number: int, measured: report.Measured, wrong: dict[Case, str]) -> None:
     """Add a measurement of each case by phase; a case that was wrong in any round is not counted in any."""
     for case in cases:
         if case in wrong:
@@ -132,17 +149,32 @@ def _settle(before: int) -> None:
         time.sleep(0.1)
 
 
-def _machine() -> t.Dict[str, t.Any]:
-    version = subprocess.run([engine.PYTHON, "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()[1]
-    commit = subprocess.run(["git", "-C", str(engine.ROOT), "rev-parse", "--short", "HEAD"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                            text=True, check=False).stdout.strip()
-    return {"kernel": os.uname().release, "processors": os.cpu_count(), "python": version, "commit": commit,
-            "load_before": round(os.getloadavg()[0], 2), "date": time.strftime("%Y-%m-%d %H:%M")}
+def _machine() -> dict[str, t.Any]:
+    version = subprocess.run(
+        [engine.PYTHON, "--version"], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.split()[1]
+    commit = subprocess.run(
+        ["git", "-C", str(engine.ROOT), "rev-parse", "--short", "HEAD"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    return {
+        "kernel": os.uname().release,
+        "processors": os.cpu_count(),
+        "python": version,
+        "commit": commit,
+        "load_before": round(os.getloadavg()[0], 2),
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+    }
 
 
 def _plot(results: pathlib.Path, plot: pathlib.Path) -> None:
     python = subjects.VENV / "python"
-    done = subprocess.run([str(python if python.exists() else engine.PYTHON), str(HERE / "plot.py"), str(results), str(plot)], check=False)
+    done = subprocess.run(
+        [str(python if python.exists() else engine.PYTHON), str(HERE / "plot.py"), str(results), str(plot)], check=False
+    )
     if done.returncode:
         print("no plot: matplotlib is missing (it comes with: make bench)", file=sys.stderr)
 

@@ -8,6 +8,7 @@ on the host's link calls the port that was published last, the worst one for rul
 once and rounds go over all of them, each in another order, so that what disturbs the machine disturbs them alike; medians are
 printed, and in brackets what part that is of the same subject's figure with the fewest ports.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -25,36 +26,44 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "kernel")]
 
 # pylint: disable=wrong-import-position
-import hosts  # noqa: E402
-from publishers import FIRST_PORT, IPTABLES, NETAVARK, NETAVARK_PROGRAM, PUBLISHERS, SANDBOX  # noqa: E402
+import hosts
+from publishers import FIRST_PORT, IPTABLES, NETAVARK, NETAVARK_PROGRAM, PUBLISHERS, SANDBOX
 
 LOAD = str(HERE / "load.py")
 NEEDS = {IPTABLES: "iptables-restore", NETAVARK: NETAVARK_PROGRAM}
 
-Case = t.Tuple[str, int]  # who publishes, and how many ports
+Case = tuple[str, int]  # who publishes, and how many ports
 
 
 class Rates(t.NamedTuple):
     """What was measured in one case; publishing is seconds from nothing, adding those for one port more."""
 
     publishing: float
-    connections: t.List[float]
-    bits: t.List[float]
-    adding: t.List[float]
+    connections: list[float]
+    bits: list[float]
+    adding: list[float]
 
 
 def main() -> int:
     """Measure and print a table."""
     options = _options()
-    cases = [(name, size) for name in options.publishers for size in sorted(options.sizes)
-             if name != NETAVARK or size <= options.netavark_limit]
-    measured: t.Dict[Case, Rates] = {}
+    cases = [
+        (name, size)
+        for name in options.publishers
+        for size in sorted(options.sizes)
+        if name != NETAVARK or size <= options.netavark_limit
+    ]
+    measured: dict[Case, Rates] = {}
     with contextlib.ExitStack() as stack:
-        standing: t.Dict[Case, hosts.PrivateHost] = {}
+        standing: dict[Case, hosts.PrivateHost] = {}
         for case in cases:
             standing[case] = stack.enter_context(hosts.PrivateHost())
             measured[case] = Rates(build(standing[case], case), [], [], [])
-            print(f"{case[0]}, {case[1]} ports: published in {measured[case].publishing:.2f} s", file=sys.stderr, flush=True)
+            print(
+                f"{case[0]}, {case[1]} ports: published in {measured[case].publishing:.2f} s",
+                file=sys.stderr,
+                flush=True,
+            )
         for _round in range(options.rounds):
             for case, host in random.sample(list(standing.items()), len(standing)):
                 measured[case].connections.append(rate(host, case, "connect", options.seconds))
@@ -91,23 +100,35 @@ def timed(what: t.Callable[[], t.Any]) -> float:
 
 def table(measured: t.Mapping[Case, Rates], load: t.Sequence[float]) -> str:
     """Return the medians as Markdown."""
-    lines = [f"kernel {os.uname().release}, {os.cpu_count()} processors, load {load[0]:.1f} at the end", "",
-             "| | ports | published in, s | connections per second | Gbit/s | one port more, s |", "|---|---:|---:|---:|---:|---:|"]
-    fewest: t.Dict[str, Rates] = {}
+    lines = [
+        f"kernel {os.uname().release}, {os.cpu_count()} processors, load {load[0]:.1f} at the end",
+        "",
+        "| | ports | published in, s | connections per second | Gbit/s | one port more, s |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    fewest: dict[str, Rates] = {}
     for (name, size), found in measured.items():
         first = fewest.setdefault(name, found)
-        connections, bits, begin, begin_bits = (statistics.median(each) for each in (found.connections, found.bits, first.connections, first.bits))
-        lines.append(f"| {name} | {size:,} | {found.publishing:.2f} | {connections:,.0f} ({connections / begin:.1%}) | "
-                     f"{bits / 1e9:.1f} ({bits / begin_bits:.1%}) | {statistics.median(found.adding):.2f} |")
+        connections, bits, begin, begin_bits = (
+            statistics.median(each) for each in (found.connections, found.bits, first.connections, first.bits)
+        )
+        lines.append(
+            f"| {name} | {size:,} | {found.publishing:.2f} | {connections:,.0f} ({connections / begin:.1%}) | "
+            f"{bits / 1e9:.1f} ({bits / begin_bits:.1%}) | {statistics.median(found.adding):.2f} |"
+        )
     return "\n".join(lines)
 
 
 def _options() -> argparse.Namespace:
-    installed = [name for name in PUBLISHERS if shutil.which(NEEDS.get(name, "ip"), path=os.environ["PATH"] + ":/usr/sbin:/sbin")]
+    installed = [
+        name for name in PUBLISHERS if shutil.which(NEEDS.get(name, "ip"), path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    ]
     for name in sorted(set(PUBLISHERS) - set(installed)):
         print(f"left out: {name}, because this machine lacks {NEEDS[name]}", file=sys.stderr)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[10, 1000, 10000], help="published ports (10 1000 10000)")
+    parser.add_argument(
+        "--sizes", type=int, nargs="+", default=[10, 1000, 10000], help="published ports (10 1000 10000)"
+    )
     parser.add_argument("--rounds", type=int, default=15, help="measurements of each case (15)")
     parser.add_argument("--seconds", type=float, default=1, help="length of each (1)")
     parser.add_argument("--publishers", nargs="+", default=installed, choices=installed)

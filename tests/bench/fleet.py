@@ -4,6 +4,7 @@
 Half of the sandboxes are on the first network, which spans all hosts; the others are on networks of which each spans a part
 of them. Nothing is connected to. With --ansible the task fleet_plan is measured as well, as ansible-playbook runs it.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -20,13 +21,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "plugins" / "module_utils"), str(ROOT / "tests")]
 
 # pylint: disable=wrong-import-position
-from _dockless.engine import fleet_files  # noqa: E402
-from _dockless.fleet import host_documents, host_report  # noqa: E402
-from _dockless.fleet import plan as fleet_plan  # noqa: E402
-from _dockless.fleet.ledger import ledger_text, parse_ledger, parse_memory  # noqa: E402
-from _dockless.fleet.model import FleetHost, Ledger  # noqa: E402
-from _dockless.model.facts import Facts, Underlay  # noqa: E402
-from collection import environment  # noqa: E402
+from collection import environment
+
+from _dockless.engine import fleet_files
+from _dockless.fleet import host_documents, host_report
+from _dockless.fleet import plan as fleet_plan
+from _dockless.fleet.ledger import ledger_text, parse_ledger, parse_memory
+from _dockless.fleet.model import FleetHost, Ledger
+from _dockless.model.facts import Facts, Underlay
 
 PLAY = """
 - hosts: {first}
@@ -36,32 +38,57 @@ PLAY = """
 """
 
 
-def variables(arguments: argparse.Namespace) -> t.Dict[str, t.Dict[str, t.Any]]:
+def variables(arguments: argparse.Namespace) -> dict[str, dict[str, t.Any]]:
     """Return what each host declares."""
     found = {}
     for number in range(arguments.hosts):
         part = f"n{1 + number * (arguments.networks - 1) // arguments.hosts}"
         networks = {name: {"driver": "overlay"} for name in ("n0", part)}
-        sandboxes = {f"s{number}x{one}": {"networks": {"n0" if one % 2 else part: {"aliases": [f"a{one}"]}}} for one in range(arguments.sandboxes)}
-        found[f"h{number:04}"] = {"dockless_project": "shop", "dockless_networks": networks, "dockless_sandboxes": sandboxes,
-                                  "dockless_vtep": str(ipaddress.IPv4Address("198.18.0.1") + number)}
+        sandboxes = {
+            f"s{number}x{one}": {"networks": {"n0" if one % 2 else part: {"aliases": [f"a{one}"]}}}
+            for one in range(arguments.sandboxes)
+        }
+        found[f"h{number:04}"] = {
+            "dockless_project": "shop",
+            "dockless_networks": networks,
+            "dockless_sandboxes": sandboxes,
+            "dockless_vtep": str(ipaddress.IPv4Address("198.18.0.1") + number),
+        }
     return found
 
 
 def told(declared: t.Mapping[str, t.Any], documents: t.Sequence[t.Any]) -> t.Any:
     """Return what a host tells when it has these documents."""
     address = ipaddress.ip_address(declared["dockless_vtep"])
-    facts = Facts(uplink="eth0", underlay=(Underlay(address, "eth0", 1500),), routes=(ipaddress.ip_network("198.18.0.0/15"),))
-    leases = {name: {f"shop/{network}": {"addresses": [spec["ipv4_address"]]} for network, spec in one["networks"].items()}
-              for document in documents for name, one in document["sandboxes"].items()}
-    both = {"shop": (documents[0], {"networks": {name: [] for name in documents[0]["networks"]}, "endpoints": leases})} if documents else {}
+    facts = Facts(
+        uplink="eth0", underlay=(Underlay(address, "eth0", 1500),), routes=(ipaddress.ip_network("198.18.0.0/15"),)
+    )
+    leases = {
+        name: {f"shop/{network}": {"addresses": [spec["ipv4_address"]]} for network, spec in one["networks"].items()}
+        for document in documents
+        for name, one in document["sandboxes"].items()
+    }
+    both = (
+        {"shop": (documents[0], {"networks": {name: [] for name in documents[0]["networks"]}, "endpoints": leases})}
+        if documents
+        else {}
+    )
     return json.loads(json.dumps(host_report.told(both, facts, "", False)))
 
 
-def hosts(declared: t.Mapping[str, t.Any], documents: t.Mapping[str, t.Sequence[t.Any]]) -> t.List[FleetHost]:
+def hosts(declared: t.Mapping[str, t.Any], documents: t.Mapping[str, t.Sequence[t.Any]]) -> list[FleetHost]:
     """Return the hosts as they are planned for, read with what they have."""
-    return [FleetHost(name, one["dockless_project"], one["dockless_networks"], one["dockless_sandboxes"], vtep=one["dockless_vtep"],
-                      memory=parse_memory(told(one, documents.get(name, ())), name)) for name, one in declared.items()]
+    return [
+        FleetHost(
+            name,
+            one["dockless_project"],
+            one["dockless_networks"],
+            one["dockless_sandboxes"],
+            vtep=one["dockless_vtep"],
+            memory=parse_memory(told(one, documents.get(name, ())), name),
+        )
+        for name, one in declared.items()
+    ]
 
 
 class Clock:
@@ -110,7 +137,12 @@ def task(declared: t.Mapping[str, t.Any], ledger: Ledger, directory: str) -> Non
     (place / "hosts.json").write_text(json.dumps({"all": {"hosts": declared}}), encoding="utf-8")
     fleet_files.write_ledger(str(place / "ledger"), ledger)
     (place / "play.yml").write_text(PLAY.format(first=next(iter(declared)), ledger=place / "ledger"), encoding="utf-8")
-    argv = [str(ROOT / ".cache/venv/bin/ansible-playbook"), "--inventory", str(place / "hosts.json"), str(place / "play.yml")]
+    argv = [
+        str(ROOT / ".cache/venv/bin/ansible-playbook"),
+        "--inventory",
+        str(place / "hosts.json"),
+        str(place / "play.yml"),
+    ]
     clock = Clock()
     subprocess.run(argv, env=environment(), check=True, stdout=subprocess.DEVNULL)
     clock.step("ansible-playbook with that task only, from its start to its end")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The kernel's limit on inotify instances, which is the machine's: raised while resolvers are measured, then put back."""
+
 from __future__ import annotations
 
 import contextlib

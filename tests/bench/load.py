@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Load for datapath.py: a server, and clients that count what gets through.
 
-    load.py serve PORT                        one byte to each connection, then reads until it ends, then closes
-    load.py connect ADDRESS PORT SECONDS      connections per second: opened, the byte read, reset
-    load.py send ADDRESS PORT SECONDS         bits per second, from the first byte to the server's end
+load.py serve PORT                        one byte to each connection, then reads until it ends, then closes
+load.py connect ADDRESS PORT SECONDS      connections per second: opened, the byte read, reset
+load.py send ADDRESS PORT SECONDS         bits per second, from the first byte to the server's end
 """
+
 from __future__ import annotations
 
 import socket

@@ -4,6 +4,7 @@
 wall, user and system are seconds; memory is the largest resident set of the command or of any process that it
 waited for, in bytes (getrusage(2), ru_maxrss). Exits with the command's status.
 """
+
 from __future__ import annotations
 
 import json
@@ -20,7 +21,12 @@ def main() -> int:
     _pid, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - started
     process.returncode = os.waitstatus_to_exitcode(status)
-    taken = {"wall": round(wall, 4), "user": round(usage.ru_utime, 4), "system": round(usage.ru_stime, 4), "memory": usage.ru_maxrss * 1024}
+    taken = {
+        "wall": round(wall, 4),
+        "user": round(usage.ru_utime, 4),
+        "system": round(usage.ru_stime, 4),
+        "memory": usage.ru_maxrss * 1024,
+    }
     print("\n" + json.dumps(taken), file=sys.stderr)
     return process.returncode
 

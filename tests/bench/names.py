@@ -12,6 +12,7 @@ client (of a resolver of its own, or of the same one) asks 5,000 times a second 
 what is not answered within a second counts as that. The asker is one Python process that waits for each answer, so that questions a second are a bound of the
 asker, the same for both.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -26,9 +27,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "kernel")]
 
 # pylint: disable=wrong-import-position
-import containers  # noqa: E402
-import hosts  # noqa: E402
-import limits  # noqa: E402
+import containers
+import hosts
+import limits
 
 AARDVARK = "/usr/lib/podman/aardvark-dns"
 GATEWAY = "10.77.0.1"
@@ -100,10 +101,15 @@ class Costs(t.NamedTuple):
     flooded: float  # milliseconds that 99 of 100 answers take at most while another client floods
 
 
-def document(sandboxes: int, names: int) -> t.Dict[str, t.Any]:
+def document(sandboxes: int, names: int) -> dict[str, t.Any]:
     """Return one network with sandboxes of so many names each, their own among them."""
-    return {"networks": {"net": {"ipam": {"config": [{"subnet": "10.77.0.0/16"}]}}},
-            "sandboxes": {f"s{n}": {"networks": {"net": {"aliases": [f"s{n}-a{m}" for m in range(1, names)]}}} for n in range(sandboxes)}}
+    return {
+        "networks": {"net": {"ipam": {"config": [{"subnet": "10.77.0.0/16"}]}}},
+        "sandboxes": {
+            f"s{n}": {"networks": {"net": {"aliases": [f"s{n}-a{m}" for m in range(1, names)]}}}
+            for n in range(sandboxes)
+        },
+    }
 
 
 def ours(sandboxes: int, names: int, seconds: float) -> Costs:
@@ -122,7 +128,11 @@ def ours(sandboxes: int, names: int, seconds: float) -> Costs:
         host.apply(document(sandboxes, names + 1))
         until(host, "", f"s{sandboxes - 1}-a{names}", sandboxes)
         all_known = time.monotonic() - begin
-        rate = float(host.run([hosts.SYSTEM_PYTHON, "-c", _ASK, "rate", "127.0.0.11", str(seconds), *_asked(sandboxes)], netns="s0").stdout)
+        rate = float(
+            host.run(
+                [hosts.SYSTEM_PYTHON, "-c", _ASK, "rate", "127.0.0.11", str(seconds), *_asked(sandboxes)], netns="s0"
+            ).stdout
+        )
         silence(host)
         flood = host.popen(_asking("flood", "127.0.0.11"), netns="s0")
         flooded = late(host, flood, seconds, ["ip", "netns", "exec", "s1", *_asking("late", "127.0.0.11")])
@@ -139,9 +149,14 @@ def until(host: hosts.PrivateHost, record: str, name: str, sandboxes: int) -> fl
 def aardvark(sandboxes: int, names: int, seconds: float) -> Costs:
     """Measure aardvark-dns with the same names; it is told of a new one by a signal."""
     with hosts.PrivateHost() as host:
-        rows = [f"id{n} 10.77.{n // 250 + 1}.{n % 250 + 1}  s{n},{','.join(f's{n}-a{m}' for m in range(1, names))}" for n in range(sandboxes)]
+        rows = [
+            f"id{n} 10.77.{n // 250 + 1}.{n % 250 + 1}  s{n},{','.join(f's{n}-a{m}' for m in range(1, names))}"
+            for n in range(sandboxes)
+        ]
         text = "\n".join([GATEWAY, *rows, "idx 10.77.0.1  host"]) + "\n"
-        host.sh(f"ip link add br0 type bridge; ip address add {GATEWAY}/16 dev br0; ip link set br0 up; mkdir /run/aardvark")
+        host.sh(
+            f"ip link add br0 type bridge; ip address add {GATEWAY}/16 dev br0; ip link set br0 up; mkdir /run/aardvark"
+        )
         host.run(["tee", "/run/aardvark/net"], input=text)
         begin = time.monotonic()
         server = host.popen([AARDVARK, "--config", "/run/aardvark", "--port", "53", "run"])
@@ -171,23 +186,37 @@ def docker(sandboxes: int, names: int, seconds: float) -> Costs:
         host = made.host
         made.docker()
         begin = time.monotonic()
-        host.sh("docker network create net >/dev/null; " + "".join(
-            f"docker run --detach --network=net --name=s{n} {' '.join(f'--network-alias=s{n}-a{m}' for m in range(1, names))} image "
-            "/usr/bin/sleep 3600 >/dev/null\n"
-            for n in range(sandboxes)))
+        host.sh(
+            "docker network create net >/dev/null; "
+            + "".join(
+                f"docker run --detach --network=net --name=s{n} {' '.join(f'--network-alias=s{n}-a{m}' for m in range(1, names))} image "
+                "/usr/bin/sleep 3600 >/dev/null\n"
+                for n in range(sandboxes)
+            )
+        )
         seconds_made = time.monotonic() - begin
-        first, other = (["nsenter", f"--net=/proc/{pid}/ns/net"] for pid in host.sh("docker inspect --format '{{.State.Pid}}' s0 s1").split())
+        first, other = (
+            ["nsenter", f"--net=/proc/{pid}/ns/net"]
+            for pid in host.sh("docker inspect --format '{{.State.Pid}}' s0 s1").split()
+        )
         memory, private = weight(host, [host.sh("cat /run/docker.pid")])
         rate = float(host.run([*other, *_asking("rate", "127.0.0.11"), str(seconds), *_asked(sandboxes)]).stdout)
         silence(host)
-        flooded = late(host, host.popen([*first, *_asking("flood", "127.0.0.11")]), seconds, [*other, *_asking("late", "127.0.0.11")])
+        flooded = late(
+            host,
+            host.popen([*first, *_asking("flood", "127.0.0.11")]),
+            seconds,
+            [*other, *_asking("late", "127.0.0.11")],
+        )
     return Costs(seconds_made, 0.0, memory, private, 0.0, 0.0, rate, flooded)
 
 
 def silence(host: hosts.PrivateHost) -> None:
     """Have the name server of the host say nothing."""
-    host.neighbour().sh("nft add table inet silent; nft add chain inet silent in '{ type filter hook input priority 0; }'; "
-                        "nft add rule inet silent in udp dport 53 drop")
+    host.neighbour().sh(
+        "nft add table inet silent; nft add chain inet silent in '{ type filter hook input priority 0; }'; "
+        "nft add rule inet silent in udp dport 53 drop"
+    )
 
 
 def late(host: hosts.PrivateHost, flood: hosts.Server, seconds: float, asking: t.Sequence[str]) -> float:
@@ -198,11 +227,11 @@ def late(host: hosts.PrivateHost, flood: hosts.Server, seconds: float, asking: t
     return found
 
 
-def _asking(how: str, server: str) -> t.List[str]:
+def _asking(how: str, server: str) -> list[str]:
     return [hosts.SYSTEM_PYTHON, "-c", _ASK, how, server]
 
 
-def weight(host: hosts.PrivateHost, pids: t.Sequence[str]) -> t.Tuple[float, float]:
+def weight(host: hosts.PrivateHost, pids: t.Sequence[str]) -> tuple[float, float]:
     """Return the megabytes of processes: proportional (shared pages counted once), and private ones."""
     text = host.sh("cat " + " ".join(f"/proc/{pid}/smaps_rollup" for pid in pids))
     rows = [line.split() for line in text.splitlines()]
@@ -210,7 +239,7 @@ def weight(host: hosts.PrivateHost, pids: t.Sequence[str]) -> t.Tuple[float, flo
     return total / 1024, sum(int(row[1]) for row in rows if row[0].startswith("Private_")) / 1024
 
 
-def _asked(sandboxes: int) -> t.List[str]:
+def _asked(sandboxes: int) -> list[str]:
     return [f"s{n}" for n in range(0, sandboxes, max(1, sandboxes // 50))]
 
 
@@ -223,22 +252,29 @@ def main() -> int:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sandboxes", type=int, nargs="+", default=[100, 500])
-    parser.add_argument("--docker", type=int, nargs="*", default=[20], help="containers of Docker (20); none leaves it out")
+    parser.add_argument(
+        "--docker", type=int, nargs="*", default=[20], help="containers of Docker (20); none leaves it out"
+    )
     parser.add_argument("--names", type=int, default=10, help="names of each (10)")
     parser.add_argument("--seconds", type=float, default=2, help="length of asking (2)")
     options = parser.parse_args()
     subjects = [("dockless", ours, options.sandboxes)]
     subjects += [("aardvark-dns", aardvark, options.sandboxes)] if shutil.which(AARDVARK) else []
     subjects += [("Docker", docker, options.docker)] if shutil.which("dockerd") else []
-    print("| | sandboxes | names | made in, s | nothing to change, s | memory, MB | of one, private, MB | new name known after, ms | a new name each, s | "
-          "questions a second | while another floods, ms |")
+    print(
+        "| | sandboxes | names | made in, s | nothing to change, s | memory, MB | of one, private, MB | new name known after, ms | a new name each, s | "
+        "questions a second | while another floods, ms |"
+    )
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for name, measure, sizes in subjects:
         for size in sizes:
             found = measure(size, options.names, options.seconds)
-            print(f"| {name} | {size} | {size * options.names:,} | {found.making:.2f} | {shown(found.unchanged, 2)} | {found.memory:.0f} | "
-                  f"{found.private:.2f} | "
-                  f"{shown(found.known_after, 0)} | {shown(found.all_known, 1)} | {found.rate:,.0f} | {found.flooded:.2f} |", flush=True)
+            print(
+                f"| {name} | {size} | {size * options.names:,} | {found.making:.2f} | {shown(found.unchanged, 2)} | {found.memory:.0f} | "
+                f"{found.private:.2f} | "
+                f"{shown(found.known_after, 0)} | {shown(found.all_known, 1)} | {found.rate:,.0f} | {found.flooded:.2f} |",
+                flush=True,
+            )
     print(f"\nload {os.getloadavg()[0]:.1f} at the end", file=sys.stderr)
     return 0
 

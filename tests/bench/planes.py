@@ -7,6 +7,7 @@ One network over three private hosts (see tests/kernel/hosts.py; the machine is 
 is the one that is looked at; the last stands for all others of a fleet and has their ENDPOINTS sandboxes, as entries only. Routed is
 measured with HOSTS other hosts. The kernel's memory is the machine's (SUnreclaim): nothing else should run.
 """
+
 from __future__ import annotations
 
 import pathlib
@@ -18,9 +19,9 @@ import typing as t
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "kernel"), str(HERE.parent.parent / "plugins" / "module_utils")]
 
-import fleet  # noqa: E402 pylint: disable=wrong-import-position
-import frr  # noqa: E402 pylint: disable=wrong-import-position
-import hosts  # noqa: E402 pylint: disable=wrong-import-position
+import fleet
+import frr
+import hosts
 
 NETWORK = {"driver": "overlay", "vni": 300, "dns_enabled": False, "ipam": {"config": [{"subnet": "10.0.0.0/8"}]}}
 OTHERS = 3  # the number of the host that stands for all others
@@ -45,9 +46,11 @@ def timed(what: t.Callable[[], t.Any]) -> float:
 
 def spent(what: t.Callable[[], t.Any]) -> float:
     """Return how many seconds of a processor the commands in it take."""
+
     def total() -> float:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         return usage.ru_utime + usage.ru_stime
+
     begin = total()
     what()
     return total() - begin
@@ -65,7 +68,7 @@ def resident(host: hosts.Place, daemon: str) -> float:
     return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
 
 
-def document(vtep: int, peers: t.Mapping[str, t.Any], **more: t.Any) -> t.Dict[str, t.Any]:
+def document(vtep: int, peers: t.Mapping[str, t.Any], **more: t.Any) -> dict[str, t.Any]:
     """Return a host's document: the network and one sandbox."""
     networks = {"red": {**NETWORK, "vtep": fleet.address(vtep), "peers": peers, **more}}
     return {"networks": networks, "sandboxes": {f"s{vtep}": {"networks": {"red": {"ipv4_address": f"10.0.{vtep}.2"}}}}}
@@ -73,29 +76,45 @@ def document(vtep: int, peers: t.Mapping[str, t.Any], **more: t.Any) -> t.Dict[s
 
 def static(host: hosts.PrivateHost, endpoints: int) -> None:
     """Measure the runs that tell one host of all others' sandboxes."""
-    def told(count: int) -> t.Dict[str, t.Any]:
+
+    def told(count: int) -> dict[str, t.Any]:
         sandboxes = {f"e{n}": {"addresses": [address(n)], "mac_address": mac(n)} for n in range(count)}
         return document(1, {"others": {"vtep": fleet.address(OTHERS), "sandboxes": sandboxes}})
+
     host.apply(told(0))
     before = kernel_memory()
     first = spent(lambda: host.apply(told(endpoints)))
     memory = kernel_memory() - before
     again, more = spent(lambda: host.apply(told(endpoints))), spent(lambda: host.apply(told(endpoints + 1)))
-    print(f"static, {endpoints} endpoints elsewhere: first run {first:.2f} s, unchanged {again:.2f} s, one more {more:.2f} s; "
-          f"{3 * endpoints} objects, {memory / 1024:.0f} MB of the kernel's ({memory * 1024 / max(1, endpoints):.0f} bytes each)")
+    print(
+        f"static, {endpoints} endpoints elsewhere: first run {first:.2f} s, unchanged {again:.2f} s, one more {more:.2f} s; "
+        f"{3 * endpoints} objects, {memory / 1024:.0f} MB of the kernel's ({memory * 1024 / max(1, endpoints):.0f} bytes each)"
+    )
     host.teardown()
 
 
 def routed(host: hosts.PrivateHost, others: int) -> None:
     """Measure the runs that tell one host of all other hosts."""
-    def told(count: int) -> t.Dict[str, t.Any]:
-        peers = {f"h{n}": {"vtep": f"192.168.{n >> 8}.{n & 255}", "subnets": [f"10.{1 + (n >> 8)}.{n & 255}.0/24"]} for n in range(1, count + 1)}
-        found = document(1, peers, mode="routed", ipam={"config": [{"subnet": "10.0.0.0/8", "ip_range": "10.0.1.0/24", "gateway": "10.0.1.1"}]})
+
+    def told(count: int) -> dict[str, t.Any]:
+        peers = {
+            f"h{n}": {"vtep": f"192.168.{n >> 8}.{n & 255}", "subnets": [f"10.{1 + (n >> 8)}.{n & 255}.0/24"]}
+            for n in range(1, count + 1)
+        }
+        found = document(
+            1,
+            peers,
+            mode="routed",
+            ipam={"config": [{"subnet": "10.0.0.0/8", "ip_range": "10.0.1.0/24", "gateway": "10.0.1.1"}]},
+        )
         return found
+
     host.apply(told(0))
     first = spent(lambda: host.apply(told(others)))
     again, more = spent(lambda: host.apply(told(others))), spent(lambda: host.apply(told(others + 1)))
-    print(f"routed, {others} other hosts: first run {first:.2f} s, unchanged {again:.2f} s, one more {more:.2f} s; {3 * others} objects")
+    print(
+        f"routed, {others} other hosts: first run {first:.2f} s, unchanged {again:.2f} s, one more {more:.2f} s; {3 * others} objects"
+    )
     host.teardown()
 
 
@@ -110,22 +129,43 @@ def evpn(lab: fleet.Fleet, endpoints: int) -> None:
     one, reflector, others = lab.hosts
     frr.until(lambda: frr.remote_macs(one, 300) and frr.remote_macs(others, 300), "both hosts know each other")
     empty = [resident(one, daemon) for daemon in ("bgpd", "zebra")]
-    link, bridge = others.sh("ip -o link show group 25707 type veth | cut -d' ' -f2 | cut -d@ -f1; "
-                             "ip -o link show group 25707 type bridge | cut -d' ' -f2 | tr -d :").split()
+    link, bridge = others.sh(
+        "ip -o link show group 25707 type veth | cut -d' ' -f2 | cut -d@ -f1; "
+        "ip -o link show group 25707 type bridge | cut -d' ' -f2 | tr -d :"
+    ).split()
     numbers = range(endpoints)
-    others.run(["bridge", "-batch", "-"], input="".join(f"fdb add {mac(n)} dev {link} master static\n" for n in numbers))
-    written = timed(lambda: others.run(["ip", "-batch", "-"], input="".join(
-        f"neigh add {address(n)} lladdr {mac(n)} dev {bridge} nud permanent protocol 213\n" for n in numbers)))
-    rest = frr.until(lambda: int(one.sh(f"ip neigh show dev {bridge_of(one)} nud noarp | wc -l")) > endpoints, "all are known", 600)
-    print(f"evpn, {endpoints} endpoints elsewhere: written in {written:.1f} s where they are, all known {rest:.1f} s later")
-    for name, host, daemons in (("host", one, ("bgpd", "zebra", "bfdd")), ("reflector", reflector, ("bgpd", "zebra", "bfdd")),
-                                ("announcing host", others, ("bgpd", "zebra"))):
+    others.run(
+        ["bridge", "-batch", "-"], input="".join(f"fdb add {mac(n)} dev {link} master static\n" for n in numbers)
+    )
+    written = timed(
+        lambda: others.run(
+            ["ip", "-batch", "-"],
+            input="".join(
+                f"neigh add {address(n)} lladdr {mac(n)} dev {bridge} nud permanent protocol 213\n" for n in numbers
+            ),
+        )
+    )
+    rest = frr.until(
+        lambda: int(one.sh(f"ip neigh show dev {bridge_of(one)} nud noarp | wc -l")) > endpoints, "all are known", 600
+    )
+    print(
+        f"evpn, {endpoints} endpoints elsewhere: written in {written:.1f} s where they are, all known {rest:.1f} s later"
+    )
+    for name, host, daemons in (
+        ("host", one, ("bgpd", "zebra", "bfdd")),
+        ("reflector", reflector, ("bgpd", "zebra", "bfdd")),
+        ("announcing host", others, ("bgpd", "zebra")),
+    ):
         print(f"  memory of a {name}: " + ", ".join(f"{daemon} {resident(host, daemon):.0f} MB" for daemon in daemons))
     print(f"  (bgpd {empty[0]:.0f} MB and zebra {empty[1]:.0f} MB before)")
     frr.kill(one, "watchfrr", "bgpd", "zebra")
     begin = time.monotonic()
     one.sh(f"{frr.SCRIPT} restart </dev/null >/dev/null 2>&1")
-    frr.until(lambda: int(one.sh(f"ip neigh show dev {bridge_of(one)} nud noarp | wc -l")) > endpoints, "all are known again", 600)
+    frr.until(
+        lambda: int(one.sh(f"ip neigh show dev {bridge_of(one)} nud noarp | wc -l")) > endpoints,
+        "all are known again",
+        600,
+    )
     print(f"  a host that starts from nothing knows all after {time.monotonic() - begin:.1f} s")
 
 

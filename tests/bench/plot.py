@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Draw cost against size: plot.py RESULTS.json PLOT.svg. Exits with 1 where there is no matplotlib."""
+
 from __future__ import annotations
 
 import json
@@ -17,6 +18,7 @@ def main() -> int:
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "bench"  # the same figures give the same file
     from matplotlib import pyplot
+
     results = json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8"))
     curves: dict = {}
     for case in results["cases"]:
@@ -29,7 +31,13 @@ def main() -> int:
     figure, axes = pyplot.subplots(figsize=(8, 5))
     for name, points in curves.items():
         axes.plot(*zip(*sorted(points)), marker="o", label=name, linestyle="--" if "nothing" in name else "-")
-    axes.set(xscale="log", yscale="log", xlabel="endpoints on the host", ylabel="seconds", title="Cost of a host's networks, from nothing")
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="endpoints on the host",
+        ylabel="seconds",
+        title="Cost of a host's networks, from nothing",
+    )
     sizes = sorted({size for points in curves.values() for size, _seconds in points})
     axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
     axes.minorticks_off()

@@ -4,6 +4,7 @@
 Each phase runs three times over in private hosts of its own: plainly (the time that counts), under cProfile
 (which Python functions), and under strace (which system calls; it slows them all, so read the shares).
 """
+
 from __future__ import annotations
 
 import argparse
@@ -12,14 +13,16 @@ import shutil
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-import engine  # noqa: E402
-import hosts  # noqa: E402
-import limits  # noqa: E402
+import engine
+import hosts
+import limits
 
 PHASES = ("cold", "noop", "one", "teardown")
-_PRINT = ("import pstats, sys\n"
-          "s = pstats.Stats(sys.argv[1]); s.strip_dirs()\n"
-          "for key in sys.argv[3:]: s.sort_stats(key).print_stats(int(sys.argv[2]))")
+_PRINT = (
+    "import pstats, sys\n"
+    "s = pstats.Stats(sys.argv[1]); s.strip_dirs()\n"
+    "for key in sys.argv[3:]: s.sort_stats(key).print_stats(int(sys.argv[2]))"
+)
 
 
 def main() -> int:
@@ -34,13 +37,15 @@ def main() -> int:
     engine.CACHE.mkdir(parents=True, exist_ok=True)
     for tool in tools:
         with limits.room_for_resolvers(options.size + 1 if options.names else 0), hosts.PrivateHost() as host:
-            for phase in PHASES[:1 + max(map(PHASES.index, options.phase))]:
+            for phase in PHASES[: 1 + max(map(PHASES.index, options.phase))]:
                 _run(host, tool if phase in options.phase else "plain", phase, options)
     return 0
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="tests/bench/profile", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="tests/bench/profile", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", type=int, default=400, help="endpoints (400)")
     parser.add_argument("--names", action="store_true", help="with names served")
     parser.add_argument("--phase", nargs="+", choices=PHASES, default=["cold", "noop"])
@@ -58,15 +63,29 @@ def _run(host: hosts.PrivateHost, tool: str, phase: str, options: argparse.Names
     arguments = engine.arguments(*(["--absent"] if phase == "teardown" else []))
     data = str(engine.CACHE / "profile.data")
     python = {"plain": ["-m"], "cprofile": ["-m", "cProfile", "-o", data, "-m"], "strace": ["-m"]}[tool]
-    argv = [*(["strace", "-f", "-c", "-w", "-o", data] if tool == "strace" else []), engine.PYTHON, *python, "_dockless", *arguments]
-    took = host.run([engine.PYTHON, str(engine.ROOT / "tests" / "bench" / "measure.py"), *argv],
-                    input=engine.text(declared), timeout=900, env=engine.environment()).stderr.strip().splitlines()[-1]
+    argv = [
+        *(["strace", "-f", "-c", "-w", "-o", data] if tool == "strace" else []),
+        engine.PYTHON,
+        *python,
+        "_dockless",
+        *arguments,
+    ]
+    took = (
+        host.run(
+            [engine.PYTHON, str(engine.ROOT / "tests" / "bench" / "measure.py"), *argv],
+            input=engine.text(declared),
+            timeout=900,
+            env=engine.environment(),
+        )
+        .stderr.strip()
+        .splitlines()[-1]
+    )
     print(f"\n== {phase}, {options.size} endpoints, {tool}: {took}", flush=True)
     if tool == "cprofile":
         print(host.run([engine.PYTHON, "-c", _PRINT, data, str(options.lines), "tottime", "cumulative"]).stdout)
     elif tool == "strace":
         with open(data, encoding="utf-8") as table:
-            print("".join(table.readlines()[:options.lines + 2]))
+            print("".join(table.readlines()[: options.lines + 2]))
 
 
 if __name__ == "__main__":

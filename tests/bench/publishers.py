@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Who publishes ports for datapath.py: one sandbox, web, and any number of its TCP ports, each by rules or elements of its own."""
+
 from __future__ import annotations
 
 import json
@@ -36,14 +37,21 @@ class Publisher:
 class Engine(Publisher):
     """The engine, port by port."""
 
-    def ports(self, size: int) -> t.List[str]:
+    def ports(self, size: int) -> list[str]:
         """Return the ports as a document has them."""
         return [f"{FIRST_PORT + number}:{self.target(number)}" for number in range(size)]
 
     def build(self, host: hosts.PrivateHost, size: int) -> None:
-        declared = {"networks": {"front": {"dns_enabled": False, "ipam": {"config": [{"subnet": _SUBNET}]}}},
-                    "sandboxes": {SANDBOX: {"networks": ["front"], "ports": self.ports(size)}}}
-        host.run([engine.PYTHON, "-m", "_dockless.cli", *engine.arguments()], input=engine.text(declared), env=engine.environment(), timeout=600)
+        declared = {
+            "networks": {"front": {"dns_enabled": False, "ipam": {"config": [{"subnet": _SUBNET}]}}},
+            "sandboxes": {SANDBOX: {"networks": ["front"], "ports": self.ports(size)}},
+        }
+        host.run(
+            [engine.PYTHON, "-m", "_dockless.cli", *engine.arguments()],
+            input=engine.text(declared),
+            env=engine.environment(),
+            timeout=600,
+        )
 
     def add(self, host: hosts.PrivateHost, size: int) -> None:
         self.build(host, size + 1)
@@ -54,7 +62,7 @@ class EngineRange(Engine):
 
     apart = 0
 
-    def ports(self, size: int) -> t.List[str]:
+    def ports(self, size: int) -> list[str]:
         return [f"{FIRST_PORT}-{FIRST_PORT + size - 1}:{FIRST_PORT}-{FIRST_PORT + size - 1}"]
 
 
@@ -63,23 +71,50 @@ class Iptables(Publisher):
 
     def build(self, host: hosts.PrivateHost, size: int) -> None:
         _bridge(host)
-        host.run(["iptables-restore"], timeout=600, input="\n".join([
-            "*raw", f"-A PREROUTING -d {_ADDRESS}/32 ! -i {_BRIDGE} -j DROP", "COMMIT",
-            "*nat", ":DOCKER -", "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
-            "-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER", f"-A POSTROUTING -s {_SUBNET} ! -o {_BRIDGE} -j MASQUERADE",
-            *(rule for number in range(size) for table, rule in self._rules(number) if table == "nat"), "COMMIT",
-            "*filter", ":FORWARD DROP", ":DOCKER -", f"-A FORWARD -o {_BRIDGE} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-            f"-A FORWARD -o {_BRIDGE} -j DOCKER", f"-A FORWARD -i {_BRIDGE} -j ACCEPT",
-            *(rule for number in range(size) for table, rule in self._rules(number) if table == "filter"), "COMMIT", ""]))
+        host.run(
+            ["iptables-restore"],
+            timeout=600,
+            input="\n".join(
+                [
+                    "*raw",
+                    f"-A PREROUTING -d {_ADDRESS}/32 ! -i {_BRIDGE} -j DROP",
+                    "COMMIT",
+                    "*nat",
+                    ":DOCKER -",
+                    "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
+                    "-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER",
+                    f"-A POSTROUTING -s {_SUBNET} ! -o {_BRIDGE} -j MASQUERADE",
+                    *(rule for number in range(size) for table, rule in self._rules(number) if table == "nat"),
+                    "COMMIT",
+                    "*filter",
+                    ":FORWARD DROP",
+                    ":DOCKER -",
+                    f"-A FORWARD -o {_BRIDGE} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+                    f"-A FORWARD -o {_BRIDGE} -j DOCKER",
+                    f"-A FORWARD -i {_BRIDGE} -j ACCEPT",
+                    *(rule for number in range(size) for table, rule in self._rules(number) if table == "filter"),
+                    "COMMIT",
+                    "",
+                ]
+            ),
+        )
 
     def add(self, host: hosts.PrivateHost, size: int) -> None:
         host.sh("; ".join(f"iptables -w -t {table} {rule}" for table, rule in self._rules(size)))
 
-    def _rules(self, number: int) -> t.List[t.Tuple[str, str]]:
+    def _rules(self, number: int) -> list[tuple[str, str]]:
         port, target = FIRST_PORT + number, self.target(number)
-        return [("nat", f"-A DOCKER ! -i {_BRIDGE} -p tcp -m tcp --dport {port} -j DNAT --to-destination {_ADDRESS}:{target}"),
-                ("nat", f"-A POSTROUTING -s {_ADDRESS}/32 -d {_ADDRESS}/32 -p tcp -m tcp --dport {target} -j MASQUERADE"),
-                ("filter", f"-A DOCKER -d {_ADDRESS}/32 ! -i {_BRIDGE} -o {_BRIDGE} -p tcp -m tcp --dport {target} -j ACCEPT")]
+        return [
+            (
+                "nat",
+                f"-A DOCKER ! -i {_BRIDGE} -p tcp -m tcp --dport {port} -j DNAT --to-destination {_ADDRESS}:{target}",
+            ),
+            ("nat", f"-A POSTROUTING -s {_ADDRESS}/32 -d {_ADDRESS}/32 -p tcp -m tcp --dport {target} -j MASQUERADE"),
+            (
+                "filter",
+                f"-A DOCKER -d {_ADDRESS}/32 ! -i {_BRIDGE} -o {_BRIDGE} -p tcp -m tcp --dport {target} -j ACCEPT",
+            ),
+        ]
 
 
 class Netavark(Publisher):
@@ -92,14 +127,41 @@ class Netavark(Publisher):
         self._call(host, "more", "10.60.0.3", [size])
 
     def _call(self, host: hosts.PrivateHost, name: str, address: str, numbers: t.Sequence[int]) -> None:
-        network = {"name": "bench", "id": "a" * 64, "driver": "bridge", "network_interface": _BRIDGE, "ipv6_enabled": False, "internal": False,
-                   "subnets": [{"subnet": _SUBNET, "gateway": "10.60.0.1"}], "dns_enabled": False, "ipam_options": {"driver": "host-local"}}
-        mappings = [{"container_port": self.target(number), "host_port": FIRST_PORT + number, "host_ip": "", "protocol": "tcp", "range": 1}
-                    for number in numbers]
+        network = {
+            "name": "bench",
+            "id": "a" * 64,
+            "driver": "bridge",
+            "network_interface": _BRIDGE,
+            "ipv6_enabled": False,
+            "internal": False,
+            "subnets": [{"subnet": _SUBNET, "gateway": "10.60.0.1"}],
+            "dns_enabled": False,
+            "ipam_options": {"driver": "host-local"},
+        }
+        mappings = [
+            {
+                "container_port": self.target(number),
+                "host_port": FIRST_PORT + number,
+                "host_ip": "",
+                "protocol": "tcp",
+                "range": 1,
+            }
+            for number in numbers
+        ]
         host.sh(f"mkdir -p /run/netavark; ip netns add {name}")
-        host.run([NETAVARK_PROGRAM, "--config", "/run/netavark", "setup", f"/run/netns/{name}"], timeout=600, input=json.dumps({
-            "container_id": name, "container_name": name, "port_mappings": mappings,
-            "networks": {"bench": {"static_ips": [address], "interface_name": "eth0"}}, "network_info": {"bench": network}}))
+        host.run(
+            [NETAVARK_PROGRAM, "--config", "/run/netavark", "setup", f"/run/netns/{name}"],
+            timeout=600,
+            input=json.dumps(
+                {
+                    "container_id": name,
+                    "container_name": name,
+                    "port_mappings": mappings,
+                    "networks": {"bench": {"static_ips": [address], "interface_name": "eth0"}},
+                    "network_info": {"bench": network},
+                }
+            ),
+        )
 
 
 PUBLISHERS = {OURS: Engine(), OURS_RANGE: EngineRange(), IPTABLES: Iptables(), NETAVARK: Netavark()}

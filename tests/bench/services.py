@@ -5,6 +5,7 @@
 
 Everything happens in the namespace that unshare makes: its lo has all the addresses.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -20,27 +21,36 @@ import typing as t
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils"))
 
 # pylint: disable=wrong-import-position
-from _dockless.firewall import sandbox_table  # noqa: E402
-from _dockless.linux import nft  # noqa: E402
-from _dockless.model.host import Service, ServicePort  # noqa: E402
+from _dockless.firewall import sandbox_table
+from _dockless.linux import nft
+from _dockless.model.host import Service, ServicePort
 
 CONNECTIONS = 5000
 FIRST, BEHIND = ipaddress.ip_address("10.99.0.1"), ipaddress.ip_address("10.98.0.1")
 
 
-def seconds(call: t.Callable[[], t.Any]) -> t.Tuple[float, t.Any]:
+def seconds(call: t.Callable[[], t.Any]) -> tuple[float, t.Any]:
     """Return how long a call takes and what it returns."""
     start = time.monotonic()
     found = call()
     return time.monotonic() - start, found
 
 
-def services(number: int, size: int) -> t.List[t.Any]:
+def services(number: int, size: int) -> list[t.Any]:
     """Return services with a port each and the sandboxes behind them, sixteen thousand addresses at most."""
     ports = (ServicePort(80, 80),)
-    return [(("shop", "front"), [
-        (Service(f"service{n}", vips=(FIRST + n,), ports=ports),
-         [(f"sandbox{n}-{m}", (str(BEHIND + (n * size + m) % 16000),), 1) for m in range(size)]) for n in range(number)])]
+    return [
+        (
+            ("shop", "front"),
+            [
+                (
+                    Service(f"service{n}", vips=(FIRST + n,), ports=ports),
+                    [(f"sandbox{n}-{m}", (str(BEHIND + (n * size + m) % 16000),), 1) for m in range(size)],
+                )
+                for n in range(number)
+            ],
+        )
+    ]
 
 
 def connect(address: str) -> float:
@@ -62,12 +72,15 @@ def listen() -> None:
     def accept() -> None:
         while True:
             server.accept()[0].close()
+
     threading.Thread(target=accept, daemon=True).start()
 
 
 def main(number: int, size: int) -> None:
     """Measure and print a line for each figure."""
-    subprocess.run("ip link set lo up; ip address add 10.98.0.1/15 dev lo; mount -t tmpfs none /run", shell=True, check=True)
+    subprocess.run(
+        "ip link set lo up; ip address add 10.98.0.1/15 dev lo; mount -t tmpfs none /run", shell=True, check=True
+    )
     listen()
     print(f"{number} services, {size} sandboxes behind each")
     nft.replace(sandbox_table.table((), 0, True))
@@ -86,8 +99,10 @@ def main(number: int, size: int) -> None:
     took, _none = seconds(nft.generation)
     print(f"asking for changes {took * 1e6:.0f} µs")
     beside, through = connect("10.99.255.2"), connect(str(FIRST + number - 1))
-    print(f"a connection       {plain:.0f} µs before, {beside:.0f} µs beside the services, {through:.0f} µs through one")
+    print(
+        f"a connection       {plain:.0f} µs before, {beside:.0f} µs beside the services, {through:.0f} µs through one"
+    )
 
 
 if __name__ == "__main__":
-    main(*(int(argument) for argument in (sys.argv[1:] + ["1000", "10"][len(sys.argv) - 1:])[:2]))
+    main(*(int(argument) for argument in (sys.argv[1:] + ["1000", "10"][len(sys.argv) - 1 :])[:2]))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is measured: each subject builds the same endpoints in a private host of its own."""
+
 from __future__ import annotations
 
 import contextlib
@@ -24,15 +25,18 @@ _NEEDS = {  # program: Debian package
     ANSIBLE: {str(VENV / "ansible-playbook"): "", "nft": "nftables"},
     IP_BATCH: {"ip": "iproute2", "nft": "nftables"},
     NETAVARK: {"/usr/lib/podman/netavark": "netavark", "iptables": "iptables"},
-    CNI: {"/usr/lib/cni/bridge": "containernetworking-plugins", "/usr/lib/cni/portmap": "containernetworking-plugins",
-          "iptables": "iptables"},
+    CNI: {
+        "/usr/lib/cni/bridge": "containernetworking-plugins",
+        "/usr/lib/cni/portmap": "containernetworking-plugins",
+        "iptables": "iptables",
+    },
 }
 _NEEDS_FOR_NAMES = {
     OURS: {"dnsmasq": "dnsmasq-base", "dig": "bind9-dnsutils"},
     NETAVARK: {"/usr/lib/podman/aardvark-dns": "aardvark-dns", "dig": "bind9-dnsutils"},
 }
 
-Measurement = t.Dict[str, t.Any]  # of measure.py
+Measurement = dict[str, t.Any]  # of measure.py
 
 
 class Wrong(Exception):
@@ -47,16 +51,23 @@ class Case(t.NamedTuple):
     names: bool = False
 
 
-def missing(subject: str, names: bool) -> t.List[str]:
+def missing(subject: str, names: bool) -> list[str]:
     """Return a phrase for each program that a subject needs and this machine lacks."""
     needed = {**_NEEDS[subject], **(_NEEDS_FOR_NAMES.get(subject, {}) if names else {})}
-    return [f"{program} (Debian package {package})" if package else f"{program} (make it by: make bench)"
-            for program, package in needed.items() if not shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/sbin")]
+    return [
+        f"{program} (Debian package {package})" if package else f"{program} (make it by: make bench)"
+        for program, package in needed.items()
+        if not shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+    ]
 
 
-def measure(case: Case) -> t.Dict[str, Measurement]:
+def measure(case: Case) -> dict[str, Measurement]:
     """Build the case in a private host, check it, and return what each phase took. Raises Wrong."""
-    room = limits.room_for_resolvers(case.size + 1) if case.names and case.subject in (OURS, ANSIBLE) else contextlib.nullcontext()
+    room = (
+        limits.room_for_resolvers(case.size + 1)
+        if case.names and case.subject in (OURS, ANSIBLE)
+        else contextlib.nullcontext()
+    )
     try:
         with room, hosts.PrivateHost() as host:
             if case.subject == OURS:
@@ -73,7 +84,7 @@ def _measure_peer(host: hosts.PrivateHost, case: Case) -> Measurement:
     return cold
 
 
-def _measure_ours(host: hosts.PrivateHost, case: Case) -> t.Dict[str, Measurement]:
+def _measure_ours(host: hosts.PrivateHost, case: Case) -> dict[str, Measurement]:
     declared = engine.document(case.size, case.names)
     larger = engine.with_one_more(declared)
     phases = {}
@@ -94,25 +105,53 @@ def _measure_playbook(host: hosts.PrivateHost, case: Case) -> Measurement:
     declared = engine.document(case.size, case.names)
     variables = "/run/declared.json"
     host.run(["tee", variables], input=json.dumps({f"declared_{key}": value for key, value in declared.items()}))
-    environment = {"ANSIBLE_CONFIG": str(engine.ROOT / "ansible.cfg"), "ANSIBLE_HOME": "/run/ansible", "ANSIBLE_NOCOLOR": "1",
-                   "ANSIBLE_LOCAL_TEMP": "/run/ansible/local", "ANSIBLE_REMOTE_TEMP": "/run/ansible/remote",
-                   "ANSIBLE_COLLECTIONS_PATH": str(engine.ROOT / ".cache" / "tree"), "PYTHONPATH": ""}
-    argv = [str(VENV / "ansible-playbook"), "--inventory", "localhost,", "--extra-vars", f"@{variables}", str(HERE / "playbook.yml")]
+    environment = {
+        "ANSIBLE_CONFIG": str(engine.ROOT / "ansible.cfg"),
+        "ANSIBLE_HOME": "/run/ansible",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_LOCAL_TEMP": "/run/ansible/local",
+        "ANSIBLE_REMOTE_TEMP": "/run/ansible/remote",
+        "ANSIBLE_COLLECTIONS_PATH": str(engine.ROOT / ".cache" / "tree"),
+        "PYTHONPATH": "",
+    }
+    argv = [
+        str(VENV / "ansible-playbook"),
+        "--inventory",
+        "localhost,",
+        "--extra-vars",
+        f"@{variables}",
+        str(HERE / "playbook.yml"),
+    ]
     cold, recap = _run(host, argv, environment=environment)
     _expect("changed=1" in recap, f"ansible-playbook says {recap[-300:]}")
     _check(host, case)
     return cold
 
 
-def _converge(host: hosts.PrivateHost, declared: t.Dict[str, t.Any], *options: str) -> t.Tuple[Measurement, t.Dict[str, t.Any]]:
-    taken, answer = _run(host, [engine.PYTHON, "-m", "_dockless.cli", *engine.arguments(*options)], engine.text(declared), engine.environment())
+def _converge(
+    host: hosts.PrivateHost, declared: dict[str, t.Any], *options: str
+) -> tuple[Measurement, dict[str, t.Any]]:
+    taken, answer = _run(
+        host,
+        [engine.PYTHON, "-m", "_dockless.cli", *engine.arguments(*options)],
+        engine.text(declared),
+        engine.environment(),
+    )
     return taken, json.loads(answer)
 
 
-def _run(host: hosts.PrivateHost, argv: t.List[str], text: str = "", environment: t.Optional[t.Dict[str, str]] = None,
-         ) -> t.Tuple[Measurement, str]:
-    done = host.run([engine.PYTHON, str(HERE / "measure.py"), *argv], input=text, timeout=TIMEOUT_S,
-                    env={"PYTHONDONTWRITEBYTECODE": "", **(environment or {})})
+def _run(
+    host: hosts.PrivateHost,
+    argv: list[str],
+    text: str = "",
+    environment: dict[str, str] | None = None,
+) -> tuple[Measurement, str]:
+    done = host.run(
+        [engine.PYTHON, str(HERE / "measure.py"), *argv],
+        input=text,
+        timeout=TIMEOUT_S,
+        env={"PYTHONDONTWRITEBYTECODE": "", **(environment or {})},
+    )
     return json.loads(done.stderr.strip().splitlines()[-1]), done.stdout
 
 
@@ -121,7 +160,9 @@ def _check(host: hosts.PrivateHost, case: Case) -> None:
     last = f"p{case.size}"
     ports = int(host.sh("find /sys/class/net/*/brport -maxdepth 0 | wc -l"))
     _expect(ports == case.size, f"{ports} links are on bridges where there should be {case.size}")
-    address = re.search(r"inet ([0-9.]+)/", host.run(["ip", "-netns", last, "-4", "-o", "address", "show", "eth0"]).stdout)
+    address = re.search(
+        r"inet ([0-9.]+)/", host.run(["ip", "-netns", last, "-4", "-o", "address", "show", "eth0"]).stdout
+    )
     if address is None:
         raise Wrong(f"{last} has no address")
     _expect(host.ping(None, address[1], wait=10), f"{last} does not answer a ping")
@@ -138,7 +179,9 @@ def _check_names(host: hosts.PrivateHost, case: Case, address: str) -> None:
     domain = ".dns.podman" if case.subject == NETAVARK else ""
     asking = [f"p{number}" for number in range(1, case.size + 1)] if case.subject == OURS else ["p1", f"p{case.size}"]
     for sandbox in asking:
-        answer = host.run(["dig", "+short", "+time=2", "+tries=2", f"@{server}", f"p{case.size}{domain}"], netns=sandbox, check=False).stdout
+        answer = host.run(
+            ["dig", "+short", "+time=2", "+tries=2", f"@{server}", f"p{case.size}{domain}"], netns=sandbox, check=False
+        ).stdout
         _expect(address in answer.split(), f"the resolver of {sandbox} answers {answer!r} for p{case.size}")
 
 

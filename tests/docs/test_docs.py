@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The documentation must render, for every module and role."""
+
 from __future__ import annotations
 
 import functools
@@ -17,14 +18,14 @@ def test_collection_docs():
     check("antsibull-docs", "lint-collection-docs", "--plugin-docs", ".")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def text_pages(kind: str, *names: str) -> str:
     """Return the pages of modules or roles as a terminal shows them, in capitals because headings are."""
     return check("ansible-doc", "--type", kind, *names).upper()
 
 
-@functools.lru_cache(maxsize=None)
-def pages(kind: str, *names: str) -> t.Dict[str, t.Any]:
+@functools.cache
+def pages(kind: str, *names: str) -> dict[str, t.Any]:
     """Return what ansible-doc knows of modules or roles, by name."""
     return json.loads(check("ansible-doc", "--type", kind, "--json", *names))
 
@@ -44,6 +45,15 @@ def test_role_page(role):
 
 def test_html_pages(tmp_path):
     """The pages that a documentation site shows are made without an error in any of them."""
-    check("antsibull-docs", "collection", "--use-current", "--fail-on-error", "--squash-hierarchy", "--dest-dir", str(tmp_path), NAME)
+    check(
+        "antsibull-docs",
+        "collection",
+        "--use-current",
+        "--fail-on-error",
+        "--squash-hierarchy",
+        "--dest-dir",
+        str(tmp_path),
+        NAME,
+    )
     made = {path.name for path in tmp_path.glob("*_module.rst")}
     assert made == {f"{module}_module.rst" for module in MODULES}

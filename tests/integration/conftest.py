@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Integration tests run in the private hosts of the kernel tests; see tests/kernel/fixtures.py."""
+
 from __future__ import annotations
 
 from fixtures import private_host, untouched_machine

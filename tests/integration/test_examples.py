@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every example playbook, and the quickstart from its first run to its teardown, each on a private host."""
+
 from __future__ import annotations
 
 import pytest
@@ -55,6 +56,9 @@ def test_teardown_spares_settings_that_others_need(private_host, tmp_path):
         run_playbook(private_host, tmp_path, "quickstart.yml")
         private_host.apply({"networks": {"lan": {}}}, project="other")
         run_playbook(private_host, tmp_path, "teardown.yml")
-        assert private_host.sh("ls /etc/sysctl.d/60-dockless.conf /run/netns") == "/etc/sysctl.d/60-dockless.conf\n\n/run/netns:"
+        assert (
+            private_host.sh("ls /etc/sysctl.d/60-dockless.conf /run/netns")
+            == "/etc/sysctl.d/60-dockless.conf\n\n/run/netns:"
+        )
         private_host.apply({}, project="other", absent=True)
         run_playbook(private_host, tmp_path, "teardown.yml")

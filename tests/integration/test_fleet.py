@@ -4,6 +4,7 @@
 Ansible enters a host by its Python, which is a script that starts it in the host's namespaces. The controller has a network
 and a /run of its own, so that what would not go to a host finds nothing of the machine.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -37,31 +38,73 @@ class Controlled:
         self.declared = self.inventory["fleet"]["hosts"]
         for name, host in self.hosts.items():
             python = directory / f"python-{name}"
-            python.write_text(f"#!/bin/sh\nexec nsenter --target={host.pid} --net --mount --pid --uts --ipc -- /usr/bin/python3 \"$@\"\n", encoding="ascii")
+            python.write_text(
+                f'#!/bin/sh\nexec nsenter --target={host.pid} --net --mount --pid --uts --ipc -- /usr/bin/python3 "$@"\n',
+                encoding="ascii",
+            )
             python.chmod(0o755)
         (directory / "play.yml").write_text(json.dumps(PLAY), encoding="utf-8")
 
     @property
-    def ledger(self) -> t.Optional[t.Dict[str, t.Any]]:
+    def ledger(self) -> dict[str, t.Any] | None:
         """Return what the ledger holds of the network red, by sandbox; None if there is no ledger."""
         file = self._inventory / LEDGER
-        return json.loads(file.read_text(encoding="utf-8"))["networks"]["example/red"]["endpoints"] if file.exists() else None
+        return (
+            json.loads(file.read_text(encoding="utf-8"))["networks"]["example/red"]["endpoints"]
+            if file.exists()
+            else None
+        )
 
-    def run(self, *options: str, book: t.Optional[pathlib.Path] = None, fails: bool = False) -> str:
+    def run(self, *options: str, book: pathlib.Path | None = None, fails: bool = False) -> str:
         """Run the role, or a playbook, over the inventory as it is now; return what ansible-playbook says."""
         for name, variables in self.declared.items():
-            variables.update(ansible_connection="local", ansible_host=None, ansible_become=False,
-                             ansible_python_interpreter=str(self._directory / f"python-{name}"))
+            variables.update(
+                ansible_connection="local",
+                ansible_host=None,
+                ansible_become=False,
+                ansible_python_interpreter=str(self._directory / f"python-{name}"),
+            )
         (self._inventory / "hosts.yml").write_text(yaml.safe_dump(self.inventory), encoding="utf-8")
-        env = {**environment(), "HOME": str(self._directory), "ANSIBLE_LOCAL_TEMP": str(self._directory), "ANSIBLE_PIPELINING": "1"}
-        apart = ["unshare", "--net", "--mount", "--kill-child", "--fork", "sh", "-c", "mount -t tmpfs run /run; exec \"$@\"", "sh"]
-        argv = [*apart, "ansible-playbook", "--inventory", str(self._inventory), *options, str(book or self._directory / "play.yml")]
-        done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False)
+        env = {
+            **environment(),
+            "HOME": str(self._directory),
+            "ANSIBLE_LOCAL_TEMP": str(self._directory),
+            "ANSIBLE_PIPELINING": "1",
+        }
+        apart = [
+            "unshare",
+            "--net",
+            "--mount",
+            "--kill-child",
+            "--fork",
+            "sh",
+            "-c",
+            'mount -t tmpfs run /run; exec "$@"',
+            "sh",
+        ]
+        argv = [
+            *apart,
+            "ansible-playbook",
+            "--inventory",
+            str(self._inventory),
+            *options,
+            str(book or self._directory / "play.yml"),
+        ]
+        done = subprocess.run(
+            argv,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
         assert (done.returncode != 0) == fails, done.stdout
         return done.stdout
 
 
-def changes(said: str) -> t.Dict[str, int]:
+def changes(said: str) -> dict[str, int]:
     """Return how many tasks changed something, by host."""
     found = {name: int(number) for name, number in re.findall(r"^(\w+) +: ok=\d+ +changed=(\d+)", said, re.MULTILINE)}
     assert found, said
@@ -111,7 +154,9 @@ def test_no_address_is_given_past_a_host_that_nobody_knows(controlled):
 def sealed(controlled: Controlled) -> Controlled:
     """Return the example's hosts with one network, which is encrypted."""
     variables = controlled.inventory["fleet"]["vars"]
-    variables["dockless_networks"] = {"red": {"driver": "overlay", "encrypted": True, "ipam": {"config": [{"subnet": "10.60.0.0/16"}]}}}
+    variables["dockless_networks"] = {
+        "red": {"driver": "overlay", "encrypted": True, "ipam": {"config": [{"subnet": "10.60.0.0/16"}]}}
+    }
     for name, sandbox in (("one", "a"), ("two", "d")):
         controlled.declared[name].update(dockless_sandboxes={sandbox: {"networks": ["red"]}}, dockless_vtep="under0")
     return controlled

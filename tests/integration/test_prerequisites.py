@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The role prerequisites on a private host: what it sets, what it puts back, and what it finds missing."""
+
 from __future__ import annotations
 
 import json
@@ -22,7 +23,7 @@ door.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0), ("ff02::1", 
 """
 
 
-def settings(host, *options: str, state: str = "present", **spec: t.Any) -> t.Dict[str, t.Any]:
+def settings(host, *options: str, state: str = "present", **spec: t.Any) -> dict[str, t.Any]:
     """Run the role's program and return what it says."""
     text = json.dumps({"state": state, "interfaces": [], "accept_ra": True, **spec})
     return json.loads(host.run(["/usr/bin/python3", str(FILES / "settings.py"), text, *options]).stdout)
@@ -37,7 +38,10 @@ def sysctl(host, path: str) -> str:
 def book(tmp_path):
     """Return a play that runs the role."""
     path = tmp_path / "play.yml"
-    path.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "roles": ["dockless.network.prerequisites"]}]), encoding="utf-8")
+    path.write_text(
+        yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "roles": ["dockless.network.prerequisites"]}]),
+        encoding="utf-8",
+    )
     return path
 
 
@@ -76,7 +80,9 @@ def test_forwarding_restores_what_the_kernel_changed_along(private_host):
 
 def test_advertised_default_route_survives_forwarding(private_host):
     """R-18: a default route from a router advertisement stays when IPv6 forwarding is turned on."""
-    private_host.sh("echo 0 > /proc/sys/net/ipv6/conf/all/forwarding; ip -6 route del default; ip address add fe80::4/64 dev eth0 nodad")
+    private_host.sh(
+        "echo 0 > /proc/sys/net/ipv6/conf/all/forwarding; ip -6 route del default; ip address add fe80::4/64 dev eth0 nodad"
+    )
     neighbour = private_host.neighbour()
     for attempt in range(20):  # an advertisement may come before the link is up
         neighbour.run(["/usr/bin/python3", "-c", ADVERTISE])
@@ -88,8 +94,10 @@ def test_advertised_default_route_survives_forwarding(private_host):
     assert "proto ra" in private_host.sh("ip -6 route show default")
     settings(private_host, state="absent")
     assert sysctl(private_host, "net/ipv6/conf/eth0/accept_ra") == "1"
-    private_host.sh("ip -6 route flush proto ra; ip address del fe80::4/64 dev eth0; ip -6 route add default via 2001:db8:1::3; "
-                    "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding")
+    private_host.sh(
+        "ip -6 route flush proto ra; ip address del fe80::4/64 dev eth0; ip -6 route add default via 2001:db8:1::3; "
+        "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding"
+    )
 
 
 def test_others_are_left_alone(private_host):
@@ -106,7 +114,9 @@ def test_others_are_left_alone(private_host):
 
 def test_later_file_is_named(private_host):
     """R-18: a file that would undo a setting at the next boot is named, and one that agrees is not."""
-    private_host.sh("echo 'net.ipv4.ip_forward=0' > /etc/sysctl.d/90-rival.conf; echo 'net/ipv4/ip_forward = 1' > /etc/sysctl.d/91-friend.conf")
+    private_host.sh(
+        "echo 'net.ipv4.ip_forward=0' > /etc/sysctl.d/90-rival.conf; echo 'net/ipv4/ip_forward = 1' > /etc/sysctl.d/91-friend.conf"
+    )
     warnings = settings(private_host, "--check", exact=FORWARD)["warnings"]
     private_host.sh("rm /etc/sysctl.d/90-rival.conf /etc/sysctl.d/91-friend.conf")
     assert len(warnings) == 1 and "/etc/sysctl.d/90-rival.conf sets net.ipv4.ip_forward to 0" in warnings[0]
@@ -144,14 +154,24 @@ print(json.dumps(preflight.main([])))"""
     private_host.sh("rm -r /run/bin")
     assert found["programs"] == ["dnsmasq"]
     assert [(lack["feature"], lack["symbol"]) for lack in found["features"]] == [
-        ("masquerading anywhere", "CONFIG_NO_KERNEL_HAS"), ("connections by netlink", "CONFIG_NF_CT_NETLINK")]
+        ("masquerading anywhere", "CONFIG_NO_KERNEL_HAS"),
+        ("connections by netlink", "CONFIG_NF_CT_NETLINK"),
+    ]
 
 
 def test_role_refuses_a_kernel_without_a_feature(private_host, tmp_path, book):
     """R-23: the role fails before it changes anything, and names the kernel's symbol."""
-    missing = json.loads(private_host.run(["/usr/bin/python3", str(FILES / "preflight.py"), "wireguard", "ipvlan"]).stdout)["features"]
+    missing = json.loads(
+        private_host.run(["/usr/bin/python3", str(FILES / "preflight.py"), "wireguard", "ipvlan"]).stdout
+    )["features"]
     if not missing:
         pytest.skip("this kernel has WireGuard and IPVLAN, so there is nothing to miss")
     with pytest.raises(AssertionError, match=missing[0]["symbol"]):
-        run_playbook(private_host, tmp_path, book, "--extra-vars", json.dumps({"prerequisites_features": ["wireguard", "ipvlan"]}))
+        run_playbook(
+            private_host,
+            tmp_path,
+            book,
+            "--extra-vars",
+            json.dumps({"prerequisites_features": ["wireguard", "ipvlan"]}),
+        )
     private_host.assert_back_to(private_host.birth)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every module by ansible-playbook in a private host: its target, and the examples of its documentation."""
+
 from __future__ import annotations
 
 import pathlib
@@ -12,15 +13,22 @@ from collection import MODULES, ROOT, environment
 
 TARGETS = ROOT / "tests" / "integration" / "targets"
 SETUPS = ROOT / "tests" / "integration" / "examples"
-TASKS = t.List[t.Dict[str, t.Any]]
+TASKS = list[dict[str, t.Any]]
 
 
-def play(host, directory: pathlib.Path, content: t.Dict[str, t.Any]) -> str:
+def play(host, directory: pathlib.Path, content: dict[str, t.Any]) -> str:
     """Run a play in the private host and return what ansible-playbook says. Fails when a task does, or when there is none."""
     book = directory / "play.yml"
-    book.write_text(yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, **content}], sort_keys=False), encoding="utf-8")
-    env = {**environment(), "ANSIBLE_ROLES_PATH": str(TARGETS), "HOME": str(directory), "ANSIBLE_LOCAL_TEMP": str(directory),
-           "ANSIBLE_REMOTE_TEMP": str(directory)}
+    book.write_text(
+        yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, **content}], sort_keys=False), encoding="utf-8"
+    )
+    env = {
+        **environment(),
+        "ANSIBLE_ROLES_PATH": str(TARGETS),
+        "HOME": str(directory),
+        "ANSIBLE_LOCAL_TEMP": str(directory),
+        "ANSIBLE_REMOTE_TEMP": str(directory),
+    }
     argv = ["ansible-playbook", "--inventory", "localhost,", "--connection", "local", "--diff", str(book)]
     said = host.run(argv, env=env, check=False, timeout=300)
     assert said.returncode == 0, said.stdout + said.stderr

@@ -4,6 +4,7 @@
 It says "ready", asks until the file END is there, by a socket for each question or with kept by one for all, and prints how many
 questions were answered, refused, or met with three seconds of silence.
 """
+
 from __future__ import annotations
 
 import json
@@ -12,7 +13,6 @@ import socket
 import struct
 import sys
 import time
-import typing as t
 
 SERVER = ("127.0.0.11", 53)
 _SECONDS = 3.0  # longer than that is silence
@@ -32,7 +32,7 @@ def wire() -> socket.socket:
     return made
 
 
-def main(end: str, name: str, kept: bool) -> t.Dict[str, int]:
+def main(end: str, name: str, kept: bool) -> dict[str, int]:
     """Ask, and return the counts."""
     said = {"answered": 0, "refused": 0, "silent": 0}
     asking, question = wire(), query(name)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The fixtures of the kernel tests; see fixtures.py."""
+
 from __future__ import annotations
 
 from fixtures import fleet, lab, private_host, untouched_machine

@@ -5,6 +5,7 @@ An A query gets 203.0.113.7, AAAA 2001:db8::7, anything else an empty answer. Ea
 One that is to refuse answers REFUSED to all, one that is late
 takes half a second for each. A link-local ADDRESS has its link behind it: fe80::3%eth0.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -17,11 +18,11 @@ REFUSES, LATE = (sys.argv[2:] == [what] for what in ("refuse", "late"))
 ADDRESSES = {1: bytes((203, 0, 113, 7)), 28: bytes.fromhex("20010db8000000000000000000000007")}
 
 
-def name_and_end(message: bytes) -> "tuple[str, int]":
+def name_and_end(message: bytes) -> tuple[str, int]:
     """Return the question's name and where its type begins."""
     labels, at = [], 12
     while message[at]:
-        labels.append(message[at + 1:at + 1 + message[at]].decode())
+        labels.append(message[at + 1 : at + 1 + message[at]].decode())
         at += 1 + message[at]
     return ".".join(labels), at + 1
 
@@ -34,9 +35,9 @@ def answer(message: bytes, transport: str) -> bytes:
     found = ADDRESSES.get(kind, b"")
     record = struct.pack("!HHHIH", 0xC00C, kind, 1, 60, len(found)) + found if found else b""
     if REFUSES:
-        return message[:2] + struct.pack("!5H", 0x8185, 1, 0, 0, 0) + message[12:end + 4]
+        return message[:2] + struct.pack("!5H", 0x8185, 1, 0, 0, 0) + message[12 : end + 4]
     header = message[:2] + struct.pack("!5H", 0x8180, 1, 1 if found else 0, 0, 0)
-    return header + message[12:end + 4] + record
+    return header + message[12 : end + 4] + record
 
 
 def serve_streams(server: socket.socket) -> None:
@@ -44,7 +45,7 @@ def serve_streams(server: socket.socket) -> None:
     while True:
         wire, _client = server.accept()
         with wire, contextlib.suppress(OSError, struct.error):
-            length, = struct.unpack("!H", wire.recv(2))
+            (length,) = struct.unpack("!H", wire.recv(2))
             said = answer(wire.recv(length), "tcp")
             wire.sendall(struct.pack("!H", len(said)) + said)
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Fixtures of every suite that touches a kernel: a private host that must be left as it was, and a guard for the machine itself."""
+
 from __future__ import annotations
 
 import os

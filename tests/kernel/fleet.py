@@ -3,6 +3,7 @@
 
 Each host has, beside what a private host has, an interface under0 with an address of 203.0.113.0/24 and of 2001:db8:9::/64.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -11,7 +12,9 @@ import typing as t
 
 import hosts
 
-_SWITCH = "ip link set lo up; ip link add underlay type bridge mcast_snooping 0; ip link set underlay up; echo ready; cat"
+_SWITCH = (
+    "ip link set lo up; ip link add underlay type bridge mcast_snooping 0; ip link set underlay up; echo ready; cat"
+)
 
 
 class Fleet:
@@ -20,18 +23,32 @@ class Fleet:
     def __init__(self, size: int) -> None:
         self._stack = contextlib.ExitStack()
         self._switch = subprocess.Popen(  # pylint: disable=consider-using-with
-            ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "/bin/bash", "-euc", _SWITCH],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            [
+                "unshare",
+                "--net",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "/bin/bash",
+                "-euc",
+                _SWITCH,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert self._switch.stdout
         if self._switch.stdout.readline() != "ready\n":
             raise hosts.Failed("the switch of the underlay does not start")
         pid = hosts.child_of(self._switch.pid)
         self.switch = hosts.Place(["nsenter", f"--target={pid}", "--net", "--mount", "--pid"])
-        self.hosts: t.List[hosts.PrivateHost] = []
+        self.hosts: list[hosts.PrivateHost] = []
         for _number in range(size):
             self.join()
 
-    def __enter__(self) -> "Fleet":
+    def __enter__(self) -> Fleet:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -49,11 +66,35 @@ class Fleet:
         number = len(self.hosts)
         pid = hosts.child_of(self._switch.pid)
         # Both namespaces by their first processes, as this machine numbers them; the machine's own links are not touched.
-        subprocess.run(["nsenter", f"--target={pid}", "--net", "ip", "link", "add", f"port{number}", "master", "underlay", "up", "type", "veth",
-                        "peer", "name", "under0", "address", f"02:00:00:00:01:{number:02x}", "netns", str(host.pid)], check=True)
-        host.sh(f"ip link set under0 addrgenmode none; ip address add {address(number)}/24 dev under0; "
-                f"ip address add {address(number, 6)}/64 dev under0 nodad; ip link set under0 up; "
-                f"until ip -6 route show table local | grep -q '{address(number, 6)} '; do :; done")
+        subprocess.run(
+            [
+                "nsenter",
+                f"--target={pid}",
+                "--net",
+                "ip",
+                "link",
+                "add",
+                f"port{number}",
+                "master",
+                "underlay",
+                "up",
+                "type",
+                "veth",
+                "peer",
+                "name",
+                "under0",
+                "address",
+                f"02:00:00:00:01:{number:02x}",
+                "netns",
+                str(host.pid),
+            ],
+            check=True,
+        )
+        host.sh(
+            f"ip link set under0 addrgenmode none; ip address add {address(number)}/24 dev under0; "
+            f"ip address add {address(number, 6)}/64 dev under0 nodad; ip link set under0 up; "
+            f"until ip -6 route show table local | grep -q '{address(number, 6)} '; do :; done"
+        )
         host.birth = host.snapshot()
         return host
 
@@ -78,8 +119,11 @@ def address(number: int, version: int = 4) -> str:
     return f"203.0.113.{number}" if version == 4 else f"2001:db8:9::{number:x}"
 
 
-def documents(networks: t.Mapping[str, t.Dict[str, t.Any]], placed: t.Sequence[t.Mapping[str, t.Dict[str, t.Any]]],
-              version: int = 4) -> t.List[t.Dict[str, t.Any]]:
+def documents(
+    networks: t.Mapping[str, dict[str, t.Any]],
+    placed: t.Sequence[t.Mapping[str, dict[str, t.Any]]],
+    version: int = 4,
+) -> list[dict[str, t.Any]]:
     """Return each host's document, as a fleet's plan would fill it in.
 
     networks are overlays; placed are, host by host, sandboxes whose endpoints have fixed addresses.
@@ -88,13 +132,23 @@ def documents(networks: t.Mapping[str, t.Dict[str, t.Any]], placed: t.Sequence[t
     for number, own in enumerate(placed, 1):
         spanning = {}
         for name, spec in networks.items():
-            peers = {f"host{other}": {"vtep": address(other, version), "sandboxes": _on(name, sandboxes)}
-                     for other, sandboxes in enumerate(placed, 1) if other != number}
+            peers = {
+                f"host{other}": {"vtep": address(other, version), "sandboxes": _on(name, sandboxes)}
+                for other, sandboxes in enumerate(placed, 1)
+                if other != number
+            }
             spanning[name] = {"driver": "overlay", "vtep": address(number, version), "peers": peers, **spec}
         found.append({"networks": spanning, "sandboxes": dict(own)})
     return found
 
 
-def _on(network: str, sandboxes: t.Mapping[str, t.Dict[str, t.Any]]) -> t.Dict[str, t.Any]:
-    return {name: {"addresses": [each[key] for key in ("ipv4_address", "ipv6_address") if key in each], "aliases": each.get("aliases", [])}
-            for name, spec in sandboxes.items() for each in [spec["networks"].get(network)] if each is not None}
+def _on(network: str, sandboxes: t.Mapping[str, dict[str, t.Any]]) -> dict[str, t.Any]:
+    return {
+        name: {
+            "addresses": [each[key] for key in ("ipv4_address", "ipv6_address") if key in each],
+            "aliases": each.get("aliases", []),
+        }
+        for name, spec in sandboxes.items()
+        for each in [spec["networks"].get(network)]
+        if each is not None
+    }

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """FRR on a private host, with the very files that the role evpn would write, under FRR's own start script and watchdog."""
+
 from __future__ import annotations
 
 import json
@@ -19,22 +20,44 @@ PROGRAM = "/usr/local/sbin/dockless-evpn"
 PASSWORD = "a-password-of-this-test"
 RANGE = "203.0.113.0/24"
 PATIENCE = 30  # seconds; what takes longer does not happen
-_TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(str(ROLE / "templates")), trim_blocks=True, keep_trailing_newline=True,
-                                undefined=jinja2.StrictUndefined)
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(str(ROLE / "templates")),
+    trim_blocks=True,
+    keep_trailing_newline=True,
+    undefined=jinja2.StrictUndefined,
+)
 
 
 def configure(host: hosts.Place, address: str, reflectors: t.Sequence[str], **variables: t.Any) -> None:
     """Write the role's files for a member of the fabric, which is a reflector as well if its address is among them."""
     values = {
-        "inventory_hostname_short": "host" + address.rpartition(".")[2], "__evpn_own": address, "evpn_asn": 65000, "evpn_member": True,
-        "evpn_password": PASSWORD, "evpn_timers": [3, 9], "evpn_listen": [RANGE], "evpn_listen_limit": 1000, "evpn_log": "file /run/frr.log",
-        "evpn_bfd_interval": 300, "evpn_bfd_multiplier": 3, "__evpn_bfd": False, "__evpn_program": PROGRAM,
-        "__evpn_is_reflector": address in reflectors, "__evpn_others": [each for each in reflectors if each != address], **variables}
+        "inventory_hostname_short": "host" + address.rpartition(".")[2],
+        "__evpn_own": address,
+        "evpn_asn": 65000,
+        "evpn_member": True,
+        "evpn_password": PASSWORD,
+        "evpn_timers": [3, 9],
+        "evpn_listen": [RANGE],
+        "evpn_listen_limit": 1000,
+        "evpn_log": "file /run/frr.log",
+        "evpn_bfd_interval": 300,
+        "evpn_bfd_multiplier": 3,
+        "__evpn_bfd": False,
+        "__evpn_program": PROGRAM,
+        "__evpn_is_reflector": address in reflectors,
+        "__evpn_others": [each for each in reflectors if each != address],
+        **variables,
+    }
     for name in ("frr.conf", "daemons"):
         host.run(["tee", f"/etc/frr/{name}"], input=_TEMPLATES.get_template(name + ".j2").render(values))
-    host.run(["tee", PROGRAM], input="#!/usr/bin/python3\n" + (ROLE / "files" / "dockless_evpn.py").read_text(encoding="utf-8"))
-    host.sh(f"chown root:frr /etc/frr/frr.conf; chmod 640 /etc/frr/frr.conf; chmod 755 {PROGRAM}; "
-            "mkdir -p /var/tmp/frr; mountpoint -q /var/tmp || mount -t tmpfs tmpfs /var/tmp")
+    host.run(
+        ["tee", PROGRAM],
+        input="#!/usr/bin/python3\n" + (ROLE / "files" / "dockless_evpn.py").read_text(encoding="utf-8"),
+    )
+    host.sh(
+        f"chown root:frr /etc/frr/frr.conf; chmod 640 /etc/frr/frr.conf; chmod 755 {PROGRAM}; "
+        "mkdir -p /var/tmp/frr; mountpoint -q /var/tmp || mount -t tmpfs tmpfs /var/tmp"
+    )
 
 
 def start(host: hosts.Place) -> None:
@@ -44,7 +67,9 @@ def start(host: hosts.Place) -> None:
 
 def stop(host: hosts.Place) -> None:
     """Stop it in order: what it has learned goes from the kernel."""
-    host.sh(f"{SCRIPT} stop </dev/null >/run/frr.stop 2>&1 || true; rm -f /run/frr.* {PROGRAM}; umount /var/tmp; rm -rf /run/frr")
+    host.sh(
+        f"{SCRIPT} stop </dev/null >/run/frr.stop 2>&1 || true; rm -f /run/frr.* {PROGRAM}; umount /var/tmp; rm -rf /run/frr"
+    )
 
 
 def pid(host: hosts.Place, daemon: str) -> int:
@@ -79,13 +104,13 @@ def watched(host: hosts.Place) -> int:
     return sum(peer.get("status") == "up" for peer in peers) if isinstance(peers, list) else 0
 
 
-def remote_macs(host: hosts.Place, vni: int) -> t.Dict[str, str]:
+def remote_macs(host: hosts.Place, vni: int) -> dict[str, str]:
     """Return the MACs that FRR knows behind other hosts, each with that host's VTEP address."""
     macs = vtysh(host, "show evpn mac vni all").get(str(vni), {}).get("macs", {})
     return {mac: row.get("remoteVtep", "") for mac, row in macs.items() if row["type"] == "remote"}
 
 
-def learned(host: hosts.Place) -> t.List[str]:
+def learned(host: hosts.Place) -> list[str]:
     """Return the kernel's entries that carry a routing daemon's mark, those for multicast and for link-local addresses left out."""
     lines = host.sh("bridge fdb show; ip neigh show; ip neigh show nud noarp; ip -6 neigh show nud noarp").splitlines()
     return sorted({line.strip() for line in lines if "extern_learn" in line and not line.startswith("fe80:")})
@@ -105,9 +130,12 @@ class Pings:
     """Pings that go on, one each 20 ms, until they are counted."""
 
     def __init__(self, host: hosts.Place, netns: str, *addresses: str) -> None:
-        self._running = {address: host.popen(["ip", "netns", "exec", netns, "ping", "-n", "-q", "-i", "0.02", address]) for address in addresses}
+        self._running = {
+            address: host.popen(["ip", "netns", "exec", netns, "ping", "-n", "-q", "-i", "0.02", address])
+            for address in addresses
+        }
 
-    def lost(self) -> t.Dict[str, int]:
+    def lost(self) -> dict[str, int]:
         """End them and return how many were not answered, by address; that which is on its way at the end is no loss."""
         found = {}
         for address, server in self._running.items():

@@ -7,6 +7,7 @@ every state between two messages occurs). WHAT at event NUMBER: count (nothing, 
 raise (a failure), kill (SIGKILL to this process), or at step NUMBER: wait (say so, then wait for a line),
 sh:TEXT (run a line of shell). The answer is JSON.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -34,14 +35,14 @@ class Events:
 
     def __init__(self, what: str, number: int) -> None:
         self.what, self.number = what, number
-        self.seen: t.List[str] = []
+        self.seen: list[str] = []
         self._single = Socket.flight
 
     def hook(self, step: Step) -> None:
         """Take note of a step."""
         self.happened(f"before {step.action} {objects.title(step.after or step.before)}")
 
-    def flight(self, sock: Socket, messages: t.Sequence[bytearray]) -> t.List[Refusal]:
+    def flight(self, sock: Socket, messages: t.Sequence[bytearray]) -> list[Refusal]:
         """Send a flight one by one."""
         refusals = []
         for place, message in enumerate(messages):
@@ -65,7 +66,7 @@ class Events:
             subprocess.run(["/bin/bash", "-euc", self.what[3:]], check=True)
 
 
-def main() -> t.Dict[str, t.Any]:
+def main() -> dict[str, t.Any]:
     """Do the run and return what to print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("what")
@@ -77,11 +78,17 @@ def main() -> t.Dict[str, t.Any]:
     document = json.loads(sys.stdin.readline() if options.what == "wait" else sys.stdin.read())
     events = Events(options.what, options.number)
     if options.what in ("count", "raise", "kill"):
-        def flight(sock: Socket, messages: t.Sequence[bytearray]) -> t.List[Refusal]:
+
+        def flight(sock: Socket, messages: t.Sequence[bytearray]) -> list[Refusal]:
             return events.flight(sock, messages)
+
         Socket.flight = flight  # type: ignore[method-assign]
-    request = Request(options.project, lambda before: {**before, **document}, remove_project=options.absent,
-                               on_mismatch=options.on_mismatch)
+    request = Request(
+        options.project,
+        lambda before: {**before, **document},
+        remove_project=options.absent,
+        on_mismatch=options.on_mismatch,
+    )
     try:
         outcome = converge.converge(request, events.hook)
     except DocklessError as error:

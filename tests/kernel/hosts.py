@@ -5,6 +5,7 @@ Such a host has its own network, mounts, processes and hostname, an empty /run, 
 and /usr/local of its own over the machine's. Nothing in it can touch the machine or send a packet off it, and all of it
 ends with the process that made it.
 """
+
 from __future__ import annotations
 
 import json
@@ -29,10 +30,12 @@ _ENVIRONMENT = {
     "LANG": "C.UTF-8",
     "HOME": "/root",
     "PYTHONPATH": str(ENGINE),
-    "PYTHONPYCACHEPREFIX": str(HERE.parent.parent / ".cache" / "bytecode"),  # compiled once: the engine is started thousands of times
+    "PYTHONPYCACHEPREFIX": str(
+        HERE.parent.parent / ".cache" / "bytecode"
+    ),  # compiled once: the engine is started thousands of times
 }
 
-Result = t.Dict[str, t.Any]
+Result = dict[str, t.Any]
 
 
 class Failed(AssertionError):
@@ -42,7 +45,7 @@ class Failed(AssertionError):
 class Server:
     """A process that runs in a host until it is stopped."""
 
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
+    def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
 
     @property
@@ -74,65 +77,94 @@ class Place:
     Wherever netns is asked for, None is the place's own and a name is one under its /run/netns.
     """
 
-    def __init__(self, enter: t.List[str]) -> None:
+    def __init__(self, enter: list[str]) -> None:
         self._enter = enter
-        self._servers: t.List[Server] = []
+        self._servers: list[Server] = []
 
-    def run(self, argv: t.Sequence[str], check: bool = True, input: t.Optional[str] = None,  # pylint: disable=redefined-builtin
-            netns: t.Optional[str] = None, timeout: float = TIMEOUT, env: t.Optional[t.Mapping[str, str]] = None,
-            ) -> "subprocess.CompletedProcess[str]":
+    def run(
+        self,
+        argv: t.Sequence[str],
+        check: bool = True,
+        input: str | None = None,  # pylint: disable=redefined-builtin
+        netns: str | None = None,
+        timeout: float = TIMEOUT,
+        env: t.Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command and return how it ended, output as text. Raises Failed when check is set and it did not end with 0."""
-        done = subprocess.run(self.command(argv, netns), input=input if input is not None else "", text=True, timeout=timeout,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False, env={**_ENVIRONMENT, **(env or {})})
+        done = subprocess.run(
+            self.command(argv, netns),
+            input=input if input is not None else "",
+            text=True,
+            timeout=timeout,
+            capture_output=True,
+            check=False,
+            env={**_ENVIRONMENT, **(env or {})},
+        )
         if check and done.returncode:
             raise Failed(f"{' '.join(argv)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
         return done
 
-    def sh(self, text: str, netns: t.Optional[str] = None) -> str:
+    def sh(self, text: str, netns: str | None = None) -> str:
         """Run lines of shell that must all succeed and return what they say."""
         return self.run(["/bin/bash", "-euo", "pipefail", "-c", text], netns=netns).stdout.strip()
 
-    def python(self, code: str, *args: str, netns: t.Optional[str] = None, check: bool = True,
-               ) -> "subprocess.CompletedProcess[str]":
+    def python(
+        self,
+        code: str,
+        *args: str,
+        netns: str | None = None,
+        check: bool = True,
+    ) -> subprocess.CompletedProcess[str]:
         """Run Python code with the engine importable as _dockless."""
         return self.run([PYTHON, "-c", code, *args], netns=netns, check=check)
 
-    def popen(self, argv: t.Sequence[str], netns: t.Optional[str] = None) -> Server:
+    def popen(self, argv: t.Sequence[str], netns: str | None = None) -> Server:
         """Start a process; it is ended with the host, if not before."""
-        process = subprocess.Popen(self.command(argv, netns), stdin=subprocess.DEVNULL,  # pylint: disable=consider-using-with
-                                   stdout=subprocess.PIPE, text=True, env=_ENVIRONMENT)
+        process = subprocess.Popen(
+            self.command(argv, netns),
+            stdin=subprocess.DEVNULL,  # pylint: disable=consider-using-with
+            stdout=subprocess.PIPE,
+            text=True,
+            env=_ENVIRONMENT,
+        )
         server = Server(process)
         self._servers.append(server)
         return server
 
-    def serve_http(self, netns: t.Optional[str], port: int, body: str) -> Server:
+    def serve_http(self, netns: str | None, port: int, body: str) -> Server:
         """Start a web server on every address; return when it listens. It answers body, and in a second line the client's address."""
         return self._serve("http", netns, port, body)
 
-    def serve_udp(self, netns: t.Optional[str], port: int, body: str) -> Server:
+    def serve_udp(self, netns: str | None, port: int, body: str) -> Server:
         """Start a server that answers each datagram as serve_http does."""
         return self._serve("udp", netns, port, body)
 
-    def fetch(self, netns: t.Optional[str], url: str, wait: float = 3) -> t.Optional[str]:
+    def fetch(self, netns: str | None, url: str, wait: float = 3) -> str | None:
         """Return what a web server answers, or None when nothing answers within wait seconds."""
-        done = self.run(["curl", "--silent", "--fail", "--globoff", "--noproxy", "*", "--max-time", str(wait), url], netns=netns, check=False)
+        done = self.run(
+            ["curl", "--silent", "--fail", "--globoff", "--noproxy", "*", "--max-time", str(wait), url],
+            netns=netns,
+            check=False,
+        )
         return done.stdout if done.returncode == 0 else None
 
-    def ask_udp(self, netns: t.Optional[str], address: str, port: int, wait: float = 2) -> t.Optional[str]:
+    def ask_udp(self, netns: str | None, address: str, port: int, wait: float = 2) -> str | None:
         """Return what a server answers to a datagram, or None when nothing answers within wait seconds."""
-        code = ("import socket, sys\n"
-                "host, port, wait = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])\n"
-                "s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET, socket.SOCK_DGRAM)\n"
-                "s.settimeout(wait); s.connect((host, port)); s.send(b'?'); print(s.recv(65535).decode(), end='')")
+        code = (
+            "import socket, sys\n"
+            "host, port, wait = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])\n"
+            "s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET, socket.SOCK_DGRAM)\n"
+            "s.settimeout(wait); s.connect((host, port)); s.send(b'?'); print(s.recv(65535).decode(), end='')"
+        )
         done = self.run([SYSTEM_PYTHON, "-c", code, address, str(port), str(wait)], netns=netns, check=False)
         return done.stdout if done.returncode == 0 else None
 
-    def ping(self, netns: t.Optional[str], address: str, wait: float = 2) -> bool:
+    def ping(self, netns: str | None, address: str, wait: float = 2) -> bool:
         """Tell whether address answers within wait seconds; returns at the first answer."""
         argv = ["ping", "-n", "-q", "-c", "1", "-i", "0.2", "-w", str(max(1, round(wait))), address]
         return self.run(argv, netns=netns, check=False).returncode == 0
 
-    def lookup(self, netns: t.Optional[str], name: str) -> t.List[str]:
+    def lookup(self, netns: str | None, name: str) -> list[str]:
         """Return the addresses that a program there gets for a name (hosts file, then DNS), sorted; none if it has none."""
         done = self.run(["getent", "ahosts", name], netns=netns, check=False)
         return sorted({line.split()[0] for line in done.stdout.splitlines()})
@@ -146,13 +178,13 @@ class Place:
         while self._servers:
             self._servers.pop().stop()
 
-    def _serve(self, kind: str, netns: t.Optional[str], port: int, body: str) -> Server:
+    def _serve(self, kind: str, netns: str | None, port: int, body: str) -> Server:
         server = self.popen([SYSTEM_PYTHON, str(HERE / "servers.py"), kind, str(port), body], netns)
         if server.readline() != "ready":
             raise Failed(f"the {kind} server on port {port} of {netns or 'the host'} does not start")
         return server
 
-    def command(self, argv: t.Sequence[str], netns: t.Optional[str] = None) -> t.List[str]:
+    def command(self, argv: t.Sequence[str], netns: str | None = None) -> list[str]:
         """Return the command of this machine that runs one there."""
         return [*self._enter, "--", *(["ip", "netns", "exec", netns] if netns else []), *argv]
 
@@ -162,8 +194,23 @@ class PrivateHost(Place):
 
     def __init__(self) -> None:
         self._unshare = subprocess.Popen(  # pylint: disable=consider-using-with
-            ["unshare", "--net", "--mount", "--pid", "--uts", "--fork", "--kill-child", "--mount-proc", "/bin/bash", str(HERE / "private_init.sh")],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_ENVIRONMENT)
+            [
+                "unshare",
+                "--net",
+                "--mount",
+                "--pid",
+                "--uts",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "/bin/bash",
+                str(HERE / "private_init.sh"),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=_ENVIRONMENT,
+        )
         assert self._unshare.stdout
         ready, _space, neighbour = self._unshare.stdout.readline().partition(" ")
         if ready != "ready":
@@ -173,10 +220,10 @@ class PrivateHost(Place):
         super().__init__([*enter, "--net"])
         self.neighbour_namespace = f"/proc/{self.pid}/root/proc/{int(neighbour)}/ns/net"
         self._neighbour = Place([*enter, f"--net={self.neighbour_namespace}"])
-        self._projects: t.Set[str] = set()
+        self._projects: set[str] = set()
         self.birth = self.snapshot()
 
-    def __enter__(self) -> "PrivateHost":
+    def __enter__(self) -> PrivateHost:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -191,7 +238,7 @@ class PrivateHost(Place):
         """Return the other host on eth0's link, which is also the way to FAR_ADDRESSES."""
         return self._neighbour
 
-    def namespace(self, netns: t.Optional[str] = None) -> str:
+    def namespace(self, netns: str | None = None) -> str:
         """Return the path, as this machine sees it, of the host's own network namespace or of one under its /run/netns."""
         return f"/proc/{self.pid}/root/run/netns/{netns}" if netns else f"/proc/{self.pid}/ns/net"
 
@@ -215,7 +262,7 @@ class PrivateHost(Place):
             raise Failed(f"apply ended with {done.returncode} where it should refuse\n{done.stdout}{done.stderr}")
         return json.loads(done.stdout)["msg"]
 
-    def dockless(self, *argv: str, document: t.Optional[t.Mapping[str, t.Any]] = None) -> Result:
+    def dockless(self, *argv: str, document: t.Mapping[str, t.Any] | None = None) -> Result:
         """Run the engine's command line (give it --json) and return its answer."""
         done = self._engine(argv, document)
         if done.returncode:
@@ -227,7 +274,7 @@ class PrivateHost(Place):
         self.stop_servers()
         self._neighbour.stop_servers()
         documents = self.sh("ls /etc/dockless/projects 2>/dev/null || true").split()
-        for project in sorted(self._projects | {name[:-len(".json")] for name in documents if name.endswith(".json")}):
+        for project in sorted(self._projects | {name[: -len(".json")] for name in documents if name.endswith(".json")}):
             self.apply({}, project=project, absent=True)
         self._projects.clear()
 
@@ -240,14 +287,16 @@ class PrivateHost(Place):
         lines = snapshots.difference(before, self.snapshot())
         assert not lines, "the host is not as it was:\n" + "\n".join(lines)
 
-    def _engine(self, argv: t.Sequence[str], document: t.Optional[t.Mapping[str, t.Any]]) -> "subprocess.CompletedProcess[str]":
+    def _engine(
+        self, argv: t.Sequence[str], document: t.Mapping[str, t.Any] | None
+    ) -> subprocess.CompletedProcess[str]:
         text = None if document is None else json.dumps(document)
         return self.run([PYTHON, "-m", "_dockless.cli", *argv], input=text, check=False)
 
 
-def _as_options(options: t.Mapping[str, t.Any]) -> t.List[str]:
+def _as_options(options: t.Mapping[str, t.Any]) -> list[str]:
     """Return options of the command line: True is a bare flag, anything else a value."""
-    words: t.List[str] = []
+    words: list[str] = []
     for key, value in options.items():
         words += [f"--{key.replace('_', '-')}"] + ([] if value is True else [str(value)])
     return words

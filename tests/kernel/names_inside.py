@@ -4,6 +4,7 @@
 up makes namespaces, links, files, translation and resolvers of a document; write puts only its
 files in place; start, running and stop are what the engine does, and bare is start with nobody in the resolvers' places meanwhile. The answer is JSON.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -26,7 +27,7 @@ from _dockless.state.objects import File, NftTable, Resolver
 FACTS = Facts(nameservers=("127.0.0.53", "192.0.2.2"), search=())
 
 
-def host_of(document: t.Dict[str, t.Any]) -> Host:
+def host_of(document: dict[str, t.Any]) -> Host:
     """Return the resolved host of one project."""
     return allocate_host.resolve(Host((parse_project("shop", document),)), {}, FACTS)
 
@@ -37,8 +38,11 @@ def plumb(host: Host) -> None:
     lines = []
     for network in networks.values():
         lines.append(f"link add {network.bridge_name} type bridge")
-        lines += [f"address add {s.gateway}/{s.network.prefixlen} dev {network.bridge_name}" + (" nodad" if s.version == 6 else "")
-                  for s in network.subnets]
+        lines += [
+            f"address add {s.gateway}/{s.network.prefixlen} dev {network.bridge_name}"
+            + (" nodad" if s.version == 6 else "")
+            for s in network.subnets
+        ]
         lines.append(f"link set {network.bridge_name} up")
     for sandbox in (s for p in host.projects for s in p.sandboxes):
         lines += [f"netns add {sandbox.name}", f"-n {sandbox.name} link set lo up"]
@@ -48,12 +52,17 @@ def plumb(host: Host) -> None:
         subprocess.run(["ip", *line.split()], check=True)
 
 
-def endpoint_lines(name: str, index: int, endpoint: Endpoint, network: Network) -> t.List[str]:
+def endpoint_lines(name: str, index: int, endpoint: Endpoint, network: Network) -> list[str]:
     """Return the ip commands that attach a sandbox to a network."""
     inner, outer = f"eth{index}", f"v{index}{name}"[:15]
-    lines = [f"link add {outer} type veth peer name {inner} netns {name}", f"link set {outer} master {network.bridge_name} up",
-             f"-n {name} link set {inner} up"]
-    lines += [f"-n {name} address add {cidr} dev {inner}" + (" nodad" if ":" in cidr else "") for cidr in endpoint.addresses]
+    lines = [
+        f"link add {outer} type veth peer name {inner} netns {name}",
+        f"link set {outer} master {network.bridge_name} up",
+        f"-n {name} link set {inner} up",
+    ]
+    lines += [
+        f"-n {name} address add {cidr} dev {inner}" + (" nodad" if ":" in cidr else "") for cidr in endpoint.addresses
+    ]
     if not network.internal and index == 0:
         lines += [f"-n {name} route add default via {s.gateway}" for s in network.subnets if s.version == 4]
     return lines
@@ -62,7 +71,9 @@ def endpoint_lines(name: str, index: int, endpoint: Endpoint, network: Network) 
 def main(action: str) -> t.Any:
     """Do it and return what to print."""
     host = host_of(json.load(sys.stdin))
-    objects = [o for project in host.projects for o in dns.realize_names(project, topology.read(host), FACTS, host.defaults)]
+    objects = [
+        o for project in host.projects for o in dns.realize_names(project, topology.read(host), FACTS, host.defaults)
+    ]
     resolvers = [o for o in objects if isinstance(o, Resolver)]
     if action == "up":
         plumb(host)
@@ -86,8 +97,11 @@ def main(action: str) -> t.Any:
         supervisor.stop(resolvers, FACTS)
     if action == "reload":
         supervisor.reload(resolvers)
-    return {"wanted": {r.sandbox: r.digest for r in resolvers}, "running": supervisor.running(resolvers),
-            "processes": processes.processes(resolvers)}
+    return {
+        "wanted": {r.sandbox: r.digest for r in resolvers},
+        "running": supervisor.running(resolvers),
+        "processes": processes.processes(resolvers),
+    }
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the tests of the engine's promises share: a document with every kind of object, and a host's state to the last byte."""
+
 from __future__ import annotations
 
 import copy
@@ -9,7 +10,7 @@ import typing as t
 import snapshot
 from hosts import HERE, PYTHON, PrivateHost, Result
 
-Document = t.Dict[str, t.Any]
+Document = dict[str, t.Any]
 
 # Every kind of object that the engine makes: bridges, namespaces (own, shared), endpoints of both families, a plain pair,
 # addresses, routes, sysctls, files, tables of the host and of sandboxes, resolvers, published ports, the default bridge.
@@ -19,16 +20,29 @@ SHOP: Document = {
         "back": {"internal": True, "ipam": {"config": [{"subnet": "10.42.0.0/24"}]}},
     },
     "sandboxes": {
-        "web": {"networks": {"front": {"aliases": ["www"]}, "back": {}}, "ports": ["8080:80"],
-                "sysctls": {"net.ipv4.ip_unprivileged_port_start": "80"}},
+        "web": {
+            "networks": {"front": {"aliases": ["www"]}, "back": {}},
+            "ports": ["8080:80"],
+            "sysctls": {"net.ipv4.ip_unprivileged_port_start": "80"},
+        },
         "cli": {"networks": ["front"]},
         "db": {"networks": ["back"]},
         "side": {"network_mode": "container:web"},
         "lab": {"network_mode": "none"},
         "old": {"network_mode": "bridge"},
     },
-    "veth_pairs": {"lab/cable": {"mac_address": "02:00:00:00:49:01", "addresses": ["10.49.0.1/30"], "peer": {
-        "name": "cable", "netns": "cli", "mac_address": "02:00:00:00:49:02", "addresses": ["10.49.0.2/30"]}}},
+    "veth_pairs": {
+        "lab/cable": {
+            "mac_address": "02:00:00:00:49:01",
+            "addresses": ["10.49.0.1/30"],
+            "peer": {
+                "name": "cable",
+                "netns": "cli",
+                "mac_address": "02:00:00:00:49:02",
+                "addresses": ["10.49.0.2/30"],
+            },
+        }
+    },
 }
 
 # The same without names, for runs under strace: that follows every process to its end, and a resolver has none.
@@ -55,7 +69,10 @@ for place in sys.argv[1:]:
 print(json.dumps(sorted(found)))
 """
 _PLACES = ("/etc/dockless", "/etc/netns", "/run/dockless")
-_CACHES = ("/run/dockless/generations.json", "/run/dockless/canonical/")  # what nft said before; nothing depends on them
+_CACHES = (
+    "/run/dockless/generations.json",
+    "/run/dockless/canonical/",
+)  # what nft said before; nothing depends on them
 
 
 def changed(document: Document, **paths: t.Any) -> Document:
@@ -82,43 +99,65 @@ def full(host: PrivateHost) -> snapshot.Snapshot:
     for kind, rows in found.items():  # the kernel adds these some time after a link or address
         if kind.startswith(("route", "address")):
             found[kind] = [row for row in rows if not ("table=local" in row and ":" in row or " fe80:" in row)]
-    found["sysctl"] = [line for line in found["sysctl"] if "/promote_secondaries = " not in line]  # set when an address is taken away
-    found["port"] = [f"{row['ifname']} {row.get('master')} {json.dumps(row.get('linkinfo', {}).get('info_slave_data', {}).get(key))}"
-                     for row in json.loads(host.sh("ip -json -details link show") or "[]") for key in ("isolated", "hairpin", "state")]
+    found["sysctl"] = [
+        line for line in found["sysctl"] if "/promote_secondaries = " not in line
+    ]  # set when an address is taken away
+    found["port"] = [
+        f"{row['ifname']} {row.get('master')} {json.dumps(row.get('linkinfo', {}).get('info_slave_data', {}).get(key))}"
+        for row in json.loads(host.sh("ip -json -details link show") or "[]")
+        for key in ("isolated", "hairpin", "state")
+    ]
     for name in found["netns"]:
-        found[f"sysctl of {name}"] = host.run(["sh", "-c", "sysctl -a --pattern '^net\\.ipv[46]\\.(conf|ip_unpriv)' 2>/dev/null | "
-                                               "grep -v -e stable_secret -e promote_secondaries"], netns=name).stdout.splitlines()
+        found[f"sysctl of {name}"] = host.run(
+            [
+                "sh",
+                "-c",
+                "sysctl -a --pattern '^net\\.ipv[46]\\.(conf|ip_unpriv)' 2>/dev/null | "
+                "grep -v -e stable_secret -e promote_secondaries",
+            ],
+            netns=name,
+        ).stdout.splitlines()
     return found
 
 
-def assert_same(before: snapshot.Snapshot, host: PrivateHost, what: str = "", but: t.Tuple[str, ...] = ()) -> None:
+def assert_same(before: snapshot.Snapshot, host: PrivateHost, what: str = "", but: tuple[str, ...] = ()) -> None:
     """Fail, with a line for each difference, unless the host is as it was, to the last byte; but are kinds that may differ."""
-    was, now = ({kind: lines for kind, lines in found.items() if not kind.startswith(but)} if but else found for found in (before, full(host)))
+    was, now = (
+        {kind: lines for kind, lines in found.items() if not kind.startswith(but)} if but else found
+        for found in (before, full(host))
+    )
     lines = snapshot.difference(was, now)
     assert not lines, f"{what}: the host is not as it was:\n" + "\n".join(lines)
 
 
 def hooked(host: PrivateHost, what: str, number: int, document: Document, *options: str) -> Result:
     """Run the engine with something happening at its step of that number; see hooked.py. Returns what it tells."""
-    done = host.run([PYTHON, str(HERE / "hooked.py"), what, str(number), *options], input=json.dumps(document), check=False)
+    done = host.run(
+        [PYTHON, str(HERE / "hooked.py"), what, str(number), *options], input=json.dumps(document), check=False
+    )
     if done.returncode == -9 or done.returncode == 137:
         return {"killed": True}
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def kinds(operations: t.Iterable[str]) -> t.List[str]:
+def kinds(operations: t.Iterable[str]) -> list[str]:
     """Return operations without their reasons, sorted."""
     return sorted(line.partition(" (")[0] for line in operations)
 
 
 def address(result: Result, sandbox: str, network: str, version: int = 4) -> str:
     """Return the address that a run gave to an endpoint."""
-    return next(cidr.partition("/")[0] for e in result["endpoints"] if (e["sandbox"], e["network"]) == (sandbox, network)
-                for cidr in e["addresses"] if (":" in cidr) == (version == 6))
+    return next(
+        cidr.partition("/")[0]
+        for e in result["endpoints"]
+        if (e["sandbox"], e["network"]) == (sandbox, network)
+        for cidr in e["addresses"]
+        if (":" in cidr) == (version == 6)
+    )
 
 
-def links(host: PrivateHost, netns: t.Optional[str] = None) -> t.List[str]:
+def links(host: PrivateHost, netns: str | None = None) -> list[str]:
     """Return the names of interfaces, in the order of their numbers."""
     rows = json.loads(host.run(["ip", "-json", "link", "show"], netns=netns).stdout)
     return [row["ifname"] for row in sorted(rows, key=lambda row: row["ifindex"])]

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Encrypted networks over private hosts: their documents, keys, and recorders on every wire that could carry data in clear."""
+
 from __future__ import annotations
 
 import base64
@@ -96,14 +97,14 @@ class Wires:
     """Recorders on the underlay of two hosts, and on the links that their default routes lead to."""
 
     def __init__(self, fleet: fleets.Fleet, port: int = 4787) -> None:
-        self._taps: t.List[t.Tuple[hosts.PrivateHost, str, hosts.Server]] = []
+        self._taps: list[tuple[hosts.PrivateHost, str, hosts.Server]] = []
         for number, host in enumerate(fleet.hosts[:2], 1):
             for place, link, own in ((fleet.switch, f"port{number}", "under0"), (host.neighbour(), "eth0", "eth0")):
                 server = place.popen([hosts.SYSTEM_PYTHON, "-c", _RECORDER, link, str(port)])
                 assert server.readline() == "ready"
                 self._taps.append((host, own, server))
 
-    def seen(self) -> t.Tuple[int, int]:
+    def seen(self) -> tuple[int, int]:
         """Return how many packets were in clear so far, and how many WireGuard's. Each wire says so when a last frame has passed it."""
         counts = self._counts()
         return sum(clear for clear, sealed, size in counts), sum(sealed for clear, sealed, size in counts)
@@ -112,7 +113,7 @@ class Wires:
         """Return how many bytes of WireGuard's went over the first host's wire so far, each packet counted once."""
         return self._counts()[0][2]
 
-    def _counts(self) -> t.List[t.Tuple[int, int, int]]:
+    def _counts(self) -> list[tuple[int, int, int]]:
         """Return for each wire packets in clear, packets of WireGuard's, and bytes of these."""
         found = []
         for host, link, server in self._taps:
@@ -125,10 +126,12 @@ class Wires:
 
 def key(host: hosts.PrivateHost, slot: str = "a") -> str:
     """Make a host's key unless it has one; return the public one."""
-    return host.python("import sys; from _dockless.linux import wireguard; print(wireguard.create_key(sys.argv[1]))", slot).stdout.strip()
+    return host.python(
+        "import sys; from _dockless.linux import wireguard; print(wireguard.create_key(sys.argv[1]))", slot
+    ).stdout.strip()
 
 
-def private(host: hosts.PrivateHost) -> t.List[str]:
+def private(host: hosts.PrivateHost) -> list[str]:
     """Return the secrets of a host in every form in which they might show up."""
     found = []
     for text in host.sh("cat /etc/dockless/wireguard/*").split():
@@ -142,28 +145,48 @@ def tunnel_address(number: int, version: int = 4) -> str:
     return f"100.100.0.{number}" if version == 4 else f"fd00:100::{number:x}"
 
 
-def documents(fleet: fleets.Fleet, version: int = 4, inner: int = 4, tunnels: t.Sequence[str] = ("a",), alone: bool = False,
-              **options: t.Any) -> t.List[t.Dict[str, t.Any]]:
+def documents(
+    fleet: fleets.Fleet,
+    version: int = 4,
+    inner: int = 4,
+    tunnels: t.Sequence[str] = ("a",),
+    alone: bool = False,
+    **options: t.Any,
+) -> list[dict[str, t.Any]]:
     """Return the documents of the first two hosts: one encrypted network, and on it the sandbox s1 or s2 of each; alone: only s1."""
     pair = fleet.hosts[:2]
     keys = {slot: [key(host, slot) for host in pair] for slot in tunnels}
     found = []
     for own, other in ((1, 2), (2, 1)):
         outer = fleets.address(other, version)
-        peer = {"vtep": tunnel_address(other, inner), "endpoint": f"[{outer}]:51820" if version == 6 else f"{outer}:51820",
-                "sandboxes": {} if alone and other == 2 else {f"s{other}": {"addresses": [f"10.60.0.{other + 1}"]}}}
+        peer = {
+            "vtep": tunnel_address(other, inner),
+            "endpoint": f"[{outer}]:51820" if version == 6 else f"{outer}:51820",
+            "sandboxes": {} if alone and other == 2 else {f"s{other}": {"addresses": [f"10.60.0.{other + 1}"]}},
+        }
         if len(tunnels) == 1 and tunnels[0] == "a":
             peer["public_key"] = keys["a"][other - 1]
         else:
             peer["public_keys"] = {slot: keys[slot][other - 1] for slot in tunnels}
-        network = {"driver": "overlay", "vni": 300, "encrypted": True, "vtep": tunnel_address(own, inner), "dns_enabled": False,
-                   "ipam": {"config": [{"subnet": "10.60.0.0/16"}]}, "tunnels": list(tunnels), "peers": {f"host{other}": peer}, **options}
-        sandboxes = {} if alone and own == 2 else {f"s{own}": {"networks": {"blue": {"ipv4_address": f"10.60.0.{own + 1}"}}}}
+        network = {
+            "driver": "overlay",
+            "vni": 300,
+            "encrypted": True,
+            "vtep": tunnel_address(own, inner),
+            "dns_enabled": False,
+            "ipam": {"config": [{"subnet": "10.60.0.0/16"}]},
+            "tunnels": list(tunnels),
+            "peers": {f"host{other}": peer},
+            **options,
+        }
+        sandboxes = (
+            {} if alone and own == 2 else {f"s{own}": {"networks": {"blue": {"ipv4_address": f"10.60.0.{own + 1}"}}}}
+        )
         found.append({"networks": {"blue": network}, "sandboxes": sandboxes})
     return found
 
 
-def apply_all(fleet: fleets.Fleet, found: t.Sequence[t.Dict[str, t.Any]]) -> t.List[hosts.Result]:
+def apply_all(fleet: fleets.Fleet, found: t.Sequence[dict[str, t.Any]]) -> list[hosts.Result]:
     """Apply each host its document and return the results."""
     return [host.apply(document) for host, document in zip(fleet.hosts, found)]
 
@@ -184,11 +207,11 @@ def pour(source: hosts.PrivateHost, target: hosts.PrivateHost, size: int, timeou
 
 
 @contextlib.contextmanager
-def flow(host: hosts.PrivateHost, sandbox: str = "s1", address: str = "10.60.0.3") -> t.Iterator[t.Dict[str, int]]:
+def flow(host: hosts.PrivateHost, sandbox: str = "s1", address: str = "10.60.0.3") -> t.Iterator[dict[str, int]]:
     """Send marked packets from a sandbox, 100 a second, for the length of a with block; then tell how many were sent and answered."""
     server = host.popen([hosts.SYSTEM_PYTHON, "-c", _FLOW, address], sandbox)
     assert server.readline() == "ready"
-    counts: t.Dict[str, int] = {}
+    counts: dict[str, int] = {}
     yield counts
     assert server.pid, "what sends the packets has ended"
     os.kill(server.pid, signal.SIGINT)

@@ -3,6 +3,7 @@
 
 Every answer is BODY, and the address of the client as the server sees it, on two lines.
 """
+
 from __future__ import annotations
 
 import http.server
@@ -13,7 +14,7 @@ import socketserver
 import sys
 
 
-def _any_address() -> "tuple[int, str]":
+def _any_address() -> tuple[int, str]:
     if os.path.exists("/proc/net/if_inet6"):
         return socket.AF_INET6, "::"
     return socket.AF_INET, "0.0.0.0"
@@ -26,6 +27,7 @@ def _seen(client: str) -> str:
 
 def http_server(port: int, body: str) -> None:
     """Serve body on TCP port, on every address of both families."""
+
     class Answer(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # pylint: disable=invalid-name
             text = f"{body}\n{_seen(self.client_address[0])}\n".encode()
@@ -40,7 +42,9 @@ def http_server(port: int, body: str) -> None:
     class Server(http.server.ThreadingHTTPServer):
         address_family, _address = _any_address()
         request_queue_size = 128
-        server_bind = socketserver.TCPServer.server_bind  # HTTPServer's asks a name server for this host's name, behind a wall in vain
+        server_bind = (
+            socketserver.TCPServer.server_bind
+        )  # HTTPServer's asks a name server for this host's name, behind a wall in vain
 
     server = Server((_any_address()[1], port), Answer)
     print("ready", flush=True)

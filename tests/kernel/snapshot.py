@@ -4,6 +4,7 @@
 Runs inside the host and prints JSON: python3 snapshot.py [--cheap]. What changes by itself
 (counters, timers, caches) is left out, as are directories without files in them.
 """
+
 from __future__ import annotations
 
 import json
@@ -12,10 +13,19 @@ import subprocess
 import sys
 import typing as t
 
-Snapshot = t.Dict[str, t.List[str]]
+Snapshot = dict[str, list[str]]
 
-OUR_PLACES = ("/run/dockless", "/run/netns", "/etc/dockless", "/etc/netns", "/var/lib/dockless", "/usr/local/lib/dockless",
-              "/etc/sysctl.d", "/run/sysctl.d", "/etc/systemd")
+OUR_PLACES = (
+    "/run/dockless",
+    "/run/netns",
+    "/etc/dockless",
+    "/etc/netns",
+    "/var/lib/dockless",
+    "/usr/local/lib/dockless",
+    "/etc/sysctl.d",
+    "/run/sysctl.d",
+    "/etc/systemd",
+)
 LINK_FIELDS = ("ifname", "mtu", "address", "master", "group", "ifalias", "link_type")
 ROUTE_FIELDS = ("type", "dst", "gateway", "dev", "table", "protocol", "scope", "prefsrc", "metric")
 # They count or cache, or belong to modules that the kernel loads by itself at the first use.
@@ -35,7 +45,7 @@ def take(cheap: bool = False) -> Snapshot:
     return found
 
 
-def difference(before: Snapshot, after: Snapshot) -> t.List[str]:
+def difference(before: Snapshot, after: Snapshot) -> list[str]:
     """Return a line for everything that came or went."""
     lines = []
     for kind in sorted({*before, *after}):
@@ -45,7 +55,7 @@ def difference(before: Snapshot, after: Snapshot) -> t.List[str]:
     return lines
 
 
-def _without(these: t.List[str], those: t.List[str]) -> t.List[str]:
+def _without(these: list[str], those: list[str]) -> list[str]:
     rest = list(those)
     return [line for line in these if line not in rest or rest.remove(line)]  # a list, not a set: processes repeat
 
@@ -54,30 +64,38 @@ def _is_lazy(kind: str, line: str) -> bool:
     return kind == "sysctl" and line.startswith(LAZY_SYSCTLS)
 
 
-def _network(where: t.List[str]) -> Snapshot:
+def _network(where: list[str]) -> Snapshot:
     links = _ip(where, "-details", "link", "show")
     nft = ["ip", "netns", "exec", where[1]] if where else []
     return {
         "link": [_line(x, LINK_FIELDS) + _flags(x) for x in links],
-        "address": [f"{x['ifname']} {a['local']}/{a['prefixlen']}" for x in _ip(where, "address", "show")
-                    for a in x.get("addr_info", ()) if not a.get("dynamic")],
-        "route": [_line(x, ROUTE_FIELDS) for family in ("-4", "-6") for x in _ip(where, family, "route", "show", "table", "all")],
+        "address": [
+            f"{x['ifname']} {a['local']}/{a['prefixlen']}"
+            for x in _ip(where, "address", "show")
+            for a in x.get("addr_info", ())
+            if not a.get("dynamic")
+        ],
+        "route": [
+            _line(x, ROUTE_FIELDS)
+            for family in ("-4", "-6")
+            for x in _ip(where, family, "route", "show", "table", "all")
+        ],
         "rule": [json.dumps(x) for family in ("-4", "-6") for x in _ip(where, family, "rule", "show")],
         "neighbour": [_line(x, ("dst", "dev", "lladdr")) for x in _ip(where, "neighbour", "show", "nud", "permanent")],
         "nft": _out(*nft, "nft", "--stateless", "list", "ruleset").splitlines(),
     }
 
 
-def _flags(link: t.Dict[str, t.Any]) -> str:
+def _flags(link: dict[str, t.Any]) -> str:
     kept = [flag for flag in link.get("flags", ()) if flag not in ("LOWER_UP", "NO-CARRIER", "M-DOWN")]
     return f" {link.get('linkinfo', {}).get('info_kind', '')} {','.join(sorted(kept))}"
 
 
-def _line(thing: t.Dict[str, t.Any], fields: t.Sequence[str]) -> str:
+def _line(thing: dict[str, t.Any], fields: t.Sequence[str]) -> str:
     return " ".join(f"{field}={thing[field]}" for field in fields if field in thing)
 
 
-def _ip(where: t.List[str], *words: str) -> t.List[t.Dict[str, t.Any]]:
+def _ip(where: list[str], *words: str) -> list[dict[str, t.Any]]:
     return json.loads(_out("ip", "-json", *where, *words) or "[]")
 
 
@@ -85,24 +103,29 @@ def _out(*argv: str) -> str:
     return subprocess.run(argv, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def _netns() -> t.List[str]:
+def _netns() -> list[str]:
     try:
         return sorted(os.listdir("/run/netns"))
     except FileNotFoundError:
         return []
 
 
-def _files() -> t.List[str]:
-    return sorted(os.path.join(directory, name) for place in OUR_PLACES
-                  for directory, _directories, names in os.walk(place) for name in names if name != "lock")
+def _files() -> list[str]:
+    return sorted(
+        os.path.join(directory, name)
+        for place in OUR_PLACES
+        for directory, _directories, names in os.walk(place)
+        for name in names
+        if name != "lock"
+    )
 
 
-def _sysctls() -> t.List[str]:
+def _sysctls() -> list[str]:
     root = "/proc/sys/net/"
     found = []
     for directory, _directories, names in os.walk(root):
         for path in (os.path.join(directory, name) for name in names):
-            key = path[len(root):]
+            key = path[len(root) :]
             if key.startswith(RESTLESS_SYSCTLS):
                 continue
             try:
@@ -113,14 +136,14 @@ def _sysctls() -> t.List[str]:
     return sorted(found)
 
 
-def _mounts() -> t.List[str]:
+def _mounts() -> list[str]:
     """Return mount points; /run/netns itself stays shared for good, as ip-netns(8) leaves it."""
     with open("/proc/self/mountinfo", encoding="utf-8") as file:
         points = [line.split(" ")[4] for line in file]
     return sorted(point for point in points if point != "/run/netns")
 
 
-def _processes() -> t.List[str]:
+def _processes() -> list[str]:
     mine = {os.getpid(), os.getppid()} if os.getppid() != 1 else {os.getpid()}
     found = []
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):

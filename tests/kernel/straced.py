@@ -4,6 +4,7 @@
 Messages of every netlink socket are told apart by their numbers, changes being all that is not known for a
 question. What goes to a nameless scratch namespace of the run itself is no change to the host.
 """
+
 from __future__ import annotations
 
 import json
@@ -13,13 +14,51 @@ import typing as t
 from hosts import PYTHON, PrivateHost
 
 _LOG = "/run/strace"
-_CALLS = ("socket,close,dup,dup2,dup3,sendto,sendmsg,sendmmsg,ioctl,setsockopt,open,openat,openat2,creat,mkdir,mkdirat,rmdir,unlink,unlinkat,rename,"
-          "renameat,renameat2,link,linkat,symlink,symlinkat,mknod,mknodat,truncate,ftruncate,chmod,fchmod,fchmodat,chown,fchown,lchown,fchownat,"
-          "utimensat,setxattr,lsetxattr,fsetxattr,mount,umount2,move_mount,unshare,setns,clone,clone3,fork,vfork,kill,tkill,tgkill,pidfd_send_signal")
-_CHANGES = frozenset(("creat", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat", "rename", "renameat", "renameat2", "link", "linkat", "symlink",
-                      "symlinkat", "mknod", "mknodat", "truncate", "ftruncate", "chmod", "fchmod", "fchmodat", "chown", "fchown", "lchown",
-                      "fchownat", "utimensat", "setxattr", "lsetxattr", "fsetxattr", "mount", "umount2", "move_mount", "openat2", "kill",
-                      "tkill", "tgkill", "pidfd_send_signal"))
+_CALLS = (
+    "socket,close,dup,dup2,dup3,sendto,sendmsg,sendmmsg,ioctl,setsockopt,open,openat,openat2,creat,mkdir,mkdirat,rmdir,unlink,unlinkat,rename,"
+    "renameat,renameat2,link,linkat,symlink,symlinkat,mknod,mknodat,truncate,ftruncate,chmod,fchmod,fchmodat,chown,fchown,lchown,fchownat,"
+    "utimensat,setxattr,lsetxattr,fsetxattr,mount,umount2,move_mount,unshare,setns,clone,clone3,fork,vfork,kill,tkill,tgkill,pidfd_send_signal"
+)
+_CHANGES = frozenset(
+    (
+        "creat",
+        "mkdir",
+        "mkdirat",
+        "rmdir",
+        "unlink",
+        "unlinkat",
+        "rename",
+        "renameat",
+        "renameat2",
+        "link",
+        "linkat",
+        "symlink",
+        "symlinkat",
+        "mknod",
+        "mknodat",
+        "truncate",
+        "ftruncate",
+        "chmod",
+        "fchmod",
+        "fchmodat",
+        "chown",
+        "fchown",
+        "lchown",
+        "fchownat",
+        "utimensat",
+        "setxattr",
+        "lsetxattr",
+        "fsetxattr",
+        "mount",
+        "umount2",
+        "move_mount",
+        "openat2",
+        "kill",
+        "tkill",
+        "tgkill",
+        "pidfd_send_signal",
+    )
+)
 _CALL = re.compile(r"(\d+) +(\w+)\((.*)\Z")
 _RESUMED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>.* = (-?\d+)")
 _RESULT = re.compile(r"\) += (-?\d+|0x[0-9a-f]+)[^=]*\Z")
@@ -27,7 +66,9 @@ _MESSAGE = re.compile(r"nlmsg_len=(\d+|0x[0-9a-f]+), nlmsg_type=(?:(0x[0-9a-f]+)
 _NUMBER = re.compile(r"(?:0x[0-9a-f]+|-?\d+)(?:\|0x[0-9a-f]+)*")  # flags are shown with a bar between the bits
 _SIZE = re.compile(r"\], (\d+), (?:0|0x[0-9a-f]+), (?:NULL|\{sa_family)")
 _NETLINK, _ROUTE, _SOCK_DIAG, _NETFILTER = 16, 0, 4, 12
-_NFT_QUESTIONS = frozenset(0xA00 | number for number in (1, 4, 7, 10, 13, 16, 19, 23))  # NFT_MSG_GET*, linux/netfilter/nf_tables.h
+_NFT_QUESTIONS = frozenset(
+    0xA00 | number for number in (1, 4, 7, 10, 13, 16, 19, 23)
+)  # NFT_MSG_GET*, linux/netfilter/nf_tables.h
 _IOCTL_QUESTIONS = frozenset((0x8912, 0x8913, 0x8915, 0x8921, 0x8927, 0x8933, 0x8910))  # SIOCGIF*
 _O_WRITES = 0x3 | 0x40 | 0x200  # O_ACCMODE, O_CREAT, O_TRUNC
 _NEWNET, _CLONE_FILES = 0x40000000, 0x400
@@ -37,22 +78,42 @@ _ALLOWED = ('"/dev/null"', '"/dev/tty"', '"lock"')
 class Traced(t.NamedTuple):
     """The answer of a run and the lines of the trace that change something."""
 
-    answer: t.Dict[str, t.Any]
-    changes: t.List[str]
+    answer: dict[str, t.Any]
+    changes: list[str]
     questions: int  # netlink messages that only ask: a trace without any has seen nothing
 
 
-def run(host: PrivateHost, *argv: str, document: t.Optional[t.Mapping[str, t.Any]] = None) -> Traced:
+def run(host: PrivateHost, *argv: str, document: t.Mapping[str, t.Any] | None = None) -> Traced:
     """Run the engine under strace. It must start no resolver: strace waits for every process that it follows."""
-    done = host.run(["strace", "-f", "-qq", "-v", "-X", "raw", "-s", "512", "-o", _LOG, "-e", "trace=" + _CALLS, PYTHON, "-m", "_dockless.cli", *argv],
-                    input=json.dumps(document or {}), env={"PYTHONDONTWRITEBYTECODE": "1"})
+    done = host.run(
+        [
+            "strace",
+            "-f",
+            "-qq",
+            "-v",
+            "-X",
+            "raw",
+            "-s",
+            "512",
+            "-o",
+            _LOG,
+            "-e",
+            "trace=" + _CALLS,
+            PYTHON,
+            "-m",
+            "_dockless.cli",
+            *argv,
+        ],
+        input=json.dumps(document or {}),
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+    )
     log = host.read(_LOG)
     host.sh(f"rm {_LOG}")
     changes, questions = changes_in(log)
     return Traced(json.loads(done.stdout), changes, questions)
 
 
-def changes_in(log: str) -> t.Tuple[t.List[str], int]:
+def changes_in(log: str) -> tuple[list[str], int]:
     """Return the calls of a trace that change something, and how many netlink messages only ask."""
     reader = _Reader()
     for line in log.splitlines():
@@ -62,12 +123,14 @@ def changes_in(log: str) -> t.Tuple[t.List[str], int]:
 
 class _Reader:
     def __init__(self) -> None:
-        self.changes: t.List[str] = []
+        self.changes: list[str] = []
         self.questions = 0
-        self._scratch: t.Dict[str, bool] = {}  # process -> whether it is in a namespace that it made just now
-        self._sockets: t.Dict[str, t.Dict[int, t.Tuple[int, bool]]] = {}  # process -> descriptor -> protocol, whether of a scratch
-        self._begun: t.Dict[str, str] = {}  # calls that have not returned
-        self._arguments: t.Dict[str, str] = {}
+        self._scratch: dict[str, bool] = {}  # process -> whether it is in a namespace that it made just now
+        self._sockets: dict[
+            str, dict[int, tuple[int, bool]]
+        ] = {}  # process -> descriptor -> protocol, whether of a scratch
+        self._begun: dict[str, str] = {}  # calls that have not returned
+        self._arguments: dict[str, str] = {}
 
     def read(self, line: str) -> None:
         resumed = _RESUMED.match(line)
@@ -82,7 +145,10 @@ class _Reader:
             return
         pid, call, rest = called.groups()
         if pid not in self._sockets:
-            self._born(pid, [parent for parent, before in self._begun.items() if before in ("clone", "clone3", "fork", "vfork")])
+            self._born(
+                pid,
+                [parent for parent, before in self._begun.items() if before in ("clone", "clone3", "fork", "vfork")],
+            )
         self._entered(pid, call, rest, line)
         result = _RESULT.search(rest)
         if result and "<unfinished" not in rest:
@@ -94,24 +160,38 @@ class _Reader:
         words = [word.strip() for word in rest.split(",")]
         if call in _CHANGES:
             self.changes.append(line)
-            if call == "mount":  # it may get a name here, and what is sent by the sockets that are there is a change from now on
+            if (
+                call == "mount"
+            ):  # it may get a name here, and what is sent by the sockets that are there is a change from now on
                 self._scratch[pid] = False
-                self._sockets[pid] = {descriptor: (protocol, False) for descriptor, (protocol, _scratch) in self._sockets[pid].items()}
+                self._sockets[pid] = {
+                    descriptor: (protocol, False) for descriptor, (protocol, _scratch) in self._sockets[pid].items()
+                }
         elif call in ("open", "openat"):
             flags = _NUMBER.search(rest, rest.rindex('"'))
             assert flags, "an open without flags: " + line
             if _number(flags.group()) & _O_WRITES and not any(name in rest for name in _ALLOWED):
                 self.changes.append(line)
-        elif call == "ioctl" and int(words[1].split(")")[0], 0) >> 8 == 0x89 and int(words[1], 0) not in _IOCTL_QUESTIONS:
-            self.changes.append(line)
-        elif call == "setsockopt" and int(words[1], 0) in (0, 41, 255) and int(words[2], 0) >= 64:
+        elif (
+            (
+                call == "ioctl"
+                and int(words[1].split(")")[0], 0) >> 8 == 0x89
+                and int(words[1], 0) not in _IOCTL_QUESTIONS
+            )
+            or call == "setsockopt"
+            and int(words[1], 0) in (0, 41, 255)
+            and int(words[2], 0) >= 64
+        ):
             self.changes.append(line)
         elif call in ("sendto", "sendmsg", "sendmmsg"):
             self._sent(pid, call, int(words[0]), rest, line)
 
     def _sent(self, pid: str, call: str, descriptor: int, rest: str, line: str) -> None:
         known = self._sockets.get(pid, {}).get(descriptor)
-        found = [(int(length, 0), int(system or "0", 0) << 8 | int(kind, 0)) for length, system, kind in _MESSAGE.findall(rest)]
+        found = [
+            (int(length, 0), int(system or "0", 0) << 8 | int(kind, 0))
+            for length, system, kind in _MESSAGE.findall(rest)
+        ]
         if known is None:
             assert not found, "a netlink socket from nowhere: " + line
             return
@@ -119,7 +199,9 @@ class _Reader:
         assert found, "a netlink message that strace does not show: " + line
         if call == "sendto":  # every byte is one that was looked at
             size = _SIZE.search(rest)
-            assert size and sum((length + 3) & ~3 for length, kind in found) >= int(size.group(1)), "strace shows a part only: " + line
+            assert size and sum((length + 3) & ~3 for length, kind in found) >= int(size.group(1)), (
+                "strace shows a part only: " + line
+            )
         changing = [kind for length, kind in found if not _is_question(protocol, kind)]
         if changing and not scratch:
             self.changes.append(line)
@@ -130,7 +212,11 @@ class _Reader:
             return
         sockets = self._sockets.setdefault(pid, {})
         words = _NUMBER.findall(rest)
-        numbers = [_number(word) for word in words[:3]] if call in ("socket", "close", "dup", "dup2", "dup3", "unshare") else []
+        numbers = (
+            [_number(word) for word in words[:3]]
+            if call in ("socket", "close", "dup", "dup2", "dup3", "unshare")
+            else []
+        )
         if call == "socket" and numbers[0] == _NETLINK:
             sockets[result] = numbers[2], self._scratch.get(pid, False)
         elif call in ("socket", "open", "openat"):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Subnets and addresses as a host gets them: chosen beside what it has, kept while others come and go."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -11,8 +12,10 @@ from traffic import network
 
 def subnets(host, project="shop"):
     """Return the subnets of each network, as show tells them."""
-    return {row["name"]: [subnet["subnet"] for subnet in row["ipam"]["config"]]
-            for row in host.dockless("show", "--project", project, "--json")["networks"]}
+    return {
+        row["name"]: [subnet["subnet"] for subnet in row["ipam"]["config"]]
+        for row in host.dockless("show", "--project", project, "--json")["networks"]
+    }
 
 
 def addresses(answer):
@@ -32,7 +35,9 @@ def config(**options):
 
 def test_automatic_subnets_avoid_what_the_host_routes(private_host):
     """A route, a link's subnet and a route in another table; what stands on the way is leapt over, not tried."""
-    private_host.sh("ip route add 172.17.0.0/17 via 192.0.2.3; ip address add 172.18.255.1/30 dev eth0; ip route add 172.20.9.9/32 via 192.0.2.3")
+    private_host.sh(
+        "ip route add 172.17.0.0/17 via 192.0.2.3; ip address add 172.18.255.1/30 dev eth0; ip route add 172.20.9.9/32 via 192.0.2.3"
+    )
     private_host.apply({"networks": plain("a", "b", "c")})
     assert subnets(private_host) == {"a": ["172.19.0.0/16"], "b": ["172.21.0.0/16"], "c": ["172.22.0.0/16"]}
     assert private_host.ping(None, "172.19.0.1") and private_host.ping(None, "172.22.0.1")
@@ -55,20 +60,32 @@ def test_ip_01_ip_02_ip_03_pools(private_host):
     first = private_host.apply({**document, "defaults": defaults})
     assert subnets(private_host) == {"bridge": ["175.30.0.0/16"], "a": ["175.33.0.0/24"], "b": ["175.33.1.0/24"]}
     assert addresses(first)["old", "bridge"] == ["175.30.0.2/16"]
-    later = {"networks": {**document["networks"], **plain("c", "d")}, "sandboxes": document["sandboxes"],
-             "defaults": {"default_address_pools": [{"base": "175.33.0.0/16", "size": 24}]}}
+    later = {
+        "networks": {**document["networks"], **plain("c", "d")},
+        "sandboxes": document["sandboxes"],
+        "defaults": {"default_address_pools": [{"base": "175.33.0.0/16", "size": 24}]},
+    }
     second = private_host.apply(later)
-    assert subnets(private_host) == {"bridge": ["175.30.0.0/16"], **{name: [f"175.33.{i}.0/24"] for i, name in enumerate("abcd")}}
+    assert subnets(private_host) == {
+        "bridge": ["175.30.0.0/16"],
+        **{name: [f"175.33.{i}.0/24"] for i, name in enumerate("abcd")},
+    }
     assert addresses(second)["old", "bridge"] == ["175.30.0.2/16"]
 
 
 def test_ip_03_bip_wins_over_pools(private_host):
     """IP-03: bip with fixed_cidr and default_gateway on the default bridge."""
-    defaults = {"bip": "10.60.0.1/24", "fixed_cidr": "10.60.0.128/25", "default_address_pools": [{"base": "175.30.0.0/16", "size": 16}]}
+    defaults = {
+        "bip": "10.60.0.1/24",
+        "fixed_cidr": "10.60.0.128/25",
+        "default_address_pools": [{"base": "175.30.0.0/16", "size": 16}],
+    }
     answer = private_host.apply({"sandboxes": {"old": {"network_mode": "bridge"}}, "defaults": defaults})
     assert addresses(answer)["old", "bridge"] == ["10.60.0.128/24"]
     assert traffic.links(private_host)["dockless0"]["cidrs"] == ["10.60.0.1/24"]
-    assert traffic.default_routes(private_host, "old") == ["10.60.0.1 eth0"] and private_host.ping("old", "198.51.100.1")
+    assert traffic.default_routes(private_host, "old") == ["10.60.0.1 eth0"] and private_host.ping(
+        "old", "198.51.100.1"
+    )
 
 
 def test_exhausted_pools_are_told_and_nothing_is_made(private_host):
@@ -81,15 +98,36 @@ def test_exhausted_pools_are_told_and_nothing_is_made(private_host):
 
 
 REFUSED = {
-    "range outside": ({"a": config(subnet="172.28.0.0/16", ip_range="172.29.0.0/24")}, "172.29.0.0/24 is not within the subnet 172.28.0.0/16"),
-    "two gateways": ({"a": config(subnet="172.28.0.0/16", gateway=["172.28.0.1", "172.28.0.2"])}, "cannot have two gateways"),
-    "overlap within": ({"a": network("172.28.0.0/16 172.28.5.0/24")}, "172.28.5.0/24 of network shop/a overlaps 172.28.0.0/16"),
-    "overlap between": ({"a": network("192.168.0.0/16"), "b": network("192.168.128.0/17")}, "192.168.128.0/17 of network shop/b overlaps"),
-    "same twice": ({"a": network("10.1.0.0/24"), "b": network("10.1.0.0/24")}, "overlaps 10.1.0.0/24 of network shop/a"),
-    "gateway outside": ({"a": config(subnet="10.100.0.0/24", gateway="10.200.0.1")}, "10.200.0.1 is not within the subnet 10.100.0.0/24"),
+    "range outside": (
+        {"a": config(subnet="172.28.0.0/16", ip_range="172.29.0.0/24")},
+        "172.29.0.0/24 is not within the subnet 172.28.0.0/16",
+    ),
+    "two gateways": (
+        {"a": config(subnet="172.28.0.0/16", gateway=["172.28.0.1", "172.28.0.2"])},
+        "cannot have two gateways",
+    ),
+    "overlap within": (
+        {"a": network("172.28.0.0/16 172.28.5.0/24")},
+        "172.28.5.0/24 of network shop/a overlaps 172.28.0.0/16",
+    ),
+    "overlap between": (
+        {"a": network("192.168.0.0/16"), "b": network("192.168.128.0/17")},
+        "192.168.128.0/17 of network shop/b overlaps",
+    ),
+    "same twice": (
+        {"a": network("10.1.0.0/24"), "b": network("10.1.0.0/24")},
+        "overlaps 10.1.0.0/24 of network shop/a",
+    ),
+    "gateway outside": (
+        {"a": config(subnet="10.100.0.0/24", gateway="10.200.0.1")},
+        "10.200.0.1 is not within the subnet 10.100.0.0/24",
+    ),
     "one address": ({"a": network("10.1.0.7/32")}, "10.1.0.7/32 has no room"),
     "unknown driver": ({"a": network(ipam={"driver": "magic"})}, "'magic' is not a driver of addresses"),
-    "none with subnets": ({"a": network(ipam={"driver": "none", "config": [{"subnet": "10.1.0.0/24"}]})}, "has no subnets"),
+    "none with subnets": (
+        {"a": network(ipam={"driver": "none", "config": [{"subnet": "10.1.0.0/24"}]})},
+        "has no subnets",
+    ),
 }
 
 
@@ -102,28 +140,45 @@ def test_ip_04_ip_15_refused_before_anything_is_made(private_host, networks, wor
 
 def test_ip_05_what_is_asked_for_is_what_is_there(private_host):
     """IP-05, IP-18: subnet, range, gateway, reserved addresses; dynamic ones out of the range, fixed ones also beside it."""
-    asked = {"subnet": "172.28.0.0/16", "ip_range": "172.28.5.252/30", "gateway": "172.28.5.254", "aux_addresses": {"printer": "172.28.5.252"}}
+    asked = {
+        "subnet": "172.28.0.0/16",
+        "ip_range": "172.28.5.252/30",
+        "gateway": "172.28.5.254",
+        "aux_addresses": {"printer": "172.28.5.252"},
+    }
     networks = {"a": network(ipam={"config": [asked, {"subnet": "fd00:28::/64"}]})}
-    sandboxes = {"one": {"networks": ["a"]}, "two": {"networks": ["a"]}, "fix": {"networks": {"a": {"ipv4_address": "172.28.99.9"}}}}
+    sandboxes = {
+        "one": {"networks": ["a"]},
+        "two": {"networks": ["a"]},
+        "fix": {"networks": {"a": {"ipv4_address": "172.28.99.9"}}},
+    }
     document = {"networks": networks, "sandboxes": sandboxes}
     given = addresses(private_host.apply(document))
     assert given["fix", "a"][0] == "172.28.99.9/16"
     assert sorted(given[name, "a"][0] for name in ("one", "two")) == ["172.28.5.253/16", "172.28.5.255/16"]
     shown = private_host.dockless("show", "--project", "shop", "--json")["networks"][0]["ipam"]["config"]
     assert shown == [asked, {"subnet": "fd00:28::/64", "gateway": "fd00:28::1"}]
-    assert private_host.ping("one", "172.28.99.9") and traffic.default_routes(private_host, "one")[0] == "172.28.5.254 eth0"
+    assert (
+        private_host.ping("one", "172.28.99.9")
+        and traffic.default_routes(private_host, "one")[0] == "172.28.5.254 eth0"
+    )
     links = "ip -o link | sed 's/ state [A-Z]*//'"  # a new bridge is told to be up some time after it is
     before = private_host.sh(links)
     sandboxes["three"] = {"networks": ["a"]}
     assert "network a has no free address left in 172.28.5.252/30" in private_host.refusal(document)
     assert private_host.sh(links) == before
     del sandboxes["one"]
-    assert addresses(private_host.apply(document))["three", "a"][0] == given["one", "a"][0]  # what is free again is given again
+    assert (
+        addresses(private_host.apply(document))["three", "a"][0] == given["one", "a"][0]
+    )  # what is free again is given again
 
 
 def test_ip_07_subnets_by_size(private_host):
     """IP-07: sizes asked for give concrete prefixes, the same ever after."""
-    document = {"networks": {"a": network("0.0.0.0/24 ::/120"), "b": network("0.0.0.0/28")}, "sandboxes": {"x": {"networks": ["a"]}}}
+    document = {
+        "networks": {"a": network("0.0.0.0/24 ::/120"), "b": network("0.0.0.0/28")},
+        "sandboxes": {"x": {"networks": ["a"]}},
+    }
     private_host.apply(document)
     found = subnets(private_host)
     four, six = map(ipaddress.ip_network, found["a"])
@@ -138,7 +193,9 @@ def test_ip_09_no_fixed_address_where_none_can_be(private_host):
     networks = {"a": network("172.20.0.0/24 fd00:20::/64"), "four": network("172.21.0.0/24"), "auto": network()}
 
     def told(endpoint, where="a", **more):
-        return private_host.refusal({"networks": networks, "sandboxes": {"web": {"networks": {where: endpoint}}, **more}})
+        return private_host.refusal(
+            {"networks": networks, "sandboxes": {"web": {"networks": {where: endpoint}}, **more}}
+        )
 
     assert "'fish' is not an IPv4 address" in told({"ipv4_address": "fish"})
     assert "'172.20.0.9' is not an IPv6 address" in told({"ipv6_address": "172.20.0.9"})
@@ -157,11 +214,17 @@ def test_ip_09_no_fixed_address_where_none_can_be(private_host):
 def test_ip_10_fixed_addresses_come_before_dynamic_ones(private_host):
     """IP-10: on two networks, also when they are asked for late: who has one dynamically gives way, and only he."""
     networks = {"a": network("172.20.0.0/24 fd00:20::/64"), "b": network("172.21.0.0/24 fd00:21::/64")}
-    fixed = {"a": {"ipv4_address": "172.20.0.2", "ipv6_address": "fd00:20::2"}, "b": {"ipv4_address": "172.21.0.77", "ipv6_address": "fd00:21::77"}}
+    fixed = {
+        "a": {"ipv4_address": "172.20.0.2", "ipv6_address": "fd00:20::2"},
+        "b": {"ipv4_address": "172.21.0.77", "ipv6_address": "fd00:21::77"},
+    }
     sandboxes = {"alpha": {"networks": ["a"]}, "zulu": {"networks": fixed}}
     document = {"networks": networks, "sandboxes": sandboxes}
     first = addresses(private_host.apply(document))
-    assert first["zulu", "a"] == ["172.20.0.2/24", "fd00:20::2/64"] and first["zulu", "b"] == ["172.21.0.77/24", "fd00:21::77/64"]
+    assert first["zulu", "a"] == ["172.20.0.2/24", "fd00:20::2/64"] and first["zulu", "b"] == [
+        "172.21.0.77/24",
+        "fd00:21::77/64",
+    ]
     assert first["alpha", "a"] == ["172.20.0.3/24", "fd00:20::3/64"]
     links = traffic.links(private_host, "zulu")
     assert set(fixed["a"].values()) <= {cidr.partition("/")[0] for cidr in links["eth0"]["cidrs"]}
@@ -179,38 +242,72 @@ def test_leases_stay_when_neighbours_come_and_go(private_host):
     first = addresses(private_host.apply(document))
     document["sandboxes"] = {name: {"networks": ["a"]} for name in ("b", "m", "p", "z")}
     second = addresses(private_host.apply(document))
-    assert {key: value for key, value in second.items() if key in first} == {key: first[key] for key in (("m", "a"), ("p", "a"))}
+    assert {key: value for key, value in second.items() if key in first} == {
+        key: first[key] for key in (("m", "a"), ("p", "a"))
+    }
     assert not private_host.apply(document)["changed"]
-    private_host.apply({"networks": {"a": {"external": True, "name": "shop/a"}}, "sandboxes": {"aaa": {"networks": ["a"]}}}, project="annex")
+    private_host.apply(
+        {"networks": {"a": {"external": True, "name": "shop/a"}}, "sandboxes": {"aaa": {"networks": ["a"]}}},
+        project="annex",
+    )
     assert addresses(private_host.apply(document)) == second
-    held = [address for value in [*second.values(), traffic.links(private_host, "aaa")["eth0"]["cidrs"]] for address in value]
+    held = [
+        address
+        for value in [*second.values(), traffic.links(private_host, "aaa")["eth0"]["cidrs"]]
+        for address in value
+    ]
     assert len(held) == len(set(held)) == 5
 
 
 def test_ip_12_link_local_addresses_ping(private_host):
     """IP-12: 169.254.x and fe80:: ones beside the network's own."""
+
     def sandbox(number):
         return {"networks": {"a": {"link_local_ips": [f"169.254.8.{number}", f"fe80::8:{number}"]}}}
-    private_host.apply({"networks": {"a": network("172.20.0.0/24 fd00:20::/64")}, "sandboxes": {f"s{n}": sandbox(n) for n in (1, 2, 3)}})
-    assert all(private_host.ping("s1", f"169.254.8.{n}") and private_host.ping("s1", f"fe80::8:{n}%eth0") for n in (2, 3))
+
+    private_host.apply(
+        {
+            "networks": {"a": network("172.20.0.0/24 fd00:20::/64")},
+            "sandboxes": {f"s{n}": sandbox(n) for n in (1, 2, 3)},
+        }
+    )
+    assert all(
+        private_host.ping("s1", f"169.254.8.{n}") and private_host.ping("s1", f"fe80::8:{n}%eth0") for n in (2, 3)
+    )
 
 
 def test_ip_13_ranges_of_64_bits_and_at_the_end(private_host):
     """IP-13."""
     ends = {"subnet": "fd00:30::/64", "ip_range": "fd00:30::ffff:ffff:ffff:fffe/127"}
     wide = {"subnet": "fd00:31::/56", "ip_range": "fd00:31:0:1::/64"}
-    networks = {"end": network(ipam={"config": [ends]}, enable_ipv4=False), "wide": network(ipam={"config": [wide]}, enable_ipv4=False)}
+    networks = {
+        "end": network(ipam={"config": [ends]}, enable_ipv4=False),
+        "wide": network(ipam={"config": [wide]}, enable_ipv4=False),
+    }
     sandboxes = {"one": {"networks": ["end", "wide"]}, "two": {"networks": ["end", "wide"]}}
     given = addresses(private_host.apply({"networks": networks, "sandboxes": sandboxes}))
-    assert sorted(given[name, "end"][0] for name in sandboxes) == ["fd00:30::ffff:ffff:ffff:fffe/64", "fd00:30::ffff:ffff:ffff:ffff/64"]
+    assert sorted(given[name, "end"][0] for name in sandboxes) == [
+        "fd00:30::ffff:ffff:ffff:fffe/64",
+        "fd00:30::ffff:ffff:ffff:ffff/64",
+    ]
     assert given["one", "wide"] == ["fd00:31:0:1::/56"] or given["one", "wide"] == ["fd00:31:0:1::1/56"]
-    assert private_host.ping("one", given["two", "end"][0].partition("/")[0]) and private_host.ping("one", given["two", "wide"][0].partition("/")[0])
+    assert private_host.ping("one", given["two", "end"][0].partition("/")[0]) and private_host.ping(
+        "one", given["two", "wide"][0].partition("/")[0]
+    )
 
 
 def test_ip_17_network_without_addresses(private_host):
     """IP-17: up, with neither address nor route; what the user puts there works."""
-    private_host.apply({"networks": {"bare": network(ipam={"driver": "none"})}, "sandboxes": {"one": {"networks": ["bare"]}, "two": {"networks": ["bare"]}}})
-    assert traffic.links(private_host, "one")["eth0"]["cidrs"] == [] and private_host.sh("ip route; ip -6 route", netns="one") == ""
+    private_host.apply(
+        {
+            "networks": {"bare": network(ipam={"driver": "none"})},
+            "sandboxes": {"one": {"networks": ["bare"]}, "two": {"networks": ["bare"]}},
+        }
+    )
+    assert (
+        traffic.links(private_host, "one")["eth0"]["cidrs"] == []
+        and private_host.sh("ip route; ip -6 route", netns="one") == ""
+    )
     private_host.sh("ip address add 10.9.9.1/24 dev eth0", netns="one")
     private_host.sh("ip address add 10.9.9.2/24 dev eth0", netns="two")
     assert private_host.ping("one", "10.9.9.2")
@@ -219,10 +316,18 @@ def test_ip_17_network_without_addresses(private_host):
 def test_ma_01_ma_02_ma_05_macs(private_host):
     """MA-01, MA-02, MA-05: generated ones differ and return; a configured one is kept and answers."""
     networks = {"a": network("172.20.0.0/24"), "b": network("172.21.0.0/24")}
-    document = {"networks": networks, "sandboxes": {"one": {"networks": ["a", "b"]}, "two": {"networks": {"a": {"mac_address": "AA:BB:CC:DD:EE:FE"}}}}}
+    document = {
+        "networks": networks,
+        "sandboxes": {
+            "one": {"networks": ["a", "b"]},
+            "two": {"networks": {"a": {"mac_address": "AA:BB:CC:DD:EE:FE"}}},
+        },
+    }
     macs = {(row["sandbox"], row["network"]): row["mac_address"] for row in private_host.apply(document)["endpoints"]}
     assert len(set(macs.values())) == 3 and macs["two", "a"] == "aa:bb:cc:dd:ee:fe"
-    assert traffic.links(private_host, "two")["eth0"]["address"] == "aa:bb:cc:dd:ee:fe" and private_host.ping(None, "172.20.0.3")
+    assert traffic.links(private_host, "two")["eth0"]["address"] == "aa:bb:cc:dd:ee:fe" and private_host.ping(
+        None, "172.20.0.3"
+    )
     private_host.apply({"networks": networks, "sandboxes": {}})
     again = {(row["sandbox"], row["network"]): row["mac_address"] for row in private_host.apply(document)["endpoints"]}
     assert again == macs

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Namespaces that others made: found by pid, path, unit and container; what is none is refused (S-73)."""
+
 from __future__ import annotations
 
 import json
@@ -17,7 +18,9 @@ try:
 except DocklessError as error:
     print(json.dumps(str(error)))
 """
-pytestmark = pytest.mark.leaves_behind("processes and files that stand for other people's; the private host ends with the test")
+pytestmark = pytest.mark.leaves_behind(
+    "processes and files that stand for other people's; the private host ends with the test"
+)
 
 
 def locate(host, kind, value):
@@ -28,7 +31,9 @@ def locate(host, kind, value):
 @pytest.fixture
 def process(private_host):
     """Return the pid, as the private host sees it, of a process in a namespace of its own, and the namespace's inode."""
-    private_host.popen(["unshare", "--net", "sh", "-c", "echo $$ >/run/pid; readlink /proc/self/ns/net; exec sleep 600"]).readline()
+    private_host.popen(
+        ["unshare", "--net", "sh", "-c", "echo $$ >/run/pid; readlink /proc/self/ns/net; exec sleep 600"]
+    ).readline()
     pid = private_host.read("/run/pid").strip()
     return pid, int(private_host.sh(f"stat -L -c %i /proc/{pid}/ns/net"))
 
@@ -50,7 +55,11 @@ REFUSED = {
     "a socket": ("path", "/run/socket", "is not a network namespace"),
     "another kind of namespace": ("path", "/proc/1/ns/pid", "is not a network namespace"),
     "a file of procfs": ("path", "/proc/1/status", "is not a network namespace"),
-    "the host's own by pid": ("pid", "1", "pid '1': /proc/1/ns/net is the host's own network namespace. To share the host's network, use network_mode: host."),
+    "the host's own by pid": (
+        "pid",
+        "1",
+        "pid '1': /proc/1/ns/net is the host's own network namespace. To share the host's network, use network_mode: host.",
+    ),
     "the host's own by path": ("path", "/proc/self/ns/net", "is the host's own network namespace"),
     "nothing": ("path", "/run/netns/none", "no namespace at /run/netns/none: No such file or directory"),
     "a relative path": ("path", "run/netns/web", "is not an absolute path"),
@@ -71,7 +80,9 @@ REFUSED = {
 def test_s_73_what_is_no_namespace_to_attach_to_is_refused(private_host, kind, value, message):
     """S-73: without hanging (a command that hangs fails the test) and in a sentence."""
     private_host.sh("mkfifo /run/fifo; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"/run/socket\")'")
-    told = json.loads(private_host.python("import sys; sys.argv[2] = sys.argv[2].replace('\\\\0', chr(0))" + CODE, kind, value).stdout)
+    told = json.loads(
+        private_host.python("import sys; sys.argv[2] = sys.argv[2].replace('\\\\0', chr(0))" + CODE, kind, value).stdout
+    )
     assert isinstance(told, str) and message in told
 
 
@@ -99,8 +110,10 @@ def test_namespace_of_a_unit_or_container(private_host, process, kind):
     name, answer, zero, words = PROGRAMS[kind]
     private_host.sh("mkdir /run/bin; mount --bind /run/bin /usr/local/sbin; mount --bind /run/bin /usr/local/bin")
     text = PROGRAM.format(answer=answer.format(pid=pid), zero=zero, stopped="stopped")
-    install = (f"cat >/run/bin/{name}; chmod 755 /run/bin/{name}; "
-               f"for p in /usr/bin/{name}; do test ! -e $p || mount --bind /run/bin/{name} $p; done")
+    install = (
+        f"cat >/run/bin/{name}; chmod 755 /run/bin/{name}; "
+        f"for p in /usr/bin/{name}; do test ! -e $p || mount --bind /run/bin/{name} $p; done"
+    )
     private_host.run(["sh", "-c", install], input=text)
     assert locate(private_host, kind, "good") == [f"/proc/{pid}/ns/net", inode]
     assert private_host.read("/run/called").split() == words

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A sandbox attached to a process: the process is replaced, or leaves the document; a second name follows; nothing of ours stays behind."""
+
 from __future__ import annotations
 
 import pytest
@@ -8,22 +9,28 @@ import pytest
 @pytest.fixture
 def start(private_host):
     """Return a function that starts a process in a namespace of its own and returns its pid as the private host sees it."""
+
     def process():
         return int(private_host.popen(["unshare", "--net", "sh", "-c", "echo $$; exec sleep 600"]).readline())
+
     return process
 
 
 def attached(pid=None, **more):
     """Return a document with a sandbox and another that shares its stack."""
     web = {"networks": ["front"], **({"attach": {"pid": pid}} if pid else {}), **more}
-    return {"networks": {"front": {"ipam": {"config": [{"subnet": "10.231.9.0/24"}]}}},
-            "sandboxes": {"web": web, "probe": {"network_mode": "container:web"}}}
+    return {
+        "networks": {"front": {"ipam": {"config": [{"subnet": "10.231.9.0/24"}]}}},
+        "sandboxes": {"web": web, "probe": {"network_mode": "container:web"}},
+    }
 
 
 def inside(private_host, pid):
     """Return the links besides lo, and our tables, of a process's namespace."""
-    return (private_host.sh(f"nsenter -t {pid} -n ip -o link | grep -vc ' lo:' || true"),
-            private_host.sh(f"nsenter -t {pid} -n nft list tables"))
+    return (
+        private_host.sh(f"nsenter -t {pid} -n ip -o link | grep -vc ' lo:' || true"),
+        private_host.sh(f"nsenter -t {pid} -n nft list tables"),
+    )
 
 
 def test_the_process_is_replaced_while_the_old_one_lives(private_host, start):

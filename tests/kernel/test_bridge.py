@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Bridge networks as links, sizes and routes: what the kernel shows and what packets do."""
+
 from __future__ import annotations
 
 import pytest
@@ -28,7 +29,9 @@ def test_br_01_neighbours_ping_by_address(private_host, options):
     """BR-01: in every family, also where there is no way out; names have tests of their own."""
     answer = private_host.apply({"networks": {"front": {"dns_enabled": False, **options}}, "sandboxes": PAIR})
     address = answer["endpoints"][0]["addresses"][0].partition("/")[0]
-    done = private_host.run(["ping", "-n", "-c", "1", "-w", "4", f"{address}%eth0" if address.startswith("fe80") else address], netns="two")
+    done = private_host.run(
+        ["ping", "-n", "-c", "1", "-w", "4", f"{address}%eth0" if address.startswith("fe80") else address], netns="two"
+    )
     assert "1 received" in done.stdout and done.stderr == ""
 
 
@@ -46,11 +49,23 @@ def test_br_03_one_bridge_a_pair_each_and_nothing_left(private_host):
     inside, outside = traffic.links(private_host, "one"), traffic.links(private_host)
     assert set(inside) == {"lo", "eth0"} and "UP" in inside["lo"]["flags"]
     eth0, bridge = inside["eth0"], outside["podman0"]
-    port = next(link for link in outside.values() if link.get("link_netnsid") is not None and link["ifindex"] == eth0["link_index"])
-    assert eth0["linkinfo"]["info_kind"] == "veth" and "UP" in eth0["flags"] and eth0["address"] == rows["one"]["mac_address"]
-    assert bridge["linkinfo"]["info_kind"] == "bridge" and "UP" in bridge["flags"] and bridge["cidrs"] == ["10.88.0.1/16"]
+    port = next(
+        link
+        for link in outside.values()
+        if link.get("link_netnsid") is not None and link["ifindex"] == eth0["link_index"]
+    )
+    assert (
+        eth0["linkinfo"]["info_kind"] == "veth"
+        and "UP" in eth0["flags"]
+        and eth0["address"] == rows["one"]["mac_address"]
+    )
+    assert (
+        bridge["linkinfo"]["info_kind"] == "bridge" and "UP" in bridge["flags"] and bridge["cidrs"] == ["10.88.0.1/16"]
+    )
     assert port["master"] == "podman0" and len({port["address"], bridge["address"], eth0["address"]}) == 3
-    assert private_host.ping(None, rows["one"]["addresses"][0].partition("/")[0]) and traffic.default_routes(private_host, "one") == ["10.88.0.1 eth0"]
+    assert private_host.ping(None, rows["one"]["addresses"][0].partition("/")[0]) and traffic.default_routes(
+        private_host, "one"
+    ) == ["10.88.0.1 eth0"]
     private_host.apply({**document, "sandboxes": {"two": PAIR["two"]}})
     after = traffic.links(private_host)
     assert after["podman0"]["address"] == bridge["address"] and len(after) == len(outside) - 1
@@ -61,10 +76,18 @@ def test_br_03_one_bridge_a_pair_each_and_nothing_left(private_host):
 def test_br_04_br_21_links_follow_the_order_of_declaration(private_host):
     """BR-04, BR-21: two networks are lo and two links; the first declared has the first index and the first name."""
     networks = {"a": network("172.20.0.0/24"), "b": network("172.21.0.0/24")}
-    private_host.apply({"networks": networks, "sandboxes": {"one": {"networks": ["a", "b"]}, "two": {"networks": ["b", "a"]}}})
+    private_host.apply(
+        {"networks": networks, "sandboxes": {"one": {"networks": ["a", "b"]}, "two": {"networks": ["b", "a"]}}}
+    )
     for sandbox, order in (("one", ["172.20.", "172.21."]), ("two", ["172.21.", "172.20."])):
-        found = sorted((link for name, link in traffic.links(private_host, sandbox).items() if name != "lo"), key=lambda link: link["ifindex"])
-        assert [link["cidrs"][0][:7] for link in found] == order and [link["ifname"] for link in found] == ["eth0", "eth1"]
+        found = sorted(
+            (link for name, link in traffic.links(private_host, sandbox).items() if name != "lo"),
+            key=lambda link: link["ifindex"],
+        )
+        assert [link["cidrs"][0][:7] for link in found] == order and [link["ifname"] for link in found] == [
+            "eth0",
+            "eth1",
+        ]
         assert sum(bool(link["cidrs"]) for link in traffic.links(private_host, sandbox).values()) == 3
 
 
@@ -89,7 +112,10 @@ def test_br_05_mtu_defaults_and_options(private_host):
     assert mtus(private_host) == (1400, 1400, 1400)
     for address in ("172.20.0.1", FAR4, "fd00:20::1", FAR6):
         assert traffic.fits(private_host, "one", address, 1400) and not traffic.fits(private_host, "one", address, 1401)
-    document["networks"]["front"] = {**network("172.20.0.0/24 fd00:20::/64"), "driver_opts": {"com.docker.network.driver.mtu": "1300"}}
+    document["networks"]["front"] = {
+        **network("172.20.0.0/24 fd00:20::/64"),
+        "driver_opts": {"com.docker.network.driver.mtu": "1300"},
+    }
     private_host.apply({**document, "defaults": {"mtu": 1450}})
     assert mtus(private_host) == (1300, 1300, 1300)
     del document["networks"]["front"]["driver_opts"]
@@ -132,7 +158,9 @@ def test_br_08_br_26_foreign_link_of_that_name_is_refused(private_host, make):
     """BR-08, BR-26: it is neither taken over nor changed; the message names it."""
     private_host.sh(make)
     before = private_host.snapshot()
-    told = private_host.refusal({"networks": {"front": network("172.20.0.0/24", bridge_name="mine", mtu=9002)}, "sandboxes": ONE})
+    told = private_host.refusal(
+        {"networks": {"front": network("172.20.0.0/24", bridge_name="mine", mtu=9002)}, "sandboxes": ONE}
+    )
     assert "mine" in told
     private_host.assert_back_to(before)
     private_host.sh("ip link del mine")
@@ -140,7 +168,12 @@ def test_br_08_br_26_foreign_link_of_that_name_is_refused(private_host, make):
 
 def test_br_15_br_17_interface_names(private_host):
     """BR-15: both spellings, and a prefix of the network; kept over runs; the lowest free number goes to the rest."""
-    named = {"a": {"interface_name": "foobar"}, "b": {"driver_opts": {"com.docker.network.endpoint.ifname": "eth0"}}, "c": None, "d": None}
+    named = {
+        "a": {"interface_name": "foobar"},
+        "b": {"driver_opts": {"com.docker.network.endpoint.ifname": "eth0"}},
+        "c": None,
+        "d": None,
+    }
     networks = {name: network(f"172.2{i}.0.0/24") for i, name in enumerate("abc")}
     networks["d"] = {**network("172.23.0.0/24"), "driver_opts": {"com.docker.network.container_iface_prefix": "net"}}
     document = {"networks": networks, "sandboxes": {"one": {"networks": named}}}
@@ -179,8 +212,16 @@ def test_br_18_settings_of_one_interface(private_host, spelling):
 
 def test_br_19_point_to_point(private_host):
     """BR-19: both addresses of an IPv4 /31 are sandboxes' where the bridge has none."""
-    document = {"networks": {"front": {**network("192.168.135.0/31"), "internal": True, "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": "true"}}},
-                "sandboxes": PAIR}
+    document = {
+        "networks": {
+            "front": {
+                **network("192.168.135.0/31"),
+                "internal": True,
+                "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": "true"},
+            }
+        },
+        "sandboxes": PAIR,
+    }
     given = sorted(row["addresses"][0] for row in private_host.apply(document)["endpoints"])
     assert given == ["192.168.135.0/31", "192.168.135.1/31"]
     assert private_host.ping("one", "192.168.135.0") and private_host.ping("one", "192.168.135.1")
@@ -192,7 +233,10 @@ def test_inhibit_ipv4_keeps_the_gateway_free(private_host):
     options = {"driver_opts": {"com.docker.network.bridge.inhibit_ipv4": True}}
     answer = private_host.apply({"networks": {"front": {**network("172.20.0.0/24"), **options}}, "sandboxes": PAIR})
     assert sorted(row["addresses"][0] for row in answer["endpoints"]) == ["172.20.0.2/24", "172.20.0.3/24"]
-    assert traffic.links(private_host)[bridge_of(private_host)]["cidrs"] == [] and traffic.default_routes(private_host, "one") == []
+    assert (
+        traffic.links(private_host)[bridge_of(private_host)]["cidrs"] == []
+        and traffic.default_routes(private_host, "one") == []
+    )
     assert private_host.ping("one", "172.20.0.2") and private_host.ping("one", "172.20.0.3")
 
 
@@ -209,7 +253,11 @@ def test_br_28_bridge_keeps_its_mac(private_host):
 
 def test_gw_priority_chooses_the_way_out_for_each_family(private_host):
     """V6-08: the highest wins, ties by name; a network of one family moves that family only, ports included; and back."""
-    networks = {"a": network("172.20.0.0/24 fd00:20::/64"), "b": network("172.21.0.0/24 fd00:21::/64"), "six": network("fd00:22::/64", enable_ipv4=False)}
+    networks = {
+        "a": network("172.20.0.0/24 fd00:20::/64"),
+        "b": network("172.21.0.0/24 fd00:21::/64"),
+        "six": network("fd00:22::/64", enable_ipv4=False),
+    }
     document = {"networks": networks, "sandboxes": {"one": {"networks": {"b": None, "a": None}, "ports": ["8080:80"]}}}
     private_host.apply(document)
     private_host.serve_http("one", 80, "one")
@@ -217,7 +265,9 @@ def test_gw_priority_chooses_the_way_out_for_each_family(private_host):
     def ways(endpoints):
         document["sandboxes"]["one"]["networks"] = endpoints
         private_host.apply(document)
-        assert private_host.neighbour().fetch(None, "http://192.0.2.2:8080/") and private_host.neighbour().fetch(None, "http://[2001:db8:1::2]:8080/")
+        assert private_host.neighbour().fetch(None, "http://192.0.2.2:8080/") and private_host.neighbour().fetch(
+            None, "http://[2001:db8:1::2]:8080/"
+        )
         assert private_host.ping("one", FAR4) and private_host.ping("one", FAR6)
         return [via.split()[0] for via in traffic.default_routes(private_host, "one")]
 
@@ -232,13 +282,19 @@ def test_gw_priority_chooses_the_way_out_for_each_family(private_host):
 def test_lc_19_forwarding_off_is_refused_by_name(private_host):
     """LC-19: a network that leads out needs it; an internal one does not."""
     document = {"networks": {"front": network("172.20.0.0/24 fd00:20::/64")}, "sandboxes": ONE}
-    for key, name in (("ipv4/ip_forward", "net.ipv4.ip_forward"), ("ipv6/conf/all/forwarding", "net.ipv6.conf.all.forwarding")):
+    for key, name in (
+        ("ipv4/ip_forward", "net.ipv4.ip_forward"),
+        ("ipv6/conf/all/forwarding", "net.ipv6.conf.all.forwarding"),
+    ):
         with traffic.sysctls(private_host, {key: 0}):
             before = private_host.snapshot()
             told = private_host.refusal(document)
             assert f"{name} is 0" in told and f"Set {name} to 1" in told
             private_host.assert_back_to(before)
-            private_host.apply({**document, "networks": {"front": {**document["networks"]["front"], "internal": True}}}, project="inside")
+            private_host.apply(
+                {**document, "networks": {"front": {**document["networks"]["front"], "internal": True}}},
+                project="inside",
+            )
             private_host.apply({}, project="inside", absent=True)
     private_host.apply(document)
     assert private_host.ping("one", FAR4)
@@ -248,7 +304,9 @@ def test_lc_19_read_only_proc_where_all_is_right(private_host):
     """LC-19: a second run, and a removal, write nothing under /proc/sys."""
     document = {"networks": {"front": network("172.20.0.0/24 fd00:20::/64")}, "sandboxes": PAIR}
     private_host.apply(document)
-    private_host.sh("mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && ! touch /proc/sys/net/ipv4/ip_forward 2>/dev/null")
+    private_host.sh(
+        "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && ! touch /proc/sys/net/ipv4/ip_forward 2>/dev/null"
+    )
     assert not private_host.apply(document)["changed"]
     private_host.apply({**document, "sandboxes": {"one": PAIR["one"]}})
     assert private_host.ping("one", FAR4)

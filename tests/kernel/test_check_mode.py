@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A plan says what a run will do and does nothing (S-78, G-4)."""
+
 from __future__ import annotations
 
 import pytest
@@ -28,7 +29,9 @@ def test_g_4_plan_is_what_the_run_does(private_host, start, end):
     assert traced.changes == [] and traced.questions > 3
     assert_same(before, private_host)
     real = private_host.apply(end, diff=True)
-    assert traced.answer["operations"] == real["operations"] and traced.answer["changed"] is real["changed"] is (start != end)
+    assert traced.answer["operations"] == real["operations"] and traced.answer["changed"] is real["changed"] is (
+        start != end
+    )
     assert traced.answer["diff"] == real["diff"] and traced.answer["endpoints"] == real["endpoints"]
     assert private_host.plan(end)["changed"] is False
     assert not missing(traced.answer["diff"]["after"], full(private_host))
@@ -40,7 +43,12 @@ def missing(text, present):
     for title in (line.partition("  #")[0].rstrip(":") for line in text.splitlines() if not line.startswith(" ")):
         kind, name, *rest = title.split()
         kept = f" of netns {rest[-1]}" if rest[-2:-1] in (["in"], ["of"]) else ""
-        line = {"namespace": name, "bridge": f"ifname={name} ", "address": f"{rest[1] if len(rest) > 1 else ''} {name}", "file": name}.get(kind)
+        line = {
+            "namespace": name,
+            "bridge": f"ifname={name} ",
+            "address": f"{rest[1] if len(rest) > 1 else ''} {name}",
+            "file": name,
+        }.get(kind)
         place = {"namespace": "netns", "bridge": "link", "address": "address" + kept, "file": "file"}.get(kind, "")
         if kind == "veth":  # veth pair NAME - INNER of NETNS
             line, place = f"ifname={rest[-3]} ", "link" + kept
@@ -71,7 +79,9 @@ def test_s_78_fresh_host_gets_no_file_and_no_directory(private_host):
 def test_s_78_plan_of_a_refused_document_changes_nothing(private_host):
     """S-78: a refusal in check mode is that of the real run."""
     wrong = changed(QUIET, sandboxes__lab={"networks": ["fornt"]})
-    done = private_host.run(["/usr/bin/python3", "-m", "_dockless.cli", "plan", "--project", "shop", "--json", "-"], input="{}", check=False)
+    done = private_host.run(
+        ["/usr/bin/python3", "-m", "_dockless.cli", "plan", "--project", "shop", "--json", "-"], input="{}", check=False
+    )
     assert done.returncode == 0
     message = private_host.refusal(wrong)
     assert "fornt" in message and private_host.sh("ls /run/netns 2>/dev/null || true") == ""

@@ -3,6 +3,7 @@
 
 Docker's chains are laid by iptables as Docker 20 to 27 lay them, IPv6 included; ufw and firewalld are the real ones.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -13,10 +14,18 @@ import traffic
 from promises import hooked
 from traffic import network
 
-DOCUMENT = {"networks": {"front": network("172.20.0.0/24 fd00:20::/64", bridge_name="br-front"),
-                         "back": network("172.21.0.0/24", bridge_name="br-back", internal=True)},
-            "sandboxes": {"one": {"networks": ["front"]}, "two": {"networks": ["front"], "ports": ["8080:80"]},
-                          "three": {"networks": ["back"]}, "four": {"networks": ["back"]}}}
+DOCUMENT = {
+    "networks": {
+        "front": network("172.20.0.0/24 fd00:20::/64", bridge_name="br-front"),
+        "back": network("172.21.0.0/24", bridge_name="br-back", internal=True),
+    },
+    "sandboxes": {
+        "one": {"networks": ["front"]},
+        "two": {"networks": ["front"], "ports": ["8080:80"]},
+        "three": {"networks": ["back"]},
+        "four": {"networks": ["back"]},
+    },
+}
 FAR = ("http://198.51.100.1:99/", "http://[2001:db8:2::1]:99/")
 PUBLISHED = ("http://192.0.2.2:8080/", "http://[2001:db8:1::2]:8080/")
 SOON = 0.5  # seconds, within which an answer is there if it comes at all
@@ -94,11 +103,20 @@ def test_docker_lets_pass_what_our_table_lets_pass_and_only_while_it_is_asked_to
         before = rules(private_host)
         planned = private_host.plan(told("docker"), diff=True)
         assert "create passage through docker (missing)" in planned["operations"] and planned["warnings"] == []
-        assert "iptables -m devgroup --src-group 25707 --dst-group 25707 -j ACCEPT" in planned["diff"]["after"] and rules(private_host) == before
+        assert (
+            "iptables -m devgroup --src-group 25707 --dst-group 25707 -j ACCEPT" in planned["diff"]["after"]
+            and rules(private_host) == before
+        )
 
         assert private_host.apply(told("docker"))["warnings"] == []
-        assert reached(private_host) == [True] * 4 and private_host.ping("one", "172.20.0.3") and private_host.ping("three", "172.21.0.3")
-        assert not private_host.ping("one", "172.21.0.2", wait=1) and not private_host.ping("three", "198.51.100.1", wait=1)
+        assert (
+            reached(private_host) == [True] * 4
+            and private_host.ping("one", "172.20.0.3")
+            and private_host.ping("three", "172.21.0.3")
+        )
+        assert not private_host.ping("one", "172.21.0.2", wait=1) and not private_host.ping(
+            "three", "198.51.100.1", wait=1
+        )
         assert without_ours(rules(private_host)) == before.splitlines()
         # Small modules say nothing of defaults.
         assert not private_host.apply(DOCUMENT)["changed"]
@@ -120,7 +138,9 @@ def test_what_docker_and_its_users_forbid_stays_forbidden(private_host):
         private_host.apply(told("docker"))
         for port in (81, 82):
             private_host.serve_http("container", port, "container")
-        assert private_host.fetch("one", "http://172.30.0.2:81/") and not private_host.fetch("one", "http://172.30.0.2:82/", SOON)
+        assert private_host.fetch("one", "http://172.30.0.2:81/") and not private_host.fetch(
+            "one", "http://172.30.0.2:82/", SOON
+        )
         serve(private_host)
         assert private_host.fetch("container", "http://172.30.0.1:8080/")
         private_host.sh("iptables -I DOCKER-USER -d 198.51.100.1 -p tcp --dport 99 -j DROP")
@@ -136,7 +156,10 @@ def test_what_others_do_to_our_rules_is_repaired(private_host):
     with docker(private_host):
         private_host.apply(told("docker"))
         serve(private_host)
-        for damage in ("iptables -F DOCKER-USER; iptables -A DOCKER-USER -j RETURN", "iptables -I DOCKER-USER -j RETURN; iptables -D DOCKER-USER 11"):
+        for damage in (
+            "iptables -F DOCKER-USER; iptables -A DOCKER-USER -j RETURN",
+            "iptables -I DOCKER-USER -j RETURN; iptables -D DOCKER-USER 11",
+        ):
             private_host.sh(damage)
             assert not reached(private_host)[0]
             assert "passage through docker" in "".join(private_host.dockless("apply", "--boot", "--json")["operations"])
@@ -158,17 +181,24 @@ def test_a_run_that_fails_gives_back_what_it_took_away(private_host):
 
 def test_docker_with_its_nftables_backend_needs_nothing(private_host):
     """R-01: its tables drop what goes to its own bridges only, so no rule is made and nothing is warned of."""
-    private_host.run(["nft", "-f", "-"], input="""
+    private_host.run(
+        ["nft", "-f", "-"],
+        input="""
 table ip docker-bridges {
     map filter-forward-in-jumps { type ifname : verdict; elements = { "docker0" : jump filter-forward-in__docker0 }; }
     chain filter-forward-in__docker0 { ct state established,related counter accept; iifname "docker0" accept; counter drop; }
     chain filter-FORWARD { type filter hook forward priority filter; policy accept; oifname vmap @filter-forward-in-jumps; }
 }
-""")
+""",
+    )
     before = private_host.sh("nft -s list table ip docker-bridges")
     answer = private_host.apply(told("docker"))
     serve(private_host)
-    assert answer["warnings"] == [] and "passage" not in "".join(answer["operations"]) and reached(private_host) == [True] * 4
+    assert (
+        answer["warnings"] == []
+        and "passage" not in "".join(answer["operations"])
+        and reached(private_host) == [True] * 4
+    )
     assert private_host.sh("nft -s list table ip docker-bridges") == before
     private_host.sh("nft delete table ip docker-bridges")
 
@@ -186,7 +216,9 @@ def test_ufw_lets_pass_what_is_declared(private_host):
     settings = "sysctl -a --pattern 'net.ipv[46].conf.(all|default).(accept|log|rp)' 2>/dev/null"
     found = private_host.sh(settings)  # it sets some of the whole host
     # ufw writes its files in another form than their package once it has changed them.
-    private_host.sh("ufw --force enable; ufw route deny out on br-front to any port 81; ufw allow 1234; ufw delete allow 1234")
+    private_host.sh(
+        "ufw --force enable; ufw route deny out on br-front to any port 81; ufw allow 1234; ufw delete allow 1234"
+    )
     saved = "cat /etc/ufw/user.rules /etc/ufw/user6.rules"
     before = private_host.sh(saved), rules(private_host)
     blocked = private_host.apply(DOCUMENT)["warnings"]
@@ -204,10 +236,15 @@ def test_ufw_lets_pass_what_is_declared(private_host):
     assert private_host.fetch("two", "http://127.0.0.1:81/") and private_host.fetch(None, "http://127.0.0.1:22/")
     published = {**DOCUMENT["sandboxes"], "two": {"networks": ["front"], "ports": ["8080:80", "8081:81"]}}
     private_host.apply({"sandboxes": published})
-    assert private_host.neighbour().fetch(None, "http://192.0.2.2:8081/", SOON) is None and private_host.fetch("one", "http://172.20.0.1:22/", SOON) is None
+    assert (
+        private_host.neighbour().fetch(None, "http://192.0.2.2:8081/", SOON) is None
+        and private_host.fetch("one", "http://172.20.0.1:22/", SOON) is None
+    )
     private_host.apply({}, absent=True)
     assert (private_host.sh(saved), rules(private_host)) == before
-    private_host.sh("ufw disable; nft delete table ip filter; nft delete table ip6 filter; nft delete table ip nat 2>/dev/null || true")
+    private_host.sh(
+        "ufw disable; nft delete table ip filter; nft delete table ip6 filter; nft delete table ip nat 2>/dev/null || true"
+    )
     private_host.run(["sysctl", "--quiet", "--load", "-"], input=found)
 
 
@@ -251,7 +288,9 @@ def test_firewalld_lets_pass_what_is_declared_and_opens_nothing_of_the_host(fire
         assert host.fetch("one", "http://172.20.0.1:22/", SOON) is None
     assert not host.ping("three", "198.51.100.1", wait=1) and not host.ping("one", "172.21.0.2", wait=1)
     # A bridge that comes later needs no reload, and what a user adds to the zone stays.
-    host.sh("firewall-cmd --permanent --zone=dockless --add-service=ssh; firewall-cmd --zone=dockless --add-port=1234/tcp")
+    host.sh(
+        "firewall-cmd --permanent --zone=dockless --add-service=ssh; firewall-cmd --zone=dockless --add-port=1234/tcp"
+    )
     more = {**DOCUMENT["networks"], "late": network("172.22.0.0/24", bridge_name="br-late")}
     host.apply({"networks": more, "sandboxes": {**DOCUMENT["sandboxes"], "five": {"networks": ["late"]}}})
     assert host.fetch("five", FAR[0]) and "1234/tcp" in host.sh("firewall-cmd --zone=dockless --list-ports")
@@ -262,7 +301,10 @@ def test_firewalld_lets_pass_what_is_declared_and_opens_nothing_of_the_host(fire
     more["late"]["gateway_mode_ipv4"] = "routed"
     routed = {"networks": more, "sandboxes": {**DOCUMENT["sandboxes"], "five": {"networks": ["late"], "ports": ["80"]}}}
     assert host.apply(routed)["warnings"] == [] and host.neighbour().fetch(None, "http://172.22.0.2/")
-    assert "delete passage through firewalld (nothing declares it)" in host.apply({**routed, "defaults": {"coexist": []}})["operations"]
+    assert (
+        "delete passage through firewalld (nothing declares it)"
+        in host.apply({**routed, "defaults": {"coexist": []}})["operations"]
+    )
     assert host.neighbour().fetch(None, "http://172.22.0.2/", SOON) is None and firewalld_has(host) == before
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The main promise: a run makes what is declared, the next changes nothing, a changed line changes only that, removal leaves nothing."""
+
 from __future__ import annotations
 
 import json
@@ -61,7 +62,16 @@ def test_g_3_the_watch_sees_what_a_first_run_does(private_host):
     first = straced.run(private_host, "apply", "--project", "shop", "--json", "-", document=QUIET)
     private_host.apply(QUIET)  # the harness takes away what it knows of
     text = "\n".join(first.changes)
-    for trace in ("nlmsg_type=0x10,", "nlmsg_type=0x14,", "nlmsg_type=0x18,", "nlmsg_type=0xa<<8|0,", "mount(", "mkdir", "rename", "/proc/sys"):
+    for trace in (
+        "nlmsg_type=0x10,",
+        "nlmsg_type=0x14,",
+        "nlmsg_type=0x18,",
+        "nlmsg_type=0xa<<8|0,",
+        "mount(",
+        "mkdir",
+        "rename",
+        "/proc/sys",
+    ):
         assert trace in text, f"the watch does not see {trace}"
     removed = straced.run(private_host, "apply", "--project", "shop", "--absent", "--json")
     text = "\n".join(removed.changes)
@@ -72,8 +82,14 @@ def test_g_3_the_watch_sees_what_a_first_run_does(private_host):
 def test_everything_that_is_declared_works(private_host):
     """BR-03, BR-04: what the document says is there, by packets."""
     result = private_host.apply(SHOP)
-    assert private_host.ping("cli", "web") and private_host.ping("web", "db") and not private_host.ping("cli", address(result, "db", "back"), wait=1)
-    assert private_host.ping("cli", address(result, "web", "front", 6)) and private_host.ping(None, address(result, "web", "front"))
+    assert (
+        private_host.ping("cli", "web")
+        and private_host.ping("web", "db")
+        and not private_host.ping("cli", address(result, "db", "back"), wait=1)
+    )
+    assert private_host.ping("cli", address(result, "web", "front", 6)) and private_host.ping(
+        None, address(result, "web", "front")
+    )
     assert private_host.ping("lab", "10.49.0.2") and private_host.ping("old", "192.0.2.3") is True
     private_host.serve_http("side", 80, "shop")
     assert private_host.neighbour().fetch(None, "http://192.0.2.2:8080/") == "shop\n192.0.2.3\n"
@@ -83,8 +99,12 @@ def test_everything_that_is_declared_works(private_host):
     assert len(bridges) == 3 and all("UP" in row["flags"] for row in bridges + ports)
     assert not {row["address"] for row in bridges} & {row["address"] for row in ports}
     macs = {e["interface"]: e["mac_address"] for e in result["endpoints"] if e["sandbox"] == "web"}
-    inside = {row["ifname"]: row for row in json.loads(private_host.run(["ip", "-json", "link", "show"], netns="web").stdout)}
-    assert {name: inside[name]["address"] for name in macs} == macs and "UP" in inside["lo"]["flags"] and len(inside) == 3
+    inside = {
+        row["ifname"]: row for row in json.loads(private_host.run(["ip", "-json", "link", "show"], netns="web").stdout)
+    }
+    assert (
+        {name: inside[name]["address"] for name in macs} == macs and "UP" in inside["lo"]["flags"] and len(inside) == 3
+    )
 
 
 def test_one_changed_line_changes_only_that_and_talk_goes_on(private_host):
@@ -92,12 +112,16 @@ def test_one_changed_line_changes_only_that_and_talk_goes_on(private_host):
     result = private_host.apply(SHOP)
     near = Talk(private_host, "web", "cli", address(result, "web", "front"))
     back = Talk(private_host, "db", "web", address(result, "db", "back"))
-    for number, (document, wanted) in enumerate((
+    for number, (document, wanted) in enumerate(
+        (
             (changed(SHOP, sandboxes__web__ports=["8081:80"]), ["update nft table inet dockless"]),
-            (changed(SHOP, sandboxes__cli__networks={"front": {"aliases": ["me"]}}),
-             ["update file /run/dockless/dns/networks/shop.front/shop@14", "update nft table inet dockless"]),
+            (
+                changed(SHOP, sandboxes__cli__networks={"front": {"aliases": ["me"]}}),
+                ["update file /run/dockless/dns/networks/shop.front/shop@14", "update nft table inet dockless"],
+            ),
             (SHOP, ["update file /run/dockless/dns/networks/shop.front/shop@14"]),
-    )):
+        )
+    ):
         operations = kinds(private_host.apply(document)["operations"])
         assert [line for line in operations if not line.startswith("record")] == wanted, operations
         assert near.goes_on(f"near{number}") and back.goes_on(f"back{number}")
@@ -110,10 +134,16 @@ def test_a_sandbox_that_goes_and_comes_leaves_others_alone(private_host):
     talk = Talk(private_host, "web", "cli", address(result, "web", "front"))
     operations = kinds(private_host.apply(changed(SHOP, sandboxes__db=None))["operations"])
     assert "delete namespace db" in operations and "delete resolver of db" in operations
-    assert all("db" in line or "shop.back" in line or line.startswith(("record", "update nft table")) for line in operations), operations
+    assert all(
+        "db" in line or "shop.back" in line or line.startswith(("record", "update nft table")) for line in operations
+    ), operations
     assert talk.goes_on("one") and not private_host.ping("web", address(result, "db", "back"), wait=1)
     again = private_host.apply(SHOP)
-    assert address(again, "db", "back") == address(result, "db", "back") and private_host.ping("web", "db") and talk.goes_on("two")
+    assert (
+        address(again, "db", "back") == address(result, "db", "back")
+        and private_host.ping("web", "db")
+        and talk.goes_on("two")
+    )
 
 
 def test_removal_leaves_nothing(private_host):
@@ -131,6 +161,9 @@ def test_names_without_resolvers_are_taken_away_too(private_host):
     """What a document no longer says is gone, step by step, down to an empty project."""
     private_host.apply(SHOP)
     private_host.apply({"networks": SHOP["networks"], "sandboxes": {}, "veth_pairs": {}})
-    assert private_host.sh("ls /run/netns; ls /etc/netns 2>/dev/null || true; ls /run/dockless/dns 2>/dev/null || true") == ""
+    assert (
+        private_host.sh("ls /run/netns; ls /etc/netns 2>/dev/null || true; ls /run/dockless/dns 2>/dev/null || true")
+        == ""
+    )
     assert private_host.apply({"networks": {}, "sandboxes": {}, "veth_pairs": {}})["changed"] is True
     assert private_host.sh("ls /sys/class/net") == "eth0\nlo"

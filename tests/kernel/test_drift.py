@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Drift: whatever somebody does to an object of ours, one run mends it and touches nothing else (G-7)."""
+
 from __future__ import annotations
 
 import contextlib
@@ -131,17 +132,31 @@ TAKEN = {  # somebody else's object with a name that we want, and the words of t
     "a bridge": ("ip link add br-mine type bridge", "ip link delete br-mine", "br-mine"),
     "another link": ("ip link add br-mine type veth peer name br-other", "ip link delete br-mine", "br-mine"),
     "a namespace": ("ip netns add cli", "ip netns delete cli", "network namespace cli exists and is not ours"),
-    "a namespace in use": ("ip netns add web; ip -n web link add eth0 type bridge", "ip netns delete web", "network namespace web exists and is not ours"),
-    "a file": ("mkdir -p /etc/netns/cli; echo 10.1.1.1 x >/etc/netns/cli/hosts", "rm -r /etc/netns/cli", "/etc/netns/cli/hosts exists and is not ours"),
-    "a resolv.conf": ("mkdir -p /etc/netns/web; echo nameserver 10.1.1.1 >/etc/netns/web/resolv.conf", "rm -r /etc/netns/web",
-                      "/etc/netns/web/resolv.conf exists and is not ours"),
+    "a namespace in use": (
+        "ip netns add web; ip -n web link add eth0 type bridge",
+        "ip netns delete web",
+        "network namespace web exists and is not ours",
+    ),
+    "a file": (
+        "mkdir -p /etc/netns/cli; echo 10.1.1.1 x >/etc/netns/cli/hosts",
+        "rm -r /etc/netns/cli",
+        "/etc/netns/cli/hosts exists and is not ours",
+    ),
+    "a resolv.conf": (
+        "mkdir -p /etc/netns/web; echo nameserver 10.1.1.1 >/etc/netns/web/resolv.conf",
+        "rm -r /etc/netns/web",
+        "/etc/netns/web/resolv.conf exists and is not ours",
+    ),
 }
 
 
 @pytest.mark.parametrize("make, clear, words", TAKEN.values(), ids=TAKEN.keys())
 def test_what_is_not_ours_is_refused_before_anything_is_touched(private_host, make, clear, words):
     """BR-26: exists and is not ours is an error, named; afterwards the host is as it was, and free names are taken."""
-    document = {**SHOP, "networks": {**SHOP["networks"], "front": {**SHOP["networks"]["front"], "bridge_name": "br-mine"}}}
+    document = {
+        **SHOP,
+        "networks": {**SHOP["networks"], "front": {**SHOP["networks"]["front"], "bridge_name": "br-mine"}},
+    }
     private_host.sh(make)
     before = full(private_host)
     assert words in private_host.refusal(document)

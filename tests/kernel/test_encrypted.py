@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Networks whose data cross the underlay encrypted or not at all."""
+
 from __future__ import annotations
 
 import json
@@ -57,8 +58,11 @@ while True:
 """
 
 
-@pytest.mark.parametrize(("outer", "inner", "options"), [(4, 4, {}), (6, 6, {}), (4, 4, {"port": 7777, "mtu": 1300})],
-                         ids=["IPv4", "IPv6", "S-45 another port"])
+@pytest.mark.parametrize(
+    ("outer", "inner", "options"),
+    [(4, 4, {}), (6, 6, {}), (4, 4, {"port": 7777, "mtu": 1300})],
+    ids=["IPv4", "IPv6", "S-45 another port"],
+)
 def test_s_43_hosts_talk_and_no_wire_sees_it(fleet, outer, inner, options):
     """S-43, S-45: data cross, as large as the MTU says; on no wire is there a word of them. A second run finds nothing to do."""
     first, second = fleet.hosts[:2]
@@ -111,14 +115,19 @@ def test_no_wire_sees_it_while_networks_come_and_go(fleet):
     assert clear == 0 and sealed > 0
 
 
-@pytest.mark.parametrize(("port", "alone"), [(4787, True), (7777, False)], ids=["one endpoint", "another port, two endpoints"])
+@pytest.mark.parametrize(
+    ("port", "alone"), [(4787, True), (7777, False)], ids=["one endpoint", "another port, two endpoints"]
+)
 def test_s_42_what_comes_in_clear_is_dropped(fleet, port, alone):
     """S-40, S-42, S-44, S-45: with the other end's address and all the right numbers, and whatever other tables accept."""
     first, _second, third = fleet.hosts
     found = sealing.documents(fleet, alone=alone, port=port)
     sealing.apply_all(fleet, found)
-    first.run(["nft", "-f", "-"], input="table inet lax { chain early { type filter hook prerouting priority -400; udp dport 4787-7777 accept; }; "
-              "chain input { type filter hook input priority 0; accept; }; }")
+    first.run(
+        ["nft", "-f", "-"],
+        input="table inet lax { chain early { type filter hook prerouting priority -400; udp dport 4787-7777 accept; }; "
+        "chain input { type filter hook input priority 0; accept; }; }",
+    )
     _refuse_forged(first, third, port, traffic.links(first, "s1")["eth0"]["address"])
     first.run(["nft", "delete", "table", "inet", "lax"])
 
@@ -154,9 +163,18 @@ def _refuse_forged(first, third, port, mac):
         assert listener.readline() == "end"
 
 
-@pytest.mark.parametrize("loss", ["ip link del {link}", "ip link set {link} down", "kill -9 {pid}", "ip route del 100.100.0.2",
-                                  "wg set {link} peer {peer} remove", "ip route del 100.100.0.2; ip link set {link} down; nft flush ruleset"],
-                         ids=["link deleted", "link down", "wireguard-go killed", "route deleted", "peer removed", "and without rules"])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "ip link del {link}",
+        "ip link set {link} down",
+        "kill -9 {pid}",
+        "ip route del 100.100.0.2",
+        "wg set {link} peer {peer} remove",
+        "ip route del 100.100.0.2; ip link set {link} down; nft flush ruleset",
+    ],
+    ids=["link deleted", "link down", "wireguard-go killed", "route deleted", "peer removed", "and without rules"],
+)
 def test_s_43_traffic_stops_when_the_tunnel_is_lost(fleet, loss):
     """S-43: nothing goes another way, and the next run mends it."""
     first = fleet.hosts[0]
@@ -165,7 +183,11 @@ def test_s_43_traffic_stops_when_the_tunnel_is_lost(fleet, loss):
     wires = sealing.Wires(fleet)
     assert first.ping("s1", "10.60.0.3")
     link = sealing.link(first)
-    words = {"link": link, "pid": first.sh(f"pgrep -f '^[^ ]*wireguard-go {link}'"), "peer": sealing.key(fleet.hosts[1])}
+    words = {
+        "link": link,
+        "pid": first.sh(f"pgrep -f '^[^ ]*wireguard-go {link}'"),
+        "peer": sealing.key(fleet.hosts[1]),
+    }
     with sealing.flow(first) as counts:
         first.sh(loss.format(**words))
         assert not first.ping("s1", "10.60.0.3", wait=1)
@@ -212,12 +234,17 @@ def test_s_47_keys_are_renewed_without_a_lost_packet(fleet):
         for number in range(ROTATIONS):
             old, new = ("a", "b") if number % 2 == 0 else ("b", "a")
             rotate(fleet, old, new)
-            assert first.sh("ls /etc/dockless/wireguard") == new and len(first.run(["wg", "show", "interfaces"]).stdout.split()) == 1
+            assert (
+                first.sh("ls /etc/dockless/wireguard") == new
+                and len(first.run(["wg", "show", "interfaces"]).stdout.split()) == 1
+            )
             keys.add(sealing.key(first, new))
     assert counts["sent"] == counts["answered"] > 100 and others["sent"] == others["answered"] > 100
     clear, sealed = wires.seen()
-    print(f"{ROTATIONS} rotations: {counts['sent'] + others['sent']} packets sent, all answered, longest gaps {counts['longest_gap_ms']} and "
-          f"{others['longest_gap_ms']} ms; {sealed} of WireGuard's seen, {clear} in clear")
+    print(
+        f"{ROTATIONS} rotations: {counts['sent'] + others['sent']} packets sent, all answered, longest gaps {counts['longest_gap_ms']} and "
+        f"{others['longest_gap_ms']} ms; {sealed} of WireGuard's seen, {clear} in clear"
+    )
     assert clear == 0
     assert len(keys) == ROTATIONS + 1
 
@@ -243,8 +270,10 @@ def test_s_48_no_output_holds_a_key(fleet):
     found = sealing.documents(fleet)
     said = [json.dumps(first.plan(found[0], diff=True))]
     first.run(["tee", "/run/document"], input=json.dumps(found[0]))
-    first.sh("strace -D -f -qq -s 4096 -e trace=execve -o /run/calls "
-             f"{hosts.PYTHON} -m _dockless.cli apply --diff --project shop /run/document >/run/said 2>&1")
+    first.sh(
+        "strace -D -f -qq -s 4096 -e trace=execve -o /run/calls "
+        f"{hosts.PYTHON} -m _dockless.cli apply --diff --project shop /run/document >/run/said 2>&1"
+    )
     first.apply(found[0])
     fleet.hosts[1].apply(found[1])
     assert first.ping("s1", "10.60.0.3")
@@ -253,12 +282,22 @@ def test_s_48_no_output_holds_a_key(fleet):
     said += [json.dumps(first.plan(found[0], diff=True)), first.read("/run/calls"), first.read("/run/said")]
     said.append(json.dumps(first.apply(found[0], diff=True)) + json.dumps(first.dockless("show", "--json")))
     first.sh("ip link add blocker type bridge")
-    said.append(first.sh("grep -rah . /run/dockless /etc/dockless/projects /etc/dockless/host.json 2>/dev/null || true"))
-    said.append(first.sh("for pid in /proc/[0-9]*; do tr '\\0' ' ' <$pid/cmdline; tr '\\0' ' ' <$pid/environ; done 2>/dev/null || true"))
-    first.sh("echo damaged >/etc/dockless/wireguard/b; cp /etc/dockless/wireguard/a /run/kept; sed -i 's/^/x/' /etc/dockless/wireguard/a")
+    said.append(
+        first.sh("grep -rah . /run/dockless /etc/dockless/projects /etc/dockless/host.json 2>/dev/null || true")
+    )
+    said.append(
+        first.sh(
+            "for pid in /proc/[0-9]*; do tr '\\0' ' ' <$pid/cmdline; tr '\\0' ' ' <$pid/environ; done 2>/dev/null || true"
+        )
+    )
+    first.sh(
+        "echo damaged >/etc/dockless/wireguard/b; cp /etc/dockless/wireguard/a /run/kept; sed -i 's/^/x/' /etc/dockless/wireguard/a"
+    )
     said.append(first.refusal(found[0]))
     assert "holds no WireGuard key" in said[-1]
-    first.sh("rm /etc/dockless/wireguard/b; cat /run/kept >/etc/dockless/wireguard/a; rm /run/kept; ip link del blocker")
+    first.sh(
+        "rm /etc/dockless/wireguard/b; cat /run/kept >/etc/dockless/wireguard/a; rm /run/kept; ip link del blocker"
+    )
     secrets = sealing.private(first)
     assert len(secrets) == 5 and "wireguard-go" in said[2] and sealing.key(first) in said[0] + said[1] + said[3]
     assert not [secret for secret in secrets for text in said if secret in text]
@@ -276,8 +315,10 @@ def test_a_key_is_made_when_there_is_none_and_goes_with_the_network(fleet):
     public = sealing.key(first)
     assert first.run(["wg", "show", sealing.link(first), "public-key"]).stdout.strip() == public
     first.sh("rm /etc/dockless/wireguard/a")
-    assert [line.split(" (")[0] for line in first.apply(document)["operations"]] == \
-        ["create key of tunnel a", f"update tunnel {sealing.link(first)}"]
+    assert [line.split(" (")[0] for line in first.apply(document)["operations"]] == [
+        "create key of tunnel a",
+        f"update tunnel {sealing.link(first)}",
+    ]
     assert sealing.key(first) != public and first.apply(document)["operations"] == []
     first.apply({"networks": {"plain": {}}}, project="other")
     first.apply({}, absent=True)

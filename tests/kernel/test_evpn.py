@@ -3,6 +3,7 @@
 
 Two of the hosts are route reflectors as well. The hosts are made once, as FRR takes a while to start; each test leaves the fabric whole.
 """
+
 from __future__ import annotations
 
 import concurrent.futures
@@ -17,11 +18,18 @@ import sealing
 
 VNI = 300
 REFLECTORS = [fleet.address(1), fleet.address(2)]
-NETWORK = {"vni": VNI, "enable_ipv6": True, "dns_enabled": False, "ipam": {"config": [{"subnet": "10.60.0.0/16"}, {"subnet": "fd60::/64"}]}}
+NETWORK = {
+    "vni": VNI,
+    "enable_ipv6": True,
+    "dns_enabled": False,
+    "ipam": {"config": [{"subnet": "10.60.0.0/16"}, {"subnet": "fd60::/64"}]},
+}
 PATHS = [(one, other) for one in range(3) for other in range(3) if one != other]
 
 pytestmark = [
-    pytest.mark.skipif(not os.path.exists("/usr/lib/frr/bgpd"), reason="FRR is not installed (Debian: frr, frr-pythontools)"),
+    pytest.mark.skipif(
+        not os.path.exists("/usr/lib/frr/bgpd"), reason="FRR is not installed (Debian: frr, frr-pythontools)"
+    ),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to make network and mount namespaces"),
 ]
 Names = t.Sequence[t.Sequence[str]]
@@ -35,14 +43,19 @@ class Fabric:
     def __init__(self, lab: fleet.Fleet) -> None:
         self.lab, self.hosts = lab, lab.hosts
 
-    def declare(self, control_plane: str, placed: Names = HOME, only: t.Sequence[int] = (0, 1, 2)) -> t.List[hosts.Result]:
+    def declare(
+        self, control_plane: str, placed: Names = HOME, only: t.Sequence[int] = (0, 1, 2)
+    ) -> list[hosts.Result]:
         """Converge the hosts with these numbers."""
         documents = self.documents(control_plane, placed)
         return [self.hosts[number].apply(documents[number]) for number in only]
 
-    def documents(self, control_plane: str, placed: Names = HOME) -> t.List[t.Dict[str, t.Any]]:
+    def documents(self, control_plane: str, placed: Names = HOME) -> list[dict[str, t.Any]]:
         """Return all hosts' documents."""
-        sandboxes = [{name: {"networks": {"red": {"ipv4_address": v4(name), "ipv6_address": v6(name)}}} for name in names} for names in placed]
+        sandboxes = [
+            {name: {"networks": {"red": {"ipv4_address": v4(name), "ipv6_address": v6(name)}}} for name in names}
+            for names in placed
+        ]
         return fleet.documents({"red": {**NETWORK, "control_plane": control_plane}}, sandboxes)
 
     def configure(self) -> None:
@@ -57,7 +70,9 @@ class Fabric:
 
     def converged(self) -> float:
         """Wait until each host knows the sandboxes of the other two, and return how long that took."""
-        return frr.until(lambda: all(len(frr.remote_macs(host, VNI)) == 2 for host in self.hosts), "each host knows two remote MACs")
+        return frr.until(
+            lambda: all(len(frr.remote_macs(host, VNI)) == 2 for host in self.hosts), "each host knows two remote MACs"
+        )
 
     def reaches(self, one: int, other: int) -> bool:
         """Tell whether a host's first sandbox reaches another's, by both families."""
@@ -66,7 +81,9 @@ class Fabric:
 
     def pings(self, number: int, *names: str) -> frr.Pings:
         """Ping sandboxes from a host's first one, by both families, until they are counted."""
-        return frr.Pings(self.hosts[number], HOME[number][0], *[address(name) for name in names for address in (v4, v6)])
+        return frr.Pings(
+            self.hosts[number], HOME[number][0], *[address(name) for name in names for address in (v4, v6)]
+        )
 
 
 def everywhere(places: t.Sequence[hosts.PrivateHost], what: t.Callable[[hosts.PrivateHost], object]) -> None:
@@ -95,7 +112,9 @@ def make_fabric() -> t.Iterator[Fabric]:
         fabric.start()
         yield fabric
         everywhere(lab.hosts, frr.stop)
-        assert [frr.learned(host) for host in lab.hosts] == [[], [], []], "FRR takes away what it has learned when it is stopped in order"
+        assert [frr.learned(host) for host in lab.hosts] == [[], [], []], (
+            "FRR takes away what it has learned when it is stopped in order"
+        )
         lab.check_clean()
 
 
@@ -109,8 +128,13 @@ def test_sandboxes_reach_each_other_and_their_own_gateway(fabric: Fabric) -> Non
 
 def test_only_sandboxes_are_announced_not_the_gateway_that_all_hosts_have(fabric: Fabric) -> None:
     """Type 2 with and without an address; no type 3, for nothing is flooded."""
-    routes = [route for entries in frr.vtysh(fabric.hosts[2], "show bgp l2vpn evpn route").values() if isinstance(entries, dict)
-              for route in entries if route.startswith("[")]
+    routes = [
+        route
+        for entries in frr.vtysh(fabric.hosts[2], "show bgp l2vpn evpn route").values()
+        if isinstance(entries, dict)
+        for route in entries
+        if route.startswith("[")
+    ]
     assert routes and {route[:3] for route in routes} == {"[2]"}
     found = {route.split("[")[-1].rstrip("]") for route in routes if route.count("[") == 6}
     assert {v4(name) for name in "abc"} | {v6(name) for name in "abc"} <= found
@@ -131,7 +155,9 @@ def test_password_is_in_one_file_that_only_root_and_frr_read(fabric: Fabric) -> 
     host = fabric.hosts[0]
     assert host.sh("stat -c %U:%G:%a /etc/frr/frr.conf") == "root:frr:640"
     assert frr.PASSWORD in host.read("/etc/frr/frr.conf"), "the control"
-    assert frr.PASSWORD not in host.sh("cat /proc/[0-9]*/cmdline | tr '\\0' ' '; cat /run/frr.start; cat /run/frr.log 2>/dev/null || true")
+    assert frr.PASSWORD not in host.sh(
+        "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; cat /run/frr.start; cat /run/frr.log 2>/dev/null || true"
+    )
     done = host.run(["ip", "netns", "exec", "a", "python3", "-c", _CALL, fleet.address(2)], check=False)
     assert "refused" not in done.stdout and "connected" not in done.stdout, "an unsigned call is not answered at all"
 
@@ -163,7 +189,9 @@ def test_new_sandbox_is_known_elsewhere_without_a_run_there(fabric: Fabric) -> N
     print(f"known elsewhere {took * 1000:.0f} ms after the end of the run")
     assert fabric.hosts[2].ping("c", v4("d")) and fabric.hosts[2].ping("c", v6("d"))
     fabric.declare("evpn", only=[0])
-    took = frr.until(lambda: v4("d") not in "".join(frr.learned(fabric.hosts[2])), "a sandbox that went is forgotten elsewhere")
+    took = frr.until(
+        lambda: v4("d") not in "".join(frr.learned(fabric.hosts[2])), "a sandbox that went is forgotten elsewhere"
+    )
     print(f"forgotten elsewhere {took * 1000:.0f} ms after the end of the run")
 
 
@@ -172,15 +200,20 @@ def test_sandbox_that_moves_is_found_at_its_new_host(fabric: Fabric) -> None:
     frr.until(lambda: fabric.hosts[2].ping("c", v4("d")), "it is reached at its first host")
     mac = next(iter(set(frr.remote_macs(fabric.hosts[2], VNI)) - set(_home_macs(fabric))))
     fabric.declare("evpn", (("a",), ("b", "d"), ("c",)), only=[0, 1])
-    frr.until(lambda: frr.remote_macs(fabric.hosts[2], VNI).get(mac) == fleet.address(2), "its MAC is behind the new host")
+    frr.until(
+        lambda: frr.remote_macs(fabric.hosts[2], VNI).get(mac) == fleet.address(2), "its MAC is behind the new host"
+    )
     assert fabric.hosts[2].ping("c", v4("d")) and fabric.hosts[2].ping("c", v6("d"))
     assert fabric.hosts[0].ping("a", v4("d")), "the host that it left reaches it, too"
     fabric.declare("evpn", only=[1])
     fabric.converged()
 
 
-def _home_macs(fabric: Fabric) -> t.List[str]:
-    return [fabric.hosts[number].sh(f"ip netns exec {names[0]} cat /sys/class/net/eth0/address") for number, names in enumerate(HOME)]
+def _home_macs(fabric: Fabric) -> list[str]:
+    return [
+        fabric.hosts[number].sh(f"ip netns exec {names[0]} cat /sys/class/net/eth0/address")
+        for number, names in enumerate(HOME)
+    ]
 
 
 def test_static_to_evpn_and_back_loses_nothing(fabric: Fabric) -> None:
@@ -201,7 +234,9 @@ def _to_static(fabric: Fabric) -> None:
     fabric.declare("static")
     everywhere(fabric.hosts, lambda host: host.sh(f"{frr.SCRIPT} stop >/dev/null 2>&1 || true; {frr.PROGRAM} clear"))
     for host in fabric.hosts:
-        assert not [line for line in frr.learned(host) if "static" not in line], "what nothing static has taken the place of is gone"
+        assert not [line for line in frr.learned(host) if "static" not in line], (
+            "what nothing static has taken the place of is gone"
+        )
     assert [result["operations"] for result in fabric.declare("static")] == [[], [], []]
 
 
@@ -252,7 +287,9 @@ def _die_while_a_sandbox_goes(fabric: Fabric, daemon: str) -> float:
 def test_without_clearing_before_the_start_an_orphan_stays(fabric: Fabric) -> None:
     """The control: FRR alone never removes what a killed zebra left."""
     host = fabric.hosts[2]
-    host.sh("cp /etc/frr/daemons /run/frr.daemons; sed -i '/^zebra_wrap/d' /etc/frr/daemons")  # the watchdog reads it at each start
+    host.sh(
+        "cp /etc/frr/daemons /run/frr.daemons; sed -i '/^zebra_wrap/d' /etc/frr/daemons"
+    )  # the watchdog reads it at each start
     _die_while_a_sandbox_goes(fabric, "zebra")
     assert v4("d") in "".join(frr.learned(host))
     host.sh("cp /run/frr.daemons /etc/frr/daemons")
@@ -265,7 +302,10 @@ def test_a_host_that_falls_silent_is_forgotten(fabric: Fabric) -> None:
     """BFD sees it long before the sessions' own limit."""
     frr.until(lambda: all(frr.watched(host) == 2 for host in fabric.hosts), "BFD sees every host")
     fabric.lab.cut(3)
-    took = [frr.until(lambda host=host: len(frr.remote_macs(host, VNI)) == 1, "a silent host is forgotten") for host in fabric.hosts[:2]]
+    took = [
+        frr.until(lambda host=host: len(frr.remote_macs(host, VNI)) == 1, "a silent host is forgotten")
+        for host in fabric.hosts[:2]
+    ]
     print(f"forgotten {took[0]:.2f} s after the cable was pulled")
     assert fabric.reaches(0, 1)
     fabric.lab.mend(3)
@@ -315,7 +355,10 @@ def test_encrypted_network_by_evpn(fabric: Fabric) -> None:
             peer["sandboxes"] = {}  # the play does not say where they are
     wires = sealing.Wires(fabric.lab)
     sealing.apply_all(fabric.lab, documents)
-    frr.until(lambda: all(len(frr.remote_macs(host, VNI + 1)) == 1 for host in fabric.hosts[:2]), "both hosts know the other's sandbox")
+    frr.until(
+        lambda: all(len(frr.remote_macs(host, VNI + 1)) == 1 for host in fabric.hosts[:2]),
+        "both hosts know the other's sandbox",
+    )
     assert set(frr.remote_macs(fabric.hosts[0], VNI + 1).values()) == {sealing.tunnel_address(2)}
     assert fabric.hosts[0].ping("s1", "10.60.0.3")
     with sealing.flow(fabric.hosts[0]) as counts:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The exposure report against a scan: every TCP port of every address of the lab, from a neighbour and from afar, both families."""
+
 from __future__ import annotations
 
 import json
@@ -60,20 +61,47 @@ else:
     sys.exit("the last port does not answer")
 print(json.dumps(sorted(port for address, port in found if address == target)))
 """
-SANDBOXES = {"shut": ("172.30.1.11", "fd00:1::11"), "open": ("172.30.2.11", "fd00:2::11"), "routed": ("172.30.3.11", "fd00:3::11"),
-             "trusting": ("172.30.4.11", "fd00:4::11"), "closed": ("172.30.5.11", "fd00:5::11")}
+SANDBOXES = {
+    "shut": ("172.30.1.11", "fd00:1::11"),
+    "open": ("172.30.2.11", "fd00:2::11"),
+    "routed": ("172.30.3.11", "fd00:3::11"),
+    "trusting": ("172.30.4.11", "fd00:4::11"),
+    "closed": ("172.30.5.11", "fd00:5::11"),
+}
 DOCUMENT = {
     "networks": {
         "a": network("172.30.1.0/24 fd00:1::/64"),
-        "b": network("172.30.2.0/24 fd00:2::/64", gateway_mode_ipv4="nat-unprotected", gateway_mode_ipv6="nat-unprotected"),
+        "b": network(
+            "172.30.2.0/24 fd00:2::/64", gateway_mode_ipv4="nat-unprotected", gateway_mode_ipv6="nat-unprotected"
+        ),
         "c": network("172.30.3.0/24 fd00:3::/64", gateway_mode_ipv4="routed", gateway_mode_ipv6="routed"),
-        "d": network("172.30.4.0/24 fd00:4::/64", trusted_host_interfaces=["eth0"]), "e": network("172.30.5.0/24 fd00:5::/64", internal=True)},
+        "d": network("172.30.4.0/24 fd00:4::/64", trusted_host_interfaces=["eth0"]),
+        "e": network("172.30.5.0/24 fd00:5::/64", internal=True),
+    },
     "sandboxes": {
-        name: {"networks": {net: {"ipv4_address": SANDBOXES[name][0], "ipv6_address": SANDBOXES[name][1]}}, "ports": ports}
+        name: {
+            "networks": {net: {"ipv4_address": SANDBOXES[name][0], "ipv6_address": SANDBOXES[name][1]}},
+            "ports": ports,
+        }
         for name, net, ports in (
-            ("shut", "a", ["80:1000", "127.0.0.1:81:1000", f"{HOST4}:82:1000", f"[{HOST6}]:83:1000", "90-95:990-995",
-                           {"target": 1000, "published": 84, "source_ranges": ["203.0.113.0/24"]}]),
-            ("open", "b", ["100:1000"]), ("routed", "c", ["110:1000"]), ("trusting", "d", ["120:1000"]), ("closed", "e", []))},
+            (
+                "shut",
+                "a",
+                [
+                    "80:1000",
+                    "127.0.0.1:81:1000",
+                    f"{HOST4}:82:1000",
+                    f"[{HOST6}]:83:1000",
+                    "90-95:990-995",
+                    {"target": 1000, "published": 84, "source_ranges": ["203.0.113.0/24"]},
+                ],
+            ),
+            ("open", "b", ["100:1000"]),
+            ("routed", "c", ["110:1000"]),
+            ("trusting", "d", ["120:1000"]),
+            ("closed", "e", []),
+        )
+    },
 }
 _SERVERS = """
 import socket, sys
@@ -83,18 +111,27 @@ import signal; signal.pause()
 """
 
 
-@pytest.mark.parametrize("source", [("192.0.2.3", "2001:db8:1::3"), ("198.51.100.1", "2001:db8:2::1")], ids=["neighbour", "far"])
+@pytest.mark.parametrize(
+    "source", [("192.0.2.3", "2001:db8:1::3"), ("198.51.100.1", "2001:db8:2::1")], ids=["neighbour", "far"]
+)
 def test_a_scan_finds_what_the_report_tells(private_host, source):
     """H-4, S-12: every port of the host's addresses and of five sandboxes', by raw SYNs past all routes; the host's own canary is the control."""
     private_host.apply(DOCUMENT)
     for name in SANDBOXES:
-        assert private_host.popen([hosts.SYSTEM_PYTHON, "-c", _SERVERS, "1000", "1001", *map(str, range(990, 996))], name).readline() == "ready"
+        assert (
+            private_host.popen(
+                [hosts.SYSTEM_PYTHON, "-c", _SERVERS, "1000", "1001", *map(str, range(990, 996))], name
+            ).readline()
+            == "ready"
+        )
     assert private_host.popen([hosts.SYSTEM_PYTHON, "-c", _SERVERS, "1199"], None).readline() == "ready"
     report = private_host.dockless("show", "--json")["exposures"]
     for six in (False, True):
         for target in ((HOST4, HOST6)[six], *(addresses[six] for addresses in SANDBOXES.values())):
             own = target in (HOST4, HOST6)
-            seen = [port for port in scan(private_host, source[six], target, (HOST4, HOST6)[six]) if not own or port != 1199]
+            seen = [
+                port for port in scan(private_host, source[six], target, (HOST4, HOST6)[six]) if not own or port != 1199
+            ]
             assert seen == told(report, target, own), (source[six], target)
 
 
@@ -107,7 +144,13 @@ def scan(host, source, target, marker):
 def told(report, target, own):
     """Return the TCP ports that the report says are open at an address to who comes by eth0 from anywhere but 203.0.113.0/24."""
     family = "ipv6" if ":" in target else "ipv4"
-    rows = [row for row in report if row["family"] == family and row["protocol"] in ("tcp", "any") and "this host" not in row["reachable_from"][:9]]
+    rows = [
+        row
+        for row in report
+        if row["family"] == family
+        and row["protocol"] in ("tcp", "any")
+        and "this host" not in row["reachable_from"][:9]
+    ]
     rows = [row for row in rows if row["address"] == target or own and row["address"] in ("0.0.0.0", "::")]
     listening = [1000, 1001, *range(990, 996)]
     return sorted({port for row in rows for port in ([row["port"]] if row["port"] else listening)})

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Connections follow what is published: one that has lost its ground is cut, to the exact tuple, and no other."""
+
 from __future__ import annotations
 
 import subprocess
@@ -58,7 +59,11 @@ class Talker:
 
     def __init__(self, place, code, *args, netns=None):
         self._process = subprocess.Popen(  # pylint: disable=consider-using-with
-            place.command([hosts.SYSTEM_PYTHON, "-c", code, *args], netns), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            place.command([hosts.SYSTEM_PYTHON, "-c", code, *args], netns),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert self._process.stdout.readline() == "ready\n"
 
     def __call__(self, line):
@@ -76,8 +81,14 @@ class Talker:
 
 def document(**ports):
     """Return a document of sandboxes on one network, each with its ports."""
-    addresses = {name: {"front": {"ipv4_address": f"172.20.0.{number}", "ipv6_address": f"fd00:20::{number}"}} for number, name in enumerate(ports, 10)}
-    return {"networks": NETWORKS, "sandboxes": {name: {"networks": addresses[name], "ports": found} for name, found in ports.items()}}
+    addresses = {
+        name: {"front": {"ipv4_address": f"172.20.0.{number}", "ipv6_address": f"fd00:20::{number}"}}
+        for number, name in enumerate(ports, 10)
+    }
+    return {
+        "networks": NETWORKS,
+        "sandboxes": {name: {"networks": addresses[name], "ports": found} for name, found in ports.items()},
+    }
 
 
 @pytest.mark.parametrize("address", [HOST4, HOST6])
@@ -110,8 +121,11 @@ def test_r_10_datagrams_follow_a_port_that_moves(private_host, address):
 
 def tracked(host, port):
     """Return how many connections to a port the host keeps track of."""
-    code = ("from _dockless.linux import conntrack, netlink\n"
-            "with netlink.Socket(netlink.NETLINK_NETFILTER) as door: print(sum(each.flow.port == %d for each in conntrack._tracked(door)))" % port)
+    code = (
+        "from _dockless.linux import conntrack, netlink\n"
+        "with netlink.Socket(netlink.NETLINK_NETFILTER) as door: print(sum(each.flow.port == %d for each in conntrack._tracked(door)))"
+        % port
+    )
     return int(host.python(code).stdout)
 
 
@@ -173,10 +187,18 @@ def test_s_18_streams_out_of_a_network_end_with_its_egress(private_host, version
 @pytest.mark.parametrize("masquerade", [True, False])
 def test_s_18_streams_between_open_networks_end_with_a_wall(private_host, masquerade):
     """S-18: a connection between two networks falls silent when one of them closes itself; one between those that stay open goes on."""
-    networks = {name: {**network(f"172.2{number}.0.0/24"), "isolate": "open", "masquerade": masquerade}
-                for number, name in enumerate(("front", "back", "side"))}
-    document = {"networks": networks, "sandboxes": {
-        "db": {"networks": {"back": {"ipv4_address": "172.21.0.10"}}}, "web": {"networks": ["front"]}, "kept": {"networks": ["side"]}}}
+    networks = {
+        name: {**network(f"172.2{number}.0.0/24"), "isolate": "open", "masquerade": masquerade}
+        for number, name in enumerate(("front", "back", "side"))
+    }
+    document = {
+        "networks": networks,
+        "sandboxes": {
+            "db": {"networks": {"back": {"ipv4_address": "172.21.0.10"}}},
+            "web": {"networks": ["front"]},
+            "kept": {"networks": ["side"]},
+        },
+    }
     private_host.apply(document)
     assert private_host.popen([hosts.SYSTEM_PYTHON, "-c", _ECHO, "7"], "db").readline() == "ready"
     doomed, kept = (Talker(private_host, _STREAM, "172.21.0.10", "7", netns=name) for name in ("web", "kept"))
@@ -190,9 +212,17 @@ def test_s_18_streams_between_open_networks_end_with_a_wall(private_host, masque
 
 def test_s_18_streams_into_a_network_end_with_its_ingress(private_host):
     """S-18: to a sandbox's own address, where the mode opens it; another network's goes on."""
-    networks = {name: network(subnet, gateway_mode_ipv4="nat-unprotected") for name, subnet in (("front", "172.20.0.0/24"), ("other", "172.21.0.0/24"))}
-    document = {"networks": networks, "sandboxes": {name: {"networks": {net: {"ipv4_address": address}}} for name, net, address in (
-        ("web", "front", "172.20.0.10"), ("kept", "other", "172.21.0.10"))}}
+    networks = {
+        name: network(subnet, gateway_mode_ipv4="nat-unprotected")
+        for name, subnet in (("front", "172.20.0.0/24"), ("other", "172.21.0.0/24"))
+    }
+    document = {
+        "networks": networks,
+        "sandboxes": {
+            name: {"networks": {net: {"ipv4_address": address}}}
+            for name, net, address in (("web", "front", "172.20.0.10"), ("kept", "other", "172.21.0.10"))
+        },
+    }
     private_host.apply(document)
     for name in ("web", "kept"):
         assert private_host.popen([hosts.SYSTEM_PYTHON, "-c", _ECHO, "7"], name).readline() == "ready"

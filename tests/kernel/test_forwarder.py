@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A host whose name server is on its loopback: sandboxes reach it through the forwarder, and nobody else does."""
+
 from __future__ import annotations
 
 import hosts
@@ -20,8 +21,13 @@ DOCUMENT = {
         "routed": {"gateway_mode_ipv4": "routed", "ipam": {"config": [{"subnet": "172.24.0.0/24"}]}},
     },
     "sandboxes": {
-        "web": {"networks": ["front"]}, "six": {"networks": ["six"]}, "db": {"networks": ["shut"]}, "both": {"networks": ["front", "shut"]},
-        "in": {"networks": ["inward"]}, "own": {"networks": ["front"], "dns": [NEIGHBOUR4]}, "kept": {"networks": ["routed"]},
+        "web": {"networks": ["front"]},
+        "six": {"networks": ["six"]},
+        "db": {"networks": ["shut"]},
+        "both": {"networks": ["front", "shut"]},
+        "in": {"networks": ["inward"]},
+        "own": {"networks": ["front"], "dns": [NEIGHBOUR4]},
+        "kept": {"networks": ["routed"]},
         "in6": {"networks": ["inward6"]},
     },
 }
@@ -58,11 +64,21 @@ def test_dn_01_dn_02_names_from_outside_through_the_hosts_own_server(stubbed):
         assert dig(host, sandbox, "example.org", "A", "+tcp") == ANSWERED, sandbox
     assert "example.org 1 tcp" in asked(host, upstream)
     told = {row["name"]: (row["resolves"], row["name_servers"]) for row in host.dockless("show", "--json")["sandboxes"]}
-    assert told == {"web": (["front"], ["172.20.0.1#10053"]), "six": (["six"], ["fd00:22::1#10053"]), "db": (["shut"], []), "in": (["inward"], []),
-                    "both": (["front", "shut"], ["172.20.0.1#10053"]), "own": (["front"], [NEIGHBOUR4]), "kept": (["routed"], ["172.24.0.1#10053"]),
-                    "in6": (["inward6"], [])}
+    assert told == {
+        "web": (["front"], ["172.20.0.1#10053"]),
+        "six": (["six"], ["fd00:22::1#10053"]),
+        "db": (["shut"], []),
+        "in": (["inward"], []),
+        "both": (["front", "shut"], ["172.20.0.1#10053"]),
+        "own": (["front"], [NEIGHBOUR4]),
+        "kept": (["routed"], ["172.24.0.1#10053"]),
+        "in6": (["inward6"], []),
+    }
     assert dig(host, "web", "own")[0] == dig(host, "db", "both")[0] == "NOERROR"
-    assert "127.0.0.11" in host.read("/etc/netns/web/resolv.conf") and "127.0.0.53" not in host.read("/etc/netns/web/resolv.conf").split("nameserver", 1)[1]
+    assert (
+        "127.0.0.11" in host.read("/etc/netns/web/resolv.conf")
+        and "127.0.0.53" not in host.read("/etc/netns/web/resolv.conf").split("nameserver", 1)[1]
+    )
 
 
 def test_s_50_a_network_without_egress_asks_nothing_outside(stubbed):
@@ -70,7 +86,13 @@ def test_s_50_a_network_without_egress_asks_nothing_outside(stubbed):
     host, upstream = stubbed
     assert asked(host, upstream) is not None
     for sandbox in ("db", "in"):
-        for name, kind in (("data.evil.test", "A"), ("data.evil.test", "AAAA"), ("data.evil.test", "ANY"), ("9.9.9.9.in-addr.arpa", "PTR"), ("evil", "TXT")):
+        for name, kind in (
+            ("data.evil.test", "A"),
+            ("data.evil.test", "AAAA"),
+            ("data.evil.test", "ANY"),
+            ("9.9.9.9.in-addr.arpa", "PTR"),
+            ("evil", "TXT"),
+        ):
             for transport in ("+notcp", "+tcp"):
                 assert dig(host, sandbox, name, kind, transport) == ("NXDOMAIN", []), (sandbox, name, kind, transport)
     assert [line for line in asked(host, upstream) if "evil" in line or "arpa" in line] == []
@@ -87,6 +109,7 @@ def test_s_51_s_56_nobody_else_reaches_the_forwarder(stubbed):
 
     def reaches(place, netns, gateway):
         return place.run(["dig", f"@{gateway}", *question], netns=netns, check=False).returncode == 0
+
     host.sh("ip route replace default via 172.21.0.1", netns="db")
     for gateway in gateways:
         assert reaches(host, "web", gateway) and reaches(host, None, gateway)
@@ -110,7 +133,10 @@ def test_dn_21_a_change_of_the_hosts_resolver_needs_no_run(stubbed):
     assert other.readline() == "ready"
     upstream.stop()
     host.sh("echo 'nameserver 127.0.0.54' >/etc/resolv.conf")
-    assert until(lambda: dig(host, "web", "example.org", "A", "+time=1", "+tries=1")[0], "NOERROR", seconds=20) == "NOERROR"
+    assert (
+        until(lambda: dig(host, "web", "example.org", "A", "+time=1", "+tries=1")[0], "NOERROR", seconds=20)
+        == "NOERROR"
+    )
     assert host.apply(DOCUMENT)["changed"] is False
 
 

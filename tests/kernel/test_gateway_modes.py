@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Gateway modes, ways out and in, trusted links and audiences: who reaches what, from a neighbour with a route and from other networks."""
+
 from __future__ import annotations
 
 import json
@@ -20,9 +21,15 @@ def document(mode="nat", ports=("8080:80", "5000:5000/udp"), **options):
     modes = {"gateway_mode_ipv4": mode, "gateway_mode_ipv6": mode}
     web = {"networks": {"front": {"ipv4_address": WEB[0], "ipv6_address": WEB[1]}}, "ports": list(ports)}
     return {
-        "networks": {"front": network("172.30.10.0/24 fd00:10::/64", **{**modes, **options}), "other": network("172.30.20.0/24 fd00:20::/64")},
-        "sandboxes": {"web": web, "friend": {"networks": {"front": {"ipv4_address": FRIEND[0], "ipv6_address": FRIEND[1]}}},
-                      "stranger": {"networks": {"other": {"ipv4_address": STRANGER[0], "ipv6_address": STRANGER[1]}}}},
+        "networks": {
+            "front": network("172.30.10.0/24 fd00:10::/64", **{**modes, **options}),
+            "other": network("172.30.20.0/24 fd00:20::/64"),
+        },
+        "sandboxes": {
+            "web": web,
+            "friend": {"networks": {"front": {"ipv4_address": FRIEND[0], "ipv6_address": FRIEND[1]}}},
+            "stranger": {"networks": {"other": {"ipv4_address": STRANGER[0], "ipv6_address": STRANGER[1]}}},
+        },
     }
 
 
@@ -44,14 +51,19 @@ def reached(place, netns, address, host_address, expected):
         "published": lambda wait: place.fetch(netns, f"http://{shown}/", wait=wait) is not None,
         "published udp": lambda wait: place.ask_udp(netns, address, 5000, wait=wait) is not None,
         "unpublished": lambda wait: place.fetch(netns, f"http://{shown}:81/", wait=wait) is not None,
-        "host port": lambda wait: place.fetch(netns, f"http://{host_shown}:8080/", wait=wait) is not None}
+        "host port": lambda wait: place.fetch(netns, f"http://{host_shown}:8080/", wait=wait) is not None,
+    }
     with futures.ThreadPoolExecutor(len(probes)) as pool:
         answers = {what: pool.submit(probe, 5 if expected[what] else 1) for what, probe in probes.items()}
     return {what: answer.result() for what, answer in answers.items()}
 
 
 # ping of its address, published ports there, unpublished ones there, the host's port: Docker's table
-TABLE = {"nat": (False, False, False, True), "nat-unprotected": (True, True, True, True), "routed": (True, True, False, False)}
+TABLE = {
+    "nat": (False, False, False, True),
+    "nat-unprotected": (True, True, True, True),
+    "routed": (True, True, False, False),
+}
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -61,12 +73,20 @@ def test_is_03_is_12_is_13_who_reaches_a_network_of_each_mode(private_host, mode
     served(private_host, mode=mode)
     six = version == 6
     ping, published, unpublished, host_port = TABLE[mode]
-    expected = {"ping": ping, "published": published, "published udp": published, "unpublished": unpublished, "host port": host_port}
+    expected = {
+        "ping": ping,
+        "published": published,
+        "published udp": published,
+        "unpublished": unpublished,
+        "host port": host_port,
+    }
     own = {**dict.fromkeys(expected, True), "host port": host_port}
     host_address = (HOST4, HOST6)[six]
-    seen = {"neighbour": reached(private_host.neighbour(), None, WEB[six], host_address, expected),
-            "stranger": reached(private_host, "stranger", WEB[six], host_address, expected),
-            "friend": reached(private_host, "friend", WEB[six], host_address, own)}
+    seen = {
+        "neighbour": reached(private_host.neighbour(), None, WEB[six], host_address, expected),
+        "stranger": reached(private_host, "stranger", WEB[six], host_address, expected),
+        "friend": reached(private_host, "friend", WEB[six], host_address, own),
+    }
     assert seen == {"neighbour": expected, "stranger": expected, "friend": own}
 
 
@@ -88,11 +108,16 @@ def test_is_02_a_routed_network_reaches_no_other(private_host, version):
 def test_po_01_a_family_that_is_routed_has_no_host_port(private_host):
     """PO-01: IPv4 by translation, IPv6 routed: rows, exposures and packets agree."""
     answer = served(private_host, mode="nat", gateway_mode_ipv6="routed")
-    rows = [(row["host_ip"], row["host_port"], row["target_port"]) for row in answer["ports"] if row["protocol"] == "tcp"]
+    rows = [
+        (row["host_ip"], row["host_port"], row["target_port"]) for row in answer["ports"] if row["protocol"] == "tcp"
+    ]
     assert rows == [("0.0.0.0", 8080, 80), ("", 0, 80)]
     neighbour = private_host.neighbour()
     assert neighbour.fetch(None, f"http://{HOST4}:8080/") and neighbour.fetch(None, f"http://[{WEB[1]}]/")
-    assert neighbour.fetch(None, f"http://[{HOST6}]:8080/", wait=1) is None and neighbour.fetch(None, f"http://{WEB[0]}/", wait=1) is None
+    assert (
+        neighbour.fetch(None, f"http://[{HOST6}]:8080/", wait=1) is None
+        and neighbour.fetch(None, f"http://{WEB[0]}/", wait=1) is None
+    )
 
 
 @pytest.mark.parametrize("version", [4, 6])
@@ -105,7 +130,9 @@ def test_is_13_trusted_links_reach_published_ports_directly(private_host, versio
     closed = {**dict.fromkeys(expected, False), "host port": True}
     assert reached(neighbour, None, address, host_address, expected) == expected
     assert reached(private_host, "stranger", address, host_address, closed) == closed
-    private_host.apply(document(trusted_host_interfaces=["eth0"], masquerade=False))  # which leaves the guard out, and the walls in place
+    private_host.apply(
+        document(trusted_host_interfaces=["eth0"], masquerade=False)
+    )  # which leaves the guard out, and the walls in place
     assert reached(neighbour, None, address, host_address, expected) == expected
     assert reached(private_host, "stranger", address, host_address, closed) == closed
     private_host.apply(document())
@@ -132,12 +159,18 @@ def test_br_20_an_isolated_network_has_neighbours_and_nothing_else(private_host,
         assert private_host.ping("web", gateway) is (mode == "nat")
         mac = front["address"]
         # a process with all rights gives itself the way: by the bridge's MAC to every address of the host
-        private_host.sh("ip neighbour replace 172.30.10.1 lladdr {0} dev eth0; ip route replace default via 172.30.10.1 dev eth0; "
-                        "ip neighbour replace fd00:10::1 lladdr {0} dev eth0; ip -6 route replace default via fd00:10::1 dev eth0".format(mac), netns="web")
+        private_host.sh(
+            f"ip neighbour replace 172.30.10.1 lladdr {mac} dev eth0; ip route replace default via 172.30.10.1 dev eth0; "
+            f"ip neighbour replace fd00:10::1 lladdr {mac} dev eth0; ip -6 route replace default via fd00:10::1 dev eth0",
+            netns="web",
+        )
         assert private_host.fetch("web", f"http://{(HOST4, f'[{HOST6}]')[six]}:9998/", wait=1) is None
         assert private_host.fetch("stranger", f"http://{(HOST4, f'[{HOST6}]')[six]}:9998/")
-        private_host.sh("ip route delete default; ip -6 route delete default; ip neighbour delete 172.30.10.1 dev eth0; "
-                        "ip neighbour delete fd00:10::1 dev eth0", netns="web")
+        private_host.sh(
+            "ip route delete default; ip -6 route delete default; ip neighbour delete 172.30.10.1 dev eth0; "
+            "ip neighbour delete fd00:10::1 dev eth0",
+            netns="web",
+        )
     canary.stop()
 
 
@@ -155,7 +188,11 @@ def test_ways_out_and_in_are_separate(private_host, version):
     neighbour.serve_http(None, 80, "outside")
     outside = NEIGHBOUR4 if not six else f"[{NEIGHBOUR6}]"
     host_shown = HOST4 if not six else f"[{HOST6}]"
-    for options, ports, out in (({"egress": False}, True, False), ({"ingress": False}, False, True), ({"internal": True, "ingress": True}, True, False)):
+    for options, ports, out in (
+        ({"egress": False}, True, False),
+        ({"ingress": False}, False, True),
+        ({"internal": True, "ingress": True}, True, False),
+    ):
         private_host.apply(document(ports=["8080:80"] if ports else [], **options))
         server = private_host.serve_http("web", 80, "hello")
         assert (neighbour.fetch(None, f"http://{host_shown}:8080/", wait=1) is not None) is ports, options
@@ -168,12 +205,17 @@ def test_ways_out_and_in_are_separate(private_host, version):
 
 def test_po_25_leaving_packets_carry_the_address_asked_for(private_host):
     """PO-25: host_ipv4 and host_ipv6 in place of the way out's own address; ports keep working."""
-    private_host.sh("ip address add 192.0.2.77/24 dev eth0; ip address add 2001:db8:1::77/64 dev eth0 nodad preferred_lft 0")
+    private_host.sh(
+        "ip address add 192.0.2.77/24 dev eth0; ip address add 2001:db8:1::77/64 dev eth0 nodad preferred_lft 0"
+    )
     assert private_host.apply(document(host_ipv4="192.0.2.77", host_ipv6="2001:db8:1::77"))["warnings"] == []
     neighbour = private_host.neighbour()
     neighbour.serve_http(None, 80, "outside")
     private_host.serve_http("web", 80, "hello")
-    for address, own, leaving in ((NEIGHBOUR4, HOST4, "192.0.2.77"), (f"[{NEIGHBOUR6}]", f"[{HOST6}]", "2001:db8:1::77")):
+    for address, own, leaving in (
+        (NEIGHBOUR4, HOST4, "192.0.2.77"),
+        (f"[{NEIGHBOUR6}]", f"[{HOST6}]", "2001:db8:1::77"),
+    ):
         assert private_host.fetch("web", f"http://{address}/").splitlines()[1] == leaving
         assert private_host.fetch("stranger", f"http://{address}/").splitlines()[1] == own.strip("[]")
         assert neighbour.fetch(None, f"http://{own}:8080/")
@@ -184,8 +226,15 @@ def test_po_25_leaving_packets_carry_the_address_asked_for(private_host):
 
 def test_a_port_is_open_to_those_that_are_named(private_host):
     """source_ranges: by address before translation, of both families; this host itself always may."""
-    private_host.apply(document(ports=[{"target": 80, "published": 8080, "source_ranges": [NEIGHBOUR4, "2001:db8:1::/64"]},
-                                       {"target": 80, "published": 8081, "source_ranges": ["198.51.100.0/24"]}, "8082:80"]))
+    private_host.apply(
+        document(
+            ports=[
+                {"target": 80, "published": 8080, "source_ranges": [NEIGHBOUR4, "2001:db8:1::/64"]},
+                {"target": 80, "published": 8081, "source_ranges": ["198.51.100.0/24"]},
+                "8082:80",
+            ]
+        )
+    )
     private_host.serve_http("web", 80, "hello")
     neighbour = private_host.neighbour()
     assert neighbour.fetch(None, f"http://{HOST4}:8080/") and neighbour.fetch(None, f"http://[{HOST6}]:8080/")
@@ -194,8 +243,12 @@ def test_a_port_is_open_to_those_that_are_named(private_host):
         assert neighbour.fetch(None, f"http://{address}:8082/") and private_host.fetch(None, f"http://{address}:8081/")
         assert private_host.fetch("stranger", f"http://{address}:8080/", wait=1) is None
         assert private_host.fetch("stranger", f"http://{address}:8082/")
-    assert "198.51.100.1" in private_host.neighbour().run(
-        ["curl", "-s", "--max-time", "3", "--interface", "198.51.100.1", f"http://{HOST4}:8081/"]).stdout
+    assert (
+        "198.51.100.1"
+        in private_host.neighbour()
+        .run(["curl", "-s", "--max-time", "3", "--interface", "198.51.100.1", f"http://{HOST4}:8081/"])
+        .stdout
+    )
 
 
 @pytest.mark.parametrize("how", [{"mode": "routed"}, {"trusted_host_interfaces": ["eth0"]}], ids=["routed", "trusted"])
@@ -214,7 +267,15 @@ def test_guests_are_asked_for_at_a_sandboxs_own_address_too(private_host, how):
 def test_po_16_a_range_is_one_element_and_every_port_of_it_answers(private_host, protocol):
     """PO-16: a range that keeps its numbers, one that is shifted, on all addresses and on one; its neighbours stay closed."""
     suffix = f"/{protocol}"
-    private_host.apply(document(ports=["7000-7999:7000-7999" + suffix, "8000-8002:9000-9002" + suffix, "192.0.2.2:6000-6010:6000-6010" + suffix]))
+    private_host.apply(
+        document(
+            ports=[
+                "7000-7999:7000-7999" + suffix,
+                "8000-8002:9000-9002" + suffix,
+                "192.0.2.2:6000-6010:6000-6010" + suffix,
+            ]
+        )
+    )
     serve = private_host.serve_http if protocol == "tcp" else private_host.serve_udp
     for port in (7000, 7500, 7999, 9000, 9002, 6000, 6010):
         serve("web", port, str(port))
@@ -222,9 +283,22 @@ def test_po_16_a_range_is_one_element_and_every_port_of_it_answers(private_host,
 
     def ask(port, address=HOST4):
         shown = f"[{address}]" if ":" in address else address
-        answer = neighbour.fetch(None, f"http://{shown}:{port}/") if protocol == "tcp" else neighbour.ask_udp(None, address, port)
+        answer = (
+            neighbour.fetch(None, f"http://{shown}:{port}/")
+            if protocol == "tcp"
+            else neighbour.ask_udp(None, address, port)
+        )
         return answer and answer.splitlines()[0]
-    assert [ask(port) for port in (7000, 7500, 7999, 8000, 8002, 6000, 6010)] == ["7000", "7500", "7999", "9000", "9002", "6000", "6010"]
+
+    assert [ask(port) for port in (7000, 7500, 7999, 8000, 8002, 6000, 6010)] == [
+        "7000",
+        "7500",
+        "7999",
+        "9000",
+        "9002",
+        "6000",
+        "6010",
+    ]
     assert [ask(port, HOST6) for port in (7000, 7999, 8002, 6000)] == ["7000", "7999", "9002", None]
     assert [ask(port) for port in (6999, 8003, 9000, 6011)] == [None] * 4
     text = private_host.sh("nft list map inet dockless ranges4; nft list map inet dockless published4")
@@ -233,15 +307,22 @@ def test_po_16_a_range_is_one_element_and_every_port_of_it_answers(private_host,
 
 def test_s_04_forwarding_that_is_on_for_our_sake_makes_no_router(private_host):
     """S-04: what others send through this host is dropped if it was no router before, and passes if it was, or if that is asked for."""
-    private_host.sh("ip netns add beyond; ip link add up2 type veth peer name up2 netns beyond; "
-                    "ip address add 203.0.113.2/24 dev up2; ip link set up2 up")
-    private_host.sh("ip link set lo up; ip address add 203.0.113.9/24 dev up2; ip link set up2 up; ip route add default via 203.0.113.2", netns="beyond")
+    private_host.sh(
+        "ip netns add beyond; ip link add up2 type veth peer name up2 netns beyond; "
+        "ip address add 203.0.113.2/24 dev up2; ip link set up2 up"
+    )
+    private_host.sh(
+        "ip link set lo up; ip address add 203.0.113.9/24 dev up2; ip link set up2 up; ip route add default via 203.0.113.2",
+        netns="beyond",
+    )
     neighbour = private_host.neighbour()
     neighbour.sh(f"ip route replace 203.0.113.0/24 via {HOST4}")
     private_host.apply(document())
     assert neighbour.ping(None, "203.0.113.9")
-    private_host.sh("mkdir -p /var/lib/dockless; echo '{\"sysctls\": {\"net.ipv4.ip_forward\": {\"before\": \"0\", \"along\": {}, \"set\": \"1\"}}}' "
-                    ">/var/lib/dockless/prerequisites.json")
+    private_host.sh(
+        'mkdir -p /var/lib/dockless; echo \'{"sysctls": {"net.ipv4.ip_forward": {"before": "0", "along": {}, "set": "1"}}}\' '
+        ">/var/lib/dockless/prerequisites.json"
+    )
     assert private_host.apply(document())["changed"]
     assert not neighbour.ping(None, "203.0.113.9", wait=1)
     private_host.serve_http("web", 80, "hello")
@@ -255,6 +336,8 @@ def test_s_04_forwarding_that_is_on_for_our_sake_makes_no_router(private_host):
 
 def test_s_09_a_port_on_an_address_that_is_not_there_is_told_of(private_host):
     """S-09: it may come later; one that is there, and loopback, bring no warning."""
-    answer = private_host.apply(document(ports=["198.51.100.77:8080:80", f"{HOST4}:8081:80", "127.0.0.1:8082:80", "172.30.10.1:8083:80"]))
+    answer = private_host.apply(
+        document(ports=["198.51.100.77:8080:80", f"{HOST4}:8081:80", "127.0.0.1:8082:80", "172.30.10.1:8083:80"])
+    )
     told = [line for line in answer["warnings"] if "is no address of this host" in line]
     assert len(told) == 1 and "ports of sandbox web are published on 198.51.100.77" in told[0]

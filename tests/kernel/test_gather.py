@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What is read of a host is what that host is like."""
+
 from __future__ import annotations
 
 import json
@@ -26,12 +27,19 @@ def test_facts_of_a_private_host(private_host):
     assert facts["nameservers"] == ["192.0.2.3"] and facts["search"] == []
     assert facts["dnsmasq"] == private_host.sh("command -v dnsmasq || true")
     assert facts["systemd"] is False
-    assert (facts["routes"], facts["mtu"], facts["attached"], facts["addresses"]) == (["10.0.0.0/8"], 1400, [["web", 7]], [])
+    assert (facts["routes"], facts["mtu"], facts["attached"], facts["addresses"]) == (
+        ["10.0.0.0/8"],
+        1400,
+        [["web", 7]],
+        [],
+    )
 
 
 def test_facts_follow_the_host(private_host):
-    private_host.sh("cd /proc/sys/net; echo 0 >ipv4/ip_forward; echo 0 >ipv6/conf/all/forwarding;"
-                    "echo 40000 40010 >ipv4/ip_local_port_range; echo 8080,9000-9002 >ipv4/ip_local_reserved_ports; mkdir -p /run/systemd/system")
+    private_host.sh(
+        "cd /proc/sys/net; echo 0 >ipv4/ip_forward; echo 0 >ipv6/conf/all/forwarding;"
+        "echo 40000 40010 >ipv4/ip_local_port_range; echo 8080,9000-9002 >ipv4/ip_local_reserved_ports; mkdir -p /run/systemd/system"
+    )
     facts = gathered(private_host)
     assert (facts["forwarding4"], facts["forwarding6"], facts["systemd"]) == (False, False, True)
     assert facts["port_range"] == [40000, 40010] and facts["reserved_ports"] == [8080, 9000, 9001, 9002]
@@ -47,16 +55,38 @@ def restored(private_host):
 
 
 RESOLV = {
-    "real servers": ("search a.example b.example\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n", None,
-                     ["192.0.2.53", "2001:db8::53"], ["a.example", "b.example"]),
-    "a stub, with the real ones known": ("nameserver 127.0.0.53\nsearch own.example\n", "nameserver 192.0.2.53\nsearch far.example\n",
-                                         ["192.0.2.53"], ["own.example"]),
+    "real servers": (
+        "search a.example b.example\nnameserver 192.0.2.53\nnameserver 2001:db8::53\n",
+        None,
+        ["192.0.2.53", "2001:db8::53"],
+        ["a.example", "b.example"],
+    ),
+    "a stub, with the real ones known": (
+        "nameserver 127.0.0.53\nsearch own.example\n",
+        "nameserver 192.0.2.53\nsearch far.example\n",
+        ["192.0.2.53"],
+        ["own.example"],
+    ),
     "a stub, with nothing behind it": ("nameserver 127.0.0.53\n", None, ["127.0.0.53"], []),
     "a stub, with no server behind it": ("nameserver ::1\n", "# none\n", ["::1"], []),
-    "a stub and a real server": ("nameserver 127.0.0.1\nnameserver 192.0.2.53\n", "nameserver 192.0.2.99\n", ["127.0.0.1", "192.0.2.53"], []),
-    "the last of search and domain": ("domain a\nsearch b c\ndomain d\nnameserver 192.0.2.1\nnameserver 192.0.2.1", None, ["192.0.2.1"], ["d"]),
-    "what is no address": ("#nameserver 192.0.2.1\n; x y\nnameserver\nnameserver $(reboot)\n nameserver fe80::1%eth0\noptions ndots:2\n", None,
-                           ["fe80::1%eth0"], []),
+    "a stub and a real server": (
+        "nameserver 127.0.0.1\nnameserver 192.0.2.53\n",
+        "nameserver 192.0.2.99\n",
+        ["127.0.0.1", "192.0.2.53"],
+        [],
+    ),
+    "the last of search and domain": (
+        "domain a\nsearch b c\ndomain d\nnameserver 192.0.2.1\nnameserver 192.0.2.1",
+        None,
+        ["192.0.2.1"],
+        ["d"],
+    ),
+    "what is no address": (
+        "#nameserver 192.0.2.1\n; x y\nnameserver\nnameserver $(reboot)\n nameserver fe80::1%eth0\noptions ndots:2\n",
+        None,
+        ["fe80::1%eth0"],
+        [],
+    ),
     "nothing": (None, None, [], []),
 }
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """nft takes every table that the unit tests keep as a case."""
+
 from __future__ import annotations
 
 import pathlib
@@ -26,7 +27,7 @@ def test_every_golden_table_loads(private_host, case):
 def test_the_example_of_own_rules_does_what_its_comments_say(private_host):
     """The block in docs/design.md: it closes a published port to the neighbour, and neither table minds the other."""
     text = (GOLDEN.parents[2] / "docs" / "design.md").read_text(encoding="utf-8")
-    block = text[text.index("table inet mine"):].split("```")[0]
+    block = text[text.index("table inet mine") :].split("```")[0]
     document = {"networks": {"front": None}, "sandboxes": {"web": {"networks": ["front"], "ports": ["8080:80"]}}}
     private_host.apply(document)
     private_host.serve_http("web", 80, "hello")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """S-17: at no moment is a link of ours there without the table that guards it."""
+
 from __future__ import annotations
 
 import json
@@ -16,8 +17,10 @@ document = json.loads(sys.argv[1])
 converge.converge(converge.Request("shop", lambda before: document, remove_project=not document), hook)
 print(json.dumps(links))
 """
-DOCUMENT = {"networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}},
-            "sandboxes": {"web": {"networks": ["front"], "ports": ["8080:80"]}, "cli": {"networks": ["front"]}}}
+DOCUMENT = {
+    "networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}},
+    "sandboxes": {"web": {"networks": ["front"], "ports": ["8080:80"]}, "cli": {"networks": ["front"]}},
+}
 
 
 def watched(host, document):

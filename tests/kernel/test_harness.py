@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The test harness itself: what it reports must be what is there."""
+
 from __future__ import annotations
 
 import os

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names of sandboxes for the host's own programs, through the host's own resolver: a real dnsmasq here."""
+
 from __future__ import annotations
 
 import json
@@ -11,15 +12,26 @@ from test_resolver import dig
 
 DROP_IN = "/etc/dnsmasq.d/dockless.conf"
 DOCUMENT = {
-    "networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}, "records": [{"name": "w.front", "type": "CNAME", "value": "web.front"}]},
-                 "back": {"ipam": {"config": [{"subnet": "172.21.0.0/24"}]}},
-                 "shut": {"internal": True, "ipam": {"config": [{"subnet": "172.22.0.0/24"}]}}},
-    "sandboxes": {"web": {"networks": {"front": {"aliases": ["www"]}}}, "db": {"networks": ["back"]}, "deep": {"networks": ["shut"]}},
+    "networks": {
+        "front": {
+            "ipam": {"config": [{"subnet": "172.20.0.0/24"}]},
+            "records": [{"name": "w.front", "type": "CNAME", "value": "web.front"}],
+        },
+        "back": {"ipam": {"config": [{"subnet": "172.21.0.0/24"}]}},
+        "shut": {"internal": True, "ipam": {"config": [{"subnet": "172.22.0.0/24"}]}},
+    },
+    "sandboxes": {
+        "web": {"networks": {"front": {"aliases": ["www"]}}},
+        "db": {"networks": ["back"]},
+        "deep": {"networks": ["shut"]},
+    },
 }
-CODE = ("import json, sys\nfrom _dockless.engine import converge\n"
-        "wish = json.loads(sys.argv[1])\n"
-        "done = converge.converge(converge.Request('shop', lambda before: json.loads(sys.argv[2]), defaults={'host_names': wish} if wish else {}))\n"
-        "print(json.dumps({'operations': done.operations, 'endpoints': done.endpoints, 'warnings': done.warnings}))")
+CODE = (
+    "import json, sys\nfrom _dockless.engine import converge\n"
+    "wish = json.loads(sys.argv[1])\n"
+    "done = converge.converge(converge.Request('shop', lambda before: json.loads(sys.argv[2]), defaults={'host_names': wish} if wish else {}))\n"
+    "print(json.dumps({'operations': done.operations, 'endpoints': done.endpoints, 'warnings': done.warnings}))"
+)
 
 
 def converge(host, wish, document=None):
@@ -29,21 +41,29 @@ def converge(host, wish, document=None):
 
 def restart(host):
     """Start the host's own dnsmasq anew, as its service would be."""
-    host.sh("if [ -e /run/own.pid ]; then kill $(cat /run/own.pid); while kill -0 $(cat /run/own.pid) 2>/dev/null; do sleep 0.01; done; fi")
-    host.sh("dnsmasq --conf-file=/dev/null --conf-dir=/etc/dnsmasq.d --listen-address=127.0.0.1 --bind-interfaces --no-resolv --no-hosts "
-            "--server=127.0.0.53 --cache-size=0 --pid-file=/run/own.pid")
+    host.sh(
+        "if [ -e /run/own.pid ]; then kill $(cat /run/own.pid); while kill -0 $(cat /run/own.pid) 2>/dev/null; do sleep 0.01; done; fi"
+    )
+    host.sh(
+        "dnsmasq --conf-file=/dev/null --conf-dir=/etc/dnsmasq.d --listen-address=127.0.0.1 --bind-interfaces --no-resolv --no-hosts "
+        "--server=127.0.0.53 --cache-size=0 --pid-file=/run/own.pid"
+    )
 
 
 @pytest.fixture(name="resolving")
 def _resolving(private_host):
     """Return a host whose resolver is a dnsmasq of its own on 127.0.0.1, behind which 127.0.0.53 knows everything, and that one."""
-    private_host.sh("cp /etc/resolv.conf /run/lock/resolv.conf; echo 'nameserver 127.0.0.1' >/etc/resolv.conf; mkdir -p /etc/dnsmasq.d")
+    private_host.sh(
+        "cp /etc/resolv.conf /run/lock/resolv.conf; echo 'nameserver 127.0.0.1' >/etc/resolv.conf; mkdir -p /etc/dnsmasq.d"
+    )
     upstream = private_host.popen([hosts.SYSTEM_PYTHON, str(hosts.HERE / "dns_upstream.py"), "127.0.0.53"])
     assert upstream.readline() == "ready"
     restart(private_host)
     yield private_host
     private_host.teardown()
-    private_host.sh("kill $(cat /run/own.pid); rm /run/own.pid; cat /run/lock/resolv.conf >/etc/resolv.conf; rm /run/lock/resolv.conf")
+    private_host.sh(
+        "kill $(cat /run/own.pid); rm /run/own.pid; cat /run/lock/resolv.conf >/etc/resolv.conf; rm /run/lock/resolv.conf"
+    )
 
 
 def test_the_host_finds_names_of_the_chosen_networks_and_goes_back(resolving):
@@ -55,14 +75,21 @@ def test_the_host_finds_names_of_the_chosen_networks_and_goes_back(resolving):
     assert host.lookup(None, "web.front") == host.lookup(None, "www.front") == host.lookup(None, "w.front") == [web]
     assert host.lookup(None, "deep.shut") == [deep]
     assert host.lookup(None, "db.back") == ["2001:db8::7", "203.0.113.7"]  # nobody took that: the world answers it
-    assert host.lookup(None, "nobody.front") == [] and host.lookup(None, "example.org") == ["2001:db8::7", "203.0.113.7"]
+    assert host.lookup(None, "nobody.front") == [] and host.lookup(None, "example.org") == [
+        "2001:db8::7",
+        "203.0.113.7",
+    ]
     again = converge(host, {"through": "dnsmasq", "networks": ["shop/front", "shop/shut"]})
     assert again["operations"] == again["warnings"] == []
     host.sh("kill -9 $(cat /run/dockless/dns/pids/@names.pid)")
-    assert [line.split(" (")[0] for line in converge(host, {"through": "dnsmasq", "networks": ["shop/front", "shop/shut"]})["operations"]] == [
-        "create resolver of @names"]
+    assert [
+        line.split(" (")[0]
+        for line in converge(host, {"through": "dnsmasq", "networks": ["shop/front", "shop/shut"]})["operations"]
+    ] == ["create resolver of @names"]
     more = {**DOCUMENT, "sandboxes": {**DOCUMENT["sandboxes"], "late": {"networks": ["front"]}}}
-    late = address(converge(host, {"through": "dnsmasq", "networks": ["shop/front", "shop/shut"]}, more), "late", "front")
+    late = address(
+        converge(host, {"through": "dnsmasq", "networks": ["shop/front", "shop/shut"]}, more), "late", "front"
+    )
     assert host.lookup(None, "late.front") == [late]
     converge(host, None)
     restart(host)
@@ -92,5 +119,7 @@ def test_nothing_foreign_is_changed_and_what_is_not_there_is_told(resolving):
     converge(host, None)
     assert host.read(DROP_IN) == "server=/front/192.0.2.9\n"
     host.sh(f"rm {DROP_IN}")
-    with pytest.raises(hosts.Failed, match=r"defaults\.host_names\.networks\[0\]: the host is to know the names of network shop/gone"):
+    with pytest.raises(
+        hosts.Failed, match=r"defaults\.host_names\.networks\[0\]: the host is to know the names of network shop/gone"
+    ):
         converge(host, {"through": "dnsmasq", "networks": ["shop/gone"]})

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hostile text from an inventory: refused with the option's path, and neither the kernel nor a file hears of it."""
+
 from __future__ import annotations
 
 import json
@@ -9,9 +10,47 @@ import pytest
 from traffic import network
 
 FRONT = {"front": network("172.20.0.0/24")}
-NAMES = ["", ".", "..", "../x", "../../etc/cron.d/x", "a/b", "/abs", "-rf", "a\nb", "a\0b", 'a"b', "a'b", "a b", "$(id)", "`id`", "a;b", "{{ x }}",
-         "x" * 256, "x" * 64, "\u0430dmin", "caf\u00e9", "a\u202eb", "%s", "\x1b[31m"]
-INTERFACES = ["all", "default", "lo", "a.b", "../all", "x" * 16, "a b", "a\nb", "e/th", "", "eth0;reboot", "eth:0", "%d"]
+NAMES = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "../../etc/cron.d/x",
+    "a/b",
+    "/abs",
+    "-rf",
+    "a\nb",
+    "a\0b",
+    'a"b',
+    "a'b",
+    "a b",
+    "$(id)",
+    "`id`",
+    "a;b",
+    "{{ x }}",
+    "x" * 256,
+    "x" * 64,
+    "\u0430dmin",
+    "caf\u00e9",
+    "a\u202eb",
+    "%s",
+    "\x1b[31m",
+]
+INTERFACES = [
+    "all",
+    "default",
+    "lo",
+    "a.b",
+    "../all",
+    "x" * 16,
+    "a b",
+    "a\nb",
+    "e/th",
+    "",
+    "eth0;reboot",
+    "eth:0",
+    "%d",
+]
 BY_NAME = {
     "project": lambda name: ({}, {"project": name}),
     "network": lambda name: ({"networks": {name: {}}}, {}),
@@ -21,8 +60,13 @@ BY_NAME = {
 }
 BY_INTERFACE = {
     "bridge_name": lambda name: {"networks": {"front": {"bridge_name": name}}},
-    "interface_name": lambda name: {"networks": FRONT, "sandboxes": {"web": {"networks": {"front": {"interface_name": name}}}}},
-    "prefix": lambda name: {"networks": {"front": {"driver_opts": {"com.docker.network.container_iface_prefix": name}}}},
+    "interface_name": lambda name: {
+        "networks": FRONT,
+        "sandboxes": {"web": {"networks": {"front": {"interface_name": name}}}},
+    },
+    "prefix": lambda name: {
+        "networks": {"front": {"driver_opts": {"com.docker.network.container_iface_prefix": name}}}
+    },
     "end of a pair": lambda name: {"veth_pairs": {"one": {"name": name, "peer": {"name": "two"}}}},
     "peer of a pair": lambda name: {"veth_pairs": {"one": {"peer": {"name": name}}}},
     "master of a pair": lambda name: {"veth_pairs": {"one": {"peer": {"name": "two", "master": name}}}},
@@ -31,9 +75,15 @@ TEXTS = ['"; flush ruleset; #', "x }\ntable inet evil {", "$(touch /run/owned)",
 BY_TEXT = {
     "alias": lambda text: {"networks": FRONT, "sandboxes": {"web": {"networks": {"front": {"aliases": [text]}}}}},
     "hostname": lambda text: {"networks": FRONT, "sandboxes": {"web": {"networks": ["front"], "hostname": text}}},
-    "extra host": lambda text: {"networks": FRONT, "sandboxes": {"web": {"networks": ["front"], "extra_hosts": {text: "192.0.2.9"}}}},
+    "extra host": lambda text: {
+        "networks": FRONT,
+        "sandboxes": {"web": {"networks": ["front"], "extra_hosts": {text: "192.0.2.9"}}},
+    },
     "dns_search": lambda text: {"networks": FRONT, "sandboxes": {"web": {"networks": ["front"], "dns_search": [text]}}},
-    "sysctl": lambda text: {"networks": FRONT, "sandboxes": {"web": {"networks": ["front"], "sysctls": {f"net.ipv4.{text}": "1"}}}},
+    "sysctl": lambda text: {
+        "networks": FRONT,
+        "sandboxes": {"web": {"networks": ["front"], "sysctls": {f"net.ipv4.{text}": "1"}}},
+    },
     "subnet": lambda text: {"networks": {"front": network(text.replace(" ", "_"))}},
     "port": lambda text: {"networks": FRONT, "sandboxes": {"web": {"networks": ["front"], "ports": [text]}}},
 }
@@ -72,7 +122,11 @@ QUIETLY = {"PYTHONDONTWRITEBYTECODE": "1"}  # so that every file that is written
 def test_s_70_s_71_s_76_hostile_names_have_no_effect(private_host):
     """S-70, S-71, S-76: refused one and all, with no file written, no namespace entered, no program run and no message sent."""
     asked = cases()
-    watched = ["strace", "-f", "-qq", "-o", "/run/trace", "-e", f"trace={CALLS},openat,sendmsg,sendto"] if has_strace(private_host) else []
+    watched = (
+        ["strace", "-f", "-qq", "-o", "/run/trace", "-e", f"trace={CALLS},openat,sendmsg,sendto"]
+        if has_strace(private_host)
+        else []
+    )
     monitor = private_host.popen(["ip", "monitor", "link", "address", "route"])
     done = private_host.run([*watched, hosts.PYTHON, "-c", ASK], input=json.dumps(asked), timeout=300, env=QUIETLY)
     assert [line for line in done.stdout.splitlines() if not line.startswith("refused ")] == []
@@ -85,7 +139,10 @@ def test_s_70_s_71_s_76_hostile_names_have_no_effect(private_host):
     private_host.assert_back_to(private_host.birth)
     assert private_host.run(["ls", "/run/owned"], check=False).returncode
     good = [("good", {"networks": FRONT, "sandboxes": {"web": {"networks": ["front"]}}}, "shop")]
-    assert private_host.run([*watched, hosts.PYTHON, "-c", ASK], input=json.dumps(good), env=QUIETLY).stdout == "accepted good\n"
+    assert (
+        private_host.run([*watched, hosts.PYTHON, "-c", ASK], input=json.dumps(good), env=QUIETLY).stdout
+        == "accepted good\n"
+    )
     if watched:  # what is watched for is seen where it happens
         seen = "\n".join(line for line in private_host.read("/run/trace").splitlines() if is_effect(line))
         assert all(word in seen for word in ("execve(", "mount(", "RTM_NEWLINK", "O_CREAT", "rename", "unshare("))
@@ -99,7 +156,12 @@ def has_strace(host):
 def is_effect(line):
     """Tell whether a line of strace is about a change: its own start, the lock and dumps of the kernel's tables are none."""
     call = line.split(None, 1)[1]
-    if call.startswith(("execve(\"" + hosts.PYTHON, "+++", "---")) or "= -1 " in call or "/run/dockless" in call or '"lock", O_RDWR' in call:
+    if (
+        call.startswith(('execve("' + hosts.PYTHON, "+++", "---"))
+        or "= -1 " in call
+        or "/run/dockless" in call
+        or '"lock", O_RDWR' in call
+    ):
         return False
     if call.startswith("openat("):
         return any(flag in call for flag in ("O_WRONLY", "O_RDWR", "O_CREAT")) and "/dev/null" not in call
@@ -119,10 +181,17 @@ def test_s_71_reserved_interface_names_are_told_of(private_host, kind, name):
 def test_labels_may_say_anything(private_host):
     """S-76: what is only stored and shown is accepted on one line, and reaches neither the firewall nor a program."""
     labels = {f"k{i}": text for i, text in enumerate(TEXTS) if "\n" not in text}
-    document = {"networks": {"front": network("172.20.0.0/24", labels=labels)}, "sandboxes": {"web": {"networks": ["front"], "labels": labels}}}
+    document = {
+        "networks": {"front": network("172.20.0.0/24", labels=labels)},
+        "sandboxes": {"web": {"networks": ["front"], "labels": labels}},
+    }
     private_host.run(["nft", "add", "table", "inet", "theirs"])
     private_host.apply(document)
-    assert private_host.sh("nft list tables").splitlines() == ["table inet theirs", "table inet dockless", "table bridge dockless"]
+    assert private_host.sh("nft list tables").splitlines() == [
+        "table inet theirs",
+        "table inet dockless",
+        "table bridge dockless",
+    ]
     shown = private_host.dockless("show", "--project", "shop", "--json")
     assert shown["networks"][0]["labels"] == labels and not private_host.apply(document)["changed"]
     private_host.run(["nft", "delete", "table", "inet", "theirs"])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """IPv6 where it is asked for, and nothing of it where it is not."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -23,13 +24,22 @@ def families(host, sandbox):
 
 def test_v6_01_a_prefix_of_its_own(private_host):
     """V6-01: enable_ipv6 alone, in either spelling or as the host's default, gives one of fd00::/8, the same after a new start."""
-    spelled = {"a": network(enable_ipv6=True), "b": network(driver_opts={"com.docker.network.enable_ipv6": "true"}), "c": network()}
+    spelled = {
+        "a": network(enable_ipv6=True),
+        "b": network(driver_opts={"com.docker.network.enable_ipv6": "true"}),
+        "c": network(),
+    }
     document = {"networks": spelled, "sandboxes": {"one": {"networks": ["a", "b", "c"]}}, "defaults": {"ipv6": True}}
 
     def prefixes():
         private_host.apply(document)
         rows = private_host.dockless("show", "--project", "shop", "--json")["networks"]
-        return {row["name"]: ipaddress.ip_network(subnet["subnet"]) for row in rows for subnet in row["ipam"]["config"] if ":" in subnet["subnet"]}
+        return {
+            row["name"]: ipaddress.ip_network(subnet["subnet"])
+            for row in rows
+            for subnet in row["ipam"]["config"]
+            if ":" in subnet["subnet"]
+        }
 
     first = prefixes()
     assert set(first) == set("abc") and len(set(first.values())) == 3
@@ -41,9 +51,16 @@ def test_v6_01_a_prefix_of_its_own(private_host):
 
 def test_v6_02_a_networks_own_word_wins_over_the_default(private_host):
     """V6-02."""
-    networks = {"yes": network("172.20.0.0/24"), "no": network("172.21.0.0/24", enable_ipv6=False), "only": network(enable_ipv4=False)}
+    networks = {
+        "yes": network("172.20.0.0/24"),
+        "no": network("172.21.0.0/24", enable_ipv6=False),
+        "only": network(enable_ipv4=False),
+    }
     private_host.apply({"networks": networks, "defaults": {"ipv6": True}})
-    rows = {row["name"]: (row["enable_ipv4"], row["enable_ipv6"]) for row in private_host.dockless("show", "--json")["networks"]}
+    rows = {
+        row["name"]: (row["enable_ipv4"], row["enable_ipv6"])
+        for row in private_host.dockless("show", "--json")["networks"]
+    }
     assert rows == {"yes": (True, True), "no": (True, False), "only": (False, True)}
 
 
@@ -62,7 +79,10 @@ def test_v6_03_ipv4_network_has_no_ipv6_at_all(private_host):
 def test_v6_04_sandbox_that_turns_ipv6_off(private_host):
     """V6-04: on an IPv6 network, with the sandbox's own sysctl: no inet6 anywhere, a second run changes nothing."""
     quiet = {"networks": ["front"], "sysctls": {"net.ipv6.conf.all.disable_ipv6": "1"}}
-    document = {"networks": {"front": network("172.20.0.0/24 fd00:20::/64")}, "sandboxes": {"quiet": quiet, "two": {"networks": ["front"]}}}
+    document = {
+        "networks": {"front": network("172.20.0.0/24 fd00:20::/64")},
+        "sandboxes": {"quiet": quiet, "two": {"networks": ["front"]}},
+    }
     private_host.apply(document)
     assert private_host.sh("ip -6 address show", netns="quiet") == ""
     assert not private_host.apply(document)["changed"]
@@ -72,7 +92,9 @@ def test_v6_04_sandbox_that_turns_ipv6_off(private_host):
 def test_network_of_ipv6_alone(private_host):
     """No IPv4 address, route or mapping; IPv6 goes out, comes in by a port, and reaches neighbours."""
     one = {"networks": {"front": {"ipv6_address": "fd00:20::10"}}, "ports": ["8080:80", "5353:53/udp"]}
-    answer = private_host.apply({"networks": {"front": network("fd00:20::/64", enable_ipv4=False)}, "sandboxes": {**PAIR, "one": one}})
+    answer = private_host.apply(
+        {"networks": {"front": network("fd00:20::/64", enable_ipv4=False)}, "sandboxes": {**PAIR, "one": one}}
+    )
     assert families(private_host, "one")[0] == [] and private_host.sh("ip -4 route", netns="one") == ""
     assert traffic.default_routes(private_host, "one") == ["fd00:20::1 eth0"]
     assert {row["host_ip"] for row in answer["ports"]} == {"::"}
@@ -82,34 +104,51 @@ def test_network_of_ipv6_alone(private_host):
     assert private_host.ping("one", FAR6) and private_host.ping("two", "fd00:20::10")
     assert neighbour.fetch(None, "http://[2001:db8:1::2]:8080/") == "six\n2001:db8:1::3\n"
     assert neighbour.ask_udp(None, "2001:db8:1::2", 5353) == "six\n2001:db8:1::3\n"
-    assert private_host.fetch("two", "http://[2001:db8:1::2]:8080/") and neighbour.fetch(None, "http://192.0.2.2:8080/") is None
+    assert (
+        private_host.fetch("two", "http://[2001:db8:1::2]:8080/")
+        and neighbour.fetch(None, "http://192.0.2.2:8080/") is None
+    )
 
 
 def test_addresses_are_of_use_at_once(private_host):
     """Nothing is tentative when a run ends: a bridge that still looks for duplicates asks for no neighbour, and what it forwards is lost."""
     private_host.apply({"networks": {"front": network("172.20.0.0/24 fd00:20::/64")}, "sandboxes": PAIR})
     private_host.serve_udp("one", 53, "one")
-    assert private_host.sh("ip -6 -oneline address show tentative") == private_host.sh("ip -6 -oneline address show tentative", netns="one") == ""
-    assert private_host.sh("ip -6 -oneline address show scope link").count("inet6 fe80:") == 2  # eth0's and the bridge's
+    assert (
+        private_host.sh("ip -6 -oneline address show tentative")
+        == private_host.sh("ip -6 -oneline address show tentative", netns="one")
+        == ""
+    )
+    assert (
+        private_host.sh("ip -6 -oneline address show scope link").count("inet6 fe80:") == 2
+    )  # eth0's and the bridge's
 
 
 def test_router_advertisements_are_not_believed(private_host):
     """Neither on the bridge nor inside: addresses and routes are the declared ones alone. Ports are without security, or none would get as far."""
-    private_host.apply({"networks": {"front": network("172.20.0.0/24 fd00:20::/64", port_security=False)}, "sandboxes": PAIR})
+    private_host.apply(
+        {"networks": {"front": network("172.20.0.0/24 fd00:20::/64", port_security=False)}, "sandboxes": PAIR}
+    )
     bridge = next(name for name in traffic.links(private_host) if name.startswith("br-"))
     assert private_host.sh(f"cat /proc/sys/net/ipv6/conf/{bridge}/accept_ra") == "0"
     assert private_host.sh("cat /proc/sys/net/ipv6/conf/eth0/accept_ra", netns="one") == "0"
-    advertise = ("import socket, struct\ns = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)\n"
-                 "s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)\n"
-                 "prefix = struct.pack('!BBBBIII', 3, 4, 64, 0xc0, 3600, 3600, 0) + bytes.fromhex('20010db80bad') + bytes(10)\n"
-                 "s.sendto(struct.pack('!BBHBBHII', 134, 0, 0, 64, 0, 1800, 0, 0) + prefix, ('ff02::1', 0, 0, socket.if_nametoindex('eth0')))\n")
+    advertise = (
+        "import socket, struct\ns = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)\n"
+        "s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)\n"
+        "prefix = struct.pack('!BBBBIII', 3, 4, 64, 0xc0, 3600, 3600, 0) + bytes.fromhex('20010db80bad') + bytes(10)\n"
+        "s.sendto(struct.pack('!BBHBBHII', 134, 0, 0, 64, 0, 1800, 0, 0) + prefix, ('ff02::1', 0, 0, socket.if_nametoindex('eth0')))\n"
+    )
     private_host.run([hosts.SYSTEM_PYTHON, "-c", advertise], netns="two")
     assert private_host.ping("two", "fd00:20::2")
     assert "bad:" not in private_host.sh("ip -6 address; ip -6 route", netns="one")
     private_host.sh("echo 2 >/proc/sys/net/ipv6/conf/eth0/accept_ra", netns="one")
     private_host.run([hosts.SYSTEM_PYTHON, "-c", advertise], netns="two")
-    private_host.sh("until ip -6 address | grep -q bad:; do :; done", netns="one")  # the advertisement is one that is believed
-    assert private_host.apply({"networks": {"front": network("172.20.0.0/24 fd00:20::/64", port_security=False)}, "sandboxes": PAIR})["changed"]
+    private_host.sh(
+        "until ip -6 address | grep -q bad:; do :; done", netns="one"
+    )  # the advertisement is one that is believed
+    assert private_host.apply(
+        {"networks": {"front": network("172.20.0.0/24 fd00:20::/64", port_security=False)}, "sandboxes": PAIR}
+    )["changed"]
 
 
 def test_ipv6_is_given_and_taken_in_place(private_host):

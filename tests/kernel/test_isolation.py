@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What must not pass does not, and each wall is what stops it: without its rules the same packet arrives."""
+
 from __future__ import annotations
 
 from concurrent import futures
@@ -16,13 +17,21 @@ HOST_MAC = "02:00:00:00:00:02"
 GUARD_LOOPBACK = 'iifname != "lo" ip daddr 127.0.0.0/8 counter'
 GUARD_SOURCE = 'iifname != "lo" ip saddr 127.0.0.0/8 counter'
 GUARD_DIRECT = ("daddr . iifname != @attached4 ip", "daddr . iifname != @attached6 ip6")
-FORWARD_IN, FORWARD_OUT = ("oifname != @outward", "oifname != @ingress"), ("iifname != @outward", 'iifname != @egress counter name "egress"')
+FORWARD_IN, FORWARD_OUT = (
+    ("oifname != @outward", "oifname != @ingress"),
+    ("iifname != @outward", 'iifname != @egress counter name "egress"'),
+)
 FORWARD_REST = 'counter name "closed" drop'
-HAIRPIN = ("ct status dnat ip saddr . oifname @attached4 masquerade", "ct status dnat ip6 saddr . oifname @attached6 masquerade")
+HAIRPIN = (
+    "ct status dnat ip saddr . oifname @attached4 masquerade",
+    "ct status dnat ip6 saddr . oifname @attached6 masquerade",
+)
 TWO = {
     "networks": {"front": network("172.20.0.0/24 fd00:20::/64"), "other": network("172.21.0.0/24 fd00:21::/64")},
-    "sandboxes": {"web": {"networks": {"front": {"ipv4_address": "172.20.0.10", "ipv6_address": "fd00:20::10"}}},
-                  "stranger": {"networks": {"other": {"ipv4_address": "172.21.0.10", "ipv6_address": "fd00:21::10"}}}},
+    "sandboxes": {
+        "web": {"networks": {"front": {"ipv4_address": "172.20.0.10", "ipv6_address": "fd00:20::10"}}},
+        "stranger": {"networks": {"other": {"ipv4_address": "172.21.0.10", "ipv6_address": "fd00:21::10"}}},
+    },
 }
 WEB = ("172.20.0.10", "fd00:20::10")
 
@@ -39,7 +48,11 @@ def test_s_01_loopback_port_is_closed_to_raw_frames(private_host):
     heard = traffic.record(private_host, "web", 80)
     own = traffic.record(private_host, None, 9999)
     neighbour = private_host.neighbour()
-    attacks = [("frame", NEIGHBOUR4, "127.0.0.1", 8080), ("other", NEIGHBOUR4, "127.0.0.2", 8080), ("source", "127.0.0.1", HOST4, 9999)]
+    attacks = [
+        ("frame", NEIGHBOUR4, "127.0.0.1", 8080),
+        ("other", NEIGHBOUR4, "127.0.0.2", 8080),
+        ("source", "127.0.0.1", HOST4, 9999),
+    ]
     for text, source, target, port in attacks:
         traffic.send_frame(neighbour, None, "eth0", HOST_MAC, source, target, port, text)
     traffic.send(private_host, None, "127.0.0.1", 8080, "control")
@@ -159,8 +172,10 @@ def test_is_01_networks_are_apart(private_host):
 
 def test_is_05_open_networks_reach_each_other(private_host):
     """IS-05: two strict and two open networks; only the open ones know each other, and a change is made in place."""
-    networks = {name: network(f"172.2{i}.0.0/24 fd00:2{i}::/64", isolate=isolate)
-                for i, (name, isolate) in enumerate((("a", "strict"), ("b", "strict"), ("c", "open"), ("d", "open")))}
+    networks = {
+        name: network(f"172.2{i}.0.0/24 fd00:2{i}::/64", isolate=isolate)
+        for i, (name, isolate) in enumerate((("a", "strict"), ("b", "strict"), ("c", "open"), ("d", "open")))
+    }
     sandboxes = {f"in-{name}": {"networks": [name]} for name in networks}
     document = {"networks": networks, "sandboxes": sandboxes}
     private_host.apply(document)
@@ -176,8 +191,10 @@ def test_is_05_open_networks_reach_each_other(private_host):
 
 def test_icc_false_walls_off_neighbours_only(private_host):
     """Neighbours of one bridge do not reach each other; the host and the world they reach; icc true opens in place."""
-    document = {"networks": {"front": network("172.20.0.0/24 fd00:20::/64", icc=False)},
-                "sandboxes": {"a": {"networks": ["front"], "ports": ["8080:80"]}, "b": {"networks": ["front"]}}}
+    document = {
+        "networks": {"front": network("172.20.0.0/24 fd00:20::/64", icc=False)},
+        "sandboxes": {"a": {"networks": ["front"], "ports": ["8080:80"]}, "b": {"networks": ["front"]}},
+    }
     private_host.apply(document)
     private_host.serve_http("a", 80, "a")
     ends = {"a": ("172.20.0.2", "fd00:20::2"), "b": ("172.20.0.3", "fd00:20::3")}
@@ -196,13 +213,17 @@ def test_icc_false_walls_off_neighbours_only(private_host):
 
 def test_is_07_is_08_internal_network_has_no_way_out(private_host):
     """IS-01, IS-07, IS-08: no default route, the gateway answers, and a route made by hand leads nowhere."""
-    document = {"networks": {"back": network("172.30.0.0/24 fd00:30::/64", internal=True), "front": network("172.20.0.0/24")},
-                "sandboxes": {"db": {"networks": ["back"]}, "cache": {"networks": ["back"]}, "web": {"networks": ["front"]}}}
+    document = {
+        "networks": {"back": network("172.30.0.0/24 fd00:30::/64", internal=True), "front": network("172.20.0.0/24")},
+        "sandboxes": {"db": {"networks": ["back"]}, "cache": {"networks": ["back"]}, "web": {"networks": ["front"]}},
+    }
     before = private_host.sh("ip route show default; ip -6 route show default")
     private_host.apply(document)
     assert private_host.sh("ip route show default; ip -6 route show default") == before
     assert traffic.default_routes(private_host, "db") == []
-    assert "Network is unreachable" in private_host.run(["ping", "-c1", "-w1", "8.8.8.8"], netns="db", check=False).stderr
+    assert (
+        "Network is unreachable" in private_host.run(["ping", "-c1", "-w1", "8.8.8.8"], netns="db", check=False).stderr
+    )
     for address in ("172.30.0.1", "fd00:30::1", "172.30.0.2", "fd00:30::2"):
         assert private_host.ping("db", address), address
     private_host.sh("ip route add default via 172.30.0.1; ip -6 route add default via fd00:30::1", netns="db")
@@ -242,13 +263,22 @@ def test_po_04_hairpin_needs_no_br_netfilter(private_host):
 
 def test_po_25_masquerade_on_and_off(private_host):
     """PO-25: what leaves has the host's address, or its own where masquerade is off, and then it can be addressed too."""
-    document = {"networks": {"front": network("172.20.0.0/24 fd00:20::/64"), "plain": network("172.21.0.0/24 fd00:21::/64", masquerade=False)},
-                "sandboxes": {"web": {"networks": ["front"]}, "bare": {"networks": ["plain"]}}}
+    document = {
+        "networks": {
+            "front": network("172.20.0.0/24 fd00:20::/64"),
+            "plain": network("172.21.0.0/24 fd00:21::/64", masquerade=False),
+        },
+        "sandboxes": {"web": {"networks": ["front"]}, "bare": {"networks": ["plain"]}},
+    }
     private_host.apply(document)
     neighbour = private_host.neighbour()
     heard = traffic.record(neighbour, None, 80)
-    for netns, address, seen in (("web", NEIGHBOUR4, HOST4), ("web", NEIGHBOUR6, HOST6),
-                                 ("bare", NEIGHBOUR4, "172.21.0.2"), ("bare", NEIGHBOUR6, "fd00:21::2")):
+    for netns, address, seen in (
+        ("web", NEIGHBOUR4, HOST4),
+        ("web", NEIGHBOUR6, HOST6),
+        ("bare", NEIGHBOUR4, "172.21.0.2"),
+        ("bare", NEIGHBOUR6, "fd00:21::2"),
+    ):
         traffic.send(private_host, netns, address, 80, netns)
         assert heard.readline() == f"{netns} {seen}"
     assert private_host.ping("web", FAR4) and not private_host.ping("bare", FAR4, wait=1)

@@ -3,6 +3,7 @@
 
 Before and after, what may arrive at the same places does.
 """
+
 from __future__ import annotations
 
 import os
@@ -52,14 +53,18 @@ def test_what_must_pass_passes(lab, memory, record_property):
 def test_nothing_arrives_where_bridges_call_iptables(lab, memory):
     """Frames between ports pass the inet rules as well then; the walls count some twice, so only what arrives is looked at."""
     with traffic.bridge_calls_iptables(lab.host, 1):
-        assert [line for line in claims.try_attacks(lab, trial.attacks(), PACKETS) if not line.startswith("the wall")] == []
+        assert [
+            line for line in claims.try_attacks(lab, trial.attacks(), PACKETS) if not line.startswith("the wall")
+        ] == []
     assert memory.changes() == []
 
 
 def test_s_35_marks_open_nothing(lab, memory):
     """S-35: whatever mark another table sets, no wall asks for one."""
-    rules = "".join(f"add chain inet theirs {hook} {{ type filter hook {hook} priority -310; }}\nadd rule inet theirs {hook} meta mark set {mark}\n"
-                    for hook, mark in (("prerouting", "0x1000"), ("forward", "0x2000"), ("output", "0x1000")))
+    rules = "".join(
+        f"add chain inet theirs {hook} {{ type filter hook {hook} priority -310; }}\nadd rule inet theirs {hook} meta mark set {mark}\n"
+        for hook, mark in (("prerouting", "0x1000"), ("forward", "0x2000"), ("output", "0x1000"))
+    )
     lab.host.run(["nft", "-f", "-"], input="add table inet theirs\n" + rules)
     assert trial.failures(lab, memory, 2) == []
     lab.host.run(["nft", "delete", "table", "inet", "theirs"])
@@ -68,18 +73,34 @@ def test_s_35_marks_open_nothing(lab, memory):
 def test_s_80_a_sandbox_with_all_rights_gains_nothing(lab, memory):
     """S-80: it takes its neighbour's addresses for its own, believes routers, forwards; the host's side of the pair decides."""
     stolen = [places.address("c2", 4) + "/24", places.address("c2", 6) + "/64"]
-    lab.host.sh("; ".join([f"ip address add {cidr} dev eth0 nodad" for cidr in stolen] + [
-        "echo 1 >/proc/sys/net/ipv4/ip_forward", "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding", "echo 2 >/proc/sys/net/ipv6/conf/eth0/accept_ra",
-        f"ping -q -c 1 -w 1 -I {places.address('c2', 4)} {places.gateway('c1', 4)} || true"]),
-        netns="c1")
+    lab.host.sh(
+        "; ".join(
+            [f"ip address add {cidr} dev eth0 nodad" for cidr in stolen]
+            + [
+                "echo 1 >/proc/sys/net/ipv4/ip_forward",
+                "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding",
+                "echo 2 >/proc/sys/net/ipv6/conf/eth0/accept_ra",
+                f"ping -q -c 1 -w 1 -I {places.address('c2', 4)} {places.gateway('c1', 4)} || true",
+            ]
+        ),
+        netns="c1",
+    )
     try:
         # Its own kernel may answer for what it took as well, so walls count more than what is sent here.
         assert [line for line in hold(lab, attacks_port.of(), PACKETS) if not line.startswith("the wall")] == []
         assert memory.changes() == []
     finally:
-        lab.host.sh("; ".join([f"ip address del {cidr} dev eth0" for cidr in stolen] + [
-            "echo 0 >/proc/sys/net/ipv4/ip_forward", "echo 0 >/proc/sys/net/ipv6/conf/all/forwarding", "echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_ra"]),
-            netns="c1")
+        lab.host.sh(
+            "; ".join(
+                [f"ip address del {cidr} dev eth0" for cidr in stolen]
+                + [
+                    "echo 0 >/proc/sys/net/ipv4/ip_forward",
+                    "echo 0 >/proc/sys/net/ipv6/conf/all/forwarding",
+                    "echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_ra",
+                ]
+            ),
+            netns="c1",
+        )
     assert claims.try_passages(lab, *trial.ways()) == []
 
 
@@ -88,7 +109,11 @@ def test_s_24_no_mac_of_a_flood_is_learned(lab, memory):
     frames = 10000
     before = lab.counters()["stations"]
     for number in range(frames):
-        lab["c1"].frame(wire.ethernet(lab["c2"].mac, f"06:00:00:00:{number >> 8:02x}:{number & 255:02x}", wire.IP, b"DL%06d" % number))
+        lab["c1"].frame(
+            wire.ethernet(
+                lab["c2"].mac, f"06:00:00:00:{number >> 8:02x}:{number & 255:02x}", wire.IP, b"DL%06d" % number
+            )
+        )
     lab.settle()
     assert not [each for each in lab.taken()["c2"] if each.how == "frame" and b"\x06\x00\x00\x00" in each.frame[6:12]]
     assert lab.counters()["stations"] - before == frames
@@ -99,7 +124,7 @@ def test_h_2_a_missing_guard_is_noticed(lab, memory):
     """H-2: each rule of both tables and each setting taken out by itself turns this lab red; here a sample, all by DOCKLESS_TEST_MUTATIONS=all."""
     found = [*mutants.of_rules(mutants.live(lab)), *mutants.of_settings(lab)]
     assert len(found) > 90
-    chosen = found if os.environ.get("DOCKLESS_TEST_MUTATIONS") == "all" else found[::len(found) // SAMPLE]
+    chosen = found if os.environ.get("DOCKLESS_TEST_MUTATIONS") == "all" else found[:: len(found) // SAMPLE]
     lived = [mutant for mutant, wrong in mutants.tried(lab, memory, chosen) if not wrong]
     assert [mutant.name for mutant in lived if mutant.guard] == []
     assert len(lived) <= len(chosen) / 20

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the lab's host opens beside what is declared: nothing. Sockets, pinholes, forged sources of everything that a router forwards."""
+
 from __future__ import annotations
 
 import random
@@ -16,12 +17,16 @@ FORGED = 4000  # frames of one kind of network
 
 def test_s_19_s_37_a_run_opens_no_socket_on_the_host(private_host):
     """S-19, S-37, S-56: no port, no API, no abstract socket; what listens does so in a sandbox, on its loopback address."""
+
     def listeners(netns=None):
         return {line.split()[4] for line in private_host.sh("ss -Hlntu", netns=netns).splitlines()}
+
     before = private_host.sh("cat /proc/net/unix | grep -c @ || true")
     assert listeners() == set()
     named = {**network("172.20.0.0/24 fd00:20::/64"), "dns_enabled": True}
-    private_host.apply({"networks": {"front": named}, "sandboxes": {"web": {"networks": ["front"], "ports": ["8080:80"]}}})
+    private_host.apply(
+        {"networks": {"front": named}, "sandboxes": {"web": {"networks": ["front"], "ports": ["8080:80"]}}}
+    )
     assert listeners() == set()
     assert private_host.sh("cat /proc/net/unix | grep -c @ || true") == before
     inside = listeners("web")
@@ -60,7 +65,9 @@ def test_s_15_no_helper_opens_a_pinhole(lab):
         data.close()
 
 
-@pytest.mark.parametrize("origin, victim", [("c1", "c2"), ("c4", "c5"), ("i1", "i2"), ("r1", "r2"), ("n1", "n2"), ("o1", "o2"), ("f1", "f2")])
+@pytest.mark.parametrize(
+    "origin, victim", [("c1", "c2"), ("c4", "c5"), ("i1", "i2"), ("r1", "r2"), ("n1", "n2"), ("o1", "o2"), ("f1", "f2")]
+)
 def test_h_5_forged_frames_by_chance_reach_nobody(lab, origin, victim, record_property):
     """H-5, S-23, S-24, S-25: MAC, type, addresses, protocol, all by chance but never all its own; each is dropped, none is learned."""
     chance = random.Random(f"{origin} {victim}")
@@ -87,37 +94,74 @@ def _forged(lab, origin, victim, chance, token):
     mac = chance.choice([lab[origin].mac, lab[victim].mac, lab.hop(origin), "02:" + chance.randbytes(5).hex(":")])
     version = chance.choice([4, 6])
     own = mac == lab[origin].mac
-    sources = [places.address(victim, version), places.gateway(origin, version), places.HOST[version == 6], places.OUTSIDE["far"][version == 6]]
+    sources = [
+        places.address(victim, version),
+        places.gateway(origin, version),
+        places.HOST[version == 6],
+        places.OUTSIDE["far"][version == 6],
+    ]
     source = chance.choice(sources)
     if not own and chance.random() < 0.5:
         source = places.address(origin, version)
-    target = chance.choice([places.address(victim, version), places.address("c3", version), places.OUTSIDE["nbr"][version == 6]])
+    target = chance.choice(
+        [places.address(victim, version), places.address("c3", version), places.OUTSIDE["nbr"][version == 6]]
+    )
     to = lab[victim].mac if target == places.address(victim, version) else lab.hop(origin)
     if version == 4 and chance.random() < 0.3:
-        return wire.ethernet(chance.choice([to, wire.BROADCAST]), mac, wire.ARP, wire.arp(
-            chance.choice([1, 2]), chance.choice([mac, lab[victim].mac]), source if own else places.address(victim, 4), to, target, token))
-    payload = wire.udp(source, target, chance.randrange(1, 65536), chance.randrange(1, 65536), token) if chance.random() < 0.7 else token * 4
+        return wire.ethernet(
+            chance.choice([to, wire.BROADCAST]),
+            mac,
+            wire.ARP,
+            wire.arp(
+                chance.choice([1, 2]),
+                chance.choice([mac, lab[victim].mac]),
+                source if own else places.address(victim, 4),
+                to,
+                target,
+                token,
+            ),
+        )
+    payload = (
+        wire.udp(source, target, chance.randrange(1, 65536), chance.randrange(1, 65536), token)
+        if chance.random() < 0.7
+        else token * 4
+    )
     protocol = wire.UDP if len(payload) == 16 else chance.choice([1, 2, 6, 47, 50, 89, 132])
     tags = [(wire.VLAN, chance.randrange(4096))] if chance.random() < 0.1 else []
-    return wire.ethernet(to, mac, wire.IP6 if version == 6 else wire.IP, wire.packet(source, target, protocol, payload), tags)
+    return wire.ethernet(
+        to, mac, wire.IP6 if version == 6 else wire.IP, wire.packet(source, target, protocol, payload), tags
+    )
 
 
 def test_s_27_s_33_an_advertisement_in_pieces_is_not_believed(lab):
     """S-27, S-33: cut so that no piece shows what it is, it passes the port, and no kernel puts it together; even a victim that believes routers."""
     routes = "ip -6 route show default proto ra; ip -6 address show dynamic"
-    lab.host.sh("echo 2 >/proc/sys/net/ipv6/conf/eth0/accept_ra; echo 1 >/proc/sys/net/ipv6/conf/eth0/autoconf", netns="c2")
+    lab.host.sh(
+        "echo 2 >/proc/sys/net/ipv6/conf/eth0/accept_ra; echo 1 >/proc/sys/net/ipv6/conf/eth0/autoconf", netns="c2"
+    )
 
     def advertised(origin, cut):
         own, token = wire.link_local(lab[origin].mac), lab.token()
-        message = wire.icmp6(own, attacks_port.ALL_NODES, attacks_port.ROUTER_ADVERTISEMENT, attacks_port.advertisement(lab, origin, token))
+        message = wire.icmp6(
+            own,
+            attacks_port.ALL_NODES,
+            attacks_port.ROUTER_ADVERTISEMENT,
+            attacks_port.advertisement(lab, origin, token),
+        )
         packets = [wire.packet(own, attacks_port.ALL_NODES, wire.ICMP6, message, hops=255)]
         if cut:  # sixteen bytes of options come first, so the message begins in the second piece
             payload = bytes([wire.ICMP6, 1, 1, 12]) + bytes(12) + message
-            packets = [piece[:7] + b"\xff" + piece[8:] for piece in wire.fragments(own, attacks_port.ALL_NODES, wire.OPTIONS, payload, 16, 4711)]
+            packets = [
+                piece[:7] + b"\xff" + piece[8:]
+                for piece in wire.fragments(own, attacks_port.ALL_NODES, wire.OPTIONS, payload, 16, 4711)
+            ]
         for packet in packets:
-            lab[origin].frame(wire.ethernet(wire.multicast_mac(attacks_port.ALL_NODES), lab[origin].mac, wire.IP6, packet))
+            lab[origin].frame(
+                wire.ethernet(wire.multicast_mac(attacks_port.ALL_NODES), lab[origin].mac, wire.IP6, packet)
+            )
         lab.settle()
         return token
+
     try:
         with one_processor():
             token = advertised("c1", cut=True)
@@ -126,8 +170,11 @@ def test_s_27_s_33_an_advertisement_in_pieces_is_not_believed(lab):
             advertised("guest", cut=False)  # somebody else's link in the bridge is not ours to guard: the control
             assert "2001:db8:bad:" in lab.host.sh(routes, netns="c2")
     finally:
-        lab.host.sh("echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_ra; ip -6 route flush proto ra; ip -6 address flush dynamic; "
-                    "ip -6 route flush 2001:db8:bad::/64", netns="c2")
+        lab.host.sh(
+            "echo 0 >/proc/sys/net/ipv6/conf/eth0/accept_ra; ip -6 route flush proto ra; ip -6 address flush dynamic; "
+            "ip -6 route flush 2001:db8:bad::/64",
+            netns="c2",
+        )
         lab.taken()
 
 
@@ -147,7 +194,9 @@ def test_s_03_a_thousand_ports_by_chance(lab, target, counter, version, record_p
             if len(tokens) % 200 == 0:
                 lab[target].listen()
         lab.settle()
-    arrived = {each.token for name, list_ in lab.taken().items() if name != "nbr" for each in list_ if each.how == "frame"} & set(tokens)
+    arrived = {
+        each.token for name, list_ in lab.taken().items() if name != "nbr" for each in list_ if each.how == "frame"
+    } & set(tokens)
     after = lab.counters()
     moved = {name: after[name] - before[name] for name in after if after[name] != before[name]}
     assert (len(arrived), moved) == ((0, {counter: len(ports)}) if counter else (len(ports), {}))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The truth table of the attackers' lab: every pair of places, over both families, compared with what the declaration says."""
+
 from __future__ import annotations
 
 import pytest
@@ -10,8 +11,11 @@ from lab import policy, reach
 def disagreements(lab, bridge_calls):
     """Return a line for each question that is answered otherwise than the policy says, and how many were asked."""
     asked = policy.questions(bridge_calls)
-    wrong = [f"{'reached, should not be' if got else 'not reached, should be'}: {question}"
-             for question, got in zip(asked, reach.answers(lab, asked)) if got != question.expected]
+    wrong = [
+        f"{'reached, should not be' if got else 'not reached, should be'}: {question}"
+        for question, got in zip(asked, reach.answers(lab, asked))
+        if got != question.expected
+    ]
     return wrong, asked
 
 

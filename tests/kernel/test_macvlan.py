@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sandboxes on the host's own interfaces: what the neighbour on eth0's link sees of them, and what the host does."""
+
 from __future__ import annotations
 
 from concurrent import futures
@@ -9,7 +10,12 @@ import traffic
 from hosts import FAR_ADDRESSES, HERE, HOST_ADDRESSES, NEIGHBOUR_ADDRESSES, SYSTEM_PYTHON
 
 FAR4, FAR6 = FAR_ADDRESSES
-LAN4 = {"subnet": "192.0.2.0/24", "gateway": NEIGHBOUR_ADDRESSES[0], "ip_range": "192.0.2.64/26", "aux_addresses": {"eth0": HOST_ADDRESSES[0]}}
+LAN4 = {
+    "subnet": "192.0.2.0/24",
+    "gateway": NEIGHBOUR_ADDRESSES[0],
+    "ip_range": "192.0.2.64/26",
+    "aux_addresses": {"eth0": HOST_ADDRESSES[0]},
+}
 LAN6 = {"subnet": "2001:db8:1::/64", "gateway": NEIGHBOUR_ADDRESSES[1], "aux_addresses": {"eth0": HOST_ADDRESSES[1]}}
 PAIR = {"one": {"networks": ["lan"]}, "two": {"networks": ["lan"]}}
 KINDS = """
@@ -21,7 +27,13 @@ print(parents.has_kind(sys.argv[1]))
 
 def lan(*subnets, **options):
     """Return a macvlan network's declaration without names; it sits on eth0 unless told otherwise."""
-    return {"driver": "macvlan", "parent": "eth0", "dns_enabled": False, **({"ipam": {"config": list(subnets)}} if subnets else {}), **options}
+    return {
+        "driver": "macvlan",
+        "parent": "eth0",
+        "dns_enabled": False,
+        **({"ipam": {"config": list(subnets)}} if subnets else {}),
+        **options,
+    }
 
 
 def addresses(answer, sandbox, network="lan"):
@@ -42,10 +54,17 @@ def test_sandboxes_are_hosts_of_the_link(private_host):
     answer = private_host.apply(document)
     assert not private_host.apply(document)["changed"] and not private_host.plan(document)["changed"]
     eth0 = traffic.links(private_host, "one")["eth0"]
-    assert eth0["linkinfo"]["info_kind"] == "macvlan" and eth0["linkinfo"]["info_data"]["mode"] == "bridge" and "UP" in eth0["flags"]
+    assert (
+        eth0["linkinfo"]["info_kind"] == "macvlan"
+        and eth0["linkinfo"]["info_data"]["mode"] == "bridge"
+        and "UP" in eth0["flags"]
+    )
     assert eth0["mtu"] == 1400 and eth0["address"] == answer["endpoints"][0]["mac_address"]
     assert private_host.sh("cat /proc/sys/net/ipv6/conf/eth0/accept_ra", netns="one") == "0"
-    assert traffic.default_routes(private_host, "one") == [f"{NEIGHBOUR_ADDRESSES[0]} eth0", f"{NEIGHBOUR_ADDRESSES[1]} eth0"]
+    assert traffic.default_routes(private_host, "one") == [
+        f"{NEIGHBOUR_ADDRESSES[0]} eth0",
+        f"{NEIGHBOUR_ADDRESSES[1]} eth0",
+    ]
     for address in addresses(answer, "two"):
         assert private_host.ping("one", address) and private_host.neighbour().ping(None, address)
         assert not private_host.ping(None, address, wait=1)  # no link of the host meets those on its parent
@@ -58,7 +77,9 @@ def test_sandboxes_are_hosts_of_the_link(private_host):
 def test_mv_12_modes(private_host, mode):
     """MV-12: as declared, by either spelling; in none of these do two sandboxes meet without the switch."""
     sandboxes = PAIR if mode != "passthru" else {"one": PAIR["one"]}
-    answer = private_host.apply({"networks": {"lan": lan(LAN4, driver_opts={"macvlan_mode": mode})}, "sandboxes": sandboxes})
+    answer = private_host.apply(
+        {"networks": {"lan": lan(LAN4, driver_opts={"macvlan_mode": mode})}, "sandboxes": sandboxes}
+    )
     assert traffic.links(private_host, "one")["eth0"]["linkinfo"]["info_data"]["mode"] == mode
     if mode == "passthru":
         assert traffic.links(private_host, "one")["eth0"]["address"] == traffic.links(private_host)["eth0"]["address"]
@@ -66,7 +87,10 @@ def test_mv_12_modes(private_host, mode):
     assert private_host.ping("one", FAR4)
     assert not private_host.ping("one", addresses(answer, "two")[0], wait=1)
     document = {"networks": {"lan": lan(LAN4)}, "sandboxes": PAIR}
-    assert any(line.startswith("update macvlan eth0 in one (data is mode=") for line in private_host.apply(document)["operations"])
+    assert any(
+        line.startswith("update macvlan eth0 in one (data is mode=")
+        for line in private_host.apply(document)["operations"]
+    )
     assert private_host.ping("two", addresses(answer, "one")[0])  # nobody has looked for this one in vain
 
 
@@ -76,7 +100,9 @@ def test_mv_03_passthru_takes_over_when_the_others_leave(private_host):
     assert "needs a parent for itself alone" in private_host.refusal({"networks": both, "sandboxes": PAIR})
     private_host.assert_back_to(private_host.birth)
     private_host.apply({"networks": {"lan": lan(LAN4)}, "sandboxes": PAIR})
-    answer = private_host.apply({"networks": {"mine": lan(LAN4, mode="passthru")}, "sandboxes": {"one": {"networks": ["mine"]}}})
+    answer = private_host.apply(
+        {"networks": {"mine": lan(LAN4, mode="passthru")}, "sandboxes": {"one": {"networks": ["mine"]}}}
+    )
     assert traffic.links(private_host, "one")["eth0"]["linkinfo"]["info_data"]["mode"] == "passthru"
     private_host.apply({"networks": {"lan": lan(LAN4)}, "sandboxes": PAIR})
     assert private_host.ping("one", FAR4) and answer["changed"]
@@ -86,8 +112,15 @@ def test_mv_03_passthru_takes_over_when_the_others_leave(private_host):
 def test_mv_04_without_a_parent(private_host, subnet):
     """MV-04: sandboxes reach each other, all addresses are theirs, and outside is unreachable; the bridge below goes with the network."""
     answer = private_host.apply({"networks": {"lan": lan({"subnet": subnet}, parent=None)}, "sandboxes": PAIR})
-    assert private_host.ping("one", addresses(answer, "two")[0]) and private_host.ping("two", addresses(answer, "one")[0])
-    assert "unreachable" in private_host.run(["ping", "-n", "-c", "1", FAR6 if ":" in subnet else FAR4], netns="one", check=False).stderr.lower()
+    assert private_host.ping("one", addresses(answer, "two")[0]) and private_host.ping(
+        "two", addresses(answer, "one")[0]
+    )
+    assert (
+        "unreachable"
+        in private_host.run(
+            ["ping", "-n", "-c", "1", FAR6 if ":" in subnet else FAR4], netns="one", check=False
+        ).stderr.lower()
+    )
     assert traffic.default_routes(private_host, "one") == []
     private_host.apply({"networks": {}, "sandboxes": {}})
     assert set(traffic.links(private_host)) == {"lo", "eth0"}
@@ -100,31 +133,47 @@ def test_mv_04_internal_with_a_parent(private_host):
     assert "unreachable" in private_host.run(["ping", "-n", "-c", "1", FAR4], netns="one", check=False).stderr
 
 
-SUBNETS = [{"subnet": "172.28.2.0/24"}, {"subnet": "172.28.4.0/24", "gateway": "172.28.4.254"},
-           {"subnet": "2001:db8:4::/64"}, {"subnet": "2001:db8:6::/64", "gateway": "2001:db8:6::fe"}]
+SUBNETS = [
+    {"subnet": "172.28.2.0/24"},
+    {"subnet": "172.28.4.0/24", "gateway": "172.28.4.254"},
+    {"subnet": "2001:db8:4::/64"},
+    {"subnet": "2001:db8:6::/64", "gateway": "2001:db8:6::fe"},
+]
 
 
 @pytest.mark.parametrize("parent", ["eth0", None])
 def test_mv_05_several_subnets(private_host, parent):
     """MV-05: sandboxes of one subnet reach each other; gateways are only where they are given, and none without a parent."""
-    places = {"one": ("172.28.2.10", "2001:db8:4::10"), "two": ("172.28.2.11", "2001:db8:4::11"),
-              "three": ("172.28.4.10", "2001:db8:6::10"), "four": ("172.28.4.11", "2001:db8:6::11")}
-    sandboxes = {name: {"networks": {"lan": {"ipv4_address": four, "ipv6_address": six}}} for name, (four, six) in places.items()}
+    places = {
+        "one": ("172.28.2.10", "2001:db8:4::10"),
+        "two": ("172.28.2.11", "2001:db8:4::11"),
+        "three": ("172.28.4.10", "2001:db8:6::10"),
+        "four": ("172.28.4.11", "2001:db8:6::11"),
+    }
+    sandboxes = {
+        name: {"networks": {"lan": {"ipv4_address": four, "ipv6_address": six}}} for name, (four, six) in places.items()
+    }
     private_host.apply({"networks": {"lan": lan(*SUBNETS, parent=parent)}, "sandboxes": sandboxes})
     for asking, answering in (("one", "two"), ("three", "four")):
         assert all(private_host.ping(asking, address) for address in places[answering])
     assert traffic.default_routes(private_host, "one") == []
-    assert traffic.default_routes(private_host, "three") == (["172.28.4.254 eth0", "2001:db8:6::fe eth0"] if parent else [])
+    assert traffic.default_routes(private_host, "three") == (
+        ["172.28.4.254 eth0", "2001:db8:6::fe eth0"] if parent else []
+    )
 
 
 def test_mv_06_a_gateway_of_one_family(private_host):
     """MV-06: none by itself for the other."""
-    private_host.apply({"networks": {"lan": lan({"subnet": "192.0.2.0/24", "ip_range": "192.0.2.64/26"}, LAN6)}, "sandboxes": PAIR})
+    private_host.apply(
+        {"networks": {"lan": lan({"subnet": "192.0.2.0/24", "ip_range": "192.0.2.64/26"}, LAN6)}, "sandboxes": PAIR}
+    )
     assert traffic.default_routes(private_host, "one") == [f"{NEIGHBOUR_ADDRESSES[1]} eth0"]
     assert private_host.ping("one", FAR6) and not private_host.ping("one", FAR4, wait=1)
 
 
-@pytest.mark.parametrize("families", [(True, True), (True, False), (False, True), None], ids=["both", "IPv4", "IPv6", "none"])
+@pytest.mark.parametrize(
+    "families", [(True, True), (True, False), (False, True), None], ids=["both", "IPv4", "IPv6", "none"]
+)
 def test_mv_07_families(private_host, families):
     """MV-07: addresses as the switches say, IPv6 off on the link where it has none, and lo with both."""
     four, six = families or (False, False)
@@ -138,14 +187,21 @@ def test_mv_07_families(private_host, families):
 
 def test_mv_08_networks_on_one_subnet_share_its_addresses(private_host):
     """MV-08: three networks with ranges that overlap; whoever comes, from whichever, gets what nobody has, and keeps it."""
-    networks = {name: lan({"subnet": "172.28.0.0/24", **extra}, {"subnet": "2001:db8:9::/64"})
-                for name, extra in {"a": {}, "b": {"ip_range": "172.28.0.0/29"}, "c": {"ip_range": "172.28.0.4/30"}}.items()}
-    document = {"networks": networks, "sandboxes": {f"{name}{number}": {"networks": [name]} for name in "abc" for number in (1, 2)}}
+    networks = {
+        name: lan({"subnet": "172.28.0.0/24", **extra}, {"subnet": "2001:db8:9::/64"})
+        for name, extra in {"a": {}, "b": {"ip_range": "172.28.0.0/29"}, "c": {"ip_range": "172.28.0.4/30"}}.items()
+    }
+    document = {
+        "networks": networks,
+        "sandboxes": {f"{name}{number}": {"networks": [name]} for name in "abc" for number in (1, 2)},
+    }
     document["sandboxes"]["fixed"] = {"networks": {"a": {"ipv4_address": "172.28.0.4"}}}
     answer = private_host.apply(document)
     given = [address for row in answer["endpoints"] for address in row["addresses"]]
     assert len(set(given)) == len(given) == 14
-    assert private_host.ping("a1", addresses(answer, "c2", "c")[0]) and private_host.ping("b1", addresses(answer, "fixed", "a")[1])
+    assert private_host.ping("a1", addresses(answer, "c2", "c")[0]) and private_host.ping(
+        "b1", addresses(answer, "fixed", "a")[1]
+    )
     document["sandboxes"]["a0"] = {"networks": ["a"]}
     again = private_host.apply(document)
     assert [row for row in again["endpoints"] if row["sandbox"] != "a0"] == answer["endpoints"]
@@ -155,12 +211,23 @@ def test_mv_08_networks_on_one_subnet_share_its_addresses(private_host):
 def test_mv_09_names(private_host):
     """MV-09: sandboxes find each other; other names are asked for by way of the parent, and of nobody without one or where it is internal."""
     named = {"dns_enabled": True}
-    networks = {"lan": lan(LAN4, **named), "inner": lan({"subnet": "172.28.1.0/24"}, internal=True, **named), "alone": lan(parent=None, **named)}
-    sandboxes = {**PAIR, "in1": {"networks": ["inner"]}, "al1": {"networks": {"alone": {"aliases": ["www"]}}}, "al2": {"networks": ["alone"]}}
+    networks = {
+        "lan": lan(LAN4, **named),
+        "inner": lan({"subnet": "172.28.1.0/24"}, internal=True, **named),
+        "alone": lan(parent=None, **named),
+    }
+    sandboxes = {
+        **PAIR,
+        "in1": {"networks": ["inner"]},
+        "al1": {"networks": {"alone": {"aliases": ["www"]}}},
+        "al2": {"networks": ["alone"]},
+    }
     upstream = private_host.neighbour().popen([SYSTEM_PYTHON, str(HERE / "dns_upstream.py"), NEIGHBOUR_ADDRESSES[0]])
     assert upstream.readline() == "ready"
     answer = private_host.apply({"networks": networks, "sandboxes": sandboxes})
-    assert private_host.lookup("one", "two") == addresses(answer, "two") and private_host.lookup("al2", "www") == addresses(answer, "al1", "alone")
+    assert private_host.lookup("one", "two") == addresses(answer, "two") and private_host.lookup(
+        "al2", "www"
+    ) == addresses(answer, "al1", "alone")
     for sandbox in ("in1", "al1"):
         assert private_host.lookup(sandbox, "inner.example") == []
     assert "203.0.113.7" in private_host.lookup("one", "far.example")
@@ -171,10 +238,19 @@ def test_mv_10_parent_that_is_down(private_host):
     """MV-10: sandboxes are made on a tap without a user, and on a link that is down; when it comes up they are there."""
     private_host.sh("ip tuntap add mode tap tap0; ip link add down0 type veth peer name down1; ip link set down1 up")
     private_host.sh("ip address add 172.28.2.1/24 dev down1")
-    subnets = {"subnet": "172.28.1.0/24", "gateway": "172.28.1.254"}, {"subnet": "fd00:28::/64", "gateway": "fd00:28::fe"}
-    document = {"networks": {"lan": lan(*subnets, parent="tap0"),
-                             "cut": lan({"subnet": "172.28.2.0/24", "gateway": "172.28.2.1", "ip_range": "172.28.2.64/26"}, parent="down0")},
-                "sandboxes": {"one": {"networks": {"lan": {"interface_name": "tapped"}}}, "two": {"networks": ["cut"]}}}
+    subnets = (
+        {"subnet": "172.28.1.0/24", "gateway": "172.28.1.254"},
+        {"subnet": "fd00:28::/64", "gateway": "fd00:28::fe"},
+    )
+    document = {
+        "networks": {
+            "lan": lan(*subnets, parent="tap0"),
+            "cut": lan(
+                {"subnet": "172.28.2.0/24", "gateway": "172.28.2.1", "ip_range": "172.28.2.64/26"}, parent="down0"
+            ),
+        },
+        "sandboxes": {"one": {"networks": {"lan": {"interface_name": "tapped"}}}, "two": {"networks": ["cut"]}},
+    }
     answer = private_host.apply(document)
     assert not private_host.apply(document)["changed"] and "tapped" in traffic.links(private_host, "one")
     assert not private_host.ping("two", "172.28.2.1", wait=1)
@@ -188,7 +264,9 @@ def test_mv_10_parent_that_is_down(private_host):
 def test_mv_11_the_last_address_of_a_range(private_host):
     """MV-11: a range of one address serves one sandbox, for no gateway takes it by itself; the next must name one."""
     network = lan({"subnet": "172.28.0.0/24", "ip_range": "172.28.0.9/32"})
-    assert addresses(private_host.apply({"networks": {"lan": network}, "sandboxes": {"one": PAIR["one"]}}), "one") == ["172.28.0.9"]
+    assert addresses(private_host.apply({"networks": {"lan": network}, "sandboxes": {"one": PAIR["one"]}}), "one") == [
+        "172.28.0.9"
+    ]
     told = private_host.refusal({"networks": {"lan": network}, "sandboxes": PAIR})
     assert "no free address left in 172.28.0.9/32 for sandbox two" in told
     two = {"networks": {"lan": {"ipv4_address": "172.28.0.10"}}}
@@ -198,13 +276,21 @@ def test_mv_11_the_last_address_of_a_range(private_host):
 
 def test_mv_02_vlans_of_others_are_used_and_stay(private_host):
     """MV-02: one that is there before us, whatever made it, is neither changed nor removed; two networks share it."""
-    private_host.sh("ip link add eth0.60 type veth peer name vlan60 && ip link set eth0.60 up mtu 1450 addrgenmode none && "
-                    "ip link set vlan60 up addrgenmode none && ip address add 172.28.0.1/24 dev vlan60")
+    private_host.sh(
+        "ip link add eth0.60 type veth peer name vlan60 && ip link set eth0.60 up mtu 1450 addrgenmode none && "
+        "ip link set vlan60 up addrgenmode none && ip address add 172.28.0.1/24 dev vlan60"
+    )
     before = private_host.snapshot()
-    networks = {name: lan({"subnet": "172.28.0.0/24", "ip_range": "172.28.0.64/26"}, parent="eth0.60") for name in ("a", "b")}
+    networks = {
+        name: lan({"subnet": "172.28.0.0/24", "ip_range": "172.28.0.64/26"}, parent="eth0.60") for name in ("a", "b")
+    }
     document = {"networks": networks, "sandboxes": {"one": {"networks": ["a"]}, "two": {"networks": ["b"]}}}
     answer = private_host.apply(document)
-    assert private_host.ping("one", "172.28.0.1") and private_host.ping("two", "172.28.0.1") and private_host.ping("one", addresses(answer, "two", "b")[0])
+    assert (
+        private_host.ping("one", "172.28.0.1")
+        and private_host.ping("two", "172.28.0.1")
+        and private_host.ping("one", addresses(answer, "two", "b")[0])
+    )
     assert traffic.links(private_host, "one")["eth0"]["mtu"] == 1450
     private_host.apply({"networks": {"b": networks["b"]}, "sandboxes": {"two": document["sandboxes"]["two"]}})
     assert private_host.ping("two", "172.28.0.1")
@@ -217,15 +303,23 @@ def test_mv_01_mv_02_vlans_are_made_and_removed(private_host):
     """MV-01, MV-02: made for the first network, marked as ours, kept for the second of another project, gone with the last; the link below stays."""
     needs(private_host, "vlan")
     neighbour = private_host.neighbour()
-    neighbour.sh("ip link add link eth0 name tagged type vlan id 60 && ip link set tagged up && ip address add 172.28.0.1/24 dev tagged")
-    document = {"networks": {"lan": lan({"subnet": "172.28.0.0/24", "ip_range": "172.28.0.64/26"}, parent="eth0.60")}, "sandboxes": {"one": PAIR["one"]}}
+    neighbour.sh(
+        "ip link add link eth0 name tagged type vlan id 60 && ip link set tagged up && ip address add 172.28.0.1/24 dev tagged"
+    )
+    document = {
+        "networks": {"lan": lan({"subnet": "172.28.0.0/24", "ip_range": "172.28.0.64/26"}, parent="eth0.60")},
+        "sandboxes": {"one": PAIR["one"]},
+    }
     private_host.apply(document)
     made = traffic.links(private_host)["eth0.60"]
     assert made["linkinfo"]["info_data"]["id"] == 60 and made["group"] == "25707" and made["cidrs"] == []
     assert private_host.ping("one", "172.28.0.1") and not private_host.apply(document)["changed"]
     private_host.apply({**document, "sandboxes": {"second": PAIR["one"]}}, project="other")
     private_host.apply({}, absent=True)
-    assert private_host.ping("second", "172.28.0.1") and traffic.links(private_host)["eth0.60"]["ifindex"] == made["ifindex"]
+    assert (
+        private_host.ping("second", "172.28.0.1")
+        and traffic.links(private_host)["eth0.60"]["ifindex"] == made["ifindex"]
+    )
     private_host.sh("ip link del eth0.60")
     private_host.apply({**document, "sandboxes": {"second": PAIR["one"]}}, project="other")
     assert private_host.ping("second", "172.28.0.1")
@@ -246,7 +340,11 @@ def test_vlans_that_the_kernel_cannot_make_are_refused(private_host):
 PARENTS = {
     "missing": ("", "eth7", "this host has no interface eth7, which network lan sits on"),
     "missing below a VLAN": ("", "eth7.60", "this host has no interface eth7, which network lan sits on"),
-    "a bridge's port": ("ip link add br0 type bridge && ip link add p0 type veth peer name p1 && ip link set p0 master br0", "p0", "p0 is a port of br0"),
+    "a bridge's port": (
+        "ip link add br0 type bridge && ip link add p0 type veth peer name p1 && ip link set p0 master br0",
+        "p0",
+        "p0 is a port of br0",
+    ),
 }
 
 
@@ -277,7 +375,11 @@ def test_a_packet_too_large_for_the_parent_is_refused(private_host):
 @pytest.mark.parametrize("parent", ["eth0", None])
 def test_host_access(private_host, parent):
     """The host and its sandboxes reach each other, in both families, and the host forwards nothing to or from there; without it they do not."""
-    subnets = ({**LAN4, "aux_addresses": {**LAN4["aux_addresses"], "host": "192.0.2.100"}}, LAN6) if parent else ({"subnet": "172.28.0.0/24"},)
+    subnets = (
+        ({**LAN4, "aux_addresses": {**LAN4["aux_addresses"], "host": "192.0.2.100"}}, LAN6)
+        if parent
+        else ({"subnet": "172.28.0.0/24"},)
+    )
     document = {"networks": {"lan": lan(*subnets, parent=parent, host_access=True)}, "sandboxes": PAIR}
     answer = private_host.apply(document)
     assert not private_host.apply(document)["changed"]
@@ -296,14 +398,20 @@ def test_host_access(private_host, parent):
     document["networks"]["lan"]["host_access"] = False
     document["sandboxes"] = PAIR
     private_host.apply(document)
-    assert not private_host.ping(None, addresses(answer, "one")[0], wait=1) and private_host.ping("one", addresses(answer, "two")[0])
+    assert not private_host.ping(None, addresses(answer, "one")[0], wait=1) and private_host.ping(
+        "one", addresses(answer, "two")[0]
+    )
 
 
 def test_the_hosts_link_leads_nowhere_else(private_host):
     """A sandbox cannot use the host as its router by way of the host's link; the wall is the rule on our links."""
     document = {"networks": {"lan": lan(LAN4, host_access=True)}, "sandboxes": PAIR}
     private_host.apply(document)
-    shim = next(link["cidrs"][0].partition("/")[0] for name, link in traffic.links(private_host).items() if name.startswith("mv-"))
+    shim = next(
+        link["cidrs"][0].partition("/")[0]
+        for name, link in traffic.links(private_host).items()
+        if name.startswith("mv-")
+    )
     recorder = traffic.record(private_host.neighbour(), None, 9000)
     private_host.sh(f"ip route replace {FAR4}/32 via {shim} dev eth0", netns="one")
     traffic.send(private_host, "one", FAR4, 9000, "through the host")
@@ -317,7 +425,13 @@ def test_the_hosts_link_leads_nowhere_else(private_host):
 def test_a_sandbox_on_a_bridge_as_well(private_host):
     """Its ports are published on the bridge network, whose way out it takes; the priority turns the way, and then ports are refused."""
     networks = {"lan": lan(LAN4), "front": traffic.network("172.20.0.0/24")}
-    document = {"networks": networks, "sandboxes": {"one": {"networks": {"front": {"gw_priority": 1}, "lan": None}, "ports": ["8080:80"]}, "two": PAIR["two"]}}
+    document = {
+        "networks": networks,
+        "sandboxes": {
+            "one": {"networks": {"front": {"gw_priority": 1}, "lan": None}, "ports": ["8080:80"]},
+            "two": PAIR["two"],
+        },
+    }
     answer = private_host.apply(document)
     private_host.serve_http("one", 80, "one")
     assert traffic.default_routes(private_host, "one") == ["172.20.0.1 eth0"] and private_host.ping("one", FAR4)
@@ -343,11 +457,18 @@ def test_drift_is_repaired_and_renames_are_asked_for(private_host):
     """What somebody renames, empties, takes down or deletes inside is as declared again; a name that the document changes needs recreate."""
     document = {"networks": {"lan": lan(LAN4)}, "sandboxes": PAIR}
     answer = private_host.apply(document)
-    for damage in ("ip link set eth0 down; ip link set eth0 name other; ip link set other up", "ip address flush dev eth0", "ip link set eth0 down",
-                   "ip link del eth0", "ip link set eth0 mtu 1300 address 02:00:00:00:00:77"):
+    for damage in (
+        "ip link set eth0 down; ip link set eth0 name other; ip link set other up",
+        "ip address flush dev eth0",
+        "ip link set eth0 down",
+        "ip link del eth0",
+        "ip link set eth0 mtu 1300 address 02:00:00:00:00:77",
+    ):
         private_host.sh(damage, netns="one")
         repaired = private_host.apply(document)
-        assert repaired["changed"] and repaired["endpoints"] == answer["endpoints"] and private_host.ping("one", FAR4), damage
+        assert (
+            repaired["changed"] and repaired["endpoints"] == answer["endpoints"] and private_host.ping("one", FAR4)
+        ), damage
     document["sandboxes"] = {**PAIR, "one": {"networks": {"lan": {"interface_name": "lan0"}}}}
     assert "Set on_mismatch to recreate" in private_host.refusal(document)
     private_host.apply(document, on_mismatch="recreate")
@@ -363,7 +484,9 @@ def test_from_a_bridge_to_a_parent_and_back(private_host):
     mac = {"networks": {"lan": {"mac_address": "02:00:00:00:00:aa", "ipv4_address": "192.0.2.70"}}}
     for name in ("one", "two", "one"):
         private_host.apply({"networks": networks, "sandboxes": {name: mac}})
-        assert traffic.links(private_host, name)["eth0"]["address"] == "02:00:00:00:00:aa" and private_host.ping(name, FAR4)
+        assert traffic.links(private_host, name)["eth0"]["address"] == "02:00:00:00:00:aa" and private_host.ping(
+            name, FAR4
+        )
     rebuilt = {"networks": {"lan": lan(LAN4), "front": networks["front"]}, "sandboxes": {"one": {**mac, "sysctls": {}}}}
     private_host.sh("ip netns del one")
     private_host.apply(rebuilt)
@@ -389,14 +512,24 @@ def test_a_mac_in_a_namespace_that_is_ending_is_waited_for(private_host):
 
 def test_the_parent_goes_and_comes(private_host):
     """Its loss is told; another project's run does not mind; when it is there again the next run makes all."""
-    private_host.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up; ip address add 172.28.0.1/24 dev up1")
-    document = {"networks": {"lan": lan({"subnet": "172.28.0.0/24", "ip_range": "172.28.0.64/26"}, parent="up0")}, "sandboxes": PAIR}
+    private_host.sh(
+        "ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up; ip address add 172.28.0.1/24 dev up1"
+    )
+    document = {
+        "networks": {"lan": lan({"subnet": "172.28.0.0/24", "ip_range": "172.28.0.64/26"}, parent="up0")},
+        "sandboxes": PAIR,
+    }
     answer = private_host.apply(document)
     private_host.sh("ip link del up0")
     assert "this host has no interface up0" in private_host.refusal(document)
-    private_host.apply({"networks": {"front": traffic.network("172.20.0.0/24")}, "sandboxes": {"web": {"networks": ["front"]}}}, project="other")
+    private_host.apply(
+        {"networks": {"front": traffic.network("172.20.0.0/24")}, "sandboxes": {"web": {"networks": ["front"]}}},
+        project="other",
+    )
     assert private_host.ping("web", FAR4)
-    private_host.sh("ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up; ip address add 172.28.0.1/24 dev up1")
+    private_host.sh(
+        "ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up; ip address add 172.28.0.1/24 dev up1"
+    )
     assert private_host.apply(document)["endpoints"] == answer["endpoints"] and private_host.ping("one", "172.28.0.1")
     private_host.apply({}, absent=True)
     private_host.sh("ip link del up0")
@@ -404,12 +537,15 @@ def test_the_parent_goes_and_comes(private_host):
 
 # ---- ipvlan -----------------------------------------------------------------
 
+
 def test_iv_ipvlan_is_refused_where_the_kernel_has_none(private_host):
     """Before anything is touched, and in check mode as well."""
     if private_host.python(KINDS, "ipvlan").stdout.strip() == "True":
         pytest.skip("this kernel has ipvlan links")
     document = {"networks": {"lan": lan(LAN4, driver="ipvlan")}, "sandboxes": PAIR}
-    assert "networks.lan.driver: this kernel has no ipvlan links, which network lan is made of" in private_host.refusal(document)
+    assert "networks.lan.driver: this kernel has no ipvlan links, which network lan is made of" in private_host.refusal(
+        document
+    )
     private_host.assert_back_to(private_host.birth)
 
 
@@ -417,12 +553,20 @@ def test_iv_ipvlan_is_refused_where_the_kernel_has_none(private_host):
 def test_iv_01_iv_03_ipvlan_modes(private_host, mode):
     """IV-01, IV-03: l2 has the given gateway, the others the link as way out; the parent's MAC; the parent stays."""
     needs(private_host, "ipvlan")
-    document = {"networks": {"lan": lan(LAN4, driver="ipvlan", ipvlan_mode=mode, host_access=mode == "l2")}, "sandboxes": PAIR}
+    document = {
+        "networks": {"lan": lan(LAN4, driver="ipvlan", ipvlan_mode=mode, host_access=mode == "l2")},
+        "sandboxes": PAIR,
+    }
     answer = private_host.apply(document)
     assert not private_host.apply(document)["changed"]
     eth0 = traffic.links(private_host, "one")["eth0"]
-    assert eth0["linkinfo"]["info_data"]["mode"] == mode and eth0["address"] == traffic.links(private_host)["eth0"]["address"]
-    assert private_host.ping("one", addresses(answer, "two")[0]) and private_host.ping(None, addresses(answer, "two")[0], wait=2) == (mode == "l2")
+    assert (
+        eth0["linkinfo"]["info_data"]["mode"] == mode
+        and eth0["address"] == traffic.links(private_host)["eth0"]["address"]
+    )
+    assert private_host.ping("one", addresses(answer, "two")[0]) and private_host.ping(
+        None, addresses(answer, "two")[0], wait=2
+    ) == (mode == "l2")
     route = private_host.sh("ip -4 route show default", netns="one")
     assert ("via" in route) == (mode == "l2")
     if mode == "l2":
@@ -432,9 +576,18 @@ def test_iv_01_iv_03_ipvlan_modes(private_host, mode):
 def test_iv_02_ipvlan_l3_between_subnets(private_host):
     """IV-02: sandboxes of two subnets reach each other without any gateway, with a parent or without."""
     needs(private_host, "ipvlan")
-    sandboxes = {"one": {"networks": {"lan": {"ipv4_address": "172.28.1.9"}}}, "two": {"networks": {"lan": {"ipv4_address": "172.28.2.9"}}}}
+    sandboxes = {
+        "one": {"networks": {"lan": {"ipv4_address": "172.28.1.9"}}},
+        "two": {"networks": {"lan": {"ipv4_address": "172.28.2.9"}}},
+    }
     for parent in ("eth0", None):
-        network = lan({"subnet": "172.28.1.0/24", "gateway": "172.28.1.1"}, {"subnet": "172.28.2.0/24"}, driver="ipvlan", mode="l3", parent=parent)
+        network = lan(
+            {"subnet": "172.28.1.0/24", "gateway": "172.28.1.1"},
+            {"subnet": "172.28.2.0/24"},
+            driver="ipvlan",
+            mode="l3",
+            parent=parent,
+        )
         document = {"networks": {"lan": network}, "sandboxes": sandboxes}
         private_host.apply(document, on_mismatch="recreate")
         assert private_host.ping("one", "172.28.2.9") and private_host.ping("two", "172.28.1.9")

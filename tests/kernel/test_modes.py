@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Network modes: the host's own stack, none, a partner's, the default bridge, a running process's."""
+
 from __future__ import annotations
 
 import json
@@ -8,7 +9,14 @@ import pytest
 from promises import address, assert_same, changed, full, links
 
 NET = {"front": {"ipam": {"config": [{"subnet": "10.41.0.0/24"}]}}}
-SHARED = {"networks": NET, "sandboxes": {"web": {"networks": ["front"]}, "side": {"network_mode": "container:web"}, "cli": {"networks": ["front"]}}}
+SHARED = {
+    "networks": NET,
+    "sandboxes": {
+        "web": {"networks": ["front"]},
+        "side": {"network_mode": "container:web"},
+        "cli": {"networks": ["front"]},
+    },
+}
 
 
 def inode(host, name):
@@ -25,13 +33,18 @@ def test_host_mode_has_no_namespace_and_discards_ports_with_a_warning(private_ho
     assert after["netns"] == [] and after["link"] == before["link"] and after["nft"] == before["nft"]
     private_host.serve_http(None, 80, "agent")
     neighbour = private_host.neighbour()
-    assert neighbour.fetch(None, "http://192.0.2.2/") == "agent\n192.0.2.3\n" and neighbour.fetch(None, "http://192.0.2.2:8080/") is None
+    assert (
+        neighbour.fetch(None, "http://192.0.2.2/") == "agent\n192.0.2.3\n"
+        and neighbour.fetch(None, "http://192.0.2.2:8080/") is None
+    )
 
 
 def test_none_has_lo_only(private_host):
     """A namespace of its own with lo, up, and no way anywhere."""
     private_host.apply({"sandboxes": {"lab": {"network_mode": "none"}}})
-    assert links(private_host, "lab") == ["lo"] and inode(private_host, "lab") != private_host.sh("readlink /proc/self/ns/net")
+    assert links(private_host, "lab") == ["lo"] and inode(private_host, "lab") != private_host.sh(
+        "readlink /proc/self/ns/net"
+    )
     assert private_host.ping("lab", "127.0.0.1") and not private_host.ping("lab", "192.0.2.2", wait=1)
 
 
@@ -42,7 +55,10 @@ def test_container_mode_is_the_partners_own_stack(private_host):
     assert links(private_host, "side") == links(private_host, "web") == ["lo", "eth0"]
     private_host.serve_http("side", 80, "side")
     assert private_host.fetch("web", "http://127.0.0.1/") == "side\n127.0.0.1\n"
-    assert private_host.fetch("cli", f"http://{address(result, 'web', 'front')}/") == f"side\n{address(result, 'cli', 'front')}\n"
+    assert (
+        private_host.fetch("cli", f"http://{address(result, 'web', 'front')}/")
+        == f"side\n{address(result, 'cli', 'front')}\n"
+    )
     assert private_host.apply(SHARED)["changed"] is False
 
 
@@ -72,11 +88,17 @@ def test_process_of_a_shared_stack_outlives_its_partner(private_host):
 
 def test_default_bridge_finds_by_address_and_links_one_way(private_host):
     """BR-01 on the default bridge: pings by address both ways; a link is one name in one direction."""
-    document = {"sandboxes": {"one": {"network_mode": "bridge"}, "two": {"network_mode": "bridge", "links": ["one:first"]}}}
+    document = {
+        "sandboxes": {"one": {"network_mode": "bridge"}, "two": {"network_mode": "bridge", "links": ["one:first"]}}
+    }
     result = private_host.apply(document)
     one, two = address(result, "one", "bridge"), address(result, "two", "bridge")
     assert private_host.ping("one", two) and private_host.ping("two", one) and private_host.ping("one", "192.0.2.3")
-    assert private_host.lookup("one", "two") == [] and private_host.lookup("two", "first") == [one] and private_host.lookup("one", "first") == []
+    assert (
+        private_host.lookup("one", "two") == []
+        and private_host.lookup("two", "first") == [one]
+        and private_host.lookup("one", "first") == []
+    )
     assert "dockless0" in links(private_host)
     private_host.apply({"sandboxes": {}})
     assert "dockless0" not in links(private_host)
@@ -101,7 +123,10 @@ class Process:
 
 def attached(pid):
     """Return a document with a sandbox that is a running process's namespace."""
-    return {"networks": NET, "sandboxes": {"app": {"networks": ["front"], "attach": {"pid": pid}}, "cli": {"networks": ["front"]}}}
+    return {
+        "networks": NET,
+        "sandboxes": {"app": {"networks": ["front"], "attach": {"pid": pid}}, "cli": {"networks": ["front"]}},
+    }
 
 
 def test_attach_gives_a_running_process_eth0_address_and_default_route(private_host):
@@ -109,13 +134,20 @@ def test_attach_gives_a_running_process_eth0_address_and_default_route(private_h
     process = Process(private_host)
     result = private_host.apply(attached(process.pid))
     assert process.links() == ["eth0", "lo"]
-    assert private_host.sh("readlink /proc/self/ns/net", netns="app") == process.run("readlink", "/proc/self/ns/net").stdout.strip()
+    assert (
+        private_host.sh("readlink /proc/self/ns/net", netns="app")
+        == process.run("readlink", "/proc/self/ns/net").stdout.strip()
+    )
     assert f"{address(result, 'app', 'front')}/24" in process.run("ip", "-4", "address", "show", "eth0").stdout
     assert "default via 10.41.0.1" in process.run("ip", "route").stdout
     assert private_host.ping("cli", "app") and process.run("ping", "-c1", "-w2", "192.0.2.3").returncode == 0
     assert private_host.apply(attached(process.pid))["changed"] is False
     private_host.apply(changed(attached(process.pid), sandboxes__app=None))
-    assert process.links() == ["lo"] and process.server.process.poll() is None and private_host.sh("ls /run/netns") == "cli"
+    assert (
+        process.links() == ["lo"]
+        and process.server.process.poll() is None
+        and private_host.sh("ls /run/netns") == "cli"
+    )
     assert "dockless" not in process.run("ip", "-details", "link", "show", "lo").stdout
     assert process.run("nft", "list", "ruleset").stdout == ""
     process.server.stop()
@@ -129,7 +161,9 @@ def test_attach_follows_a_process_that_was_started_again(private_host):
     second = Process(private_host)
     after = private_host.apply(attached(second.pid))
     assert second.links() == ["eth0", "lo"] and private_host.ping("cli", "app")
-    assert [e for e in before["endpoints"] if e["sandbox"] == "app"] == [e for e in after["endpoints"] if e["sandbox"] == "app"]
+    assert [e for e in before["endpoints"] if e["sandbox"] == "app"] == [
+        e for e in after["endpoints"] if e["sandbox"] == "app"
+    ]
     assert private_host.apply(attached(second.pid))["changed"] is False
     private_host.apply({}, absent=True)
     assert second.links() == ["lo"]
@@ -145,7 +179,10 @@ def test_attach_to_nothing_is_refused_and_left_out_at_boot(private_host):
     assert f"{process.pid}" in private_host.refusal(attached(process.pid))
     assert_same(before, private_host)
     result = private_host.dockless("apply", "--boot", "--json")
-    assert any("app" in line for line in result["warnings"]) and private_host.run(["ip", "-n", "cli", "link", "show", "eth0"]).returncode == 0
+    assert (
+        any("app" in line for line in result["warnings"])
+        and private_host.run(["ip", "-n", "cli", "link", "show", "eth0"]).returncode == 0
+    )
 
 
 @pytest.mark.parametrize("mode", ("host", "none", "container:web"))

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Ways around a namespace: what programs in a sandbox ask on Unix sockets is asked of the host, and must not be asked there."""
+
 from __future__ import annotations
 
 import hosts
 import pytest
 
-DOCUMENT = {"networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}},
-            "sandboxes": {"web": {"networks": {"front": {"ipv4_address": "172.20.0.10"}}}, "cli": {"networks": ["front"], "hostname": "c1"},
-                          "near": {"network_mode": "container:cli"}}}
+DOCUMENT = {
+    "networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}},
+    "sandboxes": {
+        "web": {"networks": {"front": {"ipv4_address": "172.20.0.10"}}},
+        "cli": {"networks": ["front"], "hostname": "c1"},
+        "near": {"network_mode": "container:cli"},
+    },
+}
 SOURCES = "passwd: files systemd\nhosts: mymachines {} files dns myhostname # theirs\ngroup: files\n"
 # A source of names as nss-resolve(8) is one: it asks a daemon at a Unix socket, and what that says is final.
 _SOURCE = """
@@ -52,14 +58,18 @@ with socket.socket(socket.AF_UNIX) as door:
 def _daemon(private_host, tmp_path):
     """Return a daemon of the host's that programs ask for names, before they ask DNS; it says what it was asked, and knows nothing."""
     (tmp_path / "source.c").write_text(_SOURCE, encoding="ascii")
-    private_host.sh(f"cp /etc/nsswitch.conf /run/lock; gcc -w -shared -fPIC -o /usr/local/lib/libnss_outside.so.2 {tmp_path}/source.c; ldconfig")
+    private_host.sh(
+        f"cp /etc/nsswitch.conf /run/lock; gcc -w -shared -fPIC -o /usr/local/lib/libnss_outside.so.2 {tmp_path}/source.c; ldconfig"
+    )
     private_host.run(["tee", "/etc/nsswitch.conf"], input=SOURCES.format("outside [!UNAVAIL=return]"))
     daemon = private_host.popen([hosts.SYSTEM_PYTHON, "-c", _DAEMON])
     assert daemon.readline() == "ready"
     yield daemon
     daemon.stop()
     private_host.teardown()
-    private_host.sh("cp /run/lock/nsswitch.conf /etc/nsswitch.conf; rm /run/lock/nsswitch.conf /run/asked /usr/local/lib/libnss_outside.so.2; ldconfig")
+    private_host.sh(
+        "cp /run/lock/nsswitch.conf /etc/nsswitch.conf; rm /run/lock/nsswitch.conf /run/asked /usr/local/lib/libnss_outside.so.2; ldconfig"
+    )
 
 
 def test_the_hosts_daemon_is_not_asked_from_a_sandbox(private_host, daemon):
@@ -70,7 +80,9 @@ def test_the_hosts_daemon_is_not_asked_from_a_sandbox(private_host, daemon):
     private_host.apply(DOCUMENT)
     for netns in ("cli", "near"):
         assert private_host.lookup(netns, "web") == ["172.20.0.10"]
-    assert private_host.lookup(None, "sentinel") == [] and daemon.readline() == "sentinel"  # nothing was asked in between
+    assert (
+        private_host.lookup(None, "sentinel") == [] and daemon.readline() == "sentinel"
+    )  # nothing was asked in between
     private_host.sh("ip netns delete stranger")
 
 
@@ -79,7 +91,8 @@ def test_only_the_line_of_hosts_is_changed(private_host, daemon):
     assert daemon.pid
     private_host.apply(DOCUMENT)
     assert private_host.run(["cat", "/etc/nsswitch.conf"], netns="cli").stdout == (
-        "# dockless: sandbox shop/cli\npasswd: files systemd\nhosts: files dns myhostname\ngroup: files\n")
+        "# dockless: sandbox shop/cli\npasswd: files systemd\nhosts: files dns myhostname\ngroup: files\n"
+    )
     private_host.run(["tee", "/etc/nsswitch.conf"], input=SOURCES.format("mdns4_minimal [NOTFOUND=return]"))
     assert private_host.apply(DOCUMENT)["changed"] is False
     private_host.run(["tee", "/etc/nsswitch.conf"], input="hosts: files dns\n")
@@ -95,6 +108,8 @@ def test_only_the_line_of_hosts_is_changed(private_host, daemon):
 def test_dn_12_files_of_a_sandbox_are_those_of_who_is_in_it(private_host, netns, called):
     """DN-01, DN-12: resolv.conf, hosts and hostname by ip netns exec, and for a partner under its own name."""
     private_host.apply(DOCUMENT)
-    said = private_host.sh("cat /etc/hostname; getent hosts $(cat /etc/hostname) | head -1; grep -c 'nameserver 127.0.0.11' /etc/resolv.conf",
-                           netns=netns).splitlines()
+    said = private_host.sh(
+        "cat /etc/hostname; getent hosts $(cat /etc/hostname) | head -1; grep -c 'nameserver 127.0.0.11' /etc/resolv.conf",
+        netns=netns,
+    ).splitlines()
     assert said[0] == called and said[1].split()[1] == called and said[1].startswith("172.20.0.") and said[2] == "1"

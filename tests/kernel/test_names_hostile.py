@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A live resolver under malformed messages, idle connections and a flood: it goes on answering, and so does its neighbour's."""
+
 from __future__ import annotations
 
 import os
@@ -9,8 +10,13 @@ import pytest
 from test_resolver import dig, until
 
 MESSAGES = int(os.environ.get("DOCKLESS_TEST_MESSAGES", "3000"))
-DOCUMENT = {"networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}},
-            "sandboxes": {"web": {"networks": {"front": {"ipv4_address": "172.20.0.10"}}, "dns": ["172.20.0.99"]}, "cli": {"networks": ["front"]}}}
+DOCUMENT = {
+    "networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}},
+    "sandboxes": {
+        "web": {"networks": {"front": {"ipv4_address": "172.20.0.10"}}, "dns": ["172.20.0.99"]},
+        "cli": {"networks": ["front"]},
+    },
+}
 KNOWN = ("NOERROR", ["172.20.0.10"])
 # Messages cut, stretched and turned over at random, by UDP and by TCP, where lengths lie and connections end by a reset.
 _GARBAGE = """
@@ -114,11 +120,19 @@ def test_dn_10_dn_22_s_53_malformed_messages_end_nothing(named):
     before = pid(named)
     assert dig(named, "web", "web") == KNOWN
     for seed in range(2):
-        assert named.run([hosts.SYSTEM_PYTHON, "-c", _GARBAGE, str(seed), str(MESSAGES // 2)], netns="web", timeout=600).stdout == "sent\n"
+        assert (
+            named.run(
+                [hosts.SYSTEM_PYTHON, "-c", _GARBAGE, str(seed), str(MESSAGES // 2)], netns="web", timeout=600
+            ).stdout
+            == "sent\n"
+        )
     assert dig(named, "web", "web") == dig(named, "web", "web", "A", "+tcp") == KNOWN
     assert pid(named) == before and named.apply(DOCUMENT)["changed"] is False
     # It sleeps, and so does each process that it made for a connection, or has gone: none goes on reading what has ended.
-    assert until(lambda: {line.split()[0] for line in named.sh(f"ps -o stat= --pid {before} --ppid {before}").splitlines()}, {"S"}) == {"S"}
+    assert until(
+        lambda: {line.split()[0] for line in named.sh(f"ps -o stat= --pid {before} --ppid {before}").splitlines()},
+        {"S"},
+    ) == {"S"}
 
 
 def test_s_52_idle_connections_keep_nobody_waiting(named):
@@ -133,8 +147,11 @@ def test_s_57_a_flood_delays_no_neighbour(named):
     """S-57: one sandbox asks a dead server for names without end; its neighbour's hundred questions are all answered."""
     flood = named.popen([hosts.SYSTEM_PYTHON, "-c", _FLOOD], "web")
     assert flood.readline() == "ready"
-    said = named.sh("for n in $(seq 100); do echo 'web A'; done >/run/lock/questions; "
-                    "dig @127.0.0.11 +noall +comments +tries=2 +time=3 -f /run/lock/questions; rm /run/lock/questions", netns="cli")
+    said = named.sh(
+        "for n in $(seq 100); do echo 'web A'; done >/run/lock/questions; "
+        "dig @127.0.0.11 +noall +comments +tries=2 +time=3 -f /run/lock/questions; rm /run/lock/questions",
+        netns="cli",
+    )
     assert said.count("status: NOERROR") == 100 and "SERVFAIL" not in said
 
 
@@ -146,4 +163,7 @@ def test_s_59_who_guesses_wrong_is_not_believed(private_host):
     private_host.apply({**DOCUMENT, "sandboxes": {"web": {"networks": ["front"], "dns": [server]}}})
     assert dig(private_host, "web", "all.example") == ("NOERROR", ["203.0.113.66"])
     for guessed in ("numbers", "ports", "questions"):
-        assert dig(private_host, "web", f"{guessed}.example", "A", "+time=5", "+tries=3") == ("NOERROR", ["203.0.113.7"]), guessed
+        assert dig(private_host, "web", f"{guessed}.example", "A", "+time=5", "+tries=3") == (
+            "NOERROR",
+            ["203.0.113.7"],
+        ), guessed

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names that are known never leave, whatever the servers outside say; fallback of servers."""
+
 from __future__ import annotations
 
 import hosts
@@ -13,8 +14,13 @@ NETWORKS = {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}}
 
 def document(*servers, **more):
     """Return two sandboxes on a network, with servers."""
-    return {"networks": NETWORKS, "sandboxes": {"cli": {"networks": ["front"], "dns": list(servers), **more},
-                                                "db": {"networks": {"front": {"ipv4_address": "172.20.0.20"}}}}}
+    return {
+        "networks": NETWORKS,
+        "sandboxes": {
+            "cli": {"networks": ["front"], "dns": list(servers), **more},
+            "db": {"networks": {"front": {"ipv4_address": "172.20.0.20"}}},
+        },
+    }
 
 
 @pytest.fixture(name="upstream")
@@ -35,8 +41,10 @@ def heard(host, upstream):
 def test_dn_03_dn_17_the_next_server_answers_for_one_that_does_not(private_host, upstream, dead):
     """DN-03, DN-17: one that refuses, and one that says nothing at all (its neighbour drops the question)."""
     assert upstream.pid
-    private_host.neighbour().sh("nft add table inet silent; nft add chain inet silent in '{ type filter hook input priority 0; }'; "
-                                "nft add rule inet silent in udp dport 53 drop")
+    private_host.neighbour().sh(
+        "nft add table inet silent; nft add chain inet silent in '{ type filter hook input priority 0; }'; "
+        "nft add rule inet silent in udp dport 53 drop"
+    )
     private_host.apply(document(dead, UPSTREAM))
     assert dig(private_host, "cli", "example.org", "A", "+time=10", "+tries=1") == OUTSIDE
     private_host.neighbour().sh("nft delete table inet silent")
@@ -45,25 +53,35 @@ def test_dn_03_dn_17_the_next_server_answers_for_one_that_does_not(private_host,
 def test_s_54_what_is_known_is_not_asked_outside(private_host, upstream):
     """S-54: a server that has an answer to everything, and a search domain that it serves, take no name of a sandbox."""
     private_host.apply(document(UPSTREAM, dns_search=["corp.example"]))
-    private_host.sh("for n in $(seq 300); do echo 'db A'; echo 'db AAAA'; echo 'DB.front A'; echo 'nobody A'; done >/run/lock/questions")
-    said = private_host.sh("dig @127.0.0.11 +noall +comments +answer -f /run/lock/questions; rm /run/lock/questions", netns="cli")
+    private_host.sh(
+        "for n in $(seq 300); do echo 'db A'; echo 'db AAAA'; echo 'DB.front A'; echo 'nobody A'; done >/run/lock/questions"
+    )
+    said = private_host.sh(
+        "dig @127.0.0.11 +noall +comments +answer -f /run/lock/questions; rm /run/lock/questions", netns="cli"
+    )
     assert said.count("172.20.0.20") == 600 and said.count("status: NXDOMAIN") == 300 and "203.0.113.7" not in said
     for name in ("db", "nobody"):
-        assert private_host.lookup("cli", name) == (["172.20.0.20"] if name == "db" else ["203.0.113.7"])  # nobody.corp.example, by search
+        assert private_host.lookup("cli", name) == (
+            ["172.20.0.20"] if name == "db" else ["203.0.113.7"]
+        )  # nobody.corp.example, by search
     asked = heard(private_host, upstream)
     assert asked and all(line.startswith("nobody.corp.example ") for line in asked)
 
 
 def test_s_59_each_question_leaves_by_a_port_and_a_number_of_chance(private_host):
     """S-59: who guesses must hit both; sixty questions."""
-    code = ("import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind(('%s', 53))\nprint('ready', flush=True)\n"
-            "while True:\n m, c = s.recvfrom(999)\n print(c[1], int.from_bytes(m[:2], 'big'), flush=True)\n"
-            " s.sendto(m[:2] + b'\\x81\\x83' + m[4:6] + bytes(6) + m[12:], c)" % UPSTREAM)
+    code = (
+        "import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind(('{}', 53))\nprint('ready', flush=True)\n"
+        "while True:\n m, c = s.recvfrom(999)\n print(c[1], int.from_bytes(m[:2], 'big'), flush=True)\n"
+        " s.sendto(m[:2] + b'\\x81\\x83' + m[4:6] + bytes(6) + m[12:], c)".format(UPSTREAM)
+    )
     server = private_host.popen([hosts.SYSTEM_PYTHON, "-c", code])
     assert server.readline() == "ready"
     private_host.apply(document(UPSTREAM))
-    private_host.sh("for n in $(seq 60); do echo \"n$n.example A\"; done >/run/lock/questions; "
-                    "ip netns exec cli dig @127.0.0.11 +noall -f /run/lock/questions; rm /run/lock/questions")
+    private_host.sh(
+        'for n in $(seq 60); do echo "n$n.example A"; done >/run/lock/questions; '
+        "ip netns exec cli dig @127.0.0.11 +noall -f /run/lock/questions; rm /run/lock/questions"
+    )
     ports, numbers = zip(*(map(int, server.readline().split()) for turn in range(60)))
     assert len(set(ports)) > 50 and max(ports) - min(ports) > 16384 and len(set(numbers)) > 50
 
@@ -73,7 +91,9 @@ def test_dn_31_names_need_nothing_of_the_hosts_input_rules(private_host, upstrea
     assert upstream.pid
     private_host.apply(document(UPSTREAM))
     assert private_host.ping("cli", "172.20.0.1")
-    private_host.sh("nft add table inet theirs; nft add chain inet theirs in '{ type filter hook input priority 0; policy drop; }'")
+    private_host.sh(
+        "nft add table inet theirs; nft add chain inet theirs in '{ type filter hook input priority 0; policy drop; }'"
+    )
     assert not private_host.ping("cli", "172.20.0.1")
     assert dig(private_host, "cli", "db") == ("NOERROR", ["172.20.0.20"])
     private_host.sh("nft delete table inet theirs")

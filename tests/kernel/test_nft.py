@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Our nft table: replaced, listed and compared in real namespaces, and foreign chains found that drop real packets."""
+
 from __future__ import annotations
 
 import json
@@ -32,12 +33,16 @@ def ask(place, code, *args, netns=None):
 def test_table_is_replaced_as_a_whole_and_lists_as_its_canonical_form(private_host):
     private_host.run(["nft", "-f", "-"], input=FOREIGN)
     foreign = private_host.sh("nft list table ip admin")
-    told = ask(private_host, """
+    told = ask(
+        private_host,
+        """
 text, other = sys.argv[1], "table inet dockless { chain only { accept; }; }"
 seen = [nft.listing()]
 nft.replace(other); seen.append(nft.listing() == nft.canonical(other) != "")
 nft.replace(text); seen.append(nft.listing() == nft.canonical(text) != ""); seen.append("only" in nft.listing())
-print(json.dumps(seen))""", TABLE)
+print(json.dumps(seen))""",
+        TABLE,
+    )
     assert told == ["", True, True, False]
     private_host.sh("nft add element inet dockless publish4 '{ tcp . 81 : 10.0.0.9 . 81 }'")
     assert ask(private_host, "print(json.dumps(nft.listing() == nft.canonical(sys.argv[1])))", TABLE) is False
@@ -49,7 +54,9 @@ print(json.dumps(seen))""", TABLE)
 def test_listing_of_a_named_namespace(private_host):
     private_host.sh("ip netns add web")
     ask(private_host, "fd = netns.open_named('web')\nwith netns.entered(fd): nft.replace(sys.argv[1])\nprint(0)", TABLE)
-    told = ask(private_host, "print(json.dumps([nft.listing(), nft.listing('web') == nft.canonical(sys.argv[1])]))", TABLE)
+    told = ask(
+        private_host, "print(json.dumps([nft.listing(), nft.listing('web') == nft.canonical(sys.argv[1])]))", TABLE
+    )
     assert told == ["", True]
     private_host.sh("ip netns delete web")
 
@@ -58,7 +65,9 @@ def test_fw_11_words_of_nft_and_the_lines_they_are_about_are_in_the_error(privat
     """FW-11; and a refused table changes nothing."""
     ask(private_host, "nft.replace(sys.argv[1]); print(0)", TABLE)
     before = private_host.sh("nft list ruleset")
-    told = ask(private_host, """
+    told = ask(
+        private_host,
+        """
 errors = []
 for broken in (sys.argv[1].replace("dnat ip to", "dnat nowhere"), "table inet dockless {\\n chain a {\\n jump nowhere\\n }\\n}\\n"):
     for call in (nft.replace, nft.canonical):
@@ -66,7 +75,9 @@ for broken in (sys.argv[1].replace("dnat ip to", "dnat nowhere"), "table inet do
             call(broken)
         except DocklessError as error:
             errors.append(str(error))
-print(json.dumps(errors))""", TABLE)
+print(json.dumps(errors))""",
+        TABLE,
+    )
     assert len(told) == 4
     for message in told[:2]:
         assert "syntax error" in message
@@ -77,18 +88,32 @@ print(json.dumps(errors))""", TABLE)
     private_host.sh("nft delete table inet dockless")
 
 
-@pytest.mark.parametrize("text", [
-    "flush ruleset", "table ip admin { chain c { drop; }; }", TABLE + "flush ruleset\n", TABLE + 'include "/etc/nftables.conf"\n',
-    "flush ruleset\n" + TABLE, TABLE[:-2], "table inet dockless {\n}\ndelete table ip admin\ntable inet dockless {\n}\n", "table inet docklessx {\n}\n",
-    'table inet dockless {\n comment "}"\n}\ndelete table ip admin\n', "table inet dockless {\n # {\n}\nflush ruleset # }\n",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "flush ruleset",
+        "table ip admin { chain c { drop; }; }",
+        TABLE + "flush ruleset\n",
+        TABLE + 'include "/etc/nftables.conf"\n',
+        "flush ruleset\n" + TABLE,
+        TABLE[:-2],
+        "table inet dockless {\n}\ndelete table ip admin\ntable inet dockless {\n}\n",
+        "table inet docklessx {\n}\n",
+        'table inet dockless {\n comment "}"\n}\ndelete table ip admin\n',
+        "table inet dockless {\n # {\n}\nflush ruleset # }\n",
+    ],
+)
 def test_s_76_text_that_reaches_beyond_our_table_is_not_loaded(private_host, text):
     """S-76: whatever got into the text, foreign tables stay byte for byte."""
     private_host.run(["nft", "-f", "-"], input=FOREIGN)
     ask(private_host, "nft.replace(sys.argv[1]); print(0)", TABLE)
     before = private_host.sh("nft list ruleset")
     for call in ("replace", "canonical"):
-        told = ask(private_host, f"try: nft.{call}(sys.argv[1]); print(0)\nexcept DocklessError as error: print(json.dumps(str(error)))", text)
+        told = ask(
+            private_host,
+            f"try: nft.{call}(sys.argv[1]); print(0)\nexcept DocklessError as error: print(json.dumps(str(error)))",
+            text,
+        )
         assert str(told).startswith("a firewall text that is not exactly table inet dockless was not loaded")
     assert private_host.sh("nft list ruleset") == before
     private_host.sh("nft delete table ip admin; nft delete table inet dockless")
@@ -96,7 +121,14 @@ def test_s_76_text_that_reaches_beyond_our_table_is_not_loaded(private_host, tex
 
 def test_braces_in_comments_and_strings_are_part_of_the_table(private_host):
     text = 'table inet dockless {\n comment "}} {" # }\n chain a {\n }\n}\n'
-    assert ask(private_host, "nft.replace(sys.argv[1]); print(json.dumps(nft.listing() == nft.canonical(sys.argv[1])))", text) is True
+    assert (
+        ask(
+            private_host,
+            "nft.replace(sys.argv[1]); print(json.dumps(nft.listing() == nft.canonical(sys.argv[1])))",
+            text,
+        )
+        is True
+    )
     private_host.sh("nft delete table inet dockless")
 
 
@@ -110,13 +142,17 @@ def test_missing_nft_is_named(private_host):
 
 
 def test_generation_rises_with_each_change_and_only_then(private_host):
-    told = ask(private_host, """
+    told = ask(
+        private_host,
+        """
 seen = [nft.generation()]
 nft.listing(); nft.canonical(sys.argv[1]); seen.append(nft.generation())
 nft.replace(sys.argv[1]); seen.append(nft.generation())
 with netns.scratch(): nft.replace(sys.argv[1])
 seen.append(nft.generation())
-print(json.dumps(seen))""", TABLE)
+print(json.dumps(seen))""",
+        TABLE,
+    )
     assert told[0] == told[1] < told[2] == told[3]
     private_host.sh("nft delete table inet dockless")
 
@@ -125,15 +161,22 @@ def test_s_78_canonical_form_is_read_where_it_is_known_and_never_written(private
     """S-78: a check writes nothing; a remembered form costs no process."""
     ask(private_host, "nft.canonical(sys.argv[1]); print(0)", TABLE)
     assert private_host.sh("ls -A /run/dockless 2>/dev/null || true") == ""
-    told = ask(private_host, """
+    told = ask(
+        private_host,
+        """
 nft.remember(sys.argv[1], nft.canonical(sys.argv[1]))
 nft._ENVIRONMENT["PATH"] = "/nowhere"  # whatever asks nft now fails
-print(json.dumps(nft.canonical(sys.argv[1])))""", TABLE)
+print(json.dumps(nft.canonical(sys.argv[1])))""",
+        TABLE,
+    )
     assert told.startswith("table inet dockless {") and "publish4" in told
-    kept = ask(private_host, """
+    kept = ask(
+        private_host,
+        """
 for number in range(40): nft.remember(str(number), "x")
 from _dockless import files
-print(json.dumps([len(files.listed(nft.CANONICAL_DIRECTORY)), nft.canonical("39")]))""")
+print(json.dumps([len(files.listed(nft.CANONICAL_DIRECTORY)), nft.canonical("39")]))""",
+    )
     assert kept == [32, "x"]
     private_host.sh("rm -r /run/dockless")
 
@@ -177,11 +220,15 @@ def obstacles(host, families=("ip", "ip6")):
 
 def reach(host):
     """Return which directions packets can go: within the bridge, out of it, in from outside."""
-    return {flow for flow, passes in (
-        ("within", host.ping("box2", "10.0.0.3")),
-        ("out", host.ping("box2", "198.51.100.1")),
-        ("in", host.neighbour().ping(None, "10.0.0.2")),
-    ) if passes}
+    return {
+        flow
+        for flow, passes in (
+            ("within", host.ping("box2", "10.0.0.3")),
+            ("out", host.ping("box2", "198.51.100.1")),
+            ("in", host.neighbour().ping(None, "10.0.0.2")),
+        )
+        if passes
+    }
 
 
 def agree(host, lines):
@@ -203,15 +250,24 @@ def test_drop_policy_is_named_until_a_rule_accepts_our_bridge(bridged_host):
     assert agree(bridged_host, "") == (set(), [])
     blocked, found = agree(bridged_host, forward([]))
     assert blocked == {"within", "out", "in"}
-    assert [(o["family"], o["table"], o["chain"], o["bridged"], o["bridges"]) for o in found] == [("ip", "filter", "FORWARD", False, ["br0"])]
-    assert found[0]["why"].startswith("chain FORWARD of table ip filter drops ") and "its policy is drop" in found[0]["why"]
+    assert [(o["family"], o["table"], o["chain"], o["bridged"], o["bridges"]) for o in found] == [
+        ("ip", "filter", "FORWARD", False, ["br0"])
+    ]
+    assert (
+        found[0]["why"].startswith("chain FORWARD of table ip filter drops ")
+        and "its policy is drop" in found[0]["why"]
+    )
     assert agree(bridged_host, forward(['iifname "br0" accept', 'oifname "br0" accept'])) == (set(), [])
     assert agree(bridged_host, forward([])) == (blocked, found)
 
 
 def test_link_group_counts_as_well_as_a_name(bridged_host):
     assert agree(bridged_host, forward(["iifgroup 25707 accept", "oifgroup 25707 accept"])) == (set(), [])
-    assert agree(bridged_host, forward(["iifgroup 25706 accept", "oifgroup 25706 accept"]))[0] == {"within", "out", "in"}
+    assert agree(bridged_host, forward(["iifgroup 25706 accept", "oifgroup 25706 accept"]))[0] == {
+        "within",
+        "out",
+        "in",
+    }
 
 
 def test_frames_within_a_bridge_pass_where_bridges_do_not_call_iptables(bridged_host):
@@ -220,13 +276,22 @@ def test_frames_within_a_bridge_pass_where_bridges_do_not_call_iptables(bridged_
 
 
 PARTIAL = {
-    "only frames within are dropped": (["iifname br0 oifname != br0 accept", "iifname != br0 oifname br0 accept"], {"within"}),
+    "only frames within are dropped": (
+        ["iifname br0 oifname != br0 accept", "iifname != br0 oifname br0 accept"],
+        {"within"},
+    ),
     "a rule for another bridge": (['iifname "br1" accept', 'oifname "br1" accept'], {"within", "out", "in"}),
     "a pattern": (['iifname "br*" accept', 'oifname "br*" accept'], set()),
     "answers may come in": (['iifname "br0" accept', 'oifname "br0" ct state established,related accept'], {"in"}),
-    "answers may come in, by a map": (["ct state vmap { established : accept, related : accept, invalid : drop }", "iifname br0 accept"], {"in"}),
+    "answers may come in, by a map": (
+        ["ct state vmap { established : accept, related : accept, invalid : drop }", "iifname br0 accept"],
+        {"in"},
+    ),
     "no answer may come in": (['iifname "br0" accept'], {"out", "in"}),
-    "a drop before the accept": (['iifname "br0" drop', 'iifname "br0" accept', 'oifname "br0" accept'], {"within", "out", "in"}),
+    "a drop before the accept": (
+        ['iifname "br0" drop', 'iifname "br0" accept', 'oifname "br0" accept'],
+        {"within", "out", "in"},
+    ),
 }
 
 
@@ -236,7 +301,10 @@ def test_partial_rules_are_judged_as_packets_are(bridged_host, rules, blocked):
 
 
 def test_trailing_reject_under_a_policy_of_accept(bridged_host):
-    blocked, found = agree(bridged_host, forward(["ct state established,related accept", "reject with icmpx admin-prohibited"], "accept", "inet"))
+    blocked, found = agree(
+        bridged_host,
+        forward(["ct state established,related accept", "reject with icmpx admin-prohibited"], "accept", "inet"),
+    )
     assert blocked == {"within", "out", "in"}
     assert found[0]["family"] == "inet" and "a rule in it drops" in found[0]["why"]
     rules = ["ct state established,related accept", "tcp dport 22 drop"]
@@ -253,7 +321,9 @@ def test_rules_in_chains_that_are_jumped_to_count(bridged_host):
 def test_chain_of_the_bridge_family_hits_frames_only(bridged_host):
     blocked, found = agree(bridged_host, forward([], family="bridge"))
     assert blocked == {"within"} and found[0]["bridged"]
-    assert agree(bridged_host, forward(['iifname "port*" accept', 'iifname "veth*" accept'], family="bridge"))[0] == set()
+    assert (
+        agree(bridged_host, forward(['iifname "port*" accept', 'iifname "veth*" accept'], family="bridge"))[0] == set()
+    )
 
 
 def test_iptables_nft_shows_up(bridged_host):
@@ -262,7 +332,9 @@ def test_iptables_nft_shows_up(bridged_host):
     bridged_host.sh("iptables-nft -P FORWARD DROP")
     assert [(o["table"], o["chain"]) for o in obstacles(bridged_host)] == [("filter", "FORWARD")]
     assert obstacles(bridged_host, ["ip6"]) == []
-    bridged_host.sh("iptables-nft -A FORWARD -i br0 -m comment --comment 'ours { first' -j ACCEPT; iptables-nft -A FORWARD -o br0 -j ACCEPT")
+    bridged_host.sh(
+        "iptables-nft -A FORWARD -i br0 -m comment --comment 'ours { first' -j ACCEPT; iptables-nft -A FORWARD -o br0 -j ACCEPT"
+    )
     assert obstacles(bridged_host) == []
     assert reach(bridged_host) == {"within", "out", "in"}
 
@@ -278,15 +350,33 @@ exec /run/nft "$@"
 """
 
 
-@pytest.mark.parametrize("crash, words", [
-    ("list chains", "nft cannot read the other chains of this host, so it is not known whether traffic is dropped there: exit status -11"),
-    ("list chain ip filter FORWARD", "nft cannot read chain FORWARD of table ip filter, so it is not known whether traffic is dropped there: exit status -11"),
-    ("list chain ip filter user", "nft cannot read chain FORWARD of table ip filter, so it is not known whether traffic is dropped there: exit status -11"),
-])
+@pytest.mark.parametrize(
+    "crash, words",
+    [
+        (
+            "list chains",
+            "nft cannot read the other chains of this host, so it is not known whether traffic is dropped there: exit status -11",
+        ),
+        (
+            "list chain ip filter FORWARD",
+            "nft cannot read chain FORWARD of table ip filter, so it is not known whether traffic is dropped there: exit status -11",
+        ),
+        (
+            "list chain ip filter user",
+            "nft cannot read chain FORWARD of table ip filter, so it is not known whether traffic is dropped there: exit status -11",
+        ),
+    ],
+)
 def test_crash_of_an_old_nft_over_rules_of_others_is_told_and_stops_nothing(private_host, crash, words):
     private_host.run(["nft", "-f", "-"], input=forward(["jump user"], extra="chain user {\n}"))
-    private_host.run(["sh", "-c", "cp /usr/sbin/nft /run/nft; cat >/run/stand-in; chmod 755 /run/stand-in; mount --bind /run/stand-in /usr/sbin/nft"],
-                     input=STAND_IN.format(crash=crash))
+    private_host.run(
+        [
+            "sh",
+            "-c",
+            "cp /usr/sbin/nft /run/nft; cat >/run/stand-in; chmod 755 /run/stand-in; mount --bind /run/stand-in /usr/sbin/nft",
+        ],
+        input=STAND_IN.format(crash=crash),
+    )
     try:
         found = obstacles(private_host)
     finally:

@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Foreign firewalls beside ours, in whole runs: a warning says what packets show, and goes when they pass."""
+
 from __future__ import annotations
 
 import pytest
 import traffic
 from traffic import network
 
-DOCUMENT = {"networks": {"front": network("172.20.0.0/24", bridge_name="br0")},
-            "sandboxes": {"one": {"networks": ["front"]}, "two": {"networks": ["front"], "ports": ["8080:80"]}}}
-SIX = {"networks": {"front": network("fd00:20::/64", bridge_name="br0", enable_ipv4=False)}, "sandboxes": DOCUMENT["sandboxes"]}
+DOCUMENT = {
+    "networks": {"front": network("172.20.0.0/24", bridge_name="br0")},
+    "sandboxes": {"one": {"networks": ["front"]}, "two": {"networks": ["front"], "ports": ["8080:80"]}},
+}
+SIX = {
+    "networks": {"front": network("fd00:20::/64", bridge_name="br0", enable_ipv4=False)},
+    "sandboxes": DOCUMENT["sandboxes"],
+}
 
 
 def forward(family="ip", table="filter", chain="FORWARD", rules=""):
@@ -42,7 +48,9 @@ def test_dropped_bridge_frames_are_found_and_named(private_host, foreign):
         answer = private_host.apply(DOCUMENT)
         assert not answer["changed"] and len(answer["warnings"]) == 1
         assert "chain FORWARD of table ip filter drops " in answer["warnings"][0]
-        assert "frames between the ports of br0" in answer["warnings"][0] and "its policy is drop" in answer["warnings"][0]
+        assert (
+            "frames between the ports of br0" in answer["warnings"][0] and "its policy is drop" in answer["warnings"][0]
+        )
         foreign(forward(rules='iifname "br0" accept; oifname "br0" accept;'))
         assert private_host.ping("one", "172.20.0.3") and private_host.ping("one", "198.51.100.1")
         assert private_host.apply(DOCUMENT)["warnings"] == []
@@ -56,10 +64,21 @@ def test_routed_traffic_only_where_bridges_do_not_call(private_host, foreign):
         assert private_host.ping("one", "172.20.0.3") and not private_host.ping("one", "198.51.100.1", wait=1)
         private_host.serve_http("two", 80, "two")
         assert private_host.neighbour().fetch(None, "http://192.0.2.2:8080/", wait=1) is None
-        assert len(told) == 1 and "what leaves br0" in told[0] and "what comes in to br0" in told[0] and "frames" not in told[0]
-        foreign(forward(rules="ct state established,related accept; iifgroup 25707 accept; oifgroup 25707 ct status dnat accept;"))
+        assert (
+            len(told) == 1
+            and "what leaves br0" in told[0]
+            and "what comes in to br0" in told[0]
+            and "frames" not in told[0]
+        )
+        foreign(
+            forward(
+                rules="ct state established,related accept; iifgroup 25707 accept; oifgroup 25707 ct status dnat accept;"
+            )
+        )
         assert private_host.apply(DOCUMENT)["warnings"] == []
-        assert private_host.ping("one", "198.51.100.1") and private_host.neighbour().fetch(None, "http://192.0.2.2:8080/")
+        assert private_host.ping("one", "198.51.100.1") and private_host.neighbour().fetch(
+            None, "http://192.0.2.2:8080/"
+        )
 
 
 @pytest.mark.parametrize("family, table, chain", [("ip6", "filter", "FORWARD"), ("inet", "firewall", "way_through")])

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Networks over several hosts: what crosses the underlay, what must not, and what a change touches."""
+
 from __future__ import annotations
 
 import json
@@ -19,7 +20,11 @@ def spec(vni, subnets, **options):
 
 def on(network, last, **options):
     """Return a sandbox on one network with the addresses that end in last."""
-    fixed = {"ipv4_address": f"10.60.0.{last}", "ipv6_address": f"fd00:60::{last}"} if network == "blue" else {"ipv4_address": f"10.61.0.{last}"}
+    fixed = (
+        {"ipv4_address": f"10.60.0.{last}", "ipv6_address": f"fd00:60::{last}"}
+        if network == "blue"
+        else {"ipv4_address": f"10.61.0.{last}"}
+    )
     return {"networks": {network: {**fixed, **options}}}
 
 
@@ -33,7 +38,9 @@ PLACED = [
     {"a": on("blue", 2), "b": on("blue", 3), "c": on("green", 2)},
     {"d": on("blue", 4, aliases=["www"]), "e": on("green", 3)},
 ]
-PLAIN = [{name: {**sandbox, "networks": dict(sandbox["networks"])} for name, sandbox in placed.items()} for placed in PLACED]
+PLAIN = [
+    {name: {**sandbox, "networks": dict(sandbox["networks"])} for name, sandbox in placed.items()} for placed in PLACED
+]
 
 
 @pytest.mark.parametrize("version", [4, 6], ids=["IPv4 underlay", "IPv6 underlay"])
@@ -47,11 +54,20 @@ def test_two_subnets_over_two_hosts(fleet, version):
     assert second.ping("e", "10.61.0.2") and second.ping("d", "fd00:60::2")
     assert not first.ping("c", "10.60.0.4", wait=1) and not second.ping("e", "10.60.0.2", wait=1)
     assert first.lookup("a", "d") == ["10.60.0.4", "fd00:60::4"] == first.lookup("b", "www.blue")
-    short_id = next(row["id"] for row in second.dockless("show", "--project", "shop", "--json")["sandboxes"] if row["name"] == "d")
-    assert first.lookup("a", short_id) == ["10.60.0.4", "fd00:60::4"] and first.lookup("c", "d") == first.lookup("c", short_id) == []
+    short_id = next(
+        row["id"] for row in second.dockless("show", "--project", "shop", "--json")["sandboxes"] if row["name"] == "d"
+    )
+    assert (
+        first.lookup("a", short_id) == ["10.60.0.4", "fd00:60::4"]
+        and first.lookup("c", "d") == first.lookup("c", short_id) == []
+    )
     assert not any(result["changed"] for result in apply_all(fleet, documents))
     shown = {network["name"]: network for network in first.dockless("show", "--project", "shop", "--json")["networks"]}
-    assert (shown["blue"]["scope"], shown["blue"]["vni"], shown["blue"]["vtep"]) == ("fleet", 300, fleets.address(1, version))
+    assert (shown["blue"]["scope"], shown["blue"]["vni"], shown["blue"]["vtep"]) == (
+        "fleet",
+        300,
+        fleets.address(1, version),
+    )
     assert shown["blue"]["peers"]["host2"]["sandboxes"] == {"d": ["10.60.0.4", "fd00:60::4"]}
 
 
@@ -111,8 +127,12 @@ def test_nothing_is_asked_or_flooded_over_the_underlay(fleet):
     seen = []
     while not seen or seen[-1][2] == "0":
         seen.append(listener.readline().split())
-    macs = {link["address"].replace(":", "") for host, names in ((first, "ab"), (fleet.hosts[1], "d")) for name in names
-            for link in [traffic.links(host, name)["eth0"]]}
+    macs = {
+        link["address"].replace(":", "")
+        for host, names in ((first, "ab"), (fleet.hosts[1], "d"))
+        for name in names
+        for link in [traffic.links(host, name)["eth0"]]
+    }
     assert {kind for kind, mac, last in seen} == {"0800", "86dd"} and {mac for kind, mac, last in seen} <= macs
 
 
@@ -123,7 +143,11 @@ def test_each_sandbox_leaves_and_is_reached_by_its_own_host(fleet):
     apply_all(fleet, fleets.documents(unnamed(), placed))
     second.serve_http("d", 80, "hello")
     assert first.fetch("a", "http://10.60.0.4/") == "hello\n10.60.0.2\n"
-    for client, netns, seen in ((third, None, fleets.address(3)), (first, None, fleets.address(1)), (first, "a", fleets.address(1))):
+    for client, netns, seen in (
+        (third, None, fleets.address(3)),
+        (first, None, fleets.address(1)),
+        (first, "a", fleets.address(1)),
+    ):
         assert client.fetch(netns, f"http://{fleets.address(2)}:8080/") == f"hello\n{seen}\n"
     assert third.fetch(None, f"http://{fleets.address(1)}:8080/", wait=1) is None
     sink = traffic.record(third, None, 7000)
@@ -142,20 +166,22 @@ def test_an_internal_network_has_no_way_out(fleet):
 
 def _vxlan(place, source, target, vni, mac, inner_source, inner_target, text):
     """Send a datagram inside of VXLAN, from an address that may be another's."""
-    code = ("import socket, struct, sys\n"
-            "source, target, vni, mac, a, b, text = sys.argv[1:]\n"
-            "data = struct.pack('!HHHH', 7001, 7000, 8 + len(text), 0) + text.encode()\n"
-            "def check(h):\n"
-            "    s = sum(struct.unpack('!%dH' % (len(h) // 2), h))\n"
-            "    while s >> 16: s = (s & 0xffff) + (s >> 16)\n"
-            "    return ~s & 0xffff\n"
-            "def ip(a, b, body):\n"
-            "    h = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(body), 1, 0, 64, 17, 0) + socket.inet_aton(a) + socket.inet_aton(b)\n"
-            "    return h[:10] + struct.pack('!H', check(h)) + h[12:] + body\n"
-            "inner = bytes.fromhex(mac.replace(':', '')) + bytes.fromhex('020000000077') + b'\\x08\\0' + ip(a, b, data)\n"
-            "outer = struct.pack('!HHHHII', 40000, 4789, 16 + len(inner), 0, 0x08000000, int(vni) << 8) + inner\n"
-            "s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)\n"
-            "s.sendto(ip(source, target, outer), (target, 0))\n")
+    code = (
+        "import socket, struct, sys\n"
+        "source, target, vni, mac, a, b, text = sys.argv[1:]\n"
+        "data = struct.pack('!HHHH', 7001, 7000, 8 + len(text), 0) + text.encode()\n"
+        "def check(h):\n"
+        "    s = sum(struct.unpack('!%dH' % (len(h) // 2), h))\n"
+        "    while s >> 16: s = (s & 0xffff) + (s >> 16)\n"
+        "    return ~s & 0xffff\n"
+        "def ip(a, b, body):\n"
+        "    h = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(body), 1, 0, 64, 17, 0) + socket.inet_aton(a) + socket.inet_aton(b)\n"
+        "    return h[:10] + struct.pack('!H', check(h)) + h[12:] + body\n"
+        "inner = bytes.fromhex(mac.replace(':', '')) + bytes.fromhex('020000000077') + b'\\x08\\0' + ip(a, b, data)\n"
+        "outer = struct.pack('!HHHHII', 40000, 4789, 16 + len(inner), 0, 0x08000000, int(vni) << 8) + inner\n"
+        "s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)\n"
+        "s.sendto(ip(source, target, outer), (target, 0))\n"
+    )
     place.run([hosts.SYSTEM_PYTHON, "-c", code, source, target, str(vni), mac, inner_source, inner_target, text])
 
 
@@ -186,16 +212,18 @@ def test_s_41_a_sandbox_cannot_speak_to_the_other_end(fleet):
     first, second = fleet.hosts[:2]
     apply_all(fleet, fleets.documents(unnamed(), PLACED))
     mac = traffic.links(second, "e")["eth0"]["address"]  # of another network than the sender's
-    code = ("import socket, struct, sys\n"
-            "target, mac, text = sys.argv[1:]\n"
-            "data = struct.pack('!HHHH', 7001, 7000, 8 + len(text), 0) + text.encode()\n"
-            "h = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(data), 1, 0, 64, 17, 0) + socket.inet_aton('10.61.0.2') + socket.inet_aton('10.61.0.3')\n"
-            "s = sum(struct.unpack('!10H', h))\n"
-            "while s >> 16: s = (s & 0xffff) + (s >> 16)\n"
-            "h = h[:10] + struct.pack('!H', ~s & 0xffff) + h[12:]\n"
-            "frame = bytes.fromhex(mac.replace(':', '')) + bytes.fromhex('020000000077') + b'\\x08\\0' + h + data\n"
-            "u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-            "u.sendto(struct.pack('!II', 0x08000000, 301 << 8) + frame, (target, 4789))\n")
+    code = (
+        "import socket, struct, sys\n"
+        "target, mac, text = sys.argv[1:]\n"
+        "data = struct.pack('!HHHH', 7001, 7000, 8 + len(text), 0) + text.encode()\n"
+        "h = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(data), 1, 0, 64, 17, 0) + socket.inet_aton('10.61.0.2') + socket.inet_aton('10.61.0.3')\n"
+        "s = sum(struct.unpack('!10H', h))\n"
+        "while s >> 16: s = (s & 0xffff) + (s >> 16)\n"
+        "h = h[:10] + struct.pack('!H', ~s & 0xffff) + h[12:]\n"
+        "frame = bytes.fromhex(mac.replace(':', '')) + bytes.fromhex('020000000077') + b'\\x08\\0' + h + data\n"
+        "u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "u.sendto(struct.pack('!II', 0x08000000, 301 << 8) + frame, (target, 4789))\n"
+    )
     sink = traffic.record(second, "e", 7000)
 
     def forge(text, target=fleets.address(2)):
@@ -212,7 +240,9 @@ def test_s_41_a_sandbox_cannot_speak_to_the_other_end(fleet):
 def test_s_41_a_sandbox_cannot_speak_to_its_own_hosts_end(fleet):
     """Nor to the end on its own host, under a peer's address."""
     first = fleet.hosts[0]
-    apply_all(fleet, fleets.documents(unnamed(port_security=False), PLACED))  # else a peer's address is the first thing that stops it
+    apply_all(
+        fleet, fleets.documents(unnamed(port_security=False), PLACED)
+    )  # else a peer's address is the first thing that stops it
     gateway = next(link for name, link in traffic.links(first).items() if "10.60.0.1/16" in link["cidrs"])
     mac = traffic.links(first, "c")["eth0"]["address"]
     sink = traffic.record(first, "c", 7000)
@@ -224,14 +254,16 @@ def test_s_41_a_sandbox_cannot_speak_to_its_own_hosts_end(fleet):
     forge()
     traffic.send(fleet.hosts[1], "e", "10.61.0.2", 7000, "end")
     assert sink.readline() == "end 10.61.0.3"
-    with traffic.without(first, "udp dport @tunnel_ports fib daddr type local iifgroup", "ip saddr . iifname != @sources4"):
+    with traffic.without(
+        first, "udp dport @tunnel_ports fib daddr type local iifgroup", "ip saddr . iifname != @sources4"
+    ):
         forge()
         traffic.send(fleet.hosts[1], "e", "10.61.0.2", 7000, "end")
         assert sink.readline() == "forged 10.61.0.3"
 
 
 def _checked(header):
-    total = sum(int.from_bytes(header[i:i + 2], "big") for i in range(0, len(header), 2))
+    total = sum(int.from_bytes(header[i : i + 2], "big") for i in range(0, len(header), 2))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return header[:10] + (~total & 0xFFFF).to_bytes(2, "big") + header[12:]
@@ -239,12 +271,21 @@ def _checked(header):
 
 def _ip(source, target, protocol, body):
     parts = [bytes(map(int, address.split("."))) for address in (source, target)]
-    header = b"\x45\0" + (20 + len(body)).to_bytes(2, "big") + b"\0\1\0\0\x40" + bytes([protocol]) + b"\0\0" + b"".join(parts)
+    header = (
+        b"\x45\0"
+        + (20 + len(body)).to_bytes(2, "big")
+        + b"\0\1\0\0\x40"
+        + bytes([protocol])
+        + b"\0\0"
+        + b"".join(parts)
+    )
     return _checked(header) + body
 
 
 def _udp(source_port, port, body):
-    return source_port.to_bytes(2, "big") + port.to_bytes(2, "big") + (8 + len(body)).to_bytes(2, "big") + b"\0\0" + body
+    return (
+        source_port.to_bytes(2, "big") + port.to_bytes(2, "big") + (8 + len(body)).to_bytes(2, "big") + b"\0\0" + body
+    )
 
 
 def _inner_frame(mac, source, target, text=b"forged"):
@@ -253,7 +294,12 @@ def _inner_frame(mac, source, target, text=b"forged"):
 
 
 def _raw_udp(host, netns, mac, source, target, port, body):
-    frame = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("020000000078") + b"\x08\0" + _ip(source, target, 17, _udp(40000, port, body))
+    frame = (
+        bytes.fromhex(mac.replace(":", ""))
+        + bytes.fromhex("020000000078")
+        + b"\x08\0"
+        + _ip(source, target, 17, _udp(40000, port, body))
+    )
     code = "import socket, sys\nw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\nw.bind(('eth0', 0))\nw.send(bytes.fromhex(sys.argv[1]))\n"
     host.run([hosts.SYSTEM_PYTHON, "-c", code, frame.hex()], netns=netns)
 
@@ -263,9 +309,11 @@ def test_s_46_a_sandbox_cannot_take_anothers_place(fleet):
     first, second = fleet.hosts[:2]
     apply_all(fleet, fleets.documents(unnamed(), PLACED))
     victim = traffic.links(first, "a")["eth0"]["address"]
-    liar = ("import socket, sys\nw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\nw.bind(('eth0', 0))\nmac = bytes.fromhex(sys.argv[1])\n"
-            "arp = b'\\0\\1\\x08\\0\\6\\4\\0\\2' + mac + bytes((10, 60, 0, 2)) + b'\\xff' * 6 + bytes((10, 60, 0, 2))\n"
-            "w.send(b'\\xff' * 6 + mac + b'\\x08\\6' + arp + bytes(18))\n")
+    liar = (
+        "import socket, sys\nw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\nw.bind(('eth0', 0))\nmac = bytes.fromhex(sys.argv[1])\n"
+        "arp = b'\\0\\1\\x08\\0\\6\\4\\0\\2' + mac + bytes((10, 60, 0, 2)) + b'\\xff' * 6 + bytes((10, 60, 0, 2))\n"
+        "w.send(b'\\xff' * 6 + mac + b'\\x08\\6' + arp + bytes(18))\n"
+    )
 
     def whereabouts(host):
         forwards = json.loads(host.run(["bridge", "-json", "fdb", "show"]).stdout)
@@ -286,13 +334,20 @@ def test_a_change_touches_only_what_changes(fleet):
     more = [placed[0], {**placed[1], "g": on("blue", 9)}, placed[2]]
     first, second, third = apply_all(fleet, fleets.documents(unnamed(), more))
     assert [line.split(" (")[0].split(" on ")[0].split(" 02:")[0] for line in first["operations"]] == [
-        "create neighbour 10.60.0.9", "create neighbour fd00:60::9", "create forwarding entry", "record project shop"]
+        "create neighbour 10.60.0.9",
+        "create neighbour fd00:60::9",
+        "create forwarding entry",
+        "record project shop",
+    ]
     assert any(line.startswith("create namespace g") for line in second["operations"])
     # The third host is on blue as well, for its document says so; without a sandbox there it only knows the addresses.
     assert all(line.startswith(("create neighbour", "create forwarding", "record")) for line in third["operations"])
     assert fleet.hosts[0].ping("a", "10.60.0.9")
     gone = apply_all(fleet, fleets.documents(unnamed(), placed))
-    assert all(line.startswith(("delete neighbour", "delete forwarding", "record", "update nft")) for line in gone[0]["operations"])
+    assert all(
+        line.startswith(("delete neighbour", "delete forwarding", "record", "update nft"))
+        for line in gone[0]["operations"]
+    )
 
 
 def test_a_sandbox_moves_and_keeps_its_address(fleet):
@@ -313,9 +368,13 @@ def test_another_address_of_a_host_is_followed(fleet):
     apply_all(fleet, documents)
     before = traffic.links(second, "d")["eth0"]["ifindex"]
     second.sh("ip address add 203.0.113.102/24 dev under0")
-    documents[1]["networks"] = {name: {**network, "vtep": "203.0.113.102"} for name, network in documents[1]["networks"].items()}
-    documents[0]["networks"] = {name: {**network, "peers": {"host2": {**network["peers"]["host2"], "vtep": "203.0.113.102"}}}
-                                for name, network in documents[0]["networks"].items()}
+    documents[1]["networks"] = {
+        name: {**network, "vtep": "203.0.113.102"} for name, network in documents[1]["networks"].items()
+    }
+    documents[0]["networks"] = {
+        name: {**network, "peers": {"host2": {**network["peers"]["host2"], "vtep": "203.0.113.102"}}}
+        for name, network in documents[0]["networks"].items()
+    }
     results = apply_all(fleet, documents)
     assert not any("veth" in line or "namespace" in line for result in results for line in result["operations"])
     assert first.ping("a", "10.60.0.4") and traffic.links(second, "d")["eth0"]["ifindex"] == before
@@ -326,11 +385,19 @@ def test_what_drifts_is_told_and_repaired(fleet):
     documents = fleets.documents(unnamed(), PLACED)
     first = fleet.hosts[0]
     apply_all(fleet, documents)
-    device = next(name for name, link in traffic.links(first).items() if link.get("linkinfo", {}).get("info_data", {}).get("id") == 300)
+    device = next(
+        name
+        for name, link in traffic.links(first).items()
+        if link.get("linkinfo", {}).get("info_data", {}).get("id") == 300
+    )
     mac = traffic.links(fleet.hosts[1], "d")["eth0"]["address"]
-    for damage in (f"bridge fdb del {mac} dev {device} self", f"bridge fdb del {mac} dev {device} master",
-                   f"ip link del {device}", f"bridge link set dev {device} flood on learning on",
-                   "ip neigh flush nud permanent"):
+    for damage in (
+        f"bridge fdb del {mac} dev {device} self",
+        f"bridge fdb del {mac} dev {device} master",
+        f"ip link del {device}",
+        f"bridge link set dev {device} flood on learning on",
+        "ip neigh flush nud permanent",
+    ):
         first.sh(damage)
         assert first.plan(documents[0])["changed"], damage
         assert first.apply(documents[0])["changed"] and first.ping("a", "10.60.0.4"), damage
@@ -350,10 +417,26 @@ def test_routed_slices(fleet):
     def documents(where):
         found = []
         for number, own in enumerate(where, 1):
-            peers = {f"host{other}": {"vtep": fleets.address(other), "subnets": [f"10.70.{other}.0/24"]} for other in (1, 2, 3) if other != number}
-            network = {"driver": "overlay", "mode": "routed", "vni": 400, "vtep": fleets.address(number), "dns_enabled": False, "peers": peers,
-                       "ipam": {"config": [{"subnet": "10.70.0.0/16", "ip_range": f"10.70.{number}.0/24"}]}}
-            found.append({"networks": {"wide": network, "other": {"dns_enabled": False}}, "sandboxes": {**own, f"alone{number}": {"networks": ["other"]}}})
+            peers = {
+                f"host{other}": {"vtep": fleets.address(other), "subnets": [f"10.70.{other}.0/24"]}
+                for other in (1, 2, 3)
+                if other != number
+            }
+            network = {
+                "driver": "overlay",
+                "mode": "routed",
+                "vni": 400,
+                "vtep": fleets.address(number),
+                "dns_enabled": False,
+                "peers": peers,
+                "ipam": {"config": [{"subnet": "10.70.0.0/16", "ip_range": f"10.70.{number}.0/24"}]},
+            }
+            found.append(
+                {
+                    "networks": {"wide": network, "other": {"dns_enabled": False}},
+                    "sandboxes": {**own, f"alone{number}": {"networks": ["other"]}},
+                }
+            )
         return found
 
     first = fleet.hosts[0]
@@ -374,9 +457,16 @@ def test_routed_slices_of_an_internal_network(fleet):
     documents = []
     for number in (1, 2):
         other = 3 - number
-        network = {"driver": "overlay", "mode": "routed", "vni": 400, "vtep": fleets.address(number), "dns_enabled": False, "internal": True,
-                   "peers": {f"host{other}": {"vtep": fleets.address(other), "subnets": [f"10.70.{other}.0/24"]}},
-                   "ipam": {"config": [{"subnet": "10.70.0.0/16", "ip_range": f"10.70.{number}.0/24"}]}}
+        network = {
+            "driver": "overlay",
+            "mode": "routed",
+            "vni": 400,
+            "vtep": fleets.address(number),
+            "dns_enabled": False,
+            "internal": True,
+            "peers": {f"host{other}": {"vtep": fleets.address(other), "subnets": [f"10.70.{other}.0/24"]}},
+            "ipam": {"config": [{"subnet": "10.70.0.0/16", "ip_range": f"10.70.{number}.0/24"}]},
+        }
         documents.append({"networks": {"wide": network}, "sandboxes": {f"s{number}": routed(f"{number}.2")}})
     apply_all(fleet, documents)
     assert fleet.hosts[0].ping("s1", "10.70.2.2") and not fleet.hosts[0].ping("s1", fleets.address(2), wait=1)
@@ -388,8 +478,14 @@ def test_a_network_gets_another_name_and_keeps_its_number(fleet):
     documents = fleets.documents(unnamed(), PLACED)
     apply_all(fleet, documents)
     renamed = {"purple" if name == "blue" else name: network for name, network in documents[0]["networks"].items()}
-    sandboxes = {name: {"networks": {"purple" if network == "blue" else network: fixed for network, fixed in spec["networks"].items()}}
-                 for name, spec in PLACED[0].items()}
+    sandboxes = {
+        name: {
+            "networks": {
+                "purple" if network == "blue" else network: fixed for network, fixed in spec["networks"].items()
+            }
+        }
+        for name, spec in PLACED[0].items()
+    }
     document = {"networks": renamed, "sandboxes": sandboxes}
     assert first.apply(document, on_mismatch="recreate")["changed"] and first.ping("a", "10.60.0.3")
     assert not first.apply(document)["changed"]

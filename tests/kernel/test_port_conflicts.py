@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Host ports that something else has, judged on a host where it does."""
+
 from __future__ import annotations
 
 import hosts
@@ -26,7 +27,10 @@ __import__("signal").pause()
 @pytest.mark.parametrize("ports, words", CONFLICTS.values(), ids=CONFLICTS.keys())
 def test_po_09_conflicts_are_refused_before_anything_changes(private_host, ports, words):
     """PO-09: the message has the owner's name, and the host is as it was."""
-    shop = {"networks": {"front": network("172.20.0.0/24")}, "sandboxes": {"web": {"networks": ["front"], "ports": ["8080:80"]}}}
+    shop = {
+        "networks": {"front": network("172.20.0.0/24")},
+        "sandboxes": {"web": {"networks": ["front"], "ports": ["8080:80"]}},
+    }
     private_host.apply(shop)
     assert private_host.popen([hosts.SYSTEM_PYTHON, "-c", SOCKETS]).readline() == "ready"
     before = private_host.snapshot()
@@ -34,5 +38,8 @@ def test_po_09_conflicts_are_refused_before_anything_changes(private_host, ports
     told = private_host.refusal({**shop, "sandboxes": {**shop["sandboxes"], "late": late}})
     assert told.startswith("sandboxes.late.ports[0]: shop/late cannot publish host port ") and words in told
     private_host.assert_back_to(before)
-    free = {"networks": ["front"], "ports": ["127.0.0.1:9001:80", "9002:80/tcp", "8080:80/udp"]}  # others than those taken
+    free = {
+        "networks": ["front"],
+        "ports": ["127.0.0.1:9001:80", "9002:80/tcp", "8080:80/udp"],
+    }  # others than those taken
     assert private_host.apply({**shop, "sandboxes": {**shop["sandboxes"], "late": free}})["changed"]

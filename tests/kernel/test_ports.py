@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Published ports, proved from every place that a client can be in."""
+
 from __future__ import annotations
 
 import hosts
@@ -12,8 +13,10 @@ NEIGHBOUR4, NEIGHBOUR6 = hosts.NEIGHBOUR_ADDRESSES
 SHOP = {
     "networks": {"front": network("172.20.0.0/24 fd00:20::/64"), "other": network("172.21.0.0/24 fd00:21::/64")},
     "sandboxes": {
-        "web": {"networks": {"front": {"ipv4_address": "172.20.0.10", "ipv6_address": "fd00:20::10"}},
-                "ports": ["8080:80", "5353:53/udp", "127.0.0.1:8443:443", "192.0.2.2:8444:443", "[2001:db8:1::2]:8445:443"]},
+        "web": {
+            "networks": {"front": {"ipv4_address": "172.20.0.10", "ipv6_address": "fd00:20::10"}},
+            "ports": ["8080:80", "5353:53/udp", "127.0.0.1:8443:443", "192.0.2.2:8444:443", "[2001:db8:1::2]:8445:443"],
+        },
         "friend": {"networks": ["front"]},
         "stranger": {"networks": ["other"]},
     },
@@ -46,19 +49,44 @@ def test_po_02_03_04_05_06_16_reached_from_everywhere(private_host, on):
         served(private_host)
         neighbour = private_host.neighbour()
         places = {
-            "host": (private_host, None, ["127.0.0.1", "127.0.0.53", "localhost", HOST4, f"[{HOST6}]", "172.20.0.1", "172.21.0.1",
-                                          "[fd00:20::1]", "[fd00:21::1]"]),
+            "host": (
+                private_host,
+                None,
+                [
+                    "127.0.0.1",
+                    "127.0.0.53",
+                    "localhost",
+                    HOST4,
+                    f"[{HOST6}]",
+                    "172.20.0.1",
+                    "172.21.0.1",
+                    "[fd00:20::1]",
+                    "[fd00:21::1]",
+                ],
+            ),
             "neighbour": (neighbour, None, [HOST4, f"[{HOST6}]"]),
             "itself": (private_host, "web", [HOST4, f"[{HOST6}]", "172.20.0.1", "[fd00:20::1]"]),
             "friend": (private_host, "friend", [HOST4, f"[{HOST6}]", "172.20.0.1", "[fd00:20::1]"]),
-            "stranger": (private_host, "stranger", [HOST4, f"[{HOST6}]", "172.21.0.1", "[fd00:21::1]", "172.20.0.1", "[fd00:20::1]"]),
+            "stranger": (
+                private_host,
+                "stranger",
+                [HOST4, f"[{HOST6}]", "172.21.0.1", "[fd00:21::1]", "172.20.0.1", "[fd00:20::1]"],
+            ),
         }
-        refused = [(who, address, what) for who, (place, netns, addresses) in places.items() for address in addresses
-                   for what, answer in (("tcp", place.fetch(netns, f"http://{address}:8080/")),
-                                        ("udp", address == "localhost" or place.ask_udp(netns, address.strip("[]"), 5353)))
-                   if not answer or answer is not True and body(answer) not in ("hello", "datagram")]
+        refused = [
+            (who, address, what)
+            for who, (place, netns, addresses) in places.items()
+            for address in addresses
+            for what, answer in (
+                ("tcp", place.fetch(netns, f"http://{address}:8080/")),
+                ("udp", address == "localhost" or place.ask_udp(netns, address.strip("[]"), 5353)),
+            )
+            if not answer or answer is not True and body(answer) not in ("hello", "datagram")
+        ]
         assert refused == []
-        assert private_host.fetch(None, f"http://{HOST4}:8081/") is None and neighbour.ask_udp(None, HOST4, 5354) is None
+        assert (
+            private_host.fetch(None, f"http://{HOST4}:8081/") is None and neighbour.ask_udp(None, HOST4, 5354) is None
+        )
 
 
 def test_clients_address_is_kept(private_host):
@@ -78,10 +106,17 @@ def test_po_17_bound_addresses_serve_only_themselves(private_host):
     """PO-17: loopback, one IPv4 address, one IPv6 address."""
     served(private_host)
     neighbour = private_host.neighbour()
-    reached = {(port, address): body(place.fetch(netns, f"http://{address}:{port}/"))
-               for place, netns, addresses in ((private_host, None, ["127.0.0.1", HOST4, f"[{HOST6}]", "172.20.0.1"]),)
-               for address in addresses for port in (8443, 8444, 8445)}
-    assert {key for key, answer in reached.items() if answer} == {(8443, "127.0.0.1"), (8444, HOST4), (8445, f"[{HOST6}]")}
+    reached = {
+        (port, address): body(place.fetch(netns, f"http://{address}:{port}/"))
+        for place, netns, addresses in ((private_host, None, ["127.0.0.1", HOST4, f"[{HOST6}]", "172.20.0.1"]),)
+        for address in addresses
+        for port in (8443, 8444, 8445)
+    }
+    assert {key for key, answer in reached.items() if answer} == {
+        (8443, "127.0.0.1"),
+        (8444, HOST4),
+        (8445, f"[{HOST6}]"),
+    }
     assert set(reached.values()) == {"secret", None}
     assert neighbour.fetch(None, f"http://{HOST4}:8443/", wait=1) is None
     assert body(neighbour.fetch(None, f"http://{HOST4}:8444/")) == "secret"
@@ -92,18 +127,40 @@ def test_po_17_bound_addresses_serve_only_themselves(private_host):
 
 def test_po_01_every_form(private_host):
     """PO-01, PO-16: short and long forms; what is told is what answers."""
-    web = {"networks": ["front"], "ports": [
-        "81:80", "8000-8002:9000-9002", "127.0.0.1:82:80/tcp", "0.0.0.0:83:80", "[::]:84:80", "[2001:db8:1::2]:85:80",
-        {"target": 80, "published": "86", "host_ip": HOST4, "protocol": "tcp", "mode": "host"},
-        {"target": 53, "published": 87, "protocol": "udp"}, 88, "192.0.2.2::80"]}
+    web = {
+        "networks": ["front"],
+        "ports": [
+            "81:80",
+            "8000-8002:9000-9002",
+            "127.0.0.1:82:80/tcp",
+            "0.0.0.0:83:80",
+            "[::]:84:80",
+            "[2001:db8:1::2]:85:80",
+            {"target": 80, "published": "86", "host_ip": HOST4, "protocol": "tcp", "mode": "host"},
+            {"target": 53, "published": 87, "protocol": "udp"},
+            88,
+            "192.0.2.2::80",
+        ],
+    }
     answer = served(private_host, {"networks": {"front": SHOP["networks"]["front"]}, "sandboxes": {"web": web}})
     rows = {(row["host_ip"], row["host_port"], row["protocol"], row["target_port"]) for row in answer["ports"]}
     both = {("81", 80), ("8000", 9000), ("8001", 9001), ("8002", 9002)}
     expected = {(ip, int(port), "tcp", target) for port, target in both for ip in ("0.0.0.0", "::")}
-    expected |= {("127.0.0.1", 82, "tcp", 80), ("0.0.0.0", 83, "tcp", 80), ("::", 84, "tcp", 80), (HOST6, 85, "tcp", 80),
-                 (HOST4, 86, "tcp", 80), ("0.0.0.0", 87, "udp", 53), ("::", 87, "udp", 53)}
+    expected |= {
+        ("127.0.0.1", 82, "tcp", 80),
+        ("0.0.0.0", 83, "tcp", 80),
+        ("::", 84, "tcp", 80),
+        (HOST6, 85, "tcp", 80),
+        (HOST4, 86, "tcp", 80),
+        ("0.0.0.0", 87, "udp", 53),
+        ("::", 87, "udp", 53),
+    }
     chosen = rows - expected
-    assert expected <= rows and {(row[0], row[2], row[3]) for row in chosen} == {("0.0.0.0", "tcp", 88), ("::", "tcp", 88), (HOST4, "tcp", 80)}
+    assert expected <= rows and {(row[0], row[2], row[3]) for row in chosen} == {
+        ("0.0.0.0", "tcp", 88),
+        ("::", "tcp", 88),
+        (HOST4, "tcp", 80),
+    }
     for port in (9000, 9001, 9002, 88):
         private_host.serve_http("web", port, f"port {port}")
     for ip, port, protocol, target in sorted(rows):
@@ -118,15 +175,19 @@ def test_po_01_every_form(private_host):
 def test_sctp_is_published_as_tcp_is(private_host):
     """PO-16: SCTP has its own port space; packets only where the kernel has SCTP."""
     ports = ["8080:80/sctp", "8080:80/tcp"]
-    answer = private_host.apply({"networks": SHOP["networks"], "sandboxes": {"web": {"networks": ["front"], "ports": ports}}})
+    answer = private_host.apply(
+        {"networks": SHOP["networks"], "sandboxes": {"web": {"networks": ["front"], "ports": ports}}}
+    )
     assert sorted({row["protocol"] for row in answer["ports"]}) == ["sctp", "tcp"]
     assert "sctp . 8080 : 172.20.0.2 . 80" in private_host.sh("nft list map inet dockless published4")
-    talk = ("import socket, sys, threading\nfrom _dockless.linux import netns\n"
-            "def new(): return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)\n"
-            "try: new().close()\nexcept OSError: print('none'); sys.exit()\n"
-            "with netns.entered_named('web'): server = new(); server.bind(('', 80)); server.listen()\n"
-            "client = new(); client.settimeout(3); client.connect(('192.0.2.2', 8080)); there = server.accept()[0]\n"
-            "client.send(b'over sctp'); print(there.recv(99).decode())")
+    talk = (
+        "import socket, sys, threading\nfrom _dockless.linux import netns\n"
+        "def new(): return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)\n"
+        "try: new().close()\nexcept OSError: print('none'); sys.exit()\n"
+        "with netns.entered_named('web'): server = new(); server.bind(('', 80)); server.listen()\n"
+        "client = new(); client.settimeout(3); client.connect(('192.0.2.2', 8080)); there = server.accept()[0]\n"
+        "client.send(b'over sctp'); print(there.recv(99).decode())"
+    )
     said = private_host.python(talk).stdout.strip()
     if said == "none":
         pytest.skip("this kernel has no SCTP; the mapping is in place, packets of it cannot be sent")
@@ -141,7 +202,9 @@ def host_ports(answer):
 @pytest.fixture
 def narrow(private_host):
     """Return a host that has eleven ephemeral ports, of which one is reserved."""
-    with traffic.sysctls(private_host, {"ipv4/ip_local_port_range": "40000 40010", "ipv4/ip_local_reserved_ports": "40001"}):
+    with traffic.sysctls(
+        private_host, {"ipv4/ip_local_port_range": "40000 40010", "ipv4/ip_local_reserved_ports": "40001"}
+    ):
         yield private_host
 
 
@@ -157,7 +220,9 @@ def test_ephemeral_ports_are_chosen_once(narrow):
     assert host_ports(narrow.apply(document)) == {key: port for key, port in first.items() if key[0] != "a"}
     sandboxes["0"] = {"networks": ["front"], "ports": ["80", "127.0.0.1::81"]}
     after = host_ports(narrow.apply(document))
-    assert {key: after[key] for key in first if key[0] != "a"} == {key: port for key, port in first.items() if key[0] != "a"}
+    assert {key: after[key] for key in first if key[0] != "a"} == {
+        key: port for key, port in first.items() if key[0] != "a"
+    }
     assert not {after["0", 80], after["0", 81]} & {first["b", 80], first["c", 80], 40001}
     narrow.serve_http("c", 80, "c")
     assert body(narrow.neighbour().fetch(None, f"http://{HOST4}:{after['c', 80]}/")) == "c"
@@ -177,7 +242,10 @@ def test_ephemeral_ports_avoid_listeners_and_tell_when_none_is_left(narrow):
 def test_po_14_publish_all_and_expose(private_host):
     """PO-14: publish_all publishes what is exposed, once; without it expose publishes nothing."""
     web = {"networks": ["front"], "ports": ["8080:80"], "expose": ["80", "53/udp", 3000], "publish_all": True}
-    document = {"networks": SHOP["networks"], "sandboxes": {"web": web, "quiet": {"networks": ["front"], "expose": [80]}}}
+    document = {
+        "networks": SHOP["networks"],
+        "sandboxes": {"web": web, "quiet": {"networks": ["front"], "expose": [80]}},
+    }
     answer = served(private_host, document)
     ports = host_ports(answer)
     assert set(ports) == {("web", 80), ("web", 53), ("web", 3000)} and ports["web", 80] == 8080
@@ -191,7 +259,10 @@ def test_po_14_publish_all_and_expose(private_host):
 def test_range_of_host_ports_gives_the_first_free(private_host):
     """8000-8002:80 takes the first that neither a mapping nor a process has, and keeps it."""
     private_host.serve_http(None, 8000, "mine")
-    sandboxes = {"fixed": {"networks": ["front"], "ports": ["8001:80"]}, "web": {"networks": ["front"], "ports": ["8000-8003:80"]}}
+    sandboxes = {
+        "fixed": {"networks": ["front"], "ports": ["8001:80"]},
+        "web": {"networks": ["front"], "ports": ["8000-8003:80"]},
+    }
     document = {"networks": SHOP["networks"], "sandboxes": sandboxes}
     assert host_ports(served(private_host, document))["web", 80] == 8002
     assert body(private_host.fetch(None, f"http://{HOST4}:8002/")) == "hello"
@@ -206,26 +277,35 @@ def test_range_of_host_ports_gives_the_first_free(private_host):
 def test_po_13_default_publish_address(private_host):
     """PO-13: of the network, and of the host, where a port names none."""
     own = {"front": network("172.20.0.0/24", default_publish_address=HOST4), "other": network("172.21.0.0/24")}
-    sandboxes = {"web": {"networks": ["front"], "ports": ["8080:80"]}, "two": {"networks": ["other"], "ports": ["8081:80"]}}
+    sandboxes = {
+        "web": {"networks": ["front"], "ports": ["8080:80"]},
+        "two": {"networks": ["other"], "ports": ["8081:80"]},
+    }
     answer = private_host.apply({"networks": own, "sandboxes": sandboxes, "defaults": {"ip": "127.0.0.1"}})
     assert {(row["sandbox"], row["host_ip"]) for row in answer["ports"]} == {("web", HOST4), ("two", "127.0.0.1")}
     private_host.serve_http("web", 80, "web")
     private_host.serve_http("two", 80, "two")
-    assert [body(private_host.fetch(None, f"http://{ip}:{port}/")) for ip in (HOST4, "127.0.0.1") for port in (8080, 8081)] \
-        == ["web", None, None, "two"]
+    assert [
+        body(private_host.fetch(None, f"http://{ip}:{port}/")) for ip in (HOST4, "127.0.0.1") for port in (8080, 8081)
+    ] == ["web", None, None, "two"]
 
 
 def test_po_23_replaced_sandbox_gets_the_datagrams(private_host):
     """PO-23: a flow of a client that goes on reaches the new sandbox on the same host port."""
-    document = {"networks": {"front": SHOP["networks"]["front"]}, "sandboxes": {"one": {"networks": ["front"], "ports": ["5353:53/udp"]}}}
+    document = {
+        "networks": {"front": SHOP["networks"]["front"]},
+        "sandboxes": {"one": {"networks": ["front"], "ports": ["5353:53/udp"]}},
+    }
     private_host.apply(document)
     private_host.serve_udp("one", 53, "one")
-    stream = ("import socket, time\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('192.0.2.2', 5353)); s.settimeout(0.2)\n"
-              "end = time.monotonic() + 60; last = ''\n"
-              "while time.monotonic() < end:\n"
-              " try:\n  s.send(b'?'); now = s.recv(99).decode().split()[0]\n"
-              "  if now != last: last = now; print(now, flush=True)\n"
-              " except OSError: pass")
+    stream = (
+        "import socket, time\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('192.0.2.2', 5353)); s.settimeout(0.2)\n"
+        "end = time.monotonic() + 60; last = ''\n"
+        "while time.monotonic() < end:\n"
+        " try:\n  s.send(b'?'); now = s.recv(99).decode().split()[0]\n"
+        "  if now != last: last = now; print(now, flush=True)\n"
+        " except OSError: pass"
+    )
     asking = private_host.neighbour().popen([hosts.SYSTEM_PYTHON, "-c", stream])
     assert asking.readline() == "one"
     document["sandboxes"] = {"two": document["sandboxes"]["one"]}
@@ -238,7 +318,13 @@ def test_po_23_replaced_sandbox_gets_the_datagrams(private_host):
 def test_po_10_families_of_two_networks(private_host):
     """PO-10: an IPv4 network and an IPv6 network of one sandbox carry a port together; each family by its own."""
     networks = {"four": network("172.20.0.0/24"), "six": network("fd00:20::/64", enable_ipv4=False)}
-    answer = served(private_host, {"networks": networks, "sandboxes": {"web": {"networks": ["four", "six"], "ports": ["8000:80"], "expose": [81]}}})
+    answer = served(
+        private_host,
+        {
+            "networks": networks,
+            "sandboxes": {"web": {"networks": ["four", "six"], "ports": ["8000:80"], "expose": [81]}},
+        },
+    )
     assert [(row["host_ip"], row["host_port"]) for row in answer["ports"]] == [("0.0.0.0", 8000), ("::", 8000)]
     neighbour = private_host.neighbour()
     assert client(neighbour.fetch(None, f"http://{HOST4}:8000/")) == NEIGHBOUR4
@@ -249,7 +335,11 @@ def test_po_10_families_of_two_networks(private_host):
 def test_reached_by_those_it_shares_another_network_with(private_host, on):
     """PO-04, PO-05: by way of the host's address, though the answer's straight way would be the other network."""
     both = {"front": {"gw_priority": 1, "ipv4_address": "172.20.0.10", "ipv6_address": "fd00:20::10"}, "other": None}
-    sandboxes = {"web": {"networks": both, "ports": ["8080:80"]}, "stranger": {"networks": ["other"]}, "friend": {"networks": ["front"]}}
+    sandboxes = {
+        "web": {"networks": both, "ports": ["8080:80"]},
+        "stranger": {"networks": ["other"]},
+        "friend": {"networks": ["front"]},
+    }
     served(private_host, {**SHOP, "sandboxes": sandboxes})
     with traffic.bridge_calls_iptables(private_host, on):
         for sandbox in ("friend", "stranger", "web"):
@@ -260,12 +350,19 @@ def test_reached_by_those_it_shares_another_network_with(private_host, on):
 
 def test_s_07_port_of_others_is_not_taken(private_host):
     """S-07: what sandboxes and the host ask of another host's port arrives there, though the same port is published here."""
-    document = {"networks": SHOP["networks"], "sandboxes": {"web": {"networks": ["front"], "ports": ["53:53/udp"]}, "friend": {"networks": ["front"]}}}
+    document = {
+        "networks": SHOP["networks"],
+        "sandboxes": {"web": {"networks": ["front"], "ports": ["53:53/udp"]}, "friend": {"networks": ["front"]}},
+    }
     private_host.apply(document)
     private_host.serve_udp("web", 53, "ours")
     neighbour = private_host.neighbour()
     neighbour.serve_udp(None, 53, "theirs")
     for address in hosts.NEIGHBOUR_ADDRESSES:
-        assert body(private_host.ask_udp("friend", address, 53)) == body(private_host.ask_udp(None, address, 53)) == "theirs"
+        assert (
+            body(private_host.ask_udp("friend", address, 53))
+            == body(private_host.ask_udp(None, address, 53))
+            == "theirs"
+        )
     for address in hosts.HOST_ADDRESSES:
         assert body(private_host.ask_udp("friend", address, 53)) == body(neighbour.ask_udp(None, address, 53)) == "ours"

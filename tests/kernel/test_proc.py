@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a run writes below /proc/sys: keys of its own links and namespaces only, and the real ones."""
+
 from __future__ import annotations
 
 import re
@@ -22,7 +23,9 @@ def test_s_79_no_setting_of_the_host_itself_changes(private_host):
     private_host.apply(SHOP)
     changed = {line.partition(" = ")[0] for line in before ^ set(private_host.snapshot()["sysctl"])}
     assert changed
-    foreign = [key for key in changed if not re.search(r"/(?:conf|neigh)/(?:br-[0-9a-f]{12}|veth[0-9a-f]{11}|dockless0)/", key)]
+    foreign = [
+        key for key in changed if not re.search(r"/(?:conf|neigh)/(?:br-[0-9a-f]{12}|veth[0-9a-f]{11}|dockless0)/", key)
+    ]
     assert foreign == []
 
 
@@ -30,8 +33,18 @@ def test_s_74_a_container_with_a_proc_of_its_own_is_given_the_real_settings(priv
     """S-74: only its network namespace is entered, never its mounts: what it laid over /proc/sys stays as it is, and the kernel has the value."""
     container = private_host.popen(["unshare", "--net", "--mount", "/bin/sh", "-c", _FAKE])
     pid = container.readline()
-    private_host.apply({"networks": {"front": {"dns_enabled": False}}, "sandboxes": {
-        "box": {"attach": {"pid": int(pid)}, "networks": ["front"], "sysctls": {"net.ipv4.ip_unprivileged_port_start": "80"}}}})
+    private_host.apply(
+        {
+            "networks": {"front": {"dns_enabled": False}},
+            "sandboxes": {
+                "box": {
+                    "attach": {"pid": int(pid)},
+                    "networks": ["front"],
+                    "sysctls": {"net.ipv4.ip_unprivileged_port_start": "80"},
+                }
+            },
+        }
+    )
     key = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
     assert private_host.run(["cat", key], netns="box").stdout.strip() == "80"
     assert private_host.sh(f"nsenter --target {pid} --mount cat {key}") == "canary"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The engine with the pyroute2 that runs it: the distribution's, and the newest."""
+
 from __future__ import annotations
 
 import pytest
@@ -8,11 +9,17 @@ pytestmark = pytest.mark.every_pyroute2
 
 SHOP = {
     "networks": {
-        "frontend": {"enable_ipv6": True, "ipam": {"config": [{"subnet": "172.30.1.0/24"}, {"subnet": "fd00:30:1::/64"}]}},
+        "frontend": {
+            "enable_ipv6": True,
+            "ipam": {"config": [{"subnet": "172.30.1.0/24"}, {"subnet": "fd00:30:1::/64"}]},
+        },
         "backend": {"internal": True, "ipam": {"config": [{"subnet": "172.30.2.0/24"}]}},
     },
     "sandboxes": {
-        "web": {"networks": {"frontend": {"ipv4_address": "172.30.1.10", "ipv6_address": "fd00:30:1::10"}, "backend": {}}, "ports": ["8080:80"]},
+        "web": {
+            "networks": {"frontend": {"ipv4_address": "172.30.1.10", "ipv6_address": "fd00:30:1::10"}, "backend": {}},
+            "ports": ["8080:80"],
+        },
         "probe": {"networks": {"frontend": {"ipv4_address": "172.30.1.11"}}},
         "db": {"networks": {"backend": {"ipv4_address": "172.30.2.20"}}},
     },

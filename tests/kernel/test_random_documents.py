@@ -5,6 +5,7 @@ The same documents as in tests/unit/test_plan_properties.py, whose kernel is a d
 holds there must hold here (G-3, G-5, G-7 in a small number). A failure names its seed;
 DOCKLESS_TEST_SEEDS=100 tries as many.
 """
+
 from __future__ import annotations
 
 import os
@@ -58,7 +59,9 @@ def test_what_was_deleted_by_hand_is_made_again_by_one_run(private_host, seed):
         endpoint = chance.choice(made["endpoints"])
         bridges = private_host.sh("ip -brief link show type bridge | cut -d' ' -f1").split()
         what = chance.choice(sorted(DELETIONS))
-        private_host.sh(DELETIONS[what].format(netns=endpoint["sandbox"], link=endpoint["interface"], bridge=chance.choice(bridges)))
+        private_host.sh(
+            DELETIONS[what].format(netns=endpoint["sandbox"], link=endpoint["interface"], bridge=chance.choice(bridges))
+        )
         repaired = private_host.apply(wanted)
         assert repaired["operations"], what
         assert repaired["endpoints"] == made["endpoints"]

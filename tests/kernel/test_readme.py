@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """README.md on a host: its document converges, and each command under "Debugging" says something."""
+
 from __future__ import annotations
 
 import pathlib
@@ -20,9 +21,13 @@ def full_document():
 
 def debugging():
     """Return the commands, dockless as it is run without the role boot; the journal is systemd's."""
-    block, = re.findall(r"## Debugging\n\n```\n(.*?)```", README, re.DOTALL)
+    (block,) = re.findall(r"## Debugging\n\n```\n(.*?)```", README, re.DOTALL)
     lines = [line.split("  #")[0].strip() for line in block.splitlines()]
-    return [re.sub(r"^dockless ", "/usr/bin/python3 -m _dockless.cli ", line) for line in lines if not line.startswith("journalctl")]
+    return [
+        re.sub(r"^dockless ", "/usr/bin/python3 -m _dockless.cli ", line)
+        for line in lines
+        if not line.startswith("journalctl")
+    ]
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names as programs in a sandbox see them: real namespaces, a real dnsmasq in each, dig(1) and getent(1)."""
+
 from __future__ import annotations
 
 import json
@@ -14,16 +15,29 @@ UPSTREAM = "192.0.2.2"
 DOCUMENT = {
     "networks": {
         "front": {"ipam": {"config": [{"subnet": "172.20.0.0/16"}]}},
-        "back": {"internal": True, "enable_ipv6": True,
-                 "ipam": {"config": [{"subnet": "172.21.0.0/16"}, {"subnet": "fd00:21::/64"}]}},
+        "back": {
+            "internal": True,
+            "enable_ipv6": True,
+            "ipam": {"config": [{"subnet": "172.21.0.0/16"}, {"subnet": "fd00:21::/64"}]},
+        },
     },
     "sandboxes": {
-        "web": {"hostname": "www1", "networks": {
-            "front": {"ipv4_address": "172.20.0.10", "aliases": ["www", "app.example"]}, "back": {"ipv4_address": "172.21.0.10"}}},
+        "web": {
+            "hostname": "www1",
+            "networks": {
+                "front": {"ipv4_address": "172.20.0.10", "aliases": ["www", "app.example"]},
+                "back": {"ipv4_address": "172.21.0.10"},
+            },
+        },
         "web2": {"networks": {"front": {"ipv4_address": "172.20.0.11", "aliases": ["www"]}}},
-        "cli": {"networks": {"front": {"ipv4_address": "172.20.0.12", "links": ["web:site", "absent:later"]}},
-                "dns_search": ["corp.example"]},
-        "db": {"networks": {"back": {"ipv4_address": "172.21.0.20", "ipv6_address": "fd00:21::20"}}, "dns": ["192.0.2.2"]},
+        "cli": {
+            "networks": {"front": {"ipv4_address": "172.20.0.12", "links": ["web:site", "absent:later"]}},
+            "dns_search": ["corp.example"],
+        },
+        "db": {
+            "networks": {"back": {"ipv4_address": "172.21.0.20", "ipv6_address": "fd00:21::20"}},
+            "dns": ["192.0.2.2"],
+        },
     },
 }
 
@@ -36,8 +50,10 @@ def act(host, action, document=None):
 
 def dig(host, sandbox, name, kind="A", *options):
     """Return (status, sorted answers) of a query through 127.0.0.11:53 of the sandbox."""
-    said = host.run(["dig", "@127.0.0.11", "+tries=2", "+time=3", "+noall", "+comments", "+answer", *options, name, kind],
-                    netns=sandbox).stdout
+    said = host.run(
+        ["dig", "@127.0.0.11", "+tries=2", "+time=3", "+noall", "+comments", "+answer", *options, name, kind],
+        netns=sandbox,
+    ).stdout
     status = next(line.partition("status: ")[2].partition(",")[0] for line in said.splitlines() if "status: " in line)
     return status, sorted(line.split(None, 4)[4] for line in said.splitlines() if line and not line.startswith(";"))
 
@@ -112,7 +128,10 @@ def test_ipv4_only_name_has_an_empty_aaaa_that_never_goes_upstream(named):
 def test_dn_28_reverse_names(named):
     """DN-28: one PTR an address, name.network first; addresses of our subnets never go upstream."""
     assert dig(named, "cli", "10.0.20.172.in-addr.arpa", "PTR") == ("NOERROR", ["web.front."])
-    assert dig(named, "web", "0.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.2.0.0.0.0.d.f.ip6.arpa", "PTR") == ("NOERROR", ["db.back."])
+    assert dig(named, "web", "0.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.2.0.0.0.0.d.f.ip6.arpa", "PTR") == (
+        "NOERROR",
+        ["db.back."],
+    )
     assert dig(named, "cli", "99.0.20.172.in-addr.arpa", "PTR") == ("NXDOMAIN", [])
     assert asked_upstream(named, named.upstream) == []
 
@@ -147,7 +166,12 @@ def test_dn_18_unknown_single_labels_stay_here_others_go_upstream(named):
 @pytest.mark.parametrize("transport", ["+notcp", "+tcp"])
 def test_dn_19_internal_only_never_forwards(named, transport):
     """DN-19, DN-02: even with servers of its own; a sandbox that also has a way out does forward."""
-    for name, kind in (("example.org", "A"), ("example.org", "TXT"), ("8.8.8.8.in-addr.arpa", "PTR"), ("example.org", "ANY")):
+    for name, kind in (
+        ("example.org", "A"),
+        ("example.org", "TXT"),
+        ("8.8.8.8.in-addr.arpa", "PTR"),
+        ("example.org", "ANY"),
+    ):
         assert dig(named, "db", name, kind, transport)[0] == "NXDOMAIN"
     assert dig(named, "db", "db", "A", transport) == ("NOERROR", ["172.21.0.20"])
     assert asked_upstream(named, named.upstream) == []
@@ -191,8 +215,10 @@ def test_a_changed_configuration_is_told_by_its_digest(named):
 
 def test_stop_ends_every_process_and_lets_the_namespace_go(named):
     """A TCP connection that is open keeps a child of dnsmasq alive; it must go as well."""
-    code = ("import socket, sys\ns = socket.create_connection(('127.0.0.11', 53)); s.send(b'\\0'); print('open', flush=True)\n"
-            "s.recv(1); print('closed', flush=True); sys.stdin.read()")
+    code = (
+        "import socket, sys\ns = socket.create_connection(('127.0.0.11', 53)); s.send(b'\\0'); print('open', flush=True)\n"
+        "s.recv(1); print('closed', flush=True); sys.stdin.read()"
+    )
     client = named.popen([hosts.SYSTEM_PYTHON, "-c", code], netns="cli")
     assert client.readline() == "open"
     assert until(lambda: len(act(named, "running")["processes"]["cli"]), 2) == 2
@@ -245,12 +271,14 @@ def test_reload_reads_all_files_again_in_the_same_processes(named):
 
 
 def test_dn_35_missing_program_is_told_with_its_remedy(private_host):
-    code = ("from _dockless.model import facts; from _dockless.state import objects as kernel; from _dockless.resolvers import supervisor as resolver\n"
-            "one = [kernel.Resolver('web', 'web', '/run/dockless/dns/resolvers/web.conf', 'x')]\n"
-            "for path in ('', '/nowhere/dnsmasq'):\n"
-            "    try: resolver.start(one, facts.Facts(dnsmasq=path))\n"
-            "    except Exception as error: print(type(error).__name__, error)\n"
-            "print(resolver.running(one), resolver.version('/nowhere/dnsmasq'), resolver.watches_files(facts.Facts()))")
+    code = (
+        "from _dockless.model import facts; from _dockless.state import objects as kernel; from _dockless.resolvers import supervisor as resolver\n"
+        "one = [kernel.Resolver('web', 'web', '/run/dockless/dns/resolvers/web.conf', 'x')]\n"
+        "for path in ('', '/nowhere/dnsmasq'):\n"
+        "    try: resolver.start(one, facts.Facts(dnsmasq=path))\n"
+        "    except Exception as error: print(type(error).__name__, error)\n"
+        "print(resolver.running(one), resolver.version('/nowhere/dnsmasq'), resolver.watches_files(facts.Facts()))"
+    )
     private_host.run(["ip", "netns", "add", "web"])
     lines = private_host.python(code).stdout.splitlines()
     assert lines[0].startswith("DocklessError dnsmasq is not installed") and "prerequisites" in lines[0]
@@ -273,9 +301,11 @@ def test_dn_35_error_names_sandbox_and_reason(named):
 
 def test_dn_10_junk_does_not_end_it(named):
     """DN-10, DN-22: junk over UDP, and a TCP length that is never kept."""
-    code = ("import os, socket\nu = socket.socket(type=socket.SOCK_DGRAM)\n"
-            "for n in (0, 1, 11, 12, 13, 100, 4000): u.sendto(os.urandom(n), ('127.0.0.11', 53))\n"
-            "s = socket.create_connection(('127.0.0.11', 53)); s.send(b'\\0\\x3c'); s.close()")
+    code = (
+        "import os, socket\nu = socket.socket(type=socket.SOCK_DGRAM)\n"
+        "for n in (0, 1, 11, 12, 13, 100, 4000): u.sendto(os.urandom(n), ('127.0.0.11', 53))\n"
+        "s = socket.create_connection(('127.0.0.11', 53)); s.send(b'\\0\\x3c'); s.close()"
+    )
     before = act(named, "running")
     named.run([hosts.SYSTEM_PYTHON, "-c", code], netns="cli")
     assert dig(named, "cli", "web2") == ("NOERROR", ["172.20.0.11"])
@@ -287,15 +317,21 @@ def test_dn_30_daemon_keeps_nothing_of_its_starter(named):
     """DN-30, S-75: no descriptor of a namespace, a directory or another's pipe is inherited."""
     pid = act(named, "running")["processes"]["cli"][0]
     links = [named.sh(f"readlink /proc/{pid}/fd/{number}") for number in named.sh(f"ls /proc/{pid}/fd").split()]
-    assert links and not [link for link in links if link.startswith(("net:", "mnt:")) or link.startswith("/") and link != "/dev/null"]
+    assert links and not [
+        link for link in links if link.startswith(("net:", "mnt:")) or link.startswith("/") and link != "/dev/null"
+    ]
     user = named.sh(f"stat -c %U /proc/{pid}")
     assert user != "root"
 
 
 RECORDS = [
-    {"name": "printer.lan", "type": "A", "value": "10.1.2.3"}, {"name": "printer.lan", "type": "AAAA", "value": "fd00::3"},
-    {"name": "www.lan", "type": "CNAME", "value": "printer.lan"}, {"name": "_http._tcp.lan", "type": "SRV", "value": "1 2 80 printer.lan"},
-    {"name": "t.lan", "type": "TXT", "value": 'a "q" \\x \\n, #b=;c'}, {"name": "172.20.9.9", "type": "PTR", "value": "nine.lan"}]
+    {"name": "printer.lan", "type": "A", "value": "10.1.2.3"},
+    {"name": "printer.lan", "type": "AAAA", "value": "fd00::3"},
+    {"name": "www.lan", "type": "CNAME", "value": "printer.lan"},
+    {"name": "_http._tcp.lan", "type": "SRV", "value": "1 2 80 printer.lan"},
+    {"name": "t.lan", "type": "TXT", "value": 'a "q" \\x \\n, #b=;c'},
+    {"name": "172.20.9.9", "type": "PTR", "value": "nine.lan"},
+]
 
 
 def test_declared_records(private_host):
@@ -304,9 +340,16 @@ def test_declared_records(private_host):
     document = json.loads(json.dumps(DOCUMENT))
     document["networks"]["front"]["records"] = RECORDS
     act(private_host, "up", document)
-    expected = {("printer.lan", "A"): ["10.1.2.3"], ("printer.lan", "AAAA"): ["fd00::3"], ("www.lan", "A"): ["10.1.2.3", "printer.lan."],
-                ("_http._tcp.lan", "SRV"): ["1 2 80 printer.lan."], ("t.lan", "TXT"): ['"a \\"q\\" \\\\x \\\\n, #b=;c"'],
-                ("9.9.20.172.in-addr.arpa", "PTR"): ["nine.lan."], ("www.lan", "MX"): ["printer.lan."], ("nobody.lan.x", "TXT"): []}
+    expected = {
+        ("printer.lan", "A"): ["10.1.2.3"],
+        ("printer.lan", "AAAA"): ["fd00::3"],
+        ("www.lan", "A"): ["10.1.2.3", "printer.lan."],
+        ("_http._tcp.lan", "SRV"): ["1 2 80 printer.lan."],
+        ("t.lan", "TXT"): ['"a \\"q\\" \\\\x \\\\n, #b=;c"'],
+        ("9.9.20.172.in-addr.arpa", "PTR"): ["nine.lan."],
+        ("www.lan", "MX"): ["printer.lan."],
+        ("nobody.lan.x", "TXT"): [],
+    }
     for (name, kind), answers in expected.items():
         assert dig(private_host, "cli", name, kind) == ("NOERROR", answers), (name, kind)
     assert dig(private_host, "db", "printer.lan")[0] == "NXDOMAIN"
@@ -315,7 +358,8 @@ def test_declared_records(private_host):
 def test_dn_12_dn_14_files_of_the_sandbox(named):
     """DN-01, DN-12, DN-14: what programs read in /etc of a sandbox."""
     assert named.run(["cat", "/etc/resolv.conf"], netns="cli").stdout == (
-        "# dockless: sandbox shop/cli\n# forwards to: 192.0.2.2\nnameserver 127.0.0.11\nsearch corp.example\noptions ndots:0\n")
+        "# dockless: sandbox shop/cli\n# forwards to: 192.0.2.2\nnameserver 127.0.0.11\nsearch corp.example\noptions ndots:0\n"
+    )
     assert named.run(["cat", "/etc/hostname"], netns="web").stdout == "www1\n"
     assert named.run(["getent", "hosts", "172.21.0.10"], netns="web").stdout.split() == ["172.21.0.10", "www1", "web"]
     assert "ip6-localhost" in named.run(["cat", "/etc/hosts"], netns="db").stdout

@@ -4,6 +4,7 @@
 DOCKLESS_TEST_EVERY_STEP=1 fails and kills at every event, which takes long; without it at every
 twentieth of them, the first and the last included: always the same ones.
 """
+
 from __future__ import annotations
 
 import os
@@ -15,9 +16,15 @@ SPACING = 1 if os.environ.get("DOCKLESS_TEST_EVERY_STEP") else 20
 PARTS = 4  # tests for each kind of run, so that several workers share them
 
 MORE = changed(
-    SHOP, networks__front__mtu=1400, networks__back__enable_ipv6=True, sandboxes__cli=None, veth_pairs={},
-    sandboxes__new={"networks": ["front", "back"], "ports": ["9090:90"]}, sandboxes__db__networks={"back": {"aliases": ["store"]}},
-    sandboxes__web__ports=["8081:80"])
+    SHOP,
+    networks__front__mtu=1400,
+    networks__back__enable_ipv6=True,
+    sandboxes__cli=None,
+    veth_pairs={},
+    sandboxes__new={"networks": ["front", "back"], "ports": ["9090:90"]},
+    sandboxes__db__networks={"back": {"aliases": ["store"]}},
+    sandboxes__web__ports=["8081:80"],
+)
 RUNS = {  # what is there, what is asked for, options of the run
     "first": (None, SHOP, ()),
     "update": (SHOP, MORE, ()),
@@ -84,7 +91,11 @@ def test_g_1_what_a_killed_run_leaves_is_mended(private_host, start, end, option
 @pytest.mark.parametrize("what", ["raise", "kill"])
 def test_g_1_g_2_a_namespace_has_its_mark_before_its_name(private_host, what):
     """G-1, G-2: between the first namespace and the next no run's end leaves one that nobody knows as ours."""
-    made = [number for number, event in enumerate(hooked(private_host, "count", 0, SHOP)["events"]) if "create namespace" in event]
+    made = [
+        number
+        for number, event in enumerate(hooked(private_host, "count", 0, SHOP)["events"])
+        if "create namespace" in event
+    ]
     private_host.apply({}, absent=True)
     before = full(private_host)
     for number in (made[1], made[1] + 1):
@@ -105,7 +116,9 @@ BEHIND = {  # what something else does while a run is under way, and the object 
 
 
 @pytest.mark.parametrize("command, named", BEHIND.values(), ids=BEHIND.keys())
-@pytest.mark.parametrize("start", (None, changed(SHOP, sandboxes__cli=None, sandboxes__db=None, veth_pairs={})), ids=("first", "update"))
+@pytest.mark.parametrize(
+    "start", (None, changed(SHOP, sandboxes__cli=None, sandboxes__db=None, veth_pairs={})), ids=("first", "update")
+)
 def test_g_10_what_changes_behind_the_run_is_noticed_and_gone_back_from(private_host, start, command, named):
     """G-10: verification reads everything again; what is not as asked for is named, and the host is as before."""
     end = changed(SHOP, sandboxes__cli__networks={"front": {"ipv4_address": "10.41.0.9"}})
@@ -114,7 +127,9 @@ def test_g_10_what_changes_behind_the_run_is_noticed_and_gone_back_from(private_
     steps = [event for event in hooked(private_host, "count", 0, end)["events"] if event.startswith("before")]
     private_host.apply({}, absent=True)
     prepare(private_host, start)
-    last = next(number for number, event in enumerate(steps) if "resolver of" in event)  # nearly everything is made by then
+    last = next(
+        number for number, event in enumerate(steps) if "resolver of" in event
+    )  # nearly everything is made by then
     told = hooked(private_host, f"sh:{command}", last, end)
     assert told.get("failed") in ("VerifyError", "DocklessError", "KernelError"), told
     if told["failed"] == "VerifyError":

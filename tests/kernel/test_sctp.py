@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """SCTP through a published port, by chunks made by hand: the kernel of the tests has no SCTP sockets, only its NAT."""
+
 from __future__ import annotations
 
 import hosts
@@ -36,10 +37,21 @@ for port in sys.argv[2:]:
 
 def test_po_16_sctp_is_translated_like_the_others(private_host):
     """PO-16: one port, one of a range, and none that is not published; the client's address is kept. The last one tells that all have been through."""
-    private_host.apply({"networks": {"front": {"dns_enabled": False}}, "sandboxes": {
-        "web": {"networks": ["front"], "ports": ["5000:50/sctp", "7000-7009:7000-7009/sctp", "6000:60/udp", "5001:51/sctp"]}}})
+    private_host.apply(
+        {
+            "networks": {"front": {"dns_enabled": False}},
+            "sandboxes": {
+                "web": {
+                    "networks": ["front"],
+                    "ports": ["5000:50/sctp", "7000-7009:7000-7009/sctp", "6000:60/udp", "5001:51/sctp"],
+                }
+            },
+        }
+    )
     receiver = private_host.popen([hosts.SYSTEM_PYTHON, "-c", _RECEIVER], "web")
     assert receiver.readline() == "ready"
-    private_host.neighbour().run([hosts.SYSTEM_PYTHON, "-c", _SENDER, hosts.HOST_ADDRESSES[0], "5000", "7004", "6000", "4999", "5001"])
+    private_host.neighbour().run(
+        [hosts.SYSTEM_PYTHON, "-c", _SENDER, hosts.HOST_ADDRESSES[0], "5000", "7004", "6000", "4999", "5001"]
+    )
     neighbour = hosts.NEIGHBOUR_ADDRESSES[0]
     assert [receiver.readline() for turn in range(3)] == [f"{neighbour} 50", f"{neighbour} 7004", f"{neighbour} 51"]

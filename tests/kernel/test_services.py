@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Services over whole runs: connections counted by where they arrive, from the client that they come from."""
+
 from __future__ import annotations
 
 import collections
@@ -88,9 +89,19 @@ def shop(service=None, **more):
     """Return a project with three sandboxes behind a service, and two clients."""
     spec = {"vip": [VIP, VIP6], "ports": [80, "53:80/udp", "8080:80"], **(service or {})}
     return {
-        "networks": {"front": {"ipam": {"config": [{"subnet": "10.60.0.0/24"}, {"subnet": "fd00:60::/64"}]}, "services": {"web": spec}}},
-        "sandboxes": {**{name: {"networks": {"front": {"aliases": ["web"]}}} for name in ("web1", "web2", "web3")},
-                      "cli": {"networks": ["front"]}, "cli2": {"networks": ["front"]}, **more}}
+        "networks": {
+            "front": {
+                "ipam": {"config": [{"subnet": "10.60.0.0/24"}, {"subnet": "fd00:60::/64"}]},
+                "services": {"web": spec},
+            }
+        },
+        "sandboxes": {
+            **{name: {"networks": {"front": {"aliases": ["web"]}}} for name in ("web1", "web2", "web3")},
+            "cli": {"networks": ["front"]},
+            "cli2": {"networks": ["front"]},
+            **more,
+        },
+    }
 
 
 def serve(host, *names):
@@ -101,7 +112,9 @@ def serve(host, *names):
 
 def ask(host, client, address, port, times=1, kind="tcp", source=""):
     """Return the answers to connections of their own, one after the other."""
-    return json.loads(host.run([SYSTEM_PYTHON, "-c", _ASK, kind, address, str(port), str(times), source], netns=client).stdout)
+    return json.loads(
+        host.run([SYSTEM_PYTHON, "-c", _ASK, kind, address, str(port), str(times), source], netns=client).stdout
+    )
 
 
 def counts(answers):
@@ -123,7 +136,9 @@ def first_answers(host, client, name, behind):
 
 def services(host):
     """Return the services of the network as network_info tells of them."""
-    done = host.python("import json\nfrom _dockless.engine.info import inspect\nprint(json.dumps(inspect()['networks'][0]['services']))")
+    done = host.python(
+        "import json\nfrom _dockless.engine.info import inspect\nprint(json.dumps(inspect()['networks'][0]['services']))"
+    )
     return json.loads(done.stdout)
 
 
@@ -166,7 +181,9 @@ def test_weights_and_drain_with_an_open_connection(private_host):
     assert held.readline() == "kept web3" and held.readline() == "tick 20"
     result = private_host.apply(shop({"sandboxes": {"web3": {"drain": True}, "web1": {}}}))
     assert [line for line in result["operations"] if "nft table" not in line] == [
-        "update file /run/dockless/dns/networks/shop.front/shop@46 (content differs)", "record project shop"]
+        "update file /run/dockless/dns/networks/shop.front/shop@46 (content differs)",
+        "record project shop",
+    ]
     assert counts(ask(private_host, "cli", VIP, 80, 20)) == {"web1": 20}
     private_host.run(["touch", "/run/stop"])
     lines = [held.readline()]
@@ -174,20 +191,23 @@ def test_weights_and_drain_with_an_open_connection(private_host):
         lines.append(held.readline())
     assert lines[-1].startswith("web3 still ") and lines[-1].endswith(" 0")
     behind = services(private_host)["web"]["sandboxes"]
-    assert {name: (one["weight"], one["drain"]) for name, one in behind.items()} == {"web1": (1, False), "web3": (1, True)}
+    assert {name: (one["weight"], one["drain"]) for name, one in behind.items()} == {
+        "web1": (1, False),
+        "web3": (1, True),
+    }
 
 
 def test_a_sticky_service_sends_a_client_to_one_sandbox(private_host):
     """By address, over both ports; when another leaves, it stays; when its own leaves, it moves on."""
     private_host.apply(shop({"sticky": True}))
     serve(private_host, "web1", "web2", "web3")
-    (first, number), = counts(ask(private_host, "cli", VIP, 80, 30) + ask(private_host, "cli", VIP, 8080, 30)).items()
+    ((first, number),) = counts(ask(private_host, "cli", VIP, 80, 30) + ask(private_host, "cli", VIP, 8080, 30)).items()
     assert number == 60
     others = [name for name in ("web1", "web2", "web3") if name != first]
     private_host.apply(shop({"sticky": True, "sandboxes": [first, others[0]]}))
     assert counts(ask(private_host, "cli", VIP, 80, 10)) == {first: 10}
     private_host.apply(shop({"sticky": True, "sandboxes": others}))
-    (second, number), = counts(ask(private_host, "cli", VIP, 80, 10)).items()
+    ((second, number),) = counts(ask(private_host, "cli", VIP, 80, 10)).items()
     assert second in others and number == 10
 
 
@@ -199,7 +219,9 @@ def test_clients_with_many_addresses_are_spread_by_them(private_host):
     private_host.apply(document)
     serve(private_host, "web1", "web2", "web3")
     private_host.sh("for n in $(seq 100 159); do ip address add 10.60.0.$n/32 dev eth0; done", netns="cli")
-    found = counts(answer for n in range(100, 160) for answer in ask(private_host, "cli", VIP, 80, source=f"10.60.0.{n}"))
+    found = counts(
+        answer for n in range(100, 160) for answer in ask(private_host, "cli", VIP, 80, source=f"10.60.0.{n}")
+    )
     assert set(found) == {"web1", "web2", "web3"} and max(found.values()) <= 36, found
 
 
@@ -224,7 +246,9 @@ def test_a_service_with_nobody_behind_it_refuses_at_once(private_host, sandboxes
     private_host.apply(shop())
     assert ask(private_host, "cli", VIP, 81) == ask(private_host, "cli", VIP6, 81) == ["ConnectionRefusedError"]
     assert counts(ask(private_host, "cli", VIP, 80, 3)) == {"web1": 1, "web2": 1, "web3": 1}
-    private_host.sh("nft delete chain inet dockless unserved", netns="cli")  # without it the kernel looks for the address
+    private_host.sh(
+        "nft delete chain inet dockless unserved", netns="cli"
+    )  # without it the kernel looks for the address
     assert ask(private_host, "cli", VIP, 81) in (["OSError"], ["TimeoutError"])
     assert private_host.apply(shop())["changed"] is True and private_host.apply(shop())["changed"] is False
 
@@ -254,18 +278,27 @@ def test_a_mutated_table_is_noticed_by_the_counts_and_repaired(private_host):
     assert text.count("numgen inc mod 3") == 4
     chain = next(line.split()[1] for line in text.splitlines() if line.strip().startswith("chain to_web_"))
     address = addresses(private_host.apply(shop()), "web2")[0]
-    private_host.run(["nft", "-f", "-"], netns="cli", input="".join(
-        f"flush chain inet dockless {one}\nadd rule inet dockless {one} dnat ip to {address}\n" for one in (chain,)))
+    private_host.run(
+        ["nft", "-f", "-"],
+        netns="cli",
+        input="".join(
+            f"flush chain inet dockless {one}\nadd rule inet dockless {one} dnat ip to {address}\n" for one in (chain,)
+        ),
+    )
     first = counts(ask(private_host, "cli", VIP, 80, 30)), counts(ask(private_host, "cli", VIP, 8080, 30))
     assert {"web2": 30} in first
-    assert [line for line in private_host.apply(shop())["operations"] if "cli" in line] == ["update nft table inet dockless in cli (content differs)"]
+    assert [line for line in private_host.apply(shop())["operations"] if "cli" in line] == [
+        "update nft table inet dockless in cli (content differs)"
+    ]
     assert counts(ask(private_host, "cli", VIP, 80, 30)) == {"web1": 10, "web2": 10, "web3": 10}
 
 
 def _tables_asked_for(host, document):
     """Apply and return how many times nft was asked for a table of ours."""
     host.run(["tee", "/run/document"], input=json.dumps(document))
-    host.sh(f"strace -D -f -qq -s 200 -e trace=execve -o /run/calls {PYTHON} -m _dockless.cli apply --project shop /run/document >/run/said")
+    host.sh(
+        f"strace -D -f -qq -s 200 -e trace=execve -o /run/calls {PYTHON} -m _dockless.cli apply --project shop /run/document >/run/said"
+    )
     calls = host.read("/run/calls")
     host.sh("rm /run/document /run/calls /run/said")
     assert '"nft", "-f"' in calls, "the control: the run loads tables"
@@ -285,12 +318,22 @@ def test_a_change_asks_for_no_table_that_is_as_we_loaded_it(private_host):
 
 def test_an_address_is_chosen_kept_and_given_to_nobody_else(private_host):
     """From the top end of the subnet, without ports for any port, and without names as well; gone with the service."""
-    document = {"networks": {"tiny": {"dns_enabled": False, "ipam": {"config": [{"subnet": "10.61.0.0/29"}]}, "services": {"web": {"sandboxes": ["b1"]}}}},
-                "sandboxes": {"b1": {"networks": ["tiny"]}, "c1": {"networks": ["tiny"]}}}
+    document = {
+        "networks": {
+            "tiny": {
+                "dns_enabled": False,
+                "ipam": {"config": [{"subnet": "10.61.0.0/29"}]},
+                "services": {"web": {"sandboxes": ["b1"]}},
+            }
+        },
+        "sandboxes": {"b1": {"networks": ["tiny"]}, "c1": {"networks": ["tiny"]}},
+    }
     private_host.apply(document)
     assert services(private_host)["web"]["vip"] == ["10.61.0.6"]
     serve(private_host, "b1")
-    assert counts(ask(private_host, "c1", "10.61.0.6", 80, 3)) == {"b1": 3} and ask(private_host, "c1", "10.61.0.6", 81) == ["ConnectionRefusedError"]
+    assert counts(ask(private_host, "c1", "10.61.0.6", 80, 3)) == {"b1": 3} and ask(
+        private_host, "c1", "10.61.0.6", 81
+    ) == ["ConnectionRefusedError"]
     assert private_host.run(["pgrep", "dnsmasq"], check=False).stdout == ""
     more = copy.deepcopy(document)
     more["sandboxes"].update({name: {"networks": ["tiny"]} for name in ("d1", "d2")})
@@ -304,43 +347,77 @@ def test_an_address_is_chosen_kept_and_given_to_nobody_else(private_host):
 
 def test_names_alone_share_by_the_order_of_answers(private_host):
     """Mode dnsrr, and an alias of several sandboxes: every address in each answer, each as often first (DN-08)."""
-    document = shop({"mode": "dnsrr", "vip": None, "ports": None, "sandboxes": {"web1": {}, "web2": {}, "web3": {"drain": True}}})
+    document = shop(
+        {"mode": "dnsrr", "vip": None, "ports": None, "sandboxes": {"web1": {}, "web2": {}, "web3": {"drain": True}}}
+    )
     for name in ("web1", "web2", "web3"):
         document["sandboxes"][name]["networks"]["front"]["aliases"].append("other")
     result = private_host.apply(document)
-    assert first_answers(private_host, "cli", "web", 2) == {addresses(result, name)[0]: 150 for name in ("web1", "web2")}
-    assert first_answers(private_host, "cli", "other", 3) == {addresses(result, name)[0]: 100 for name in ("web1", "web2", "web3")}
+    assert first_answers(private_host, "cli", "web", 2) == {
+        addresses(result, name)[0]: 150 for name in ("web1", "web2")
+    }
+    assert first_answers(private_host, "cli", "other", 3) == {
+        addresses(result, name)[0]: 100 for name in ("web1", "web2", "web3")
+    }
     assert "numgen" not in private_host.sh("nft list table inet dockless", netns="cli")
 
 
 def test_a_sandbox_of_another_project_uses_the_service_and_is_behind_it(private_host):
     """A service is its network's: whoever is on it is a client, and may be behind it by its alias."""
     private_host.apply(shop())
-    blog = {"networks": {"front": {"external": True, "name": "shop/front"}},
-            "sandboxes": {"wp": {"networks": {"front": {"aliases": ["web"]}}}}}
+    blog = {
+        "networks": {"front": {"external": True, "name": "shop/front"}},
+        "sandboxes": {"wp": {"networks": {"front": {"aliases": ["web"]}}}},
+    }
     private_host.apply(blog, project="blog")
     serve(private_host, "web1", "web2", "web3", "wp")
-    assert counts(ask(private_host, "wp", VIP, 80, 40)) == {name: 10 for name in ("web1", "web2", "web3", "wp")}
+    assert counts(ask(private_host, "wp", VIP, 80, 40)) == dict.fromkeys(("web1", "web2", "web3", "wp"), 10)
     private_host.apply(shop())
-    assert counts(ask(private_host, "cli", VIP, 80, 40)) == {name: 10 for name in ("web1", "web2", "web3", "wp")}
+    assert counts(ask(private_host, "cli", VIP, 80, 40)) == dict.fromkeys(("web1", "web2", "web3", "wp"), 10)
 
 
 def over_hosts(number, mode, service, internal=False, hosts=(1, 2, 3)):
     """Return the document of one of some hosts: cli1, cli2 and cli3, and web1 to web3 behind a service."""
+
     def address(host, last):
         return f"10.62.{host}.{last}"
-    peers = {f"host{other}": {"vtep": fleets.address(other), "sandboxes": {
-        f"web{other}": {"addresses": [address(other, 2)], "aliases": ["web"]}, f"cli{other}": {"addresses": [address(other, 3)]}},
-        **({"subnets": [f"10.62.{other}.0/24"]} if mode == "routed" else {})} for other in hosts if other != number}
+
+    peers = {
+        f"host{other}": {
+            "vtep": fleets.address(other),
+            "sandboxes": {
+                f"web{other}": {"addresses": [address(other, 2)], "aliases": ["web"]},
+                f"cli{other}": {"addresses": [address(other, 3)]},
+            },
+            **({"subnets": [f"10.62.{other}.0/24"]} if mode == "routed" else {}),
+        }
+        for other in hosts
+        if other != number
+    }
     subnet = {"subnet": "10.62.0.0/16", "ip_range": f"10.62.{number}.0/24"}
     return {
-        "networks": {"wide": {"driver": "overlay", "mode": mode, "vni": 400, "vtep": fleets.address(number), "peers": peers, "internal": internal,
-                              "ipam": {"config": [subnet]}, "services": {"web": service}}},
-        "sandboxes": {name: {"networks": {"wide": {"ipv4_address": address(number, last), "aliases": aliases}}}
-                      for name, last, aliases in ((f"web{number}", 2, ["web"]), (f"cli{number}", 3, []))}}
+        "networks": {
+            "wide": {
+                "driver": "overlay",
+                "mode": mode,
+                "vni": 400,
+                "vtep": fleets.address(number),
+                "peers": peers,
+                "internal": internal,
+                "ipam": {"config": [subnet]},
+                "services": {"web": service},
+            }
+        },
+        "sandboxes": {
+            name: {"networks": {"wide": {"ipv4_address": address(number, last), "aliases": aliases}}}
+            for name, last, aliases in ((f"web{number}", 2, ["web"]), (f"cli{number}", 3, []))
+        },
+    }
 
 
-@pytest.mark.parametrize("mode, internal", [("l2", False), ("routed", False), ("routed", True)], ids=["l2", "routed", "routed, internal"])
+@pytest.mark.parametrize(
+    "mode, internal", [("l2", False), ("routed", False), ("routed", True)], ids=["l2", "routed", "routed, internal"]
+)
 def test_a_service_over_hosts(fleet, mode, internal):
     """One of each three connections to each host, from every host, by the client's own address; drained elsewhere as well."""
     service = {"vip": "10.62.255.10", "ports": [80]}
@@ -354,7 +431,11 @@ def test_a_service_over_hosts(fleet, mode, internal):
         assert host.lookup(f"cli{number}", "web") == ["10.62.255.10"]
         assert host.lookup(f"cli{number}", "tasks.web") == ["10.62.1.2", "10.62.2.2", "10.62.3.2"]
     first = fleet.hosts[0]
-    first.apply(over_hosts(1, mode, {**service, "sandboxes": {"web1": {}, "web2": {"drain": True}, "web3": {"weight": 2}}}, internal))
+    first.apply(
+        over_hosts(
+            1, mode, {**service, "sandboxes": {"web1": {}, "web2": {"drain": True}, "web3": {"weight": 2}}}, internal
+        )
+    )
     assert counts(ask(first, "cli1", "10.62.255.10", 80, 30)) == {"web1": 10, "web3": 20}
 
 

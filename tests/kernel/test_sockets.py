@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Listening sockets of a host and whose they are, with real processes."""
+
 from __future__ import annotations
 
 import json
 
-HEAD = ("import json, socket, sys\nfrom _dockless.linux import netns, sockets\n"
-        "from _dockless.observe import facts as gather\nfrom _dockless.model.facts import Listener\n")
+HEAD = (
+    "import json, socket, sys\nfrom _dockless.linux import netns, sockets\n"
+    "from _dockless.observe import facts as gather\nfrom _dockless.model.facts import Listener\n"
+)
 SERVER = """
 import os, socket
 open("/proc/self/comm", "w").write("ngi\\nnx")
@@ -25,14 +28,24 @@ except OSError:
 print("sctp" if sctp else "ready", flush=True)
 input() if False else __import__("signal").pause()
 """
-LISTENING = [["tcp", "0.0.0.0", 83], ["tcp", "127.0.0.1", 81], ["tcp", "192.0.2.2", 84], ["tcp", "2001:db8:1::2", 85], ["tcp", "::", 82],
-             ["udp", "192.0.2.2", 91], ["udp", "::", 92]]
+LISTENING = [
+    ["tcp", "0.0.0.0", 83],
+    ["tcp", "127.0.0.1", 81],
+    ["tcp", "192.0.2.2", 84],
+    ["tcp", "2001:db8:1::2", 85],
+    ["tcp", "::", 82],
+    ["udp", "192.0.2.2", 91],
+    ["udp", "::", 92],
+]
 
 
 def test_listeners_and_their_owner(private_host):
     server = private_host.popen(["/usr/bin/python3", "-c", SERVER])
     with_sctp = server.readline() == "sctp"
-    code = HEAD + "found = sockets.listeners()\nprint(json.dumps([[l[:3] for l in found], sorted({l.owner for l in found}), sockets.owner_of(found[0])]))"
+    code = (
+        HEAD
+        + "found = sockets.listeners()\nprint(json.dumps([[l[:3] for l in found], sorted({l.owner for l in found}), sockets.owner_of(found[0])]))"
+    )
     found, owners, owner = json.loads(private_host.python(code).stdout)
     assert sorted(found) == sorted(LISTENING + ([["sctp", "127.0.0.1", 94]] if with_sctp else []))
     assert owners == [""]
@@ -46,7 +59,9 @@ def test_listeners_and_their_owner(private_host):
 
 def test_sockets_are_those_of_the_thread_not_of_its_process(private_host):
     private_host.sh("ip netns add web")
-    code = HEAD + """
+    code = (
+        HEAD
+        + """
 import threading
 own = socket.create_server(("127.0.0.1", 81))
 seen = []
@@ -57,6 +72,7 @@ def work():
         seen.append([sockets.listeners(), gather.gather().forwarding4])
 thread = threading.Thread(target=work); thread.start(); thread.join()
 print(json.dumps([seen[0], sockets.listeners(), gather.gather().forwarding4]))"""
+    )
     seen = json.loads(private_host.python(code).stdout)
     assert seen == [[[["tcp", "0.0.0.0", 82, ""]], False], [["tcp", "127.0.0.1", 81, ""]], True]
     private_host.sh("ip netns delete web")

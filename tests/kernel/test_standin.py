@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A resolver that is started again loses no question: another answers in its place (standin.py)."""
+
 from __future__ import annotations
 
 import json
@@ -9,7 +10,10 @@ import pytest
 from test_resolver import UPSTREAM, act, dig
 
 pytestmark = pytest.mark.leaves_behind("links are made by hand here; what the engine leaves is checked by each test")
-SMALL = {"networks": {"net": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}}, "sandboxes": {"one": {"networks": ["net"]}, "two": {"networks": ["net"]}}}
+SMALL = {
+    "networks": {"net": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}},
+    "sandboxes": {"one": {"networks": ["net"]}, "two": {"networks": ["net"]}},
+}
 PLACES = "ls /run/dockless/dns/standins 2>/dev/null || true; pgrep -f [c]onf-file=/run/dockless/dns/standins || true; ip netns exec {} nft list tables"
 
 # Start all resolvers again, and be killed when others answer in their places.
@@ -60,7 +64,11 @@ def test_no_question_is_refused_or_lost_while_resolvers_start_again(late):
     for _turn in range(3):
         act(late, "bare")
     local, elsewhere = told(late, *control)
-    assert local["refused"] + local["silent"] > 0 and local["answered"] > 0 and elsewhere["refused"] + elsewhere["silent"] > 0, (local, elsewhere)
+    assert (
+        local["refused"] + local["silent"] > 0
+        and local["answered"] > 0
+        and elsewhere["refused"] + elsewhere["silent"] > 0
+    ), (local, elsewhere)
 
 
 def test_a_configuration_that_is_refused_leaves_the_old_resolver_serving(late):
@@ -68,10 +76,14 @@ def test_a_configuration_that_is_refused_leaves_the_old_resolver_serving(late):
     before = act(late, "running")["processes"]
     path = "/run/dockless/dns/resolvers/cli.conf"
     late.sh(f"echo nonsense-option >>{path}")
-    code = ("from _dockless.model import facts; from _dockless.state import objects as kernel; from _dockless.resolvers import supervisor as resolver\n"
-            f"try: resolver.start([kernel.Resolver('cli', 'cli', '{path}', 'x')], facts.Facts())\nexcept Exception as error: print(error)")
+    code = (
+        "from _dockless.model import facts; from _dockless.state import objects as kernel; from _dockless.resolvers import supervisor as resolver\n"
+        f"try: resolver.start([kernel.Resolver('cli', 'cli', '{path}', 'x')], facts.Facts())\nexcept Exception as error: print(error)"
+    )
     said = late.python(code).stdout
-    assert "resolvers do not start: sandbox cli: dnsmasq: bad option at line" in said and "nonsense" in late.read(path), said
+    assert "resolvers do not start: sandbox cli: dnsmasq: bad option at line" in said and "nonsense" in late.read(
+        path
+    ), said
     assert act(late, "running")["processes"] == before
     assert dig(late, "cli", "web") == ("NOERROR", ["172.20.0.10"])
     assert late.sh(PLACES.format("cli")).splitlines() == ["table inet dockless"]
@@ -94,17 +106,21 @@ def test_g_1_what_a_killed_run_had_in_others_places_is_ended(private_host):
 
 def test_a_run_after_an_upgrade_of_dnsmasq_starts_resolvers_again_and_loses_no_answer(private_host):
     """What runs from a file that was replaced is found, told, and started again; the next run has nothing to do."""
-    private_host.sh("mkdir -p /run/layer/upper /run/layer/work; "
-                    "mount -t overlay overlay -o lowerdir=/usr/sbin,upperdir=/run/layer/upper,workdir=/run/layer/work /usr/sbin")
+    private_host.sh(
+        "mkdir -p /run/layer/upper /run/layer/work; "
+        "mount -t overlay overlay -o lowerdir=/usr/sbin,upperdir=/run/layer/upper,workdir=/run/layer/work /usr/sbin"
+    )
     private_host.apply(SMALL)
     pids = private_host.sh("cat /run/dockless/dns/pids/*.pid").split()
     assert not private_host.apply(SMALL)["changed"]
     private_host.sh("cp /usr/sbin/dnsmasq /usr/sbin/dnsmasq.new; mv /usr/sbin/dnsmasq.new /usr/sbin/dnsmasq")
     asking = asker(private_host, "one", "two")
     answer = private_host.apply(SMALL, diff=True)
-    found, = told(private_host, asking)
+    (found,) = told(private_host, asking)
     assert found["answered"] > 10 and found["refused"] == found["silent"] == 0, found
-    assert len(answer["operations"]) == 2 and all("resolver" in line and "program is replaced" in line for line in answer["operations"]), answer
+    assert len(answer["operations"]) == 2 and all(
+        "resolver" in line and "program is replaced" in line for line in answer["operations"]
+    ), answer
     assert not set(pids) & set(private_host.sh("cat /run/dockless/dns/pids/*.pid").split())
     assert not private_host.apply(SMALL)["changed"]
     private_host.apply({}, absent=True)

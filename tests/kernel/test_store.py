@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Documents and the host-wide lock, on a real file system and between real processes."""
+
 from __future__ import annotations
 
 import json
@@ -19,7 +20,13 @@ def ask(host, code, *args):
 
 def refusal(host, code, *args):
     """Return the message of the DocklessError that code ends with."""
-    return ask(host, "try:\n " + code.replace("\n", "\n ") + "\n print(0)\nexcept DocklessError as error: print(json.dumps(str(error)))", *args)
+    return ask(
+        host,
+        "try:\n "
+        + code.replace("\n", "\n ")
+        + "\n print(0)\nexcept DocklessError as error: print(json.dumps(str(error)))",
+        *args,
+    )
 
 
 def stored(host):
@@ -33,8 +40,10 @@ def test_documents_come_back_as_they_were_written(private_host):
     stored(private_host)
     told = ask(private_host, "print(json.dumps(store.load_all()))")
     # a lone surrogate cannot be in UTF-8, and comes back as the escape that JSON has for it
-    assert told == [{"shop": ["shop", {"networks": {"front": {}}, "note": "é\ud800"}, {"front": ["10.0.0.0/24"]}]},
-                    [{"mtu": 1400}, {"bridge": []}]]
+    assert told == [
+        {"shop": ["shop", {"networks": {"front": {}}, "note": "é\ud800"}, {"front": ["10.0.0.0/24"]}]},
+        [{"mtu": 1400}, {"bridge": []}],
+    ]
     shape = json.loads(private_host.read("/etc/dockless/projects/shop.json"))
     assert sorted(shape) == ["declaration", "format", "leases", "project"] and shape["format"] == 1
     assert sorted(json.loads(private_host.read("/etc/dockless/host.json"))) == ["defaults", "format", "leases"]
@@ -61,16 +70,25 @@ def test_files_are_synced_before_they_are_renamed_and_their_directory_after(priv
     if private_host.run(["sh", "-c", "command -v strace"], check=False).returncode:
         pytest.skip("strace is not installed")
     code = HEAD + f"store.write({SHOP})"
-    trace = private_host.run(["strace", "-f", "-e", "trace=fsync,rename,renameat,renameat2", "/usr/bin/python3", "-c", code],
-                             env={"PYTHONDONTWRITEBYTECODE": "1"}).stderr
-    calls = [line.split("(")[0].split()[-1][:6] for line in trace.splitlines() if "dockless" in line or "fsync(" in line or "shop.json" in line]
+    trace = private_host.run(
+        ["strace", "-f", "-e", "trace=fsync,rename,renameat,renameat2", "/usr/bin/python3", "-c", code],
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+    ).stderr
+    calls = [
+        line.split("(")[0].split()[-1][:6]
+        for line in trace.splitlines()
+        if "dockless" in line or "fsync(" in line or "shop.json" in line
+    ]
     assert calls == ["fsync", "rename", "fsync"] * 2
 
 
 def test_removed_project_is_gone_with_its_copy(private_host):
     stored(private_host)
     ask(private_host, "store.remove('shop'); store.remove('shop'); print(0)")
-    assert private_host.sh("cd /etc/dockless; find . -type f | sort").split() == ["./host.json", "./last-good/host.json"]
+    assert private_host.sh("cd /etc/dockless; find . -type f | sort").split() == [
+        "./host.json",
+        "./last-good/host.json",
+    ]
     ask(private_host, "store.remove_all(); store.remove_all(); print(0)")
     assert private_host.sh("ls -d /etc/dockless 2>/dev/null || true") == ""
 
@@ -80,9 +98,18 @@ BROKEN = {
     "half written": ('{\n "format": 1,\n', "line 3: not JSON"),
     "empty": ("", "line 1: not JSON"),
     "not an object": ("[1]", "line 1: an object is expected, not list"),
-    "unknown format": ('{\n "leases": {}, "declaration": {},\n "format": 2, "project": "shop"}', "line 3: format 2 is not known here"),
-    "wrong shape": ('{"format": 1,\n "project": "shop",\n\n "declaration": [], "leases": {}}', "line 4: declaration must be an object"),
-    "another's": ('{"format": 1,\n "project": "other", "declaration": {}, "leases": {}}', "line 2: it says project 'other'"),
+    "unknown format": (
+        '{\n "leases": {}, "declaration": {},\n "format": 2, "project": "shop"}',
+        "line 3: format 2 is not known here",
+    ),
+    "wrong shape": (
+        '{"format": 1,\n "project": "shop",\n\n "declaration": [], "leases": {}}',
+        "line 4: declaration must be an object",
+    ),
+    "another's": (
+        '{"format": 1,\n "project": "other", "declaration": {}, "leases": {}}',
+        "line 2: it says project 'other'",
+    ),
 }
 
 
@@ -99,11 +126,16 @@ def test_broken_document_is_named_with_its_line(private_host, text, message):
 
 def test_document_without_a_good_copy_is_left_out_at_boot(private_host):
     stored(private_host)
-    private_host.sh(r"cd /etc/dockless; printf '\n\xff' | tee projects/shop.json last-good/projects/shop.json host.json >/dev/null")
+    private_host.sh(
+        r"cd /etc/dockless; printf '\n\xff' | tee projects/shop.json last-good/projects/shop.json host.json >/dev/null"
+    )
     assert "line 2: not UTF-8" in refusal(private_host, "store.load_all()")
     documents, warnings = ask(private_host, "print(json.dumps(store.load_all_or_last_good()))")
     assert documents == [{}, [{"mtu": 1400}, {"bridge": []}]]
-    assert [w.split(". ")[-1] for w in warnings] == ["There is no last good copy, so it is left out", "Its last good copy is used"]
+    assert [w.split(". ")[-1] for w in warnings] == [
+        "There is no last good copy, so it is left out",
+        "Its last good copy is used",
+    ]
 
 
 def test_what_is_no_document_is_not_read(private_host):
@@ -151,7 +183,10 @@ def test_s_77_directory_that_others_can_write_is_refused(private_host):
     assert "can be written to by others than root" in refusal(private_host, f"store.write({SHOP})")
 
 
-HOLD = HEAD + "with lock.{kind}(5):\n print('held', flush=True)\n sys.stdin = open('/run/go'); sys.stdin.read()\nprint('left', flush=True)"
+HOLD = (
+    HEAD
+    + "with lock.{kind}(5):\n print('held', flush=True)\n sys.stdin = open('/run/go'); sys.stdin.read()\nprint('left', flush=True)"
+)
 
 
 def held(host, kind):
@@ -172,7 +207,10 @@ def test_lock_names_its_holder_and_is_taken_when_it_is_free(private_host):
     private_host.sh("echo >/run/go")
     assert holder.readline() == "left"
     assert waiting.readline() == "mine"
-    assert private_host.sh("stat -c '%a %n' /run/dockless /run/dockless/lock").split("\n") == ["755 /run/dockless", "600 /run/dockless/lock"]
+    assert private_host.sh("stat -c '%a %n' /run/dockless /run/dockless/lock").split("\n") == [
+        "755 /run/dockless",
+        "600 /run/dockless/lock",
+    ]
 
 
 def test_lock_ends_with_its_process(private_host):
@@ -184,8 +222,16 @@ def test_lock_ends_with_its_process(private_host):
 
 def test_lock_is_not_handed_to_programs_that_are_started(private_host):
     """S-75: a resolver that outlives the run must not hold its lock."""
-    server = private_host.popen(["/usr/bin/python3", "-c", HEAD + (
-        "import subprocess\nwith lock.lock(5): child = subprocess.Popen(['sleep', '60'], close_fds=False)\nprint('gone', flush=True); child.wait()")])
+    server = private_host.popen(
+        [
+            "/usr/bin/python3",
+            "-c",
+            HEAD
+            + (
+                "import subprocess\nwith lock.lock(5): child = subprocess.Popen(['sleep', '60'], close_fds=False)\nprint('gone', flush=True); child.wait()"
+            ),
+        ]
+    )
     assert server.readline() == "gone"
     assert refusal(private_host, "with lock.lock(0.1): pass") == 0
 
@@ -213,5 +259,7 @@ def test_s_77_symlink_in_the_place_of_the_lock_is_refused(private_host):
 
 
 def test_lock_is_released_by_an_error_inside(private_host):
-    told = refusal(private_host, "try:\n with lock.lock(1): raise ValueError\nexcept ValueError: pass\nwith lock.lock(0): pass")
+    told = refusal(
+        private_host, "try:\n with lock.lock(1): raise ValueError\nexcept ValueError: pass\nwith lock.lock(0): pass"
+    )
     assert told == 0

@@ -1,4 +1,5 @@
 """A run that changes nothing may be answered from a note, and only then."""
+
 from __future__ import annotations
 
 import json
@@ -6,7 +7,10 @@ import json
 import pytest
 
 DOCUMENT = {
-    "networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}, "back": {"internal": True, "enable_ipv6": True}},
+    "networks": {
+        "front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}},
+        "back": {"internal": True, "enable_ipv6": True},
+    },
     "sandboxes": {"web": {"networks": ["front", "back"], "ports": ["8080:80"]}, "db": {"networks": ["back"]}},
 }
 CHANGES = {
@@ -27,8 +31,10 @@ CHANGES = {
 
 def apply(host, document=None):
     """Apply by the command line and return (answer, whether it was planned rather than answered from the note)."""
-    done = host.run(["/usr/bin/python3", "-X", "importtime", "-m", "_dockless.cli", "apply", "--project", "shop", "--json", "-"],
-                    input=json.dumps(document or DOCUMENT))
+    done = host.run(
+        ["/usr/bin/python3", "-X", "importtime", "-m", "_dockless.cli", "apply", "--project", "shop", "--json", "-"],
+        input=json.dumps(document or DOCUMENT),
+    )
     return json.loads(done.stdout), "_dockless.state.plan" in done.stderr
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where resolvers send what they do not know: whose servers, what if one is silent, and what if the host's change."""
+
 from __future__ import annotations
 
 import copy
@@ -10,14 +11,21 @@ from test_resolver import dig, until
 HOST4, NEIGHBOUR4 = hosts.HOST_ADDRESSES[0], hosts.NEIGHBOUR_ADDRESSES[0]
 ANSWERED = ("NOERROR", ["203.0.113.7"])
 SERVER = [hosts.SYSTEM_PYTHON, str(hosts.HERE / "dns_upstream.py")]
-HANGING = ("import socket, time\nu = socket.socket(type=socket.SOCK_DGRAM); u.bind(('{0}', 53))\n"
-           "t = socket.create_server(('{0}', 53)); print('ready', flush=True); time.sleep(600)")
+HANGING = (
+    "import socket, time\nu = socket.socket(type=socket.SOCK_DGRAM); u.bind(('{0}', 53))\n"
+    "t = socket.create_server(('{0}', 53)); print('ready', flush=True); time.sleep(600)"
+)
 DOCUMENT = {
-    "networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}},
-                 "shut": {"internal": True, "ipam": {"config": [{"subnet": "172.21.0.0/24"}]}}},
-    "sandboxes": {"web": {"networks": ["front"]}, "own": {"networks": ["front"], "dns": [HOST4]},
-                  "db": {"networks": ["shut"], "dns": ["172.21.0.53", HOST4]},
-                  "server": {"networks": {"shut": {"ipv4_address": "172.21.0.53"}}}},
+    "networks": {
+        "front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}},
+        "shut": {"internal": True, "ipam": {"config": [{"subnet": "172.21.0.0/24"}]}},
+    },
+    "sandboxes": {
+        "web": {"networks": ["front"]},
+        "own": {"networks": ["front"], "dns": [HOST4]},
+        "db": {"networks": ["shut"], "dns": ["172.21.0.53", HOST4]},
+        "server": {"networks": {"shut": {"ipv4_address": "172.21.0.53"}}},
+    },
 }
 
 
@@ -58,7 +66,11 @@ def test_the_sandboxs_own_servers_come_before_the_hosts_and_all_of_both_transpor
     theirs, ours = serve(private_host.neighbour(), NEIGHBOUR4), serve(private_host, HOST4)
     private_host.apply(DOCUMENT)
     for options in ((), ("+tcp",)):
-        assert dig(private_host, "web", "by-web.example", "A", *options) == dig(private_host, "own", "by-own.example", "A", *options) == ANSWERED
+        assert (
+            dig(private_host, "web", "by-web.example", "A", *options)
+            == dig(private_host, "own", "by-own.example", "A", *options)
+            == ANSWERED
+        )
     assert asked(theirs, private_host, "web", "mark-web.example") == ["by-web.example"] * 2
     assert asked(ours, private_host, "own", "mark-own.example") == ["by-own.example"] * 2
 
@@ -74,7 +86,9 @@ def test_dn_16_dn_17_a_server_that_hangs_hides_no_other(private_host):
     for options in ((), ("+tcp",)):
         assert dig(private_host, "own", "example.org", "A", *options) == ANSWERED
         assert dig(private_host, "web", "own", "A", *options)[0] == "NOERROR"
-    silent = private_host.run(["dig", "@127.0.0.11", "+time=1", "+tries=1", "example.org"], netns="web", check=False).stdout  # DN-16: nobody to ask
+    silent = private_host.run(
+        ["dig", "@127.0.0.11", "+time=1", "+tries=1", "example.org"], netns="web", check=False
+    ).stdout  # DN-16: nobody to ask
     assert "status: NOERROR" not in silent
     private_host.sh("ip address delete 192.0.2.9/32 dev lo")
 
@@ -105,7 +119,12 @@ def test_s_50_a_server_on_the_internal_network_itself_is_asked_and_no_other(priv
 def test_dn_02_a_way_out_comes_and_goes_with_networks(private_host):
     """DN-02: normal, with an internal one, that alone, normal again."""
     serve(private_host.neighbour(), NEIGHBOUR4)
-    for networks, wanted in ((["front"], ANSWERED), (["front", "shut"], ANSWERED), (["shut"], ("NXDOMAIN", [])), (["front"], ANSWERED)):
+    for networks, wanted in (
+        (["front"], ANSWERED),
+        (["front", "shut"], ANSWERED),
+        (["shut"], ("NXDOMAIN", [])),
+        (["front"], ANSWERED),
+    ):
         private_host.apply(changed(web={"networks": networks}))
         assert dig(private_host, "web", "example.org") == wanted, networks
 
@@ -154,7 +173,11 @@ def test_dn_20_a_server_with_a_link_local_address(private_host):
 
 def test_s_58_dn_36_an_upstream_that_leads_back_is_refused_before_anything_is_touched(private_host):
     """S-58, DN-36: a gateway, the resolver, the sandbox itself; a server somewhere else is the control."""
-    for dns, said in (("172.20.0.1", "the gateway of network front"), ("127.0.0.11", "own resolver"), ("172.20.0.9", "an address of its own")):
+    for dns, said in (
+        ("172.20.0.1", "the gateway of network front"),
+        ("127.0.0.11", "own resolver"),
+        ("172.20.0.9", "an address of its own"),
+    ):
         document = changed(own={"dns": [dns], "networks": {"front": {"ipv4_address": "172.20.0.9"}}})
         message = private_host.refusal(document)
         assert message.startswith(f"sandboxes.own.dns[0]: sandbox own would forward to {dns}, ") and said in message

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Veth pairs outside any network, in every place that their ends can be."""
+
 from __future__ import annotations
 
 import pytest
@@ -17,7 +18,9 @@ def pair(key="left/eth0", *, peer, **end):
 
 def test_two_namespaces_joined_by_one_pair(private_host):
     """The first walk-through: two namespaces with an address each ping each other, over both families."""
-    document = pair(addresses=[LEFT, "fd00:1::1/64"], peer={"netns": "right", "name": "eth0", "addresses": [RIGHT, "fd00:1::2/64"]})
+    document = pair(
+        addresses=[LEFT, "fd00:1::1/64"], peer={"netns": "right", "name": "eth0", "addresses": [RIGHT, "fd00:1::2/64"]}
+    )
     assert private_host.apply(document)["changed"]
     for address in ("10.1.0.2", "fd00:1::2"):
         assert private_host.ping("left", address, wait=4)
@@ -28,8 +31,18 @@ def test_two_namespaces_joined_by_one_pair(private_host):
 
 def test_one_end_in_the_host(private_host):
     """With a route each way, a sandbox reaches what is behind its other end; sizes and MACs are as asked."""
-    document = pair(addresses=[LEFT], routes=["default via 10.1.0.9", "10.5.0.0/16 via 10.1.0.9"], mtu=1300, mac_address="02:00:00:00:aa:01",
-                    peer={"name": "to-left", "addresses": ["10.1.0.9/24"], "routes": [{"destination": "10.77.0.0/16", "via": "10.1.0.1"}], "mtu": 1300})
+    document = pair(
+        addresses=[LEFT],
+        routes=["default via 10.1.0.9", "10.5.0.0/16 via 10.1.0.9"],
+        mtu=1300,
+        mac_address="02:00:00:00:aa:01",
+        peer={
+            "name": "to-left",
+            "addresses": ["10.1.0.9/24"],
+            "routes": [{"destination": "10.77.0.0/16", "via": "10.1.0.1"}],
+            "mtu": 1300,
+        },
+    )
     private_host.apply(document)
     inside, outside = traffic.links(private_host, "left")["eth0"], traffic.links(private_host)["to-left"]
     assert (inside["address"], inside["mtu"], inside["cidrs"][0]) == ("02:00:00:00:aa:01", 1300, LEFT)
@@ -76,7 +89,9 @@ def test_ends_are_changed_in_place(private_host):
     private_host.sh("ip link add mine type bridge && ip link set mine up")
     private_host.apply(pair(addresses=[LEFT], peer={"name": "port", "mtu": 1500}))
     index = traffic.links(private_host)["port"]["ifindex"]
-    changed = pair(addresses=["10.1.0.3/24"], mtu=1400, peer={"name": "port", "mtu": 1400, "master": "mine", "up": False})
+    changed = pair(
+        addresses=["10.1.0.3/24"], mtu=1400, peer={"name": "port", "mtu": 1400, "master": "mine", "up": False}
+    )
     assert private_host.apply(changed)["changed"]
     port, inside = traffic.links(private_host)["port"], traffic.links(private_host, "left")["eth0"]
     assert (port["ifindex"], port["mtu"], port["master"], "UP" in port["flags"]) == (index, 1400, "mine", False)
@@ -88,7 +103,11 @@ def test_ends_are_changed_in_place(private_host):
 
 FOREIGN = {
     "an end in the host": ("ip link add port type bridge", None, "ip link del port"),
-    "an end in a namespace": ("ip netns add guest && ip -n guest link add eth0 type bridge", "guest", "ip netns del guest"),
+    "an end in a namespace": (
+        "ip netns add guest && ip -n guest link add eth0 type bridge",
+        "guest",
+        "ip netns del guest",
+    ),
 }
 
 
@@ -107,9 +126,18 @@ REFUSED = {
     "missing master": (pair(peer={"name": "port", "master": "nobody"}), "nobody"),
     "missing namespace": ({"veth_pairs": {"nowhere/eth0": {"peer": {"name": "port"}}}}, "nowhere"),
     "both the same": ({"veth_pairs": {"one": {"peer": {"name": "one"}}}}, "both ends would be one"),
-    "an endpoint's name": ({"networks": {"front": network("172.20.0.0/24")}, "sandboxes": {"web": {"networks": ["front"]}},
-                            "veth_pairs": {"web/eth0": {"peer": {"name": "port"}}}}, "the interface eth0 of the namespace web is an endpoint's"),
-    "a route to nowhere": (pair(addresses=[LEFT], routes=["10.9.0.0/16 via 10.200.0.1"], peer={"name": "port"}), "10.9.0.0/16"),
+    "an endpoint's name": (
+        {
+            "networks": {"front": network("172.20.0.0/24")},
+            "sandboxes": {"web": {"networks": ["front"]}},
+            "veth_pairs": {"web/eth0": {"peer": {"name": "port"}}},
+        },
+        "the interface eth0 of the namespace web is an endpoint's",
+    ),
+    "a route to nowhere": (
+        pair(addresses=[LEFT], routes=["10.9.0.0/16 via 10.200.0.1"], peer={"name": "port"}),
+        "10.9.0.0/16",
+    ),
 }
 
 
@@ -121,9 +149,19 @@ def test_impossible_pairs_are_refused_and_nothing_is_left(private_host, document
 
 def test_pair_is_none_of_the_firewalls_business(private_host):
     """A pair that the user routes by hand is not dropped by the rules of networks beside it."""
-    private_host.apply({"networks": {"front": network("172.20.0.0/24")}, "sandboxes": {**TWO, "web": {"networks": ["front"]}},
-                        "veth_pairs": {f"{name}/eth0": {"addresses": [f"10.{n}.0.2/24"], "routes": [f"default via 10.{n}.0.1"],
-                                                        "peer": {"name": f"to-{name}", "addresses": [f"10.{n}.0.1/24"]}}
-                                       for n, name in ((1, "left"), (2, "right"))}})
+    private_host.apply(
+        {
+            "networks": {"front": network("172.20.0.0/24")},
+            "sandboxes": {**TWO, "web": {"networks": ["front"]}},
+            "veth_pairs": {
+                f"{name}/eth0": {
+                    "addresses": [f"10.{n}.0.2/24"],
+                    "routes": [f"default via 10.{n}.0.1"],
+                    "peer": {"name": f"to-{name}", "addresses": [f"10.{n}.0.1/24"]},
+                }
+                for n, name in ((1, "left"), (2, "right"))
+            },
+        }
+    )
     assert private_host.ping("left", "10.2.0.2") and private_host.ping("right", "10.1.0.2")
     assert not private_host.ping("left", "172.20.0.2", wait=1)  # the network's own wall stands

@@ -4,6 +4,7 @@
 Whether something does not arrive is told without waiting: a later datagram that must arrive comes out of the
 recorder, and nothing may have come before it.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -53,7 +54,7 @@ wire.send(bytes.fromhex(mac.replace(":", "")) + wire.getsockname()[4] + struct.p
 """
 
 
-def record(place: hosts.Place, netns: t.Optional[str], port: int) -> hosts.Server:
+def record(place: hosts.Place, netns: str | None, port: int) -> hosts.Server:
     """Start a server that says each datagram to the UDP port as "TEXT CLIENT" on a line; return when it listens.
 
     It ends, and its lines with it, when none comes for 15 seconds.
@@ -64,24 +65,26 @@ def record(place: hosts.Place, netns: t.Optional[str], port: int) -> hosts.Serve
     return server
 
 
-def send(place: hosts.Place, netns: t.Optional[str], address: str, port: int, text: str, check: bool = True) -> None:
+def send(place: hosts.Place, netns: str | None, address: str, port: int, text: str, check: bool = True) -> None:
     """Send one datagram. Raises Failed where the sender's own kernel refuses it and check is set."""
     place.run([hosts.SYSTEM_PYTHON, "-c", _SEND, address, str(port), text], netns=netns, check=check)
 
 
-def send_frame(place: hosts.Place, netns: t.Optional[str], link: str, mac: str, source: str, target: str, port: int, text: str) -> None:
+def send_frame(
+    place: hosts.Place, netns: str | None, link: str, mac: str, source: str, target: str, port: int, text: str
+) -> None:
     """Put a UDP datagram on a link as a raw frame: any source and target address, whatever routes say."""
     place.run([hosts.SYSTEM_PYTHON, "-c", _FRAME, link, mac, source, target, str(port), text], netns=netns)
 
 
-def fits(place: hosts.Place, netns: t.Optional[str], address: str, size: int) -> bool:
+def fits(place: hosts.Place, netns: str | None, address: str, size: int) -> bool:
     """Tell whether an echo of size bytes, IP header included, is answered without being cut up on the way."""
     payload = size - (48 if ":" in address else 28)
     argv = ["ping", "-n", "-q", "-c", "1", "-w", "2", "-M", "do", "-s", str(payload), address]
     return place.run(argv, netns=netns, check=False).returncode == 0
 
 
-def links(host: hosts.Place, netns: t.Optional[str] = None) -> t.Dict[str, t.Dict[str, t.Any]]:
+def links(host: hosts.Place, netns: str | None = None) -> dict[str, dict[str, t.Any]]:
     """Return ip's own words on each link, its addresses as CIDR under "cidrs"."""
     found = json.loads(host.run(["ip", "-json", "-details", "address", "show"], netns=netns).stdout)
     for link in found:
@@ -89,9 +92,12 @@ def links(host: hosts.Place, netns: t.Optional[str] = None) -> t.Dict[str, t.Dic
     return {link["ifname"]: link for link in found}
 
 
-def default_routes(host: hosts.Place, netns: str) -> t.List[str]:
+def default_routes(host: hosts.Place, netns: str) -> list[str]:
     """Return "GATEWAY DEVICE" of each default route of a sandbox, IPv4 first."""
-    found = [json.loads(host.run(["ip", "-json", family, "route", "show", "default"], netns=netns).stdout or "[]") for family in ("-4", "-6")]
+    found = [
+        json.loads(host.run(["ip", "-json", family, "route", "show", "default"], netns=netns).stdout or "[]")
+        for family in ("-4", "-6")
+    ]
     return [f"{route['gateway']} {route['dev']}" for routes in found for route in routes]
 
 
@@ -100,7 +106,11 @@ def without(host: hosts.Place, *rules: str) -> t.Iterator[None]:
     """Take rules out of our live table for the length of a with block: each the one rule that holds this text."""
     kept = host.run(["nft", "list", "table", "inet", "dockless"]).stdout
     for text in rules:
-        found = [(item["rule"]["chain"], item["rule"]["handle"]) for item in _rules(host) if text in _text_of(host, item["rule"])]
+        found = [
+            (item["rule"]["chain"], item["rule"]["handle"])
+            for item in _rules(host)
+            if text in _text_of(host, item["rule"])
+        ]
         assert len(found) == 1, f"{len(found)} rules of the live table hold {text!r}"
         host.run(["nft", "delete", "rule", "inet", "dockless", found[0][0], "handle", str(found[0][1])])
     try:
@@ -109,12 +119,12 @@ def without(host: hosts.Place, *rules: str) -> t.Iterator[None]:
         host.run(["nft", "-f", "-"], input=f"delete table inet dockless\n{kept}")
 
 
-def _rules(host: hosts.Place) -> t.List[t.Dict[str, t.Any]]:
+def _rules(host: hosts.Place) -> list[dict[str, t.Any]]:
     listed = json.loads(host.run(["nft", "--json", "--handle", "list", "table", "inet", "dockless"]).stdout)["nftables"]
     return [item for item in listed if "rule" in item]
 
 
-def _text_of(host: hosts.Place, rule: t.Dict[str, t.Any]) -> str:
+def _text_of(host: hosts.Place, rule: dict[str, t.Any]) -> str:
     text = host.run(["nft", "--handle", "list", "chain", "inet", "dockless", rule["chain"]]).stdout
     return next(line for line in text.splitlines() if line.endswith(f"# handle {rule['handle']}"))
 
@@ -139,7 +149,7 @@ def bridge_calls_iptables(host: hosts.Place, on: int) -> t.ContextManager[None]:
     return sysctls(host, {f"bridge/bridge-nf-call-{program}": on for program in ("iptables", "ip6tables")})
 
 
-def network(subnet: str = "", **options: t.Any) -> t.Dict[str, t.Any]:
+def network(subnet: str = "", **options: t.Any) -> dict[str, t.Any]:
     """Return a network's declaration without names, whose subnets are those in subnet, if any."""
     subnets = [{"subnet": text} for text in subnet.split()]
     return {"dns_enabled": False, **({"ipam": {"config": subnets}} if subnets else {}), **options}

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the collection's files look like, by the tools that its users trust."""
+
 from __future__ import annotations
 
 import tarfile
@@ -9,7 +10,9 @@ from collection import MODULES, ROOT, check
 
 
 def test_ansible_lint_production():
-    assert "Passed: 0 failure(s), 0 warning(s)" in check("ansible-lint", "--offline", "--nocolor", "--profile", "production")
+    assert "Passed: 0 failure(s), 0 warning(s)" in check(
+        "ansible-lint", "--offline", "--nocolor", "--profile", "production"
+    )
 
 
 def test_yamllint():
@@ -31,5 +34,9 @@ def test_build_holds_what_runs_and_no_rubbish(tmp_path):
     with tarfile.open(built) as archive:
         names = archive.getnames()
     assert "plugins/modules/container_networks.py" in names and "meta/runtime.yml" in names
-    rubbish = [name for name in names if name.startswith((".cache", ".git", ".ci", ".pytest_cache", ".ansible")) or name.endswith((".pyc", ".gz"))]
+    rubbish = [
+        name
+        for name in names
+        if name.startswith((".cache", ".git", ".ci", ".pytest_cache", ".ansible")) or name.endswith((".pyc", ".gz"))
+    ]
     assert not rubbish

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The scenario systemd; molecule/README.md says what it proves."""
+
 from __future__ import annotations
 
 import scenarios

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """ansible-test sanity, and that it looked at something: it ends with 0 when it finds no files too."""
+
 from __future__ import annotations
 
 import re

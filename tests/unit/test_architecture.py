@@ -3,6 +3,7 @@
 
 LAYERS is the picture: a package may import from itself and from the layers above its own, never from below or beside.
 """
+
 from __future__ import annotations
 
 import ast
@@ -15,7 +16,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ENGINE = ROOT / "plugins" / "module_utils" / "_dockless"
 
-LAYERS: t.Tuple[t.Set[str], ...] = (
+LAYERS: tuple[set[str], ...] = (
     {"errors", "names"},
     {"model"},
     {"document", "allocate", "firewall", "dns"},
@@ -29,17 +30,44 @@ LAYERS: t.Tuple[t.Set[str], ...] = (
 )
 # These only compute. What else there is reads or changes the host.
 PURE = {
-    "errors", "names", "model", "document", "allocate", "firewall", "dns", "edits", "state", "validate", "fleet", "desired", "report",
+    "errors",
+    "names",
+    "model",
+    "document",
+    "allocate",
+    "firewall",
+    "dns",
+    "edits",
+    "state",
+    "validate",
+    "fleet",
+    "desired",
+    "report",
 }
 IMPURE_MODULES = {
-    "os", "subprocess", "socket", "shutil", "signal", "threading", "ctypes", "tempfile", "fcntl", "pathlib", "select", "selectors",
+    "os",
+    "subprocess",
+    "socket",
+    "shutil",
+    "signal",
+    "threading",
+    "ctypes",
+    "tempfile",
+    "fcntl",
+    "pathlib",
+    "select",
+    "selectors",
 }
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval"}
 # One door for each library and program: the only file that may import or run it.
 ONLY_IMPORT = {"pyroute2": "linux/rtnetlink.py", "ansible": "ansible_module.py"}
 ONLY_RUN = {
-    "nft": "linux/nft.py", "wg": "linux/wireguard.py", "wireguard-go": "linux/wireguard.py",
-    "ufw": "linux/foreign_firewalls.py", "firewall-cmd": "linux/foreign_firewalls.py", "iptables": "linux/foreign_firewalls.py",
+    "nft": "linux/nft.py",
+    "wg": "linux/wireguard.py",
+    "wireguard-go": "linux/wireguard.py",
+    "ufw": "linux/foreign_firewalls.py",
+    "firewall-cmd": "linux/foreign_firewalls.py",
+    "iptables": "linux/foreign_firewalls.py",
 }
 LARGEST_TOP_LEVEL = 22
 MOST_ARROWS = 90
@@ -53,9 +81,12 @@ class Import(t.NamedTuple):
     inside: bool
 
 
-def files() -> t.Dict[str, ast.Module]:
+def files() -> dict[str, ast.Module]:
     """Return the syntax tree of every file of the engine, by its path below the engine."""
-    return {str(path.relative_to(ENGINE)): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(ENGINE.rglob("*.py"))}
+    return {
+        str(path.relative_to(ENGINE)): ast.parse(path.read_text(encoding="utf-8"))
+        for path in sorted(ENGINE.rglob("*.py"))
+    }
 
 
 FILES = files()
@@ -69,13 +100,17 @@ def package(path: str) -> str:
 def _inside(file: str, node: ast.ImportFrom) -> t.Iterator[str]:
     above = file.split("/")[:-1]
     assert node.level <= len(above) + 1, f"{file}:{node.lineno} imports from outside of the engine"
-    base = [*above[:len(above) + 1 - node.level], *(node.module.split(".") if node.module else [])]
+    base = [*above[: len(above) + 1 - node.level], *(node.module.split(".") if node.module else [])]
     for alias in node.names:
         as_module = "/".join([*base, alias.name]) + ".py"
-        yield as_module if as_module in FILES else "/".join(base) + (".py" if "/".join(base) + ".py" in FILES else "/__init__.py")
+        yield (
+            as_module
+            if as_module in FILES
+            else "/".join(base) + (".py" if "/".join(base) + ".py" in FILES else "/__init__.py")
+        )
 
 
-def imports() -> t.List[Import]:
+def imports() -> list[Import]:
     """Return every import of the engine, those inside of functions too."""
     found = []
     for file, tree in FILES.items():
@@ -91,8 +126,12 @@ def imports() -> t.List[Import]:
 
 def test_imports_go_down():
     layer = {name: number for number, names in enumerate(LAYERS) for name in names}
-    assert {package(file) for file in FILES} - {"__init__"} == set(layer), "LAYERS names every package and top-level file"
-    arrows = {(package(one.file), package(one.target)) for one in imports() if one.inside} - {(name, name) for name in layer}
+    assert {package(file) for file in FILES} - {"__init__"} == set(layer), (
+        "LAYERS names every package and top-level file"
+    )
+    arrows = {(package(one.file), package(one.target)) for one in imports() if one.inside} - {
+        (name, name) for name in layer
+    }
     wrong = [f"{source} imports {target}" for source, target in sorted(arrows) if layer[target] >= layer[source]]
     assert not wrong
     assert len(arrows) <= MOST_ARROWS
@@ -100,10 +139,20 @@ def test_imports_go_down():
 
 
 def test_pure_packages_only_compute():
-    wrong = [f"{one.file} imports {one.target}" for one in imports() if not one.inside and package(one.file) in PURE
-             and (one.target.split(".")[0] in IMPURE_MODULES or one.target.split(".")[0] not in sys.stdlib_module_names)]
-    wrong += [f"{file}:{node.lineno} calls {node.func.id}()" for file, tree in FILES.items() if package(file) in PURE
-              for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in IMPURE_CALLS]
+    wrong = [
+        f"{one.file} imports {one.target}"
+        for one in imports()
+        if not one.inside
+        and package(one.file) in PURE
+        and (one.target.split(".")[0] in IMPURE_MODULES or one.target.split(".")[0] not in sys.stdlib_module_names)
+    ]
+    wrong += [
+        f"{file}:{node.lineno} calls {node.func.id}()"
+        for file, tree in FILES.items()
+        if package(file) in PURE
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in IMPURE_CALLS
+    ]
     assert not wrong
 
 
@@ -117,19 +166,31 @@ def _programs(tree: ast.Module) -> t.Iterator[str]:
 
 
 def test_one_door_for_each_library_and_program():
-    wrong = [f"{one.file} imports {one.target}" for one in imports() if not one.inside
-             and one.target.split(".")[0] in ONLY_IMPORT and one.file != ONLY_IMPORT[one.target.split(".")[0]]]
-    wrong += [f"{one.file} imports {one.target}, which no target need have" for one in imports() if not one.inside
-              and one.target.split(".")[0] not in {*sys.stdlib_module_names, *ONLY_IMPORT, "__future__"}]
-    wrong += [f"{file} runs {program}" for file, tree in FILES.items() for program in _programs(tree)
-              if package(file) not in PURE and ONLY_RUN.get(program, file) != file]
+    wrong = [
+        f"{one.file} imports {one.target}"
+        for one in imports()
+        if not one.inside
+        and one.target.split(".")[0] in ONLY_IMPORT
+        and one.file != ONLY_IMPORT[one.target.split(".")[0]]
+    ]
+    wrong += [
+        f"{one.file} imports {one.target}, which no target need have"
+        for one in imports()
+        if not one.inside and one.target.split(".")[0] not in {*sys.stdlib_module_names, *ONLY_IMPORT, "__future__"}
+    ]
+    wrong += [
+        f"{file} runs {program}"
+        for file, tree in FILES.items()
+        for program in _programs(tree)
+        if package(file) not in PURE and ONLY_RUN.get(program, file) != file
+    ]
     assert not wrong
     used = {one.target.split(".")[0]: one.file for one in imports() if one.target.split(".")[0] in ONLY_IMPORT}
     assert used == ONLY_IMPORT, "each door is in use"
 
 
 def test_no_circle_between_files():
-    uses: t.Dict[str, t.Set[str]] = {file: set() for file in FILES}
+    uses: dict[str, set[str]] = {file: set() for file in FILES}
     for one in imports():
         if one.inside and one.target != one.file:
             uses[one.file].add(one.target)

@@ -3,15 +3,17 @@
 
 The ids of the acceptance list stand in the names of the cases.
 """
+
 from __future__ import annotations
 
 import pathlib
 
 import pytest
 import yaml
+from documents import host_of
+
 from _dockless.errors import DocklessError
 from _dockless.model.facts import Listener
-from documents import host_of
 
 CASES = yaml.safe_load(pathlib.Path(__file__).with_name("bad_input.yml").read_text(encoding="utf-8"))
 

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The bench's arithmetic: medians, ratios, and what counts as met."""
+
 from __future__ import annotations
 
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "bench"))
-import report  # noqa: E402
-from subjects import IP_BATCH, NETAVARK, OURS, Case  # noqa: E402
+import report
+from subjects import IP_BATCH, NETAVARK, OURS, Case
 
 
 def taken(*walls, memory=50_000_000):
@@ -15,7 +16,14 @@ def taken(*walls, memory=50_000_000):
 
 
 def results(measured, wrong=()):
-    machine = {"kernel": "6.1", "processors": 2, "python": "3.11", "commit": "abc", "load_before": 0.0, "date": "2026-01-01 00:00"}
+    machine = {
+        "kernel": "6.1",
+        "processors": 2,
+        "python": "3.11",
+        "commit": "abc",
+        "load_before": 0.0,
+        "date": "2026-01-01 00:00",
+    }
     return report.Results(machine, 3, measured, list(wrong))
 
 
@@ -24,7 +32,9 @@ def found(measured):
 
 
 def test_medians_are_compared_so_that_one_slow_round_does_not_count():
-    answer = found({Case(OURS, 1000): {"cold": taken(2.0, 1.0, 90.0)}, Case(IP_BATCH, 1000): {"cold": taken(7.0, 6.0, 8.0)}})
+    answer = found(
+        {Case(OURS, 1000): {"cold": taken(2.0, 1.0, 90.0)}, Case(IP_BATCH, 1000): {"cold": taken(7.0, 6.0, 8.0)}}
+    )
     assert answer["engine at 1,000: times faster than ip -batch + nft"] == (3.5, True)
 
 

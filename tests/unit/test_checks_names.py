@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Upstreams that would send a question round and round."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -13,9 +14,9 @@ if ENGINE not in sys.path:
     sys.path.insert(0, ENGINE)
 
 # pylint: disable=wrong-import-position
-from _dockless.errors import DocklessError  # noqa: E402
-from _dockless.model.host import Defaults, Endpoint, Host, Macvlan, Network, Project, Sandbox, Subnet  # noqa: E402
-from _dockless.validate import dns  # noqa: E402
+from _dockless.errors import DocklessError
+from _dockless.model.host import Defaults, Endpoint, Host, Macvlan, Network, Project, Sandbox, Subnet
+from _dockless.validate import dns
 
 
 def addresses(*texts):
@@ -32,8 +33,12 @@ def subnet(text):
 FRONT = Network("shop", "front", subnets=(subnet("172.20.0.0/16"), subnet("fd00:20::/64")))
 BRIDGE = Network("", "bridge", dns_enabled=False, subnets=(subnet("172.17.0.0/16"),))
 MACVLAN = FRONT._replace(name="lan", macvlan=Macvlan(parent="eth0"))
-WEB = Sandbox("shop", "web", path="sandboxes.web", endpoints=(
-    Endpoint("shop", "web", ("shop", "front"), addresses=("172.20.0.2/16", "fd00:20::2/64")),))
+WEB = Sandbox(
+    "shop",
+    "web",
+    path="sandboxes.web",
+    endpoints=(Endpoint("shop", "web", ("shop", "front"), addresses=("172.20.0.2/16", "fd00:20::2/64")),),
+)
 
 
 def judge(sandbox=WEB, network=FRONT, defaults=Defaults()):
@@ -41,14 +46,25 @@ def judge(sandbox=WEB, network=FRONT, defaults=Defaults()):
     dns.refuse_loops(Host((Project("shop", (network,), (sandbox,)), Project("", (BRIDGE,))), defaults))
 
 
-@pytest.mark.parametrize("address, reason", [
-    ("127.0.0.11", "the sandbox's own resolver"), ("172.20.0.1", "the gateway of network front"), ("fd00:20::1", "the gateway of network front"),
-    ("172.17.0.1", "the gateway of network bridge"), ("0.0.0.0", "no host's address"), ("::", "no host's address"), ("224.0.0.251", "no host's address")])
+@pytest.mark.parametrize(
+    "address, reason",
+    [
+        ("127.0.0.11", "the sandbox's own resolver"),
+        ("172.20.0.1", "the gateway of network front"),
+        ("fd00:20::1", "the gateway of network front"),
+        ("172.17.0.1", "the gateway of network bridge"),
+        ("0.0.0.0", "no host's address"),
+        ("::", "no host's address"),
+        ("224.0.0.251", "no host's address"),
+    ],
+)
 def test_s_58_dn_36_a_server_that_leads_back_is_refused(address, reason):
     """S-58, DN-36: wherever it is said, with the option's path."""
-    for option, given in (("sandboxes.web.dns", {"sandbox": WEB._replace(dns=addresses("192.0.2.1", address))}),
-                          ("networks.front.dns", {"network": FRONT._replace(path="networks.front", dns=addresses(address))}),
-                          ("defaults.dns", {"defaults": Defaults(dns=addresses(address))})):
+    for option, given in (
+        ("sandboxes.web.dns", {"sandbox": WEB._replace(dns=addresses("192.0.2.1", address))}),
+        ("networks.front.dns", {"network": FRONT._replace(path="networks.front", dns=addresses(address))}),
+        ("defaults.dns", {"defaults": Defaults(dns=addresses(address))}),
+    ):
         with pytest.raises(DocklessError, match=rf"{option}\[\d\]: .*{reason}"):
             judge(**given)
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What other firewalls are asked to let through, in words; and how their own programs' words are read."""
+
 from __future__ import annotations
 
 import pytest
+from pipeline import FACTS, of_kind, resolved, state
+
 from _dockless.desired import foreign_firewalls
 from _dockless.firewall import coexistence, docker_user, firewalld, foreign_chains, ufw
 from _dockless.firewall.docker_user import DockerChain
@@ -11,10 +14,11 @@ from _dockless.firewall.foreign_chains import Chain, Obstacle
 from _dockless.model import topology
 from _dockless.model.facts import Firewall
 from _dockless.state.objects import Passage
-from pipeline import FACTS, of_kind, resolved, state
 
-DOCUMENT = {"networks": {"front": {"bridge_name": "br-front"}, "back": {"bridge_name": "br-back", "internal": True}},
-            "sandboxes": {"web": {"networks": ["front", "back"], "ports": ["8080:80"]}, "db": {"networks": ["back"]}}}
+DOCUMENT = {
+    "networks": {"front": {"bridge_name": "br-front"}, "back": {"bridge_name": "br-back", "internal": True}},
+    "sandboxes": {"web": {"networks": ["front", "back"], "ports": ["8080:80"]}, "db": {"networks": ["back"]}},
+}
 DOCKER = Firewall("docker", programs=("iptables", "ip6tables"))
 LISTING = """
 -P FORWARD DROP
@@ -42,36 +46,56 @@ def test_docker_decides_about_its_own_bridges_and_we_about_ours():
     """R-01: only for families that networks have, in the order that matters; a bridge of Docker's with a name of its own is left to it too."""
     assert lines(DOCKER._replace(taken=("br-0123456789ab", "docker0", "web0")))["docker"] == [
         "iptables -m devgroup --src-group 25707 --dst-group 25707 -j ACCEPT",
-        *[f"iptables {way} {name} -m devgroup --{end}-group 25707 -j RETURN" for name in ("br-+", "docker+", "web0")
-          for way, end in (("-o", "src"), ("-i", "dst"))],
+        *[
+            f"iptables {way} {name} -m devgroup --{end}-group 25707 -j RETURN"
+            for name in ("br-+", "docker+", "web0")
+            for way, end in (("-o", "src"), ("-i", "dst"))
+        ],
         "iptables -m devgroup --src-group 25707 -j ACCEPT",
-        "iptables -m devgroup --dst-group 25707 -j ACCEPT"]
+        "iptables -m devgroup --dst-group 25707 -j ACCEPT",
+    ]
     six = {**DOCUMENT, "networks": {**DOCUMENT["networks"], "front": {"enable_ipv6": True}}}
     assert {line.split()[0] for line in lines(DOCKER, document=six)["docker"]} == {"iptables", "ip6tables"}
 
 
 def test_an_uplink_called_like_a_bridge_of_docker_s_is_none():
     through = lines(DOCKER, uplink="br-lan")["docker"]
-    accepted, returned = (f"iptables -o {name} -m devgroup --src-group 25707 -j {verdict}" for name, verdict in (("br-lan", "ACCEPT"), ("br-+", "RETURN")))
+    accepted, returned = (
+        f"iptables -o {name} -m devgroup --src-group 25707 -j {verdict}"
+        for name, verdict in (("br-lan", "ACCEPT"), ("br-+", "RETURN"))
+    )
     assert through.index(accepted) < through.index(returned)
-    assert "iptables -o docker0 -m devgroup --src-group 25707 -j ACCEPT" not in lines(DOCKER._replace(taken=("docker0",)), uplink="docker0")["docker"]
+    assert (
+        "iptables -o docker0 -m devgroup --src-group 25707 -j ACCEPT"
+        not in lines(DOCKER._replace(taken=("docker0",)), uplink="docker0")["docker"]
+    )
 
 
 def test_ufw_is_asked_for_each_way_that_traffic_goes_but_not_for_what_others_allow():
     """R-05: no way in without published ports, no way out of internal networks."""
     assert lines(Firewall("ufw"))["ufw"] == [
-        "route allow in on br-back out on br-back", "route allow in on br-front", "route allow out on br-front"]
+        "route allow in on br-back out on br-back",
+        "route allow in on br-front",
+        "route allow out on br-front",
+    ]
     assert lines(Firewall("ufw", taken=("route allow in on br-front",)))["ufw"] == [
-        "route allow in on br-back out on br-back", "route allow out on br-front"]
+        "route allow in on br-back out on br-back",
+        "route allow out on br-front",
+    ]
 
 
 def test_firewalld_gets_a_zone_and_only_with_a_way_out_a_policy():
     """FW-10: internal networks need no policy. Of one that is stopped only the files are meant."""
     zone = ["zone", "forward", "interface br-back", "interface br-front", "policy dockless-out"]
-    assert lines(Firewall("firewalld"))["firewalld"] == [f"{time} {each}" for time in ("permanent", "runtime") for each in zone]
+    assert lines(Firewall("firewalld"))["firewalld"] == [
+        f"{time} {each}" for time in ("permanent", "runtime") for each in zone
+    ]
     internal = {"networks": {"back": DOCUMENT["networks"]["back"]}, "sandboxes": {"db": {"networks": ["back"]}}}
     assert lines(Firewall("firewalld", running=False), document=internal)["firewalld"] == [
-        "permanent zone", "permanent forward", "permanent interface br-back"]
+        "permanent zone",
+        "permanent forward",
+        "permanent interface br-back",
+    ]
 
 
 def test_nothing_is_asked_for_without_networks_or_unasked():
@@ -81,8 +105,14 @@ def test_nothing_is_asked_for_without_networks_or_unasked():
 
 def test_docker_s_chain_is_read_up_to_where_it_returns():
     chain = docker_user.docker_chain(LISTING)
-    assert chain == DockerChain((
-        "-m devgroup --src-group 25707 --dst-group 25707 -j ACCEPT", "-o br-+ -m devgroup --src-group 25707 -j RETURN"), 2, ("docker0", "web0"))
+    assert chain == DockerChain(
+        (
+            "-m devgroup --src-group 25707 --dst-group 25707 -j ACCEPT",
+            "-o br-+ -m devgroup --src-group 25707 -j RETURN",
+        ),
+        2,
+        ("docker0", "web0"),
+    )
     assert len(docker_user.rules_of_ours(LISTING)) == 3
     assert docker_user.docker_chain("-P FORWARD DROP\n") is None
 
@@ -116,11 +146,14 @@ def test_what_a_reload_would_lose():
     assert firewalld.lasting(now) == ["public ports: 99/tcp", "public target: default"]
 
 
-@pytest.mark.parametrize("named, flows, remedy", [
-    ((), ("out", "in"), "Add firewalld to coexist"),
-    (("firewalld",), ("in",), "StrictForwardPorts of firewalld.conf keeps published ports closed"),
-    (("firewalld",), ("out",), "It is not what coexist opens"),
-])
+@pytest.mark.parametrize(
+    "named, flows, remedy",
+    [
+        ((), ("out", "in"), "Add firewalld to coexist"),
+        (("firewalld",), ("in",), "StrictForwardPorts of firewalld.conf keeps published ports closed"),
+        (("firewalld",), ("out",), "It is not what coexist opens"),
+    ],
+)
 def test_an_obstacle_is_told_with_its_remedy(named, flows, remedy):
     """S-13: with StrictForwardPorts firewalld decides about published ports, and we say so."""
     obstacle = Obstacle("inet", "firewalld", "filter_FORWARD", "it drops", False, flows, ("br0",), "firewalld")
@@ -128,23 +161,31 @@ def test_an_obstacle_is_told_with_its_remedy(named, flows, remedy):
     assert foreign_firewalls.told(obstacle._replace(firewall=""), named) == "it drops"
 
 
-@pytest.mark.parametrize("network, ports, open_ways", [
-    ({}, [], {"within", "out"}),
-    ({}, ["8080:80"], {"within", "out", "in"}),
-    ({"internal": True}, [], {"within"}),
-    ({"ingress": False}, [], {"within", "out"}),
-    ({"egress": False}, ["8080:80"], {"within", "in"}),
-    ({"gateway_mode_ipv4": "routed"}, [], {"within", "out", "in"}),
-    ({"trusted_host_interfaces": ["eth1"]}, [], {"within", "out", "in"}),
-])
+@pytest.mark.parametrize(
+    "network, ports, open_ways",
+    [
+        ({}, [], {"within", "out"}),
+        ({}, ["8080:80"], {"within", "out", "in"}),
+        ({"internal": True}, [], {"within"}),
+        ({"ingress": False}, [], {"within", "out"}),
+        ({"egress": False}, ["8080:80"], {"within", "in"}),
+        ({"gateway_mode_ipv4": "routed"}, [], {"within", "out", "in"}),
+        ({"trusted_host_interfaces": ["eth1"]}, [], {"within", "out", "in"}),
+    ],
+)
 def test_an_obstacle_matters_where_something_would_go_that_way(network, ports, open_ways):
     """And only such ways are asked for: ufw is told of each, firewalld has a policy inwards where nothing is translated."""
-    document = {"networks": {"front": {"bridge_name": "br0", **network}}, "sandboxes": {"web": {"networks": ["front"], "ports": ports}}}
+    document = {
+        "networks": {"front": {"bridge_name": "br0", **network}},
+        "sandboxes": {"web": {"networks": ["front"], "ports": ports}},
+    }
     host = resolved(document)
     found = coexistence.ways(host, topology.networks_of(host))
     assert found == {"br0": open_ways}
     obstacle = Obstacle("ip", "filter", "FORWARD", "it drops", False, (), ("br0",), "ufw")
-    assert [flow for flow in ("in", "out", "within") if coexistence.matters(obstacle._replace(flows=(flow,)), found)] == sorted(open_ways)
+    assert [
+        flow for flow in ("in", "out", "within") if coexistence.matters(obstacle._replace(flows=(flow,)), found)
+    ] == sorted(open_ways)
     asked = lines(Firewall("ufw"), Firewall("firewalld", running=False), document=document)
     assert ("route allow out on br0" in asked["ufw"]) == ("in" in open_ways)
     assert ("route allow in on br0" in asked["ufw"]) == ("out" in open_ways)
@@ -152,8 +193,14 @@ def test_an_obstacle_matters_where_something_would_go_that_way(network, ports, o
     assert ("permanent policy dockless-out" in asked["firewalld"]) == ("out" in open_ways)
 
 
-@pytest.mark.parametrize("rules, owner", [
-    ({"FORWARD": [], "DOCKER-USER": [], "ufw-before-forward": []}, "docker"), ({"FORWARD": [], "ufw6-before-forward": []}, "ufw"), ({"FORWARD": []}, "")])
+@pytest.mark.parametrize(
+    "rules, owner",
+    [
+        ({"FORWARD": [], "DOCKER-USER": [], "ufw-before-forward": []}, "docker"),
+        ({"FORWARD": [], "ufw6-before-forward": []}, "ufw"),
+        ({"FORWARD": []}, ""),
+    ],
+)
 def test_whose_a_chain_is(rules, owner):
     found = foreign_chains.judge(Chain("ip6", "filter", "FORWARD", "drop"), rules, ["br0"], True)
     assert [each.firewall for each in found] == [owner]

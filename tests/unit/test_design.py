@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """docs/design.md against the code: what others rely on is written there as it is here."""
+
 from __future__ import annotations
 
 import pathlib
 import re
 
 import pytest
+
 from _dockless import names
 from _dockless.firewall import sandbox_table
 from _dockless.firewall.rules import CHAINS, COUNTERS, PORT_CHAINS, PORT_COUNTERS, PORT_SETS, SETS
@@ -37,7 +39,7 @@ def test_every_chain_with_its_hook_and_priority():
     assert len(found) == 14
     for name, hook in found:
         assert f"| `{name}` | `{hook}` |" in DESIGN or (not hook and f"| `{name}` | jumped to |" in DESIGN), name
-    (name, hook), = re.findall(r"chain (\w+) \{\n\t\t(type [^;]+)", sandbox_table.table((), 0, True))
+    ((name, hook),) = re.findall(r"chain (\w+) \{\n\t\t(type [^;]+)", sandbox_table.table((), 0, True))
     assert f"`{name}` (`{hook}`)" in DESIGN
 
 
@@ -58,18 +60,46 @@ def test_no_set_or_counter_is_left_over():
         assert [name for kind, name, types, ranges in sets if not re.search(rf"@{name}\b", text)] == []
 
 
-@pytest.mark.parametrize("text", [
-    f"tables **`inet {TABLE}`**", f"link group **{LINK_GROUP}**", f"link group **{PAIR_GROUP}**", f"link group {DOOMED_GROUP}",
-    f"protocol **{ROUTE_PROTOCOL}**", f"`{DEFAULT_BRIDGE_LINK}`", RESOLVER_ADDRESS, str(RESOLVER_PORT), NETNS_DIRECTORY,
-    f"`{names.label('PROJECT', 'NAME')}`", f"`{names.label('', DEFAULT_BRIDGE)}`", f"`{names.pair_label('NETNS', 'NAME')}`", f"`{PATH}`",
-    f"`{DNS_DIRECTORY}/`", f"`{ETC_DIRECTORY}/projects/PROJECT.json`", f"`{NETNS_ETC_DIRECTORY}/NAME/`"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"tables **`inet {TABLE}`**",
+        f"link group **{LINK_GROUP}**",
+        f"link group **{PAIR_GROUP}**",
+        f"link group {DOOMED_GROUP}",
+        f"protocol **{ROUTE_PROTOCOL}**",
+        f"`{DEFAULT_BRIDGE_LINK}`",
+        RESOLVER_ADDRESS,
+        str(RESOLVER_PORT),
+        NETNS_DIRECTORY,
+        f"`{names.label('PROJECT', 'NAME')}`",
+        f"`{names.label('', DEFAULT_BRIDGE)}`",
+        f"`{names.pair_label('NETNS', 'NAME')}`",
+        f"`{PATH}`",
+        f"`{DNS_DIRECTORY}/`",
+        f"`{ETC_DIRECTORY}/projects/PROJECT.json`",
+        f"`{NETNS_ETC_DIRECTORY}/NAME/`",
+    ],
+)
 def test_marks_and_paths(text):
     assert text in DESIGN
 
 
 def test_both_vocabularies():
     kinds = [cls.__name__ for cls in Object.__args__]
-    words = ["Host", "Project", "Network", "Subnet", "Sandbox", "Endpoint", "PortMapping", "DnsRecord", "Link", "VethPair", "Defaults"]
+    words = [
+        "Host",
+        "Project",
+        "Network",
+        "Subnet",
+        "Sandbox",
+        "Endpoint",
+        "PortMapping",
+        "DnsRecord",
+        "Link",
+        "VethPair",
+        "Defaults",
+    ]
     assert all(hasattr(host, word) for word in words)
     for row in (kinds, words):
         assert ", ".join(f"`{word}`" for word in row) in DESIGN

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the small modules do to a declaration."""
+
 from __future__ import annotations
 
 import copy
 import itertools
 
 import pytest
+from documents import host_of
+
 from _dockless.document.ports import parse_ports
 from _dockless.edits import dns, ports, veth_pairs
 from _dockless.edits.networks import (
@@ -22,7 +25,6 @@ from _dockless.edits.networks import (
     replace_document,
 )
 from _dockless.errors import DocklessError
-from documents import host_of
 
 SHOP = {
     "networks": {"front": {"internal": False, "mtu": 1400}, "back": {"internal": True}, "spare": None},
@@ -43,7 +45,7 @@ def untouched():
     """A declaration is never mutated."""
     before = copy.deepcopy(SHOP)
     yield
-    assert SHOP == before
+    assert before == SHOP
 
 
 def test_put_network_keeps_what_is_not_said():
@@ -106,19 +108,29 @@ def test_keep_sandboxes_takes_partners_away_together():
 
 def test_connect_adds_and_changes():
     """LC-05: list, dictionary, nothing said and the default bridge are all joined the same."""
+
     def networks(declaration, name):
         return declaration["sandboxes"][name]["networks"]
+
     assert networks(connect(SHOP, "web", "front", {"gw_priority": 1, "aliases": None}), "web") == {
-        "front": {"aliases": ["www"], "gw_priority": 1}, "back": {}}
+        "front": {"aliases": ["www"], "gw_priority": 1},
+        "back": {},
+    }
     assert networks(connect(SHOP, "db", "front", {}), "db") == {"back": {}, "front": {}}
     assert networks(connect(SHOP, "plain", "front", {}), "plain") == {"default": {}, "front": {}}
     old = connect(SHOP, "old", "front", {"aliases": []})["sandboxes"]["old"]
     assert old == {"networks": {"bridge": {}, "front": {"aliases": []}}}
 
 
-@pytest.mark.parametrize(("sandbox", "network", "message"), [
-    ("agent", "front", "the sandbox agent has network_mode host"), ("probe", "front", "network_mode container:web"),
-    ("db", "host", "cannot be connected to the network host"), ("ghost", "front", "the sandbox ghost is not declared")])
+@pytest.mark.parametrize(
+    ("sandbox", "network", "message"),
+    [
+        ("agent", "front", "the sandbox agent has network_mode host"),
+        ("probe", "front", "network_mode container:web"),
+        ("db", "host", "cannot be connected to the network host"),
+        ("ghost", "front", "the sandbox ghost is not declared"),
+    ],
+)
 def test_connect_refuses(sandbox, network, message):
     """LC-08."""
     with pytest.raises(DocklessError, match=message):
@@ -155,7 +167,11 @@ def test_keep_endpoints_disconnects_the_named_sandboxes_from_the_rest():
 
 
 def test_publish_adds_what_is_not_there_in_any_form():
-    found = ports.publish(SHOP, "web", {"ports": [{"target": 80, "published": 8080}, "53:53/udp", "9001:91"], "expose": [80], "publish_all": None})
+    found = ports.publish(
+        SHOP,
+        "web",
+        {"ports": [{"target": 80, "published": 8080}, "53:53/udp", "9001:91"], "expose": [80], "publish_all": None},
+    )
     assert found["sandboxes"]["web"]["ports"] == ["8080:80", "9000-9003:90-93", "53:53/udp"]
     assert found["sandboxes"]["web"]["expose"] == [80]
     assert ports.publish(found, "web", {"ports": ["53:53/udp"], "expose": ["80/tcp"]}) == found
@@ -164,19 +180,28 @@ def test_publish_adds_what_is_not_there_in_any_form():
 
 def test_replace_ports_is_exact():
     assert ports.replace_ports(SHOP, "web", {"ports": []})["sandboxes"]["web"]["ports"] == []
-    assert ports.replace_ports(SHOP, "web", {"publish_all": True})["sandboxes"]["web"]["ports"] == SHOP["sandboxes"]["web"]["ports"]
+    assert (
+        ports.replace_ports(SHOP, "web", {"publish_all": True})["sandboxes"]["web"]["ports"]
+        == SHOP["sandboxes"]["web"]["ports"]
+    )
 
 
 def test_withdraw_takes_ports_out_of_ranges_too():
-    found = ports.withdraw(SHOP, "web", {"ports": ["8080:80/tcp", "9001-9002:91-92", "1:1"]})["sandboxes"]["web"]["ports"]
+    found = ports.withdraw(SHOP, "web", {"ports": ["8080:80/tcp", "9001-9002:91-92", "1:1"]})["sandboxes"]["web"][
+        "ports"
+    ]
     assert found == ["9000:90/tcp", "9003:93/tcp"]
     assert set(ports.withdraw(SHOP, "web", {})["sandboxes"]["web"]) == {"networks"}
     assert ports.withdraw(SHOP, "ghost", {}) is SHOP
 
 
 def test_the_rest_of_a_range_keeps_its_address():
-    declaration = {"sandboxes": {"a": {"ports": ["[fd00::1]:80-81:80-81", "192.0.2.1:90-91:90-91/udp"], "expose": ["5-6"]}}}
-    found = ports.withdraw(declaration, "a", {"ports": ["[fd00::1]:80:80", "192.0.2.1:91:91/udp"], "expose": [5]})["sandboxes"]["a"]
+    declaration = {
+        "sandboxes": {"a": {"ports": ["[fd00::1]:80-81:80-81", "192.0.2.1:90-91:90-91/udp"], "expose": ["5-6"]}}
+    }
+    found = ports.withdraw(declaration, "a", {"ports": ["[fd00::1]:80:80", "192.0.2.1:91:91/udp"], "expose": [5]})[
+        "sandboxes"
+    ]["a"]
     assert found == {"ports": ["[fd00::1]:81:81/tcp", "192.0.2.1:90:90/udp"], "expose": ["6/tcp"]}
 
 
@@ -187,8 +212,15 @@ def test_a_port_that_is_published_for_others_takes_the_place_of_what_was():
         found = ports.publish({"sandboxes": {"a": {"ports": [before, "53:53/udp"]}}}, "a", {"ports": [guests]})
         assert found["sandboxes"]["a"]["ports"] == ["53:53/udp", guests]
         assert ports.publish(found, "a", {"ports": [guests]}) == found
-    assert ports.publish({"sandboxes": {"a": {"ports": [guests]}}}, "a", {"ports": ["8080:80"]})["sandboxes"]["a"]["ports"] == ["8080:80"]
-    assert ports.withdraw({"sandboxes": {"a": {"ports": [guests]}}}, "a", {"ports": ["8080:80"]})["sandboxes"]["a"]["ports"] == []
+    assert ports.publish({"sandboxes": {"a": {"ports": [guests]}}}, "a", {"ports": ["8080:80"]})["sandboxes"]["a"][
+        "ports"
+    ] == ["8080:80"]
+    assert (
+        ports.withdraw({"sandboxes": {"a": {"ports": [guests]}}}, "a", {"ports": ["8080:80"]})["sandboxes"]["a"][
+            "ports"
+        ]
+        == []
+    )
 
 
 def test_the_rest_of_a_range_keeps_its_clients():
@@ -197,7 +229,10 @@ def test_the_rest_of_a_range_keeps_its_clients():
     found = ports.withdraw({"sandboxes": {"a": {"ports": [entry]}}}, "a", {"ports": ["192.0.2.1:8081:81"]})
     left = {port.host_port: port for port in parse_ports("p", "a", found["sandboxes"]["a"]["ports"], "ports")}
     assert list(left) == [8080, 8082]
-    assert all([str(network) for network in port.source_ranges] == ["192.0.2.0/24"] and str(port.host_ip) == "192.0.2.1" for port in left.values())
+    assert all(
+        [str(network) for network in port.source_ranges] == ["192.0.2.0/24"] and str(port.host_ip) == "192.0.2.1"
+        for port in left.values()
+    )
 
 
 GUESTS = [(), ("192.0.2.0/24",), ("203.0.113.7", "2001:db8::/32")]
@@ -205,7 +240,11 @@ GUESTS = [(), ("192.0.2.0/24",), ("203.0.113.7", "2001:db8::/32")]
 
 def ranged(first, last, guests):
     """Return an entry of the long form, and whom it lets in by host port."""
-    entry = {"target": f"{first}-{last}", "published": f"{first}-{last}", **({"source_ranges": list(guests)} if guests else {})}
+    entry = {
+        "target": f"{first}-{last}",
+        "published": f"{first}-{last}",
+        **({"source_ranges": list(guests)} if guests else {}),
+    }
     return entry, let_in([entry])
 
 
@@ -221,11 +260,15 @@ def test_whoever_publishes_last_says_who_comes(before, after, first, last):
     (old, were), (new, are) = ranged(3, 5, before), ranged(first, last, after)
     found = ports.publish({"sandboxes": {"a": {"ports": [old]}}}, "a", {"ports": [new]})["sandboxes"]["a"]["ports"]
     assert let_in(found) == {**were, **are}
-    left = ports.withdraw({"sandboxes": {"a": {"ports": found}}}, "a", {"ports": [ranged(first, last, ())[0]]})["sandboxes"]["a"]["ports"]
+    left = ports.withdraw({"sandboxes": {"a": {"ports": found}}}, "a", {"ports": [ranged(first, last, ())[0]]})[
+        "sandboxes"
+    ]["a"]["ports"]
     assert let_in(left) == {port: guests for port, guests in were.items() if not first <= port <= last}
 
 
-@pytest.mark.parametrize("entry", ["80", "53:53/udp", "192.0.2.1::80", "[fd00::1]:8080:80", "8000-8009:80", "[::]:8000-8009:80/udp"])
+@pytest.mark.parametrize(
+    "entry", ["80", "53:53/udp", "192.0.2.1::80", "[fd00::1]:8080:80", "8000-8009:80", "[::]:8000-8009:80/udp"]
+)
 def test_what_is_left_of_an_entry_means_the_same(entry):
     declaration = ports.publish({"sandboxes": {"a": {}}}, "a", {"ports": [entry]})
     half = ports.publish(declaration, "a", {"ports": [entry]})
@@ -235,7 +278,15 @@ def test_what_is_left_of_an_entry_means_the_same(entry):
 
 def test_names_are_added_replaced_and_removed():
     scope = ("sandboxes", "db")
-    more = dns.put_names(SHOP, scope, {"records": [{"name": "A.", "value": "10.0.0.1"}, {"name": "b", "value": "10.0.0.2"}], "forward": "none", "dns": None})
+    more = dns.put_names(
+        SHOP,
+        scope,
+        {
+            "records": [{"name": "A.", "value": "10.0.0.1"}, {"name": "b", "value": "10.0.0.2"}],
+            "forward": "none",
+            "dns": None,
+        },
+    )
     assert [r["name"] for r in more["sandboxes"]["db"]["records"]] == ["a", "b"]
     assert more["sandboxes"]["db"]["forward"] == "none"
     assert dns.replace_names(more, scope, {"records": []})["sandboxes"]["db"]["records"] == []
@@ -253,8 +304,17 @@ def test_names_of_what_is_not_declared():
 
 
 def test_veth_pairs_are_known_by_their_first_end():
-    changed = veth_pairs.put_veth_pair(SHOP, {"name": "eth0", "netns": "left", "mtu": None, "peer": {"name": "eth0", "netns": None, "mtu": 1300}})
-    assert changed["veth_pairs"] == {"left/eth0": {"name": "eth0", "netns": "left", "mtu": 1400, "peer": {"name": "eth0", "netns": "right", "mtu": 1300}}}
+    changed = veth_pairs.put_veth_pair(
+        SHOP, {"name": "eth0", "netns": "left", "mtu": None, "peer": {"name": "eth0", "netns": None, "mtu": 1300}}
+    )
+    assert changed["veth_pairs"] == {
+        "left/eth0": {
+            "name": "eth0",
+            "netns": "left",
+            "mtu": 1400,
+            "peer": {"name": "eth0", "netns": "right", "mtu": 1300},
+        }
+    }
     both = veth_pairs.put_veth_pair(SHOP, {"name": "eth0", "peer": {"name": "x"}})
     assert list(both["veth_pairs"]) == ["left/eth0", "eth0"]
     host_of({"veth_pairs": both["veth_pairs"]})

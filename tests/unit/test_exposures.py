@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a host says that it lets in, and for whom; and how published ports become elements."""
+
 from __future__ import annotations
 
 import collections
 
 import pytest
+from pipeline import resolved
+
 from _dockless.firewall import published_ports
 from _dockless.model import topology
 from _dockless.report import exposures
-from pipeline import resolved
 
 SUBNET = {"ipam": {"config": [{"subnet": "172.20.0.0/16"}]}}
 PORT = {"target": 80, "published": 8080}
@@ -18,32 +20,73 @@ DIRECTLY = "everyone who has a route to 172.20.0.2"
 
 def host(network=None, ports=(PORT,), defaults=None):
     """Return a host with one sandbox on one network."""
-    return resolved({"networks": {"net": {**SUBNET, **(network or {})}},
-                     "sandboxes": {"web": {"networks": {"net": {"ipv4_address": "172.20.0.2"}}, "ports": list(ports)}}}, defaults=defaults)
+    return resolved(
+        {
+            "networks": {"net": {**SUBNET, **(network or {})}},
+            "sandboxes": {"web": {"networks": {"net": {"ipv4_address": "172.20.0.2"}}, "ports": list(ports)}},
+        },
+        defaults=defaults,
+    )
 
 
 def ways_in(found):
     """Return the ways in of a host: address, port, its port at the host, and for whom."""
-    return [(row["address"], row["port"], row["host_port"], row["reachable_from"]) for row in exposures.exposures(found)]
+    return [
+        (row["address"], row["port"], row["host_port"], row["reachable_from"]) for row in exposures.exposures(found)
+    ]
 
 
 HOSTS_PORT = ("0.0.0.0", 8080, 8080, EVERYONE)
 CASES = {
     "nat": ({}, PORT, {}, [HOSTS_PORT]),
     "routed": ({"gateway_mode_ipv4": "routed"}, PORT, {}, [("172.20.0.2", 80, 0, DIRECTLY)]),
-    "nat-unprotected": ({"gateway_mode_ipv4": "nat-unprotected"}, PORT, {}, [HOSTS_PORT, ("172.20.0.2", 0, 0, DIRECTLY)]),
-    "trusted": ({"trusted_host_interfaces": ["eth1"]}, PORT, {}, [HOSTS_PORT, ("172.20.0.2", 80, 0, "who has a route to 172.20.0.2 by eth1")]),
+    "nat-unprotected": (
+        {"gateway_mode_ipv4": "nat-unprotected"},
+        PORT,
+        {},
+        [HOSTS_PORT, ("172.20.0.2", 0, 0, DIRECTLY)],
+    ),
+    "trusted": (
+        {"trusted_host_interfaces": ["eth1"]},
+        PORT,
+        {},
+        [HOSTS_PORT, ("172.20.0.2", 80, 0, "who has a route to 172.20.0.2 by eth1")],
+    ),
     "direct routing": ({}, PORT, {"allow_direct_routing": True}, [HOSTS_PORT, ("172.20.0.2", 80, 0, DIRECTLY)]),
-    "guests": ({}, {**PORT, "source_ranges": ["192.0.2.0/24"]}, {}, [("0.0.0.0", 8080, 8080, "this host, and 192.0.2.0/24")]),
-    "guests at its own address": ({"gateway_mode_ipv4": "routed"}, {**PORT, "source_ranges": ["192.0.2.0/24"]}, {},
-                                  [("172.20.0.2", 80, 0, "who is in 192.0.2.0/24 and has a route to 172.20.0.2")]),
+    "guests": (
+        {},
+        {**PORT, "source_ranges": ["192.0.2.0/24"]},
+        {},
+        [("0.0.0.0", 8080, 8080, "this host, and 192.0.2.0/24")],
+    ),
+    "guests at its own address": (
+        {"gateway_mode_ipv4": "routed"},
+        {**PORT, "source_ranges": ["192.0.2.0/24"]},
+        {},
+        [("172.20.0.2", 80, 0, "who is in 192.0.2.0/24 and has a route to 172.20.0.2")],
+    ),
     "guests by a trusted link": (
-        {"trusted_host_interfaces": ["eth1"]}, {**PORT, "source_ranges": ["192.0.2.0/24"]}, {},
-        [("0.0.0.0", 8080, 8080, "this host, and 192.0.2.0/24"), ("172.20.0.2", 80, 0, "who is in 192.0.2.0/24 and has a route to 172.20.0.2 by eth1")]),
-    "guests of the other family": ({}, {**PORT, "source_ranges": ["2001:db8::/64"]}, {"allow_direct_routing": True},
-                                   [("0.0.0.0", 8080, 8080, "this host only")]),
+        {"trusted_host_interfaces": ["eth1"]},
+        {**PORT, "source_ranges": ["192.0.2.0/24"]},
+        {},
+        [
+            ("0.0.0.0", 8080, 8080, "this host, and 192.0.2.0/24"),
+            ("172.20.0.2", 80, 0, "who is in 192.0.2.0/24 and has a route to 172.20.0.2 by eth1"),
+        ],
+    ),
+    "guests of the other family": (
+        {},
+        {**PORT, "source_ranges": ["2001:db8::/64"]},
+        {"allow_direct_routing": True},
+        [("0.0.0.0", 8080, 8080, "this host only")],
+    ),
     "loopback": ({}, {**PORT, "host_ip": "127.0.0.1"}, {}, [("127.0.0.1", 8080, 8080, "this host only")]),
-    "one address": ({}, {**PORT, "host_ip": "192.0.2.1"}, {}, [("192.0.2.1", 8080, 8080, "everyone who reaches 192.0.2.1")]),
+    "one address": (
+        {},
+        {**PORT, "host_ip": "192.0.2.1"},
+        {},
+        [("192.0.2.1", 8080, 8080, "everyone who reaches 192.0.2.1")],
+    ),
 }
 
 
@@ -71,26 +114,37 @@ def test_a_range_that_keeps_its_numbers_is_one_element():
     """Neighbours join whatever entry they came from; a gap parts them, and so does an address."""
     assert elements("7000-7999:7000-7999", "8000:8000") == {"ranges4": ["tcp . 7000-8000 : 172.20.0.2"]}
     assert elements("7000:7000", "7002-7003:7002-7003") == {
-        "published4": ["tcp . 7000 : 172.20.0.2 . 7000"], "ranges4": ["tcp . 7002-7003 : 172.20.0.2"]}
+        "published4": ["tcp . 7000 : 172.20.0.2 . 7000"],
+        "ranges4": ["tcp . 7002-7003 : 172.20.0.2"],
+    }
     assert elements("7000:7000", "192.0.2.1:7001:7001") == {
-        "published4": ["tcp . 7000 : 172.20.0.2 . 7000"], "published4_on": ["192.0.2.1 . tcp . 7001 : 172.20.0.2 . 7001"]}
+        "published4": ["tcp . 7000 : 172.20.0.2 . 7000"],
+        "published4_on": ["192.0.2.1 . tcp . 7001 : 172.20.0.2 . 7001"],
+    }
 
 
 def test_a_shifted_range_is_an_element_a_port():
     """The kernel's map has one target for an element."""
-    assert elements("7000-7001:8000-8001") == {"published4": ["tcp . 7000 : 172.20.0.2 . 8000", "tcp . 7001 : 172.20.0.2 . 8001"]}
+    assert elements("7000-7001:8000-8001") == {
+        "published4": ["tcp . 7000 : 172.20.0.2 . 8000", "tcp . 7001 : 172.20.0.2 . 8001"]
+    }
 
 
 def test_guests_of_the_other_family_let_nobody_in():
     """A list that names IPv6 clients alone does not open the port to all of IPv4."""
     found = elements({**PORT, "source_ranges": ["2001:db8::/64"]})
-    assert found["restricted4"] == ["0.0.0.0/0 . tcp . 8080"] and found["allowed4"] == ["0.0.0.0/32 . 0.0.0.0/0 . tcp . 8080"]
+    assert found["restricted4"] == ["0.0.0.0/0 . tcp . 8080"] and found["allowed4"] == [
+        "0.0.0.0/32 . 0.0.0.0/0 . tcp . 8080"
+    ]
 
 
 def test_a_routed_network_has_targets_and_nothing_of_the_hosts():
     """Those who may come stand before each; several ports of one target let in all that any of them does, and no elements overlap."""
     assert elements("8080:80", gateway_mode_ipv4="routed") == {"targets4": ["0.0.0.0/0 . 172.20.0.2 . tcp . 80"]}
-    one, other = ({"target": 80, "published": port, "source_ranges": [source]} for port, source in ((1, "192.0.2.0/25"), (2, "192.0.2.128/25")))
+    one, other = (
+        {"target": 80, "published": port, "source_ranges": [source]}
+        for port, source in ((1, "192.0.2.0/25"), (2, "192.0.2.128/25"))
+    )
     assert elements(one, other, gateway_mode_ipv4="routed") == {"targets4": ["192.0.2.0/24 . 172.20.0.2 . tcp . 80"]}
     assert elements(one, "3:80", gateway_mode_ipv4="routed") == {"targets4": ["0.0.0.0/0 . 172.20.0.2 . tcp . 80"]}
 

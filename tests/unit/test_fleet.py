@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A plan for all hosts at once: what is given out, what stays, and what is refused."""
+
 from __future__ import annotations
 
 import ipaddress
 import random
 
 import pytest
+from simulatedfleet import SimulatedFleet, through_files
+
 from _dockless import names
 from _dockless.errors import DocklessError
 from _dockless.fleet import host_documents
-from simulatedfleet import SimulatedFleet, through_files
 
 RED = {"driver": "overlay", "ipam": {"config": [{"subnet": "10.60.0.0/24"}]}}
-SCENARIO = {"one": {"a": {"networks": ["red"]}, "b": {"networks": ["red"]}, "c": {"networks": ["blue"]}},
-            "two": {"d": {"networks": {"red": {"aliases": ["dave"]}}, "hostname": "d1"}, "e": {"networks": ["blue"]}}}
+SCENARIO = {
+    "one": {"a": {"networks": ["red"]}, "b": {"networks": ["red"]}, "c": {"networks": ["blue"]}},
+    "two": {"d": {"networks": {"red": {"aliases": ["dave"]}}, "hostname": "d1"}, "e": {"networks": ["blue"]}},
+}
 
 
 def red(**hosts):
@@ -45,8 +49,17 @@ def test_a_peer_is_told_with_all_that_others_need():
     fleet = SimulatedFleet({"red": RED, "blue": {"driver": "overlay"}}, SCENARIO)
     fleet.run()
     document = fleet.hosts["one"].documents["shop"]["networks"]["red"]
-    assert document["peers"]["two"] == {"vtep": "192.0.2.2", "sandboxes": {"d": {
-        "addresses": ["10.60.0.4"], "mac_address": names.endpoint_mac("shop", ("shop", "red"), "d"), "aliases": ["dave"], "hostname": "d1"}}}
+    assert document["peers"]["two"] == {
+        "vtep": "192.0.2.2",
+        "sandboxes": {
+            "d": {
+                "addresses": ["10.60.0.4"],
+                "mac_address": names.endpoint_mac("shop", ("shop", "red"), "d"),
+                "aliases": ["dave"],
+                "hostname": "d1",
+            }
+        },
+    }
     assert document["vtep"] == "192.0.2.1"
 
 
@@ -57,7 +70,12 @@ def test_vnis_count_up_from_256_stay_and_give_way_to_given_ones():
     fleet.networks["n0"] = {"driver": "overlay", "driver_opts": {"vni": "300"}}
     fleet.networks["n00"] = {"driver": "overlay"}
     fleet.run()
-    assert {key[1]: kept.vni for key, kept in fleet.ledger.networks.items()} == {"n1": 257, "n2": 256, "n0": 300, "n00": 258}
+    assert {key[1]: kept.vni for key, kept in fleet.ledger.networks.items()} == {
+        "n1": 257,
+        "n2": 256,
+        "n0": 300,
+        "n00": 258,
+    }
 
 
 def test_one_vni_for_two_networks_is_refused():
@@ -66,7 +84,9 @@ def test_one_vni_for_two_networks_is_refused():
 
 
 def test_a_second_run_changes_nothing():
-    fleet = SimulatedFleet({"red": {"driver": "overlay", "enable_ipv6": True}, "blue": {"driver": "overlay", "mode": "routed"}}, SCENARIO)
+    fleet = SimulatedFleet(
+        {"red": {"driver": "overlay", "enable_ipv6": True}, "blue": {"driver": "overlay", "mode": "routed"}}, SCENARIO
+    )
     first, second = fleet.run(), fleet.run()
     assert first.ledger == second.ledger and first.documents == second.documents and first.tables == second.tables
 
@@ -89,7 +109,9 @@ def test_address_pools_of_the_inventory_are_used():
     fleet = SimulatedFleet({"red": {"driver": "overlay"}}, {})
     fleet.add("one", ["a"], defaults={"default_address_pools": [{"base": "10.200.0.0/16", "size": 24}]})
     fleet.run()
-    assert ipaddress.ip_network(fleet.ledger.networks["shop", "red"].subnets[0]).subnet_of(ipaddress.ip_network("10.200.0.0/16"))
+    assert ipaddress.ip_network(fleet.ledger.networks["shop", "red"].subnets[0]).subnet_of(
+        ipaddress.ip_network("10.200.0.0/16")
+    )
 
 
 def test_addresses_stay_when_hosts_and_sandboxes_come_and_go():
@@ -176,7 +198,9 @@ def test_what_is_not_purged_is_still_told():
     fleet = red(one=["a"], two=["b", "c"])
     fleet.run()
     del fleet.inventory["two"]["sandboxes"]["b"]
-    assert host_documents.slice_of(fleet.plan(purge=False), "one")[0]["networks"]["red"]["peers"]["two"]["sandboxes"].keys() == {"b", "c"}
+    assert host_documents.slice_of(fleet.plan(purge=False), "one")[0]["networks"]["red"]["peers"]["two"][
+        "sandboxes"
+    ].keys() == {"b", "c"}
 
 
 def test_nothing_new_is_given_beside_a_host_that_nobody_knows():
@@ -214,12 +238,19 @@ def test_a_lost_ledger_is_made_again_from_what_hosts_have():
 
 def test_one_sandbox_on_two_hosts_is_refused_with_both():
     fleet = red(one=["a"], two=["a"])
-    assert refusal(fleet).startswith("host two, sandboxes.a.networks[0]: the sandbox a is on network shop/red on host one too")
+    assert refusal(fleet).startswith(
+        "host two, sandboxes.a.networks[0]: the sandbox a is on network shop/red on host one too"
+    )
 
 
 def test_one_fixed_address_for_two_sandboxes_is_refused_with_both():
-    fleet = red(one={"a": {"networks": {"red": {"ipv4_address": "10.60.0.9"}}}}, two={"b": {"networks": {"red": {"ipv4_address": "10.60.0.9"}}}})
-    assert refusal(fleet).startswith("host two, sandboxes.b.networks.red: 10.60.0.9 is asked for by sandbox a on host one too")
+    fleet = red(
+        one={"a": {"networks": {"red": {"ipv4_address": "10.60.0.9"}}}},
+        two={"b": {"networks": {"red": {"ipv4_address": "10.60.0.9"}}}},
+    )
+    assert refusal(fleet).startswith(
+        "host two, sandboxes.b.networks.red: 10.60.0.9 is asked for by sandbox a on host one too"
+    )
 
 
 def test_a_fixed_address_that_an_unreached_host_still_has_is_refused():
@@ -242,35 +273,62 @@ def test_a_fixed_address_moves_the_dynamic_one_that_had_it():
 def test_options_must_be_the_same_on_all_hosts():
     fleet = red(one=["a"])
     fleet.add("two", ["b"], networks={"red": {**RED, "ipam": {"config": [{"subnet": "10.61.0.0/24"}]}}})
-    assert refusal(fleet).startswith("host two, networks.red.ipam.config[0].subnet: the overlay network is one for all hosts, but it says "
-                                     "'10.61.0.0/24' here and '10.60.0.0/24' on host one")
+    assert refusal(fleet).startswith(
+        "host two, networks.red.ipam.config[0].subnet: the overlay network is one for all hosts, but it says "
+        "'10.61.0.0/24' here and '10.60.0.0/24' on host one"
+    )
     fleet.inventory["two"]["networks"] = {"red": {**RED, "vtep": "eth0", "bridge_name": "red0", "internal": None}}
     fleet.plan()  # these are each host's own
 
 
 def test_an_error_of_a_declaration_names_its_host():
     fleet = red(one={"a": {"networks": {"red": {"ipv4_addres": "10.60.0.2"}}}})
-    assert refusal(fleet).startswith("host one, sandboxes.a.networks.red: 'ipv4_addres' is not an option here. Did you mean ipv4_address?")
+    assert refusal(fleet).startswith(
+        "host one, sandboxes.a.networks.red: 'ipv4_addres' is not an option here. Did you mean ipv4_address?"
+    )
 
 
 def test_routed_slices_are_kept_and_addresses_are_of_them():
-    fleet = SimulatedFleet({"wide": {"driver": "overlay", "mode": "routed", "enable_ipv6": True, "slice_prefix": 26,
-                                     "ipam": {"config": [{"subnet": "10.9.0.0/16"}]}}}, {"two": ["b"], "three": ["c"]})
+    fleet = SimulatedFleet(
+        {
+            "wide": {
+                "driver": "overlay",
+                "mode": "routed",
+                "enable_ipv6": True,
+                "slice_prefix": 26,
+                "ipam": {"config": [{"subnet": "10.9.0.0/16"}]},
+            }
+        },
+        {"two": ["b"], "three": ["c"]},
+    )
     fleet.run()
     fleet.add("one", ["a"])
     fleet.run()
     slices = fleet.ledger.networks["shop", "wide"].slices
-    assert {name: parts[0] for name, parts in slices.items()} == {"three": "10.9.0.0/26", "two": "10.9.0.64/26", "one": "10.9.0.128/26"}
+    assert {name: parts[0] for name, parts in slices.items()} == {
+        "three": "10.9.0.0/26",
+        "two": "10.9.0.64/26",
+        "one": "10.9.0.128/26",
+    }
     assert all(parts[1].endswith("/80") for parts in slices.values())
-    assert {one: found[0] for one, found in fleet.addresses().items()} == {"a": "10.9.0.130", "b": "10.9.0.66", "c": "10.9.0.2"}
+    assert {one: found[0] for one, found in fleet.addresses().items()} == {
+        "a": "10.9.0.130",
+        "b": "10.9.0.66",
+        "c": "10.9.0.2",
+    }
     document = fleet.hosts["one"].documents["shop"]["networks"]["wide"]
-    assert document["ipam"]["config"][0] == {"subnet": "10.9.0.0/16", "ip_range": "10.9.0.128/26"} and "slice_prefix" not in document
+    assert (
+        document["ipam"]["config"][0] == {"subnet": "10.9.0.0/16", "ip_range": "10.9.0.128/26"}
+        and "slice_prefix" not in document
+    )
     assert document["peers"]["two"]["subnets"] == list(slices["two"])
 
 
 def test_a_routed_host_gets_the_slice_of_its_fixed_address():
-    fleet = SimulatedFleet({"wide": {"driver": "overlay", "mode": "routed", "ipam": {"config": [{"subnet": "10.9.0.0/16"}]}}},
-                           {"one": ["a"], "two": {"b": {"networks": {"wide": {"ipv4_address": "10.9.0.77"}}}}})
+    fleet = SimulatedFleet(
+        {"wide": {"driver": "overlay", "mode": "routed", "ipam": {"config": [{"subnet": "10.9.0.0/16"}]}}},
+        {"one": ["a"], "two": {"b": {"networks": {"wide": {"ipv4_address": "10.9.0.77"}}}}},
+    )
     fleet.run()
     assert fleet.ledger.networks["shop", "wide"].slices == {"one": ("10.9.1.0/24",), "two": ("10.9.0.0/24",)}
     fleet.inventory["one"]["sandboxes"]["c"] = {"networks": {"wide": {"ipv4_address": "10.9.0.78"}}}
@@ -286,7 +344,9 @@ def test_slices_that_cannot_be_cut_are_refused():
 
 
 def test_a_subnet_without_room_names_the_sandbox():
-    fleet = SimulatedFleet({"red": {"driver": "overlay", "ipam": {"config": [{"subnet": "10.60.0.0/30"}]}}}, {"one": ["a"], "two": ["b"]})
+    fleet = SimulatedFleet(
+        {"red": {"driver": "overlay", "ipam": {"config": [{"subnet": "10.60.0.0/30"}]}}}, {"one": ["a"], "two": ["b"]}
+    )
     assert "network red has no free address left in 10.60.0.0/30 for sandbox b" in refusal(fleet)
 
 
@@ -297,7 +357,10 @@ def test_vteps_by_address_by_interface_and_without():
     assert fleet.hosts["one"].documents["shop"]["networks"]["red"]["peers"]["two"]["vtep"] == "192.0.2.2"
     fleet.hosts["one"].facts = fleet.hosts["one"].facts._replace(uplink="", underlay=())
     fleet.ledger = fleet.ledger._replace(hosts={})
-    assert "host one: no VTEP address is known of host one, which is on the overlay network shop/red. Set its variable dockless_vtep" in refusal(fleet)
+    assert (
+        "host one: no VTEP address is known of host one, which is on the overlay network shop/red. Set its variable dockless_vtep"
+        in refusal(fleet)
+    )
 
 
 def test_one_vtep_address_on_two_hosts_is_refused():
@@ -311,7 +374,9 @@ def test_the_lowest_mtu_counts_where_underlays_differ():
     fleet = red(one=["a"], two=["b"])
     fleet.run()
     assert "mtu" not in fleet.hosts["one"].documents["shop"]["networks"]["red"]
-    fleet.hosts["two"].facts = fleet.hosts["two"].facts._replace(underlay=(fleet.hosts["two"].facts.underlay[0]._replace(mtu=1400),))
+    fleet.hosts["two"].facts = fleet.hosts["two"].facts._replace(
+        underlay=(fleet.hosts["two"].facts.underlay[0]._replace(mtu=1400),)
+    )
     fleet.run()
     assert fleet.hosts["one"].documents["shop"]["networks"]["red"]["mtu"] == 1350
 
@@ -320,7 +385,8 @@ def test_a_changed_vtep_reaches_the_other_hosts():
     fleet = red(one=["a"], two=["b"])
     fleet.run()
     fleet.hosts["two"].facts = fleet.hosts["two"].facts._replace(
-        underlay=(fleet.hosts["two"].facts.underlay[0]._replace(address=ipaddress.ip_address("192.0.2.77")),))
+        underlay=(fleet.hosts["two"].facts.underlay[0]._replace(address=ipaddress.ip_address("192.0.2.77")),)
+    )
     fleet.run()
     assert fleet.hosts["one"].documents["shop"]["networks"]["red"]["peers"]["two"]["vtep"] == "192.0.2.77"
 
@@ -328,11 +394,15 @@ def test_a_changed_vtep_reaches_the_other_hosts():
 def test_another_projects_network_on_other_hosts_is_joined():
     """The network goes to the host under its own project, and its sandboxes there are peers of the others."""
     fleet = red(one=["a"])
-    fleet.add("two", {"x": {"networks": ["up"]}}, project="desk", networks={"up": {"external": True, "name": "shop/red"}})
+    fleet.add(
+        "two", {"x": {"networks": ["up"]}}, project="desk", networks={"up": {"external": True, "name": "shop/red"}}
+    )
     fleet.run()
     assert fleet.addresses() == {"x": ["10.60.0.2"], "a": ["10.60.0.3"]}  # in order of project and name
     assert fleet.peers("one", "red") == {"two": ["x"]} and fleet.peers("two", "red") == {"one": ["a"]}
-    assert fleet.hosts["one"].documents["shop"]["networks"]["red"]["peers"]["two"]["sandboxes"]["x"]["project"] == "desk"
+    assert (
+        fleet.hosts["one"].documents["shop"]["networks"]["red"]["peers"]["two"]["sandboxes"]["x"]["project"] == "desk"
+    )
     second = fleet.run()
     assert second.ledger == fleet.ledger and fleet.addresses()["x"] == ["10.60.0.2"]
 
@@ -342,7 +412,13 @@ def test_sandboxes_of_a_project_that_is_not_of_the_run_stay():
     fleet = red(one=["a"], two=["b"])
     fleet.run()
     shop = fleet.inventory
-    fleet.inventory = {"one": {"project": "desk", "networks": {"up": {"external": True, "name": "shop/red"}}, "sandboxes": {"x": {"networks": ["up"]}}}}
+    fleet.inventory = {
+        "one": {
+            "project": "desk",
+            "networks": {"up": {"external": True, "name": "shop/red"}},
+            "sandboxes": {"x": {"networks": ["up"]}},
+        }
+    }
     fleet.run(inventory=["one", "two"])
     fleet.inventory = shop
     fleet.run()
@@ -351,12 +427,18 @@ def test_sandboxes_of_a_project_that_is_not_of_the_run_stay():
 
 
 def test_bridge_networks_pass_as_they_are():
-    fleet = SimulatedFleet({"lan": {"driver": "bridge"}, "red": RED}, {"one": {"a": {"networks": ["lan", "red"], "ports": ["80"]}, "p": None}})
+    fleet = SimulatedFleet(
+        {"lan": {"driver": "bridge"}, "red": RED},
+        {"one": {"a": {"networks": ["lan", "red"], "ports": ["80"]}, "p": None}},
+    )
     fleet.networks["default"] = None
     plan = fleet.plan()
     (document,) = host_documents.slice_of(plan, "one")
     assert document["networks"]["lan"] == {"driver": "bridge"} and document["sandboxes"]["p"] is None
-    assert document["sandboxes"]["a"] == {"networks": {"lan": None, "red": {"ipv4_address": "10.60.0.2"}}, "ports": ["80"]}
+    assert document["sandboxes"]["a"] == {
+        "networks": {"lan": None, "red": {"ipv4_address": "10.60.0.2"}},
+        "ports": ["80"],
+    }
 
 
 def test_a_default_network_may_be_an_overlay():
@@ -366,10 +448,14 @@ def test_a_default_network_may_be_an_overlay():
 
 
 def test_a_sandbox_without_ipv6_is_not_told_with_it():
-    fleet = SimulatedFleet({"red": {**RED, "enable_ipv6": True}}, {"one": {"a": {"networks": ["red"], "sysctls": {"net.ipv6.conf.all.disable_ipv6": 1}}},
-                                                                   "two": ["b"]})
+    fleet = SimulatedFleet(
+        {"red": {**RED, "enable_ipv6": True}},
+        {"one": {"a": {"networks": ["red"], "sysctls": {"net.ipv6.conf.all.disable_ipv6": 1}}}, "two": ["b"]},
+    )
     fleet.run()
-    assert fleet.hosts["two"].documents["shop"]["networks"]["red"]["peers"]["one"]["sandboxes"]["a"]["addresses"] == ["10.60.0.2"]
+    assert fleet.hosts["two"].documents["shop"]["networks"]["red"]["peers"]["one"]["sandboxes"]["a"]["addresses"] == [
+        "10.60.0.2"
+    ]
 
 
 def test_slices_through_files_are_those_of_the_plan(tmp_path):
@@ -399,7 +485,9 @@ def test_random_lives_of_a_fleet(seed):
         limit = None if dice.random() < 0.5 else dice.sample(sorted(fleet.inventory), 2)
         fleet.run(limit)
         after = fleet.addresses()  # one that moved away from a host that is not of the run is there still, too
-        assert {one: set(after[one]) for one in after if one in before} == {one: set(before[one]) for one in after if one in before}
+        assert {one: set(after[one]) for one in after if one in before} == {
+            one: set(before[one]) for one in after if one in before
+        }
 
 
 def test_encrypted_hosts_get_addresses_in_their_tunnels_and_each_others_keys():
@@ -419,7 +507,8 @@ def test_encrypted_hosts_get_addresses_in_their_tunnels_and_each_others_keys():
     assert fleet.hosts["one"].documents["shop"]["networks"]["red"]["peers"]["two"] == row
     fleet.inventory["two"]["endpoint"] = "[2001:db8::2]:7"
     fleet.hosts["one"].facts = fleet.hosts["one"].facts._replace(
-        underlay=(fleet.hosts["one"].facts.underlay[0]._replace(address=ipaddress.ip_address("192.0.2.99")),))
+        underlay=(fleet.hosts["one"].facts.underlay[0]._replace(address=ipaddress.ip_address("192.0.2.99")),)
+    )
     rows = fleet.run().tables["shop", "red"]
     assert (rows["one"]["endpoint"], rows["two"]["endpoint"]) == ("192.0.2.99:51000", "[2001:db8::2]:7")
 

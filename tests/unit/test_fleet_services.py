@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Services of networks over a fleet: one address on every host, chosen once and kept."""
+
 from __future__ import annotations
 
 import pytest
-from _dockless.errors import DocklessError
 from simulatedfleet import SimulatedFleet
+
+from _dockless.errors import DocklessError
 
 RED = {"driver": "overlay", "ipam": {"config": [{"subnet": "10.60.0.0/28"}]}}
 
@@ -20,7 +22,9 @@ def vips(found):
     return {name: host.leases["shop"].get("services", {}).get("red") for name, host in found.hosts.items()}
 
 
-@pytest.mark.parametrize("mode, subnet, vip", [("l2", "10.60.0.0/28", "10.60.0.14"), ("routed", "10.60.0.0/16", "10.60.255.254")])
+@pytest.mark.parametrize(
+    "mode, subnet, vip", [("l2", "10.60.0.0/28", "10.60.0.14"), ("routed", "10.60.0.0/16", "10.60.255.254")]
+)
 def test_one_address_on_all_hosts(mode, subnet, vip):
     """It stays when hosts, sandboxes and services come and go, and nobody gets it."""
     found = fleet({"web": {"ports": [80]}, "names": {"mode": "dnsrr"}}, mode, subnet)
@@ -34,7 +38,9 @@ def test_one_address_on_all_hosts(mode, subnet, vip):
     assert {name: one["web"] for name, one in web.items()} == {name: [vip] for name in ("one", "two", "three")}
     assert len({one["api"][0] for one in web.values()} | {vip}) == 2
     after = found.addresses()
-    assert {name: after[name] for name in before} == before and not {vip, web["one"]["api"][0]} & {a for all_of in after.values() for a in all_of}
+    assert {name: after[name] for name in before} == before and not {vip, web["one"]["api"][0]} & {
+        a for all_of in after.values() for a in all_of
+    }
     assert found.run().ledger == found.ledger
 
 
@@ -54,7 +60,9 @@ def test_sandboxes_keep_what_they_have_and_get_no_declared_address():
     found.run()
     before = found.addresses()
     assert len(before) == 13
-    with pytest.raises(DocklessError, match="host one, networks.red.services.web.vip: network red has no free address left"):
+    with pytest.raises(
+        DocklessError, match="host one, networks.red.services.web.vip: network red has no free address left"
+    ):
         found.networks["red"]["services"] = {"web": {}}
         found.run()
     del found.inventory["one"]["sandboxes"]["s8"]
@@ -64,7 +72,10 @@ def test_sandboxes_keep_what_they_have_and_get_no_declared_address():
     found.run()
     found.networks["red"]["services"] = {"web": {}}
     found.run()
-    assert found.addresses() == {name: one for name, one in before.items() if name != "s8"} and vips(found)["two"]["web"] == before["s8"]
+    assert (
+        found.addresses() == {name: one for name, one in before.items() if name != "s8"}
+        and vips(found)["two"]["web"] == before["s8"]
+    )
     asked = fleet({"web": {"vip": "10.60.0.2"}})
     asked.run()
     assert sorted(asked.addresses().values()) == [["10.60.0.3"], ["10.60.0.4"], ["10.60.0.5"], ["10.60.0.6"]]
@@ -80,7 +91,9 @@ def test_a_run_over_one_host_chooses_nothing_that_another_may_have():
     found.run()
     assert vips(found) == {name: {"web": ["10.60.0.14"]} for name in ("one", "two")}
     lost = fleet({"web": {}}, keeps_ledger=False)
-    with pytest.raises(DocklessError, match="cannot give service web something new, because host two was not read in this run"):
+    with pytest.raises(
+        DocklessError, match="cannot give service web something new, because host two was not read in this run"
+    ):
         lost.run(["one"])
 
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Which connections lose their ground by a change of what is published."""
+
 from __future__ import annotations
 
 import ipaddress
 
 import pytest
+
 from _dockless.firewall import host_table, stale_connections
 from _dockless.firewall.rules import SETS
 from _dockless.firewall.stale_connections import SCTP, TCP, UDP, Flow
@@ -20,8 +22,16 @@ def table(**elements):
 def flow(port, target="", protocol=UDP, source="192.0.2.3", address="192.0.2.2"):
     """Return a connection; without target it ends at the host."""
     found, dot, target_port = target.rpartition(":")
-    return Flow(protocol, ipaddress.ip_address(source), 40404, ipaddress.ip_address(address), port,
-                      ipaddress.ip_address(found or address), int(target_port or port), bool(target))
+    return Flow(
+        protocol,
+        ipaddress.ip_address(source),
+        40404,
+        ipaddress.ip_address(address),
+        port,
+        ipaddress.ip_address(found or address),
+        int(target_port or port),
+        bool(target),
+    )
 
 
 def cut(before, after, *found):
@@ -32,41 +42,86 @@ def cut(before, after, *found):
 
 GONE = {
     "its port goes": ({"published4": ["udp . 53 : 10.0.0.2 . 53"]}, {}, flow(53, "10.0.0.2:53")),
-    "its port leads elsewhere": ({"published4": ["udp . 53 : 10.0.0.2 . 53"]}, {"published4": ["udp . 53 : 10.0.0.3 . 53"]}, flow(53, "10.0.0.2:53")),
-    "the port in the sandbox changes": ({"published4": ["tcp . 80 : 10.0.0.2 . 80"]}, {"published4": ["tcp . 80 : 10.0.0.2 . 81"]},
-                                        flow(80, "10.0.0.2:80", TCP)),
-    "one address has it no more": ({"published4_on": ["192.0.2.2 . udp . 53 : 10.0.0.2 . 53"]}, {}, flow(53, "10.0.0.2:53")),
+    "its port leads elsewhere": (
+        {"published4": ["udp . 53 : 10.0.0.2 . 53"]},
+        {"published4": ["udp . 53 : 10.0.0.3 . 53"]},
+        flow(53, "10.0.0.2:53"),
+    ),
+    "the port in the sandbox changes": (
+        {"published4": ["tcp . 80 : 10.0.0.2 . 80"]},
+        {"published4": ["tcp . 80 : 10.0.0.2 . 81"]},
+        flow(80, "10.0.0.2:80", TCP),
+    ),
+    "one address has it no more": (
+        {"published4_on": ["192.0.2.2 . udp . 53 : 10.0.0.2 . 53"]},
+        {},
+        flow(53, "10.0.0.2:53"),
+    ),
     "its range goes": ({"ranges4": ["sctp . 7000-7999 : 10.0.0.2"]}, {}, flow(7500, "10.0.0.2:7500", SCTP)),
-    "it is IPv6": ({"published6": ["udp . 53 : fd00::2 . 53"]}, {}, flow(53, "fd00::2:53", source="2001:db8:1::3", address="2001:db8:1::2")),
+    "it is IPv6": (
+        {"published6": ["udp . 53 : fd00::2 . 53"]},
+        {},
+        flow(53, "fd00::2:53", source="2001:db8:1::3", address="2001:db8:1::2"),
+    ),
     "it went to the host": ({}, {"published4": ["udp . 53 : 10.0.0.2 . 53"]}, flow(53)),
     "its client is no guest any more": (
-        {"published4": ["udp . 53 : 10.0.0.2 . 53"], "restricted4": ["0.0.0.0/0 . udp . 53"], "allowed4": ["192.0.2.0/24 . 0.0.0.0/0 . udp . 53"]},
-        {"published4": ["udp . 53 : 10.0.0.2 . 53"], "restricted4": ["0.0.0.0/0 . udp . 53"], "allowed4": ["198.51.100.0/24 . 0.0.0.0/0 . udp . 53"]},
-        flow(53, "10.0.0.2:53")),
+        {
+            "published4": ["udp . 53 : 10.0.0.2 . 53"],
+            "restricted4": ["0.0.0.0/0 . udp . 53"],
+            "allowed4": ["192.0.2.0/24 . 0.0.0.0/0 . udp . 53"],
+        },
+        {
+            "published4": ["udp . 53 : 10.0.0.2 . 53"],
+            "restricted4": ["0.0.0.0/0 . udp . 53"],
+            "allowed4": ["198.51.100.0/24 . 0.0.0.0/0 . udp . 53"],
+        },
+        flow(53, "10.0.0.2:53"),
+    ),
 }
 
 
-OPEN = {"egress": ['"br-a"', '"br-b"'], "attached4": ['10.0.0.0/24 . "br-a"', '10.0.1.0/24 . "br-b"'], "attached6": ['fd00::/64 . "br-a"']}
+OPEN = {
+    "egress": ['"br-a"', '"br-b"'],
+    "attached4": ['10.0.0.0/24 . "br-a"', '10.0.1.0/24 . "br-b"'],
+    "attached6": ['fd00::/64 . "br-a"'],
+}
 
 
 def test_s_18_what_leaves_a_network_that_lost_its_egress_is_cut():
     """S-18: and neither what stays in it, nor another network's, nor questions to the host itself."""
     shut = {**OPEN, "egress": ['"br-b"']}
-    outward = [flow(443, protocol=TCP, source="10.0.0.2", address="198.51.100.1"), flow(443, source="fd00::2", address="2001:db8:9::1"),
-               flow(8080, "10.0.1.3:80", TCP, source="10.0.0.2")]  # by a port of the host
-    others = [flow(443, source="10.0.1.2", address="198.51.100.1"), flow(53, source="10.0.0.2", address="10.0.0.3"), flow(22, source="10.0.0.2")]
+    outward = [
+        flow(443, protocol=TCP, source="10.0.0.2", address="198.51.100.1"),
+        flow(443, source="fd00::2", address="2001:db8:9::1"),
+        flow(8080, "10.0.1.3:80", TCP, source="10.0.0.2"),
+    ]  # by a port of the host
+    others = [
+        flow(443, source="10.0.1.2", address="198.51.100.1"),
+        flow(53, source="10.0.0.2", address="10.0.0.3"),
+        flow(22, source="10.0.0.2"),
+    ]
     assert cut(OPEN, shut, *outward, *others) == outward
     assert cut(shut, OPEN, *outward, *others) == []
 
 
 def test_s_18_what_goes_through_a_new_wall_is_cut():
     """S-18: between networks that were open to each other, both ways; not within one, not by a port that is open there or published, nor elsewhere."""
-    known = {"attached4": ['10.0.0.0/24 . "br-a"', '10.0.3.0/24 . "br-a"', '10.0.1.0/24 . "br-b"', '10.0.2.0/24 . "br-c"'],
-             "attached6": ['fd00:1::/64 . "br-b"']}
+    known = {
+        "attached4": ['10.0.0.0/24 . "br-a"', '10.0.3.0/24 . "br-a"', '10.0.1.0/24 . "br-b"', '10.0.2.0/24 . "br-c"'],
+        "attached6": ['fd00:1::/64 . "br-b"'],
+    }
     before, after = {**known, "mutual": ['"br-a"', '"br-b"', '"br-c"']}, {**known, "mutual": ['"br-b"', '"br-c"']}
-    through = [flow(5432, protocol=TCP, source="10.0.0.2", address="10.0.1.2"), flow(53, source="10.0.2.2", address="10.0.3.2")]
-    others = [flow(5432, protocol=TCP, source="10.0.1.2", address="10.0.2.2"), flow(53, source="10.0.0.2", address="10.0.3.2"),
-              flow(8080, "10.0.1.3:80", TCP, source="10.0.0.2"), flow(22, source="10.0.0.2"), flow(443, source="10.0.0.2", address="198.51.100.1")]
+    through = [
+        flow(5432, protocol=TCP, source="10.0.0.2", address="10.0.1.2"),
+        flow(53, source="10.0.2.2", address="10.0.3.2"),
+    ]
+    others = [
+        flow(5432, protocol=TCP, source="10.0.1.2", address="10.0.2.2"),
+        flow(53, source="10.0.0.2", address="10.0.3.2"),
+        flow(8080, "10.0.1.3:80", TCP, source="10.0.0.2"),
+        flow(22, source="10.0.0.2"),
+        flow(443, source="10.0.0.2", address="198.51.100.1"),
+    ]
     assert cut(before, after, *through, *others) == through
     assert cut(before, {**after, "mutual": []}, *through, *others) == [*through, others[0]]
     assert cut(before, {**after, "targets4": ["0.0.0.0/0 . 10.0.1.2 . tcp . 5432"]}, *through) == through[1:]
@@ -79,7 +134,11 @@ def test_s_18_what_got_into_a_network_that_lost_its_ingress_is_cut():
     open_in = {**OPEN, "ingress": OPEN["egress"]}
     shut = {**open_in, "ingress": ['"br-b"']}
     inward = [flow(8080, "10.0.0.2:80", TCP), flow(80, protocol=TCP, source="198.51.100.1", address="10.0.0.2")]
-    others = [flow(443, source="10.0.0.2", address="198.51.100.1"), flow(80, source="192.0.2.2", address="10.0.0.2"), flow(8081, "10.0.1.2:80")]
+    others = [
+        flow(443, source="10.0.0.2", address="198.51.100.1"),
+        flow(80, source="192.0.2.2", address="10.0.0.2"),
+        flow(8081, "10.0.1.2:80"),
+    ]
     assert cut(open_in, shut, *inward, *others) == inward
     assert cut(shut, open_in, *inward, *others) == []
 
@@ -93,9 +152,19 @@ def test_r_10_cut_when(before, after, found):
 
 def test_s_18_what_is_closed_at_a_sandboxs_own_address_is_cut():
     """S-18: for those to whom it is closed; this host reaches its sandboxes whatever is published."""
-    near, far, own = (flow(80, protocol=TCP, source=source, address="10.0.0.2") for source in ("192.0.2.3", "203.0.113.3", "192.0.2.2"))
-    elsewhere = [flow(81, protocol=TCP, address="10.0.0.2"), flow(80, address="10.0.0.2"), flow(80, protocol=TCP, address="10.0.0.3")]
-    everybody, some = {"targets4": ["0.0.0.0/0 . 10.0.0.2 . tcp . 80"]}, {"targets4": ["192.0.2.0/24 . 10.0.0.2 . tcp . 80"]}
+    near, far, own = (
+        flow(80, protocol=TCP, source=source, address="10.0.0.2")
+        for source in ("192.0.2.3", "203.0.113.3", "192.0.2.2")
+    )
+    elsewhere = [
+        flow(81, protocol=TCP, address="10.0.0.2"),
+        flow(80, address="10.0.0.2"),
+        flow(80, protocol=TCP, address="10.0.0.3"),
+    ]
+    everybody, some = (
+        {"targets4": ["0.0.0.0/0 . 10.0.0.2 . tcp . 80"]},
+        {"targets4": ["192.0.2.0/24 . 10.0.0.2 . tcp . 80"]},
+    )
     assert cut(everybody, {}, near, far, own, *elsewhere) == [near, far]
     assert cut(everybody, some, near, far, own, *elsewhere) == [far]
     assert cut(some, everybody, near, far, own, *elsewhere) == []
@@ -124,7 +193,14 @@ def test_r_10_left_alone(found):
 
 def test_what_nft_lists_reads_like_what_we_write():
     """nft sorts, breaks lines with tabs, and writes one address without a prefix length."""
-    ours = table(published4=["udp . 53 : 10.0.0.2 . 53", "tcp . 80 : 10.0.0.2 . 80"], allowed4=["203.0.113.7/32 . 0.0.0.0/0 . tcp . 80"])
-    theirs = ours.replace("udp . 53 : 10.0.0.2 . 53", "X").replace("tcp . 80 : 10.0.0.2 . 80,", "X,").replace("203.0.113.7/32", "203.0.113.7")
+    ours = table(
+        published4=["udp . 53 : 10.0.0.2 . 53", "tcp . 80 : 10.0.0.2 . 80"],
+        allowed4=["203.0.113.7/32 . 0.0.0.0/0 . tcp . 80"],
+    )
+    theirs = (
+        ours.replace("udp . 53 : 10.0.0.2 . 53", "X")
+        .replace("tcp . 80 : 10.0.0.2 . 80,", "X,")
+        .replace("203.0.113.7/32", "203.0.113.7")
+    )
     theirs = theirs.replace("X,\n\t\t\t     X", "udp . 53 : 10.0.0.2 . 53,\n\t\t\t     tcp . 80 : 10.0.0.2 . 80")
     assert theirs != ours and stale_connections.change(ours, theirs) is None

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Plans and tables, case by case: see tests/golden.py for how to add one."""
+
 from __future__ import annotations
 
 import pathlib

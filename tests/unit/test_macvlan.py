@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Networks on the host's interfaces as values: links, VLANs, routes, addresses; what the kernel here cannot have is judged here alone."""
+
 from __future__ import annotations
 
 import ipaddress
 
 import pytest
+from pipeline import FACTS, leases_of, of_kind, resolved, state, states
+
 from _dockless.allocate import leases
 from _dockless.engine.target import _on_parents
 from _dockless.errors import DocklessError
@@ -13,7 +16,6 @@ from _dockless.model.facts import Parent
 from _dockless.state import dependencies, plan
 from _dockless.state.objects import Link, Route
 from _dockless.validate import macvlan as validate_macvlan
-from pipeline import FACTS, leases_of, of_kind, resolved, state, states
 
 ETH0 = FACTS._replace(parents=(Parent("eth0", 1450),))
 LAN = {"subnet": "192.0.2.0/24", "gateway": "192.0.2.1"}
@@ -22,7 +24,13 @@ PAIR = {"one": {"networks": ["lan"]}, "two": {"networks": ["lan"]}}
 
 def document(*subnets, sandboxes=None, **options):
     """Return a document with one network on a parent."""
-    network = {"driver": "macvlan", "parent": "eth0", "dns_enabled": False, "ipam": {"config": list(subnets) or [LAN]}, **options}
+    network = {
+        "driver": "macvlan",
+        "parent": "eth0",
+        "dns_enabled": False,
+        "ipam": {"config": list(subnets) or [LAN]},
+        **options,
+    }
     return {"networks": {"lan": network}, "sandboxes": PAIR if sandboxes is None else sandboxes}
 
 
@@ -45,20 +53,39 @@ def test_iv_01_ipvlan_has_its_parents_mac_and_the_given_gateway():
 
 @pytest.mark.parametrize("mode, number", [("l3", 1), ("l3s", 2)])
 def test_iv_02_ipvlan_l3_has_the_link_as_its_way_out_and_to_its_other_subnets(mode, number):
-    sandboxes = {"one": {"networks": {"lan": {"ipv4_address": "192.0.2.9"}}}, "two": {"networks": {"lan": {"ipv4_address": "198.51.100.9"}}}}
-    found = state(resolved(document(LAN, {"subnet": "198.51.100.0/24"}, driver="ipvlan", ipvlan_mode=mode, sandboxes=sandboxes), ETH0), ETH0)
+    sandboxes = {
+        "one": {"networks": {"lan": {"ipv4_address": "192.0.2.9"}}},
+        "two": {"networks": {"lan": {"ipv4_address": "198.51.100.9"}}},
+    }
+    found = state(
+        resolved(
+            document(LAN, {"subnet": "198.51.100.0/24"}, driver="ipvlan", ipvlan_mode=mode, sandboxes=sandboxes), ETH0
+        ),
+        ETH0,
+    )
     assert links(found)["one", "eth0"].data == (("mode", number),)
     assert routes(found, "one") == [("0.0.0.0/0", ""), ("198.51.100.0/24", "")]
     assert routes(found, "two") == [("0.0.0.0/0", ""), ("192.0.2.0/24", "")]
-    alone = document(LAN, {"subnet": "198.51.100.0/24"}, driver="ipvlan", ipvlan_mode=mode, parent=None, sandboxes=sandboxes)
+    alone = document(
+        LAN, {"subnet": "198.51.100.0/24"}, driver="ipvlan", ipvlan_mode=mode, parent=None, sandboxes=sandboxes
+    )
     assert routes(state(resolved(alone)), "one") == [("198.51.100.0/24", "")]
 
 
 def test_mv_01_a_vlan_is_the_hosts_and_follows_its_parent():
     below = ETH0._replace(parents=(Parent("eth0", 1450, up=False),))
-    parts = states(resolved(shop=document(parent="eth0.60"), other=document(parent="eth0.60", sandboxes={"three": PAIR["one"]})), below)
+    parts = states(
+        resolved(shop=document(parent="eth0.60"), other=document(parent="eth0.60", sandboxes={"three": PAIR["one"]})),
+        below,
+    )
     vlan = parts[""]["link", "", "eth0.60"]
-    assert (vlan.kind, vlan.parent, vlan.data, vlan.up, vlan.label) == ("vlan", "eth0", (("id", 60),), False, "dockless eth0.60")
+    assert (vlan.kind, vlan.parent, vlan.data, vlan.up, vlan.label) == (
+        "vlan",
+        "eth0",
+        (("id", 60),),
+        False,
+        "dockless eth0.60",
+    )
     assert all(("link", "", "eth0.60") not in parts[name] for name in ("shop", "other"))
     assert links(parts["other"])["three", "eth0"].parent == "eth0.60"
 
@@ -85,7 +112,12 @@ def test_passthru_leaves_the_parents_mac_alone():
 
 
 def test_mv_08_one_address_book_for_all_networks_of_the_kind():
-    networks = {name: document({"subnet": "192.0.2.0/28"}, LAN)["networks"]["lan"] if name == "x" else document(LAN)["networks"]["lan"] for name in "abc"}
+    networks = {
+        name: document({"subnet": "192.0.2.0/28"}, LAN)["networks"]["lan"]
+        if name == "x"
+        else document(LAN)["networks"]["lan"]
+        for name in "abc"
+    }
     wide = {"networks": networks, "sandboxes": {f"s{n}": {"networks": ["abc"[n % 3]]} for n in range(30)}}
     host = resolved(wide)
     given = [cidr for p in host.projects for s in p.sandboxes for e in s.endpoints for cidr in e.addresses]
@@ -103,7 +135,9 @@ def host_address(host):
 
 def test_the_hosts_address_is_asked_for_named_or_the_first_free_and_kept():
     assert host_address(resolved(document(host_access=True, host_access_address="192.0.2.77"))) == ["192.0.2.77"]
-    assert host_address(resolved(document({**LAN, "aux_addresses": {"host": "192.0.2.88"}}, host_access=True))) == ["192.0.2.88"]
+    assert host_address(resolved(document({**LAN, "aux_addresses": {"host": "192.0.2.88"}}, host_access=True))) == [
+        "192.0.2.88"
+    ]
     before = resolved(document())
     assert [s.endpoints[0].addresses[0] for s in before.projects[0].sandboxes] == ["192.0.2.2/24", "192.0.2.3/24"]
     after = resolved(document(host_access=True), leases=leases_of(before))
@@ -130,23 +164,49 @@ def test_host_gateway_is_the_hosts_address_or_refused():
 
 
 OBSTACLES = [
-    ({"driver": "ipvlan"}, {"missing_kinds": frozenset(("ipvlan",))}, "networks.lan.driver: this kernel has no ipvlan links, which network lan is made of. "
-     "Boot one with the module ipvlan, or use another driver."),
-    ({"parent": "eth0.60"}, {"missing_kinds": frozenset(("vlan",))}, "networks.lan.parent: there is no interface eth0.60, and this kernel cannot make VLANs "
-     "(IEEE 802.1Q). Boot one with the module 8021q, or give a parent that is there."),
-    ({"parent": "eth1"}, {}, "networks.lan.parent: this host has no interface eth1, which network lan sits on. "
-     "Give the parent one of this host's interfaces, or leave it out for a network that leads nowhere."),
-    ({}, {"parents": (Parent("eth0", ours=True),)}, "networks.lan.parent: the interface eth0 is part of another network of ours. "
-     "Give the parent an interface of the host."),
-    ({}, {"parents": (Parent("eth0", master="bond0"),)}, "networks.lan.parent: the interface eth0 is a port of bond0, which gets all that arrives on it. "
-     "Use parent: bond0, or take eth0 out of it."),
+    (
+        {"driver": "ipvlan"},
+        {"missing_kinds": frozenset(("ipvlan",))},
+        "networks.lan.driver: this kernel has no ipvlan links, which network lan is made of. "
+        "Boot one with the module ipvlan, or use another driver.",
+    ),
+    (
+        {"parent": "eth0.60"},
+        {"missing_kinds": frozenset(("vlan",))},
+        "networks.lan.parent: there is no interface eth0.60, and this kernel cannot make VLANs "
+        "(IEEE 802.1Q). Boot one with the module 8021q, or give a parent that is there.",
+    ),
+    (
+        {"parent": "eth1"},
+        {},
+        "networks.lan.parent: this host has no interface eth1, which network lan sits on. "
+        "Give the parent one of this host's interfaces, or leave it out for a network that leads nowhere.",
+    ),
+    (
+        {},
+        {"parents": (Parent("eth0", ours=True),)},
+        "networks.lan.parent: the interface eth0 is part of another network of ours. "
+        "Give the parent an interface of the host.",
+    ),
+    (
+        {},
+        {"parents": (Parent("eth0", master="bond0"),)},
+        "networks.lan.parent: the interface eth0 is a port of bond0, which gets all that arrives on it. "
+        "Use parent: bond0, or take eth0 out of it.",
+    ),
 ]
 
 
-@pytest.mark.parametrize("options, known, message", OBSTACLES, ids=[case[2].partition(":")[2][:30] for case in OBSTACLES])
+@pytest.mark.parametrize(
+    "options, known, message", OBSTACLES, ids=[case[2].partition(":")[2][:30] for case in OBSTACLES]
+)
 def test_what_this_host_cannot_have_is_refused_or_at_boot_left_out(options, known, message):
     facts = ETH0._replace(**known)
-    host = resolved(shop=document(**options), other={"networks": {"front": {}}, "sandboxes": {"web": {"networks": ["front"]}}}, known=facts)
+    host = resolved(
+        shop=document(**options),
+        other={"networks": {"front": {}}, "sandboxes": {"web": {"networks": ["front"]}}},
+        known=facts,
+    )
     for project in ("shop", None):
         with pytest.raises(DocklessError) as refusal:
             _on_parents(host, facts, project, boot=False)
@@ -156,24 +216,36 @@ def test_what_this_host_cannot_have_is_refused_or_at_boot_left_out(options, know
     assert ("one", "eth0") not in links(state(rest, facts)) and ("netns", "one") in state(rest, facts)
     rest, told = _on_parents(host, facts, "other", boot=False)
     assert told == [] and not macvlan.on_parents(rest)
-    assert any(s.endpoints for p in host.projects for s in p.sandboxes if s.name == "one")  # its addresses are remembered
+    assert any(
+        s.endpoints for p in host.projects for s in p.sandboxes if s.name == "one"
+    )  # its addresses are remembered
 
 
 def test_packets_too_large_for_the_parent_are_refused_and_elsewhere_as_large_as_they_can_be():
     host = resolved(document(mtu=1500), ETH0)
     with pytest.raises(DocklessError) as refusal:
         _on_parents(host, ETH0, "shop", boot=False)
-    assert str(refusal.value) == ("networks.lan.mtu: network lan asks for packets of 1500 bytes, and eth0 carries 1450. "
-                                  "Give at most 1450, or leave mtu out.")
+    assert str(refusal.value) == (
+        "networks.lan.mtu: network lan asks for packets of 1500 bytes, and eth0 carries 1450. "
+        "Give at most 1450, or leave mtu out."
+    )
     for project, boot in (("other", False), (None, True)):
         rest, told = _on_parents(host, ETH0, project, boot)
         assert rest is host and told == []
     assert links(state(host, ETH0))["one", "eth0"].mtu == 1450
 
 
-@pytest.mark.parametrize("nic, driver, words", [
-    ("wireless", "macvlan", "wireless"), ("virtio_net", "macvlan", "promiscuous mode"), ("hv_netvsc", "macvlan", "promiscuous mode"),
-    ("e1000e", "macvlan", ""), ("", "macvlan", ""), ("virtio_net", "ipvlan", "")])
+@pytest.mark.parametrize(
+    "nic, driver, words",
+    [
+        ("wireless", "macvlan", "wireless"),
+        ("virtio_net", "macvlan", "promiscuous mode"),
+        ("hv_netvsc", "macvlan", "promiscuous mode"),
+        ("e1000e", "macvlan", ""),
+        ("", "macvlan", ""),
+        ("virtio_net", "ipvlan", ""),
+    ],
+)
 def test_warnings_of_the_interface_below(nic, driver, words):
     facts = FACTS._replace(parents=(Parent("eth0", nic=nic),))
     for parent in ("eth0", "eth0.60"):
@@ -185,13 +257,23 @@ def test_warnings_of_the_interface_below(nic, driver, words):
 def test_what_goes_with_a_link_and_what_changes_in_place():
     def link(netns, name, parent, mode="bridge", kind="macvlan"):
         return Link(netns, name, kind, "", 1500, "", parent=parent, data=(("mode", mode),))
-    found = {thing.key: thing for thing in (
-        Link("", "eth0.60", "vlan", "", 1500, "", parent="eth0"), link("", "mv-1", "eth0.60"), link("a", "eth0", "eth0.60"), link("b", "eth0", "eth1"))}
+
+    found = {
+        thing.key: thing
+        for thing in (
+            Link("", "eth0.60", "vlan", "", 1500, "", parent="eth0"),
+            link("", "mv-1", "eth0.60"),
+            link("a", "eth0", "eth0.60"),
+            link("b", "eth0", "eth1"),
+        )
+    }
     assert dependencies.sitting_on(found, {("link", "", "eth0.60")}) == {("link", "", "mv-1"), ("link", "a", "eth0")}
     assert dependencies.sitting_on(found, {("link", "a", "eth0")}) == set()
     assert dependencies.also_mutable(link("a", "x", "eth0"), link("a", "x", "eth0", "vepa")) == {"data"}
     assert not dependencies.also_mutable(link("a", "x", "eth0", "passthru"), link("a", "x", "eth0"))
-    assert dependencies.also_mutable(link("a", "x", "eth0", 0, "ipvlan"), link("a", "x", "eth0", 1, "ipvlan")) == {"data"}
+    assert dependencies.also_mutable(link("a", "x", "eth0", 0, "ipvlan"), link("a", "x", "eth0", 1, "ipvlan")) == {
+        "data"
+    }
 
 
 def test_a_declared_name_is_asked_for_and_a_lost_one_repaired():

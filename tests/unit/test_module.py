@@ -1,19 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How the modules read a task's arguments: None is "not said", and an object is told once."""
+
 from __future__ import annotations
 
 import pytest
 
 pytest.importorskip("ansible")
 
-from _dockless.ansible_module import _done, objects, one_or_many, said  # noqa: E402
-from _dockless.errors import DocklessError  # noqa: E402
+from _dockless.ansible_module import _done, objects, one_or_many, said
+from _dockless.errors import DocklessError
 
 OPTIONS = {"name": {"type": "str"}, "mtu": {"type": "int"}, "dns": {"type": "list"}}
 
 
 def test_what_was_not_said_is_left_out_and_empty_stays():
-    assert said({"a": None, "b": [], "c": {}, "d": [{"e": None, "f": 0}], "g": False}) == {"b": [], "c": {}, "d": [{"f": 0}], "g": False}
+    assert said({"a": None, "b": [], "c": {}, "d": [{"e": None, "f": 0}], "g": False}) == {
+        "b": [],
+        "c": {},
+        "d": [{"f": 0}],
+        "g": False,
+    }
 
 
 def test_one_object_describes_itself():
@@ -54,13 +60,17 @@ class Failing:
         raise Told(msg)
 
 
-@pytest.mark.parametrize(("cause", "message"), [
-    (None, r"front is taken\. Choose another name\."),
-    (OSError("no"), r"front is taken\. Choose another name\."),
-    (ImportError("no"), r"Python library \(pyroute2\)"),
-])
+@pytest.mark.parametrize(
+    ("cause", "message"),
+    [
+        (None, r"front is taken\. Choose another name\."),
+        (OSError("no"), r"front is taken\. Choose another name\."),
+        (ImportError("no"), r"Python library \(pyroute2\)"),
+    ],
+)
 def test_a_refusal_is_the_message_and_a_missing_library_is_told_in_ansible_s_words(cause, message):
     def work():
         raise DocklessError("front is taken", "Choose another name.") from cause
+
     with pytest.raises(Told, match=message):
         _done(Failing(), work)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The kernel's answers, read by hand: from bytes made here, from pyroute2's encoding, and from noise."""
+
 from __future__ import annotations
 
 import random
@@ -7,11 +8,12 @@ import socket
 import struct
 
 import pytest
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+
 from _dockless.linux import netlink
 from _dockless.linux.netlink import ADDRESSES, ALL_ROUTES, LINKS
 from _dockless.observe import snapshot
 from _dockless.observe.snapshot import LinkRow
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 
 def attribute(kind, value):
@@ -31,7 +33,10 @@ def u32(value):
 
 def test_messages_of_one_datagram():
     data = message(16, b"abc", 2, 7) + message(3, b"", 0, 8)
-    assert [(kind, flags, sequence, bytes(body)) for kind, flags, sequence, body in netlink._messages(data)] == [(16, 2, 7, b"abc"), (3, 0, 8, b"")]
+    assert [(kind, flags, sequence, bytes(body)) for kind, flags, sequence, body in netlink._messages(data)] == [
+        (16, 2, 7, b"abc"),
+        (3, 0, 8, b""),
+    ]
 
 
 def test_attributes_and_what_is_inside_them():
@@ -46,7 +51,10 @@ def test_missing_values():
     assert netlink.number(struct.pack("=H", 513)) == 513 and netlink.text(b"\xff\0") == "\ufffd"
 
 
-@pytest.mark.parametrize("data", [b"", b"\0", b"\0" * 3, b"\0" * 4, struct.pack("=HH", 3, 1), struct.pack("=HH", 400, 1), struct.pack("=HH", 4, 1)])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\0", b"\0" * 3, b"\0" * 4, struct.pack("=HH", 3, 1), struct.pack("=HH", 400, 1), struct.pack("=HH", 4, 1)],
+)
 def test_broken_attributes_end_the_reading(data):
     assert set(netlink.nested(data)) <= {1}
 
@@ -56,7 +64,9 @@ def test_noise_is_read_to_its_end(seed):
     """Whatever comes, reading ends: no length is believed that leads nowhere."""
     chance = random.Random(seed)
     for turn in range(200):
-        data = bytes(chance.choice((0, 1, 4, 16, 255, chance.randrange(256))) for place in range(chance.randint(0, 120)))
+        data = bytes(
+            chance.choice((0, 1, 4, 16, 255, chance.randrange(256))) for place in range(chance.randint(0, 120))
+        )
         netlink.nested(data)
         for _kind, flags, _sequence, body in netlink._messages(data):
             if len(body) >= 20:
@@ -67,7 +77,9 @@ def refusal(errno, words, capped):
     """Return the kernel's answer to a message of 32 bytes, with its words about it (extended acknowledgement)."""
     sent = message(16, b"x" * 16)
     body = struct.pack("=i", -errno) + (sent[:16] if capped else sent)
-    return (0x200 if words else 0) | (0x100 if capped else 0), body + (attribute(1, words.encode() + b"\0") if words else b"")
+    return (0x200 if words else 0) | (0x100 if capped else 0), body + (
+        attribute(1, words.encode() + b"\0") if words else b""
+    )
 
 
 @pytest.mark.parametrize("capped", [True, False])
@@ -90,15 +102,34 @@ def test_a_link_as_pyroute2_would_send_it():
     one = ifinfmsg()
     one.update(index=9, flags=0x1043)
     one["attrs"] = [
-        ("IFLA_IFNAME", "veth1"), ("IFLA_ADDRESS", "02:00:00:00:00:01"), ("IFLA_MTU", 1400), ("IFLA_LINK", 4), ("IFLA_MASTER", 3), ("IFLA_GROUP", 25707),
-        ("IFLA_IFALIAS", "dockless x"), ("IFLA_LINKINFO", {"attrs": [
-            ("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", {"attrs": [
-                ("IFLA_BRPORT_MODE", 1), ("IFLA_BRPORT_ISOLATED", 1), ("IFLA_BRPORT_LEARNING", 0)]})]})]
+        ("IFLA_IFNAME", "veth1"),
+        ("IFLA_ADDRESS", "02:00:00:00:00:01"),
+        ("IFLA_MTU", 1400),
+        ("IFLA_LINK", 4),
+        ("IFLA_MASTER", 3),
+        ("IFLA_GROUP", 25707),
+        ("IFLA_IFALIAS", "dockless x"),
+        (
+            "IFLA_LINKINFO",
+            {
+                "attrs": [
+                    ("IFLA_INFO_KIND", "veth"),
+                    ("IFLA_INFO_SLAVE_KIND", "bridge"),
+                    (
+                        "IFLA_INFO_SLAVE_DATA",
+                        {"attrs": [("IFLA_BRPORT_MODE", 1), ("IFLA_BRPORT_ISOLATED", 1), ("IFLA_BRPORT_LEARNING", 0)]},
+                    ),
+                ]
+            },
+        ),
+    ]
     one["header"]["type"] = 16
     one.encode()
-    (kind, _flags, _sequence, body), = netlink._messages(bytes(one.data))
+    ((kind, _flags, _sequence, body),) = netlink._messages(bytes(one.data))
     row = snapshot._link(*netlink._row(kind, body))
-    assert row == LinkRow(9, 0x1043, "veth1", "02:00:00:00:00:01", 1400, 4, 3, 25707, "dockless x", "veth", True, True, False, (), (), b"")
+    assert row == LinkRow(
+        9, 0x1043, "veth1", "02:00:00:00:00:01", 1400, 4, 3, 25707, "dockless x", "veth", True, True, False, (), (), b""
+    )
 
 
 def test_a_port_of_something_else_than_a_bridge_is_not_isolated():
@@ -107,22 +138,35 @@ def test_a_port_of_something_else_than_a_bridge_is_not_isolated():
     assert (row.isolated, row.hairpin) == (False, False)
 
 
-@pytest.mark.parametrize(("family", "length", "attributes", "expected"), [
-    (socket.AF_INET, 24, {1: "10.1.0.2", 2: "10.1.0.2"}, "10.1.0.2/24"), (socket.AF_INET, 32, {1: "10.1.0.9", 2: "10.1.0.2"}, "10.1.0.2/32"),
-    (socket.AF_INET6, 64, {1: "fd00::2"}, "fd00::2/64")])
+@pytest.mark.parametrize(
+    ("family", "length", "attributes", "expected"),
+    [
+        (socket.AF_INET, 24, {1: "10.1.0.2", 2: "10.1.0.2"}, "10.1.0.2/24"),
+        (socket.AF_INET, 32, {1: "10.1.0.9", 2: "10.1.0.2"}, "10.1.0.2/32"),
+        (socket.AF_INET6, 64, {1: "fd00::2"}, "fd00::2/64"),
+    ],
+)
 def test_addresses(family, length, attributes, expected):
     """Of a pair with a far end, the local address counts."""
     raw = {kind: socket.inet_pton(family, text) for kind, text in attributes.items()}
     assert snapshot._address(struct.pack("=BBBBI", family, length, 0, 0, 5), raw) == (5, expected)
 
 
-@pytest.mark.parametrize(("family", "length", "attributes", "expected"), [
-    (socket.AF_INET, 0, {5: bytes((10, 1, 0, 1))}, (5, "0.0.0.0/0", "10.1.0.1", 0, False)),
-    (socket.AF_INET, 16, {1: bytes((10, 2, 0, 0)), 6: u32(7)}, (5, "10.2.0.0/16", "", 7, False)),
-    (socket.AF_INET6, 0, {6: u32(1024)}, (5, "::/0", "", 0, False)), (socket.AF_INET, 0, {6: u32(1024)}, (5, "0.0.0.0/0", "", 1024, False))])
+@pytest.mark.parametrize(
+    ("family", "length", "attributes", "expected"),
+    [
+        (socket.AF_INET, 0, {5: bytes((10, 1, 0, 1))}, (5, "0.0.0.0/0", "10.1.0.1", 0, False)),
+        (socket.AF_INET, 16, {1: bytes((10, 2, 0, 0)), 6: u32(7)}, (5, "10.2.0.0/16", "", 7, False)),
+        (socket.AF_INET6, 0, {6: u32(1024)}, (5, "::/0", "", 0, False)),
+        (socket.AF_INET, 0, {6: u32(1024)}, (5, "0.0.0.0/0", "", 1024, False)),
+    ],
+)
 def test_routes(family, length, attributes, expected):
     """IPv6 routes that were given no metric have 1024."""
-    assert snapshot._route(struct.pack("=BBBBBBBBI", family, length, 0, 0, 254, 213, 0, 1, 0), {4: u32(5), **attributes}) == expected
+    assert (
+        snapshot._route(struct.pack("=BBBBBBBBI", family, length, 0, 0, 254, 213, 0, 1, 0), {4: u32(5), **attributes})
+        == expected
+    )
 
 
 def test_settings_of_an_interface():
@@ -130,8 +174,9 @@ def test_settings_of_an_interface():
     four = attribute(2, attribute(1, struct.pack("=30i", *range(100, 130))))
     six = attribute(10, attribute(2, struct.pack("=10i", *range(200, 210))))
     row = snapshot._link(struct.pack("=BxHiII", 0, 1, 5, 0, 0), {26: four + six})
-    assert dict(row.conf((("ipv4/forwarding", 0), ("ipv4/route_localnet", 0), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", 0)))) == {
-        "ipv4/forwarding": 100, "ipv4/route_localnet": 125, "ipv6/accept_ra": 203, "ipv6/disable_ipv6": -1}
+    assert dict(
+        row.conf((("ipv4/forwarding", 0), ("ipv4/route_localnet", 0), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", 0)))
+    ) == {"ipv4/forwarding": 100, "ipv4/route_localnet": 125, "ipv6/accept_ra": 203, "ipv6/disable_ipv6": -1}
     assert row.conf(()) == ()
 
 

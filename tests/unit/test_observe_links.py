@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Links as the kernel shows them, and what of them is ours."""
+
 from __future__ import annotations
 
 from _dockless.names import LINK_GROUP
@@ -9,7 +10,9 @@ from _dockless.observe.snapshot import LinkRow, Space
 
 def veth(index, name, peer, group, away):
     """Return one end of a pair."""
-    return LinkRow(index, 1, name, "02:00:00:00:00:01", 1500, peer, 0, group, "", "veth", False, False, True, (), (), b"", away)
+    return LinkRow(
+        index, 1, name, "02:00:00:00:00:01", 1500, peer, 0, group, "", "veth", False, False, True, (), (), b"", away
+    )
 
 
 def seen(*rows):

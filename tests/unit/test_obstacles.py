@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Foreign forward chains, as nft lists those of well-known firewalls, and what they do to a bridge of ours."""
+
 from __future__ import annotations
 
-import typing as t
-
 import pytest
+
 from _dockless.firewall import foreign_chains
 from _dockless.firewall.foreign_chains import Chain
 
@@ -52,8 +52,9 @@ UFW = {
 }
 
 
-def rules(chains: t.Dict[str, str]) -> t.Dict[str, t.List[str]]:
+def rules(chains: dict[str, str]) -> dict[str, list[str]]:
     """Return chains as nft.py reads them: each from a listing of its own."""
+
     def listing(name: str, text: str) -> str:
         lines = "".join(f"\t\t{line.strip()}\n" for line in text.splitlines() if line.strip())
         return f"table x y {{\n\tchain {name} {{\n{lines}\t}}\n}}\n"
@@ -61,7 +62,9 @@ def rules(chains: t.Dict[str, str]) -> t.Dict[str, t.List[str]]:
     return {name: foreign_chains.rules_in(listing(name, text)) for name, text in chains.items()}
 
 
-def blocked(chains: t.Dict[str, str], bridge: str = "br-a", policy: str = "drop", family: str = "ip", bridged: bool = True) -> t.Set[str]:
+def blocked(
+    chains: dict[str, str], bridge: str = "br-a", policy: str = "drop", family: str = "ip", bridged: bool = True
+) -> set[str]:
     """Return the directions that the first of the chains blocks."""
     chain = Chain(family, "filter", next(iter(chains)), policy)
     return {flow for found in foreign_chains.judge(chain, rules(chains), [bridge], bridged) for flow in found.flows}
@@ -75,7 +78,10 @@ def test_firewalld_lets_pass_what_is_in_a_trusted_zone():
 def test_docker_drops_what_is_not_its_own_until_its_users_chain_accepts_it():
     assert blocked(DOCKER) == {"out", "in", "within"}
     assert blocked(DOCKER, "docker0") == {"in"}
-    assert blocked({**DOCKER, "DOCKER-USER": 'iifgroup 25707 counter packets 0 bytes 0 accept\noifgroup 0x646b accept'}) == set()
+    assert (
+        blocked({**DOCKER, "DOCKER-USER": "iifgroup 25707 counter packets 0 bytes 0 accept\noifgroup 0x646b accept"})
+        == set()
+    )
     assert blocked({**DOCKER, "DOCKER-USER": 'iifname "br-a" accept'}) == {"out", "in"}
 
 
@@ -86,9 +92,16 @@ def test_ufw_drops_until_a_route_is_allowed():
 
 
 CASES = {
-    "a comment that looks like a rule": ('tcp dport 1 comment "iifname br-a { accept"', "drop", {"out", "in", "within"}),
-    "an accept for one port of ours is meant for us":
-        ('iifname "br-a" tcp dport 80 accept\noifname "br-a" accept\niifname "br-a" ct state established accept', "drop", set()),
+    "a comment that looks like a rule": (
+        'tcp dport 1 comment "iifname br-a { accept"',
+        "drop",
+        {"out", "in", "within"},
+    ),
+    "an accept for one port of ours is meant for us": (
+        'iifname "br-a" tcp dport 80 accept\noifname "br-a" accept\niifname "br-a" ct state established accept',
+        "drop",
+        set(),
+    ),
     "an accept for one port of anybody is not": ("tcp dport 80 accept", "drop", {"out", "in", "within"}),
     "a drop of one port is no obstacle": ("tcp dport 25 drop", "accept", set()),
     "a drop for everybody is": ("counter packets 1 bytes 2 drop", "accept", {"out", "in", "within"}),
@@ -100,10 +113,18 @@ CASES = {
     "an inverted name that hits us": ('iifname != "eth0" oifname != "eth0" drop', "accept", {"within"}),
     "everything into us from elsewhere": ('iifname != "br-a" oifname "br-a" drop', "accept", {"out", "in"}),
     "all of the loopback": ('iifname "lo" accept\niifname != "lo" drop', "accept", {"out", "in", "within"}),
-    "everything of another group": ('iifgroup != 25707 drop', "accept", {"out", "in"}),
+    "everything of another group": ("iifgroup != 25707 drop", "accept", {"out", "in"}),
     "another group": ("iifgroup 7 accept\noifgroup 7 accept", "drop", {"out", "in", "within"}),
-    "a verdict map of names": ('iifname vmap { "br-a" : accept, "eth0" : jump other }\noifname vmap { "br-a" : accept }', "drop", set()),
-    "a map of pairs is not followed": ('iifname . oifname vmap { "br-a" . "br-a" : accept }', "drop", {"out", "in", "within"}),
+    "a verdict map of names": (
+        'iifname vmap { "br-a" : accept, "eth0" : jump other }\noifname vmap { "br-a" : accept }',
+        "drop",
+        set(),
+    ),
+    "a map of pairs is not followed": (
+        'iifname . oifname vmap { "br-a" . "br-a" : accept }',
+        "drop",
+        {"out", "in", "within"},
+    ),
     "a jump to a chain that was not readable": ("jump gone", "accept", set()),
     "a jump back": ("jump c", "drop", {"out", "in", "within"}),
     "a return in the base chain": ('return\niifname "br-a" accept', "drop", {"out", "in", "within"}),
@@ -118,7 +139,9 @@ def test_rule(text, policy, flows):
 def test_bridges_that_rules_see_alike_are_reported_together():
     chain = Chain("ip", "filter", "FORWARD", "drop")
     links = [f"br-{n}" for n in range(9)]
-    found = foreign_chains.judge(chain, rules({"FORWARD": 'iifname "br-3" accept\noifname "br-3" accept\niifname "br-4" accept'}), links, True)
+    found = foreign_chains.judge(
+        chain, rules({"FORWARD": 'iifname "br-3" accept\noifname "br-3" accept\niifname "br-4" accept'}), links, True
+    )
     others = tuple(b for b in links if b not in ("br-3", "br-4"))
     assert [(o.bridges, o.flows) for o in found] == [(("br-4",), ("out", "in")), (others, ("out", "in", "within"))]
     assert "br-0, br-1, br-2 and 4 more" in str(found[1])
@@ -156,7 +179,10 @@ table inet n {
     }
 }
 """.replace("    ", "\t")
-    assert foreign_chains.forward_chains(listing) == [Chain("ip", "filter", "FORWARD", "drop"), Chain("bridge", "b", "f", "accept")]
+    assert foreign_chains.forward_chains(listing) == [
+        Chain("ip", "filter", "FORWARD", "drop"),
+        Chain("bridge", "b", "f", "accept"),
+    ]
 
 
 def test_element_lists_over_several_lines_are_one_rule():

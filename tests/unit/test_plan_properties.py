@@ -3,19 +3,21 @@
 
 A failure names its seed: it is the test's parameter.
 """
+
 from __future__ import annotations
 
 import random
 
 import pytest
+from kernelmodel import Kernel, Refused, executed
+from pipeline import FACTS, leases_of, resolved, state, states, table
+from randomdocuments import document
+
 from _dockless.model.facts import Firewall
 from _dockless.names import FIREWALLS
 from _dockless.state import plan
 from _dockless.state.objects import Netns
 from _dockless.state.plan import CREATE, RANK
-from kernelmodel import Kernel, Refused, executed
-from pipeline import FACTS, leases_of, resolved, state, states, table
-from randomdocuments import document
 
 SEEDS = range(60)
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """README.md against the code: its documents mean something, and what it names exists."""
+
 from __future__ import annotations
 
 import pathlib
@@ -7,9 +8,10 @@ import re
 
 import pytest
 import yaml
-from _dockless.errors import DocklessError
 from documents import host_of
 from pipeline import resolved, state
+
+from _dockless.errors import DocklessError
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -27,17 +29,22 @@ def test_documents_are_realized(document):
     declared, defaults = project_of(document)
     host = resolved(declared, defaults=defaults, project=document["dockless_project"])
     assert {key[1] for key in state(host) if key[0] == "netns"} == {
-        name for name, spec in document["dockless_sandboxes"].items() if spec.get("network_mode") != "host"}
+        name for name, spec in document["dockless_sandboxes"].items() if spec.get("network_mode") != "host"
+    }
 
 
 def test_the_fleet_is_that_of_the_example():
     """The inventory of README.md says what the one that runs says, but for where the tunnels end."""
-    inventory, = [block for block in BLOCKS if "fleet" in block]
-    example = yaml.safe_load((ROOT / "playbooks" / "examples" / "fleet" / "inventory.yml").read_text(encoding="utf-8"))["fleet"]
+    (inventory,) = [block for block in BLOCKS if "fleet" in block]
+    example = yaml.safe_load((ROOT / "playbooks" / "examples" / "fleet" / "inventory.yml").read_text(encoding="utf-8"))[
+        "fleet"
+    ]
     assert inventory["fleet"]["vars"] == example["vars"]
     for name, host in inventory["fleet"]["hosts"].items():
         there = example["hosts"][name]
-        assert set(host) <= set(there) and all(sandbox in there["dockless_sandboxes"] for sandbox in host["dockless_sandboxes"])
+        assert set(host) <= set(there) and all(
+            sandbox in there["dockless_sandboxes"] for sandbox in host["dockless_sandboxes"]
+        )
 
 
 def test_the_refusal_is_what_the_engine_says():
@@ -52,13 +59,20 @@ def test_every_driver_is_named(driver):
 
 
 def test_every_module_and_role_is_listed():
-    for path in [*(ROOT / "plugins" / "modules").glob("[a-z]*.py"), *(p for p in (ROOT / "roles").iterdir() if p.is_dir())]:
+    for path in [
+        *(ROOT / "plugins" / "modules").glob("[a-z]*.py"),
+        *(p for p in (ROOT / "roles").iterdir() if p.is_dir()),
+    ]:
         assert re.search(rf"^\| \[?`{path.stem}`", README, re.MULTILINE), path.stem
 
 
 def test_every_make_target_and_link_exists():
-    targets = set(re.findall(r"^([a-z-]+(?: [a-z-]+)*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    known = {word for line in targets for word in line.split()} | set(re.search(r"SUITES := (.*)", (ROOT / "Makefile").read_text(encoding="utf-8"))[1].split())
+    targets = set(
+        re.findall(r"^([a-z-]+(?: [a-z-]+)*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    known = {word for line in targets for word in line.split()} | set(
+        re.search(r"SUITES := (.*)", (ROOT / "Makefile").read_text(encoding="utf-8"))[1].split()
+    )
     named = set(re.findall(r"`make ([a-z-]+)`", README)) | set(re.findall(r"^make ([a-z-]+)$", README, re.MULTILINE))
     assert named <= known and {"quickstart", "teardown", "test", "bench", "molecule"} <= named
     for link in re.findall(r"\]\(([^)#]+)(?:#[a-z-]+)?\)", README):

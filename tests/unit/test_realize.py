@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a network, a sandbox and a pair are made of, for each mode and setting."""
+
 from __future__ import annotations
 
 import pytest
+from pipeline import of_kind, resolved, state, states
+
 from _dockless import names
 from _dockless.desired import host as desired_host
 from _dockless.model.facts import Facts
 from _dockless.state.objects import HOST, Address, File, Link, Netns, NftTable, Resolver, Route, Sysctl, Veth
-from pipeline import of_kind, resolved, state, states
 
 NET = {"n": {"bridge_name": "br-n", "ipam": {"config": [{"subnet": "10.1.0.0/24"}]}}}
 SIX = {"n": {"bridge_name": "br-n", "ipam": {"config": [{"subnet": "10.1.0.0/24"}, {"subnet": "fd00:1::/64"}]}}}
@@ -20,7 +22,7 @@ def found(document, known=Facts(), **more):
 
 def one(objects, kind):
     """Return the only object of a kind."""
-    thing, = of_kind(objects, kind)
+    (thing,) = of_kind(objects, kind)
     return thing
 
 
@@ -31,12 +33,25 @@ def paths(objects):
 
 # ---- networks --------------------------------------------------------------
 
+
 def test_a_network_is_a_bridge_with_its_gateways():
     objects = found({"networks": SIX})
     assert one(objects, Link) == Link(
-        "", "br-n", "bridge", names.bridge_mac("shop", "n"), 1500, "dockless shop/n", conf=(
-            ("ipv4/accept_redirects", 0), ("ipv4/route_localnet", 0), ("ipv4/send_redirects", 0),
-            ("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", 0)))
+        "",
+        "br-n",
+        "bridge",
+        names.bridge_mac("shop", "n"),
+        1500,
+        "dockless shop/n",
+        conf=(
+            ("ipv4/accept_redirects", 0),
+            ("ipv4/route_localnet", 0),
+            ("ipv4/send_redirects", 0),
+            ("ipv6/accept_dad", 0),
+            ("ipv6/accept_ra", 0),
+            ("ipv6/disable_ipv6", 0),
+        ),
+    )
     assert [(a.link, a.cidr) for a in of_kind(objects, Address)] == [("br-n", "10.1.0.1/24"), ("br-n", "fd00:1::1/64")]
     assert one(objects, NftTable).netns == HOST
 
@@ -47,7 +62,10 @@ def test_ipv6_is_off_on_a_network_without_it_and_not_mentioned_on_a_kernel_witho
     assert not any(key.startswith("ipv6") for key, value in one(found({"networks": NET}, Facts(ipv6=False)), Link).conf)
 
 
-@pytest.mark.parametrize(("port", "looped"), [("80:80", 1), ("127.0.0.1:80:80", 1), ("0.0.0.0:80:80", 1), ("192.0.2.1:80:80", 0), ("[::]:80:80", 0)])
+@pytest.mark.parametrize(
+    ("port", "looped"),
+    [("80:80", 1), ("127.0.0.1:80:80", 1), ("0.0.0.0:80:80", 1), ("192.0.2.1:80:80", 0), ("[::]:80:80", 0)],
+)
 def test_a_bridge_is_reached_from_loopback_only_where_a_port_asks_for_it(port, looped):
     """S-10: route_localnet."""
     objects = found({"networks": SIX, "sandboxes": {"web": {"networks": ["n"], "ports": [port]}}})
@@ -68,7 +86,10 @@ def test_a_gateway_that_is_inhibited_is_nobodys():
 
 
 def test_an_external_network_is_made_by_its_own_project():
-    host = resolved(shop={"networks": NET}, blog={"networks": {"n": {"external": True, "name": "shop/n"}}, "sandboxes": {"b": {"networks": ["n"]}}})
+    host = resolved(
+        shop={"networks": NET},
+        blog={"networks": {"n": {"external": True, "name": "shop/n"}}, "sandboxes": {"b": {"networks": ["n"]}}},
+    )
     parts = states(host)
     assert not of_kind(parts["blog"], Link) and one(parts["shop"], Link).name == "br-n"
     assert one(parts["blog"], Veth).master == "br-n"
@@ -77,19 +98,35 @@ def test_an_external_network_is_made_by_its_own_project():
 
 # ---- sandboxes -------------------------------------------------------------
 
+
 def test_a_sandbox_is_a_namespace_a_pair_addresses_and_a_way_out():
     """BR-01: both ends with their names, MACs, MTU and bridge; one default route a family."""
     objects = found({"networks": {"n": {**SIX["n"], "mtu": 1400}}, "sandboxes": {"web": {"networks": ["n"]}}})
     identity = "shop", ("shop", "n"), "web"
-    assert one(objects, Netns) == Netns("web", "dockless shop/web", defaults=(
-        ("ipv4/arp_notify", 1), ("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", 0)))
+    assert one(objects, Netns) == Netns(
+        "web",
+        "dockless shop/web",
+        defaults=(("ipv4/arp_notify", 1), ("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", 0)),
+    )
     pair = one(objects, Veth)
-    assert pair == Veth("", names.veth_link(*identity), "web", "eth0", names.host_end_mac(*identity), names.endpoint_mac(*identity),
-                               1400, 1400, "br-n", conf=(("ipv6/addr_gen_mode", 1),),
-                               peer_conf=(("ipv4/arp_notify", 1), ("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", 0)))
+    assert pair == Veth(
+        "",
+        names.veth_link(*identity),
+        "web",
+        "eth0",
+        names.host_end_mac(*identity),
+        names.endpoint_mac(*identity),
+        1400,
+        1400,
+        "br-n",
+        conf=(("ipv6/addr_gen_mode", 1),),
+        peer_conf=(("ipv4/arp_notify", 1), ("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", 0)),
+    )
     assert [a.cidr for a in of_kind(objects, Address) if a.netns == "web"] == ["10.1.0.2/24", "fd00:1::2/64"]
     assert [(r.destination, r.link, r.via) for r in of_kind(objects, Route)] == [
-        ("0.0.0.0/0", "eth0", "10.1.0.1"), ("::/0", "eth0", "fd00:1::1")]
+        ("0.0.0.0/0", "eth0", "10.1.0.1"),
+        ("::/0", "eth0", "fd00:1::1"),
+    ]
 
 
 def test_an_internal_network_gives_no_way_out():
@@ -123,7 +160,12 @@ def test_none_is_a_namespace_with_lo_and_files():
 
 
 def test_container_mode_is_a_second_name_of_the_partners_namespace():
-    objects = found({"networks": NET, "sandboxes": {"web": {"networks": ["n"], "netns": "blue"}, "probe": {"network_mode": "container:web"}}})
+    objects = found(
+        {
+            "networks": NET,
+            "sandboxes": {"web": {"networks": ["n"], "netns": "blue"}, "probe": {"network_mode": "container:web"}},
+        }
+    )
     assert {space.name: space.partner for space in of_kind(objects, Netns)} == {"blue": "", "probe": "blue"}
     assert not any(key[1:2] == ("probe",) and key[0] != "netns" for key in objects)
 
@@ -139,9 +181,16 @@ def test_an_attached_namespace_is_known_by_its_inode_and_gets_no_defaults():
 
 def test_the_mark_of_an_attached_namespace_tells_every_name_that_is_ours():
     """Others name it too; with more names than an alias holds, whole ones are left out."""
-    for partners, expected in ((["probe", "log"], "dockless shop/web log probe"),
-                               ([c * 63 for c in "abcde"], "dockless shop/web " + " ".join(c * 63 for c in "abc"))):
-        document = {"sandboxes": {"web": {"networks": [], "attach": {"pid": 812}}, **{p: {"network_mode": "container:web"} for p in partners}}}
+    for partners, expected in (
+        (["probe", "log"], "dockless shop/web log probe"),
+        ([c * 63 for c in "abcde"], "dockless shop/web " + " ".join(c * 63 for c in "abc")),
+    ):
+        document = {
+            "sandboxes": {
+                "web": {"networks": [], "attach": {"pid": 812}},
+                **{p: {"network_mode": "container:web"} for p in partners},
+            }
+        }
         assert [space.label for space in of_kind(found(document), Netns) if space.inode] == [expected]
 
 
@@ -155,30 +204,70 @@ def test_the_default_bridge_has_no_names():
 def test_a_user_defined_network_has_names():
     objects = found({"networks": NET, "sandboxes": {"web": {"networks": ["n"]}}})
     assert one(objects, Resolver).netns == "web"
-    assert paths(objects) == ["/etc/netns/web/hostname", "/etc/netns/web/hosts", "/etc/netns/web/resolv.conf",
-                              "/run/dockless/dns/networks/shop.n/shop@57", "/run/dockless/dns/resolvers/web.conf"]
+    assert paths(objects) == [
+        "/etc/netns/web/hostname",
+        "/etc/netns/web/hosts",
+        "/etc/netns/web/resolv.conf",
+        "/run/dockless/dns/networks/shop.n/shop@57",
+        "/run/dockless/dns/resolvers/web.conf",
+    ]
     assert ("nft", "web") in objects
 
 
 def test_sysctls_of_sandboxes_and_of_endpoints():
-    objects = found({"networks": NET, "sandboxes": {"web": {
-        "sysctls": {"net.ipv4.ip_unprivileged_port_start": 0},
-        "networks": {"n": {"driver_opts": {"com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.forwarding=1"}}}}}})
-    assert of_kind(objects, Sysctl) == [Sysctl("web", "net/ipv4/conf/eth0/forwarding", "1"),
-                                               Sysctl("web", "net/ipv4/ip_unprivileged_port_start", "0")]
+    objects = found(
+        {
+            "networks": NET,
+            "sandboxes": {
+                "web": {
+                    "sysctls": {"net.ipv4.ip_unprivileged_port_start": 0},
+                    "networks": {
+                        "n": {
+                            "driver_opts": {"com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.forwarding=1"}
+                        }
+                    },
+                }
+            },
+        }
+    )
+    assert of_kind(objects, Sysctl) == [
+        Sysctl("web", "net/ipv4/conf/eth0/forwarding", "1"),
+        Sysctl("web", "net/ipv4/ip_unprivileged_port_start", "0"),
+    ]
 
 
 def test_a_veth_pair_outside_any_network():
-    objects = found({"sandboxes": {"a": {"network_mode": "none"}}, "veth_pairs": {"out0": {
-        "addresses": ["10.5.0.1/30"], "routes": ["10.6.0.0/16 via 10.5.0.2"], "mtu": 1400,
-        "peer": {"name": "in0", "netns": "a", "addresses": ["10.5.0.2/30", "fd00::2/64"], "routes": ["default via 10.5.0.1", "10.7.0.0/16"], "up": False}}}})
+    objects = found(
+        {
+            "sandboxes": {"a": {"network_mode": "none"}},
+            "veth_pairs": {
+                "out0": {
+                    "addresses": ["10.5.0.1/30"],
+                    "routes": ["10.6.0.0/16 via 10.5.0.2"],
+                    "mtu": 1400,
+                    "peer": {
+                        "name": "in0",
+                        "netns": "a",
+                        "addresses": ["10.5.0.2/30", "fd00::2/64"],
+                        "routes": ["default via 10.5.0.1", "10.7.0.0/16"],
+                        "up": False,
+                    },
+                }
+            },
+        }
+    )
     assert one(objects, Veth) == Veth("", "out0", "a", "in0", mtu=1400, peer_up=False, label="dockless pair -/out0")
     assert {(r.netns, r.destination, r.link, r.via) for r in of_kind(objects, Route)} == {
-        ("", "10.6.0.0/16", "out0", "10.5.0.2"), ("a", "0.0.0.0/0", "in0", "10.5.0.1"), ("a", "10.7.0.0/16", "in0", "")}
+        ("", "10.6.0.0/16", "out0", "10.5.0.2"),
+        ("a", "0.0.0.0/0", "in0", "10.5.0.1"),
+        ("a", "10.7.0.0/16", "in0", ""),
+    }
     assert len(of_kind(objects, Address)) == 3
 
 
 def test_a_published_sandbox_gets_its_own_frames_back():
     """PO-04: its own published port, from inside, where br_netfilter hands the frame back to the bridge."""
-    objects = found({"networks": NET, "sandboxes": {"web": {"networks": ["n"], "ports": ["80:80"]}, "db": {"networks": ["n"]}}})
+    objects = found(
+        {"networks": NET, "sandboxes": {"web": {"networks": ["n"], "ports": ["80:80"]}, "db": {"networks": ["n"]}}}
+    )
     assert {pair.peer_netns: pair.hairpin for pair in of_kind(objects, Veth)} == {"web": True, "db": False}

@@ -1,20 +1,37 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A plan as people read it, and what a run gives back to them."""
+
 from __future__ import annotations
+
+from pipeline import resolved, state
 
 from _dockless.report import rows
 from _dockless.state import objects, plan, render
 from _dockless.state.objects import Address, File, Link, Netns, NftTable, Resolver, Route, Sysctl, Veth
 from _dockless.state.plan import Plan
-from pipeline import resolved, state
 
-WEB = {"networks": {"front": {"bridge_name": "br-front", "dns_enabled": False, "ipam": {"config": [{"subnet": "10.1.0.0/24"}, {"subnet": "fd00:1::/64"}]}}},
-       "sandboxes": {"web": {"networks": {"front": {"mac_address": "02:00:00:00:00:09", "aliases": ["www"]}}, "ports": ["8080:80", "127.0.0.1:5353:53/udp"]}}}
+WEB = {
+    "networks": {
+        "front": {
+            "bridge_name": "br-front",
+            "dns_enabled": False,
+            "ipam": {"config": [{"subnet": "10.1.0.0/24"}, {"subnet": "fd00:1::/64"}]},
+        }
+    },
+    "sandboxes": {
+        "web": {
+            "networks": {"front": {"mac_address": "02:00:00:00:00:09", "aliases": ["www"]}},
+            "ports": ["8080:80", "127.0.0.1:5353:53/udp"],
+        }
+    },
+}
 
 
 def changed(**wanted):
     """Return the plan that changes one bridge."""
-    bridge = Link("", "br-n", "bridge", "02:00:00:00:00:01", 1500, "dockless shop/n", conf=(("ipv4/route_localnet", 0),))
+    bridge = Link(
+        "", "br-n", "bridge", "02:00:00:00:00:01", 1500, "dockless shop/n", conf=(("ipv4/route_localnet", 0),)
+    )
     return plan.plan({bridge.key: bridge._replace(**wanted)}, {bridge.key: bridge})
 
 
@@ -43,16 +60,25 @@ def test_texts_are_blocks():
     work = plan.plan({file.key: file}, {file.key: file._replace(text="old\ntext\n")})
     assert render.operations(work) == ["update file /etc/netns/web/hosts (content differs)"]
     assert render.before(work) == "file /etc/netns/web/hosts:\n  text: |\n    old\n    text\n"
-    assert render.after(work) == "file /etc/netns/web/hosts:  # content differs\n  text: |\n    127.0.0.1 localhost\n    10.1.0.2 web\n"
+    assert (
+        render.after(work)
+        == "file /etc/netns/web/hosts:  # content differs\n  text: |\n    127.0.0.1 localhost\n    10.1.0.2 web\n"
+    )
 
 
 def test_before_and_after_are_in_one_order():
     """A diff of the two lines up, whatever the order of execution."""
     host = state(resolved(WEB))
-    changed_host = {key: thing._replace(**{"mtu": 1400} if key[0] in ("link", "veth") else {"text": "x"})
-                    for key, thing in host.items() if key[0] in ("link", "veth", "file", "nft")}
+    changed_host = {
+        key: thing._replace(**{"mtu": 1400} if key[0] in ("link", "veth") else {"text": "x"})
+        for key, thing in host.items()
+        if key[0] in ("link", "veth", "file", "nft")
+    }
     work = plan.plan({**host, **changed_host}, host)
-    titles = [[line.partition(":")[0] for line in text.splitlines() if line[0] != " "] for text in (render.before(work), render.after(work))]
+    titles = [
+        [line.partition(":")[0] for line in text.splitlines() if line[0] != " "]
+        for text in (render.before(work), render.after(work))
+    ]
     assert titles[0] == titles[1] and len(titles[0]) == len(changed_host) >= 3
 
 
@@ -74,31 +100,62 @@ def test_an_empty_plan_is_silent():
 
 
 def test_every_kind_has_a_title():
-    things = [Netns("web", ""), Link("", "br-n", "bridge", "", 1500, ""), Veth("", "veth1", "web", "eth0"),
-              Veth("", "veth1", "", ""),
-              Address("web", "eth0", "10.1.0.2/24"), Address("", "br-n", "10.1.0.1/24"), Route("web", "0.0.0.0/0", "eth0"),
-              Sysctl("web", "net/ipv4/ip_forward", "1"), NftTable("", "x"), NftTable("web", "x"), File("/run/dockless/x", ""),
-              Resolver("web", "web", "", ""), None]
+    things = [
+        Netns("web", ""),
+        Link("", "br-n", "bridge", "", 1500, ""),
+        Veth("", "veth1", "web", "eth0"),
+        Veth("", "veth1", "", ""),
+        Address("web", "eth0", "10.1.0.2/24"),
+        Address("", "br-n", "10.1.0.1/24"),
+        Route("web", "0.0.0.0/0", "eth0"),
+        Sysctl("web", "net/ipv4/ip_forward", "1"),
+        NftTable("", "x"),
+        NftTable("web", "x"),
+        File("/run/dockless/x", ""),
+        Resolver("web", "web", "", ""),
+        None,
+    ]
     assert [objects.title(thing) for thing in things] == [
-        "namespace web", "bridge br-n", "veth pair veth1 - eth0 of web", "veth pair veth1", "address 10.1.0.2/24 on eth0 in web",
-        "address 10.1.0.1/24 on br-n", "route 0.0.0.0/0 on eth0 in web", "sysctl net/ipv4/ip_forward in web", "nft table inet dockless",
-        "nft table inet dockless in web", "file /run/dockless/x", "resolver of web", "nothing"]
+        "namespace web",
+        "bridge br-n",
+        "veth pair veth1 - eth0 of web",
+        "veth pair veth1",
+        "address 10.1.0.2/24 on eth0 in web",
+        "address 10.1.0.1/24 on br-n",
+        "route 0.0.0.0/0 on eth0 in web",
+        "sysctl net/ipv4/ip_forward in web",
+        "nft table inet dockless",
+        "nft table inet dockless in web",
+        "file /run/dockless/x",
+        "resolver of web",
+        "nothing",
+    ]
 
 
 def test_endpoints_and_ports_have_one_shape_everywhere():
     host = resolved(WEB)
     assert rows.endpoints(host) == [
-        {"project": "shop", "network": "front", "sandbox": "web", "interface": "eth0", "addresses": ["10.1.0.2/24", "fd00:1::2/64"],
-         "mac_address": "02:00:00:00:00:09", "gateway": "10.1.0.1", "aliases": ["www"]}]
+        {
+            "project": "shop",
+            "network": "front",
+            "sandbox": "web",
+            "interface": "eth0",
+            "addresses": ["10.1.0.2/24", "fd00:1::2/64"],
+            "mac_address": "02:00:00:00:00:09",
+            "gateway": "10.1.0.1",
+            "aliases": ["www"],
+        }
+    ]
     assert rows.ports(host) == [
         {"sandbox": "web", "host_ip": "0.0.0.0", "host_port": 8080, "protocol": "tcp", "target_port": 80},
         {"sandbox": "web", "host_ip": "::", "host_port": 8080, "protocol": "tcp", "target_port": 80},
-        {"sandbox": "web", "host_ip": "127.0.0.1", "host_port": 5353, "protocol": "udp", "target_port": 53}]
+        {"sandbox": "web", "host_ip": "127.0.0.1", "host_port": 5353, "protocol": "udp", "target_port": 53},
+    ]
 
 
 def test_rows_of_one_project():
     host = resolved(shop=WEB, blog={"networks": {"n": {"internal": True}}, "sandboxes": {"press": {"networks": ["n"]}}})
     assert {row["project"] for row in rows.endpoints(host)} == {"shop", "blog"}
-    only, = rows.endpoints(host, "blog")
+    (only,) = rows.endpoints(host, "blog")
     assert (only["sandbox"], only["gateway"]) == ("press", "")
     assert not rows.ports(host, "blog") and len(rows.ports(host, "shop")) == 3

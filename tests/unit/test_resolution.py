@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What network_info tells of names: the same as the files that resolvers serve."""
+
 from __future__ import annotations
 
 import pathlib
@@ -12,25 +13,33 @@ if ENGINE not in sys.path:
     sys.path.insert(0, ENGINE)
 
 # pylint: disable=wrong-import-position
-from _dockless.allocate import host as allocate_host  # noqa: E402
-from _dockless.desired import host as desired_host  # noqa: E402
-from _dockless.document import project  # noqa: E402
-from _dockless.model import topology  # noqa: E402
-from _dockless.model.facts import Facts  # noqa: E402
-from _dockless.model.host import Host  # noqa: E402
-from _dockless.report.name_resolution import Names  # noqa: E402
+from _dockless.allocate import host as allocate_host
+from _dockless.desired import host as desired_host
+from _dockless.document import project
+from _dockless.model import topology
+from _dockless.model.facts import Facts
+from _dockless.model.host import Host
+from _dockless.report.name_resolution import Names
 
 DOCUMENT = {
     "networks": {
-        "front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}, "records": [
-            {"name": "printer", "value": "192.0.2.9"}, {"name": "print", "type": "CNAME", "value": "printer"}]},
+        "front": {
+            "ipam": {"config": [{"subnet": "172.20.0.0/24"}]},
+            "records": [
+                {"name": "printer", "value": "192.0.2.9"},
+                {"name": "print", "type": "CNAME", "value": "printer"},
+            ],
+        },
         "shut": {"internal": True, "ipam": {"config": [{"subnet": "172.21.0.0/24"}]}},
     },
     "sandboxes": {
         "web": {"networks": {"front": {"ipv4_address": "172.20.0.9", "aliases": ["www"]}, "shut": {}}},
         "db": {"networks": {"shut": {"links": ["web:site"]}}, "dns_search": ["shop.internal"]},
-        "own": {"networks": ["front"], "dns": ["192.0.2.7"]}, "old": {"network_mode": "bridge"}, "lab": {"network_mode": "none"},
-        "agent": {"network_mode": "host"}, "probe": {"network_mode": "container:own"},
+        "own": {"networks": ["front"], "dns": ["192.0.2.7"]},
+        "old": {"network_mode": "bridge"},
+        "lab": {"network_mode": "none"},
+        "agent": {"network_mode": "host"},
+        "probe": {"network_mode": "container:own"},
     },
 }
 FACTS = Facts(nameservers=("192.0.2.53",), search=("corp.example",), resolv_conf="/etc/resolv.conf")
@@ -41,8 +50,10 @@ def told(known=FACTS):
     """Return (names by network, row by sandbox)."""
     host = allocate_host.resolve(Host((project.parse_project("shop", DOCUMENT),)), {}, known)
     names = Names(host, desired_host.realize(host, known), known)
-    return ({key[1]: names.on_network(network) for key, network in topology.networks_of(host).items()},
-            {s.name: names.of_sandbox(s) for p in host.projects for s in p.sandboxes})
+    return (
+        {key[1]: names.on_network(network) for key, network in topology.networks_of(host).items()},
+        {s.name: names.of_sandbox(s) for p in host.projects for s in p.sandboxes},
+    )
 
 
 def values(rows, name):
@@ -53,7 +64,9 @@ def values(rows, name):
 def test_what_a_network_knows():
     networks, sandboxes = told()
     assert values(networks["front"], "www") == values(networks["front"], "web.front") == [("A", "172.20.0.9")]
-    assert values(networks["front"], "printer") == [("A", "192.0.2.9")] and values(networks["front"], "print") == [("CNAME", "printer")]
+    assert values(networks["front"], "printer") == [("A", "192.0.2.9")] and values(networks["front"], "print") == [
+        ("CNAME", "printer")
+    ]
     assert values(networks["shut"], "www") == [] and len(values(networks["shut"], "db")) == 1
     assert networks["bridge"] == []
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every blank filled in: interface names, MACs, defaults, and what is remembered."""
+
 from __future__ import annotations
 
 import json
@@ -7,14 +8,15 @@ import random
 import re
 
 import pytest
+from pipeline import leases_of, resolved
+from randomdocuments import document
+
 from _dockless import names
 from _dockless.errors import DocklessError
 from _dockless.model.facts import Facts
 from _dockless.model.host import MODE_NONE
 from _dockless.names import INTERFACE, INTERFACE_LIMIT
 from _dockless.validate import host_support
-from pipeline import leases_of, resolved
-from randomdocuments import document
 
 NETWORKS = {"a": None, "b": None, "c": {"driver_opts": {"com.docker.network.container_iface_prefix": "lan"}}}
 
@@ -26,7 +28,9 @@ def interfaces(host):
 
 def on(joined, networks=None, leases=None, **more):
     """Return the resolved host of one sandbox."""
-    return resolved({"networks": networks or NETWORKS, "sandboxes": {"web": {"networks": joined, **more}}}, leases=leases)
+    return resolved(
+        {"networks": networks or NETWORKS, "sandboxes": {"web": {"networks": joined, **more}}}, leases=leases
+    )
 
 
 def network_of(host, name):
@@ -67,37 +71,69 @@ def test_macs_are_the_same_on_every_run_and_none_is_remembered():
 
 def test_a_mac_that_is_asked_for_is_taken():
     """MA-05."""
-    assert on({"a": {"mac_address": "AA:bb:cc:dd:ee:ff"}}).projects[0].sandboxes[0].endpoints[0].mac_address == "aa:bb:cc:dd:ee:ff"
+    assert (
+        on({"a": {"mac_address": "AA:bb:cc:dd:ee:ff"}}).projects[0].sandboxes[0].endpoints[0].mac_address
+        == "aa:bb:cc:dd:ee:ff"
+    )
 
 
 def test_macs_that_meet_are_salted(monkeypatch):
     """Two of 2**40 may be the same; the second takes the next, and the same next on every run."""
     real = names.endpoint_mac
-    monkeypatch.setattr(names, "endpoint_mac", lambda project, network, sandbox, salt=0: real("p", ("p", "n"), "same" if salt < 2 else sandbox, salt))
+    monkeypatch.setattr(
+        names,
+        "endpoint_mac",
+        lambda project, network, sandbox, salt=0: real("p", ("p", "n"), "same" if salt < 2 else sandbox, salt),
+    )
     sandboxes = {"networks": {"a": None}, "sandboxes": {name: {"networks": ["a"]} for name in ("one", "two", "three")}}
-    found = [{e.sandbox: e.mac_address for s in resolved(sandboxes).projects[0].sandboxes for e in s.endpoints} for turn in range(2)]
+    found = [
+        {e.sandbox: e.mac_address for s in resolved(sandboxes).projects[0].sandboxes for e in s.endpoints}
+        for turn in range(2)
+    ]
     assert found[0] == found[1] and len(set(found[0].values())) == 3
 
 
 def test_a_generated_mac_avoids_one_that_is_asked_for():
     mac = names.endpoint_mac("shop", ("shop", "a"), "two")
-    host = resolved({"networks": {"a": None}, "sandboxes": {"one": {"networks": {"a": {"mac_address": mac}}}, "two": {"networks": ["a"]}}})
+    host = resolved(
+        {
+            "networks": {"a": None},
+            "sandboxes": {"one": {"networks": {"a": {"mac_address": mac}}}, "two": {"networks": ["a"]}},
+        }
+    )
     found = {e.sandbox: e.mac_address for s in host.projects[0].sandboxes for e in s.endpoints}
     assert found == {"one": mac, "two": names.endpoint_mac("shop", ("shop", "a"), "two", 1)}
 
 
 def test_derived_names_fit_the_kernel_and_differ():
-    derived = [names.bridge_link("shop", "a"), names.bridge_link("sho", "pa"), names.veth_link("shop", ("shop", "a"), "web"),
-               names.veth_link("shop", ("shop", "aw"), "eb")]
+    derived = [
+        names.bridge_link("shop", "a"),
+        names.bridge_link("sho", "pa"),
+        names.veth_link("shop", ("shop", "a"), "web"),
+        names.veth_link("shop", ("shop", "aw"), "eb"),
+    ]
     assert len(set(derived)) == 4 and all(len(name) <= INTERFACE_LIMIT and INTERFACE.match(name) for name in derived)
 
 
-@pytest.mark.parametrize(("spec", "defaults", "field", "expected"), [
-    ({}, {}, "mtu", 1450), ({}, {"mtu": 1400}, "mtu", 1400), ({"mtu": 9000}, {"mtu": 1400}, "mtu", 9000),
-    ({}, {}, "icc", True), ({}, {"icc": False}, "icc", False), ({"icc": True}, {"icc": False}, "icc", True),
-    ({}, {}, "masquerade", True), ({}, {"ip_masq": False}, "masquerade", False), ({"masquerade": True}, {"ip_masq": False}, "masquerade", True),
-    ({}, {}, "enable_ipv6", False), ({}, {"ipv6": True}, "enable_ipv6", True), ({"enable_ipv6": False}, {"ipv6": True}, "enable_ipv6", False),
-    ({"bridge_name": "br0"}, {}, "bridge_name", "br0"), ({}, {}, "bridge_name", names.bridge_link("shop", "n"))])
+@pytest.mark.parametrize(
+    ("spec", "defaults", "field", "expected"),
+    [
+        ({}, {}, "mtu", 1450),
+        ({}, {"mtu": 1400}, "mtu", 1400),
+        ({"mtu": 9000}, {"mtu": 1400}, "mtu", 9000),
+        ({}, {}, "icc", True),
+        ({}, {"icc": False}, "icc", False),
+        ({"icc": True}, {"icc": False}, "icc", True),
+        ({}, {}, "masquerade", True),
+        ({}, {"ip_masq": False}, "masquerade", False),
+        ({"masquerade": True}, {"ip_masq": False}, "masquerade", True),
+        ({}, {}, "enable_ipv6", False),
+        ({}, {"ipv6": True}, "enable_ipv6", True),
+        ({"enable_ipv6": False}, {"ipv6": True}, "enable_ipv6", False),
+        ({"bridge_name": "br0"}, {}, "bridge_name", "br0"),
+        ({}, {}, "bridge_name", names.bridge_link("shop", "n")),
+    ],
+)
 def test_a_networks_own_setting_wins_over_the_hosts(spec, defaults, field, expected):
     host = resolved({"networks": {"n": spec}}, Facts(mtu=1450), defaults=defaults)
     assert getattr(network_of(host, "n"), field) == expected
@@ -111,17 +147,25 @@ def test_the_default_bridge_is_there_when_somebody_is_on_it():
 
 
 def test_the_default_bridge_takes_the_hosts_flags():
-    host = resolved({"sandboxes": {"a": {"network_mode": "bridge"}}},
-                    defaults={"bip": "10.9.0.1/24", "fixed_cidr": "10.9.0.128/25", "default_gateway": "10.9.0.254"})
-    subnet, = network_of(host, "bridge").subnets
-    assert [str(x) for x in (subnet.network, subnet.gateway, subnet.ip_range)] == ["10.9.0.0/24", "10.9.0.254", "10.9.0.128/25"]
+    host = resolved(
+        {"sandboxes": {"a": {"network_mode": "bridge"}}},
+        defaults={"bip": "10.9.0.1/24", "fixed_cidr": "10.9.0.128/25", "default_gateway": "10.9.0.254"},
+    )
+    (subnet,) = network_of(host, "bridge").subnets
+    assert [str(x) for x in (subnet.network, subnet.gateway, subnet.ip_range)] == [
+        "10.9.0.0/24",
+        "10.9.0.254",
+        "10.9.0.128/25",
+    ]
     assert [e.addresses for p in host.projects for s in p.sandboxes for e in s.endpoints] == [("10.9.0.128/24",)]
 
 
 def test_a_kernel_without_ipv6_is_told_of():
     host = resolved({"networks": {"n": {"enable_ipv6": True}}})
     host_support.refuse_missing_families(host, Facts())
-    with pytest.raises(DocklessError, match=r"^networks\.n: network n needs IPv6, which is off in this kernel\. Boot without"):
+    with pytest.raises(
+        DocklessError, match=r"^networks\.n: network n needs IPv6, which is off in this kernel\. Boot without"
+    ):
         host_support.refuse_missing_families(host, Facts(ipv6=False))
 
 
@@ -137,7 +181,9 @@ def test_leases_survive_json_and_resolve_to_the_same_host(seed):
     leases = json.loads(json.dumps(leases_of(first)))
     assert resolved(declared, leases=leases) == first
     shuffled = {kind: dict(chance.sample(list(specs.items()), len(specs))) for kind, specs in declared.items()}
-    assert leases_of(resolved(shuffled, leases=leases)) == _sorted_like(leases_of(first), leases_of(resolved(shuffled, leases=leases)))
+    assert leases_of(resolved(shuffled, leases=leases)) == _sorted_like(
+        leases_of(first), leases_of(resolved(shuffled, leases=leases))
+    )
 
 
 def _sorted_like(expected, found):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What no linter asks for: how long functions, lines and files may grow, how things are called, and the header of each file."""
+
 from __future__ import annotations
 
 import ast
@@ -12,24 +13,35 @@ PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 ENGINE = sorted((ROOT / "plugins" / "module_utils" / "_dockless").rglob("*.py"))
 TESTS = [path for path in sorted((ROOT / "tests").rglob("*.py")) if ROOT / "tests" / "output" not in path.parents]
 FUNCTION_LINES, FILE_LINES, LINE_LENGTH = 50, 400, 160
-HEADER = ["# SPDX-License-Identifier: GPL-3.0-or-later", "# PRIVATE: part of dockless.network only; no guarantees to anybody else."]
+HEADER = [
+    "# SPDX-License-Identifier: GPL-3.0-or-later",
+    "# PRIVATE: part of dockless.network only; no guarantees to anybody else.",
+]
 # Words for a thing that nobody has named yet.
 VAGUE = re.compile(r"Manager|Helper|Util|Handler|(^|_)(manager|helper|utils?|handler)(_|$)|^_?ensure_")
 
 
-def lines(path: pathlib.Path) -> t.List[str]:
+def lines(path: pathlib.Path) -> list[str]:
     """Return the lines of a file."""
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def definitions(path: pathlib.Path) -> t.Iterator[t.Union[ast.ClassDef, ast.FunctionDef]]:
+def definitions(path: pathlib.Path) -> t.Iterator[ast.ClassDef | ast.FunctionDef]:
     """Yield every class and function of a file."""
-    yield from (node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, (ast.ClassDef, ast.FunctionDef)))
+    yield from (
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef))
+    )
 
 
 def test_functions_are_short():
-    found = [(path.name, node.name, node.end_lineno - node.lineno + 1) for path in PLUGINS for node in definitions(path)
-             if isinstance(node, ast.FunctionDef) and node.end_lineno]
+    found = [
+        (path.name, node.name, node.end_lineno - node.lineno + 1)
+        for path in PLUGINS
+        for node in definitions(path)
+        if isinstance(node, ast.FunctionDef) and node.end_lineno
+    ]
     assert found
     assert not [entry for entry in found if entry[2] > FUNCTION_LINES]
 
@@ -40,14 +52,21 @@ def test_files_are_short():
 
 def test_lines_are_short():
     """The sanity test pep8 says so as well, some minutes later."""
-    found = ((path.name, number, len(line)) for path in [*PLUGINS, *TESTS] for number, line in enumerate(lines(path), 1))
+    found = (
+        (path.name, number, len(line)) for path in [*PLUGINS, *TESTS] for number, line in enumerate(lines(path), 1)
+    )
     assert not [entry for entry in found if entry[2] > LINE_LENGTH]
 
 
 def test_names_say_what_a_thing_is():
     found = [(path.name, name) for path in PLUGINS for name in (path.stem, *(node.name for node in definitions(path)))]
     assert not [entry for entry in found if VAGUE.search(entry[1])]
-    assert VAGUE.search("LinkManager") and VAGUE.search("_ensure_link") and not VAGUE.search("utility_of") and not VAGUE.search("handle")
+    assert (
+        VAGUE.search("LinkManager")
+        and VAGUE.search("_ensure_link")
+        and not VAGUE.search("utility_of")
+        and not VAGUE.search("handle")
+    )
 
 
 def test_header_says_licence_and_private():

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The last line of a test run tells what happened, and nothing is not a success."""
+
 from __future__ import annotations
 
 import summary
 
 GOOD = '<testsuites><testsuite><testcase name="a"/><testcase name="b"/></testsuite></testsuites>'
-MIXED = ('<testsuites><testsuite><testcase name="a"/><testcase name="b"><failure/></testcase>'
-         '<testcase name="c"><error/></testcase><testcase name="d"><skipped/></testcase></testsuite></testsuites>')
+MIXED = (
+    '<testsuites><testsuite><testcase name="a"/><testcase name="b"><failure/></testcase>'
+    '<testcase name="c"><error/></testcase><testcase name="d"><skipped/></testcase></testsuite></testsuites>'
+)
 SKIPPED = '<testsuites><testsuite><testcase name="d"><skipped/></testcase></testsuite></testsuites>'
 
 
@@ -19,7 +22,10 @@ def run(directory, capsys, *suites: str, **files: str):
 
 
 def test_all_files_of_a_suite_are_added_up(tmp_path, capsys):
-    assert run(tmp_path, capsys, "unit", "kernel", unit=GOOD, kernel=GOOD, kernel_newest=GOOD) == (0, "6 passed, 0 failed")
+    assert run(tmp_path, capsys, "unit", "kernel", unit=GOOD, kernel=GOOD, kernel_newest=GOOD) == (
+        0,
+        "6 passed, 0 failed",
+    )
 
 
 def test_packets_are_added_up(tmp_path, capsys):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Names of a project as objects: golden texts, and what is refused."""
+
 from __future__ import annotations
 
 import hashlib
@@ -14,30 +15,57 @@ if ENGINE not in sys.path:
     sys.path.insert(0, ENGINE)
 
 # pylint: disable=wrong-import-position
-from _dockless import names  # noqa: E402
-from _dockless.desired import dns  # noqa: E402
-from _dockless.dns import dnsmasq_config  # noqa: E402
-from _dockless.errors import DocklessError  # noqa: E402
-from _dockless.model import topology  # noqa: E402
-from _dockless.model.facts import Facts  # noqa: E402
-from _dockless.model.host import (  # noqa: E402
-    MODE_CONTAINER, MODE_HOST, MODE_NONE, Defaults, DnsRecord, Endpoint, Host, Link, Network, Project, Sandbox, Subnet)
-from _dockless.state.objects import File, Resolver  # noqa: E402
+from _dockless import names
+from _dockless.desired import dns
+from _dockless.dns import dnsmasq_config
+from _dockless.errors import DocklessError
+from _dockless.model import topology
+from _dockless.model.facts import Facts
+from _dockless.model.host import (
+    MODE_CONTAINER,
+    MODE_HOST,
+    MODE_NONE,
+    Defaults,
+    DnsRecord,
+    Endpoint,
+    Host,
+    Link,
+    Network,
+    Project,
+    Sandbox,
+    Subnet,
+)
+from _dockless.state.objects import File, Resolver
 
 FACTS = Facts(nameservers=("127.0.0.53", "::1", "fe80::1%eth0", "192.0.2.53"), search=("corp.example",))
-FRONT = Network("shop", "front", subnets=(
-    Subnet(ipaddress.ip_network("172.20.0.0/16"), gateway=ipaddress.ip_address("172.20.0.1")),
-    Subnet(ipaddress.ip_network("fd00:20::/64"), version=6, gateway=ipaddress.ip_address("fd00:20::1"))))
-BACK = Network("shop", "back", internal=True, subnets=(
-    Subnet(ipaddress.ip_network("172.21.0.0/16"), gateway=ipaddress.ip_address("172.21.0.1")),))
-BRIDGE = Network("", "bridge", dns_enabled=False, subnets=(
-    Subnet(ipaddress.ip_network("172.17.0.0/16"), gateway=ipaddress.ip_address("172.17.0.1")),))
+FRONT = Network(
+    "shop",
+    "front",
+    subnets=(
+        Subnet(ipaddress.ip_network("172.20.0.0/16"), gateway=ipaddress.ip_address("172.20.0.1")),
+        Subnet(ipaddress.ip_network("fd00:20::/64"), version=6, gateway=ipaddress.ip_address("fd00:20::1")),
+    ),
+)
+BACK = Network(
+    "shop",
+    "back",
+    internal=True,
+    subnets=(Subnet(ipaddress.ip_network("172.21.0.0/16"), gateway=ipaddress.ip_address("172.21.0.1")),),
+)
+BRIDGE = Network(
+    "",
+    "bridge",
+    dns_enabled=False,
+    subnets=(Subnet(ipaddress.ip_network("172.17.0.0/16"), gateway=ipaddress.ip_address("172.17.0.1")),),
+)
 
 
 def on(name, *joins, project="shop", **options):
     """Return a sandbox; each join is (network key, addresses) and more fields of Endpoint."""
-    endpoints = tuple(Endpoint(project, name, key, addresses=tuple(addresses), **more[0] if more else {})
-                      for key, addresses, *more in joins)
+    endpoints = tuple(
+        Endpoint(project, name, key, addresses=tuple(addresses), **more[0] if more else {})
+        for key, addresses, *more in joins
+    )
     return Sandbox(project, name, endpoints=endpoints, path=f"sandboxes.{name}", **options)
 
 
@@ -52,8 +80,12 @@ def realized(*sandboxes, networks=(FRONT, BACK), others=(), defaults=Defaults(),
     return files, [o for o in objects if not isinstance(o, File)]
 
 
-WEB = on("web", (("shop", "front"), ("172.20.0.2/16", "fd00:20::2/64"), {"aliases": ("www", "app.example")}),
-         hostname="w1", domainname="shop.example")
+WEB = on(
+    "web",
+    (("shop", "front"), ("172.20.0.2/16", "fd00:20::2/64"), {"aliases": ("www", "app.example")}),
+    hostname="w1",
+    domainname="shop.example",
+)
 DB = on("db", (("shop", "back"), ("172.21.0.3/16",)))
 
 RECORDS = """\
@@ -114,7 +146,8 @@ def test_one_sandbox_on_one_network():
         "/run/dockless/dns/upstreams/web/resolv.conf": UPSTREAMS,
         "/etc/netns/web/resolv.conf": RESOLV_CONF,
         "/etc/netns/web/hosts": HOSTS,
-        "/etc/netns/web/hostname": "w1\n"}
+        "/etc/netns/web/hostname": "w1\n",
+    }
     table, resolver = others
     assert resolver == Resolver("web", "web", "/run/dockless/dns/resolvers/web.conf", digest)
     assert table.netns == "web" and table.text.count("dnat ip to 127.0.0.11:10053") == 2
@@ -125,31 +158,48 @@ def test_internal_only_and_no_way_out_forward_nothing():
     both = on("app", (("shop", "back"), ("172.21.0.4/16",)), (("shop", "front"), ("172.20.0.4/16",)))
     only = on("db", (("shop", "back"), ("172.21.0.3/16",)), dns=(ipaddress.ip_address("192.0.2.1"),))
     files, others = realized(only, both)
-    assert "local=/#/" in files["/run/dockless/dns/resolvers/db.conf"] and "no-resolv" in files["/run/dockless/dns/resolvers/db.conf"]
+    assert (
+        "local=/#/" in files["/run/dockless/dns/resolvers/db.conf"]
+        and "no-resolv" in files["/run/dockless/dns/resolvers/db.conf"]
+    )
     assert "/run/dockless/dns/upstreams/db/resolv.conf" not in files
     assert "# forwards nothing" in files["/etc/netns/db/resolv.conf"]
-    assert "nameserver 192.0.2.53" in files["/run/dockless/dns/upstreams/app/resolv.conf"] and "/#/" not in files["/run/dockless/dns/resolvers/app.conf"]
+    assert (
+        "nameserver 192.0.2.53" in files["/run/dockless/dns/upstreams/app/resolv.conf"]
+        and "/#/" not in files["/run/dockless/dns/resolvers/app.conf"]
+    )
 
 
-@pytest.mark.parametrize("sandbox_dns, network, defaults, known, servers", [
-    (("192.0.2.1", "2001:db8::1"), {"dns": "192.0.2.2"}, "192.0.2.3", FACTS, ["192.0.2.1", "2001:db8::1"]),
-    ((), {"dns": "192.0.2.2"}, "192.0.2.3", FACTS, ["192.0.2.2"]),
-    ((), {}, "192.0.2.3", FACTS, ["192.0.2.3"]),
-    ((), {}, "", FACTS, ["192.0.2.53"]),
-    ((), {"forward": "servers"}, "", FACTS, []),
-    ((), {"forward": "servers", "dns": "192.0.2.2"}, "", FACTS, ["192.0.2.2"]),
-    (("192.0.2.1",), {"forward": "none"}, "192.0.2.3", FACTS, []),
-    ((), {}, "", Facts(nameservers=("127.0.0.53",)), ["172.20.0.1#10053"]),
-    ((), {"egress": False}, "192.0.2.3", FACTS, []),
-    (("192.0.2.1",), {"egress": False}, "", FACTS, []),
-])
+@pytest.mark.parametrize(
+    "sandbox_dns, network, defaults, known, servers",
+    [
+        (("192.0.2.1", "2001:db8::1"), {"dns": "192.0.2.2"}, "192.0.2.3", FACTS, ["192.0.2.1", "2001:db8::1"]),
+        ((), {"dns": "192.0.2.2"}, "192.0.2.3", FACTS, ["192.0.2.2"]),
+        ((), {}, "192.0.2.3", FACTS, ["192.0.2.3"]),
+        ((), {}, "", FACTS, ["192.0.2.53"]),
+        ((), {"forward": "servers"}, "", FACTS, []),
+        ((), {"forward": "servers", "dns": "192.0.2.2"}, "", FACTS, ["192.0.2.2"]),
+        (("192.0.2.1",), {"forward": "none"}, "192.0.2.3", FACTS, []),
+        ((), {}, "", Facts(nameservers=("127.0.0.53",)), ["172.20.0.1#10053"]),
+        ((), {"egress": False}, "192.0.2.3", FACTS, []),
+        (("192.0.2.1",), {"egress": False}, "", FACTS, []),
+    ],
+)
 def test_order_of_servers(sandbox_dns, network, defaults, known, servers):
     """DN-16, S-50: the sandbox's own before the network's, the host's defaults, and the host's; never an invented one."""
+
     def parsed(text):
         return tuple(ipaddress.ip_address(one) for one in text.split())
-    net = FRONT._replace(forward=network.get("forward", "host"), egress=network.get("egress", True), dns=parsed(network.get("dns", "")))
-    files, others = realized(WEB._replace(dns=parsed(" ".join(sandbox_dns))), networks=(net,),
-                             defaults=Defaults(dns=parsed(defaults)), known=known)
+
+    net = FRONT._replace(
+        forward=network.get("forward", "host"), egress=network.get("egress", True), dns=parsed(network.get("dns", ""))
+    )
+    files, others = realized(
+        WEB._replace(dns=parsed(" ".join(sandbox_dns))),
+        networks=(net,),
+        defaults=Defaults(dns=parsed(defaults)),
+        known=known,
+    )
     lines = files["/run/dockless/dns/resolvers/web.conf"].splitlines()
     listed = files.get("/run/dockless/dns/upstreams/web/resolv.conf", "").splitlines()[1:]
     assert [line[7:] for line in lines if line.startswith("server=")] + [line[11:] for line in listed] == servers
@@ -161,7 +211,9 @@ def test_a_server_of_the_network_does_not_ask_itself():
     net = FRONT._replace(dns=(ipaddress.ip_address("172.20.0.2"), ipaddress.ip_address("192.0.2.9")))
     files, others = realized(WEB, on("cli", (("shop", "front"), ("172.20.0.9/16",))), networks=(net,))
     assert files["/run/dockless/dns/upstreams/web/resolv.conf"].endswith("shop/web\nnameserver 192.0.2.9\n")
-    assert files["/run/dockless/dns/upstreams/cli/resolv.conf"].endswith("shop/cli\nnameserver 172.20.0.2\nnameserver 192.0.2.9\n")
+    assert files["/run/dockless/dns/upstreams/cli/resolv.conf"].endswith(
+        "shop/cli\nnameserver 172.20.0.2\nnameserver 192.0.2.9\n"
+    )
 
 
 def test_the_hosts_file_is_followed_where_each_of_its_servers_can_be_reached():
@@ -169,10 +221,18 @@ def test_the_hosts_file_is_followed_where_each_of_its_servers_can_be_reached():
     known = FACTS._replace(nameservers=("192.0.2.53",), resolv_conf="/etc/resolv.conf")
     files, others = realized(WEB, known=known)
     text = files["/run/dockless/dns/resolvers/web.conf"]
-    assert "resolv-file=/etc/resolv.conf\n" in text and "server=" not in text and "no-resolv" not in text and "no-poll" not in text
+    assert (
+        "resolv-file=/etc/resolv.conf\n" in text
+        and "server=" not in text
+        and "no-resolv" not in text
+        and "no-poll" not in text
+    )
     assert realized(WEB, known=known._replace(nameservers=("192.0.2.54",))) == (files, others)
     files, others = realized(WEB, known=FACTS._replace(resolv_conf="/etc/resolv.conf"))
-    assert files["/run/dockless/dns/upstreams/web/resolv.conf"] == UPSTREAMS and "/etc" not in files["/run/dockless/dns/resolvers/web.conf"]
+    assert (
+        files["/run/dockless/dns/upstreams/web/resolv.conf"] == UPSTREAMS
+        and "/etc" not in files["/run/dockless/dns/resolvers/web.conf"]
+    )
 
 
 def test_names_switched_off_cost_nothing():
@@ -184,13 +244,23 @@ def test_names_switched_off_cost_nothing():
     assert not any(path.startswith("/run") for path in files)
 
 
-@pytest.mark.parametrize("option", [
-    {"hostname": "w1"}, {"domainname": "x.example"}, {"dns_search": ("x.example",)}, {"dns_opt": ("timeout:1",)},
-    {"extra_hosts": (("a", "192.0.2.1"),)}])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"hostname": "w1"},
+        {"domainname": "x.example"},
+        {"dns_search": ("x.example",)},
+        {"dns_opt": ("timeout:1",)},
+        {"extra_hosts": (("a", "192.0.2.1"),)},
+    ],
+)
 def test_a_wish_of_the_sandbox_brings_its_files_without_names(option):
     plain = on("web", (("shop", "front"), ("172.20.0.2/16",)), **option)
     files, others = realized(plain, networks=(FRONT._replace(dns_enabled=False),))
-    assert sorted(files) == ["/etc/netns/web/hostname", "/etc/netns/web/hosts", "/etc/netns/web/resolv.conf"] and others == []
+    assert (
+        sorted(files) == ["/etc/netns/web/hostname", "/etc/netns/web/hosts", "/etc/netns/web/resolv.conf"]
+        and others == []
+    )
 
 
 def test_default_bridge_has_links_in_one_direction_and_no_resolver():
@@ -201,19 +271,28 @@ def test_default_bridge_has_links_in_one_direction_and_no_resolver():
     assert others == [] and not any(path.startswith("/run") for path in files)
     assert "172.17.0.3\tdb two\n" in files["/etc/netns/one/hosts"] and "\tx" not in files["/etc/netns/one/hosts"]
     assert "one" not in files["/etc/netns/two/hosts"].partition("\n")[2]
-    assert files["/etc/netns/two/resolv.conf"] == "# dockless: sandbox shop/two\nnameserver 192.0.2.53\nsearch corp.example\n"
+    assert (
+        files["/etc/netns/two/resolv.conf"]
+        == "# dockless: sandbox shop/two\nnameserver 192.0.2.53\nsearch corp.example\n"
+    )
 
 
 def test_without_a_reachable_server_the_file_says_so():
     one = on("one", (("", "bridge"), ("172.17.0.2/16",)))
     files, others = realized(one, known=Facts(nameservers=("127.0.0.1",)))
     assert files["/etc/netns/one/resolv.conf"] == (
-        "# dockless: sandbox shop/one\n# No server: those of the host cannot be reached from here. Set dns.\n")
+        "# dockless: sandbox shop/one\n# No server: those of the host cannot be reached from here. Set dns.\n"
+    )
 
 
-@pytest.mark.parametrize("mode, paths", [
-    (MODE_HOST, []), (MODE_CONTAINER, []),
-    (MODE_NONE, ["/etc/netns/x/hostname", "/etc/netns/x/hosts", "/etc/netns/x/resolv.conf"])])
+@pytest.mark.parametrize(
+    "mode, paths",
+    [
+        (MODE_HOST, []),
+        (MODE_CONTAINER, []),
+        (MODE_NONE, ["/etc/netns/x/hostname", "/etc/netns/x/hosts", "/etc/netns/x/resolv.conf"]),
+    ],
+)
 def test_modes(mode, paths):
     """A partner's namespace has its partner's files; the host's needs none."""
     files, others = realized(Sandbox("shop", "x", mode=mode, partner="web"))
@@ -225,21 +304,30 @@ def test_links_have_a_directory_of_their_own():
     cli = on("cli", (("shop", "front"), ("172.20.0.9/16",), {"links": (Link("web", "site"), Link("later", "l8"))}))
     files, others = realized(WEB, cli)
     assert files["/run/dockless/dns/links/cli/private"] == (
-        "# dockless: sandbox shop/cli\n172.20.0.2 site site.front\nfd00:20::2 site site.front\n")
+        "# dockless: sandbox shop/cli\n172.20.0.2 site site.front\nfd00:20::2 site site.front\n"
+    )
     assert "hostsdir=/run/dockless/dns/links/cli\n" in files["/run/dockless/dns/resolvers/cli.conf"]
     assert "links" not in files["/run/dockless/dns/resolvers/web.conf"]
 
 
 def test_another_project_writes_its_own_file_into_the_owners_network():
-    other = Project("blog", (Network("blog", "front", external="shop/front"),), (
-        on("wp", (("shop", "front"), ("172.20.0.40/16",), {"aliases": ("wp.example",)}), project="blog"),))
+    other = Project(
+        "blog",
+        (Network("blog", "front", external="shop/front"),),
+        (on("wp", (("shop", "front"), ("172.20.0.40/16",), {"aliases": ("wp.example",)}), project="blog"),),
+    )
     files, others = realized(WEB, others=(other,))
     assert not any("blog" in path for path in files)
     assert "local=/wp.example/" in files["/run/dockless/dns/resolvers/web.conf"]
     host = Host((Project("shop", (FRONT,), (WEB,)), other))
-    theirs = {o.path: o.text for o in dns.realize_names(other, topology.read(host), FACTS, host.defaults) if isinstance(o, File)}
+    theirs = {
+        o.path: o.text
+        for o in dns.realize_names(other, topology.read(host), FACTS, host.defaults)
+        if isinstance(o, File)
+    }
     assert theirs["/run/dockless/dns/networks/shop.front/blog@62"] == (
-        "# dockless: project blog\n172.20.0.40 wp.front wp wp.example 56cd32af0400 wp.example.front 56cd32af0400.front\n")
+        "# dockless: project blog\n172.20.0.40 wp.front wp wp.example 56cd32af0400 wp.example.front 56cd32af0400.front\n"
+    )
     assert "local=/app.example/" in theirs["/run/dockless/dns/resolvers/wp.conf"]
 
 
@@ -250,10 +338,16 @@ def test_directories_of_two_networks_never_meet():
 
 def test_extra_hosts_and_host_gateway():
     """DN-14: host-gateway is where the default route of each family goes."""
-    both = on("app", (("shop", "back"), ("172.21.0.4/16",)), (("shop", "front"), ("172.20.0.4/16", "fd00:20::4/64")),
-              extra_hosts=(("up", "host-gateway"), ("mirror", "192.0.2.7"), ("mirror", "2001:db8::7")))
+    both = on(
+        "app",
+        (("shop", "back"), ("172.21.0.4/16",)),
+        (("shop", "front"), ("172.20.0.4/16", "fd00:20::4/64")),
+        extra_hosts=(("up", "host-gateway"), ("mirror", "192.0.2.7"), ("mirror", "2001:db8::7")),
+    )
     files, others = realized(both)
-    assert ("172.20.0.1\tup\nfd00:20::1\tup\n192.0.2.7\tmirror\n2001:db8::7\tmirror\n172.21.0.4\tapp\n") in files["/etc/netns/app/hosts"]
+    assert ("172.20.0.1\tup\nfd00:20::1\tup\n192.0.2.7\tmirror\n2001:db8::7\tmirror\n172.21.0.4\tapp\n") in files[
+        "/etc/netns/app/hosts"
+    ]
     with pytest.raises(DocklessError, match=r"sandboxes\.db\.extra_hosts: .*host-gateway"):
         realized(DB._replace(extra_hosts=(("up", "host-gateway"),)))
 
@@ -270,7 +364,9 @@ def test_search_and_options():
 def test_names_that_dns_cannot_carry_are_left_out():
     """DN-34: namespaces may be called what DNS names may not be."""
     files, others = realized(on("a..b", (("shop", "front"), ("172.20.0.5/16",), {"aliases": ("ok",)})))
-    assert files["/run/dockless/dns/networks/shop.front/shop@38"].splitlines()[1:] == ["172.20.0.5 ok 250d764b9122 ok.front 250d764b9122.front"]
+    assert files["/run/dockless/dns/networks/shop.front/shop@38"].splitlines()[1:] == [
+        "172.20.0.5 ok 250d764b9122 ok.front 250d764b9122.front"
+    ]
     assert "a..b/" not in files["/run/dockless/dns/resolvers/a..b.conf"].replace("upstreams/a..b", "")
     assert "172.20.0.5\tlocalhost\n" not in files["/etc/netns/a..b/hosts"]
 
@@ -282,37 +378,72 @@ def test_an_alias_cannot_carry_anything_else(alias):
         realized(on("web", (("shop", "front"), ("172.20.0.5/16",), {"aliases": (alias,)})))
 
 
-@pytest.mark.parametrize("record", [
-    ("a\nserver=192.0.2.1", "TXT", "x"), ("a", "TXT", "x\nserver=192.0.2.1"), ("a", "TXT", "x" * 1100), ("a,b", "CNAME", "c"),
-    ("a", "CNAME", "c,60"), ("a", "SRV", "1 2 80"), ("a", "SRV", "1 2 70000 c"), ("a", "SRV", "1 2 x c"), ("a", "MX", "c"),
-    ("192.0.2.1", "PTR", "c d"), ("a", "A", "::1"), ("a", "AAAA", "192.0.2.1"), ("a b", "A", "192.0.2.1"), ("a", "A", "x")])
+@pytest.mark.parametrize(
+    "record",
+    [
+        ("a\nserver=192.0.2.1", "TXT", "x"),
+        ("a", "TXT", "x\nserver=192.0.2.1"),
+        ("a", "TXT", "x" * 1100),
+        ("a,b", "CNAME", "c"),
+        ("a", "CNAME", "c,60"),
+        ("a", "SRV", "1 2 80"),
+        ("a", "SRV", "1 2 70000 c"),
+        ("a", "SRV", "1 2 x c"),
+        ("a", "MX", "c"),
+        ("192.0.2.1", "PTR", "c d"),
+        ("a", "A", "::1"),
+        ("a", "AAAA", "192.0.2.1"),
+        ("a b", "A", "192.0.2.1"),
+        ("a", "A", "x"),
+    ],
+)
 def test_a_record_cannot_carry_anything_else(record):
-    for networks, sandbox in (((FRONT._replace(records=(DnsRecord(*record),)),), WEB),
-                              ((FRONT,), WEB._replace(records=(DnsRecord(*record),)))):
+    for networks, sandbox in (
+        ((FRONT._replace(records=(DnsRecord(*record),)),), WEB),
+        ((FRONT,), WEB._replace(records=(DnsRecord(*record),))),
+    ):
         with pytest.raises(DocklessError, match="record of .* cannot be served"):
             realized(sandbox, networks=networks)
 
 
 def test_records_of_network_and_sandbox():
-    records = (DnsRecord("printer.lan", "A", "10.1.2.3"), DnsRecord("p.lan", "CNAME", "printer.lan."),
-               DnsRecord("t", "TXT", 'a "b" \\' + "x" * 260), DnsRecord("_h._tcp.lan", "SRV", "1 2 80 printer.lan"),
-               DnsRecord("10.1.2.3", "PTR", "printer.lan"))
-    files, others = realized(WEB._replace(records=(DnsRecord("mine", "AAAA", "fd00::9"),)), networks=(FRONT._replace(records=records),))
+    records = (
+        DnsRecord("printer.lan", "A", "10.1.2.3"),
+        DnsRecord("p.lan", "CNAME", "printer.lan."),
+        DnsRecord("t", "TXT", 'a "b" \\' + "x" * 260),
+        DnsRecord("_h._tcp.lan", "SRV", "1 2 80 printer.lan"),
+        DnsRecord("10.1.2.3", "PTR", "printer.lan"),
+    )
+    files, others = realized(
+        WEB._replace(records=(DnsRecord("mine", "AAAA", "fd00::9"),)), networks=(FRONT._replace(records=records),)
+    )
     assert files["/run/dockless/dns/networks/shop.front/shop"] == "# dockless: project shop\n10.1.2.3 printer.lan\n"
     assert files["/run/dockless/dns/links/web/private"].endswith("\nfd00::9 mine\n")
     lines = files["/run/dockless/dns/resolvers/web.conf"].splitlines()
     first, rest = 'a \\"b\\" \\\\' + "x" * 248, "x" * 12
-    for line in ("cname=p.lan,printer.lan", f'txt-record=t,"{first}","{rest}"', "srv-host=_h._tcp.lan,printer.lan,80,1,2",
-                 "ptr-record=3.2.1.10.in-addr.arpa,printer.lan", "local=/printer.lan/", "local=/p.lan/", "local=/_h._tcp.lan/"):
+    for line in (
+        "cname=p.lan,printer.lan",
+        f'txt-record=t,"{first}","{rest}"',
+        "srv-host=_h._tcp.lan,printer.lan,80,1,2",
+        "ptr-record=3.2.1.10.in-addr.arpa,printer.lan",
+        "local=/printer.lan/",
+        "local=/p.lan/",
+        "local=/_h._tcp.lan/",
+    ):
         assert line in lines
     assert "local=/mine/" not in lines
 
 
-@pytest.mark.parametrize("subnet, zones", [
-    ("172.20.0.0/16", ["20.172.in-addr.arpa"]), ("10.0.0.0/8", ["10.in-addr.arpa"]),
-    ("10.1.2.0/23", ["2.1.10.in-addr.arpa", "3.1.10.in-addr.arpa"]),
-    ("10.1.2.4/31", ["4.2.1.10.in-addr.arpa", "5.2.1.10.in-addr.arpa"]),
-    ("fd00:20::/63", ["0.0.0.0.0.0.0.0.0.2.0.0.0.0.d.f.ip6.arpa", "1.0.0.0.0.0.0.0.0.2.0.0.0.0.d.f.ip6.arpa"])])
+@pytest.mark.parametrize(
+    "subnet, zones",
+    [
+        ("172.20.0.0/16", ["20.172.in-addr.arpa"]),
+        ("10.0.0.0/8", ["10.in-addr.arpa"]),
+        ("10.1.2.0/23", ["2.1.10.in-addr.arpa", "3.1.10.in-addr.arpa"]),
+        ("10.1.2.4/31", ["4.2.1.10.in-addr.arpa", "5.2.1.10.in-addr.arpa"]),
+        ("fd00:20::/63", ["0.0.0.0.0.0.0.0.0.2.0.0.0.0.d.f.ip6.arpa", "1.0.0.0.0.0.0.0.0.2.0.0.0.0.d.f.ip6.arpa"]),
+    ],
+)
 def test_reverse_zones_are_exactly_the_subnets(subnet, zones):
     assert dnsmasq_config.reverse_zones(ipaddress.ip_network(subnet)) == zones
 
@@ -343,4 +474,6 @@ def test_an_id_is_a_name_of_its_own():
     found = [names.short_id("shop", f"s{number}") for number in range(2000)]
     assert len(set(found)) == 2000 and found[7] == names.short_id("shop", "s7") != names.short_id("blog", "s7")
     assert all(len(one) == 12 and int(one, 16) >= 0 and not one.isdigit() for one in found)
-    assert any(hashlib.sha256(f"sandbox\0shop\0s{number}\0000".encode()).hexdigest()[:12].isdigit() for number in range(2000))  # some would have been
+    assert any(
+        hashlib.sha256(f"sandbox\0shop\0s{number}\0000".encode()).hexdigest()[:12].isdigit() for number in range(2000)
+    )  # some would have been

@@ -4,6 +4,7 @@
 Over TCP it speaks HTTP: / answers "NAME seen from ADDRESS"; /ask/HOST/PORT asks that host the same and hands its
 answer on, as a web server asks its database. Over UDP it sends each datagram back behind its name.
 """
+
 from __future__ import annotations
 
 import http.server

@@ -4,6 +4,7 @@
 Each time it waits until the resolver answers the sandbox's own name again (a tenth second at most without an answer is what
 RestartSec asks for; ten are a failure) and prints as JSON how long that took: {"longest": SECONDS, "median": SECONDS}.
 """
+
 from __future__ import annotations
 
 import json
@@ -40,12 +41,16 @@ def answers(name: str) -> bool:
 
 def main_pid(sandbox: str) -> int:
     """Return the resolver's process id, 0 while there is none."""
-    said = subprocess.run(["systemctl", "show", "--property=MainPID", "--value", f"dockless-dns@{sandbox}.service"],
-                          stdout=subprocess.PIPE, text=True, check=True)
+    said = subprocess.run(
+        ["systemctl", "show", "--property=MainPID", "--value", f"dockless-dns@{sandbox}.service"],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     return int(said.stdout)
 
 
-def killed_once(sandbox: str, before: int) -> "tuple[int, float]":
+def killed_once(sandbox: str, before: int) -> tuple[int, float]:
     """Kill the process before, and return its successor's id and the seconds until that answered."""
     start = time.monotonic()
     os.kill(before, signal.SIGKILL)

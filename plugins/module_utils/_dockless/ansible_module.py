@@ -5,6 +5,7 @@
 A module is its documentation and one call of run_edit, run_work, run_told or
 run_inspect. Nothing else here imports Ansible, so that the engine runs without it.
 """
+
 from __future__ import annotations
 
 import traceback
@@ -15,11 +16,11 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from .engine.converge import Outcome, Request, converge
 from .errors import DocklessError
 
-Params = t.Dict[str, t.Any]
-Declaration = t.Dict[str, t.Any]
+Params = dict[str, t.Any]
+Declaration = dict[str, t.Any]
 Edit = t.Callable[[Params, Declaration], Declaration]
 Work = t.Callable[[Params, bool], Outcome]
-Report = t.Callable[[Params, Outcome], t.Dict[str, t.Any]]
+Report = t.Callable[[Params, Outcome], dict[str, t.Any]]
 R = t.TypeVar("R")
 
 PROJECT = {"project": {"type": "str", "default": "default"}}
@@ -27,7 +28,7 @@ ON_MISMATCH = {"on_mismatch": {"type": "str", "choices": ["update", "recreate", 
 STATE = {"state": {"type": "str", "choices": ["present", "absent"], "default": "present"}}
 
 
-def run_edit(options: Params, edit: Edit, report: t.Optional[Report] = None, **rules: t.Any) -> None:
+def run_edit(options: Params, edit: Edit, report: Report | None = None, **rules: t.Any) -> None:
     """Run a module that changes a part of its project's declaration.
 
     options are its own, beside project, state and on_mismatch. edit takes the
@@ -47,13 +48,13 @@ def run_edit(options: Params, edit: Edit, report: t.Optional[Report] = None, **r
     run_work({**PROJECT, **STATE, **ON_MISMATCH, **options}, work, report, **rules)
 
 
-def run_work(options: Params, work: Work, report: t.Optional[Report] = None, **rules: t.Any) -> None:
+def run_work(options: Params, work: Work, report: Report | None = None, **rules: t.Any) -> None:
     """Run a module whose work takes the arguments and whether to change nothing, and returns an Outcome."""
     module = AnsibleModule(argument_spec=options, supports_check_mode=True, **rules)
     outcome = _done(module, lambda: work(module.params, module.check_mode))
     for warning in outcome.warnings:
         module.warn(warning)
-    result: t.Dict[str, t.Any] = {"changed": outcome.changed, "operations": list(outcome.operations)}
+    result: dict[str, t.Any] = {"changed": outcome.changed, "operations": list(outcome.operations)}
     if module._diff:
         result["diff"] = {"before": outcome.before, "after": outcome.after}
     if report:
@@ -61,7 +62,7 @@ def run_work(options: Params, work: Work, report: t.Optional[Report] = None, **r
     module.exit_json(**result)
 
 
-def run_inspect(options: Params, read: t.Callable[[Params], t.Dict[str, t.Any]], **rules: t.Any) -> None:
+def run_inspect(options: Params, read: t.Callable[[Params], dict[str, t.Any]], **rules: t.Any) -> None:
     """Run a module that reads and changes nothing."""
     module = AnsibleModule(argument_spec=options, supports_check_mode=True, **rules)
     found = dict(_done(module, lambda: read(module.params)))
@@ -70,7 +71,7 @@ def run_inspect(options: Params, read: t.Callable[[Params], t.Dict[str, t.Any]],
     module.exit_json(changed=False, **found)
 
 
-def run_told(options: Params, read: t.Callable[[Params, bool], t.Tuple[bool, t.Dict[str, t.Any]]]) -> None:
+def run_told(options: Params, read: t.Callable[[Params, bool], tuple[bool, dict[str, t.Any]]]) -> None:
     """Run a module that reads, and may make what is missing: read takes the arguments and whether to change nothing.
 
     It returns whether something changed, or would, and what to return.
@@ -93,14 +94,14 @@ def said(value: t.Any) -> t.Any:
     return value
 
 
-def objects(params: Params, plural: str, options: t.Iterable[str], key: t.Sequence[str] = ("name",)) -> t.List[Params]:
+def objects(params: Params, plural: str, options: t.Iterable[str], key: t.Sequence[str] = ("name",)) -> list[Params]:
     """Return the objects a task is about: those in its list, or the one that it describes itself.
 
     key are the options that name an object. Raises DocklessError where two have the same.
     """
     if params[plural] is None:
         return [said({option: params[option] for option in options})]
-    seen: t.Dict[t.Tuple[str, ...], int] = {}
+    seen: dict[tuple[str, ...], int] = {}
     for index, entry in enumerate(params[plural]):
         name = tuple(entry[option] or "" for option in key)
         first = seen.setdefault(name, index)
@@ -114,7 +115,7 @@ class Arguments(t.NamedTuple):
     """What a module accepts: its options, and AnsibleModule's rules on which go together."""
 
     options: Params
-    rules: t.Dict[str, t.Any]
+    rules: dict[str, t.Any]
 
 
 def one_or_many(plural: str, options: Params, key: t.Sequence[str]) -> Arguments:
@@ -142,5 +143,7 @@ def _done(module: AnsibleModule, work: t.Callable[[], R]) -> R:
             module.fail_json(msg=missing_required_lib("pyroute2"), exception=traceback.format_exc())
         module.fail_json(msg=str(error))
     except PermissionError as error:
-        module.fail_json(msg=f"{error}. Networks are made by root: run the task with become: true.", exception=traceback.format_exc())
+        module.fail_json(
+            msg=f"{error}. Networks are made by root: run the task with become: true.", exception=traceback.format_exc()
+        )
     raise AssertionError("fail_json returned")

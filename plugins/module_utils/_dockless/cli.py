@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The engine without Ansible: dockless show | plan | apply. In a checkout: python3 -m _dockless.cli."""
+
 from __future__ import annotations
 
 import gc
@@ -23,6 +24,7 @@ def main(arguments: t.Sequence[str]) -> int:
         sys.stdout.write(known + "\n")
         return 0
     from . import commands
+
     return commands.run(arguments, content, question)
 
 

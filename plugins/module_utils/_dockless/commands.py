@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The commands of the engine without Ansible: show, plan and apply."""
+
 from __future__ import annotations
 
 import argparse
@@ -32,8 +33,11 @@ def run(arguments: t.Sequence[str], content: bytes, question: str) -> int:
 def _options() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dockless", description="Docker-style networks on a plain Linux host.")
     parser.add_argument("command", choices=sorted(_COMMANDS))
-    parser.add_argument("file", nargs="?", help="a project's document in JSON, - for standard input; "
-                        "without it, everything in /etc/dockless")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        help="a project's document in JSON, - for standard input; without it, everything in /etc/dockless",
+    )
     parser.add_argument("--project", help="the project that FILE declares, or that show is about")
     parser.add_argument("--absent", action="store_true", help="remove the project")
     parser.add_argument("--boot", action="store_true", help="use the last good copy of a broken document")
@@ -43,37 +47,49 @@ def _options() -> argparse.ArgumentParser:
     return parser
 
 
-def _apply(options: argparse.Namespace) -> t.Dict[str, t.Any]:
+def _apply(options: argparse.Namespace) -> dict[str, t.Any]:
     return _converge(options, check=False)
 
 
-def _plan(options: argparse.Namespace) -> t.Dict[str, t.Any]:
+def _plan(options: argparse.Namespace) -> dict[str, t.Any]:
     return _converge(options, check=True)
 
 
-def _converge(options: argparse.Namespace, check: bool) -> t.Dict[str, t.Any]:
+def _converge(options: argparse.Namespace, check: bool) -> dict[str, t.Any]:
     document = _document(options.file, options.content) if options.file else {}
     project = options.project or document.pop("project", None) or ("default" if options.file else None)
     document.pop("project", None)
     defaults = document.pop("defaults", None)
     request = Request(
-        project, (lambda before: {**before, **document}) if options.file else dict, defaults, options.absent,
-        check=check, on_mismatch=options.on_mismatch, boot=options.boot, question="" if check or options.diff else options.question)
+        project,
+        (lambda before: {**before, **document}) if options.file else dict,
+        defaults,
+        options.absent,
+        check=check,
+        on_mismatch=options.on_mismatch,
+        boot=options.boot,
+        question="" if check or options.diff else options.question,
+    )
     outcome = converge.converge(request)
-    answer: t.Dict[str, t.Any] = {
-        "changed": outcome.changed, "operations": outcome.operations, "warnings": list(outcome.warnings),
-        "endpoints": outcome.endpoints, "ports": outcome.ports}
+    answer: dict[str, t.Any] = {
+        "changed": outcome.changed,
+        "operations": outcome.operations,
+        "warnings": list(outcome.warnings),
+        "endpoints": outcome.endpoints,
+        "ports": outcome.ports,
+    }
     if options.diff:
         answer["diff"] = {"before": outcome.before, "after": outcome.after}
     return answer
 
 
-def _show(options: argparse.Namespace) -> t.Dict[str, t.Any]:
+def _show(options: argparse.Namespace) -> dict[str, t.Any]:
     from .engine import info  # only this command pays for it
+
     return info.inspect(options.project)
 
 
-def _document(path: str, standard_input: bytes) -> t.Dict[str, t.Any]:
+def _document(path: str, standard_input: bytes) -> dict[str, t.Any]:
     try:
         if path == "-":
             document = json.loads(standard_input)
@@ -87,7 +103,7 @@ def _document(path: str, standard_input: bytes) -> t.Dict[str, t.Any]:
     return document
 
 
-def _text(answer: t.Dict[str, t.Any]) -> str:
+def _text(answer: dict[str, t.Any]) -> str:
     if "operations" not in answer:
         return json.dumps(answer, indent=2)
     lines = [*answer["operations"], *(f"warning: {w}" for w in answer["warnings"])]
@@ -96,4 +112,8 @@ def _text(answer: t.Dict[str, t.Any]) -> str:
     return "\n".join(lines or ["nothing to change"])
 
 
-_COMMANDS: t.Dict[str, t.Callable[[argparse.Namespace], t.Dict[str, t.Any]]] = {"show": _show, "plan": _plan, "apply": _apply}
+_COMMANDS: dict[str, t.Callable[[argparse.Namespace], dict[str, t.Any]]] = {
+    "show": _show,
+    "plan": _plan,
+    "apply": _apply,
+}

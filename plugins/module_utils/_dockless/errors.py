@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The one exception that reaches a person, and what it says."""
+
 from __future__ import annotations
 
 import typing as t

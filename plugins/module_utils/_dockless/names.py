@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Every name and number that is derived, so that no state is needed to find what is ours."""
+
 from __future__ import annotations
 
 import hashlib
 import ipaddress
 import itertools
 import re
-import typing as t
 
 LINK_GROUP = 25707  # ours, on every link we make; the firewall matches on it too
 PAIR_GROUP = 25709  # plain veth pairs: ours, but none of the firewall's business
@@ -83,7 +83,7 @@ def tunnel_label(slot: str) -> str:
     return f"{LABEL_PREFIX}tunnel {slot}"
 
 
-def veth_link(project: str, network: t.Tuple[str, str], sandbox: str) -> str:
+def veth_link(project: str, network: tuple[str, str], sandbox: str) -> str:
     """Return the host end's name. NetworkManager leaves links named veth* alone."""
     return "veth" + _digest("endpoint", project, *network, sandbox)[:11]
 
@@ -103,12 +103,12 @@ def shim_mac(project: str, network: str) -> str:
     return _mac(_digest("shim", project, network))
 
 
-def endpoint_mac(project: str, network: t.Tuple[str, str], sandbox: str, salt: int = 0) -> str:
+def endpoint_mac(project: str, network: tuple[str, str], sandbox: str, salt: int = 0) -> str:
     """Return a sandbox's MAC on a network; neighbours' caches stay right when it is rebuilt."""
     return _mac(_digest("endpoint", project, *network, sandbox, *([str(salt)] if salt else [])))
 
 
-def host_end_mac(project: str, network: t.Tuple[str, str], sandbox: str) -> str:
+def host_end_mac(project: str, network: tuple[str, str], sandbox: str) -> str:
     """Return the host end's MAC, set at creation because udev's MACAddressPolicy rewrites unset ones."""
     return _mac(_digest("port", project, *network, sandbox))
 
@@ -116,7 +116,9 @@ def host_end_mac(project: str, network: t.Tuple[str, str], sandbox: str) -> str:
 def link_local(mac: str) -> str:
     """Return the IPv6 link-local address that the kernel makes of a MAC (RFC 4291, appendix A)."""
     part = bytes.fromhex(mac.replace(":", ""))
-    return str(ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + bytes([part[0] ^ 2]) + part[1:3] + b"\xff\xfe" + part[3:]))
+    return str(
+        ipaddress.IPv6Address(b"\xfe\x80" + bytes(6) + bytes([part[0] ^ 2]) + part[1:3] + b"\xff\xfe" + part[3:])
+    )
 
 
 def ula_seed(project: str, network: str) -> bytes:
@@ -140,4 +142,4 @@ def text_digest(text: str) -> str:
 
 
 def _mac(digest: str) -> str:
-    return "02:" + ":".join(digest[i:i + 2] for i in range(20, 30, 2))
+    return "02:" + ":".join(digest[i : i + 2] for i in range(20, 30, 2))

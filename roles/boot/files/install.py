@@ -10,6 +10,7 @@
 One program for all the files, because copying them one by one costs a round
 trip each.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -22,7 +23,7 @@ import tempfile
 import typing as t
 
 
-def content(path: str) -> t.Optional[str]:
+def content(path: str) -> str | None:
     """Return a file's text, None if there is no such file."""
     try:
         with open(path, encoding="utf-8") as handle:
@@ -41,15 +42,20 @@ def write(path: str, text: str, mode: int) -> None:
     os.rename(temporary, path)
 
 
-def strangers(directories: t.Sequence[str], files: t.Dict[str, t.Optional[str]]) -> t.List[str]:
+def strangers(directories: t.Sequence[str], files: dict[str, str | None]) -> list[str]:
     """Return the files of our directories that are not wanted there, compiled ones left out."""
-    found = [os.path.join(top, name) for directory in directories for top, inner, names in os.walk(directory) for name in names]
+    found = [
+        os.path.join(top, name)
+        for directory in directories
+        for top, inner, names in os.walk(directory)
+        for name in names
+    ]
     return sorted(path for path in found if path not in files and "/__pycache__/" not in path)
 
 
-def converge(spec: t.Dict[str, t.Any]) -> t.List[str]:
+def converge(spec: dict[str, t.Any]) -> list[str]:
     """Bring the files to what spec says; return a line for each change."""
-    files: t.Dict[str, t.Optional[str]] = spec["files"]
+    files: dict[str, str | None] = spec["files"]
     files.update(dict.fromkeys(strangers(spec["owned"], files)))
     lines = []
     for path, text in sorted(files.items()):
@@ -69,7 +75,7 @@ def converge(spec: t.Dict[str, t.Any]) -> t.List[str]:
     return lines
 
 
-def tidy(directories: t.Sequence[str], files: t.Dict[str, t.Optional[str]]) -> None:
+def tidy(directories: t.Sequence[str], files: dict[str, str | None]) -> None:
     """Remove compiled files and empty directories where nothing is wanted any more, packages of an earlier version among them."""
     kept = {path for path, text in files.items() if text is not None}
     found = [top for directory in directories for top, inner, names in os.walk(directory, topdown=False)]
@@ -83,9 +89,14 @@ def tidy(directories: t.Sequence[str], files: t.Dict[str, t.Optional[str]]) -> N
 def main() -> None:
     """Run once."""
     spec = json.load(sys.stdin)
-    if spec["python"] and subprocess.run([spec["python"], "-c", "import pyroute2"], capture_output=True, check=False).returncode:
-        raise SystemExit(f"{spec['python']} cannot import pyroute2, which the engine needs at boot. Install the distribution's "
-                         "package (the role dockless.network.prerequisites does), or name another Python in boot_python.")
+    if (
+        spec["python"]
+        and subprocess.run([spec["python"], "-c", "import pyroute2"], capture_output=True, check=False).returncode
+    ):
+        raise SystemExit(
+            f"{spec['python']} cannot import pyroute2, which the engine needs at boot. Install the distribution's "
+            "package (the role dockless.network.prerequisites does), or name another Python in boot_python."
+        )
     lines = converge(spec)
     json.dump({"changed": bool(lines), "lines": lines}, sys.stdout)
 

@@ -11,6 +11,7 @@ zebra never removes what a killed zebra has left: such an entry would lead to a 
 devices of ours (link group 25707) and the bridges that they are ports of are looked at. An entry is kept when its
 MAC has a permanent neighbour of ours (protocol 213), because then it is static and the engine's.
 """
+
 from __future__ import annotations
 
 import json
@@ -25,10 +26,10 @@ GROUP = "25707"
 PROTOCOL = "213"
 PID_FILES = ("/run/frr/watchfrr.pid", "/run/frr/zebra.pid")  # the watchdog first, or it would start the other one again
 
-Row = t.Dict[str, t.Any]
+Row = dict[str, t.Any]
 
 
-def show(*words: str) -> t.List[Row]:
+def show(*words: str) -> list[Row]:
     """Return what iproute2 prints as JSON; nothing is an empty list."""
     text = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
     return [row for row in json.loads(text or "[]") if row]
@@ -37,18 +38,26 @@ def show(*words: str) -> t.List[Row]:
 def batch(program: t.Sequence[str], lines: t.Sequence[str]) -> None:
     """Run commands of ip or bridge; one whose object has gone meanwhile is no error."""
     if lines:
-        subprocess.run([*program, "-force", "-batch", "-"], input="\n".join(lines) + "\n", text=True, check=False, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [*program, "-force", "-batch", "-"],
+            input="\n".join(lines) + "\n",
+            text=True,
+            check=False,
+            stderr=subprocess.DEVNULL,
+        )
 
 
-def devices() -> t.List[t.Tuple[str, str]]:
+def devices() -> list[tuple[str, str]]:
     """Return our vxlan devices that are ports of a bridge, with that bridge."""
     rows = show("ip", "-json", "link", "show", "group", GROUP, "type", "vxlan")
     return [(row["ifname"], row["master"]) for row in rows if "master" in row]
 
 
-def neighbours(bridge: str) -> t.List[Row]:
+def neighbours(bridge: str) -> list[Row]:
     """Return a bridge's neighbours of both families."""
-    return show("ip", "-json", "neighbour", "show", "dev", bridge) + show("ip", "-json", "neighbour", "show", "dev", bridge, "nud", "noarp")
+    return show("ip", "-json", "neighbour", "show", "dev", bridge) + show(
+        "ip", "-json", "neighbour", "show", "dev", bridge, "nud", "noarp"
+    )
 
 
 def is_learned(row: Row) -> bool:
@@ -66,7 +75,9 @@ def clear() -> None:
     addresses, entries = [], []
     for device, bridge in devices():
         known = neighbours(bridge)
-        addresses += [f"neighbour del {row['dst']} dev {bridge}" for row in known if "lladdr" in row and is_learned(row)]
+        addresses += [
+            f"neighbour del {row['dst']} dev {bridge}" for row in known if "lladdr" in row and is_learned(row)
+        ]
         ours = {row["lladdr"] for row in known if row.get("protocol") == PROTOCOL and "PERMANENT" in row["state"]}
         for row in show("bridge", "-json", "fdb", "show", "dev", device):
             if row["mac"] not in ours and not is_local(row):
@@ -87,7 +98,13 @@ def left() -> int:
 
 def sessions() -> int:
     """Return how many BGP sessions are established."""
-    done = subprocess.run(["vtysh", "-c", "show bgp l2vpn evpn summary json"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    done = subprocess.run(
+        ["vtysh", "-c", "show bgp l2vpn evpn summary json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
     try:
         peers = json.loads(done.stdout or "{}").get("peers", {})
     except ValueError:

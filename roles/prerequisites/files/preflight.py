@@ -8,6 +8,7 @@ namespace that ends with the process that asked. Asking /proc/config.gz instead
 would miss modules that are configured but not installed, and those that are
 blacklisted. Needs nothing but Python and, for the firewall's part, nft.
 """
+
 from __future__ import annotations
 
 import ctypes
@@ -62,25 +63,49 @@ PORTS = (
 )
 NFT_FEATURES = (
     ("nftables with the inet family", "CONFIG_NF_TABLES, CONFIG_NF_TABLES_INET", "table inet t { }\n"),
-    ("connection tracking in nftables", "CONFIG_NF_CONNTRACK, CONFIG_NFT_CT",
-     CHAIN.format("filter hook forward priority filter", "ct state established accept")),
-    ("NAT in nftables", "CONFIG_NF_NAT, CONFIG_NFT_NAT",
-     CHAIN.format("nat hook prerouting priority dstnat", "tcp dport 1 dnat ip to 192.0.2.1:1")),
-    ("masquerading in nftables", "CONFIG_NFT_MASQ",
-     CHAIN.format("nat hook postrouting priority srcnat", "oifgroup 1 masquerade")),
+    (
+        "connection tracking in nftables",
+        "CONFIG_NF_CONNTRACK, CONFIG_NFT_CT",
+        CHAIN.format("filter hook forward priority filter", "ct state established accept"),
+    ),
+    (
+        "NAT in nftables",
+        "CONFIG_NF_NAT, CONFIG_NFT_NAT",
+        CHAIN.format("nat hook prerouting priority dstnat", "tcp dport 1 dnat ip to 192.0.2.1:1"),
+    ),
+    (
+        "masquerading in nftables",
+        "CONFIG_NFT_MASQ",
+        CHAIN.format("nat hook postrouting priority srcnat", "oifgroup 1 masquerade"),
+    ),
     ("maps in nftables", "CONFIG_NF_TABLES with concatenated maps, Linux 5.6 or newer", NAT_MAP),
-    ("route lookups in nftables", "CONFIG_NFT_FIB, CONFIG_NFT_FIB_INET, CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6",
-     CHAIN.format("nat hook prerouting priority dstnat", "fib daddr type local accept")),
-    ("ranges in the maps of nftables", "CONFIG_NF_TABLES with intervals in concatenated keys, Linux 5.6 or newer", RANGES),
-    ("named counters in nftables", "CONFIG_NFT_COUNTER, CONFIG_NFT_OBJREF",
-     'table inet t { counter n { } ; chain c { type filter hook forward priority filter ; counter name "n" drop ; } ; }\n'),
+    (
+        "route lookups in nftables",
+        "CONFIG_NFT_FIB, CONFIG_NFT_FIB_INET, CONFIG_NFT_FIB_IPV4, CONFIG_NFT_FIB_IPV6",
+        CHAIN.format("nat hook prerouting priority dstnat", "fib daddr type local accept"),
+    ),
+    (
+        "ranges in the maps of nftables",
+        "CONFIG_NF_TABLES with intervals in concatenated keys, Linux 5.6 or newer",
+        RANGES,
+    ),
+    (
+        "named counters in nftables",
+        "CONFIG_NFT_COUNTER, CONFIG_NFT_OBJREF",
+        'table inet t { counter n { } ; chain c { type filter hook forward priority filter ; counter name "n" drop ; } ; }\n',
+    ),
     ("nftables with the bridge family", "CONFIG_NF_TABLES_BRIDGE", PORTS),
-    ("rejecting in nftables", "CONFIG_NFT_REJECT, CONFIG_NFT_REJECT_INET",
-     CHAIN.format("filter hook input priority filter", "reject")),
+    (
+        "rejecting in nftables",
+        "CONFIG_NFT_REJECT, CONFIG_NFT_REJECT_INET",
+        CHAIN.format("filter hook input priority filter", "reject"),
+    ),
 )
-NUMGEN = CHAIN.format("nat hook output priority -100", "tcp dport 1 dnat ip to numgen inc mod 2 map { 0 : 192.0.2.1, 1 : 192.0.2.2 }")
+NUMGEN = CHAIN.format(
+    "nat hook output priority -100", "tcp dport 1 dnat ip to numgen inc mod 2 map { 0 : 192.0.2.1, 1 : 192.0.2.2 }"
+)
 # name: (what it is, the kernel's symbol, IFLA_INFO_DATA, whether it sits on a parent)
-OPTIONAL: t.Dict[str, t.Tuple[str, str, bytes, bool]] = {
+OPTIONAL: dict[str, tuple[str, str, bytes, bool]] = {
     "vxlan": ("VXLAN links", "CONFIG_VXLAN", struct.pack("=HHI", 8, 1, 1), False),
     "macvlan": ("MACVLAN links", "CONFIG_MACVLAN", b"", True),
     "ipvlan": ("IPVLAN links", "CONFIG_IPVLAN", b"", True),
@@ -119,7 +144,7 @@ def make_link(kind: str, name: str, data: bytes = b"", parent: str = "") -> None
         raise OSError(refused, os.strerror(refused))
 
 
-def link_lack(kind: str, name: str, feature: str, symbol: str, data: bytes = b"", parent: str = "") -> t.List[Lack]:
+def link_lack(kind: str, name: str, feature: str, symbol: str, data: bytes = b"", parent: str = "") -> list[Lack]:
     """Return what the kernel says against a link of this kind, as a list of none or one."""
     try:
         make_link(kind, name, data, parent)
@@ -135,7 +160,7 @@ def nft(text: str) -> str:
     return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["nft failed without a word"])[0]
 
 
-def nft_lacks() -> t.List[Lack]:
+def nft_lacks() -> list[Lack]:
     """Return what the firewall's part of the kernel lacks, all of it."""
     lacks = []
     for feature, symbol, text in NFT_FEATURES:
@@ -147,7 +172,7 @@ def nft_lacks() -> t.List[Lack]:
     return lacks
 
 
-def connections_lack() -> t.List[Lack]:
+def connections_lack() -> list[Lack]:
     """Return what the kernel says against a question about its connections (IPCTNL_MSG_CT_GET), as a list of none or one."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as door:
         door.send(struct.pack("=IHHIIBBH", 20, GET_CONNECTIONS, REQUEST_DUMP, 1, 0, socket.AF_INET, 0, 0))
@@ -155,16 +180,24 @@ def connections_lack() -> t.List[Lack]:
     refused = -struct.unpack_from("=i", answer, 16)[0] if struct.unpack_from("=H", answer, 4)[0] == 2 else 0
     if not refused:
         return []
-    return [Lack("connections by netlink", "CONFIG_NF_CT_NETLINK", f"asking fails with {errno.errorcode.get(refused, refused)}")]
+    return [
+        Lack(
+            "connections by netlink",
+            "CONFIG_NF_CT_NETLINK",
+            f"asking fails with {errno.errorcode.get(refused, refused)}",
+        )
+    ]
 
 
-def optional_lacks(wanted: t.Sequence[str]) -> t.List[Lack]:
+def optional_lacks(wanted: t.Sequence[str]) -> list[Lack]:
     """Return which of the asked-for extras are missing."""
-    lacks: t.List[Lack] = []
+    lacks: list[Lack] = []
     for name in wanted:
         feature, symbol, data, on_parent = OPTIONAL[name]
         if name == "ipv6":
-            lacks += [] if os.path.exists("/proc/sys/net/ipv6") else [Lack(feature, symbol, "/proc/sys/net/ipv6 is absent")]
+            lacks += (
+                [] if os.path.exists("/proc/sys/net/ipv6") else [Lack(feature, symbol, "/proc/sys/net/ipv6 is absent")]
+            )
         elif name == "numgen":
             complaint = nft(NUMGEN) if shutil.which("nft") else ""
             lacks += [Lack(feature, symbol, complaint)] if complaint else []
@@ -173,13 +206,19 @@ def optional_lacks(wanted: t.Sequence[str]) -> t.List[Lack]:
     return lacks
 
 
-def kernel_lacks(wanted: t.Sequence[str]) -> t.List[Lack]:
+def kernel_lacks(wanted: t.Sequence[str]) -> list[Lack]:
     """Return what the kernel lacks; to be called once, as this process stays in the scratch namespace."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
         number = ctypes.get_errno()
         if number == errno.EPERM:
-            return [Lack("the right to make network namespaces", "CAP_SYS_ADMIN", "unshare fails with EPERM: run as root")]
-        return [Lack("network namespaces", "CONFIG_NET_NS", "unshare fails with " + errno.errorcode.get(number, str(number)))]
+            return [
+                Lack("the right to make network namespaces", "CAP_SYS_ADMIN", "unshare fails with EPERM: run as root")
+            ]
+        return [
+            Lack(
+                "network namespaces", "CONFIG_NET_NS", "unshare fails with " + errno.errorcode.get(number, str(number))
+            )
+        ]
     lacks = link_lack("veth", "probe0", "veth pairs", "CONFIG_VETH")
     lacks += link_lack("bridge", "probe1", "bridges", "CONFIG_BRIDGE")
     if not os.access("/proc/sys/net/ipv4/ip_forward", os.W_OK):
@@ -189,11 +228,13 @@ def kernel_lacks(wanted: t.Sequence[str]) -> t.List[Lack]:
     return lacks + optional_lacks(wanted)
 
 
-def main(wanted: t.Sequence[str]) -> t.Dict[str, t.Any]:
+def main(wanted: t.Sequence[str]) -> dict[str, t.Any]:
     """Return all that is missing."""
     unknown = sorted(set(wanted) - {*OPTIONAL, ENCRYPTION})
     if unknown:
-        raise SystemExit(f"preflight: unknown feature {', '.join(unknown)}; known are {', '.join(sorted((*OPTIONAL, ENCRYPTION)))}")
+        raise SystemExit(
+            f"preflight: unknown feature {', '.join(unknown)}; known are {', '.join(sorted((*OPTIONAL, ENCRYPTION)))}"
+        )
     programs = [name for name in PROGRAMS + (("wg",) if ENCRYPTION in wanted else ()) if not shutil.which(name)]
     if importlib.util.find_spec("pyroute2") is None:
         programs.append("pyroute2")

@@ -13,6 +13,7 @@ What was there before is kept in STATE_FILE from the first change on, so that
 "absent" puts back exactly that, and leaves alone what somebody else has changed
 since. All in one file because each Ansible task costs a round trip.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -31,8 +32,14 @@ NETWORKMANAGER_FILE = "/etc/NetworkManager/conf.d/60-dockless.conf"
 NETWORKD_FILE = "/etc/systemd/network/05-dockless.network"
 HEADER = "# Written by the role dockless.network.prerequisites; prerequisites_state=absent takes it away.\n"
 # Where a later file would undo ours at the next boot or `sysctl --system`.
-RIVALS = ("/etc/sysctl.d/*.conf", "/run/sysctl.d/*.conf", "/usr/local/lib/sysctl.d/*.conf", "/usr/lib/sysctl.d/*.conf",
-          "/etc/sysctl.conf", "/etc/ufw/sysctl.conf")
+RIVALS = (
+    "/etc/sysctl.d/*.conf",
+    "/run/sysctl.d/*.conf",
+    "/usr/local/lib/sysctl.d/*.conf",
+    "/usr/lib/sysctl.d/*.conf",
+    "/etc/sysctl.conf",
+    "/etc/ufw/sysctl.conf",
+)
 # Writing the key on the left makes the kernel rewrite those on the right
 # (inet_forward_change, addrconf_fixup_forwarding), so they are part of what was before.
 COMPANIONS = {
@@ -47,8 +54,8 @@ class Run:
 
     def __init__(self, check: bool) -> None:
         self.check = check
-        self.lines: t.List[str] = []
-        self.warnings: t.List[str] = []
+        self.lines: list[str] = []
+        self.warnings: list[str] = []
 
     def write_sysctl(self, path: str, value: str) -> None:
         """Set one live value unless it is that already."""
@@ -61,14 +68,16 @@ class Run:
                 with open("/proc/sys/" + path, "w", encoding="ascii") as handle:
                     handle.write(value)
             except OSError as refusal:
-                raise SystemExit(f"settings: {path} cannot be set to {value}: {refusal.strerror}. In a container, set it on the machine; "
-                                 "or leave it out of prerequisites_limits or prerequisites_sysctls.") from None
+                raise SystemExit(
+                    f"settings: {path} cannot be set to {value}: {refusal.strerror}. In a container, set it on the machine; "
+                    "or leave it out of prerequisites_limits or prerequisites_sysctls."
+                ) from None
 
-    def write_file(self, path: str, text: t.Optional[str]) -> bool:
+    def write_file(self, path: str, text: str | None) -> bool:
         """Make the file's content this, or remove it if text is None; return whether that is a change."""
         try:
             with open(path, encoding="utf-8") as handle:
-                before: t.Optional[str] = handle.read()
+                before: str | None = handle.read()
         except FileNotFoundError:
             before = None
         if before == text:
@@ -79,7 +88,7 @@ class Run:
         return True
 
 
-def read_sysctl(path: str) -> t.Optional[str]:
+def read_sysctl(path: str) -> str | None:
     """Return a live value, words joined by one space; None if this kernel or namespace has no such key."""
     try:
         with open("/proc/sys/" + path, encoding="ascii") as handle:
@@ -96,7 +105,7 @@ def path_of(key: str) -> str:
     return key if first == "/" else key.translate(str.maketrans("./", "/."))
 
 
-def replace(path: str, text: t.Optional[str]) -> None:
+def replace(path: str, text: str | None) -> None:
     """Write by temporary file and rename, so that no reader sees half a file; None removes."""
     if text is None:
         os.unlink(path)
@@ -109,7 +118,7 @@ def replace(path: str, text: t.Optional[str]) -> None:
     os.rename(temporary, path)
 
 
-def load_state() -> t.Dict[str, t.Any]:
+def load_state() -> dict[str, t.Any]:
     """Return what the earlier runs remembered."""
     try:
         with open(STATE_FILE, encoding="utf-8") as handle:
@@ -118,16 +127,16 @@ def load_state() -> t.Dict[str, t.Any]:
         return {"sysctls": {}, "directories": []}
 
 
-def remember(key: str) -> t.Dict[str, t.Any]:
+def remember(key: str) -> dict[str, t.Any]:
     """Return what a sysctl, and what the kernel changes along with it, is before we touch it."""
     along = {}
     for pattern in COMPANIONS.get(key, ()):
         for path in sorted(glob.glob("/proc/sys/" + pattern)):
-            along[path[len("/proc/sys/"):]] = read_sysctl(path[len("/proc/sys/"):])
+            along[path[len("/proc/sys/") :]] = read_sysctl(path[len("/proc/sys/") :])
     return {"before": read_sysctl(path_of(key)), "along": along}
 
 
-def advertised_links() -> t.List[str]:
+def advertised_links() -> list[str]:
     """Return the links that have a default route from a router advertisement, and would lose it by forwarding."""
     try:
         with open("/proc/net/ipv6_route", encoding="ascii") as handle:
@@ -137,9 +146,9 @@ def advertised_links() -> t.List[str]:
     return sorted({row[9] for row in rows if int(row[8], 16) & RTF_ADDRCONF_DEFAULT == RTF_ADDRCONF_DEFAULT})
 
 
-def wanted_sysctls(spec: t.Dict[str, t.Any], known: t.Dict[str, t.Any]) -> t.Dict[str, str]:
+def wanted_sysctls(spec: dict[str, t.Any], known: dict[str, t.Any]) -> dict[str, str]:
     """Return the values to be set, in the order of setting; what is enough already and not ours is left out."""
-    wanted: t.Dict[str, str] = {}
+    wanted: dict[str, str] = {}
     exact = {key: str(value) for key, value in spec.get("exact", {}).items()}
     if exact.get("net.ipv6.conf.all.forwarding") == "1" and spec.get("accept_ra"):
         # First, or the route is gone before the link learns to keep it.
@@ -153,21 +162,23 @@ def wanted_sysctls(spec: t.Dict[str, t.Any], known: t.Dict[str, t.Any]) -> t.Dic
     return wanted
 
 
-def rivals() -> t.List[str]:
+def rivals() -> list[str]:
     """Return the files that are read after ours, each once."""
     names = [name for pattern in RIVALS for name in glob.glob(pattern)]
-    later = [name for name in names if "/sysctl.d/" not in name or os.path.basename(name) > os.path.basename(SYSCTL_FILE)]
+    later = [
+        name for name in names if "/sysctl.d/" not in name or os.path.basename(name) > os.path.basename(SYSCTL_FILE)
+    ]
     return sorted({os.path.realpath(name) for name in later})
 
 
-def assignments(file: str) -> t.List[t.Tuple[str, str]]:
+def assignments(file: str) -> list[tuple[str, str]]:
     """Return the paths and values that a file in the syntax of sysctl.conf(5) sets."""
     with open(file, encoding="utf-8", errors="replace") as handle:
         pairs = [line.strip().lstrip("-").partition("=") for line in handle if not line.lstrip().startswith(("#", ";"))]
     return [(path_of(key.strip()), " ".join(value.split())) for key, equals, value in pairs if equals]
 
 
-def overridden(wanted: t.Dict[str, str], floors: t.Container[str]) -> t.List[str]:
+def overridden(wanted: dict[str, str], floors: t.Container[str]) -> list[str]:
     """Return a sentence for each file that is read after ours and sets one of our keys otherwise."""
     sentences = []
     keys = {path_of(key): key for key in wanted}
@@ -176,12 +187,14 @@ def overridden(wanted: t.Dict[str, str], floors: t.Container[str]) -> t.List[str
             key = keys.get(path, "")
             enough = key in floors and value.isdigit() and int(value) >= int(wanted[key])
             if key and value != wanted[key] and not enough:
-                sentences.append(f"{file} sets {key} to {value} and is read after {SYSCTL_FILE}: "
-                                 f"at the next boot it wins. Take that line out of {file}.")
+                sentences.append(
+                    f"{file} sets {key} to {value} and is read after {SYSCTL_FILE}: "
+                    f"at the next boot it wins. Take that line out of {file}."
+                )
     return sentences
 
 
-def put_back(run: Run, key: str, entry: t.Dict[str, t.Any]) -> None:
+def put_back(run: Run, key: str, entry: dict[str, t.Any]) -> None:
     """Give a sysctl the value it had before us, unless somebody else has set it since."""
     now = read_sysctl(path_of(key))
     if now not in (entry["set"], entry["before"], None):
@@ -193,7 +206,7 @@ def put_back(run: Run, key: str, entry: t.Dict[str, t.Any]) -> None:
             run.write_sysctl(path, value)
 
 
-def set_sysctls(run: Run, wanted: t.Dict[str, str], known: t.Dict[str, t.Any]) -> None:
+def set_sysctls(run: Run, wanted: dict[str, str], known: dict[str, t.Any]) -> None:
     """Bring live values and memory in line with what is wanted."""
     for key in reversed([key for key in known if key not in wanted]):
         put_back(run, key, known.pop(key))
@@ -210,7 +223,7 @@ def set_sysctls(run: Run, wanted: t.Dict[str, str], known: t.Dict[str, t.Any]) -
         run.write_sysctl(path_of(key), value)
 
 
-def save(known: t.Dict[str, t.Any], directories: t.Optional[t.List[str]] = None) -> None:
+def save(known: dict[str, t.Any], directories: list[str] | None = None) -> None:
     """Keep what was there before."""
     state = load_state()
     state["sysctls"] = known
@@ -222,7 +235,9 @@ def runs(*command: str) -> bool:
     """Return whether a command exists and succeeds."""
     if not shutil.which(command[0]):
         return False
-    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30).returncode == 0
+    return (
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30).returncode == 0
+    )
 
 
 def mark_unmanaged(run: Run, globs: t.Sequence[str]) -> None:
@@ -235,18 +250,22 @@ def mark_unmanaged(run: Run, globs: t.Sequence[str]) -> None:
         networkd = f"{HEADER}[Match]\nName={' '.join(globs)}\n\n[Link]\nUnmanaged=yes\n"
     if run.write_file(NETWORKMANAGER_FILE, manager) and not run.check:
         runs("nmcli", "general", "reload", "conf")
-    if run.write_file(NETWORKD_FILE, networkd) and not run.check and runs("systemctl", "is-active", "-q", "systemd-networkd"):
+    if (
+        run.write_file(NETWORKD_FILE, networkd)
+        and not run.check
+        and runs("systemctl", "is-active", "-q", "systemd-networkd")
+    ):
         runs("networkctl", "reload")
 
 
-def sysctl_text(known: t.Dict[str, t.Any]) -> t.Optional[str]:
+def sysctl_text(known: dict[str, t.Any]) -> str | None:
     """Return the file that sets our values at boot. The dash lets a link be absent at that moment."""
     if not known:
         return None
     return HEADER + "".join(f"{'-' if '/' in key else ''}{key} = {entry['set']}\n" for key, entry in known.items())
 
 
-def missing_directories() -> t.List[str]:
+def missing_directories() -> list[str]:
     """Return the directories that our files need and that are not there yet, the outermost first."""
     missing = []
     for file in (SYSCTL_FILE, NETWORKMANAGER_FILE, NETWORKD_FILE, STATE_FILE):
@@ -257,7 +276,7 @@ def missing_directories() -> t.List[str]:
     return sorted(set(missing))
 
 
-def converge(spec: t.Dict[str, t.Any], run: Run) -> None:
+def converge(spec: dict[str, t.Any], run: Run) -> None:
     """Bring the host to what spec says."""
     state = load_state()
     known = state["sysctls"]

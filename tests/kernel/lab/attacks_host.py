@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Attacks on the border between networks, the host and the world: S-01 to S-21, S-25, S-33, S-40 to S-43."""
+
 from __future__ import annotations
 
 import struct
@@ -14,10 +15,19 @@ VXLAN, SEALED = 4789, 4787
 VIA_NEIGHBOUR = frozenset(("nbr",))
 
 
-def of(version: int) -> t.List[Attack]:
+def of(version: int) -> list[Attack]:
     """Return the attacks over one family."""
-    return [*_loopback(version), *_direct(version), *_ways(version), *_walled(version), *_forged(version), *_audience(version),
-            *_names(version), *_tunnels(version), *_pieces(version)]
+    return [
+        *_loopback(version),
+        *_direct(version),
+        *_ways(version),
+        *_walled(version),
+        *_forged(version),
+        *_audience(version),
+        *_names(version),
+        *_tunnels(version),
+        *_pieces(version),
+    ]
 
 
 def _outside(place: str, version: int) -> str:
@@ -27,8 +37,13 @@ def _outside(place: str, version: int) -> str:
 def _attack(name: str, origin: str, target: str, port: int, counter: str, version: int, **more: t.Any) -> Attack:
     """Return an attack by datagrams with origin's own address."""
     seen = VIA_NEIGHBOUR if origin == "far" else frozenset()
-    return Attack(f"{name}, IPv{version}", origin, udp_from(origin, address(origin, version), target, port, more.pop("to", "")), counter,
-                  **{"seen_by": seen, **more})
+    return Attack(
+        f"{name}, IPv{version}",
+        origin,
+        udp_from(origin, address(origin, version), target, port, more.pop("to", "")),
+        counter,
+        **{"seen_by": seen, **more},
+    )
 
 
 def _loopback(version: int) -> t.Iterator[Attack]:
@@ -37,47 +52,134 @@ def _loopback(version: int) -> t.Iterator[Attack]:
         yield Attack("S-01 neighbour as ::1", "nbr", udp_from("nbr", "::1", HOST[1], 9998), "", "node")
         yield _attack("S-10 sandbox to ::1", "c1", "::1", 9999, "", 6, victim="node")
         return
-    yield _attack("S-01 neighbour to a port published on 127.0.0.1", "nbr", "127.0.0.1", 8900, "loopback", 4, victim="c1")
+    yield _attack(
+        "S-01 neighbour to a port published on 127.0.0.1", "nbr", "127.0.0.1", 8900, "loopback", 4, victim="c1"
+    )
     yield _attack("S-01 neighbour to another loopback address", "nbr", "127.0.0.2", 8900, "loopback", 4, victim="c1")
     yield Attack("S-01 neighbour as 127.0.0.1", "nbr", udp_from("nbr", "127.0.0.1", HOST[0], 9998), "loopback", "node")
     yield _attack("S-10 sandbox to the host's loopback", "c1", "127.0.0.1", 9999, "loopback", 4, victim="node")
-    yield Attack("S-10 unguarded sandbox as 127.0.0.1", "l1", udp_from("l1", "127.0.0.1", gateway("l1", 4), 9998), "loopback", "node")
+    yield Attack(
+        "S-10 unguarded sandbox as 127.0.0.1",
+        "l1",
+        udp_from("l1", "127.0.0.1", gateway("l1", 4), 9998),
+        "loopback",
+        "node",
+    )
 
 
 def _direct(version: int) -> t.Iterator[Attack]:
     """What is masqueraded is not addressed from elsewhere: neither by its neighbours' neighbours nor by other networks."""
     for port in (80, 81):
         for origin in ("nbr", "far", "vpn", "c3", "p1", "i1"):
-            counter = "closed" if origin == "p1" else "direct"  # an open network's packets are left to the chain forward
+            counter = (
+                "closed" if origin == "p1" else "direct"
+            )  # an open network's packets are left to the chain forward
             if (origin, version) == ("i1", 6):
                 counter = ""  # the bridge of an isolated network has no IPv6
-            yield _attack(f"S-02 S-03 S-20 {origin} to port {port}", origin, address("c1", version), port, counter, version, victim="c1")
-    yield _attack("S-02 neighbour to a trusted network", "nbr", address("t1", version), 80, "direct", version, victim="t1")
-    yield _attack("S-03 trusted link to an unpublished port", "vpn", address("t1", version), 81, "closed", version, victim="t1")
-    yield _attack("S-02 neighbour to a gateway's address", "nbr", gateway("c1", version), 9998, "direct", version, victim="node")
-    yield Attack(f"S-25 neighbour as a sandbox, IPv{version}", "nbr", udp_from("nbr", address("c2", version), address("c1", version), 80), "direct", "c1")
+            yield _attack(
+                f"S-02 S-03 S-20 {origin} to port {port}",
+                origin,
+                address("c1", version),
+                port,
+                counter,
+                version,
+                victim="c1",
+            )
+    yield _attack(
+        "S-02 neighbour to a trusted network", "nbr", address("t1", version), 80, "direct", version, victim="t1"
+    )
+    yield _attack(
+        "S-03 trusted link to an unpublished port", "vpn", address("t1", version), 81, "closed", version, victim="t1"
+    )
+    yield _attack(
+        "S-02 neighbour to a gateway's address", "nbr", gateway("c1", version), 9998, "direct", version, victim="node"
+    )
+    yield Attack(
+        f"S-25 neighbour as a sandbox, IPv{version}",
+        "nbr",
+        udp_from("nbr", address("c2", version), address("c1", version), 80),
+        "direct",
+        "c1",
+    )
     for origin in ("nbr", "far", "c1"):
-        yield _attack(f"S-03 {origin} to a routed network's unpublished port", origin, address("r1", version), 81, "closed", version, victim="r1")
+        yield _attack(
+            f"S-03 {origin} to a routed network's unpublished port",
+            origin,
+            address("r1", version),
+            81,
+            "closed",
+            version,
+            victim="r1",
+        )
 
     def other_protocol(lab: Lab, token: bytes) -> None:
         lab["nbr"].frame(frame_of(lab, "nbr", address("nbr", version), address("r1", version), 47, token))
+
     yield Attack(f"S-03 neighbour to a routed network by GRE, IPv{version}", "nbr", other_protocol, "closed", "r1")
     yield _attack("S-22 detour by the gateway", "q1", address("q2", version), 81, "closed", version, victim="q2")
 
 
 def _ways(version: int) -> t.Iterator[Attack]:
-    yield _attack("S-20 into a network without ingress", "nbr", address("o1", version), 80, "ingress", version, victim="o1")
-    yield _attack("S-20 another network into one without ingress", "c1", address("o1", version), 80, "ingress", version, victim="o1")
-    yield _attack("S-20 out of a network without egress", "n1", _outside("nbr", version), 80, "egress", version, victim="nbr")
-    yield _attack("S-20 out of a network without egress to a routed one", "n1", address("r1", version), 80, "egress", version, victim="r1")
-    yield _attack("S-20 out of a network without egress by a host port", "n1", HOST[version == 6], host_port("c1"), "egress", version, victim="c1")
+    yield _attack(
+        "S-20 into a network without ingress", "nbr", address("o1", version), 80, "ingress", version, victim="o1"
+    )
+    yield _attack(
+        "S-20 another network into one without ingress",
+        "c1",
+        address("o1", version),
+        80,
+        "ingress",
+        version,
+        victim="o1",
+    )
+    yield _attack(
+        "S-20 out of a network without egress", "n1", _outside("nbr", version), 80, "egress", version, victim="nbr"
+    )
+    yield _attack(
+        "S-20 out of a network without egress to a routed one",
+        "n1",
+        address("r1", version),
+        80,
+        "egress",
+        version,
+        victim="r1",
+    )
+    yield _attack(
+        "S-20 out of a network without egress by a host port",
+        "n1",
+        HOST[version == 6],
+        host_port("c1"),
+        "egress",
+        version,
+        victim="c1",
+    )
     for target in ("nbr", "far", "vpn", "r1"):
-        yield _attack(f"S-21 internal to {target}", "c4", address(target, version), 80, "internal", version, victim=target)
+        yield _attack(
+            f"S-21 internal to {target}", "c4", address(target, version), 80, "internal", version, victim=target
+        )
     yield _attack("S-21 neighbour to internal", "nbr", address("c4", version), 80, "internal", version, victim="c4")
-    yield _attack("S-21 another network to internal", "c1", address("c4", version), 80, "internal", version, victim="c4")
-    yield _attack("S-21 isolated to the world", "i1", _outside("nbr", version), 80, "internal" if version == 4 else "", version, victim="nbr")
+    yield _attack(
+        "S-21 another network to internal", "c1", address("c4", version), 80, "internal", version, victim="c4"
+    )
+    yield _attack(
+        "S-21 isolated to the world",
+        "i1",
+        _outside("nbr", version),
+        80,
+        "internal" if version == 4 else "",
+        version,
+        victim="nbr",
+    )
     for origin, target in (("nbr", "vpn"), ("vpn", "nbr"), ("far", "vpn"), ("vpn", "far")):
-        yield _attack(f"S-04 {origin} to {target} through the node", origin, _outside(target, version), 80, "transit", version, victim=target)
+        yield _attack(
+            f"S-04 {origin} to {target} through the node",
+            origin,
+            _outside(target, version),
+            80,
+            "transit",
+            version,
+            victim=target,
+        )
 
 
 def _walled(version: int) -> t.Iterator[Attack]:
@@ -85,71 +187,138 @@ def _walled(version: int) -> t.Iterator[Attack]:
     for origin in ("c4", "i1"):
         counter = "" if (origin, version) == ("i1", 6) else "walled"
         for name, both in addresses.items():
-            yield _attack(f"S-21 {origin} to the {name}", origin, both[version == 6], 9998, counter, version, victim="node")
-        yield _attack(f"S-21 {origin} to a host port", origin, HOST[version == 6], host_port("c1"), counter, version, victim="c1")
-        yield _attack(f"S-51 {origin} to another network's port 53", origin, gateway("c1", version), 53, counter, version, victim="c1")
+            yield _attack(
+                f"S-21 {origin} to the {name}", origin, both[version == 6], 9998, counter, version, victim="node"
+            )
+        yield _attack(
+            f"S-21 {origin} to a host port", origin, HOST[version == 6], host_port("c1"), counter, version, victim="c1"
+        )
+        yield _attack(
+            f"S-51 {origin} to another network's port 53",
+            origin,
+            gateway("c1", version),
+            53,
+            counter,
+            version,
+            victim="c1",
+        )
 
 
 def _forged(version: int) -> t.Iterator[Attack]:
     """Sources that are not the network's, from ports where nothing looks at MACs and addresses."""
-    sources = {"another network's": address("c1", version), "the neighbour's": _outside("nbr", version), "the host's": HOST[version == 6],
-               "a stranger's": "8.8.8.8" if version == 4 else "2001:4860::8"}
+    sources = {
+        "another network's": address("c1", version),
+        "the neighbour's": _outside("nbr", version),
+        "the host's": HOST[version == 6],
+        "a stranger's": "8.8.8.8" if version == 4 else "2001:4860::8",
+    }
     for name, source in sources.items():
         for target in ("nbr", "c3"):
-            yield Attack(f"S-25 unguarded sandbox to {target} with {name} address, IPv{version}", "l1",
-                         udp_from("l1", source, address(target, version), 80), "sources", target)
+            yield Attack(
+                f"S-25 unguarded sandbox to {target} with {name} address, IPv{version}",
+                "l1",
+                udp_from("l1", source, address(target, version), 80),
+                "sources",
+                target,
+            )
 
     def reset(lab: Lab, token: bytes) -> None:
         source, target = address("c1", version), _outside("nbr", version)
         segment = wire.tcp(source, target, 10000 + int(token[2:]) % 50000, 80, wire.RST, token)
         lab["c1"].frame(frame_of(lab, "c1", source, target, wire.TCP, segment))
+
     yield Attack(f"S-16 reset of no connection, IPv{version}", "c1", reset, "invalid", "nbr")
 
 
 def _audience(version: int) -> t.Iterator[Attack]:
     for origin in ("nbr", "vpn", "c1", "c3"):
-        yield _attack(f"S-03 {origin} to a port that is not for it", origin, HOST[version == 6], 8500, "audience", version, victim="c2")
+        yield _attack(
+            f"S-03 {origin} to a port that is not for it",
+            origin,
+            HOST[version == 6],
+            8500,
+            "audience",
+            version,
+            victim="c2",
+        )
 
 
 def vxlan(lab: Lab, target: str, version: int, token: bytes) -> bytes:
     """Return a VXLAN header (RFC 7348) and a frame to a sandbox in it."""
     vni = 4097 if target == "v1" else 4098
     source = address(target, version)[:-2] + "99"
-    inner = wire.packet(source, address(target, version), wire.UDP, datagram(source, address(target, version), 80, token))
+    inner = wire.packet(
+        source, address(target, version), wire.UDP, datagram(source, address(target, version), 80, token)
+    )
     kind = wire.IP6 if version == 6 else wire.IP
     return struct.pack("!II", 0x08000000, vni << 8) + wire.ethernet(lab[target].mac, "02:00:00:00:99:99", kind, inner)
 
 
 def tunnelled(origin: str, source: str, target: str, inner: str, version: int) -> t.Callable[[Lab, bytes], None]:
     """Return the sender of such frames to a tunnel's end."""
+
     def send(lab: Lab, token: bytes) -> None:
         outer = wire.udp(source, target, 50000, VXLAN, vxlan(lab, inner, version, token))
         lab[origin].frame(frame_of(lab, origin, source, target, wire.UDP, outer))
+
     return send
 
 
 def _names(version: int) -> t.Iterator[Attack]:
     for origin in ("nbr", "far", "vpn", "n1"):
-        yield _attack(f"S-51 S-56 {origin} to the forwarder of names", origin, gateway("c1", version), FORWARDER, "forwarders", version, victim="node")
+        yield _attack(
+            f"S-51 S-56 {origin} to the forwarder of names",
+            origin,
+            gateway("c1", version),
+            FORWARDER,
+            "forwarders",
+            version,
+            victim="node",
+        )
 
 
 def _tunnels(version: int) -> t.Iterator[Attack]:
     inner, host, nbr = ("v1", "w1")[version == 6], HOST[version == 6], _outside("nbr", version)
     far, c1 = _outside("far", version), address("c1", version)
     name = f", IPv{version}"
-    yield Attack("S-40 stranger into an overlay" + name, "far", tunnelled("far", far, host, inner, version), "tunnels", inner, VIA_NEIGHBOUR)
-    yield Attack("S-41 sandbox into its host's overlay" + name, "c1", tunnelled("c1", c1, host, inner, version), "tunnels", inner)
-    yield Attack("S-41 unguarded sandbox as a peer into an overlay" + name, "l1", tunnelled("l1", nbr, host, inner, version), "tunnels", inner)
-    yield Attack("S-41 sandbox into another host's overlay" + name, "c1", tunnelled("c1", c1, nbr, inner, version), "tunnels", "nbr")
+    yield Attack(
+        "S-40 stranger into an overlay" + name,
+        "far",
+        tunnelled("far", far, host, inner, version),
+        "tunnels",
+        inner,
+        VIA_NEIGHBOUR,
+    )
+    yield Attack(
+        "S-41 sandbox into its host's overlay" + name, "c1", tunnelled("c1", c1, host, inner, version), "tunnels", inner
+    )
+    yield Attack(
+        "S-41 unguarded sandbox as a peer into an overlay" + name,
+        "l1",
+        tunnelled("l1", nbr, host, inner, version),
+        "tunnels",
+        inner,
+    )
+    yield Attack(
+        "S-41 sandbox into another host's overlay" + name,
+        "c1",
+        tunnelled("c1", c1, nbr, inner, version),
+        "tunnels",
+        "nbr",
+    )
     yield _attack("S-42 data of an encrypted network in clear", "nbr", host, SEALED, "tunnels", version, victim="node")
-    yield Attack("S-43 data of an encrypted network leave in clear" + name, "node", asks("node", nbr, SEALED), "unsealed", "nbr")
+    yield Attack(
+        "S-43 data of an encrypted network leave in clear" + name, "node", asks("node", nbr, SEALED), "unsealed", "nbr"
+    )
 
 
 def _pieces(version: int) -> t.Iterator[Attack]:
     """A datagram in two pieces is put together before it is looked at, so it counts once."""
+
     def send(lab: Lab, token: bytes) -> None:
         source, target = _outside("nbr", version), address("c1", version)
         whole = wire.udp(source, target, 40000, 81, token * 4)
         for part in wire.fragments(source, target, wire.UDP, whole, 16, int(token[2:])):
             lab["nbr"].frame(wire.ethernet(lab.hop("nbr"), lab["nbr"].mac, wire.IP6 if version == 6 else wire.IP, part))
+
     yield Attack(f"S-33 neighbour in fragments, IPv{version}", "nbr", send, "direct", "c1")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the lab claims: attacks, of which nothing may arrive anywhere, and passages, which must arrive. And the trial of both."""
+
 from __future__ import annotations
 
 import collections
@@ -24,7 +25,7 @@ class Attack(t.NamedTuple):
     send: Send
     counter: str
     victim: str = "c2"
-    seen_by: t.FrozenSet[str] = frozenset()
+    seen_by: frozenset[str] = frozenset()
 
 
 class Passage(t.NamedTuple):
@@ -49,8 +50,10 @@ class Call(t.NamedTuple):
 
 def udp_from(origin: str, source: str, target: str, port: int, to: str = "") -> Send:
     """Return the sender of raw datagrams: from any source to any address, on the link of origin, to the MAC of a place (or the node there)."""
+
     def send(lab: Lab, token: bytes) -> None:
         lab[origin].frame(frame_of(lab, origin, source, target, wire.UDP, datagram(source, target, port, token), to))
+
     return send
 
 
@@ -59,10 +62,14 @@ def datagram(source: str, target: str, port: int, token: bytes, sport: int = 0) 
     return wire.udp(source, target, sport or 10000 + int(token[2:]) % 50000, port, token)
 
 
-def frame_of(lab: Lab, origin: str, source: str, target: str, protocol: int, payload: bytes, to: str = "", hops: int = 64) -> bytes:
+def frame_of(
+    lab: Lab, origin: str, source: str, target: str, protocol: int, payload: bytes, to: str = "", hops: int = 64
+) -> bytes:
     """Return a packet in a frame with origin's own MAC."""
     kind = wire.IP6 if ":" in source else wire.IP
-    return wire.ethernet(mac_of(lab, origin, to), lab[origin].mac, kind, wire.packet(source, target, protocol, payload, hops))
+    return wire.ethernet(
+        mac_of(lab, origin, to), lab[origin].mac, kind, wire.packet(source, target, protocol, payload, hops)
+    )
 
 
 def mac_of(lab: Lab, origin: str, to: str = "") -> str:
@@ -74,19 +81,21 @@ def mac_of(lab: Lab, origin: str, to: str = "") -> str:
 
 def asks(origin: str, address: str, port: int) -> Send:
     """Return the sender of datagrams as programs of origin send them."""
+
     def send(lab: Lab, token: bytes) -> None:
         lab[origin].datagram(address, port, token)
+
     return send
 
 
 @one_processor()
-def try_attacks(lab: Lab, attacks: t.Sequence[Attack], count: int) -> t.List[str]:
+def try_attacks(lab: Lab, attacks: t.Sequence[Attack], count: int) -> list[str]:
     """Send count packets of each attack and return what is wrong: what arrived, and walls that did not count what they stopped."""
     lab.taken()
     lab.settle()
     lab.taken()
     before = lab.counters()
-    sent: t.Dict[bytes, Attack] = {}
+    sent: dict[bytes, Attack] = {}
     for attack in attacks:
         for _number in range(count):
             token = lab.token()
@@ -103,7 +112,7 @@ def try_attacks(lab: Lab, attacks: t.Sequence[Attack], count: int) -> t.List[str
     return list(dict.fromkeys(wrong))
 
 
-def _arrivals(lab: Lab, sent: t.Mapping[bytes, Attack]) -> t.Iterator[t.Tuple[str, Attack]]:
+def _arrivals(lab: Lab, sent: t.Mapping[bytes, Attack]) -> t.Iterator[tuple[str, Attack]]:
     for station, list_ in lab.taken().items():
         for each in list_:
             attack = sent.get(each.token)
@@ -112,11 +121,11 @@ def _arrivals(lab: Lab, sent: t.Mapping[bytes, Attack]) -> t.Iterator[t.Tuple[st
 
 
 @one_processor()
-def try_passages(lab: Lab, passages: t.Sequence[Passage], calls: t.Sequence[Call], patience: float = 5) -> t.List[str]:
+def try_passages(lab: Lab, passages: t.Sequence[Passage], calls: t.Sequence[Call], patience: float = 5) -> list[str]:
     """Send one packet of each passage and make each call, and return what did not come about."""
     lab.taken()
     doors = [lab[call.origin].connect(call.address, call.port) for call in calls]
-    sent: t.Dict[bytes, Passage] = {}
+    sent: dict[bytes, Passage] = {}
     for passage in passages:
         token = lab.token()
         sent[token] = passage
@@ -127,12 +136,17 @@ def try_passages(lab: Lab, passages: t.Sequence[Passage], calls: t.Sequence[Call
     lab.settle()
     wrong = [f"{call.name}: no connection" for call, answer in zip(calls, answers) if not answer]
     taken = lab.taken()
-    wrong += [f"{name} is redirected" for name, list_ in taken.items() if any(_is_redirect(each.frame) for each in list_)]
+    wrong += [
+        f"{name} is redirected" for name, list_ in taken.items() if any(_is_redirect(each.frame) for each in list_)
+    ]
     for token, passage in sent.items():
         found = [each for each in taken[passage.target] if each.token == token and each.how == passage.how]
         right = [each for each in found if passage.source in ("", each.source) and passage.port in (0, each.port)]
         if not right:
-            wrong.append(f"{passage.name}: " + (f"came from {found[0].source}, port {found[0].port}" if found else "did not arrive"))
+            wrong.append(
+                f"{passage.name}: "
+                + (f"came from {found[0].source}, port {found[0].port}" if found else "did not arrive")
+            )
     return wrong
 
 
@@ -142,7 +156,7 @@ def _is_redirect(frame: bytes) -> bool:
 
 
 @one_processor()
-def control(lab: Lab, victim: str, count: int) -> t.List[str]:
+def control(lab: Lab, victim: str, count: int) -> list[str]:
     """Send a victim datagrams that must arrive, as many as an attack has packets, over each family that it has."""
     friend, address4 = lab.friend(victim)
     addresses = [address4] + ([places.address(victim, 6)] if victim not in ("f1", "f2", "guest") else [])

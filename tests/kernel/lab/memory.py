@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the node and a victim know of others: neighbours, forwarding entries, routes, addresses. No attack may teach them anything."""
+
 from __future__ import annotations
 
 import json
@@ -10,8 +11,10 @@ from _dockless import names
 from . import places, wire
 from .topology import GUEST, Lab
 
-_LOOK = ("for each in 'neighbour show' '-4 route show' '-6 route show' 'route get {}' 'address show'; do ip -json $each || echo '[]'; echo; done"
-         .format(places.BEHIND_L2[1]))
+_LOOK = (
+    f"for each in 'neighbour show' '-4 route show' '-6 route show' 'route get {places.BEHIND_L2[1]}' 'address show'; "
+    "do ip -json $each || echo '[]'; echo; done"
+)
 _FLEETING = ("expires", "flags", "metrics")
 VICTIMS = (None, "c2", "l2")  # the node is None
 
@@ -24,16 +27,20 @@ class Memory:
         self._macs = self._true_macs()
         self._before = {who: self._settings(who) for who in VICTIMS}
 
-    def changes(self) -> t.List[str]:
+    def changes(self) -> list[str]:
         """Return a line for everything that somebody was made to believe."""
         wrong = []
         for who in VICTIMS:
             text = self._settings(who)
-            wrong += [f"{who or 'the node'} has another {what}" for what, now in text.items() if now != self._before[who][what]]
+            wrong += [
+                f"{who or 'the node'} has another {what}"
+                for what, now in text.items()
+                if now != self._before[who][what]
+            ]
             wrong += self._false_neighbours(who)
         return wrong + list(self._false_ports())
 
-    def _true_macs(self) -> t.Dict[str, str]:
+    def _true_macs(self) -> dict[str, str]:
         found = {}
         for name in places.SANDBOXES:
             mac = self._lab[name].mac
@@ -43,18 +50,22 @@ class Memory:
             mac = self._lab.bridges[name][1]
             found.update({net.address(1, version): mac for version in (4, 6)})
             found[wire.link_local(mac)] = mac
-        found.update({address: self._lab["guest"].mac for address in (*GUEST, "fe80::99")})
+        found.update(dict.fromkeys((*GUEST, "fe80::99"), self._lab["guest"].mac))
         return found
 
-    def _settings(self, who: t.Optional[str]) -> t.Dict[str, str]:
+    def _settings(self, who: str | None) -> dict[str, str]:
         texts = self._lab.host.sh(_LOOK, netns=who).splitlines()
         listed = [json.loads(text) for text in texts if text.strip()]
         self._neighbours = listed[0]
         names_ = ("routes of IPv4", "routes of IPv6", "way to what an operator has behind l2", "addresses")
-        listed[4] = [(link["ifname"], address["local"], address["prefixlen"]) for link in listed[4] for address in link.get("addr_info", ())]
+        listed[4] = [
+            (link["ifname"], address["local"], address["prefixlen"])
+            for link in listed[4]
+            for address in link.get("addr_info", ())
+        ]
         return {name: json.dumps(_lasting(value), sort_keys=True) for name, value in zip(names_, listed[1:])}
 
-    def _false_neighbours(self, who: t.Optional[str]) -> t.Iterator[str]:
+    def _false_neighbours(self, who: str | None) -> t.Iterator[str]:
         loose = self._lab.bridges["loose"][0]
         for entry in self._neighbours:
             mac, address = entry.get("lladdr"), entry["dst"]
@@ -65,11 +76,21 @@ class Memory:
 
     def _false_ports(self) -> t.Iterator[str]:
         """Yield what bridges believe to be behind which port, other than what is there."""
-        known = {self._lab[name].mac: names.veth_link(places.PROJECT, (places.PROJECT, network), name) for name, network in places.NETWORK_OF.items()}
+        known = {
+            self._lab[name].mac: names.veth_link(places.PROJECT, (places.PROJECT, network), name)
+            for name, network in places.NETWORK_OF.items()
+        }
         known[self._lab["guest"].mac] = "guest0"
-        own = {names.veth_link(places.PROJECT, (places.PROJECT, "loose"), name) for name in places.NETS["loose"].sandboxes}
+        own = {
+            names.veth_link(places.PROJECT, (places.PROJECT, "loose"), name) for name in places.NETS["loose"].sandboxes
+        }
         for entry in json.loads(self._lab.host.sh("bridge -json fdb show")):
-            if entry.get("state") == "permanent" or "self" in entry.get("flags", ()) or entry["ifname"] in own or entry["ifname"].startswith("vx-"):
+            if (
+                entry.get("state") == "permanent"
+                or "self" in entry.get("flags", ())
+                or entry["ifname"] in own
+                or entry["ifname"].startswith("vx-")
+            ):
                 continue
             if known.get(entry["mac"]) != entry["ifname"]:
                 yield f"a bridge looks for {entry['mac']} at {entry['ifname']}"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hosts with one guard less: each rule of both tables taken out, each setting of the kernel turned. The lab must notice."""
+
 from __future__ import annotations
 
 import contextlib
@@ -17,8 +18,13 @@ from .trial import failures
 TABLES = ("inet", "bridge")
 _BASE = re.compile(r"\s+type \w+ hook ")
 # What is turned on each bridge, and on each port: the value that the engine does not give.
-BRIDGE_SETTINGS = {"ipv6/{}/accept_ra": "2", "ipv6/{}/disable_ipv6": "0", "ipv4/{}/route_localnet": "turned", "ipv4/{}/send_redirects": "1",
-                   "ipv4/{}/accept_redirects": "1"}
+BRIDGE_SETTINGS = {
+    "ipv6/{}/accept_ra": "2",
+    "ipv6/{}/disable_ipv6": "0",
+    "ipv4/{}/route_localnet": "turned",
+    "ipv4/{}/send_redirects": "1",
+    "ipv4/{}/accept_redirects": "1",
+}
 PORT_SETTINGS = {"ipv6/{}/addr_gen_mode": "0"}
 
 
@@ -28,7 +34,9 @@ class Mutant(t.NamedTuple):
     name: str
     guard: bool
     made: t.Callable[[Lab], t.ContextManager[None]]
-    faults: t.Callable[[Lab, Memory, float], t.List[str]] = lambda lab, memory, patience: failures(lab, memory, patience=patience)
+    faults: t.Callable[[Lab, Memory, float], list[str]] = lambda lab, memory, patience: failures(
+        lab, memory, patience=patience
+    )
 
 
 def live(lab: Lab) -> str:
@@ -36,7 +44,7 @@ def live(lab: Lab) -> str:
     return "".join(lab.host.run(["nft", "-s", "list", "table", family, "dockless"]).stdout for family in TABLES)
 
 
-def rules_of(text: str) -> t.List[int]:
+def rules_of(text: str) -> list[int]:
     """Return the lines of a listing that are rules."""
     found, inside = [], False
     for number, line in enumerate(text.splitlines()):
@@ -54,7 +62,7 @@ def load(lab: Lab, text: str) -> None:
     lab.host.run(["nft", "-f", "-"], input="".join(f"delete table {family} dockless\n" for family in TABLES) + text)
 
 
-def of_rules(text: str) -> t.List[Mutant]:
+def of_rules(text: str) -> list[Mutant]:
     """Return a mutant for each rule of a listing."""
     lines = text.splitlines()
     found = []
@@ -64,7 +72,7 @@ def of_rules(text: str) -> t.List[Mutant]:
         if line.startswith(("\tchain ", "table ")):
             chain = line.split()[1]
         if number in numbers:
-            rest = "\n".join(lines[:number] + lines[number + 1:]) + "\n"
+            rest = "\n".join(lines[:number] + lines[number + 1 :]) + "\n"
             found.append(Mutant(f"{chain}: {line.strip()}", line.rstrip().endswith("drop"), _with_text(rest, text)))
     return found
 
@@ -77,23 +85,39 @@ def _with_text(mutated: str, whole: str) -> t.Callable[[Lab], t.ContextManager[N
             yield
         finally:
             load(lab, whole)
+
     return made
 
 
-def of_settings(lab: Lab) -> t.List[Mutant]:
+def of_settings(lab: Lab) -> list[Mutant]:
     """Return a mutant for each setting, on all bridges at once, and on all ports."""
     bridges = [bridge for bridge, _mac in lab.bridges.values()]
     ports = lab.host.sh("ls /sys/class/net").split()
-    found = [Mutant(f"sysctl {key.format('BRIDGE')}", False, _with_sysctl(key, bridges, value)) for key, value in BRIDGE_SETTINGS.items()]
-    found += [Mutant(f"sysctl {key.format('PORT')}", False, _with_sysctl(key, [port for port in ports if port.startswith("veth")], value))
-              for key, value in PORT_SETTINGS.items()]
-    return [*found, Mutant("port flag isolated", False, _with_flag("isolated")), Mutant("port flag hairpin", False, _with_flag("hairpin"), _reflected)]
+    found = [
+        Mutant(f"sysctl {key.format('BRIDGE')}", False, _with_sysctl(key, bridges, value))
+        for key, value in BRIDGE_SETTINGS.items()
+    ]
+    found += [
+        Mutant(
+            f"sysctl {key.format('PORT')}",
+            False,
+            _with_sysctl(key, [port for port in ports if port.startswith("veth")], value),
+        )
+        for key, value in PORT_SETTINGS.items()
+    ]
+    return [
+        *found,
+        Mutant("port flag isolated", False, _with_flag("isolated")),
+        Mutant("port flag hairpin", False, _with_flag("hairpin"), _reflected),
+    ]
 
 
-def _reflected(lab: Lab, _memory: Memory, patience: float) -> t.List[str]:
+def _reflected(lab: Lab, _memory: Memory, patience: float) -> list[str]:
     """Where bridges call iptables, a sandbox reaches its own published port within the bridge: by the port that it came from."""
     with traffic.bridge_calls_iptables(lab.host, 1):
-        return try_passages(lab, [], [Call("a sandbox to itself", "c1", places.HOST[0], places.host_port("c1"))], patience)
+        return try_passages(
+            lab, [], [Call("a sandbox to itself", "c1", places.HOST[0], places.host_port("c1"))], patience
+        )
 
 
 def _with_sysctl(key: str, links: t.Sequence[str], value: str) -> t.Callable[[Lab], t.ContextManager[None]]:
@@ -109,6 +133,7 @@ def _with_sysctl(key: str, links: t.Sequence[str], value: str) -> t.Callable[[La
             _write(lab, paths, before)
             if name == "addr_gen_mode":  # the kernel made addresses of MACs
                 lab.host.sh("\n".join(f"ip -6 address flush dev {link} scope link" for link in links))
+
     return made
 
 
@@ -119,12 +144,15 @@ def _write(lab: Lab, paths: t.Sequence[str], values: t.Sequence[str]) -> None:
 def _with_flag(flag: str) -> t.Callable[[Lab], t.ContextManager[None]]:
     @contextlib.contextmanager
     def made(lab: Lab) -> t.Iterator[None]:
-        names = [path.split("/")[4] for path in lab.host.sh(f"grep -l 1 /sys/class/net/veth*/brport/{_FILES[flag]}").split()]
+        names = [
+            path.split("/")[4] for path in lab.host.sh(f"grep -l 1 /sys/class/net/veth*/brport/{_FILES[flag]}").split()
+        ]
         _turn(lab, names, flag, "off")
         try:
             yield
         finally:
             _turn(lab, names, flag, "on")
+
     return made
 
 
@@ -135,7 +163,7 @@ def _turn(lab: Lab, names: t.Sequence[str], flag: str, value: str) -> None:
     lab.host.sh("\n".join(f"bridge link set dev {name} {flag} {value}" for name in names))
 
 
-def tried(lab: Lab, memory: Memory, mutants: t.Sequence[Mutant]) -> t.Iterator[t.Tuple[Mutant, t.List[str]]]:
+def tried(lab: Lab, memory: Memory, mutants: t.Sequence[Mutant]) -> t.Iterator[tuple[Mutant, list[str]]]:
     """Yield each mutant with what the lab says against it; nothing means that it survives.
 
     After each the lab must be whole again, or what comes next would be found wanting for what came before.
@@ -158,9 +186,14 @@ def _recover(lab: Lab) -> None:
     """Forget what attacks taught: neighbours, places of MACs, routers and what they gave."""
     lab.host.sh("for each in /sys/class/net/br-*/bridge/flush; do echo 1 >$each; done")
     for netns in (None, *_TAUGHT):
-        lab.host.sh("ip neighbour flush all; ip -6 neighbour flush all; ip -6 route flush proto ra; ip -6 route flush 2001:db8:bad::/64; "
-                    "ip -6 address flush dynamic", netns=netns)
-    lab.host.sh("ip route del {0}; ip route add {0} via {1}".format(places.BEHIND_L2[0], places.address("l2", 4)))  # with it goes what it was told
+        lab.host.sh(
+            "ip neighbour flush all; ip -6 neighbour flush all; ip -6 route flush proto ra; ip -6 route flush 2001:db8:bad::/64; "
+            "ip -6 address flush dynamic",
+            netns=netns,
+        )
+    lab.host.sh(
+        "ip route del {0}; ip route add {0} via {1}".format(places.BEHIND_L2[0], places.address("l2", 4))
+    )  # with it goes what it was told
     lab.settle()
     lab.taken()
 

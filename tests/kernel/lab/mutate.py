@@ -3,6 +3,7 @@
 
 It ends with 1 if a rule that drops can be taken out unnoticed, or more than one mutant in twenty survives.
 """
+
 from __future__ import annotations
 
 import pathlib
@@ -12,11 +13,12 @@ import typing as t
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / part) for part in ("tests/kernel", "tests", "plugins/module_utils")]
 
-import hosts  # noqa: E402 pylint: disable=wrong-import-position
-from lab import mutants, trial  # noqa: E402 pylint: disable=wrong-import-position
-from lab.claims import try_passages  # noqa: E402 pylint: disable=wrong-import-position
-from lab.memory import Memory  # noqa: E402 pylint: disable=wrong-import-position
-from lab.topology import Lab  # noqa: E402 pylint: disable=wrong-import-position
+import hosts
+
+from lab import mutants, trial
+from lab.claims import try_passages
+from lab.memory import Memory
+from lab.topology import Lab
 
 
 def main() -> int:
@@ -27,22 +29,30 @@ def main() -> int:
         assert not fault, fault
         memory = Memory(lab)
         verbose = "-v" in sys.argv
-        found: t.List[t.Tuple[mutants.Mutant, bool]] = []
-        for mutant, wrong in mutants.tried(lab, memory, [*mutants.of_rules(mutants.live(lab)), *mutants.of_settings(lab)]):
+        found: list[tuple[mutants.Mutant, bool]] = []
+        for mutant, wrong in mutants.tried(
+            lab, memory, [*mutants.of_rules(mutants.live(lab)), *mutants.of_settings(lab)]
+        ):
             found.append((mutant, bool(wrong)))
             if not wrong or verbose:
-                print(f"{'noticed' if wrong else 'SURVIVES'}  {mutant.name}" + (f"\n          {wrong[0][:150]}" if wrong else ""), flush=True)
+                print(
+                    f"{'noticed' if wrong else 'SURVIVES'}  {mutant.name}"
+                    + (f"\n          {wrong[0][:150]}" if wrong else ""),
+                    flush=True,
+                )
         print(f"{lab.packets} packets")
         lab.close()
         host.assert_back_to(host.birth)
     return _score(found)
 
 
-def _score(found: t.Sequence[t.Tuple[mutants.Mutant, bool]]) -> int:
+def _score(found: t.Sequence[tuple[mutants.Mutant, bool]]) -> int:
     guards = [noticed for mutant, noticed in found if mutant.guard]
     every = [noticed for _mutant, noticed in found]
     share = 100 * sum(every) / len(every)
-    print(f"rules that drop: {sum(guards)} of {len(guards)} noticed; all rules and settings: {sum(every)} of {len(every)} ({share:.0f} %)")
+    print(
+        f"rules that drop: {sum(guards)} of {len(guards)} noticed; all rules and settings: {sum(every)} of {len(every)} ({share:.0f} %)"
+    )
     return int(not all(guards) or sum(every) < 0.95 * len(every))
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What must pass, and what the other end must see of it: a wall that lets nothing through is not yet a good one."""
+
 from __future__ import annotations
 
 import struct
@@ -15,24 +16,51 @@ from .topology import GUEST, Lab
 CLOSED_PORT = 12345  # nobody listens there
 
 
-def of(version: int) -> t.List[Passage]:
+def of(version: int) -> list[Passage]:
     """Return the passages over one family."""
-    return [*_inside(version), *_out(version), *_published(version), *_direct(version), *_host(version), *_frames(version)]
+    return [
+        *_inside(version),
+        *_out(version),
+        *_published(version),
+        *_direct(version),
+        *_host(version),
+        *_frames(version),
+    ]
 
 
-def calls(version: int) -> t.List[Call]:
+def calls(version: int) -> list[Call]:
     """Return the connections over one family."""
     host, far = HOST[version == 6], OUTSIDE["far"][version == 6]
-    pairs = [("c1", address("c2", version), 80), ("c1", OUTSIDE["nbr"][version == 6], 80), ("c1", far, 81), ("r1", far, 80), ("s1", far, 80), ("o1", far, 80),
-             ("nbr", host, host_port("c1")), ("far", host, host_port("c1")), ("node", host, host_port("c1")), ("c1", host, host_port("c2")),
-             ("c1", host, host_port("c1")), ("c3", host, host_port("c1")), ("q1", host, host_port("q2")), ("vpn", SECOND[version == 6], host_port("c3")),
-             ("nbr", address("r1", version), 80), ("c3", address("r1", version), 80), ("nbr", address("u1", version), 81), ("vpn", address("t1", version), 80),
-             ("p1", address("p2", version), 81), ("node", address("c4", version), 81), ("c1", gateway("c1", version), 81)]
+    pairs = [
+        ("c1", address("c2", version), 80),
+        ("c1", OUTSIDE["nbr"][version == 6], 80),
+        ("c1", far, 81),
+        ("r1", far, 80),
+        ("s1", far, 80),
+        ("o1", far, 80),
+        ("nbr", host, host_port("c1")),
+        ("far", host, host_port("c1")),
+        ("node", host, host_port("c1")),
+        ("c1", host, host_port("c2")),
+        ("c1", host, host_port("c1")),
+        ("c3", host, host_port("c1")),
+        ("q1", host, host_port("q2")),
+        ("vpn", SECOND[version == 6], host_port("c3")),
+        ("nbr", address("r1", version), 80),
+        ("c3", address("r1", version), 80),
+        ("nbr", address("u1", version), 81),
+        ("vpn", address("t1", version), 80),
+        ("p1", address("p2", version), 81),
+        ("node", address("c4", version), 81),
+        ("c1", gateway("c1", version), 81),
+    ]
     return [Call(f"{origin} connects to {target} port {port}", origin, target, port) for origin, target, port in pairs]
 
 
 def _asked(origin: str, to: str, port: int, target: str, source: str = "", at: int = 0, version: int = 4) -> Passage:
-    return Passage(f"{origin} asks {to} port {port}, IPv{version}", asks(origin, to, port), target, source=source, port=at)
+    return Passage(
+        f"{origin} asks {to} port {port}, IPv{version}", asks(origin, to, port), target, source=source, port=at
+    )
 
 
 def _inside(version: int) -> t.Iterator[Passage]:
@@ -49,7 +77,13 @@ def _inside(version: int) -> t.Iterator[Passage]:
         # A question first: a kernel that translates redirects nobody who opens a flow, only who answers in one.
         lab["c2"].frame(frame_of(lab, "c2", target, source, wire.UDP, wire.udp(target, source, 80, port, b"?")))
         lab["c1"].frame(frame_of(lab, "c1", source, target, wire.UDP, datagram(source, target, 80, token)))
-    yield Passage(f"a neighbour by way of the gateway keeps its address, IPv{version}", detour, "c2", source=address("c1", version))
+
+    yield Passage(
+        f"a neighbour by way of the gateway keeps its address, IPv{version}",
+        detour,
+        "c2",
+        source=address("c1", version),
+    )
 
 
 def _out(version: int) -> t.Iterator[Passage]:
@@ -60,9 +94,16 @@ def _out(version: int) -> t.Iterator[Passage]:
             yield _asked(origin, OUTSIDE[target][six], 80, target, source, version=version)
     yield _asked("c1", OUTSIDE["vpn"][six], 80, "vpn", SECOND[six], version=version)
     yield _asked("s1", OUTSIDE["vpn"][six], 80, "vpn", HOST[six], version=version)
-    yield _asked("c2", OUTSIDE["nbr"][six], 53, "nbr", HOST[six], 53, version)  # S-07: the port is published here as well
+    yield _asked(
+        "c2", OUTSIDE["nbr"][six], 53, "nbr", HOST[six], 53, version
+    )  # S-07: the port is published here as well
     for origin in ("c1", "r1"):
-        yield Passage(f"{origin} is told of a closed port, IPv{version}", asks(origin, OUTSIDE["nbr"][six], CLOSED_PORT), origin, "frame")
+        yield Passage(
+            f"{origin} is told of a closed port, IPv{version}",
+            asks(origin, OUTSIDE["nbr"][six], CLOSED_PORT),
+            origin,
+            "frame",
+        )
 
 
 def _published(version: int) -> t.Iterator[Passage]:
@@ -82,22 +123,37 @@ def _published(version: int) -> t.Iterator[Passage]:
         yield _asked("node", "127.0.0.1", 8900, "c1", gateway("c1", 4), 80)
         yield _asked("node", "127.0.0.1", host_port("c3"), "c3", gateway("c3", 4), 80)
         return
-    yield _asked("node", "::1", 8001, "node", "::1", 8001, 6)  # not published there: a service of the host's own keeps it
+    yield _asked(
+        "node", "::1", 8001, "node", "::1", 8001, 6
+    )  # not published there: a service of the host's own keeps it
 
     def linklocal(lab: Lab, token: bytes) -> None:
-        lab["nbr"].frame(frame_of(lab, "nbr", "fe80::3", "fe80::2", wire.UDP, datagram("fe80::3", "fe80::2", 8001, token)))
+        lab["nbr"].frame(
+            frame_of(lab, "nbr", "fe80::3", "fe80::2", wire.UDP, datagram("fe80::3", "fe80::2", 8001, token))
+        )
+
     yield Passage("a port of the host's own at its link-local address", linklocal, "node", source="fe80::3", port=8001)
 
 
 def _direct(version: int) -> t.Iterator[Passage]:
     six = version == 6
-    for origin, target, port in (("nbr", "u1", 81), ("far", "u1", 80), ("nbr", "r1", 80), ("far", "r1", 80), ("vpn", "t1", 80)):
+    for origin, target, port in (
+        ("nbr", "u1", 81),
+        ("far", "u1", 80),
+        ("nbr", "r1", 80),
+        ("far", "r1", 80),
+        ("vpn", "t1", 80),
+    ):
         yield _asked(origin, address(target, version), port, target, OUTSIDE[origin][six], version=version)
     for origin, target, port in (("c1", "u1", 81), ("c3", "r1", 80), ("node", "c1", 81), ("node", "r1", 81)):
         yield _asked(origin, address(target, version), port, target, version=version)
     for origin, target in (("nbr", "r1"), ("c1", "r1"), ("nbr", "u1"), ("node", "c1"), ("p1", "p2")):
-        yield Passage(f"{origin} pings {target}, IPv{version}",
-                      lambda lab, token, origin=origin, target=target: lab[origin].echo(address(target, version), token), target, "echo")
+        yield Passage(
+            f"{origin} pings {target}, IPv{version}",
+            lambda lab, token, origin=origin, target=target: lab[origin].echo(address(target, version), token),
+            target,
+            "echo",
+        )
 
 
 def _host(version: int) -> t.Iterator[Passage]:
@@ -111,7 +167,11 @@ def _host(version: int) -> t.Iterator[Passage]:
     for origin in OUTSIDE:
         yield _asked(origin, HOST[six], 81, "node", OUTSIDE[origin][six], version=version)
     inner = ("v1", "w1")[six]
-    yield Passage(f"S-40 a peer's frame in an overlay, IPv{version}", tunnelled("nbr", OUTSIDE["nbr"][six], HOST[six], inner, version), inner)
+    yield Passage(
+        f"S-40 a peer's frame in an overlay, IPv{version}",
+        tunnelled("nbr", OUTSIDE["nbr"][six], HOST[six], inner, version),
+        inner,
+    )
 
 
 def _frames(version: int) -> t.Iterator[Passage]:
@@ -119,16 +179,30 @@ def _frames(version: int) -> t.Iterator[Passage]:
         lab["l1"].frame(wire.ethernet(lab["l2"].mac, "02:00:00:00:00:77", 0x88B5, token))
 
     def arp(lab: Lab, token: bytes) -> None:
-        lab["c1"].frame(wire.ethernet(wire.BROADCAST, lab["c1"].mac, wire.ARP, wire.arp(
-            1, lab["c1"].mac, address("c1", 4), "00:00:00:00:00:00", address("c2", 4), token)))
+        lab["c1"].frame(
+            wire.ethernet(
+                wire.BROADCAST,
+                lab["c1"].mac,
+                wire.ARP,
+                wire.arp(1, lab["c1"].mac, address("c1", 4), "00:00:00:00:00:00", address("c2", 4), token),
+            )
+        )
 
     def discovered(kind: int, source: str) -> t.Callable[[Lab, bytes], None]:
         def send(lab: Lab, token: bytes) -> None:
             body = struct.pack("!I", 0) + wire.packed(address("c1", 6)) + wire.token_option(token)
             target = wire.solicited_node(address("c2", 6)) if source else address("c2", 6)
-            lab["c1"].frame(wire.ethernet(wire.multicast_mac(target) if source else lab["c2"].mac, lab["c1"].mac, wire.IP6,
-                                          message6(lab, "c1", target, kind, body, source)))
+            lab["c1"].frame(
+                wire.ethernet(
+                    wire.multicast_mac(target) if source else lab["c2"].mac,
+                    lab["c1"].mac,
+                    wire.IP6,
+                    message6(lab, "c1", target, kind, body, source),
+                )
+            )
+
         return send
+
     if version == 4:
         yield Passage("a port without a guard sends anything", other_mac, "l2", "frame")
         yield Passage("a question for a neighbour", arp, "c2", "frame")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the lab declares: a network of each kind, who is on it, what it publishes, and the places outside. Data alone."""
+
 from __future__ import annotations
 
 import typing as t
@@ -20,9 +21,9 @@ class Net(t.NamedTuple):
     """A network: its subnets' number, what it says beside them, its sandboxes, its families."""
 
     number: int
-    options: t.Dict[str, t.Any]
-    sandboxes: t.Tuple[str, ...]
-    families: t.Tuple[int, ...] = (4, 6)
+    options: dict[str, t.Any]
+    sandboxes: tuple[str, ...]
+    families: tuple[int, ...] = (4, 6)
 
     def address(self, last: int, version: int) -> str:
         """Return one of its addresses."""
@@ -33,11 +34,11 @@ class Net(t.NamedTuple):
         return f"172.30.{self.number}.0/24" if version == 4 else f"fd00:{self.number}::/64"
 
 
-def _mode(mode: str) -> t.Dict[str, t.Any]:
+def _mode(mode: str) -> dict[str, t.Any]:
     return {"gateway_mode_ipv4": mode, "gateway_mode_ipv6": mode}
 
 
-NETS: t.Dict[str, Net] = {
+NETS: dict[str, Net] = {
     "red": Net(10, {}, ("c1", "c2")),
     "blue": Net(20, {}, ("c3",)),
     "inner": Net(30, {"internal": True}, ("c4", "c5")),
@@ -53,16 +54,25 @@ NETS: t.Dict[str, Net] = {
     "four": Net(130, {}, ("f1", "f2"), (4,)),
     "loose": Net(140, {"port_security": False}, ("l1", "l2")),
     "named": Net(150, {"host_ipv4": HOST[0], "host_ipv6": HOST[1]}, ("s1",)),
-    "over": Net(200, {"driver": "overlay", "vni": 4097, "vtep": HOST[0], "peers": {"two": {"vtep": OUTSIDE["nbr"][0]}}}, ("v1",)),
-    "over6": Net(210, {"driver": "overlay", "vni": 4098, "vtep": HOST[1], "peers": {"two": {"vtep": OUTSIDE["nbr"][1]}}}, ("w1",)),
+    "over": Net(
+        200, {"driver": "overlay", "vni": 4097, "vtep": HOST[0], "peers": {"two": {"vtep": OUTSIDE["nbr"][0]}}}, ("v1",)
+    ),
+    "over6": Net(
+        210, {"driver": "overlay", "vni": 4098, "vtep": HOST[1], "peers": {"two": {"vtep": OUTSIDE["nbr"][1]}}}, ("w1",)
+    ),
 }
 NETWORK_OF = {sandbox: name for name, net in NETS.items() for sandbox in net.sandboxes}
 SANDBOXES = tuple(NETWORK_OF)
 MORE_PORTS = {  # beside a port of its own for each
     "c1": ["127.0.0.1:8900:80/udp", "53:80/udp"],
-    "c2": ["9000-9002:9000-9002/udp", f"{HOST[0]}:9100-9102:9100-9102/udp", f"[{HOST[1]}]:9100-9102:9100-9102/udp",
-           f"{HOST[0]}:9200:80/udp", f"[{HOST[1]}]:9200:80/udp",
-           {"target": 80, "published": "8500", "protocol": "udp", "source_ranges": ["198.51.100.0/24", "2001:db8:2::/64"]}],
+    "c2": [
+        "9000-9002:9000-9002/udp",
+        f"{HOST[0]}:9100-9102:9100-9102/udp",
+        f"[{HOST[1]}]:9100-9102:9100-9102/udp",
+        f"{HOST[0]}:9200:80/udp",
+        f"[{HOST[1]}]:9200:80/udp",
+        {"target": 80, "published": "8500", "protocol": "udp", "source_ranges": ["198.51.100.0/24", "2001:db8:2::/64"]},
+    ],
 }
 HEARD_PORTS = {"c2": (9001, 9101), "node": (9998, 9999, 8900, 8001, 4787, FORWARDER), "nbr": (53, 4787, 4789)}
 
@@ -85,14 +95,20 @@ def host_port(place: str) -> int:
     return 8001 + SANDBOXES.index(place)
 
 
-def document() -> t.Dict[str, t.Any]:
+def document() -> dict[str, t.Any]:
     """Return the declaration, as an inventory would hold it."""
-    networks = {name: {"dns_enabled": False, "ipam": {"config": [{"subnet": net.subnet(version)} for version in net.families]}, **net.options}
-                for name, net in NETS.items()}
+    networks = {
+        name: {
+            "dns_enabled": False,
+            "ipam": {"config": [{"subnet": net.subnet(version)} for version in net.families]},
+            **net.options,
+        }
+        for name, net in NETS.items()
+    }
     return {"networks": networks, "sandboxes": {name: _sandbox(name) for name in SANDBOXES}}
 
 
-def _sandbox(name: str) -> t.Dict[str, t.Any]:
+def _sandbox(name: str) -> dict[str, t.Any]:
     net = NETS[NETWORK_OF[name]]
     fixed = {f"ipv{version}_address": address(name, version) for version in net.families}
     closed = net.options.get("internal") or not net.options.get("ingress", True)  # a port there is refused

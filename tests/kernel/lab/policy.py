@@ -3,6 +3,7 @@
 
 It shares nothing with the engine: no set, no rule, no model.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -26,7 +27,7 @@ class Question(t.NamedTuple):
     expected: bool
 
 
-def _net(place: str) -> t.Optional[places.Net]:
+def _net(place: str) -> places.Net | None:
     return places.NETS[places.NETWORK_OF[place]] if place in places.NETWORK_OF else None
 
 
@@ -66,7 +67,7 @@ def may_reach(source: str, target: str, what: str, version: int) -> bool:
     return _is_open(source, other, what, version)
 
 
-def _may_leave(source: str, target: str, mine: t.Optional[places.Net]) -> bool:
+def _may_leave(source: str, target: str, mine: places.Net | None) -> bool:
     if mine is not None:
         return _leads_out(mine)
     return source == "node" or "vpn" not in (source, target)  # the node forwards for its networks alone
@@ -100,7 +101,7 @@ def may_use_host_port(source: str, target: str, version: int, bridge_calls: bool
     return not _is_internal(mine) and (mine is other or _leads_out(mine))
 
 
-def questions(bridge_calls: bool = False) -> t.List[Question]:
+def questions(bridge_calls: bool = False) -> list[Question]:
     """Return every question that can be asked of every pair, with its answer."""
     everybody = ("node", *places.OUTSIDE, *places.SANDBOXES)
     found = []
@@ -115,12 +116,27 @@ def questions(bridge_calls: bool = False) -> t.List[Question]:
 
 def _of_pair(source: str, target: str, version: int, bridge_calls: bool) -> t.Iterator[Question]:
     address = places.address(target, version)
-    for what, protocol, port in ((PUBLISHED, "tcp", 80), (PUBLISHED, "udp", 80), (UNPUBLISHED, "tcp", 81), (UNPUBLISHED, "udp", 81), (ECHO, "icmp", 0)):
+    for what, protocol, port in (
+        (PUBLISHED, "tcp", 80),
+        (PUBLISHED, "udp", 80),
+        (UNPUBLISHED, "tcp", 81),
+        (UNPUBLISHED, "udp", 81),
+        (ECHO, "icmp", 0),
+    ):
         yield Question(source, target, address, what, protocol, port, version, may_reach(source, target, what, version))
     if target in places.NETWORK_OF:
         for protocol in ("tcp", "udp"):
             expected = may_use_host_port(source, target, version, bridge_calls)
-            yield Question(source, target, places.address("node", version), "host port", protocol, places.host_port(target), version, expected)
+            yield Question(
+                source,
+                target,
+                places.address("node", version),
+                "host port",
+                protocol,
+                places.host_port(target),
+                version,
+                expected,
+            )
 
 
 def _of_gateway(source: str, version: int) -> t.Iterator[Question]:
@@ -130,12 +146,14 @@ def _of_gateway(source: str, version: int) -> t.Iterator[Question]:
         if version not in net.families or source == "node":
             continue
         if mine is None:
-            expected = not _mode(net, version) == "isolated" and _gateway_is_open(source, net, version)
+            expected = _mode(net, version) != "isolated" and _gateway_is_open(source, net, version)
         else:
             there = _mode(net, version) != "isolated" and version in mine.families
             expected = there and (mine is net or not _is_internal(mine))
         for what, protocol, port in ((UNPUBLISHED, "udp", 81), (UNPUBLISHED, "tcp", 81)):
-            yield Question(source, "node", net.address(1, version), f"gateway of {name}", protocol, port, version, expected)
+            yield Question(
+                source, "node", net.address(1, version), f"gateway of {name}", protocol, port, version, expected
+            )
 
 
 def _gateway_is_open(source: str, net: places.Net, version: int) -> bool:

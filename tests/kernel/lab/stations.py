@@ -3,6 +3,7 @@
 
 A station hears datagrams, echo requests and connections as a program there would, and frames as its interface does.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -57,8 +58,10 @@ class Heard(t.NamedTuple):
 class Station:
     """A place of the lab: its sockets, and what they heard since the last look. It is closed by close()."""
 
-    def __init__(self, name: str, namespace: str, link: str = "eth0", hears_frames: bool = True, more_ports: t.Sequence[int] = ()) -> None:
-        self.name, self.namespace, self.heard = name, namespace, t.cast(t.List[Heard], [])
+    def __init__(
+        self, name: str, namespace: str, link: str = "eth0", hears_frames: bool = True, more_ports: t.Sequence[int] = ()
+    ) -> None:
+        self.name, self.namespace, self.heard = name, namespace, t.cast(list[Heard], [])
         self._hears_frames = hears_frames
         with entered(namespace):
             self.wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
@@ -94,7 +97,7 @@ class Station:
         return self._sent(self._echo[six], message, (address, 0))
 
     @staticmethod
-    def _sent(door: socket.socket, data: bytes, address: t.Tuple[str, int]) -> bool:
+    def _sent(door: socket.socket, data: bytes, address: tuple[str, int]) -> bool:
         for _attempt in range(2):  # an error of an earlier packet is told by the next call, once
             try:
                 door.sendto(data, address)
@@ -105,7 +108,7 @@ class Station:
                 continue
         return False
 
-    def connect(self, address: str, port: int) -> t.Optional[socket.socket]:
+    def connect(self, address: str, port: int) -> socket.socket | None:
         """Begin to connect; see connected. None: the kernel here knows no way."""
         with entered(self.namespace):
             found = socket.socket(wire.family(address), socket.SOCK_STREAM)
@@ -132,7 +135,7 @@ class Station:
 
     def _note_echo(self, data: bytes, sender: str) -> None:
         if ":" not in sender:
-            data = data[(data[0] & 15) * 4:]
+            data = data[(data[0] & 15) * 4 :]
         if data[:1] in (b"\x08", b"\x80"):
             self._note("echo", data, sender, 0)
 
@@ -180,7 +183,7 @@ def _raw_less(family: int) -> socket.socket:
     return found
 
 
-def _drained(door: socket.socket) -> t.Iterator[t.Tuple[bytes, t.Any]]:
+def _drained(door: socket.socket) -> t.Iterator[tuple[bytes, t.Any]]:
     while True:
         try:
             yield door.recvfrom(4096, socket.MSG_DONTWAIT)
@@ -190,7 +193,7 @@ def _drained(door: socket.socket) -> t.Iterator[t.Tuple[bytes, t.Any]]:
             continue
 
 
-def connected(found: t.Sequence[t.Optional[socket.socket]], certain: t.Collection[int], patience: float = 5) -> t.List[bool]:
+def connected(found: t.Sequence[socket.socket | None], certain: t.Collection[int], patience: float = 5) -> list[bool]:
     """Tell of each socket whether its connection came about; close them all.
 
     Those whose numbers are in certain are waited for; the others had their time when this is called.
@@ -216,7 +219,10 @@ def _is_open(door: socket.socket) -> bool:
     ready.register(door, select.POLLOUT)
     if not ready.poll(0):
         return False
-    return door.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in (0, errno.ECONNRESET)  # the server closes what it accepted
+    return door.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) in (
+        0,
+        errno.ECONNRESET,
+    )  # the server closes what it accepted
 
 
 def flush_connections(namespace: str) -> None:

@@ -4,6 +4,7 @@
 Nothing is waited for by the clock. A marker that must arrive is sent after what must not, on the same processor (one_processor),
 whose queue the kernel works off in order: when every station has its marker, whatever was to come has come.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -21,11 +22,16 @@ from .stations import Heard, Station, flush_connections, mac_in
 
 _FORMER = "/var/lib/dockless/prerequisites.json"
 _WEAK = {  # settings of the node that guard as little as can be, so that what is ours decides
-    "ipv4/conf/all/rp_filter": 0, "ipv4/conf/all/send_redirects": 0, "ipv4/conf/all/accept_redirects": 1, "ipv4/tcp_synack_retries": 0,
-    "bridge/bridge-nf-call-iptables": 0, "bridge/bridge-nf-call-ip6tables": 0}
+    "ipv4/conf/all/rp_filter": 0,
+    "ipv4/conf/all/send_redirects": 0,
+    "ipv4/conf/all/accept_redirects": 1,
+    "ipv4/tcp_synack_retries": 0,
+    "bridge/bridge-nf-call-iptables": 0,
+    "bridge/bridge-nf-call-ip6tables": 0,
+}
 OUTER_NAMESPACES = ("lab-far", "lab-vpn", "lab-guest")
 GUEST = ("172.30.10.99", "fd00:10::99")  # somebody else's link in the bridge of red
-Counters = t.Dict[str, int]
+Counters = dict[str, int]
 
 
 class Lab:
@@ -49,14 +55,28 @@ class Lab:
         self._invite()
         self.stations = {name: self._station(name) for name in ("node", *places.OUTSIDE, "guest", *places.SANDBOXES)}
         read = "cat /sys/class/net/{}/address"
-        self._hops = {"nbr": self["node"].mac, "vpn": host.sh(read.format("up2")), "far": mac_in(host.neighbour_namespace, "far0")}
+        self._hops = {
+            "nbr": self["node"].mac,
+            "vpn": host.sh(read.format("up2")),
+            "far": mac_in(host.neighbour_namespace, "far0"),
+        }
         self._warm()
 
     def _station(self, name: str) -> Station:
         host = self.host
-        paths = {"node": host.namespace(), "nbr": host.neighbour_namespace, "far": host.namespace("lab-far"),
-                 "vpn": host.namespace("lab-vpn"), "guest": host.namespace("lab-guest")}
-        return Station(name, paths.get(name) or host.namespace(name), hears_frames=name != "node", more_ports=places.HEARD_PORTS.get(name, ()))
+        paths = {
+            "node": host.namespace(),
+            "nbr": host.neighbour_namespace,
+            "far": host.namespace("lab-far"),
+            "vpn": host.namespace("lab-vpn"),
+            "guest": host.namespace("lab-guest"),
+        }
+        return Station(
+            name,
+            paths.get(name) or host.namespace(name),
+            hears_frames=name != "node",
+            more_ports=places.HEARD_PORTS.get(name, ()),
+        )
 
     def __getitem__(self, name: str) -> Station:
         return self.stations[name]
@@ -76,20 +96,38 @@ class Lab:
         """Build what is around the node: a far host, a second uplink, and a router that attacks."""
         host, nbr = self.host, self.host.neighbour()
         host.sh("; ".join(f"ip netns add {name}; ip -n {name} link set lo up" for name in OUTER_NAMESPACES))
-        nbr.sh("ip link add far0 type veth peer name eth0 netns lab-far; echo 1 >/proc/sys/net/ipv4/ip_forward; "
-               "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; "
-               "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit; echo 0 >/proc/sys/net/ipv6/icmp/ratelimit")
+        nbr.sh(
+            "ip link add far0 type veth peer name eth0 netns lab-far; echo 1 >/proc/sys/net/ipv4/ip_forward; "
+            "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; "
+            "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit; echo 0 >/proc/sys/net/ipv6/icmp/ratelimit"
+        )
         host.sh("ip link add up2 type veth peer name eth0 netns lab-vpn")
         _address(nbr, "far0", ("198.51.100.2", "2001:db8:2::2"))
         _address(host, "up2", places.SECOND)
-        for netns, place, via in (("lab-far", "far", ("198.51.100.2", "2001:db8:2::2")), ("lab-vpn", "vpn", places.SECOND)):
+        for netns, place, via in (
+            ("lab-far", "far", ("198.51.100.2", "2001:db8:2::2")),
+            ("lab-vpn", "vpn", places.SECOND),
+        ):
             _address(host, "eth0", places.OUTSIDE[place], netns)
             host.sh(f"ip route add default via {via[0]}; ip route add default via {via[1]}", netns=netns)
         # The neighbour knows all our networks, and the second uplink's, by way of the node.
-        routes = [(net.subnet(version), version) for name, net in places.NETS.items() if name != "alone" for version in net.families]
-        nbr.sh("; ".join(f"ip route add {subnet} via {places.HOST[version == 6]}"
-                         for subnet, version in (*routes, ("203.0.113.0/24", 4), ("2001:db8:3::/64", 6))))
-        former = {"sysctls": {f"net.{key}": {"before": "0", "set": "1"} for key in ("ipv4.ip_forward", "ipv6.conf.all.forwarding")}}
+        routes = [
+            (net.subnet(version), version)
+            for name, net in places.NETS.items()
+            if name != "alone"
+            for version in net.families
+        ]
+        nbr.sh(
+            "; ".join(
+                f"ip route add {subnet} via {places.HOST[version == 6]}"
+                for subnet, version in (*routes, ("203.0.113.0/24", 4), ("2001:db8:3::/64", 6))
+            )
+        )
+        former = {
+            "sysctls": {
+                f"net.{key}": {"before": "0", "set": "1"} for key in ("ipv4.ip_forward", "ipv6.conf.all.forwarding")
+            }
+        }
         host.sh(f"mkdir -p /var/lib/dockless; echo '{json.dumps(former)}' >{_FORMER}")
 
     def seal(self) -> None:
@@ -101,20 +139,28 @@ class Lab:
     def _arm(self) -> None:
         """Give sandboxes the routes and neighbours that one with all rights inside would give itself."""
         for name in ("c4", "c5"):
-            self.host.sh(f"ip route add default via {places.gateway(name, 4)}; ip route add default via {places.gateway(name, 6)}", netns=name)
+            self.host.sh(
+                f"ip route add default via {places.gateway(name, 4)}; ip route add default via {places.gateway(name, 6)}",
+                netns=name,
+            )
         # An operator's route by way of a sandbox: what the host could be led away from.
         self.host.sh(f"ip route add {places.BEHIND_L2[0]} via {places.address('l2', 4)}")
         for one, other in (("q1", "q2"), ("q2", "q1")):
             mac = self.mac_of(other)
             for version in (4, 6):
-                self.host.run(["ip", "neighbour", "replace", places.address(other, version), "lladdr", mac, "dev", "eth0"], netns=one)
+                self.host.run(
+                    ["ip", "neighbour", "replace", places.address(other, version), "lladdr", mac, "dev", "eth0"],
+                    netns=one,
+                )
         bridge = self.host.sh("ip -json link show type bridge")
         mac = next(link["address"] for link in json.loads(bridge) if link.get("ifalias") == "dockless lab/alone")
         for name in ("i1", "i2"):
             for version in (4, 6):
                 gateway = places.gateway(name, version)
-                self.host.sh(f"ip neighbour replace {gateway} lladdr {mac} dev eth0 nud permanent; ip route add default via {gateway} dev eth0 onlink",
-                             netns=name)
+                self.host.sh(
+                    f"ip neighbour replace {gateway} lladdr {mac} dev eth0 nud permanent; ip route add default via {gateway} dev eth0 onlink",
+                    netns=name,
+                )
 
     def _calm(self) -> None:
         """Let no server repeat its half of a handshake: where a mutant dropped the first one, the next would come up in somebody else's count."""
@@ -127,14 +173,20 @@ class Lab:
         """Return the MAC of a sandbox's eth0."""
         return self.host.sh("cat /sys/class/net/eth0/address", netns=sandbox)
 
-    def _bridges(self) -> t.Dict[str, t.Tuple[str, str]]:
+    def _bridges(self) -> dict[str, tuple[str, str]]:
         """Return name and MAC of each network's bridge."""
         links = json.loads(self.host.sh("ip -json link show type bridge"))
-        return {link["ifalias"].rpartition("/")[2]: (link["ifname"], link["address"]) for link in links if "lab/" in link.get("ifalias", "")}
+        return {
+            link["ifalias"].rpartition("/")[2]: (link["ifname"], link["address"])
+            for link in links
+            if "lab/" in link.get("ifalias", "")
+        }
 
     def _invite(self) -> None:
         """Put a link of somebody else into the bridge of red: it is not ours, and the port guard lets it be."""
-        self.host.sh(f"ip link add guest0 type veth peer name eth0 netns lab-guest; ip link set guest0 master {self.bridges['red'][0]} up")
+        self.host.sh(
+            f"ip link add guest0 type veth peer name eth0 netns lab-guest; ip link set guest0 master {self.bridges['red'][0]} up"
+        )
         _address(self.host, "eth0", GUEST, "lab-guest")
 
     def hop(self, origin: str) -> str:
@@ -177,7 +229,7 @@ class Lab:
                     del expected[name]
         assert not expected, f"no marker arrived at {', '.join(expected)}"
 
-    def friend(self, name: str) -> t.Tuple[str, str]:
+    def friend(self, name: str) -> tuple[str, str]:
         """Return who may send to a place, and to which address: the node, where it can."""
         if places.NETWORK_OF.get(name) == "alone":  # the node has no address there
             return ("i2" if name == "i1" else "i1"), places.address(name, 4)
@@ -185,7 +237,7 @@ class Lab:
             return "nbr", places.HOST[0]
         return "node", GUEST[0] if name == "guest" else places.address(name, 4)
 
-    def taken(self) -> t.Dict[str, t.List[Heard]]:
+    def taken(self) -> dict[str, list[Heard]]:
         """Return what each station heard since the last call."""
         found = {name: station.heard for name, station in self.stations.items()}
         for station in self.stations.values():
@@ -213,8 +265,11 @@ def one_processor() -> t.Iterator[None]:
         os.sched_setaffinity(0, processors)
 
 
-def _address(place: hosts.Place, link: str, addresses: t.Tuple[str, str], netns: t.Optional[str] = None) -> None:
+def _address(place: hosts.Place, link: str, addresses: tuple[str, str], netns: str | None = None) -> None:
     """Give a link addresses, a link-local one among them: who forwards asks for neighbours by that."""
     own = "fe80::99" if addresses is GUEST else "fe80::9" if netns else "fe80::2"
-    place.sh(f"ip link set {link} addrgenmode none; ip address add {own}/64 dev {link} nodad; ip address add {addresses[0]}/24 dev {link}; "
-             f"ip address add {addresses[1]}/64 dev {link} nodad; ip link set {link} up", netns=netns)
+    place.sh(
+        f"ip link set {link} addrgenmode none; ip address add {own}/64 dev {link} nodad; ip address add {addresses[0]}/24 dev {link}; "
+        f"ip address add {addresses[1]}/64 dev {link} nodad; ip link set {link} up",
+        netns=netns,
+    )

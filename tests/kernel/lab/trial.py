@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One pass over everything that the lab claims."""
-from __future__ import annotations
 
-import typing as t
+from __future__ import annotations
 
 from . import attacks_host, attacks_port, passages
 from .claims import Attack, Call, Passage, try_attacks, try_passages
@@ -10,26 +9,26 @@ from .memory import Memory
 from .topology import Lab
 
 
-def attacks() -> t.List[Attack]:
+def attacks() -> list[Attack]:
     """Return every attack."""
     return [*attacks_host.of(4), *attacks_host.of(6), *attacks_port.of(), *attacks_port.kernels()]
 
 
-def groups() -> t.Dict[str, t.List[Attack]]:
+def groups() -> dict[str, list[Attack]]:
     """Return the attacks by what is attacked: the first case that they are of, and the family in the name, if any."""
-    found: t.Dict[str, t.List[Attack]] = {}
+    found: dict[str, list[Attack]] = {}
     for attack in attacks():
         case = attack.name.split()[0]
         found.setdefault(f"{case} IPv6" if attack.name.endswith("IPv6") else case, []).append(attack)
     return found
 
 
-def ways() -> t.Tuple[t.List[Passage], t.List[Call]]:
+def ways() -> tuple[list[Passage], list[Call]]:
     """Return everything that must pass."""
     return [*passages.of(4), *passages.of(6)], [*passages.calls(4), *passages.calls(6)]
 
 
-def failures(lab: Lab, memory: Memory, count: int = 1, patience: float = 5) -> t.List[str]:
+def failures(lab: Lab, memory: Memory, count: int = 1, patience: float = 5) -> list[str]:
     """Return what is wrong in one pass: attacks, then what was learned from them, then passages. It ends at the first of the three with a fault."""
     lab.forget()
     return try_attacks(lab, attacks(), count) or memory.changes() or try_passages(lab, *ways(), patience)

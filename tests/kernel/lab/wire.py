@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Frames, byte by byte: any MAC, type, tag, address, header. Every frame carries a token, by which it is known wherever it comes up."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -24,7 +25,7 @@ def packed(address: str) -> bytes:
     return ipaddress.ip_address(address).packed
 
 
-def ethernet(target: str, source: str, kind: int, payload: bytes, tags: t.Sequence[t.Tuple[int, int]] = ()) -> bytes:
+def ethernet(target: str, source: str, kind: int, payload: bytes, tags: t.Sequence[tuple[int, int]] = ()) -> bytes:
     """Return a frame; tags are (type, VLAN), outermost first. Where kind is below 1536 it is the length of 802.3."""
     marked = b"".join(struct.pack("!HH", tag, vlan) for tag, vlan in tags)
     frame = mac_bytes(target) + mac_bytes(source) + marked + struct.pack("!H", kind) + payload
@@ -44,7 +45,7 @@ def _summed(source: str, target: str, protocol: int, head: bytes, at: int, rest:
     """Return head and rest with the checksum over the pseudo header put in at its place."""
     pseudo = packed(source) + packed(target) + struct.pack("!IBBBB", len(head) + len(rest), 0, 0, 0, protocol)
     value = checksum(pseudo + head + rest) or 0xFFFF
-    return head[:at] + struct.pack("!H", value) + head[at + 2:] + rest
+    return head[:at] + struct.pack("!H", value) + head[at + 2 :] + rest
 
 
 def udp(source: str, target: str, sport: int, dport: int, payload: bytes) -> bytes:
@@ -54,7 +55,9 @@ def udp(source: str, target: str, sport: int, dport: int, payload: bytes) -> byt
 
 def tcp(source: str, target: str, sport: int, dport: int, flags: int, payload: bytes) -> bytes:
     """Return a segment."""
-    return _summed(source, target, TCP, struct.pack("!HHIIBBHHH", sport, dport, 1000, 2000, 0x50, flags, 64240, 0, 0), 16, payload)
+    return _summed(
+        source, target, TCP, struct.pack("!HHIIBBHHH", sport, dport, 1000, 2000, 0x50, flags, 64240, 0, 0), 16, payload
+    )
 
 
 def icmp(kind: int, code: int, body: bytes) -> bytes:
@@ -67,26 +70,54 @@ def icmp6(source: str, target: str, kind: int, body: bytes, code: int = 0) -> by
     return _summed(source, target, ICMP6, struct.pack("!BBH", kind, code, 0), 2, body)
 
 
-def packet(source: str, target: str, protocol: int, payload: bytes, hops: int = 64, offset: int = 0, more: bool = False, number: int = 7) -> bytes:
+def packet(
+    source: str,
+    target: str,
+    protocol: int,
+    payload: bytes,
+    hops: int = 64,
+    offset: int = 0,
+    more: bool = False,
+    number: int = 7,
+) -> bytes:
     """Return an IPv4 or IPv6 packet. offset, more and number are of an IPv4 fragment (offset in units of 8 bytes)."""
     if ":" in source:
         return struct.pack("!IHBB", 6 << 28, len(payload), protocol, hops) + packed(source) + packed(target) + payload
-    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), number, (0x2000 if more else 0) | offset, hops, protocol, 0) + packed(source) + packed(target)
+    head = (
+        struct.pack(
+            "!BBHHHBBH", 0x45, 0, 20 + len(payload), number, (0x2000 if more else 0) | offset, hops, protocol, 0
+        )
+        + packed(source)
+        + packed(target)
+    )
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
 
 
-def fragments(source: str, target: str, protocol: int, payload: bytes, first: int, number: int) -> t.List[bytes]:
+def fragments(source: str, target: str, protocol: int, payload: bytes, first: int, number: int) -> list[bytes]:
     """Return the packets of a payload cut in two after first bytes, a multiple of 8."""
     if ":" not in source:
-        return [packet(source, target, protocol, payload[:first], more=True, number=number & 0xFFFF),
-                packet(source, target, protocol, payload[first:], offset=first // 8, number=number & 0xFFFF)]
+        return [
+            packet(source, target, protocol, payload[:first], more=True, number=number & 0xFFFF),
+            packet(source, target, protocol, payload[first:], offset=first // 8, number=number & 0xFFFF),
+        ]
     heads = [struct.pack("!BBHI", protocol, 0, 1, number), struct.pack("!BBHI", protocol, 0, first, number)]
-    return [packet(source, target, FRAGMENT, head + part) for head, part in zip(heads, (payload[:first], payload[first:]))]
+    return [
+        packet(source, target, FRAGMENT, head + part) for head, part in zip(heads, (payload[:first], payload[first:]))
+    ]
 
 
-def arp(operation: int, sender_mac: str, sender: str, target_mac: str, target: str, token: bytes, kind: int = 1) -> bytes:
+def arp(
+    operation: int, sender_mac: str, sender: str, target_mac: str, target: str, token: bytes, kind: int = 1
+) -> bytes:
     """Return an ARP packet (RFC 826), the token behind it."""
-    return (struct.pack("!HHBBH", kind, IP, 6, 4, operation) + mac_bytes(sender_mac) + packed(sender) + mac_bytes(target_mac) + packed(target) + token)
+    return (
+        struct.pack("!HHBBH", kind, IP, 6, 4, operation)
+        + mac_bytes(sender_mac)
+        + packed(sender)
+        + mac_bytes(target_mac)
+        + packed(target)
+        + token
+    )
 
 
 def multicast_mac(address: str) -> str:

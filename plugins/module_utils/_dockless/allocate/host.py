@@ -7,6 +7,7 @@ Leases are JSON: {"networks": {NAME: [SUBNET …]},
 "endpoints": {SANDBOX: {PROJECT/NETWORK: {"addresses": [CIDR …], "interface": NAME}}},
 "ports": [[SANDBOX, PROTOCOL, HOST_IP, TARGET_PORT, HOST_PORT] …]}.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -45,21 +46,35 @@ def _with_default_bridge(host: Host) -> Host:
     if not any(e.network == key for p in host.projects for s in p.sandboxes for e in s.endpoints):
         return host
     defaults = host.defaults
-    subnets: t.List[Subnet] = []
+    subnets: list[Subnet] = []
     if defaults.bip:
         address, length = defaults.bip
         network = ipaddress.ip_network(f"{address}/{length}", strict=False)
-        subnets.append(Subnet(network, version=network.version, gateway=defaults.default_gateway or address,
-                              ip_range=defaults.fixed_cidr))
-    bridge = Network("", DEFAULT_BRIDGE, subnets=tuple(subnets), bridge_name=DEFAULT_BRIDGE_LINK,
-                     dns_enabled=False, path="dockless_defaults")
+        subnets.append(
+            Subnet(
+                network,
+                version=network.version,
+                gateway=defaults.default_gateway or address,
+                ip_range=defaults.fixed_cidr,
+            )
+        )
+    bridge = Network(
+        "",
+        DEFAULT_BRIDGE,
+        subnets=tuple(subnets),
+        bridge_name=DEFAULT_BRIDGE_LINK,
+        dns_enabled=False,
+        path="dockless_defaults",
+    )
     return host._replace(projects=(*host.projects, Project("", networks=(bridge,))))
 
 
 def _with_subnets(host: Host, leases: t.Mapping[str, Leases], facts: Facts) -> Host:
-    projects = {p.name: p._replace(networks=tuple(_with_defaults(n, host.defaults, facts) for n in p.networks))
-                for p in sorted(host.projects, key=lambda p: p.name)}
-    taken: t.List[IPNetwork] = [s.network for p in projects.values() for n in p.networks for s in n.subnets if s.network]
+    projects = {
+        p.name: p._replace(networks=tuple(_with_defaults(n, host.defaults, facts) for n in p.networks))
+        for p in sorted(host.projects, key=lambda p: p.name)
+    }
+    taken: list[IPNetwork] = [s.network for p in projects.values() for n in p.networks for s in n.subnets if s.network]
     kept = {p.name: _kept_subnets(p, leases.get(p.name, {}), taken) for p in projects.values()}
     taken += facts.routes
     for project in projects.values():
@@ -71,18 +86,25 @@ def _with_subnets(host: Host, leases: t.Mapping[str, Leases], facts: Facts) -> H
 def _with_defaults(network: Network, defaults: Defaults, facts: Facts) -> Network:
     def said(value: t.Any, default: t.Any) -> t.Any:
         return default if value is None else value
+
     network = network._replace(
         enable_ipv6=said(network.enable_ipv6, defaults.ipv6 or any(s.version == 6 for s in network.subnets)),
-        icc=said(network.icc, defaults.icc), masquerade=said(network.masquerade, defaults.ip_masq),
-        bridge_name=network.bridge_name or names.bridge_link(network.project, network.name))
+        icc=said(network.icc, defaults.icc),
+        masquerade=said(network.masquerade, defaults.ip_masq),
+        bridge_name=network.bridge_name or names.bridge_link(network.project, network.name),
+    )
     if network.macvlan is not None:
         return macvlan.resolved(network, facts)
-    return overlay.resolved(network, facts) if network.overlay else network._replace(mtu=network.mtu or defaults.mtu or facts.mtu)
+    return (
+        overlay.resolved(network, facts)
+        if network.overlay
+        else network._replace(mtu=network.mtu or defaults.mtu or facts.mtu)
+    )
 
 
-def _kept_subnets(project: Project, leases: Leases, taken: t.List[IPNetwork]) -> t.Dict[str, t.List[IPNetwork]]:
+def _kept_subnets(project: Project, leases: Leases, taken: list[IPNetwork]) -> dict[str, list[IPNetwork]]:
     """Return what automatic subnets were before, unless somebody now asks for an overlapping one by name."""
-    found: t.Dict[str, t.List[IPNetwork]] = {}
+    found: dict[str, list[IPNetwork]] = {}
     for network in project.networks:
         for text in leases.get("networks", {}).get(network.name, ()):
             kept = ipaddress.ip_network(text)
@@ -93,7 +115,7 @@ def _kept_subnets(project: Project, leases: Leases, taken: t.List[IPNetwork]) ->
     return found
 
 
-def _fill(network: Network, kept: t.Sequence[IPNetwork], taken: t.List[IPNetwork], defaults: Defaults) -> Network:
+def _fill(network: Network, kept: t.Sequence[IPNetwork], taken: list[IPNetwork], defaults: Defaults) -> Network:
     subnets = []
     for version, enabled in ((4, network.enable_ipv4), (6, bool(network.enable_ipv6))):
         if enabled:
@@ -102,33 +124,52 @@ def _fill(network: Network, kept: t.Sequence[IPNetwork], taken: t.List[IPNetwork
     return network._replace(subnets=tuple(subnets))
 
 
-def _filled(network: Network, subnet: Subnet, kept: t.Sequence[IPNetwork], taken: t.List[IPNetwork],
-            defaults: Defaults) -> Subnet:
+def _filled(
+    network: Network, subnet: Subnet, kept: t.Sequence[IPNetwork], taken: list[IPNetwork], defaults: Defaults
+) -> Subnet:
     if subnet.network is None:
         before = [k for k in kept if k.version == subnet.version and subnet.prefix_length in (None, k.prefixlen)]
-        chosen = before[0] if before else ipam.free_subnet(subnet.version, subnet.prefix_length, taken, defaults, network)
+        chosen = (
+            before[0] if before else ipam.free_subnet(subnet.version, subnet.prefix_length, taken, defaults, network)
+        )
         taken.append(chosen)
         subnet = subnet._replace(network=chosen)
-    return subnet if subnet.gateway or not gateways.keeps_gateway(network, subnet.version) else subnet._replace(gateway=ipam.first_gateway(subnet))
+    return (
+        subnet
+        if subnet.gateway or not gateways.keeps_gateway(network, subnet.version)
+        else subnet._replace(gateway=ipam.first_gateway(subnet))
+    )
 
 
 def _with_endpoints(host: Host, networks: Networks, leases: t.Mapping[str, Leases]) -> Host:
     given = {name: kept.get("endpoints", {}) for name, kept in leases.items()}
-    addressed: t.Dict[t.Any, Endpoint] = {}
+    addressed: dict[t.Any, Endpoint] = {}
     book = Book(host, leases)
     without6 = {(s.project, s.name) for p in host.projects for s in p.sandboxes if topology.turns_ipv6_off(s)}
     for key, endpoints in topology.endpoints_by_network(host).items():
         wire = "/".join(key)
-        before = {(e.project, e.sandbox): given.get(e.project, {}).get(e.sandbox, {}).get(wire, {}).get("addresses", ())
-                  for e in endpoints}
+        before = {
+            (e.project, e.sandbox): given.get(e.project, {}).get(e.sandbox, {}).get(wire, {}).get("addresses", ())
+            for e in endpoints
+        }
         for endpoint in _with_macs(networks[key], ipam.assign(networks[key], endpoints, before, book.others(key))):
             book.put(key, macvlan.numbers_of(endpoint))
             if (endpoint.project, endpoint.sandbox) in without6:
                 endpoint = endpoint._replace(addresses=tuple(a for a in endpoint.addresses if ":" not in a))
             addressed[endpoint.key] = endpoint
-    return host._replace(projects=tuple(
-        p._replace(sandboxes=tuple(_with_interfaces(s, addressed, networks, given.get(p.name, {}).get(s.name, {}))
-                                   if s.endpoints else s for s in p.sandboxes)) for p in host.projects))
+    return host._replace(
+        projects=tuple(
+            p._replace(
+                sandboxes=tuple(
+                    _with_interfaces(s, addressed, networks, given.get(p.name, {}).get(s.name, {}))
+                    if s.endpoints
+                    else s
+                    for s in p.sandboxes
+                )
+            )
+            for p in host.projects
+        )
+    )
 
 
 def _with_macs(network: Network, endpoints: t.Sequence[Endpoint]) -> t.Iterator[Endpoint]:
@@ -145,15 +186,20 @@ def _with_macs(network: Network, endpoints: t.Sequence[Endpoint]) -> t.Iterator[
         yield endpoint._replace(mac_address=mac)
 
 
-def _with_interfaces(sandbox: Sandbox, addressed: t.Mapping[t.Any, Endpoint], networks: Networks,
-                     given: t.Mapping[str, t.Any]) -> Sandbox:
+def _with_interfaces(
+    sandbox: Sandbox, addressed: t.Mapping[t.Any, Endpoint], networks: Networks, given: t.Mapping[str, t.Any]
+) -> Sandbox:
     """Name interfaces: as asked, as before, else the lowest free number in the order of declaration."""
     endpoints = [addressed[e.key] for e in sandbox.endpoints]
     used = {e.interface_name for e in endpoints if e.interface_name}
     for i, endpoint in enumerate(endpoints):
         before = given.get("/".join(endpoint.network), {}).get("interface", "")
-        if not endpoint.interface_name and before and before not in used \
-                and before.startswith(networks[endpoint.network].iface_prefix):
+        if (
+            not endpoint.interface_name
+            and before
+            and before not in used
+            and before.startswith(networks[endpoint.network].iface_prefix)
+        ):
             endpoints[i] = endpoint._replace(interface_name=before)
             used.add(before)
     for i, endpoint in enumerate(endpoints):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Host ports: which ones ephemeral mappings get, chosen once and kept."""
+
 from __future__ import annotations
 
 import typing as t
@@ -12,16 +13,16 @@ from ..model.host import Defaults, Host, IPAddress, PortMapping, Project, Sandbo
 from ..model.topology import Networks
 
 # (protocol, host address or "", host port)
-Binding = t.Tuple[str, str, int]
+Binding = tuple[str, str, int]
 # (sandbox, protocol, host address as declared or "", target port) -> host ports given before
-PortLeases = t.Dict[t.Tuple[str, str, str, int], t.List[int]]
+PortLeases = dict[tuple[str, str, str, int], list[int]]
 
 
 class Book:
     """Who holds which (protocol, port) on which addresses, with the kernel's rules for wildcards."""
 
     def __init__(self, facts: Facts) -> None:
-        self._held: t.Dict[t.Tuple[str, int], t.Set[str]] = {}
+        self._held: dict[tuple[str, int], set[str]] = {}
         for listener in facts.listeners:
             self.hold((listener.protocol, listener.address, listener.port))
 
@@ -40,8 +41,10 @@ def resolve_ports(host: Host, networks: Networks, leases: t.Mapping[str, PortLea
 
     leases are by project. Raises DocklessError when a range is exhausted.
     """
-    bound = [p._replace(sandboxes=tuple(_with_addresses(s, networks, host.defaults) for s in p.sandboxes))
-             for p in host.projects]
+    bound = [
+        p._replace(sandboxes=tuple(_with_addresses(s, networks, host.defaults) for s in p.sandboxes))
+        for p in host.projects
+    ]
     book = Book(facts)
     mappings = [m for p in bound for s in p.sandboxes for m in s.ports]
     for mapping in mappings:
@@ -49,7 +52,7 @@ def resolve_ports(host: Host, networks: Networks, leases: t.Mapping[str, PortLea
             book.hold(binding_of(mapping))
     if not any(_is_open(m) for m in mappings):
         return host._replace(projects=tuple(bound))
-    given: t.Dict[int, int] = {}
+    given: dict[int, int] = {}
     for project in bound:
         _keep(project, leases.get(project.name, {}), book, given)
     source = _Source(book, facts)
@@ -61,7 +64,7 @@ def binding_of(mapping: PortMapping) -> Binding:
     return mapping.protocol, str(mapping.host_ip or ""), mapping.host_port
 
 
-def lease_key(mapping: PortMapping) -> t.Tuple[str, str, str, int]:
+def lease_key(mapping: PortMapping) -> tuple[str, str, str, int]:
     """Return what an ephemeral mapping is remembered by."""
     return mapping.sandbox, mapping.protocol, str(mapping.host_ip or ""), mapping.target_port
 
@@ -70,8 +73,11 @@ def _with_addresses(sandbox: Sandbox, networks: Networks, defaults: Defaults) ->
     ports = sandbox.ports
     if sandbox.publish_all:
         published = {(m.target_port, m.protocol) for m in ports}
-        ports += tuple(PortMapping(sandbox.project, sandbox.name, port, protocol, path=sandbox.path + ".expose")
-                       for port, protocol in sandbox.expose if (port, protocol) not in published)
+        ports += tuple(
+            PortMapping(sandbox.project, sandbox.name, port, protocol, path=sandbox.path + ".expose")
+            for port, protocol in sandbox.expose
+            if (port, protocol) not in published
+        )
     if not ports:
         return sandbox
     address = _default_address(sandbox, networks, defaults)
@@ -80,7 +86,7 @@ def _with_addresses(sandbox: Sandbox, networks: Networks, defaults: Defaults) ->
     return sandbox._replace(ports=ports)
 
 
-def _default_address(sandbox: Sandbox, networks: Networks, defaults: Defaults) -> t.Optional[IPAddress]:
+def _default_address(sandbox: Sandbox, networks: Networks, defaults: Defaults) -> IPAddress | None:
     endpoint = publishing_endpoint(sandbox, networks, 4) or publishing_endpoint(sandbox, networks, 6)
     own = networks[endpoint.network].publish_address if endpoint else None
     address = own or defaults.ip
@@ -92,7 +98,7 @@ def _is_open(mapping: PortMapping) -> bool:
     return not mapping.host_port or bool(mapping.host_port_end)
 
 
-def _keep(project: Project, leases: PortLeases, book: Book, given: t.Dict[int, int]) -> None:
+def _keep(project: Project, leases: PortLeases, book: Book, given: dict[int, int]) -> None:
     """Give open mappings the ports they had, as long as those are not taken by something fixed."""
     left = {key: list(ports) for key, ports in leases.items()}
     for sandbox in project.sandboxes:
@@ -127,8 +133,12 @@ class _Source:
                 self._book.hold(binding)
                 return port
         span = f"{mapping.host_port}-{mapping.host_port_end}" if mapping.host_port_end else f"{self._low}-{self._high}"
-        raise DocklessError(f"no free host port is left in {span} for {mapping.target_port}/{mapping.protocol} "
-                            f"of sandbox {mapping.sandbox}", "Name a port, or widen the range.", mapping.path)
+        raise DocklessError(
+            f"no free host port is left in {span} for {mapping.target_port}/{mapping.protocol} "
+            f"of sandbox {mapping.sandbox}",
+            "Name a port, or widen the range.",
+            mapping.path,
+        )
 
     def _candidates(self, mapping: PortMapping) -> t.Iterator[int]:
         if mapping.host_port_end:
@@ -145,8 +155,12 @@ def _numbered(project: Project, given: t.Mapping[int, int], source: _Source) -> 
         if not _is_open(mapping):
             return mapping
         return mapping._replace(host_port=given.get(id(mapping)) or source.take(mapping), host_port_end=0)
-    return project._replace(sandboxes=tuple(
-        s._replace(ports=tuple(number(m) for m in s.ports)) if s.ports else s for s in project.sandboxes))
+
+    return project._replace(
+        sandboxes=tuple(
+            s._replace(ports=tuple(number(m) for m in s.ports)) if s.ports else s for s in project.sandboxes
+        )
+    )
 
 
 def _meet(one: str, other: str) -> bool:

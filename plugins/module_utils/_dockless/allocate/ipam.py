@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Subnets and addresses: what is fixed first, then what was given before, then the lowest free."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -12,8 +13,9 @@ from ..model import addresses
 from ..model.host import Defaults, Endpoint, IPNetwork, Network, Subnet
 
 # What Docker hands out: 172.17 to 172.31 as /16, then 192.168.0.0/16 as /20.
-POOLS: t.Tuple[t.Tuple[IPNetwork, int], ...] = tuple(
-    (ipaddress.ip_network(f"172.{n}.0.0/16"), 16) for n in range(17, 32)) + ((ipaddress.ip_network("192.168.0.0/16"), 20),)
+POOLS: tuple[tuple[IPNetwork, int], ...] = tuple(
+    (ipaddress.ip_network(f"172.{n}.0.0/16"), 16) for n in range(17, 32)
+) + ((ipaddress.ip_network("192.168.0.0/16"), 20),)
 IPV6_PREFIX_LENGTH = 64
 
 
@@ -25,29 +27,36 @@ class Span(t.NamedTuple):
     high: int
 
 
-def free_subnet(version: int, prefix_length: t.Optional[int], taken: t.Sequence[IPNetwork],
-                defaults: Defaults, network: Network) -> IPNetwork:
+def free_subnet(
+    version: int, prefix_length: int | None, taken: t.Sequence[IPNetwork], defaults: Defaults, network: Network
+) -> IPNetwork:
     """Return a subnet that nobody uses. Raises DocklessError when the pools are exhausted."""
     if version == 6 and not any(base.version == 6 for base, size in defaults.default_address_pools):
         return _ula(network, prefix_length or IPV6_PREFIX_LENGTH, taken)
     pools = [pool for pool in defaults.default_address_pools or POOLS if pool[0].version == version] or list(POOLS)
     for kept in ([_of_default_bridge(pools)] if network.project and not defaults.bip else [], []):
         for base, size in pools:
-            found = _first_gap(base, prefix_length or size, [*taken, *kept]) if (prefix_length or size) >= base.prefixlen else None
+            found = (
+                _first_gap(base, prefix_length or size, [*taken, *kept])
+                if (prefix_length or size) >= base.prefixlen
+                else None
+            )
             if found:
                 return found
     raise DocklessError(
         f"no free IPv{version} subnet is left in the address pools for network {network.name}",
-        "Give it a subnet, or enlarge default_address_pools.", f"{network.path}.ipam")
+        "Give it a subnet, or enlarge default_address_pools.",
+        f"{network.path}.ipam",
+    )
 
 
-def _of_default_bridge(pools: t.Sequence[t.Tuple[IPNetwork, int]]) -> IPNetwork:
+def _of_default_bridge(pools: t.Sequence[tuple[IPNetwork, int]]) -> IPNetwork:
     """Return the first block of the pools: the default bridge's, as with dockerd, and others' only when no other is left."""
     base, size = pools[0]
     return type(base)((int(base.network_address), max(size, base.prefixlen)))  # type: ignore[call-arg]
 
 
-def _first_gap(base: IPNetwork, size: int, taken: t.Sequence[IPNetwork]) -> t.Optional[IPNetwork]:
+def _first_gap(base: IPNetwork, size: int, taken: t.Sequence[IPNetwork]) -> IPNetwork | None:
     """Walk the pool, leaping over what is taken rather than trying each candidate inside it."""
     step = 1 << (base.max_prefixlen - size)
     start, end = int(base.network_address), int(base.broadcast_address)
@@ -92,38 +101,58 @@ def usable(network: IPNetwork) -> Span:
     return Span(network.version, low, high)
 
 
-def dynamic(network: IPNetwork, ip_range: t.Optional[IPNetwork]) -> Span:
+def dynamic(network: IPNetwork, ip_range: IPNetwork | None) -> Span:
     """Return what may be given without being asked for: the range, else the whole subnet."""
     whole = usable(network)
     if ip_range is None:
         return whole
-    return Span(whole.version, max(whole.low, int(ip_range.network_address)), min(whole.high, int(ip_range.broadcast_address)))
+    return Span(
+        whole.version, max(whole.low, int(ip_range.network_address)), min(whole.high, int(ip_range.broadcast_address))
+    )
 
 
-def assign(network: Network, endpoints: t.Sequence[Endpoint],
-           leases: t.Mapping[t.Tuple[str, str], t.Sequence[str]], others: t.AbstractSet[t.Tuple[int, int]] = frozenset()) -> t.List[Endpoint]:
+def assign(
+    network: Network,
+    endpoints: t.Sequence[Endpoint],
+    leases: t.Mapping[tuple[str, str], t.Sequence[str]],
+    others: t.AbstractSet[tuple[int, int]] = frozenset(),
+) -> list[Endpoint]:
     """Return the endpoints with their addresses, in order of (project, sandbox).
 
     leases are the CIDRs that (project, sandbox) had before; others are (version, number) of addresses that are
     given elsewhere. Raises DocklessError when a subnet is exhausted.
     """
-    found: t.Dict[t.Tuple[str, str], t.List[str]] = {(e.project, e.sandbox): [] for e in endpoints}
+    found: dict[tuple[str, str], list[str]] = {(e.project, e.sandbox): [] for e in endpoints}
     for version in (4, 6):
         subnets = [s for s in network.subnets if s.version == version and s.network is not None]
         if subnets:
-            _assign_family(network, subnets, endpoints, leases, found, {number for family, number in others if family == version})
-    return [e._replace(addresses=tuple(found[e.project, e.sandbox]) + tuple(
-        f"{a}/{16 if a.version == 4 else 64}" for a in e.link_local_ips)) for e in endpoints]
+            _assign_family(
+                network, subnets, endpoints, leases, found, {number for family, number in others if family == version}
+            )
+    return [
+        e._replace(
+            addresses=tuple(found[e.project, e.sandbox])
+            + tuple(f"{a}/{16 if a.version == 4 else 64}" for a in e.link_local_ips)
+        )
+        for e in endpoints
+    ]
 
 
-def _assign_family(network: Network, subnets: t.Sequence[Subnet], endpoints: t.Sequence[Endpoint],
-                   leases: t.Mapping[t.Tuple[str, str], t.Sequence[str]],
-                   found: t.Dict[t.Tuple[str, str], t.List[str]], others: t.AbstractSet[int]) -> None:
+def _assign_family(
+    network: Network,
+    subnets: t.Sequence[Subnet],
+    endpoints: t.Sequence[Endpoint],
+    leases: t.Mapping[tuple[str, str], t.Sequence[str]],
+    found: dict[tuple[str, str], list[str]],
+    others: t.AbstractSet[int],
+) -> None:
     version = subnets[0].version
     taken = {int(a) for s in subnets for name, a in s.aux_addresses} | others
     taken |= {int(s.gateway) for s in subnets if s.gateway is not None}
     taken |= {int(vip) for service in network.services for vip in service.vips if vip.version == version}
-    taken |= {int(a) for peer in network.peers for there in peer.sandboxes for a in there.addresses if a.version == version}
+    taken |= {
+        int(a) for peer in network.peers for there in peer.sandboxes for a in there.addresses if a.version == version
+    }
     waiting = []
     for endpoint in endpoints:
         fixed = endpoint.ipv4_address if version == 4 else endpoint.ipv6_address
@@ -186,4 +215,6 @@ def exhausted(network: Network, subnets: t.Sequence[Subnet], whom: str, path: st
     ranges = ", ".join(str(s.ip_range or s.network) for s in subnets)
     return DocklessError(
         f"network {network.name} has no free address left in {ranges} for {whom}",
-        "Add a subnet, widen ip_range, or remove sandboxes.", path)
+        "Add a subnet, widen ip_range, or remove sandboxes.",
+        path,
+    )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """What a run remembers of a resolved project: chosen subnets, addresses, interface names and host ports, as JSON."""
+
 from __future__ import annotations
 
 import typing as t
@@ -11,21 +12,27 @@ from . import host_ports, service_addresses
 from .host_ports import PortLeases
 
 
-def recorded_ports(leases: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.FrozenSet[t.Tuple[str, str, int]]:
+def recorded_ports(leases: t.Mapping[str, t.Mapping[str, t.Any]]) -> frozenset[tuple[str, str, int]]:
     return frozenset((row[1], row[2], int(row[4])) for kept in leases.values() for row in kept.get("ports", ()))
+
 
 Leases = t.Mapping[str, t.Any]  # of one project; the default bridge's are those of project ""
 
-Key = t.Tuple[str, str]
+Key = tuple[str, str]
 
 
-def leases_of(project: Project) -> t.Dict[str, t.Any]:
+def leases_of(project: Project) -> dict[str, t.Any]:
     """Return what must be remembered of a resolved project, so that nothing is given twice or moved."""
     endpoints = {
-        s.name: {"/".join(e.network): {"addresses": list(e.addresses), "interface": e.interface_name}
-                 for e in s.endpoints}
-        for s in project.sandboxes if s.endpoints}
-    shims = {n.name: [str(a) for a in n.macvlan.addresses] for n in project.networks if n.macvlan and n.macvlan.addresses}
+        s.name: {
+            "/".join(e.network): {"addresses": list(e.addresses), "interface": e.interface_name} for e in s.endpoints
+        }
+        for s in project.sandboxes
+        if s.endpoints
+    }
+    shims = {
+        n.name: [str(a) for a in n.macvlan.addresses] for n in project.networks if n.macvlan and n.macvlan.addresses
+    }
     services = {n.name: service_addresses.leases_of(n) for n in project.networks if n.services}
     return {
         "networks": {n.name: [str(s.network) for s in n.subnets] for n in project.networks},
@@ -36,9 +43,9 @@ def leases_of(project: Project) -> t.Dict[str, t.Any]:
     }
 
 
-def recorded_names(leases: t.Mapping[str, Leases]) -> t.Dict[t.Tuple[str, ...], str]:
+def recorded_names(leases: t.Mapping[str, Leases]) -> dict[tuple[str, ...], str]:
     """Return the inner interface name that each pair has by the leases."""
-    found: t.Dict[t.Tuple[str, ...], str] = {}
+    found: dict[tuple[str, ...], str] = {}
     for project, kept in leases.items():
         for sandbox, endpoints in kept.get("endpoints", {}).items():
             for network, given in endpoints.items():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """MTU and the host's own addresses of macvlan and ipvlan networks, and the addresses that such networks share."""
+
 from __future__ import annotations
 
 import typing as t
@@ -10,10 +11,10 @@ from ..model.facts import Facts
 from ..model.host import Endpoint, Host, IPAddress, Network, Subnet
 from . import ipam
 
-Key = t.Tuple[str, str]
+Key = tuple[str, str]
 HOST_NAME = "host"  # the auxiliary address of this name is the host's
-Number = t.Tuple[int, int]  # version, address
-Numbers = t.Set[Number]
+Number = tuple[int, int]  # version, address
+Numbers = set[Number]
 Leases = t.Mapping[str, t.Mapping[str, t.Any]]
 
 
@@ -21,7 +22,7 @@ class Book:
     """What each network has given, as (version, number), by the network's key."""
 
     def __init__(self, host: Host, leases: Leases) -> None:
-        self._reserved: t.Dict[Key, Numbers] = {network.key: reserved(network) for network in macvlan.on_parents(host)}
+        self._reserved: dict[Key, Numbers] = {network.key: reserved(network) for network in macvlan.on_parents(host)}
         self._given = {key: set(numbers) for key, numbers in self._reserved.items()}
         if self._given:
             for key, endpoints in topology.endpoints_by_network(host).items():
@@ -56,8 +57,9 @@ def with_host_addresses(host: Host, leases: Leases) -> Host:
         found = host_addresses(network, kept, book.everything())
         book.put(network.key, ((a.version, int(a)) for a in found))
         chosen[network.key] = network._replace(macvlan=macvlan.of(network)._replace(addresses=found))
-    return host._replace(projects=tuple(
-        p._replace(networks=tuple(chosen.get(n.key, n) for n in p.networks)) for p in host.projects))
+    return host._replace(
+        projects=tuple(p._replace(networks=tuple(chosen.get(n.key, n) for n in p.networks)) for p in host.projects)
+    )
 
 
 def numbers_of(endpoint: Endpoint) -> t.Iterator[Number]:
@@ -70,30 +72,52 @@ def numbers_of(endpoint: Endpoint) -> t.Iterator[Number]:
 def _before(endpoint: Endpoint, leases: Leases) -> t.Iterator[Number]:
     """Yield an endpoint's fixed addresses, and of the other families those that it had."""
     fixed = [a for a in (endpoint.ipv4_address, endpoint.ipv6_address) if a is not None]
-    kept = leases.get(endpoint.project, {}).get("endpoints", {}).get(endpoint.sandbox, {}).get("/".join(endpoint.network), {})
+    kept = (
+        leases.get(endpoint.project, {})
+        .get("endpoints", {})
+        .get(endpoint.sandbox, {})
+        .get("/".join(endpoint.network), {})
+    )
     had = [addresses.address_in(cidr) for cidr in kept.get("addresses", ())]
     for address in (*fixed, *(a for a in had if a.version not in {f.version for f in fixed})):
         yield address.version, int(address)
 
 
-
 def resolved(network: Network, facts: Facts) -> Network:
     """Return the network with its MTU where none is asked for; only one without a parent has a bridge."""
     found = macvlan.found_parent(network, facts)
-    return network._replace(mtu=network.mtu or (found.mtu if found else facts.mtu), bridge_name="" if macvlan.of(network).parent else network.bridge_name)
+    return network._replace(
+        mtu=network.mtu or (found.mtu if found else facts.mtu),
+        bridge_name="" if macvlan.of(network).parent else network.bridge_name,
+    )
 
 
-def host_addresses(network: Network, kept: t.Sequence[str], taken: t.AbstractSet[Number]) -> t.Tuple[IPAddress, ...]:
+def host_addresses(network: Network, kept: t.Sequence[str], taken: t.AbstractSet[Number]) -> tuple[IPAddress, ...]:
     """Return the host's addresses on the network, one a family: asked for, called host, had before, else the lowest free."""
-    return tuple(_host_address(network, version, subnets, [addresses.address_in(text) for text in kept], taken) for version in (4, 6)
-                 for subnets in [[s for s in network.subnets if s.version == version and s.network is not None]] if subnets)
+    return tuple(
+        _host_address(network, version, subnets, [addresses.address_in(text) for text in kept], taken)
+        for version in (4, 6)
+        for subnets in [[s for s in network.subnets if s.version == version and s.network is not None]]
+        if subnets
+    )
 
 
-def _host_address(network: Network, version: int, subnets: t.Sequence[Subnet], kept: t.Sequence[IPAddress],
-                  taken: t.AbstractSet[Number]) -> IPAddress:
+def _host_address(
+    network: Network,
+    version: int,
+    subnets: t.Sequence[Subnet],
+    kept: t.Sequence[IPAddress],
+    taken: t.AbstractSet[Number],
+) -> IPAddress:
     asked = [a for a in macvlan.of(network).addresses if a.version == version]
     asked += [a for s in subnets for name, a in s.aux_addresses if name == HOST_NAME]
-    asked += [a for a in kept if a.version == version and (version, int(a)) not in taken and any(a in t.cast(t.Any, s.network) for s in subnets)]
+    asked += [
+        a
+        for a in kept
+        if a.version == version
+        and (version, int(a)) not in taken
+        and any(a in t.cast(t.Any, s.network) for s in subnets)
+    ]
     if asked:
         return asked[0]
     for subnet in subnets:
@@ -104,7 +128,7 @@ def _host_address(network: Network, version: int, subnets: t.Sequence[Subnet], k
     raise ipam.exhausted(network, subnets, "the host", network.path + ".host_access")
 
 
-def reserved(network: Network) -> t.Set[Number]:
+def reserved(network: Network) -> set[Number]:
     """Return what the network's sandboxes do not get."""
     found = [address for subnet in network.subnets for name, address in subnet.aux_addresses]
     found += [subnet.gateway for subnet in network.subnets if subnet.gateway is not None]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The VTEP, MTU and subnet slice of an overlay network on this host."""
+
 from __future__ import annotations
 
 import typing as t
@@ -12,12 +13,16 @@ from ..model.host import IPNetwork, Network, Overlay, Subnet
 _VXLAN_OVERHEAD = 30  # Ethernet, VXLAN and UDP headers; the IP header is 20 or 40 more
 
 
-def own_vtep(overlay: Overlay, facts: Facts) -> t.Optional[Underlay]:
+def own_vtep(overlay: Overlay, facts: Facts) -> Underlay | None:
     """Return this host's end of the tunnels: the address asked for, the first on the interface asked for, else the first on the way out."""
     if overlay.encrypted:
         return None
     for found in facts.underlay:
-        if overlay.vtep in ((str(found.address), found.link) if overlay.vtep else ()) or not overlay.vtep and found.link == facts.uplink:
+        if (
+            overlay.vtep in ((str(found.address), found.link) if overlay.vtep else ())
+            or not overlay.vtep
+            and found.link == facts.uplink
+        ):
             return found
     return None
 
@@ -33,7 +38,9 @@ def resolved(network: Network, facts: Facts) -> Network:
     if overlay.mode == "l2":
         return network._replace(mtu=mtu, overlay=overlay._replace(vtep=vtep))
     whole = tuple(t.cast(IPNetwork, subnet.network) for subnet in network.subnets)
-    return network._replace(mtu=mtu, overlay=overlay._replace(vtep=vtep, whole=whole), subnets=tuple(map(_slice, network.subnets)))
+    return network._replace(
+        mtu=mtu, overlay=overlay._replace(vtep=vtep, whole=whole), subnets=tuple(map(_slice, network.subnets))
+    )
 
 
 def _slice(subnet: Subnet) -> Subnet:
@@ -41,6 +48,10 @@ def _slice(subnet: Subnet) -> Subnet:
     return subnet._replace(network=subnet.ip_range, ip_range=None, gateway=subnet.gateway if inside else None)
 
 
-def _mtu(network: Network, own: t.Optional[Underlay], facts: Facts) -> int:
+def _mtu(network: Network, own: Underlay | None, facts: Facts) -> int:
     room = own.mtu if own else model_overlay.mtu(network.peers, facts)
-    return room - _VXLAN_OVERHEAD - (40 if ":" in (str(own.address) if own else t.cast(Overlay, network.overlay).vtep) else 20)
+    return (
+        room
+        - _VXLAN_OVERHEAD
+        - (40 if ":" in (str(own.address) if own else t.cast(Overlay, network.overlay).vtep) else 20)
+    )

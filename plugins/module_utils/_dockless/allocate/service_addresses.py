@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Virtual addresses of services: those declared, those given before, and free ones from the top end of the subnet."""
+
 from __future__ import annotations
 
 import typing as t
@@ -18,12 +19,20 @@ def with_addresses(host: Host, leases: Leases) -> Host:
     if not any(network.services for project in host.projects for network in project.networks):
         return host
     members = topology.endpoints_by_network(host)
-    return host._replace(projects=tuple(project._replace(networks=tuple(
-        chosen(network, members.get(network.key, []), leases) if network.services else network for network in project.networks))
-        for project in host.projects))
+    return host._replace(
+        projects=tuple(
+            project._replace(
+                networks=tuple(
+                    chosen(network, members.get(network.key, []), leases) if network.services else network
+                    for network in project.networks
+                )
+            )
+            for project in host.projects
+        )
+    )
 
 
-def leases_of(network: Network) -> t.Dict[str, t.List[str]]:
+def leases_of(network: Network) -> dict[str, list[str]]:
     """Return what must be remembered of a resolved network's services."""
     return {service.name: [str(vip) for vip in service.vips] for service in network.services if service.vips}
 
@@ -34,7 +43,7 @@ def chosen(network: Network, endpoints: t.Sequence[Endpoint], leases: Leases) ->
     waiting = [service for service in network.services if service.mode == SERVICE_VIP and not service.vips]
     if not waiting:
         return network
-    found: t.Dict[str, t.List[IPAddress]] = {service.name: [] for service in waiting}
+    found: dict[str, list[IPAddress]] = {service.name: [] for service in waiting}
     for subnet in _first_of_each_family(network):
         taken = _fixed(network, endpoints, subnet.version)
         before = [(service, ipam.kept_address(kept.get(service.name, ()), subnet, taken)) for service in waiting]
@@ -42,38 +51,61 @@ def chosen(network: Network, endpoints: t.Sequence[Endpoint], leases: Leases) ->
             if address is not None and int(address) not in taken:
                 found[service.name].append(address)
                 taken.add(int(address))
-        fresh = [service for service, address in before if not any(one.version == subnet.version for one in found[service.name])]
+        fresh = [
+            service
+            for service, address in before
+            if not any(one.version == subnet.version for one in found[service.name])
+        ]
         source = _from_the_top(subnet, taken | _given(network, endpoints, leases, subnet.version))
         for service in fresh:
             address = next(source, None)
             if address is None:
-                raise DocklessError(f"network {network.name} has no free address left in {subnet.ip_range or subnet.network} for service {service.name}",
-                                    "Give it a vip, or the network a larger subnet.", service.path + ".vip")
+                raise DocklessError(
+                    f"network {network.name} has no free address left in {subnet.ip_range or subnet.network} for service {service.name}",
+                    "Give it a vip, or the network a larger subnet.",
+                    service.path + ".vip",
+                )
             found[service.name].append(address)
-    return network._replace(services=tuple(
-        service._replace(vips=tuple(found[service.name])) if service.name in found else service for service in network.services))
+    return network._replace(
+        services=tuple(
+            service._replace(vips=tuple(found[service.name])) if service.name in found else service
+            for service in network.services
+        )
+    )
 
 
-def _first_of_each_family(network: Network) -> t.List[Subnet]:
+def _first_of_each_family(network: Network) -> list[Subnet]:
     found = (topology.subnet_of(network, version) for version in (4, 6))
     return [subnet for subnet in found if subnet is not None and subnet.network is not None]
 
 
-def _fixed(network: Network, endpoints: t.Sequence[Endpoint], version: int) -> t.Set[int]:
+def _fixed(network: Network, endpoints: t.Sequence[Endpoint], version: int) -> set[int]:
     """Return the addresses that somebody named: gateways, auxiliary ones, sandboxes' here and elsewhere, other services'."""
-    found = [address for subnet in network.subnets for address in (subnet.gateway, *(one for name, one in subnet.aux_addresses))]
+    found = [
+        address
+        for subnet in network.subnets
+        for address in (subnet.gateway, *(one for name, one in subnet.aux_addresses))
+    ]
     found += [address for endpoint in endpoints for address in (endpoint.ipv4_address, endpoint.ipv6_address)]
     found += [vip for service in network.services for vip in service.vips]
     found += [address for peer in network.peers for there in peer.sandboxes for address in there.addresses]
     return {int(address) for address in found if address is not None and address.version == version}
 
 
-def _given(network: Network, endpoints: t.Sequence[Endpoint], leases: Leases, version: int) -> t.Set[int]:
+def _given(network: Network, endpoints: t.Sequence[Endpoint], leases: Leases, version: int) -> set[int]:
     """Return the addresses that sandboxes had before."""
     wire = "/".join(network.key)
-    return {int(address) for endpoint in endpoints
-            for cidr in leases.get(endpoint.project, {}).get("endpoints", {}).get(endpoint.sandbox, {}).get(wire, {}).get("addresses", ())
-            for address in [addresses.address_in(cidr)] if address.version == version}
+    return {
+        int(address)
+        for endpoint in endpoints
+        for cidr in leases.get(endpoint.project, {})
+        .get("endpoints", {})
+        .get(endpoint.sandbox, {})
+        .get(wire, {})
+        .get("addresses", ())
+        for address in [addresses.address_in(cidr)]
+        if address.version == version
+    }
 
 
 def _from_the_top(subnet: Subnet, taken: t.AbstractSet[int]) -> t.Iterator[IPAddress]:

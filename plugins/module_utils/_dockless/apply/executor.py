@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Plan -> kernel and files, in flights. Every step passes one hook point before its change is sent."""
+
 from __future__ import annotations
 
 import contextlib
@@ -54,7 +55,7 @@ class Executor:
         rtnetlink.require()
         self._facts = facts
         self._tables = tables
-        self._renewed: t.List[str] = []  # directories of records that did not exist, or no longer
+        self._renewed: list[str] = []  # directories of records that did not exist, or no longer
         self._hook = hook
 
     def build(self, steps: Steps) -> None:
@@ -99,6 +100,7 @@ class Executor:
         """Delete links that a run marked for it before it was stopped, and end resolvers that it had in others' places."""
         if files.listed(STANDINS):
             from ..resolvers import handover
+
             handover.end_left()
         step = Step(DELETE, ("link", HOST, ""), None, None, "marked for removal")
         with Handles() as handles:
@@ -113,7 +115,9 @@ class Executor:
         self._pairs([s for s in pairs if s.action == CREATE], handles)
         fresh = {s.after.name: dict(s.after.defaults) for s in steps if s.key[0] == "netns" and s.action == CREATE}
         rising = self._change_pairs(pairs, fresh, handles)
-        for name, sent in links.build_inner([s for s in steps if s.key[0] == "link"], fresh, handles, self._passed).items():
+        for name, sent in links.build_inner(
+            [s for s in steps if s.key[0] == "link"], fresh, handles, self._passed
+        ).items():
             rising.setdefault(name, []).extend(sent)
         self._contents([s for s in steps if s.key[0] in _CONTENTS], handles, rising)
 
@@ -134,7 +138,7 @@ class Executor:
 
     def _pairs(self, steps: Steps, handles: Handles) -> None:
         host = handles.get(HOST)
-        sent: t.List[Pair] = []
+        sent: list[Pair] = []
         try:
             for step in self._passed(steps):
                 sent += [(m, step) for m in make_pair(step, host, handles, self._facts.ipv6)]
@@ -146,10 +150,11 @@ class Executor:
             if step.after.label:
                 label_pair(step, handles)
 
-    def _change_pairs(self, steps: Steps, fresh: t.Mapping[str, t.Mapping[str, int]],
-                      handles: Handles) -> t.Dict[str, t.List[Pair]]:
+    def _change_pairs(
+        self, steps: Steps, fresh: t.Mapping[str, t.Mapping[str, int]], handles: Handles
+    ) -> dict[str, list[Pair]]:
         """Change what differs and return the messages that bring inner ends up, by namespace."""
-        rising: t.Dict[str, t.List[Pair]] = {}
+        rising: dict[str, list[Pair]] = {}
         for step in steps:
             after = t.cast(Veth, step.after)
             before = t.cast(t.Optional[Veth], step.before)
@@ -163,19 +168,19 @@ class Executor:
                 rising.setdefault(after.peer_netns, []).append((message, step))
         return rising
 
-    def _contents(self, steps: Steps, handles: Handles, rising: t.Optional[t.Dict[str, t.List[Pair]]] = None) -> None:
+    def _contents(self, steps: Steps, handles: Handles, rising: dict[str, list[Pair]] | None = None) -> None:
         waiting = dict(rising or {})
         for name, part in itertools.groupby(sorted(steps, key=space), key=space):
             self._fill(name, list(part), waiting.pop(name, []), handles)
         for name, sent in waiting.items():
             handles.get(name).send(sent)
 
-    def _fill(self, name: str, steps: Steps, rising: t.List[Pair], handles: Handles) -> None:
+    def _fill(self, name: str, steps: Steps, rising: list[Pair], handles: Handles) -> None:
         handle = handles.get(name)
         for step in self._passed([s for s in steps if s.key[0] == "sysctl"]):
             with netns.entered_named(name):
                 set_sysctl(step)
-        sent: t.List[Pair] = []
+        sent: list[Pair] = []
         try:
             for step in self._passed([s for s in steps if s.key[0] == "address"]):
                 sent.append((rtnetlink.address(RTM_NEWADDR, link_index(step, handle), step.after.cidr), step))
@@ -190,6 +195,7 @@ class Executor:
         inside = list(self._passed([s for s in steps if s.key[1] != HOST]))
         if inside:
             from concurrent import futures  # an import that runs without names need not pay for
+
             with futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
                 list(pool.map(lambda step: self._tables.put(t.cast(NftTable, step.after)), inside))
         for step in self._passed([s for s in steps if s.key[1] == HOST]):
@@ -209,7 +215,9 @@ class Executor:
     def _resolvers(self, steps: Steps) -> None:
         started = [t.cast(Resolver, s.after) for s in self._passed([s for s in steps if s.key[0] == "resolver"])]
         # A watch ends with its directory, so whoever reads one that was made again has to look anew.
-        deaf = [known for known in record_files.readers(self._renewed) if known.key not in {thing.key for thing in started}]
+        deaf = [
+            known for known in record_files.readers(self._renewed) if known.key not in {thing.key for thing in started}
+        ]
         supervisor.start([*started, *supervisor.answering(deaf)], self._facts)
         record_files.refresh(steps, self._facts)
 
@@ -230,7 +238,9 @@ class Executor:
         passed = list(self._passed(steps))
         paths = [step.key[1] for step in passed]
         # A resolver that was killed leaves its pid behind.
-        paths += [dnsmasq_config.pid_path(os.path.basename(path)[:-5]) for path in paths if path.startswith(_CONFIGURATIONS)]
+        paths += [
+            dnsmasq_config.pid_path(os.path.basename(path)[:-5]) for path in paths if path.startswith(_CONFIGURATIONS)
+        ]
         for path in paths:
             files.remove(path)
         files.remove_empty_above({os.path.dirname(path) for path in paths})
@@ -247,12 +257,14 @@ class Executor:
     def _remove_links(self, steps: Steps, handles: Handles) -> None:
         """Doom links by a group number and delete the group: one by one, 200 pairs take 3.5 s instead of 0.1."""
         host = handles.get(HOST)
-        doomed: t.List[Pair] = []
+        doomed: list[Pair] = []
         try:
             for step in self._passed(steps):
                 with _gone_is_fine():
                     if step.key[1] == HOST:
-                        doomed.append((bytearray(rtnetlink.change_link(host.index(step.key[2]), group=DOOMED_GROUP)), step))
+                        doomed.append(
+                            (bytearray(rtnetlink.change_link(host.index(step.key[2]), group=DOOMED_GROUP)), step)
+                        )
                     else:
                         handle = handles.get(step.key[1])
                         handle.send([(bytearray(rtnetlink.delete_link(handle.index(step.key[2]))), step)])
@@ -304,9 +316,18 @@ def _gone_is_fine() -> t.Iterator[None]:
 _GONE = frozenset((errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENOENT))
 _CONTENTS = frozenset(("sysctl", "address", "neighbour", "forward", "route"))
 _KERNEL = _CONTENTS | {"netns", "veth"}
-_REMOVAL: t.Dict[str, t.Callable[[Executor, Steps, Handles], None]] = {
-    "passage": Executor._remove_passages, "resolver": Executor._remove_resolvers, "nft": Executor._remove_tables, "file": Executor._remove_files,
-    "route": Executor._remove_inside, "address": Executor._remove_inside, "neighbour": Executor._remove_inside,
-    "forward": Executor._remove_inside, **dict.fromkeys(KINDS, Executor._remove_tunnels), "sysctl": Executor._remove_nothing,
-    "veth": Executor._remove_links, "link": Executor._remove_links, "netns": Executor._remove_namespaces,
+_REMOVAL: dict[str, t.Callable[[Executor, Steps, Handles], None]] = {
+    "passage": Executor._remove_passages,
+    "resolver": Executor._remove_resolvers,
+    "nft": Executor._remove_tables,
+    "file": Executor._remove_files,
+    "route": Executor._remove_inside,
+    "address": Executor._remove_inside,
+    "neighbour": Executor._remove_inside,
+    "forward": Executor._remove_inside,
+    **dict.fromkeys(KINDS, Executor._remove_tunnels),
+    "sysctl": Executor._remove_nothing,
+    "veth": Executor._remove_links,
+    "link": Executor._remove_links,
+    "netns": Executor._remove_namespaces,
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Making and changing the host's own links: bridges first, then what is a port of one or sits on another link."""
+
 from __future__ import annotations
 
 import typing as t
@@ -16,7 +17,7 @@ Steps = t.Sequence[Step]
 Passed = t.Callable[[Steps], t.Iterator[Step]]  # hands on each step when its hook lets it pass
 
 
-def build(steps: Steps, handles: Handles, passed: Passed) -> t.Tuple[t.List[Pair], t.List[Pair]]:
+def build(steps: Steps, handles: Handles, passed: Passed) -> tuple[list[Pair], list[Pair]]:
     """Make and change links; return the messages that bring new ones up: first those that wait for their ports, which is
     faster, then those of ways to other hosts, which wait for the firewall.
     """
@@ -31,18 +32,23 @@ def build(steps: Steps, handles: Handles, passed: Passed) -> t.Tuple[t.List[Pair
     host.send([pair for step in made for pair in _settled(step, host)])
     host.send([pair for step in passed([s for s in steps if s.action == UPDATE]) for pair in _changed(step, host)])
     rising = [(rtnetlink.named_up.fill(s.after.name), s) for s in made if s.after.up]
-    return ([pair for pair in rising if pair[1].after.kind != "vxlan"], [pair for pair in rising if pair[1].after.kind == "vxlan"])
+    return (
+        [pair for pair in rising if pair[1].after.kind != "vxlan"],
+        [pair for pair in rising if pair[1].after.kind == "vxlan"],
+    )
 
 
-def build_inner(steps: Steps, fresh: t.Mapping[str, t.Mapping[str, int]], handles: Handles, passed: Passed) -> t.Dict[str, t.List[Pair]]:
+def build_inner(
+    steps: Steps, fresh: t.Mapping[str, t.Mapping[str, int]], handles: Handles, passed: Passed
+) -> dict[str, list[Pair]]:
     """Make and change links of sandboxes on links of the host; return the messages that bring new ones up, by namespace.
 
     Each is made where its parent is, and is in its namespace from the first moment, where it gets its name. fresh are
     the settings that a new namespace gives.
     """
-    host, rising = handles.get(HOST), t.cast(t.Dict[str, t.List[Pair]], {})
+    host, rising = handles.get(HOST), t.cast(dict[str, list[Pair]], {})
     made = [s for s in steps if s.action == CREATE]
-    sent: t.List[Pair] = []
+    sent: list[Pair] = []
     try:
         for step in passed(made):
             unborn = step.after._replace(name=names.unborn_link(step.after.netns, step.after.name))
@@ -53,25 +59,44 @@ def build_inner(steps: Steps, fresh: t.Mapping[str, t.Mapping[str, int]], handle
         link = t.cast(Link, step.after)
         handle, known = handles.get(link.netns), fresh.get(link.netns, {})
         handle.forget()
-        handle.send([(bytearray(rtnetlink.change_link(handle.index(names.unborn_link(link.netns, link.name)), name=link.name)), step)])
+        handle.send(
+            [
+                (
+                    bytearray(
+                        rtnetlink.change_link(handle.index(names.unborn_link(link.netns, link.name)), name=link.name)
+                    ),
+                    step,
+                )
+            ]
+        )
         handle.forget()
         with netns.entered(handle.fd):
             write_settings(step, link.name, [(key, value) for key, value in link.conf if known.get(key) != value])
-        rising.setdefault(link.netns, []).append((bytearray(rtnetlink.change_link(handle.index(link.name), up=True, alias=link.label)), step))
+        rising.setdefault(link.netns, []).append(
+            (bytearray(rtnetlink.change_link(handle.index(link.name), up=True, alias=link.label)), step)
+        )
     for step in passed([s for s in steps if s.action == UPDATE]):
         handle = handles.get(step.key[1])
         handle.send(list(_changed(step, handle)))
     return rising
 
 
-def _parents_first(steps: Steps) -> t.List[Step]:
+def _parents_first(steps: Steps) -> list[Step]:
     own = {step.after.name for step in steps}
     return sorted(steps, key=lambda step: step.after.parent in own)
 
 
 def _making(link: Link, host: Handle, fd: int = 0) -> bytes:
-    return rtnetlink.link(link.kind, link.name, link.mac, link.mtu, link.data, host.index(link.master) if link.master else 0,
-                      host.index(link.parent) if link.parent else 0, fd)
+    return rtnetlink.link(
+        link.kind,
+        link.name,
+        link.mac,
+        link.mtu,
+        link.data,
+        host.index(link.master) if link.master else 0,
+        host.index(link.parent) if link.parent else 0,
+        fd,
+    )
 
 
 def _settled(step: Step, host: Handle) -> t.Iterator[Pair]:
@@ -88,9 +113,19 @@ def _changed(step: Step, host: Handle) -> t.Iterator[Pair]:
     with netns.entered(host.fd):
         write_settings(step, after.name, sorted(set(after.conf) - set(before.conf)))
     master = None if before.master == after.master else host.index(after.master) if after.master else 0
-    yield bytearray(rtnetlink.change_link(
-        host.index(after.name), up=new(before.up, after.up), mtu=new(before.mtu, after.mtu), master=master,
-        mac=new(before.mac, after.mac) or "", alias=new(before.label, after.label) or "")), step
+    yield (
+        bytearray(
+            rtnetlink.change_link(
+                host.index(after.name),
+                up=new(before.up, after.up),
+                mtu=new(before.mtu, after.mtu),
+                master=master,
+                mac=new(before.mac, after.mac) or "",
+                alias=new(before.label, after.label) or "",
+            )
+        ),
+        step,
+    )
     if after.port and (before.port, before.master) != (after.port, after.master):
         yield bytearray(rtnetlink.port_settings(after.name, after.port)), step
     if after.data != before.data:

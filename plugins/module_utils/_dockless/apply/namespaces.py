@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Open namespaces of one run: a socket and the interface numbers of each."""
+
 from __future__ import annotations
 
 import errno
@@ -17,12 +18,12 @@ from ..state import objects
 from ..state.objects import Netns
 from ..state.plan import Step
 
-Pair = t.Tuple[bytearray, Step]
+Pair = tuple[bytearray, Step]
 _ENDING = 5.0  # seconds that the end of a namespace may take
 _REMEDIES = {
     errno.EXFULL: "A bridge holds 1,023 interfaces; spread the sandboxes over several networks.",
     errno.EADDRINUSE: "A link on the same parent has this MAC, perhaps in a namespace that a process holds, or a process has this UDP port. "
-                      "End it, or choose another mac_address or port.",
+    "End it, or choose another mac_address or port.",
     errno.EBUSY: "Another link has the same MAC, or what is below is the port of a bridge or carries links of another kind.",
     errno.EPERM: "Run as root: CAP_NET_ADMIN and CAP_SYS_ADMIN are needed.",
     errno.ENODEV: "The interface or namespace vanished meanwhile; run again.",
@@ -36,7 +37,7 @@ class Handle:
     def __init__(self, sock: Socket, fd: int) -> None:
         self.socket = sock
         self.fd = fd
-        self._indexes: t.Dict[str, int] = {}
+        self._indexes: dict[str, int] = {}
 
     def index(self, link: str) -> int:
         """Return an interface's number. Raises OSError ENODEV."""
@@ -85,7 +86,7 @@ class Handles:
     """All namespaces that a run touches; those of sandboxes are closed chunk by chunk."""
 
     def __init__(self) -> None:
-        self._open: t.Dict[str, Handle] = {}
+        self._open: dict[str, Handle] = {}
         self._procfs = Fresh()
 
     def __enter__(self) -> Handles:
@@ -104,8 +105,11 @@ class Handles:
             try:
                 fd = netns.open_named(name) if name else netns.open_own()
             except OSError as error:
-                raise KernelError(f"network namespace {name} cannot be opened: {error.strerror}", error.errno or 0,
-                                  "Declare the sandbox, or make the namespace first.") from None
+                raise KernelError(
+                    f"network namespace {name} cannot be opened: {error.strerror}",
+                    error.errno or 0,
+                    "Declare the sandbox, or make the namespace first.",
+                ) from None
             with netns.entered(fd):
                 self._open[name] = Handle(Socket(), fd)
         return self._open[name]
@@ -136,5 +140,6 @@ class Handles:
 def refused(step: Step, number: int, words: str = "") -> KernelError:
     """Return the error that tells which step the kernel refused, and why."""
     reason = os.strerror(number) + (f" ({words})" if words else "")
-    return KernelError(f"cannot {step.action} {objects.title(step.after or step.before)}: {reason}", number,
-                       _REMEDIES.get(number, ""))
+    return KernelError(
+        f"cannot {step.action} {objects.title(step.after or step.before)}: {reason}", number, _REMEDIES.get(number, "")
+    )

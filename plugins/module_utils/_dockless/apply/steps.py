@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """One step -> the messages and writes that do it."""
+
 from __future__ import annotations
 
 import errno
@@ -28,11 +29,13 @@ def space(step: Step) -> str:
     return thing.name if isinstance(thing, Netns) else getattr(thing, "netns", "")
 
 
-def chunks(steps: Steps) -> t.Iterator[t.List[Step]]:
+def chunks(steps: Steps) -> t.Iterator[list[Step]]:
     """Split steps by namespace: joined ones together and first, shared ones after those whose partner they are."""
-    joined = {name for s in steps if s.key[0] == "veth" and s.after.label for name in (s.after.netns, s.after.peer_netns)}
+    joined = {
+        name for s in steps if s.key[0] == "veth" and s.after.label for name in (s.after.netns, s.after.peer_netns)
+    }
     shared = {s.key[1] for s in steps if s.key[0] == "netns" and s.after.partner}
-    by_space: t.Dict[str, t.List[Step]] = {}
+    by_space: dict[str, list[Step]] = {}
     for step in steps:
         by_space.setdefault(space(step), []).append(step)
     first = [s for name in by_space if name in joined for s in by_space[name]]
@@ -40,7 +43,7 @@ def chunks(steps: Steps) -> t.Iterator[t.List[Step]]:
         yield first
     middle = [name for name in by_space if name not in joined and name not in shared]
     for start in range(0, len(middle), CHUNK):
-        yield [s for name in middle[start:start + CHUNK] for s in by_space[name]]
+        yield [s for name in middle[start : start + CHUNK] for s in by_space[name]]
     last = [s for name in by_space if name in shared and name not in joined for s in by_space[name]]
     if last:
         yield last
@@ -51,11 +54,29 @@ def make_pair(step: Step, host: Handle, handles: Handles, ipv6: bool) -> t.Itera
     pair = t.cast(Veth, step.after)
     peer_fd = handles.get(pair.peer_netns).fd
     if pair.label:
-        yield bytearray(rtnetlink.plain_pair(pair.name, pair.mac, pair.mtu, handles.get(pair.netns).fd, pair.peer_name,
-                                         pair.peer_mac, pair.peer_mtu, peer_fd))
+        yield bytearray(
+            rtnetlink.plain_pair(
+                pair.name,
+                pair.mac,
+                pair.mtu,
+                handles.get(pair.netns).fd,
+                pair.peer_name,
+                pair.peer_mac,
+                pair.peer_mtu,
+                peer_fd,
+            )
+        )
         return
-    yield rtnetlink.endpoint_pair.fill(pair.name, pair.mac, pair.mtu, host.index(pair.master) if pair.master else None,
-                                   pair.peer_name, pair.peer_mac, pair.peer_mtu, peer_fd)
+    yield rtnetlink.endpoint_pair.fill(
+        pair.name,
+        pair.mac,
+        pair.mtu,
+        host.index(pair.master) if pair.master else None,
+        pair.peer_name,
+        pair.peer_mac,
+        pair.peer_mtu,
+        peer_fd,
+    )
     yield rtnetlink.port(pair.name, pair.hairpin, pair.isolated, pair.learning, ipv6)
     if pair.up:
         yield rtnetlink.named_up.fill(pair.name)
@@ -69,17 +90,16 @@ def label_pair(step: Step, handles: Handles) -> None:
         handle.send([(bytearray(rtnetlink.change_link(handle.index(link), alias=pair.label)), step)])
 
 
-def change_end(before: t.Optional[Veth], after: Veth, handle: Handle, ipv6: bool) -> t.Iterator[bytearray]:
+def change_end(before: Veth | None, after: Veth, handle: Handle, ipv6: bool) -> t.Iterator[bytearray]:
     """Yield the messages that change the first end."""
     if before is not None or after.label:
         known = before or after._replace(master="", up=False)
         yield from _changes(handle, after.name, _end(known), _end(after))
-    if before is not None and not after.label and (
-            _flags(before) != _flags(after)):
+    if before is not None and not after.label and (_flags(before) != _flags(after)):
         yield rtnetlink.port(after.name, after.hairpin, after.isolated, after.learning, ipv6)
 
 
-def change_peer(before: t.Optional[Veth], after: Veth, handle: Handle) -> t.Iterator[bytearray]:
+def change_peer(before: Veth | None, after: Veth, handle: Handle) -> t.Iterator[bytearray]:
     """Yield the messages that change the second end."""
     if before is None and not after.peer_master:
         if after.peer_up:
@@ -94,23 +114,29 @@ def write_pair_conf(step: Step, inherited: t.Mapping[str, int], handles: Handles
     before, after = t.cast(t.Optional[Veth], step.before), t.cast(Veth, step.after)
     outer = dict(before.conf) if before else {} if after.label else dict(after.conf)  # an endpoint's come by codec.port
     inner = dict(before.peer_conf) if before else inherited
-    for name, link, known, wanted in ((after.netns, after.name, outer, after.conf),
-                                      (after.peer_netns, after.peer_name, inner, after.peer_conf)):
+    for name, link, known, wanted in (
+        (after.netns, after.name, outer, after.conf),
+        (after.peer_netns, after.peer_name, inner, after.peer_conf),
+    ):
         missing = [(key, value) for key, value in wanted if known.get(key) != value]
         if missing:
             with netns.entered(handles.get(name).fd):
                 write_settings(step, link, missing)
 
 
-def write_settings(step: Step, link: str, settings: t.Iterable[t.Tuple[str, int]]) -> None:
+def write_settings(step: Step, link: str, settings: t.Iterable[tuple[str, int]]) -> None:
     """Write an interface's settings in this thread's namespace; one that is right already may be read-only (LC-19)."""
     for key, value in settings:
         try:
             linux_sysctl.write_conf(link, key, value)
         except OSError as error:
             if error.errno != errno.EROFS or _setting(link, key) != str(value):
-                raise KernelError(f"cannot {step.action} {objects.title(step.after or step.before)}: setting {key} of {link} to {value}: "
-                                  f"{error.strerror}", error.errno or 0, "Make /proc/sys writable.") from None
+                raise KernelError(
+                    f"cannot {step.action} {objects.title(step.after or step.before)}: setting {key} of {link} to {value}: "
+                    f"{error.strerror}",
+                    error.errno or 0,
+                    "Make /proc/sys writable.",
+                ) from None
 
 
 def set_sysctl(step: Step) -> None:
@@ -166,7 +192,7 @@ def entry(step: Step, handle: Handle) -> bytearray:
     return rtnetlink.route(RTM_NEWROUTE, index, route.destination, route.via, route.metric, route.onlink)
 
 
-def withdrawals(step: Step, handle: Handle) -> t.List[bytearray]:
+def withdrawals(step: Step, handle: Handle) -> list[bytearray]:
     """Return the messages that take away an address, neighbour, forwarding entry or route.
 
     A forwarding entry's two halves go one by one: the kernel stops at the first that is not there.
@@ -178,8 +204,10 @@ def withdrawals(step: Step, handle: Handle) -> t.List[bytearray]:
         return [rtnetlink.neighbour(RTM_DELNEIGH, index, thing.address, thing.mac)]
     if isinstance(thing, Forward):
         halves = [MASTER] if thing.bridged else []
-        return [rtnetlink.forwarding(RTM_DELNEIGH, index, thing.mac, thing.vtep, half)
-                for half in halves + ([SELF] if thing.vtep else [])]
+        return [
+            rtnetlink.forwarding(RTM_DELNEIGH, index, thing.mac, thing.vtep, half)
+            for half in halves + ([SELF] if thing.vtep else [])
+        ]
     route = t.cast(Route, thing)
     return [rtnetlink.route(RTM_DELROUTE, index, route.destination, route.via, route.metric, route.onlink)]
 
@@ -197,7 +225,7 @@ def new(before: t.Any, after: t.Any) -> t.Any:
     return after if before != after else None
 
 
-def _flags(pair: Veth) -> t.Tuple[t.Any, ...]:
+def _flags(pair: Veth) -> tuple[t.Any, ...]:
     return pair.master, pair.isolated, pair.hairpin, pair.learning
 
 
@@ -222,8 +250,15 @@ def _changes(handle: Handle, link: str, before: _End, after: _End) -> t.Iterator
     master = None
     if before.master != after.master:
         master = handle.index(after.master) if after.master else 0
-    yield bytearray(rtnetlink.change_link(handle.index(link), up=new(before.up, after.up), mtu=new(before.mtu, after.mtu),
-                                      master=master, mac=new(before.mac, after.mac) or ""))
+    yield bytearray(
+        rtnetlink.change_link(
+            handle.index(link),
+            up=new(before.up, after.up),
+            mtu=new(before.mtu, after.mtu),
+            master=master,
+            mac=new(before.mac, after.mac) or "",
+        )
+    )
 
 
 def _setting(link: str, key: str) -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Making, changing and removing WireGuard links: barrier first, then key, link, peers, and their routes last."""
+
 from __future__ import annotations
 
 import contextlib
@@ -33,7 +34,12 @@ def build(steps: Steps, handles: Handles, passed: Passed) -> None:
     host = handles.get(HOST)
     for step in passed(_of("tunnelkey", steps)):
         wireguard.create_key(step.after.slot, fresh=step.action == UPDATE)
-    host.send([(bytearray(rtnetlink.barrier(RTM_NEWROUTE, step.after.destination)), step) for step in passed(_of("barrier", steps))])
+    host.send(
+        [
+            (bytearray(rtnetlink.barrier(RTM_NEWROUTE, step.after.destination)), step)
+            for step in passed(_of("barrier", steps))
+        ]
+    )
     for step in passed(_of("tunnel", steps)):
         _tunnel(step, host)
     _peers(list(passed(_of("tunnelpeer", steps))), host)
@@ -53,7 +59,7 @@ def remove(steps: Steps, handles: Handles, passed: Passed) -> None:
             _forget(step, t.cast(TunnelPeer, step.before), host)
 
 
-def _of(kind: str, steps: Steps) -> t.List[Step]:
+def _of(kind: str, steps: Steps) -> list[Step]:
     return [step for step in steps if step.key[0] == kind]
 
 
@@ -66,7 +72,7 @@ def _tunnel(step: Step, host: Handle) -> None:
     write_settings(step, after.name, sorted(set(after.conf) - set(before.conf if before else ())))
     index = host.index(after.name)
     # The group comes with the first message, and the way up last: a link without it is nobody's, and lets no data in.
-    sent: t.List[bytes] = [rtnetlink.change_link(index, mtu=after.mtu, alias=after.label, group=TUNNEL_GROUP)]
+    sent: list[bytes] = [rtnetlink.change_link(index, mtu=after.mtu, alias=after.label, group=TUNNEL_GROUP)]
     stale = [cidr for cidr in (before.address.split() if before else []) if cidr != after.address]
     sent += [bytes(rtnetlink.address(RTM_DELADDR, index, cidr)) for cidr in stale]
     if before is None or after.address not in before.address.split():
@@ -109,12 +115,16 @@ def _peers(steps: Steps, host: Handle) -> None:
     """Tell each link of its peers, then lead to them; a way that another tunnel has taken over by then is not taken away."""
     by_link = sorted(steps, key=lambda step: step.after.link)
     for link, part in itertools.groupby(by_link, key=lambda step: step.after.link):
-        wireguard.put_peers(link, [Peer(s.after.public_key, s.after.endpoint, tuple(s.after.allowed.split())) for s in part])
+        wireguard.put_peers(
+            link, [Peer(s.after.public_key, s.after.endpoint, tuple(s.after.allowed.split())) for s in part]
+        )
     host.send([pair for step in steps if step.after.routed for pair in _routes(RTM_NEWROUTE, step, step.after, host)])
     _greet(steps)
     for step in steps:
         if step.before is not None:
-            left = " ".join(set(step.before.allowed.split()) - set(step.after.allowed.split() if step.after.routed else ()))
+            left = " ".join(
+                set(step.before.allowed.split()) - set(step.after.allowed.split() if step.after.routed else ())
+            )
             host.withdraw(list(_routes(RTM_DELROUTE, step, step.before._replace(allowed=left), host)), _GONE)
 
 
@@ -123,7 +133,10 @@ def _greet(steps: Steps) -> None:
     for step in steps:
         if step.action == CREATE and step.after.endpoint and step.after.routed:
             address = step.after.allowed.split()[0].partition("/")[0]
-            with contextlib.suppress(OSError), socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as door:
+            with (
+                contextlib.suppress(OSError),
+                socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM) as door,
+            ):
                 door.sendto(b"", (address, _DISCARD))
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """A network's bridge and the host's addresses on it."""
+
 from __future__ import annotations
 
 import typing as t
@@ -27,8 +28,14 @@ def network_objects(network: Network, looped: bool, facts: Facts) -> t.Iterator[
         absent = not network.enable_ipv6 or not gateways.has_host_address(network, 6)
         conf += [*SETTLED6, ("ipv6/disable_ipv6", int(absent))]
     yield Link(
-        HOST, network.bridge_name, "bridge", names.bridge_mac(network.project, network.name),
-        network.mtu or facts.mtu, names.label(network.project, network.name), conf=tuple(conf))
+        HOST,
+        network.bridge_name,
+        "bridge",
+        names.bridge_mac(network.project, network.name),
+        network.mtu or facts.mtu,
+        names.label(network.project, network.name),
+        conf=tuple(conf),
+    )
     for subnet in network.subnets:
         if subnet.gateway is not None and gateways.has_host_address(network, subnet.version):
             yield Address(HOST, network.bridge_name, f"{subnet.gateway}/{_length(subnet.network)}")
@@ -40,10 +47,17 @@ def _length(network: t.Any) -> int:
     return int(network.prefixlen)
 
 
-def reached_from_loopback(host: Host, networks: Networks) -> t.Set[t.Tuple[str, str]]:
+def reached_from_loopback(host: Host, networks: Networks) -> set[tuple[str, str]]:
     """Return the networks with a port that 127.0.0.0/8 reaches: answers come back in by their bridges."""
-    return {endpoint.network for p in host.projects for s in p.sandboxes for m in s.ports if _on_loopback(m)
-            for endpoint in (gateways.publishing_endpoint(s, networks, 4),) if endpoint is not None}
+    return {
+        endpoint.network
+        for p in host.projects
+        for s in p.sandboxes
+        for m in s.ports
+        if _on_loopback(m)
+        for endpoint in (gateways.publishing_endpoint(s, networks, 4),)
+        if endpoint is not None
+    }
 
 
 def _on_loopback(mapping: PortMapping) -> bool:

@@ -6,6 +6,7 @@ A network's names are one directory that the resolvers of all its sandboxes watc
 a few files for each project on it. So a resolver knows the names of the networks its
 sandbox is on and no others, and a new name is one file renamed into place.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -45,14 +46,14 @@ from ..state.objects import File, NftTable, Object, Resolver
 from .services import Services
 
 
-def realize_names(project: Project, topology: Topology, facts: Facts, defaults: Defaults) -> t.List[Object]:
+def realize_names(project: Project, topology: Topology, facts: Facts, defaults: Defaults) -> list[Object]:
     """Return the Files, Resolvers and NftTables of one project of a resolved host.
 
     Raises DocklessError for a record or an option that cannot be served. Names with
     dots of other projects on the same networks are part of a resolver's configuration.
     """
     services = Services(topology)
-    objects: t.List[Object] = list(_record_files(project, topology, services))
+    objects: list[Object] = list(_record_files(project, topology, services))
     for sandbox in project.sandboxes:
         if sandbox.mode in (MODE_NETWORKS, MODE_NONE):
             objects += _sandbox_objects(sandbox, topology, services, facts, defaults)
@@ -62,21 +63,24 @@ def realize_names(project: Project, topology: Topology, facts: Facts, defaults: 
     return objects
 
 
-def _shared_files(project: Project, objects: t.Sequence[Object]) -> t.List[Object]:
+def _shared_files(project: Project, objects: t.Sequence[Object]) -> list[Object]:
     """Return the files of sandboxes that share a partner's namespace: the partner's, under their own names, as in Docker."""
     sandboxes = {sandbox.name: sandbox for sandbox in project.sandboxes}
-    found: t.List[Object] = []
+    found: list[Object] = []
     for sandbox in project.sandboxes:
         if sandbox.mode == MODE_CONTAINER and sandbox.partner in sandboxes:
             owner = f"{NETNS_ETC_DIRECTORY}/{effective_netns(sandboxes, sandbox)}/"
             own = etc_files.directory(sandbox) + "/"
-            found += [thing._replace(path=own + thing.path[len(owner):]) for thing in objects
-                      if isinstance(thing, File) and thing.path.startswith(owner)]
+            found += [
+                thing._replace(path=own + thing.path[len(owner) :])
+                for thing in objects
+                if isinstance(thing, File) and thing.path.startswith(owner)
+            ]
     return found
 
 
 def _record_files(project: Project, topology: Topology, services: Services) -> t.Iterator[File]:
-    lines: t.Dict[str, t.List[str]] = {}
+    lines: dict[str, list[str]] = {}
     for sandbox in project.sandboxes:
         for endpoint in sandbox.endpoints:
             if has_names(topology.networks[endpoint.network]):
@@ -84,7 +88,9 @@ def _record_files(project: Project, topology: Topology, services: Services) -> t
                 lines.setdefault(path, []).extend(endpoint_records(sandbox, endpoint, services))
     for network in project.networks:
         if not network.external and has_names(network):
-            found = address_records(network.records) + (address_lines(services.of[network.key], network) if network.services else [])
+            found = address_records(network.records) + (
+                address_lines(services.of[network.key], network) if network.services else []
+            )
             if found:
                 lines[f"{dnsmasq_config.network_directory(network.key)}/{project.name}"] = found
             yield from _peer_files(network, services)
@@ -95,23 +101,33 @@ def _record_files(project: Project, topology: Topology, services: Services) -> t
 def _peer_files(network: Network, services: Services) -> t.Iterator[File]:
     """Yield the names of sandboxes on other hosts, in files of their own for each host; @ begins no project's name."""
     for peer in network.peers:
-        lines: t.Dict[str, t.List[str]] = {}
+        lines: dict[str, list[str]] = {}
         for there in peer.sandboxes:
             project = there.project or network.project
-            endpoint = Endpoint(there.project, there.name, network.key, aliases=there.aliases, addresses=tuple(map(str, there.addresses)))
+            endpoint = Endpoint(
+                there.project,
+                there.name,
+                network.key,
+                aliases=there.aliases,
+                addresses=tuple(map(str, there.addresses)),
+            )
             lines.setdefault(dnsmasq_config.record_path(network.key, "@" + peer.name, there.name), []).extend(
-                endpoint_records(Sandbox(project, there.name, hostname=there.hostname), endpoint, services))
+                endpoint_records(Sandbox(project, there.name, hostname=there.hostname), endpoint, services)
+            )
         for path, records in lines.items():
             if records:
                 yield File(path, f"# dockless: host {peer.name}\n" + "".join(line + "\n" for line in records))
 
 
-def endpoint_records(sandbox: Sandbox, endpoint: Endpoint, services: Services) -> t.List[str]:
+def endpoint_records(sandbox: Sandbox, endpoint: Endpoint, services: Services) -> list[str]:
     """Return the endpoint's lines of hosts(5), the name that a reverse query gets first."""
     for alias in endpoint.aliases:
         if not is_domain(alias):
-            raise DocklessError(f"alias {alias!r} of sandbox {sandbox.name} is not a domain name",
-                                "Use letters, digits, dashes and dots.", endpoint.path and endpoint.path + ".aliases")
+            raise DocklessError(
+                f"alias {alias!r} of sandbox {sandbox.name} is not a domain name",
+                "Use letters, digits, dashes and dots.",
+                endpoint.path and endpoint.path + ".aliases",
+            )
     network = endpoint.network[1]
     own = (sandbox.name, sandbox.hostname, *endpoint.aliases, names.short_id(sandbox.project, sandbox.name))
     plain = services.names(endpoint.network, sandbox.project, sandbox.name, own)
@@ -120,7 +136,7 @@ def endpoint_records(sandbox: Sandbox, endpoint: Endpoint, services: Services) -
     return [f"{address} {text}" for address in addresses(endpoint)] if text else []
 
 
-def address_records(records: t.Sequence[DnsRecord]) -> t.List[str]:
+def address_records(records: t.Sequence[DnsRecord]) -> list[str]:
     """Return declared A and AAAA records as lines of hosts(5)."""
     lines = []
     for record in records:
@@ -131,24 +147,28 @@ def address_records(records: t.Sequence[DnsRecord]) -> t.List[str]:
         except ValueError:
             address = None
         if address is None or address.version != (4 if record.kind == "A" else 6) or not is_domain(record.name):
-            raise DocklessError(f"the {record.kind} record of {record.name!r} cannot be served",
-                                f"Give a domain name and an IPv{4 if record.kind == 'A' else 6} address.")
+            raise DocklessError(
+                f"the {record.kind} record of {record.name!r} cannot be served",
+                f"Give a domain name and an IPv{4 if record.kind == 'A' else 6} address.",
+            )
         lines.append(f"{address} {record.name}")
     return lines
 
 
-def _sandbox_objects(sandbox: Sandbox, topology: Topology, services: Services, facts: Facts,
-                     defaults: Defaults) -> t.List[Object]:
+def _sandbox_objects(
+    sandbox: Sandbox, topology: Topology, services: Services, facts: Facts, defaults: Defaults
+) -> list[Object]:
     networks = joined(sandbox, topology)
     resolved = bool(sandbox.endpoints) and (any(map(has_names, networks)) or bool(sandbox.records))
     text = services.table(sandbox, resolved)
-    tables: t.List[Object] = [NftTable(netns_of(sandbox), text)] if text else []
+    tables: list[Object] = [NftTable(netns_of(sandbox), text)] if text else []
     if not resolved and not _wants_files(sandbox, networks):
         return tables
     directory = etc_files.directory(sandbox)
-    objects: t.List[Object] = [
+    objects: list[Object] = [
         File(directory + "/hosts", etc_files.hosts(sandbox, topology)),
-        File(directory + "/hostname", (sandbox.hostname or sandbox.name) + "\n")]
+        File(directory + "/hostname", (sandbox.hostname or sandbox.name) + "\n"),
+    ]
     sources = etc_files.nsswitch_conf(sandbox, facts)
     if sources:
         objects.append(File(directory + "/nsswitch.conf", sources))
@@ -157,22 +177,36 @@ def _sandbox_objects(sandbox: Sandbox, topology: Topology, services: Services, f
         return objects + [File(directory + "/resolv.conf", text)] + tables
     upstream = dnsmasq_config.servers(sandbox, topology, facts, defaults)
     text = etc_files.own_resolv_conf(sandbox, topology, facts, defaults, upstream)
-    return objects + [File(directory + "/resolv.conf", text)] + tables + _resolver_objects(sandbox, topology, upstream, facts)
+    return (
+        objects
+        + [File(directory + "/resolv.conf", text)]
+        + tables
+        + _resolver_objects(sandbox, topology, upstream, facts)
+    )
 
 
 def _wants_files(sandbox: Sandbox, networks: t.Sequence[Network]) -> bool:
     """Names that are switched off cost nothing, unless the sandbox itself asks for something."""
-    return (sandbox.mode == MODE_NONE or any(is_default_bridge(network.key) for network in networks)
-            or any(endpoint.links for endpoint in sandbox.endpoints)
-            or bool(sandbox.dns or sandbox.dns_search or sandbox.dns_opt or sandbox.extra_hosts
-                    or sandbox.hostname or sandbox.domainname))
+    return (
+        sandbox.mode == MODE_NONE
+        or any(is_default_bridge(network.key) for network in networks)
+        or any(endpoint.links for endpoint in sandbox.endpoints)
+        or bool(
+            sandbox.dns
+            or sandbox.dns_search
+            or sandbox.dns_opt
+            or sandbox.extra_hosts
+            or sandbox.hostname
+            or sandbox.domainname
+        )
+    )
 
 
-def _resolver_objects(sandbox: Sandbox, topology: Topology, upstream: Upstreams, facts: Facts) -> t.List[Object]:
+def _resolver_objects(sandbox: Sandbox, topology: Topology, upstream: Upstreams, facts: Facts) -> list[Object]:
     netns = netns_of(sandbox)
     text, digest = dnsmasq_config.configuration(sandbox, topology, upstream, facts)
     path = dnsmasq_config.config_path(netns)
-    objects: t.List[Object] = [File(path, text), Resolver(netns, netns, path, digest)]
+    objects: list[Object] = [File(path, text), Resolver(netns, netns, path, digest)]
     if upstream.are_listed:
         servers = "".join(f"nameserver {address}\n" for address in upstream.addresses)
         objects.append(File(dnsmasq_config.upstream_path(netns), etc_files.header(sandbox) + servers))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Rules that dockless adds to Docker's, firewalld's and ufw's own configuration, as objects of the desired state."""
+
 from __future__ import annotations
 
 import typing as t
@@ -24,7 +25,7 @@ def wanted(host: Host, networks: Networks, facts: Facts) -> t.Iterator[Passage]:
                 yield objects.passage(firewall.name, lines)
 
 
-def opened(passages: t.Iterable[t.Optional[Object]]) -> t.Set[str]:
+def opened(passages: t.Iterable[Object | None]) -> set[str]:
     """Return the firewalls that passages are about."""
     return {thing.firewall for thing in passages if isinstance(thing, Passage)}
 
@@ -36,9 +37,15 @@ def told(obstacle: Obstacle, named: t.Collection[str]) -> str:
     if obstacle.firewall not in named:
         return f"{obstacle}. Add {obstacle.firewall} to coexist (of container_networks, or dockless_defaults.coexist) to have them accepted there"
     if obstacle.firewall == "firewalld" and obstacle.flows == (IN,):
-        return (f"{obstacle}. StrictForwardPorts of firewalld.conf keeps published ports closed, and coexist leaves that to firewalld: "
-                f"open them there by a policy to the zone {ZONE}")
+        return (
+            f"{obstacle}. StrictForwardPorts of firewalld.conf keeps published ports closed, and coexist leaves that to firewalld: "
+            f"open them there by a policy to the zone {ZONE}"
+        )
     return f"{obstacle}. It is not what coexist opens: look for the rule in {obstacle.firewall}'s own settings"
 
-_WANTED: t.Dict[str, t.Callable[[Firewall, Host, Networks, Facts], t.Iterator[str]]] = {
-    "docker": docker_user.docker_rules, "firewalld": firewalld.wanted_settings, "ufw": ufw.wanted_routes}
+
+_WANTED: dict[str, t.Callable[[Firewall, Host, Networks, Facts], t.Iterator[str]]] = {
+    "docker": docker_user.docker_rules,
+    "firewalld": firewalld.wanted_settings,
+    "ufw": ufw.wanted_routes,
+}

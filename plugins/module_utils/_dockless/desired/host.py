@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The desired state of a host: every object that its projects need in the kernel and in files."""
-from __future__ import annotations
 
-import typing as t
+from __future__ import annotations
 
 from ..firewall import host_table
 from ..model import topology
@@ -13,7 +12,7 @@ from ..state.objects import HOST, NftTable, Object, State
 from . import bridge, dns, foreign_firewalls, host_resolvers, macvlan, veth_pair, wireguard
 from .sandbox import sandbox_objects
 
-States = t.Dict[str, State]  # by project; "" is what the host has but once
+States = dict[str, State]  # by project; "" is what the host has but once
 
 
 def realize(host: Host, facts: Facts) -> States:
@@ -23,7 +22,7 @@ def realize(host: Host, facts: Facts) -> States:
     looped = bridge.reached_from_loopback(host, networks)
     states: States = {"": {}}
     for project in host.projects:
-        objects: t.List[Object] = []
+        objects: list[Object] = []
         for network in project.networks:
             objects += bridge.network_objects(network, network.key in looped, facts)
         for sandbox in project.sandboxes:
@@ -44,7 +43,7 @@ def realize(host: Host, facts: Facts) -> States:
     return states
 
 
-def _no_transit(host: Host, facts: Facts) -> t.List[int]:
+def _no_transit(host: Host, facts: Facts) -> list[int]:
     """Return the families that are forwarded for our sake alone: a host that was no router must not become one for its neighbours."""
     if host.defaults.ip_forward_no_drop:
         return []

@@ -5,6 +5,7 @@
 It is there only where the host's servers are all on loopback addresses. It reads the host's resolv.conf by itself, so a
 change of that needs no run. On a port of its own it takes nobody's, and the firewall closes it to all but networks with egress.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -22,25 +23,41 @@ from ..state.objects import HOST, File, Object, Resolver
 _PORT = f"#{RESOLVER_PORT}"
 
 
-def forwarder_addresses(host: Host, topology: Topology, facts: Facts) -> t.List[IPAddress]:
+def forwarder_addresses(host: Host, topology: Topology, facts: Facts) -> list[IPAddress]:
     """Return the addresses that sandboxes of a resolved host ask the forwarder at, sorted; none means that there is none to have."""
     if not dnsmasq_config.needs_forwarder(facts):
         return []
-    asked: t.Set[str] = set()
+    asked: set[str] = set()
     for sandbox in (s for p in host.projects for s in p.sandboxes if s.mode == MODE_NETWORKS):
         if any(map(has_names, joined(sandbox, topology))):
-            asked.update(server for server in dnsmasq_config.servers(sandbox, topology, facts, host.defaults).addresses if server.endswith(_PORT))
-    return sorted((ipaddress.ip_address(server[:-len(_PORT)]) for server in asked), key=lambda address: (address.version, int(address)))
+            asked.update(
+                server
+                for server in dnsmasq_config.servers(sandbox, topology, facts, host.defaults).addresses
+                if server.endswith(_PORT)
+            )
+    return sorted(
+        (ipaddress.ip_address(server[: -len(_PORT)]) for server in asked),
+        key=lambda address: (address.version, int(address)),
+    )
 
 
 def forwarder(addresses: t.Sequence[IPAddress], facts: Facts, kept: t.Sequence[str] = ()) -> t.Iterator[Object]:
     """Yield the forwarder that listens on some of the host's addresses. Questions below the domains kept are not for sandboxes to ask."""
     if not addresses:
         return
-    lines = [f"port={RESOLVER_PORT}", *(f"listen-address={address}" for address in (RESOLVER_ADDRESS, *addresses)),
-             "bind-interfaces", "no-hosts", f"resolv-file={facts.resolv_conf}", "domain-needed", "cache-size=0",
-             "dns-forward-max=1024", f"pid-file={dnsmasq_config.pid_path(FORWARDER)}", *dnsmasq_config.account(facts),
-             *(f"local=/{zone}/" for zone in kept)]
+    lines = [
+        f"port={RESOLVER_PORT}",
+        *(f"listen-address={address}" for address in (RESOLVER_ADDRESS, *addresses)),
+        "bind-interfaces",
+        "no-hosts",
+        f"resolv-file={facts.resolv_conf}",
+        "domain-needed",
+        "cache-size=0",
+        "dns-forward-max=1024",
+        f"pid-file={dnsmasq_config.pid_path(FORWARDER)}",
+        *dnsmasq_config.account(facts),
+        *(f"local=/{zone}/" for zone in kept),
+    ]
     yield from host_resolver(FORWARDER, "# dockless: forwarder\n", lines, facts)
 
 
@@ -50,8 +67,19 @@ def host_names(host: Host, topology: Topology, facts: Facts) -> t.Iterator[Objec
     if wish is None or not topology.known_to_host:
         return
     networks = [topology.networks[key] for key in topology.known_to_host]
-    lines = [f"port={RESOLVER_PORT}", f"listen-address={HOST_NAMES_ADDRESS}", "bind-interfaces", "no-hosts", "no-resolv", "no-poll",
-             "local=/#/", "local-ttl=0", "cache-size=0", f"pid-file={dnsmasq_config.pid_path(HOST_NAMES)}", *dnsmasq_config.account(facts)]
+    lines = [
+        f"port={RESOLVER_PORT}",
+        f"listen-address={HOST_NAMES_ADDRESS}",
+        "bind-interfaces",
+        "no-hosts",
+        "no-resolv",
+        "no-poll",
+        "local=/#/",
+        "local-ttl=0",
+        "cache-size=0",
+        f"pid-file={dnsmasq_config.pid_path(HOST_NAMES)}",
+        *dnsmasq_config.account(facts),
+    ]
     lines += [f"hostsdir={dnsmasq_config.network_directory(network.key)}" for network in networks]
     lines += [line for network in networks for record in network.records for line in dnsmasq_config.directives(record)]
     yield from host_resolver(HOST_NAMES, "# dockless: names for the host\n", lines, facts)

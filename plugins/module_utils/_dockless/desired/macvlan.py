@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Links of macvlan and ipvlan networks: one for each sandbox, VLANs below them, and the host's own link beside them."""
+
 from __future__ import annotations
 
 import typing as t
@@ -17,6 +18,7 @@ _IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}  # linux/if_link.h
 
 # ---- what the kernel gets ---------------------------------------------------
 
+
 def _mtu(network: Network, facts: Facts) -> int:
     """The kernel lowers a link's size with that of its parent; networks of other projects then go on as well as they can."""
     found = macvlan.found_parent(network, facts)
@@ -25,9 +27,17 @@ def _mtu(network: Network, facts: Facts) -> int:
 
 def link(endpoint: Endpoint, netns: str, network: Network, conf: Conf, facts: Facts) -> Link:
     """Return a sandbox's end, which is all that an endpoint has. Its alias says which network it is of."""
-    return Link(netns, endpoint.interface_name, network.driver, endpoint.mac_address, _mtu(network, facts),
-                       names.label(network.project, network.name), conf=conf,
-                       data=_data(network), parent=macvlan.lower(network))
+    return Link(
+        netns,
+        endpoint.interface_name,
+        network.driver,
+        endpoint.mac_address,
+        _mtu(network, facts),
+        names.label(network.project, network.name),
+        conf=conf,
+        data=_data(network),
+        parent=macvlan.lower(network),
+    )
 
 
 def inner_routes(endpoint: Endpoint, netns: str, network: Network) -> t.Iterator[Route]:
@@ -42,8 +52,15 @@ def inner_routes(endpoint: Endpoint, netns: str, network: Network) -> t.Iterator
 def bridge(network: Network, facts: Facts) -> t.Iterator[Object]:
     """Yield the bridge of a network without a parent. One that is given a MAC has no carrier without ports, nor has what sits on it."""
     if network.bridge_name:
-        yield Link(HOST, network.bridge_name, "bridge", "", network.mtu or facts.mtu,
-                          names.label(network.project, network.name), conf=_quiet(network, facts))
+        yield Link(
+            HOST,
+            network.bridge_name,
+            "bridge",
+            "",
+            network.mtu or facts.mtu,
+            names.label(network.project, network.name),
+            conf=_quiet(network, facts),
+        )
 
 
 def shared(host: Host, networks: Networks, facts: Facts) -> t.Iterator[Object]:
@@ -51,7 +68,7 @@ def shared(host: Host, networks: Networks, facts: Facts) -> t.Iterator[Object]:
 
     A VLAN that somebody else made is used as it is.
     """
-    vlans: t.Dict[str, Network] = {}
+    vlans: dict[str, Network] = {}
     for network in networks.values():
         if network.macvlan is not None:
             there, vlan = facts.parent(macvlan.of(network).parent), macvlan.vlan_of(macvlan.of(network).parent)
@@ -59,10 +76,20 @@ def shared(host: Host, networks: Networks, facts: Facts) -> t.Iterator[Object]:
                 other = vlans.setdefault(macvlan.of(network).parent, network)
                 vlans[macvlan.of(network).parent] = network if macvlan.of(network).mode == "l3s" else other
     for name, network in vlans.items():
-        base, number = t.cast(t.Tuple[str, int], macvlan.vlan_of(name))
+        base, number = t.cast(tuple[str, int], macvlan.vlan_of(name))
         below = facts.parent(base)
-        yield Link(HOST, name, "vlan", "", below.mtu if below else facts.mtu, names.label("", name),
-                          up=below is None or below.up, conf=_quiet(network, facts), data=(("id", number),), parent=base)
+        yield Link(
+            HOST,
+            name,
+            "vlan",
+            "",
+            below.mtu if below else facts.mtu,
+            names.label("", name),
+            up=below is None or below.up,
+            conf=_quiet(network, facts),
+            data=(("id", number),),
+            parent=base,
+        )
     members = topology.endpoints_by_network(host)
     for network in networks.values():
         if network.macvlan is not None and network.macvlan.host_access:
@@ -75,9 +102,17 @@ def _shim(network: Network, members: t.Sequence[Endpoint], facts: Facts) -> t.It
     conf = [("ipv4/arp_notify", 1)]
     if facts.ipv6:
         conf += [("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", int(not network.enable_ipv6))]
-    yield Link(HOST, name, network.driver, "" if macvlan.shares_mac(network) else names.shim_mac(network.project, network.name),
-                      _mtu(network, facts), names.label(network.project, network.name), conf=tuple(conf), data=_data(network),
-                      parent=macvlan.lower(network))
+    yield Link(
+        HOST,
+        name,
+        network.driver,
+        "" if macvlan.shares_mac(network) else names.shim_mac(network.project, network.name),
+        _mtu(network, facts),
+        names.label(network.project, network.name),
+        conf=tuple(conf),
+        data=_data(network),
+        parent=macvlan.lower(network),
+    )
     for address in macvlan.of(network).addresses:
         yield Address(HOST, name, f"{address}/{address.max_prefixlen}")
     for endpoint in members:
@@ -88,7 +123,7 @@ def _shim(network: Network, members: t.Sequence[Endpoint], facts: Facts) -> t.It
                 yield Route(HOST, f"{text}/{128 if ':' in text else 32}", name)
 
 
-def _data(network: Network) -> t.Tuple[t.Tuple[str, t.Any], ...]:
+def _data(network: Network) -> tuple[tuple[str, t.Any], ...]:
     mode = macvlan.of(network).mode
     return (("mode", _IPVLAN_MODES.get(mode, mode)),)
 

@@ -5,6 +5,7 @@
 Nothing is learned and nothing is flooded: what is where is known beforehand. The gateway has the same address and MAC on
 every host, so that each sandbox leaves by its own host.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -17,7 +18,14 @@ from ..model.overlay import device, peer_mac
 from ..state import objects
 from ..state.objects import HOST, Conf, Forward, Link, Neighbour, Object, Route
 
-_CLOSED = (("bcast_flood", 0), ("isolated", 0), ("learning", 0), ("mcast_flood", 0), ("neigh_suppress", 1), ("unicast_flood", 0))
+_CLOSED = (
+    ("bcast_flood", 0),
+    ("isolated", 0),
+    ("learning", 0),
+    ("mcast_flood", 0),
+    ("neigh_suppress", 1),
+    ("unicast_flood", 0),
+)
 
 
 def realize(network: Network, facts: Facts) -> t.Iterator[Object]:
@@ -25,10 +33,17 @@ def realize(network: Network, facts: Facts) -> t.Iterator[Object]:
     overlay = t.cast(Overlay, network.overlay)
     bridged = overlay.mode == "l2"
     yield Link(
-        HOST, device(network), "vxlan", names.router_mac(overlay.vni, overlay.vtep), network.mtu or 0,
-        names.label(network.project, network.name), master=network.bridge_name if bridged else "",
-        conf=(("ipv6/addr_gen_mode", 1),) if facts.ipv6 else (), data=objects.vxlan(overlay.vni, overlay.vtep, overlay.port),
-        port=_port(network) if bridged else ())
+        HOST,
+        device(network),
+        "vxlan",
+        names.router_mac(overlay.vni, overlay.vtep),
+        network.mtu or 0,
+        names.label(network.project, network.name),
+        master=network.bridge_name if bridged else "",
+        conf=(("ipv6/addr_gen_mode", 1),) if facts.ipv6 else (),
+        data=objects.vxlan(overlay.vni, overlay.vtep, overlay.port),
+        port=_port(network) if bridged else (),
+    )
     for peer in network.peers:
         if not bridged:
             yield from _route(network, overlay, peer)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """A sandbox's namespace, its links, addresses, routes and settings."""
+
 from __future__ import annotations
 
 import typing as t
@@ -20,7 +21,9 @@ def sandbox_objects(project: Project, sandbox: Sandbox, networks: Networks, fact
     if sandbox.mode == MODE_HOST:
         return
     name = sandbox.netns or sandbox.name
-    label = names.label(project.name, name)  # with the handle's name: an attached namespace has others, which are not ours
+    label = names.label(
+        project.name, name
+    )  # with the handle's name: an attached namespace has others, which are not ours
     if sandbox.mode == MODE_CONTAINER:
         others = {s.name: s for s in project.sandboxes}
         yield Netns(name, label, partner=topology.effective_netns(others, sandbox))
@@ -72,16 +75,26 @@ def _inner_conf(network: Network, several: bool, facts: Facts) -> Conf:
     return tuple(conf)
 
 
-def _endpoint(endpoint: Endpoint, netns: str, network: Network, conf: Conf, published: bool,
-              facts: Facts) -> Veth:
+def _endpoint(endpoint: Endpoint, netns: str, network: Network, conf: Conf, published: bool, facts: Facts) -> Veth:
     """A published sandbox's port reflects frames: with br_netfilter its own published port is bridged back to it."""
     identity = endpoint.project, network.key, endpoint.sandbox
     mtu = network.mtu or 1500
     return Veth(
-        HOST, names.veth_link(*identity), netns, endpoint.interface_name,
-        mac=names.host_end_mac(*identity), peer_mac=endpoint.mac_address, mtu=mtu, peer_mtu=mtu,
-        master=network.bridge_name, isolated=not network.icc, hairpin=published, learning=network.overlay is None,
-        conf=(("ipv6/addr_gen_mode", 1),) if facts.ipv6 else (), peer_conf=conf)
+        HOST,
+        names.veth_link(*identity),
+        netns,
+        endpoint.interface_name,
+        mac=names.host_end_mac(*identity),
+        peer_mac=endpoint.mac_address,
+        mtu=mtu,
+        peer_mtu=mtu,
+        master=network.bridge_name,
+        isolated=not network.icc,
+        hairpin=published,
+        learning=network.overlay is None,
+        conf=(("ipv6/addr_gen_mode", 1),) if facts.ipv6 else (),
+        peer_conf=conf,
+    )
 
 
 def _inside(endpoint: Endpoint, netns: str) -> t.Iterator[Object]:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Veth pairs outside any network."""
+
 from __future__ import annotations
 
 import typing as t
@@ -13,8 +14,20 @@ from ..state.objects import Address, Object, Route, Veth
 def veth_pair_objects(pair: VethPair) -> t.Iterator[Object]:
     end, peer = pair.end, pair.peer
     yield Veth(
-        end.netns, end.name, peer.netns, peer.name, end.mac_address, peer.mac_address, end.mtu or 1500,
-        peer.mtu or 1500, end.master, peer.master, end.up, peer.up, label=names.pair_label(end.netns, end.name))
+        end.netns,
+        end.name,
+        peer.netns,
+        peer.name,
+        end.mac_address,
+        peer.mac_address,
+        end.mtu or 1500,
+        peer.mtu or 1500,
+        end.master,
+        peer.master,
+        end.up,
+        peer.up,
+        label=names.pair_label(end.netns, end.name),
+    )
     for each in (end, peer):
         yield from _end_addresses(each)
 

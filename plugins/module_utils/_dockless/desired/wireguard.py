@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """WireGuard links of a host, their keys and their peers."""
+
 from __future__ import annotations
 
 import typing as t
@@ -27,16 +28,27 @@ def realize(host: Host, facts: Facts) -> t.Iterator[Object]:
     for slot in overlay.tunnels:
         link = names.tunnel_link(slot, overlay.vtep)
         yield TunnelKey(slot, known.get(slot, ""))
-        yield Tunnel(HOST, link, slot, known.get(slot, ""), _port(overlay.tunnel_port, slot), mtu(peers, facts), _only(overlay.vtep),
-                            names.tunnel_label(slot), conf=conf)
+        yield Tunnel(
+            HOST,
+            link,
+            slot,
+            known.get(slot, ""),
+            _port(overlay.tunnel_port, slot),
+            mtu(peers, facts),
+            _only(overlay.vtep),
+            names.tunnel_label(slot),
+            conf=conf,
+        )
         for peer in peers:
             key = key_of(peer, slot, overlay)
             if key:
                 shared = [s for s in overlay.tunnels if key_of(peer, s, overlay)]
-                yield TunnelPeer(HOST, link, key, _endpoint(peer.endpoint, slot), _only(str(peer.vtep)), slot == shared[0])
+                yield TunnelPeer(
+                    HOST, link, key, _endpoint(peer.endpoint, slot), _only(str(peer.vtep)), slot == shared[0]
+                )
 
 
-def _peers(networks: t.Sequence[Network]) -> t.List[Peer]:
+def _peers(networks: t.Sequence[Network]) -> list[Peer]:
     found = {peer.vtep: peer for network in networks for peer in network.peers}
     return [found[vtep] for vtep in sorted(found, key=str)]
 

@@ -7,6 +7,7 @@ its subnets is ours alone: a query for it never leaves the host. Without that, t
 AAAA query for a name with only an IPv4 address goes upstream, and musl's resolver
 takes an upstream's refusal for a failure of both.
 """
+
 from __future__ import annotations
 
 import functools
@@ -37,7 +38,7 @@ def pid_path(netns: str) -> str:
     return f"{PID_DIRECTORY}/{netns}.pid"
 
 
-def network_directory(key: t.Tuple[str, str]) -> str:
+def network_directory(key: tuple[str, str]) -> str:
     """Return the directory of a network's records.
 
     The project's dots are doubled: a.b/c and a/b.c are two networks.
@@ -46,7 +47,7 @@ def network_directory(key: t.Tuple[str, str]) -> str:
     return f"{DNS_DIRECTORY}/networks/{project.replace('.', '..')}.{network}"
 
 
-def record_path(key: t.Tuple[str, str], owner: str, sandbox: str) -> str:
+def record_path(key: tuple[str, str], owner: str, sandbox: str) -> str:
     """Return the file that has a sandbox's names on a network, together with those of its owner's others that fall into the same of 64 parts.
 
     The owner is a project, or @ and another host. Each resolver on the network reads a changed file whole: with 2,000 names in one, each of 200
@@ -75,7 +76,7 @@ def has_private(sandbox: Sandbox) -> bool:
 class Upstreams(t.NamedTuple):
     """The servers that unknown names go to; none means that they go nowhere. followed is the host's file that names them, if that is where they are from."""
 
-    addresses: t.Tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
     followed: str = ""
 
     @property
@@ -98,19 +99,25 @@ def servers(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaul
     given = sandbox.dns or tuple(a for n in outward for a in n.dns) or defaults.dns
     own = own_addresses(sandbox)
     if given or all((sandbox.forward or n.forward) == "servers" for n in outward):
-        return Upstreams(tuple(server for server in dict.fromkeys(map(str, given)) if server not in own))  # one that serves its networks asks elsewhere
+        return Upstreams(
+            tuple(server for server in dict.fromkeys(map(str, given)) if server not in own)
+        )  # one that serves its networks asks elsewhere
     if needs_forwarder(facts):
         return Upstreams(_by_forwarder(outward))
     found = host_servers(facts)
     return Upstreams(tuple(found), facts.resolv_conf if len(found) == len(facts.nameservers) else "")
 
 
-def _inside(sandbox: Sandbox, networks: t.Sequence[Network]) -> t.Tuple[str, ...]:
+def _inside(sandbox: Sandbox, networks: t.Sequence[Network]) -> tuple[str, ...]:
     """Return the servers of a sandbox without a way out that are on its own networks: what is asked of them stays there."""
     given = sandbox.dns or tuple(a for n in networks for a in n.dns)
     own = own_addresses(sandbox)
     subnets = [s.network for n in networks if n.macvlan is None for s in n.subnets if s.network is not None]
-    return tuple(text for text, address in ((str(a), a) for a in dict.fromkeys(given)) if text not in own and any(address in s for s in subnets))
+    return tuple(
+        text
+        for text, address in ((str(a), a) for a in dict.fromkeys(given))
+        if text not in own and any(address in s for s in subnets)
+    )
 
 
 def needs_forwarder(facts: Facts) -> bool:
@@ -118,7 +125,7 @@ def needs_forwarder(facts: Facts) -> bool:
     return bool(facts.nameservers) and not host_servers(facts)
 
 
-def _by_forwarder(outward: t.Sequence[Network]) -> t.Tuple[str, ...]:
+def _by_forwarder(outward: t.Sequence[Network]) -> tuple[str, ...]:
     """Return where the forwarder listens for a sandbox: the gateway of its first network that leads out and has one."""
     for network in outward:
         for version in (4, 6):
@@ -128,7 +135,7 @@ def _by_forwarder(outward: t.Sequence[Network]) -> t.Tuple[str, ...]:
     return ()
 
 
-def host_servers(facts: Facts) -> t.List[str]:
+def host_servers(facts: Facts) -> list[str]:
     """Return the host's own servers that a sandbox can reach as well."""
     found = []
     for text in facts.nameservers:
@@ -141,13 +148,15 @@ def host_servers(facts: Facts) -> t.List[str]:
     return list(dict.fromkeys(found))
 
 
-def configuration(sandbox: Sandbox, topology: Topology, upstream: Upstreams, facts: Facts) -> t.Tuple[str, str]:
+def configuration(sandbox: Sandbox, topology: Topology, upstream: Upstreams, facts: Facts) -> tuple[str, str]:
     """Return the text of the configuration, and its digest, which the resolver answers with."""
     netns = netns_of(sandbox)
     networks = [network for network in joined(sandbox, topology) if has_names(network)]
     watched = upstream_path(netns) if upstream.are_listed else upstream.followed
     lines = _fixed(netns, watched) + account(facts)
-    if has_private(sandbox):  # first, because dnsmasq reads the last one first and a reverse query gets what was read first
+    if has_private(
+        sandbox
+    ):  # first, because dnsmasq reads the last one first and a reverse query gets what was read first
         lines.append(f"hostsdir={private_directory(netns)}")
     lines += [f"hostsdir={network_directory(network.key)}" for network in networks]
     lines += [f"local=/{zone}/" for zone in (*_own_zones(sandbox, networks, topology), *topology.host_zones)]
@@ -158,23 +167,33 @@ def configuration(sandbox: Sandbox, topology: Topology, upstream: Upstreams, fac
     return with_digest(f"# dockless: sandbox {sandbox.project}/{sandbox.name}\n", lines)
 
 
-def with_digest(header: str, lines: t.Iterable[str]) -> t.Tuple[str, str]:
+def with_digest(header: str, lines: t.Iterable[str]) -> tuple[str, str]:
     """Return the text of a configuration, and its digest, which the resolver answers with."""
     text = header + "".join(line + "\n" for line in dict.fromkeys(lines))
     digest = names.text_digest(text)
     return f"{text}txt-record={DIGEST_NAME},{digest}\n", digest
 
 
-def account(facts: Facts) -> t.List[str]:
+def account(facts: Facts) -> list[str]:
     """Return what dnsmasq is told to drop root for; without it, that is nobody, whom others use as well."""
     return [f"{keyword}={name}" for keyword, name in zip(("user", "group"), facts.dnsmasq_account)]
 
 
-def _fixed(netns: str, watched: str) -> t.List[str]:
+def _fixed(netns: str, watched: str) -> list[str]:
     # local=// is domain-needed for every type of query, not only for addresses.
-    return [f"port={RESOLVER_PORT}", f"listen-address={RESOLVER_ADDRESS}", "bind-interfaces",
-            "no-hosts", *([f"resolv-file={watched}"] if watched else ["no-resolv", "no-poll"]), "domain-needed", "local=//", "local-ttl=0", "cache-size=0",
-            "dns-forward-max=1024", f"pid-file={pid_path(netns)}"]
+    return [
+        f"port={RESOLVER_PORT}",
+        f"listen-address={RESOLVER_ADDRESS}",
+        "bind-interfaces",
+        "no-hosts",
+        *([f"resolv-file={watched}"] if watched else ["no-resolv", "no-poll"]),
+        "domain-needed",
+        "local=//",
+        "local-ttl=0",
+        "cache-size=0",
+        "dns-forward-max=1024",
+        f"pid-file={pid_path(netns)}",
+    ]
 
 
 def _own_zones(sandbox: Sandbox, networks: t.Sequence[Network], topology: Topology) -> t.Iterator[str]:
@@ -193,7 +212,7 @@ def _own_zones(sandbox: Sandbox, networks: t.Sequence[Network], topology: Topolo
 
 
 @functools.lru_cache(maxsize=4096)
-def reverse_zones(network: IPNetwork) -> t.List[str]:
+def reverse_zones(network: IPNetwork) -> list[str]:
     """Return the zones under in-addr.arpa or ip6.arpa that are exactly the subnet's (RFC 1035 3.5, RFC 3596 2.5)."""
     step = 8 if network.version == 4 else 4
     whole = max(step, -(-network.prefixlen // step) * step)
@@ -201,7 +220,7 @@ def reverse_zones(network: IPNetwork) -> t.List[str]:
     return [part.network_address.reverse_pointer.split(".", labels)[-1] for part in network.subnets(new_prefix=whole)]
 
 
-def directives(record: DnsRecord) -> t.List[str]:
+def directives(record: DnsRecord) -> list[str]:
     """Return a record as configuration; A and AAAA stand in a hosts file instead."""
     if record.kind in ("A", "AAAA"):
         return []
@@ -210,8 +229,10 @@ def directives(record: DnsRecord) -> t.List[str]:
     except (KeyError, ValueError):
         line = ""
     if not line or len(line.encode()) > _LINE_LIMIT:
-        raise DocklessError(f"the {record.kind} record of {record.name!r} cannot be served",
-                            "Give a domain name and a value in the form of its kind, of at most 800 printable characters.")
+        raise DocklessError(
+            f"the {record.kind} record of {record.name!r} cannot be served",
+            "Give a domain name and a value in the form of its kind, of at most 800 printable characters.",
+        )
     return [line]
 
 
@@ -239,7 +260,7 @@ def _txt(record: DnsRecord) -> str:
     if not record.value.isprintable():
         raise ValueError(record.value)
     size = _CHARACTER_STRING if record.value.isascii() else _CHARACTER_STRING // 4  # UTF-8: four bytes at most
-    pieces = [record.value[i:i + size] for i in range(0, len(record.value), size)] or [""]
+    pieces = [record.value[i : i + size] for i in range(0, len(record.value), size)] or [""]
     quoted = ('"' + piece.replace("\\", "\\\\").replace('"', '\\"') + '"' for piece in pieces)
     return f"txt-record={_domain(record.name)},{','.join(quoted)}"
 
@@ -252,4 +273,4 @@ def _ptr(record: DnsRecord) -> str:
     return f"ptr-record={name},{_domain(record.value)}"
 
 
-_DIRECTIVES: t.Dict[str, t.Callable[[DnsRecord], str]] = {"CNAME": _cname, "SRV": _srv, "TXT": _txt, "PTR": _ptr}
+_DIRECTIVES: dict[str, t.Callable[[DnsRecord], str]] = {"CNAME": _cname, "SRV": _srv, "TXT": _txt, "PTR": _ptr}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """A sandbox's resolv.conf, hosts, hostname and nsswitch.conf, which ip-netns(8) lays over those of /etc."""
+
 from __future__ import annotations
 
 import re
@@ -16,10 +17,16 @@ from . import dnsmasq_config
 from .dnsmasq_config import Upstreams
 
 HOST_GATEWAY = "host-gateway"
-_SOURCES_INSIDE = ("files", "dns", "myhostname")  # of nsswitch.conf(5): they look at files, ask 127.0.0.11, or read the namespace's own addresses
+_SOURCES_INSIDE = (
+    "files",
+    "dns",
+    "myhostname",
+)  # of nsswitch.conf(5): they look at files, ask 127.0.0.11, or read the namespace's own addresses
 _LOCAL4 = "127.0.0.1\tlocalhost\n"
-_LOCAL6 = ("::1\tlocalhost ip6-localhost ip6-loopback\n"
-           "fe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n")
+_LOCAL6 = (
+    "::1\tlocalhost ip6-localhost ip6-loopback\n"
+    "fe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
+)
 
 
 def directory(sandbox: Sandbox) -> str:
@@ -43,7 +50,7 @@ def hosts(sandbox: Sandbox, topology: Topology) -> str:
     return text + "".join(f"{address}\t{called}\n" for address in own if called)
 
 
-def own_names(sandbox: Sandbox) -> t.List[str]:
+def own_names(sandbox: Sandbox) -> list[str]:
     """Return what the sandbox is called, the full name first, as gethostbyaddr(3) wants it."""
     name = host_name(sandbox)
     full = [f"{name}.{sandbox.domainname}"] if sandbox.domainname else []
@@ -61,8 +68,7 @@ def resolv_conf(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: De
     return header(sandbox) + warning + servers + _search(sandbox, networks, facts, defaults) + _line("options", options)
 
 
-def own_resolv_conf(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaults,
-                    upstream: Upstreams) -> str:
+def own_resolv_conf(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaults, upstream: Upstreams) -> str:
     """Return resolv.conf(5) of a sandbox that has a resolver, with the servers behind it as a comment."""
     networks = joined(sandbox, topology)
     options = sandbox.dns_opt or _of_networks(networks, "dns_opt") or defaults.dns_opt
@@ -70,8 +76,13 @@ def own_resolv_conf(sandbox: Sandbox, topology: Topology, facts: Facts, defaults
         options = ("ndots:0", *options)
     behind = f"the servers of the host's {upstream.followed}" if upstream.followed else " ".join(upstream.addresses)
     behind = f"# forwards to: {behind}\n" if behind else "# forwards nothing\n"
-    return (header(sandbox) + behind + f"nameserver {RESOLVER_ADDRESS}\n"
-            + _search(sandbox, networks, facts, defaults) + _line("options", options))
+    return (
+        header(sandbox)
+        + behind
+        + f"nameserver {RESOLVER_ADDRESS}\n"
+        + _search(sandbox, networks, facts, defaults)
+        + _line("options", options)
+    )
 
 
 def nsswitch_conf(sandbox: Sandbox, facts: Facts) -> str:
@@ -88,7 +99,7 @@ def nsswitch_conf(sandbox: Sandbox, facts: Facts) -> str:
 def _sources(line: str) -> str:
     """Return a line of nsswitch.conf(5) with the sources that work inside, DNS among them; [actions] go with the source before them."""
     words = re.findall(r"\[[^]]*\]|[^\s\[\]]+", line.split("#")[0].partition(":")[2])
-    kept: t.List[str] = []
+    kept: list[str] = []
     inside = False
     for word in words:
         inside = inside if word.startswith("[") else word in _SOURCES_INSIDE
@@ -101,7 +112,7 @@ def _search(sandbox: Sandbox, networks: t.Sequence[Network], facts: Facts, defau
     return _line("search", [domain for domain in search if domain != "."])  # "." alone asks for none
 
 
-def _of_networks(networks: t.Sequence[Network], field: str) -> t.Tuple[str, ...]:
+def _of_networks(networks: t.Sequence[Network], field: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value for network in networks for value in getattr(network, field)))
 
 
@@ -111,13 +122,16 @@ def _line(keyword: str, values: t.Sequence[str]) -> str:
     return f"{keyword} {' '.join(values)}\n" if values else ""
 
 
-def _extra(sandbox: Sandbox, address: str, topology: Topology) -> t.List[str]:
+def _extra(sandbox: Sandbox, address: str, topology: Topology) -> list[str]:
     if address != HOST_GATEWAY:
         return [address]
     found = gateways(sandbox, topology)
     if not found:
-        raise DocklessError(f"sandbox {sandbox.name} has no way out to its host, so host-gateway means no address",
-                            "Join a network that is not internal, or give an address.", f"{sandbox.path or sandbox.name}.extra_hosts")
+        raise DocklessError(
+            f"sandbox {sandbox.name} has no way out to its host, so host-gateway means no address",
+            "Join a network that is not internal, or give an address.",
+            f"{sandbox.path or sandbox.name}.extra_hosts",
+        )
     return found
 
 

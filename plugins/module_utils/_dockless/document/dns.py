@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """What networks and sandboxes say about names: servers, search, extra hosts, records, links."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -53,7 +54,11 @@ def _srv(value: str, path: str) -> str:
     """Return "priority weight port target" (RFC 2782)."""
     parts = value.split()
     if len(parts) != 4:
-        refuse(path, f"{shown(value)} is not the value of an SRV record", "Write priority, weight, port and target: 0 5 5060 sip.")
+        refuse(
+            path,
+            f"{shown(value)} is not the value of an SRV record",
+            "Write priority, weight, port and target: 0 5 5060 sip.",
+        )
     numbers = [str(_PORT(part, path)) for part in parts[:3]]
     return " ".join(numbers + [values.domain(parts[3], path)])
 
@@ -64,20 +69,27 @@ def _txt(value: str, path: str) -> str:
     return value
 
 
-_CHECKS: t.Dict[str, t.Callable[[t.Any, str], str]] = {
-    "A": _address_text(4), "AAAA": _address_text(6), "CNAME": values.domain, "PTR": values.domain, "SRV": _srv, "TXT": _txt}
+_CHECKS: dict[str, t.Callable[[t.Any, str], str]] = {
+    "A": _address_text(4),
+    "AAAA": _address_text(6),
+    "CNAME": values.domain,
+    "PTR": values.domain,
+    "SRV": _srv,
+    "TXT": _txt,
+}
 parse_records = list_of(_record)
 
 
-def parse_extra_hosts(value: t.Any, path: str) -> t.Tuple[t.Tuple[str, str], ...]:
+def parse_extra_hosts(value: t.Any, path: str) -> tuple[tuple[str, str], ...]:
     """Return (name, address) of a list of "name:address" or "name=address", or of a dictionary.
 
     A dictionary's value may be a list of addresses. "host-gateway" stands for
     an address of the host and is kept.
     """
     if is_mapping(value):
-        found = [(key, one, f"{path}.{key}") for key, item in value.items()
-                 for one in (item if is_list(item) else (item,))]
+        found = [
+            (key, one, f"{path}.{key}") for key, item in value.items() for one in (item if is_list(item) else (item,))
+        ]
     elif is_list(value):
         found = [_split_host(item, f"{path}[{index}]") for index, item in enumerate(value)]
     else:
@@ -85,7 +97,7 @@ def parse_extra_hosts(value: t.Any, path: str) -> t.Tuple[t.Tuple[str, str], ...
     return tuple((values.domain(name, where), _host_address(address, where)) for name, address, where in found)
 
 
-def _split_host(value: t.Any, path: str) -> t.Tuple[str, str, str]:
+def _split_host(value: t.Any, path: str) -> tuple[str, str, str]:
     value = text(value, path)
     separator = "=" if "=" in value else ":"
     name, found, address = value.partition(separator)
@@ -101,7 +113,7 @@ def _host_address(value: t.Any, path: str) -> str:
     return str(values.address(bare, path))
 
 
-def parse_links(value: t.Any, path: str) -> t.Tuple[Link, ...]:
+def parse_links(value: t.Any, path: str) -> tuple[Link, ...]:
     """Return legacy links of a list of "sandbox" or "sandbox:alias"."""
     if not is_list(value):
         wrong_type(value, path, "a list")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """A sandbox's networks: Compose's list of names, or its dictionary with an entry each."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -18,7 +19,7 @@ DEFAULT_NETWORK = "default"
 DEFAULT_BRIDGE_KEY = ("", DEFAULT_BRIDGE)
 _LINK_LOCAL4 = ipaddress.IPv4Network("169.254.0.0/16")
 _NUMBER = re.compile(r"-?[0-9]{1,18}\Z")
-_PRIORITY = integer(-2**31, 2**31 - 1)
+_PRIORITY = integer(-(2**31), 2**31 - 1)
 _IFNAME = "com.docker.network.endpoint.ifname"
 _SYSCTLS = "com.docker.network.endpoint.sysctls"
 
@@ -36,25 +37,37 @@ def _sysctls(value: str, path: str) -> Pairs:
     for setting in filter(None, (part.strip() for part in value.split(","))):
         key, equals, number = setting.partition("=")
         parts = key.split(".")
-        if not equals or len(parts) != 5 or parts[0] != "net" or parts[1] not in ("ipv4", "ipv6", "mpls") \
-                or parts[2] not in ("conf", "neigh") or parts[3].upper() != "IFNAME" or not values.is_sysctl(parts[4]):
-            refuse(path, f"{shown(setting)} is not a setting of one interface",
-                   "Write it like net.ipv4.conf.IFNAME.forwarding=1.")
+        if (
+            not equals
+            or len(parts) != 5
+            or parts[0] != "net"
+            or parts[1] not in ("ipv4", "ipv6", "mpls")
+            or parts[2] not in ("conf", "neigh")
+            or parts[3].upper() != "IFNAME"
+            or not values.is_sysctl(parts[4])
+        ):
+            refuse(
+                path,
+                f"{shown(setting)} is not a setting of one interface",
+                "Write it like net.ipv4.conf.IFNAME.forwarding=1.",
+            )
         if not _NUMBER.match(number):
             refuse(path, f"{shown(number)} is not the value of {key}", "Give a whole number.")
         found["/".join((*parts[:3], "IFNAME", parts[4]))] = number
     return tuple(sorted(found.items()))
 
 
-def _driver_opts(value: t.Any, path: str) -> t.Dict[str, t.Any]:
-    said: t.Dict[str, t.Any] = {}
+def _driver_opts(value: t.Any, path: str) -> dict[str, t.Any]:
+    said: dict[str, t.Any] = {}
     for key, item in pairs(value, path):
         if key == _IFNAME:
             said["interface_name"] = values.interface(item, f"{path}.{key}")
         elif key == _SYSCTLS:
             said["sysctls"] = _sysctls(item, f"{path}.{key}")
         else:
-            refuse(path, f"{shown(key)} is not a driver option of an endpoint", f"Known options: {_IFNAME}, {_SYSCTLS}.")
+            refuse(
+                path, f"{shown(key)} is not a driver option of an endpoint", f"Known options: {_IFNAME}, {_SYSCTLS}."
+            )
     return said
 
 
@@ -72,7 +85,9 @@ _KEYS = {
 }
 
 
-def parse_endpoints(project: str, sandbox: str, value: t.Any, path: str, links: t.Tuple[Link, ...]) -> t.Tuple[Endpoint, ...]:
+def parse_endpoints(
+    project: str, sandbox: str, value: t.Any, path: str, links: tuple[Link, ...]
+) -> tuple[Endpoint, ...]:
     """Return the attachments in the order written. links are the sandbox's own, seen on each of its networks.
 
     Of each network: aliases, ipv4_address, ipv6_address, link_local_ips,
@@ -94,14 +109,14 @@ def _refuse_repeated(value: t.Sequence[t.Any], path: str) -> None:
             refuse(f"{path}[{index}]", f"the network {shown(name)} is listed twice", "List it once.")
 
 
-def _network_key(project: str, name: t.Any, path: str) -> t.Tuple[str, str]:
+def _network_key(project: str, name: t.Any, path: str) -> tuple[str, str]:
     name = values.name(name, path, "network's name")
     if name in ("host", "none"):
         refuse(path, f"a sandbox cannot be connected to {name}", f"Use network_mode: {name} instead.")
     return DEFAULT_BRIDGE_KEY if name == DEFAULT_BRIDGE else (project, name)
 
 
-def _endpoint(project: str, sandbox: str, name: t.Any, spec: t.Any, path: str, links: t.Tuple[Link, ...]) -> Endpoint:
+def _endpoint(project: str, sandbox: str, name: t.Any, spec: t.Any, path: str, links: tuple[Link, ...]) -> Endpoint:
     key = _network_key(project, name, path)
     if not spec and (spec is None or is_mapping(spec)):
         return Endpoint(project, sandbox, key, links=links, path=path)
@@ -109,14 +124,25 @@ def _endpoint(project: str, sandbox: str, name: t.Any, spec: t.Any, path: str, l
     options = said.get("driver_opts", {})
     named = said.get("interface_name", "")
     if named and options.get("interface_name", named) != named:
-        refuse(path + ".driver_opts", "it says another interface name than the option interface_name does", "Say it once.")
+        refuse(
+            path + ".driver_opts", "it says another interface name than the option interface_name does", "Say it once."
+        )
     return Endpoint(
-        project, sandbox, key, ipv4_address=said.get("ipv4_address"), ipv6_address=said.get("ipv6_address"),
-        link_local_ips=said.get("link_local_ips", ()), mac_address=said.get("mac_address", ""),
-        aliases=said.get("aliases", ()), links=_merged(links, said.get("links", ())),
+        project,
+        sandbox,
+        key,
+        ipv4_address=said.get("ipv4_address"),
+        ipv6_address=said.get("ipv6_address"),
+        link_local_ips=said.get("link_local_ips", ()),
+        mac_address=said.get("mac_address", ""),
+        aliases=said.get("aliases", ()),
+        links=_merged(links, said.get("links", ())),
         gw_priority=said.get("gw_priority", said.get("priority", 0)),
-        interface_name=named or options.get("interface_name", ""), sysctls=options.get("sysctls", ()), path=path)
+        interface_name=named or options.get("interface_name", ""),
+        sysctls=options.get("sysctls", ()),
+        path=path,
+    )
 
 
-def _merged(links: t.Tuple[Link, ...], more: t.Tuple[Link, ...]) -> t.Tuple[Link, ...]:
+def _merged(links: tuple[Link, ...], more: tuple[Link, ...]) -> tuple[Link, ...]:
     return links + tuple(link for link in more if link not in links)

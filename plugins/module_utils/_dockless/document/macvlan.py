@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """What a network on one of the host's interfaces declares beside what a bridge network does, and what it cannot have."""
+
 from __future__ import annotations
 
 import re
@@ -21,7 +22,11 @@ def _parent(value: t.Any, path: str) -> str:
     """Return the name of an interface, or of a VLAN of one: eth0.60."""
     value = text(value, path)
     if not _PARENT.match(value) or value in RESERVED_INTERFACES:
-        refuse(path, f"{shown(value)} is not an interface that networks can sit on", "Give one of this host, like eth0, or eth0.60 for VLAN 60 on it.")
+        refuse(
+            path,
+            f"{shown(value)} is not an interface that networks can sit on",
+            "Give one of this host, like eth0, or eth0.60 for VLAN 60 on it.",
+        )
     base, dot, number = value.rpartition(".")
     if base and number.isdigit() and not 1 <= int(number) <= 4094:
         refuse(path, f"{number} is not the number of a VLAN", "Give one from 1 to 4094.")
@@ -29,7 +34,11 @@ def _parent(value: t.Any, path: str) -> str:
 
 
 def _of_bridges(value: t.Any, path: str) -> t.NoReturn:
-    refuse(path, "a macvlan or ipvlan network has no bridge on this host, and its packets do not pass this host's firewall", "Remove it.")
+    refuse(
+        path,
+        "a macvlan or ipvlan network has no bridge on this host, and its packets do not pass this host's firewall",
+        "Remove it.",
+    )
 
 
 def _flag(value: t.Any, path: str) -> str:
@@ -40,17 +49,25 @@ def _flag(value: t.Any, path: str) -> str:
 
 def _driver_opts(driver: str) -> Reader:
     mode = choice(*_MODES[driver])
-    readers: t.Dict[str, t.Tuple[str, Reader]] = {
-        "parent": ("parent", _parent), f"{driver}_mode": ("mode", mode), _DOCKER + "driver.mtu": ("mtu", integer(68, 65535)),
-        _DOCKER + "enable_ipv4": ("enable_ipv4", boolean), _DOCKER + "enable_ipv6": ("enable_ipv6", boolean)}
+    readers: dict[str, tuple[str, Reader]] = {
+        "parent": ("parent", _parent),
+        f"{driver}_mode": ("mode", mode),
+        _DOCKER + "driver.mtu": ("mtu", integer(68, 65535)),
+        _DOCKER + "enable_ipv4": ("enable_ipv4", boolean),
+        _DOCKER + "enable_ipv6": ("enable_ipv6", boolean),
+    }
     if driver == "ipvlan":
         readers["ipvlan_flag"] = ("", _flag)
 
-    def reader(value: t.Any, path: str) -> t.Dict[str, t.Any]:
+    def reader(value: t.Any, path: str) -> dict[str, t.Any]:
         said = {}
         for key, item in pairs(value, path):
             if key not in readers:
-                refuse(path, f"{shown(key)} is not a driver option of {driver} networks", f"Known options: {', '.join(sorted(readers))}.")
+                refuse(
+                    path,
+                    f"{shown(key)} is not a driver option of {driver} networks",
+                    f"Known options: {', '.join(sorted(readers))}.",
+                )
             own, read = readers[key]
             said[own] = read(item, f"{path}.{key}")
         said.pop("", None)
@@ -59,12 +76,32 @@ def _driver_opts(driver: str) -> Reader:
     return reader
 
 
-def _keys(driver: str) -> t.Dict[str, Reader]:
-    bridge = ("isolate", "icc", "masquerade", "gateway_mode_ipv4", "gateway_mode_ipv6", "bridge_name", "default_publish_address",
-              "egress", "ingress", "trusted_host_interfaces", "host_ipv4", "host_ipv6", "port_security")
+def _keys(driver: str) -> dict[str, Reader]:
+    bridge = (
+        "isolate",
+        "icc",
+        "masquerade",
+        "gateway_mode_ipv4",
+        "gateway_mode_ipv6",
+        "bridge_name",
+        "default_publish_address",
+        "egress",
+        "ingress",
+        "trusted_host_interfaces",
+        "host_ipv4",
+        "host_ipv6",
+        "port_security",
+    )
     mode = choice(*_MODES[driver])
-    return {**dict.fromkeys(bridge, _of_bridges), "parent": _parent, "mode": mode, f"{driver}_mode": mode, "host_access": boolean,
-            "host_access_address": one_or_list_of(values.address), "driver_opts": _driver_opts(driver)}
+    return {
+        **dict.fromkeys(bridge, _of_bridges),
+        "parent": _parent,
+        "mode": mode,
+        f"{driver}_mode": mode,
+        "host_access": boolean,
+        "host_access_address": one_or_list_of(values.address),
+        "driver_opts": _driver_opts(driver),
+    }
 
 
 MACVLAN, IPVLAN = _keys("macvlan"), _keys("ipvlan")
@@ -78,9 +115,21 @@ def macvlan_of(said: t.Mapping[str, t.Any], path: str) -> Macvlan:
         refuse(f"{path}.{driver}_mode", "it says another mode than the option mode does", "Say it once.")
     found = Macvlan(said.get("parent", ""), mode, said.get("host_access", False), said.get("host_access_address", ()))
     if mode == "passthru" and not found.parent:
-        refuse(path + ".mode", "passthru hands a parent over to a sandbox, and the network has none", "Give it a parent, or choose another mode.")
+        refuse(
+            path + ".mode",
+            "passthru hands a parent over to a sandbox, and the network has none",
+            "Give it a parent, or choose another mode.",
+        )
     if found.addresses and not found.host_access:
-        refuse(path + ".host_access_address", "the host has no address on the network, because host_access is not set", "Set host_access: true.")
+        refuse(
+            path + ".host_access_address",
+            "the host has no address on the network, because host_access is not set",
+            "Set host_access: true.",
+        )
     if found.host_access and mode in ("private", "vepa", "passthru"):
-        refuse(path + ".host_access", f"in the mode {mode} the host and its sandboxes cannot reach each other", "Use mode: bridge, or remove it.")
+        refuse(
+            path + ".host_access",
+            f"in the mode {mode} the host and its sandboxes cannot reach each other",
+            "Use mode: bridge, or remove it.",
+        )
     return found

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """One network, as Compose declares it."""
+
 from __future__ import annotations
 
 import typing as t
@@ -33,7 +34,7 @@ _GATEWAY_MODE = choice(GATEWAY_NAT, GATEWAY_UNPROTECTED, GATEWAY_ROUTED, GATEWAY
 _INTERFACES = list_of(values.interface_of_host)
 
 
-def _interfaces(value: t.Any, path: str) -> t.Tuple[str, ...]:
+def _interfaces(value: t.Any, path: str) -> tuple[str, ...]:
     """Return interfaces of the host, as a list or, as Docker writes them, with colons between them."""
     return _INTERFACES(value.split(":") if isinstance(value, str) else value, path)
 
@@ -45,7 +46,11 @@ def _leaving(version: int) -> Reader:
     def read_one(value: t.Any, path: str) -> IPAddress:
         found: IPAddress = reader(value, path)
         if found.is_loopback or found.is_multicast or found.is_unspecified or found in LINK_LOCAL:
-            refuse(path, f"packets cannot leave with the address {found}: no answer would find its way back", "Give an address of this host that others reach.")
+            refuse(
+                path,
+                f"packets cannot leave with the address {found}: no answer would find its way back",
+                "Give an address of this host that others reach.",
+            )
         return found
 
     return read_one
@@ -54,7 +59,11 @@ def _leaving(version: int) -> Reader:
 def _prefix(value: t.Any, path: str) -> str:
     value = values.interface(value, path)
     if len(value) > 11 or value[-1].isdigit():
-        refuse(path, f"{shown(value)} cannot begin the names of interfaces", "Use at most 11 characters, the last one no digit.")
+        refuse(
+            path,
+            f"{shown(value)} cannot begin the names of interfaces",
+            "Use at most 11 characters, the last one no digit.",
+        )
     return value
 
 
@@ -62,7 +71,7 @@ def _external(value: t.Any, path: str) -> t.Any:
     return read(value, path, {"name": text}).get("name", True) if isinstance(value, t.Mapping) else boolean(value, path)
 
 
-_DRIVER_OPTS: t.Dict[str, t.Tuple[str, t.Callable[[t.Any, str], t.Any]]] = {
+_DRIVER_OPTS: dict[str, tuple[str, t.Callable[[t.Any, str], t.Any]]] = {
     "bridge.name": ("bridge_name", values.interface),
     "bridge.enable_ip_masquerade": ("masquerade", boolean),
     "bridge.enable_icc": ("icc", boolean),
@@ -78,16 +87,24 @@ _DRIVER_OPTS: t.Dict[str, t.Tuple[str, t.Callable[[t.Any, str], t.Any]]] = {
     "enable_ipv4": ("enable_ipv4", boolean),
     "enable_ipv6": ("enable_ipv6", boolean),
 }
-_NOT_SERVED = frozenset((
-    "bridge.firewalld_zone", "bridge.default_bridge",
-    "advertise_addr_nmsgs", "advertise_addr_ms", "driver.overlay.vxlanid_list", "internal", "windowsshim.dnsservers"))
+_NOT_SERVED = frozenset(
+    (
+        "bridge.firewalld_zone",
+        "bridge.default_bridge",
+        "advertise_addr_nmsgs",
+        "advertise_addr_ms",
+        "driver.overlay.vxlanid_list",
+        "internal",
+        "windowsshim.dnsservers",
+    )
+)
 
 
-def _driver_opts(value: t.Any, path: str) -> t.Dict[str, t.Any]:
+def _driver_opts(value: t.Any, path: str) -> dict[str, t.Any]:
     """Return Docker's driver options in our own words."""
     said = {}
     for key, item in pairs(value, path):
-        short = key[len(_DOCKER):] if key.startswith(_DOCKER) else ""
+        short = key[len(_DOCKER) :] if key.startswith(_DOCKER) else ""
         if short in _NOT_SERVED:
             refuse(f"{path}.{key}", f"Docker's option {key} is not served here", "Remove it.")
         if short not in _DRIVER_OPTS:
@@ -129,8 +146,11 @@ _KEYS = {
     "labels": pairs,
     **DNS,
 }
-_KEYS_OF: t.Dict[str, t.Dict[str, t.Any]] = {  # of drivers with options of their own
-    "overlay": {**_KEYS, **OVERLAY}, "macvlan": {**_KEYS, **MACVLAN}, "ipvlan": {**_KEYS, **IPVLAN}}
+_KEYS_OF: dict[str, dict[str, t.Any]] = {  # of drivers with options of their own
+    "overlay": {**_KEYS, **OVERLAY},
+    "macvlan": {**_KEYS, **MACVLAN},
+    "ipvlan": {**_KEYS, **IPVLAN},
+}
 
 
 def parse_network(project: str, name: t.Any, spec: t.Any, path: str) -> Network:
@@ -163,12 +183,17 @@ def parse_network(project: str, name: t.Any, spec: t.Any, path: str) -> Network:
     """
     name = _network_name(name, path)
     driver = spec.get("driver") if is_mapping(spec) else None
-    said = read(spec if spec is not None else {}, path, _KEYS_OF.get(driver, _KEYS) if isinstance(driver, str) else _KEYS)
+    said = read(
+        spec if spec is not None else {}, path, _KEYS_OF.get(driver, _KEYS) if isinstance(driver, str) else _KEYS
+    )
     if said.get("external"):
         return _external_network(project, name, said, path)
     if said.get("name", name) != name:
-        refuse(path + ".name", f"the network {name} cannot have a second name",
-               "Use that name as its key, or set external: true if it is another project's.")
+        refuse(
+            path + ".name",
+            f"the network {name} cannot have a second name",
+            "Use that name as its key, or set external: true if it is another project's.",
+        )
     for key, value in said.pop("driver_opts", {}).items():
         if said.setdefault(key, value) != value:
             refuse(path + ".driver_opts", f"it says another {key} than the option {key} does", "Say it once.")
@@ -178,16 +203,22 @@ def parse_network(project: str, name: t.Any, spec: t.Any, path: str) -> Network:
 def _network_name(name: t.Any, path: str) -> str:
     name = values.name(name, path, "network's name")
     if name in RESERVED_NETWORKS:
-        refuse(path, f"the name {name} is reserved for the predefined network",
-               "Choose another name; a sandbox joins the predefined one with network_mode.")
+        refuse(
+            path,
+            f"the name {name} is reserved for the predefined network",
+            "Choose another name; a sandbox joins the predefined one with network_mode.",
+        )
     return name
 
 
-def _external_network(project: str, name: str, said: t.Dict[str, t.Any], path: str) -> Network:
+def _external_network(project: str, name: str, said: dict[str, t.Any], path: str) -> Network:
     more = sorted(set(said) - {"external", "name"})
     if more:
-        refuse(f"{path}.{more[0]}", "an external network is set up by its own project",
-               f"Remove {', '.join(more)} here, and set it there.")
+        refuse(
+            f"{path}.{more[0]}",
+            "an external network is set up by its own project",
+            f"Remove {', '.join(more)} here, and set it there.",
+        )
     owner = said.get("name") or (said["external"] if said["external"] is not True else name)
     parts = owner.split("/")
     if len(parts) > 2:
@@ -197,7 +228,7 @@ def _external_network(project: str, name: str, said: t.Dict[str, t.Any], path: s
     return Network(project, name, external=owner, path=path)
 
 
-def _own_network(project: str, name: str, said: t.Dict[str, t.Any], path: str) -> Network:
+def _own_network(project: str, name: str, said: dict[str, t.Any], path: str) -> Network:
     ipam: Ipam = said.get("ipam", Ipam())
     ipv4, ipv6 = _families(said, ipam.subnets, path)
     if not ipam.addresses:
@@ -205,14 +236,31 @@ def _own_network(project: str, name: str, said: t.Dict[str, t.Any], path: str) -
             refuse(path + ".enable_ipv6", "a network with ipam driver none has no addresses", "Remove it.")
         ipv4, ipv6, said["dns_enabled"] = False, False, False
     network = Network(
-        project, name, subnets=ipam.subnets, enable_ipv4=ipv4, enable_ipv6=ipv6,
-        **_ways(said), isolate=said.get("isolate", "strict"), icc=said.get("icc"),
-        masquerade=said.get("masquerade"), inhibit_ipv4=said.get("inhibit_ipv4", False), mtu=said.get("mtu"),
-        bridge_name=said.get("bridge_name", ""), publish_address=said.get("default_publish_address"),
-        dns_enabled=said.get("dns_enabled", True), dns=said.get("dns", ()), dns_search=said.get("dns_search", ()),
-        dns_opt=said.get("dns_opt", ()), forward=said.get("forward", "host"), records=said.get("records", ()),
-        iface_prefix=said.get("iface_prefix", "eth"), labels=said.get("labels", ()), path=path,
-        services=said.get("services", ()), **_gateway(said))
+        project,
+        name,
+        subnets=ipam.subnets,
+        enable_ipv4=ipv4,
+        enable_ipv6=ipv6,
+        **_ways(said),
+        isolate=said.get("isolate", "strict"),
+        icc=said.get("icc"),
+        masquerade=said.get("masquerade"),
+        inhibit_ipv4=said.get("inhibit_ipv4", False),
+        mtu=said.get("mtu"),
+        bridge_name=said.get("bridge_name", ""),
+        publish_address=said.get("default_publish_address"),
+        dns_enabled=said.get("dns_enabled", True),
+        dns=said.get("dns", ()),
+        dns_search=said.get("dns_search", ()),
+        dns_opt=said.get("dns_opt", ()),
+        forward=said.get("forward", "host"),
+        records=said.get("records", ()),
+        iface_prefix=said.get("iface_prefix", "eth"),
+        labels=said.get("labels", ()),
+        path=path,
+        services=said.get("services", ()),
+        **_gateway(said),
+    )
     if said.get("driver") == "overlay":
         network = network._replace(driver="overlay", overlay=overlay_of(said, path), peers=said.get("peers", ()))
     elif said.get("driver") in ("macvlan", "ipvlan"):
@@ -222,27 +270,39 @@ def _own_network(project: str, name: str, said: t.Dict[str, t.Any], path: str) -
     return network
 
 
-def _ways(said: t.Dict[str, t.Any]) -> t.Dict[str, bool]:
+def _ways(said: dict[str, t.Any]) -> dict[str, bool]:
     """Return which ways lead out of the network and into it; internal is neither, unless one is opened by its own name."""
     closed = said.get("internal", False)
     egress, ingress = said.get("egress", not closed), said.get("ingress", not closed)
     return {"egress": egress, "ingress": ingress, "internal": not egress and not ingress}
 
 
-def _gateway(said: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
-    keys = {"gateway_mode_ipv4": GATEWAY_NAT, "gateway_mode_ipv6": GATEWAY_NAT, "host_ipv4": None, "host_ipv6": None, "port_security": True}
-    return {"trusted": said.get("trusted_host_interfaces", ()), **{key: said.get(key, default) for key, default in keys.items()}}
+def _gateway(said: dict[str, t.Any]) -> dict[str, t.Any]:
+    keys = {
+        "gateway_mode_ipv4": GATEWAY_NAT,
+        "gateway_mode_ipv6": GATEWAY_NAT,
+        "host_ipv4": None,
+        "host_ipv6": None,
+        "port_security": True,
+    }
+    return {
+        "trusted": said.get("trusted_host_interfaces", ()),
+        **{key: said.get(key, default) for key, default in keys.items()},
+    }
 
 
 def refuse_no_family(path: str) -> t.NoReturn:
     """Raise DocklessError for a network without either family."""
-    refuse(path + ".enable_ipv4", "the network has neither IPv4 nor IPv6",
-           "Enable one, or set ipam.driver: none for a network without addresses.")
+    refuse(
+        path + ".enable_ipv4",
+        "the network has neither IPv4 nor IPv6",
+        "Enable one, or set ipam.driver: none for a network without addresses.",
+    )
 
 
-def _families(said: t.Dict[str, t.Any], subnets: t.Sequence[Subnet], path: str) -> t.Tuple[bool, t.Optional[bool]]:
+def _families(said: dict[str, t.Any], subnets: t.Sequence[Subnet], path: str) -> tuple[bool, bool | None]:
     ipv4: bool = said.get("enable_ipv4", True)
-    ipv6: t.Optional[bool] = said.get("enable_ipv6")
+    ipv6: bool | None = said.get("enable_ipv6")
     versions = {subnet.version for subnet in subnets}
     if 6 in versions and ipv6 is None:
         ipv6 = True
@@ -250,30 +310,56 @@ def _families(said: t.Dict[str, t.Any], subnets: t.Sequence[Subnet], path: str) 
         refuse_no_family(path)
     for version, enabled in ((4, ipv4), (6, ipv6)):
         if version in versions and not enabled:
-            refuse(f"{path}.enable_ipv{version}", f"the network has an IPv{version} subnet, but IPv{version} is off",
-                   "Enable it or remove the subnet.")
+            refuse(
+                f"{path}.enable_ipv{version}",
+                f"the network has an IPv{version} subnet, but IPv{version} is off",
+                "Enable it or remove the subnet.",
+            )
     return ipv4, ipv6
 
 
 def _refuse_contradictions(network: Network) -> None:
     path = network.path
-    for key, mode in (("gateway_mode_ipv4", network.gateway_mode_ipv4), ("gateway_mode_ipv6", network.gateway_mode_ipv6)):
+    for key, mode in (
+        ("gateway_mode_ipv4", network.gateway_mode_ipv4),
+        ("gateway_mode_ipv6", network.gateway_mode_ipv6),
+    ):
         if mode == GATEWAY_ISOLATED and not network.internal:
-            refuse(f"{path}.{key}", "a network without a gateway on this host leads nowhere, and this one is not internal",
-                   "Set internal: true, and neither egress nor ingress, or choose another gateway mode.")
+            refuse(
+                f"{path}.{key}",
+                "a network without a gateway on this host leads nowhere, and this one is not internal",
+                "Set internal: true, and neither egress nor ingress, or choose another gateway mode.",
+            )
         if mode != GATEWAY_NAT and network.overlay is not None:
-            refuse(f"{path}.{key}", f"an overlay cannot have the gateway mode {mode}: each host is a gateway of the same subnet",
-                   "Use nat, or mode: routed for a slice of the subnet on each host.")
+            refuse(
+                f"{path}.{key}",
+                f"an overlay cannot have the gateway mode {mode}: each host is a gateway of the same subnet",
+                "Use nat, or mode: routed for a slice of the subnet on each host.",
+            )
     if not network.dns_enabled:
         for key, value in (("dns", network.dns), ("records", network.records)):
             if value:
-                refuse(f"{path}.{key}", "the network serves no names (dns_enabled is false)", f"Remove {key} or set dns_enabled: true.")
+                refuse(
+                    f"{path}.{key}",
+                    "the network serves no names (dns_enabled is false)",
+                    f"Remove {key} or set dns_enabled: true.",
+                )
     for index, subnet in enumerate(network.subnets):
         tiny = subnet.network is not None and subnet.network.num_addresses <= 2
         single = tiny and subnet.network.num_addresses == 1
-        if single or (tiny and subnet.version == 4 and network.macvlan is None and not (network.internal and _has_no_gateway(network))):
-            refuse(f"{path}.ipam.config[{index}].subnet", f"{subnet.network} has no room for a gateway and a sandbox",
-                   "Give a larger subnet." if single else "Give a larger subnet, or make the network internal with inhibit_ipv4.")
+        if single or (
+            tiny
+            and subnet.version == 4
+            and network.macvlan is None
+            and not (network.internal and _has_no_gateway(network))
+        ):
+            refuse(
+                f"{path}.ipam.config[{index}].subnet",
+                f"{subnet.network} has no room for a gateway and a sandbox",
+                "Give a larger subnet."
+                if single
+                else "Give a larger subnet, or make the network internal with inhibit_ipv4.",
+            )
 
 
 def _has_no_gateway(network: Network) -> bool:

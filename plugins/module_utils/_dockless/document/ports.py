@@ -6,6 +6,7 @@ Short: [[HOST_IP:]HOST_PORT:]TARGET[/PROTOCOL], where ports may be ranges.
 Long: a dictionary of target, published, host_ip, protocol, source_ranges (who may
 use it), and of mode, name and app_protocol, which have no effect here.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -19,11 +20,12 @@ from ..model.host import IPAddress, IPNetwork, PortMapping
 from . import values
 from .readers import anything, choice, is_list, is_mapping, list_of, read, scalar, shown, text, wrong_type
 
-Range = t.Tuple[int, int]
-Exposed = t.Tuple[int, str]
+Range = tuple[int, int]
+Exposed = tuple[int, str]
 PROTOCOLS = ("tcp", "udp", "sctp")
 _SHORT = re.compile(
-    r"(?:(?:(?P<ip>\[[0-9a-fA-F:.%]*\]|[^:/\[\]]*):)?(?P<host>[0-9-]*):)?(?P<target>[0-9-]+)(?:/(?P<protocol>[a-zA-Z]+))?\Z")
+    r"(?:(?:(?P<ip>\[[0-9a-fA-F:.%]*\]|[^:/\[\]]*):)?(?P<host>[0-9-]*):)?(?P<target>[0-9-]+)(?:/(?P<protocol>[a-zA-Z]+))?\Z"
+)
 _RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?\Z")
 _FORMS = "Write it like 8080:80, 127.0.0.1:8080:80/tcp, [fd00::1]:8080:80 or 8000-8005:9000-9005 (in quotes)."
 _EXPOSED = "Write it like 80, 53/udp or 3000-3005."
@@ -36,7 +38,7 @@ def _source(value: t.Any, path: str) -> IPNetwork:
     return values.network(value, path)
 
 
-def _sources(value: t.Any, path: str) -> t.Tuple[IPNetwork, ...]:
+def _sources(value: t.Any, path: str) -> tuple[IPNetwork, ...]:
     """Return networks of clients in order, none within another: the kernel takes no elements that overlap."""
     said = _SOURCES(value, path)
     if not said:
@@ -46,25 +48,33 @@ def _sources(value: t.Any, path: str) -> t.Tuple[IPNetwork, ...]:
 
 
 _SOURCES = list_of(_source)
-_LONG = {"source_ranges": _sources, "target": scalar, "published": scalar, "host_ip": text, "protocol": choice(*PROTOCOLS),
-         "mode": choice("host", "ingress"), "name": anything, "app_protocol": anything}
+_LONG = {
+    "source_ranges": _sources,
+    "target": scalar,
+    "published": scalar,
+    "host_ip": text,
+    "protocol": choice(*PROTOCOLS),
+    "mode": choice("host", "ingress"),
+    "name": anything,
+    "app_protocol": anything,
+}
 
 
 class _Port(t.NamedTuple):
     """One entry, ranges not yet spread. published None asks for a free port."""
 
-    host_ip: t.Optional[IPAddress]
-    published: t.Optional[Range]
+    host_ip: IPAddress | None
+    published: Range | None
     target: Range
     protocol: str
-    source_ranges: t.Tuple[IPNetwork, ...] = ()
+    source_ranges: tuple[IPNetwork, ...] = ()
 
 
-def parse_ports(project: str, sandbox: str, value: t.Any, path: str) -> t.Tuple[PortMapping, ...]:
+def parse_ports(project: str, sandbox: str, value: t.Any, path: str) -> tuple[PortMapping, ...]:
     """Return the mappings of a sandbox, ranges spread to one each. path is that of the list."""
     if not is_list(value):
         wrong_type(value, path, "a list")
-    found: t.List[PortMapping] = []
+    found: list[PortMapping] = []
     for index, entry in enumerate(value):
         found.extend(_spread(project, sandbox, entry, f"{path}[{index}]"))
     if len(found) > 1:
@@ -72,11 +82,11 @@ def parse_ports(project: str, sandbox: str, value: t.Any, path: str) -> t.Tuple[
     return tuple(found)
 
 
-def parse_expose(value: t.Any, path: str) -> t.Tuple[Exposed, ...]:
+def parse_expose(value: t.Any, path: str) -> tuple[Exposed, ...]:
     """Return the ports that a sandbox exposes, each once, from 80, "80", "53/udp" and "3000-3005"."""
     if not is_list(value):
         wrong_type(value, path, "a list")
-    found: t.Dict[Exposed, None] = {}
+    found: dict[Exposed, None] = {}
     for index, entry in enumerate(value):
         where = f"{path}[{index}]"
         ports, slash, protocol = scalar(entry, where).partition("/")
@@ -98,10 +108,15 @@ def _spread(project: str, sandbox: str, entry: t.Any, path: str) -> t.Iterator[P
         yield PortMapping(project, sandbox, first, port.protocol, port.host_ip, low, high, path, port.source_ranges)
         return
     if high - low != last - first:
-        refuse(path, f"{high - low + 1} host ports cannot be mapped to {last - first + 1} target ports",
-               "Give ranges of the same length, or one target port.")
+        refuse(
+            path,
+            f"{high - low + 1} host ports cannot be mapped to {last - first + 1} target ports",
+            "Give ranges of the same length, or one target port.",
+        )
     for offset in range(high - low + 1):
-        yield PortMapping(project, sandbox, first + offset, port.protocol, port.host_ip, low + offset, 0, path, port.source_ranges)
+        yield PortMapping(
+            project, sandbox, first + offset, port.protocol, port.host_ip, low + offset, 0, path, port.source_ranges
+        )
 
 
 def _entry(entry: t.Any, path: str) -> _Port:
@@ -111,7 +126,9 @@ def _entry(entry: t.Any, path: str) -> _Port:
         return _long(entry, path)
     if isinstance(entry, int) and not isinstance(entry, bool):
         if not 0 < entry < 65536:
-            refuse(path, f"{entry} is not a port", "Quote ports: YAML reads an unquoted 22:22 as one number in base 60.")
+            refuse(
+                path, f"{entry} is not a port", "Quote ports: YAML reads an unquoted 22:22 as one number in base 60."
+            )
         return _Port(None, None, (entry, entry), "tcp")
     wrong_type(entry, path, "a port as text or a dictionary")
 
@@ -125,9 +142,12 @@ def _short(entry: str, path: str) -> _Port:
         refuse(path, f"{shown(entry)} has an empty host port", f"Write {target} for a free one.")
     if ip == "":
         refuse(path, f"{shown(entry)} has an empty host address", f"Write {host}:{target} for all addresses.")
-    return _Port(host_ip(ip.strip("[]"), path) if ip else None,
-                 _range(host, path) if host else None, _range(target, path),
-                 _protocol(protocol, path) if protocol else "tcp")
+    return _Port(
+        host_ip(ip.strip("[]"), path) if ip else None,
+        _range(host, path) if host else None,
+        _range(target, path),
+        _protocol(protocol, path) if protocol else "tcp",
+    )
 
 
 def _malformed(entry: str, path: str) -> t.NoReturn:
@@ -141,9 +161,13 @@ def _long(entry: t.Mapping[str, t.Any], path: str) -> _Port:
     if "target" not in said:
         refuse(path, "the port mapping has no target", "Give target, the port inside the sandbox.")
     published = said.get("published", "")
-    return _Port(host_ip(said["host_ip"].strip("[]"), path + ".host_ip") if "host_ip" in said else None,
-                 _range(published, path + ".published") if published not in ("", "0") else None,
-                 _range(said["target"], path + ".target"), said.get("protocol", "tcp"), said.get("source_ranges", ()))
+    return _Port(
+        host_ip(said["host_ip"].strip("[]"), path + ".host_ip") if "host_ip" in said else None,
+        _range(published, path + ".published") if published not in ("", "0") else None,
+        _range(said["target"], path + ".target"),
+        said.get("protocol", "tcp"),
+        said.get("source_ranges", ()),
+    )
 
 
 def _range(value: str, path: str, forms: str = _FORMS) -> Range:
@@ -153,8 +177,11 @@ def _range(value: str, path: str, forms: str = _FORMS) -> Range:
     first = int(match.group(1))
     last = int(match.group(2) or first)
     if not 0 < first <= last < 65536:
-        refuse(path, f"{value} is not a range of ports" if match.group(2) else f"{first} is not a port",
-               "Ports go from 1 to 65535, and a range from its lower to its higher port.")
+        refuse(
+            path,
+            f"{value} is not a range of ports" if match.group(2) else f"{first} is not a port",
+            "Ports go from 1 to 65535, and a range from its lower to its higher port.",
+        )
     return first, last
 
 
@@ -168,16 +195,19 @@ def host_ip(value: t.Any, path: str) -> IPAddress:
     """Return a host address to publish on. Those that address translation cannot serve are refused."""
     found = values.address(value, path)
     if found.version == 6 and (found.is_loopback or found in LINK_LOCAL):
-        refuse(path, f"a port cannot be published on {found}: no proxy runs here, and the kernel does not "
-               "translate IPv6 loopback and link-local destinations",
-               "Publish on 127.0.0.1, or on a global or unique local IPv6 address of the host.")
+        refuse(
+            path,
+            f"a port cannot be published on {found}: no proxy runs here, and the kernel does not "
+            "translate IPv6 loopback and link-local destinations",
+            "Publish on 127.0.0.1, or on a global or unique local IPv6 address of the host.",
+        )
     if found.is_multicast:
         refuse(path, f"a port cannot be published on {found}, a multicast address", "Give an address of the host.")
     return found
 
 
 def _refuse_repeated(found: t.Sequence[PortMapping]) -> None:
-    seen: t.Dict[t.Tuple[t.Any, ...], str] = {}
+    seen: dict[tuple[t.Any, ...], str] = {}
     for port in found:
         key = port.target_port, port.protocol, port.host_ip, port.host_port, port.host_port_end
         if key in seen:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """From the document that people write to the model. Pure: nothing of the host is looked at."""
+
 from __future__ import annotations
 
 import typing as t
@@ -28,22 +29,26 @@ def parse_project(name: str, declaration: t.Mapping[str, t.Any]) -> Project:
     if is_mapping(declaration) and "services" in declaration:
         refuse("services", "'services' is not an option here", "Call them sandboxes.")
     said = read(declaration, "", _KEYS)
-    networks: t.Tuple[Network, ...] = _each(name, said, "networks", parse_network)
+    networks: tuple[Network, ...] = _each(name, said, "networks", parse_network)
     parsed = _each(name, said, "sandboxes", parse_sandbox)
     sandboxes = tuple(one.sandbox for one in parsed)
     return Project(
-        name, networks + _implied(name, networks, sandboxes), sandboxes, _each(name, said, "veth_pairs", parse_veth),
-        tuple(warning for one in parsed for warning in one.warnings))
+        name,
+        networks + _implied(name, networks, sandboxes),
+        sandboxes,
+        _each(name, said, "veth_pairs", parse_veth),
+        tuple(warning for one in parsed for warning in one.warnings),
+    )
 
 
-def _each(project: str, said: t.Dict[str, t.Any], kind: str, parser: _Parser) -> t.Tuple[t.Any, ...]:
+def _each(project: str, said: dict[str, t.Any], kind: str, parser: _Parser) -> tuple[t.Any, ...]:
     value = said.get(kind, {})
     if not is_mapping(value):
         wrong_type(value, kind, f"a dictionary of {kind} by name")
     return tuple([parser(project, name, spec, f"{kind}.{name}") for name, spec in value.items()])
 
 
-def _implied(project: str, networks: t.Sequence[Network], sandboxes: t.Sequence[Sandbox]) -> t.Tuple[Network, ...]:
+def _implied(project: str, networks: t.Sequence[Network], sandboxes: t.Sequence[Sandbox]) -> tuple[Network, ...]:
     """Return the default network if a sandbox joins it and nobody declared it."""
     if any(network.name == DEFAULT_NETWORK for network in networks):
         return ()

@@ -6,6 +6,7 @@ None means "not said" and never reaches a reader; [] and {} mean "empty".
 Ansible hands over some values as text ("yes", "8080"): what cannot be
 misunderstood is accepted.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -40,7 +41,7 @@ def is_list(value: t.Any) -> bool:
     return isinstance(value, (list, tuple))
 
 
-def read(value: t.Any, path: str, readers: t.Mapping[str, Reader]) -> t.Dict[str, t.Any]:
+def read(value: t.Any, path: str, readers: t.Mapping[str, Reader]) -> dict[str, t.Any]:
     """Return what a dictionary says, by key, each value through its reader; None is left out.
 
     Raises DocklessError for a key that has no reader, naming the closest one.
@@ -76,7 +77,11 @@ def text(value: t.Any, path: str) -> str:
     if not isinstance(value, str):
         wrong_type(value, path, "text", "Put it in quotes.")
     if not value or not value.isprintable():
-        errors.refuse(path, f"{shown(value)} is empty or has characters that are not printable", "Give printable text on one line.")
+        errors.refuse(
+            path,
+            f"{shown(value)} is empty or has characters that are not printable",
+            "Give printable text on one line.",
+        )
     return str(value)
 
 
@@ -138,7 +143,7 @@ def choice(*options: str) -> Reader:
 def list_of(item: Reader) -> Reader:
     """Return a reader of lists, as tuples."""
 
-    def reader(value: t.Any, path: str) -> t.Tuple[t.Any, ...]:
+    def reader(value: t.Any, path: str) -> tuple[t.Any, ...]:
         if not is_list(value):
             wrong_type(value, path, "a list")
         return tuple(item(one, f"{path}[{index}]") for index, one in enumerate(value))
@@ -150,13 +155,13 @@ def one_or_list_of(item: Reader) -> Reader:
     """Return a reader of lists that takes a single text too, as Compose does for dns and dns_search."""
     listed = list_of(item)
 
-    def reader(value: t.Any, path: str) -> t.Tuple[t.Any, ...]:
+    def reader(value: t.Any, path: str) -> tuple[t.Any, ...]:
         return (item(value, path),) if isinstance(value, str) else listed(value, path)
 
     return reader
 
 
-def pairs(value: t.Any, path: str) -> t.Tuple[t.Tuple[str, str], ...]:
+def pairs(value: t.Any, path: str) -> tuple[tuple[str, str], ...]:
     """Return key and value pairs, sorted, from a dictionary or a list of "key=value"; a bare key has an empty value."""
     if is_mapping(value):
         found = {text(key, path): "" if one is None else scalar(one, f"{path}.{key}") for key, one in value.items()}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """One sandbox, as Compose declares a service's networking."""
+
 from __future__ import annotations
 
 import re
@@ -26,7 +27,11 @@ def _pid(value: t.Any, path: str) -> str:
 def _path(value: t.Any, path: str) -> str:
     value = text(value, path)
     if not value.startswith("/") or ".." in value.split("/"):
-        refuse(path, f"{shown(value)} is not an absolute path without ..", "Write it like /proc/4711/ns/net or /run/netns/blue.")
+        refuse(
+            path,
+            f"{shown(value)} is not an absolute path without ..",
+            "Write it like /proc/4711/ns/net or /run/netns/blue.",
+        )
     return value
 
 
@@ -40,7 +45,9 @@ def _unit(value: t.Any, path: str) -> str:
 def _container(value: t.Any, path: str) -> str:
     value = text(value, path)
     if not _CONTAINER.match(value):
-        refuse(path, f"{shown(value)} is not the name or id of a container", "Write it as docker ps or podman ps shows it.")
+        refuse(
+            path, f"{shown(value)} is not the name or id of a container", "Write it as docker ps or podman ps shows it."
+        )
     return value
 
 
@@ -51,13 +58,32 @@ def parse_attach(value: t.Any, path: str) -> Attach:
     """Return the one way in: pid, path, unit, docker or podman."""
     said = read(value, path, _ATTACH_KEYS)
     if len(said) != 1:
-        refuse(path, f"exactly one of {', '.join(_ATTACH_KEYS)} is needed, not {len(said)}", "Say which namespace to use in one way.")
+        refuse(
+            path,
+            f"exactly one of {', '.join(_ATTACH_KEYS)} is needed, not {len(said)}",
+            "Say which namespace to use in one way.",
+        )
     return Attach(*said.popitem())
 
 
 _EXCLUDED = {
-    MODE_CONTAINER: ("hostname", "domainname", "dns", "dns_search", "dns_opt", "extra_hosts", "records", "forward", "ports",
-                     "publish_all", "expose", "mac_address", "links", "sysctls", "attach"),
+    MODE_CONTAINER: (
+        "hostname",
+        "domainname",
+        "dns",
+        "dns_search",
+        "dns_opt",
+        "extra_hosts",
+        "records",
+        "forward",
+        "ports",
+        "publish_all",
+        "expose",
+        "mac_address",
+        "links",
+        "sysctls",
+        "attach",
+    ),
     MODE_HOST: ("links", "mac_address", "sysctls", "netns", "attach"),
     MODE_NONE: ("ports", "publish_all", "links", "mac_address"),
 }
@@ -66,7 +92,17 @@ _WHY = {
     MODE_HOST: "it has no network stack of its own but the host's",
     MODE_NONE: "it has no network",
 }
-_INERT_ON_HOST = ("hostname", "domainname", "dns", "dns_search", "dns_opt", "extra_hosts", "records", "forward", "expose")
+_INERT_ON_HOST = (
+    "hostname",
+    "domainname",
+    "dns",
+    "dns_search",
+    "dns_opt",
+    "extra_hosts",
+    "records",
+    "forward",
+    "expose",
+)
 _MODES = "Choose bridge, host, none, container:NAME or service:NAME; networks are named with the option networks."
 
 
@@ -92,14 +128,18 @@ def parse_mode(value: t.Any, path: str) -> Mode:
     refuse(path, f"{shown(value)} is not a network mode", _MODES)
 
 
-def refuse_contradictions(name: str, mode: Mode, said: t.Dict[str, t.Any], path: str) -> t.Tuple[str, ...]:
+def refuse_contradictions(name: str, mode: Mode, said: dict[str, t.Any], path: str) -> tuple[str, ...]:
     """Refuse options that the mode excludes, take out those without effect, and return warnings about these."""
     if said.get("networks"):
         refuse(path + ".networks", f"networks cannot be joined with network_mode {mode.text}", "Remove one of the two.")
     said.pop("networks", None)
     for key in _EXCLUDED.get(mode.name, ()):
         if said.get(key):
-            refuse(f"{path}.{key}", f"{key} cannot be used with network_mode {mode.text}: {_WHY[mode.name]}", f"Remove {key} or the network_mode.")
+            refuse(
+                f"{path}.{key}",
+                f"{key} cannot be used with network_mode {mode.text}: {_WHY[mode.name]}",
+                f"Remove {key} or the network_mode.",
+            )
     if mode.name != MODE_HOST:
         return ()
     warnings = []
@@ -144,7 +184,7 @@ class Parsed(t.NamedTuple):
     """A sandbox and what its author should know."""
 
     sandbox: Sandbox
-    warnings: t.Tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def parse_sandbox(project: str, name: t.Any, spec: t.Any, path: str) -> Parsed:
@@ -169,7 +209,7 @@ def parse_sandbox(project: str, name: t.Any, spec: t.Any, path: str) -> Parsed:
     name = values.name(name, path, "sandbox's name")
     said = read(spec if spec is not None else {}, path, _KEYS)
     mode: Mode = said.pop("network_mode", _PLAIN)
-    warnings: t.Tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     if mode is not _PLAIN:
         warnings = refuse_contradictions(name, mode, said, path)
     endpoints = _endpoints(project, name, mode, said, path)
@@ -178,28 +218,47 @@ def parse_sandbox(project: str, name: t.Any, spec: t.Any, path: str) -> Parsed:
     return Parsed(_sandbox(project, name, mode, endpoints, said, path), warnings)
 
 
-def _sandbox(project: str, name: str, mode: Mode, endpoints: t.Tuple[Endpoint, ...], said: t.Dict[str, t.Any], path: str) -> Sandbox:
+def _sandbox(
+    project: str, name: str, mode: Mode, endpoints: tuple[Endpoint, ...], said: dict[str, t.Any], path: str
+) -> Sandbox:
     own = mode.name != MODE_HOST
     if len(said) <= 2 and not set(said) - {"networks", "ports"}:  # most are no more than this
         ports = parse_ports(project, name, said["ports"], path + ".ports") if "ports" in said else ()
         return Sandbox(project, name, mode.name, mode.partner, None, name if own else "", endpoints, ports, path=path)
     get = said.get
     return Sandbox(
-        project, name, mode=mode.name, partner=mode.partner, attach=get("attach"),
-        netns=get("netns", name) if own else "", endpoints=endpoints,
+        project,
+        name,
+        mode=mode.name,
+        partner=mode.partner,
+        attach=get("attach"),
+        netns=get("netns", name) if own else "",
+        endpoints=endpoints,
         ports=parse_ports(project, name, said["ports"], path + ".ports") if "ports" in said else (),
-        expose=get("expose", ()), publish_all=get("publish_all", False), hostname=get("hostname", ""),
-        domainname=get("domainname", ""), dns=get("dns", ()), dns_search=get("dns_search", ()),
-        dns_opt=get("dns_opt", ()), forward=get("forward", ""), extra_hosts=get("extra_hosts", ()),
-        records=get("records", ()), sysctls=get("sysctls", ()), labels=get("labels", ()), path=path)
+        expose=get("expose", ()),
+        publish_all=get("publish_all", False),
+        hostname=get("hostname", ""),
+        domainname=get("domainname", ""),
+        dns=get("dns", ()),
+        dns_search=get("dns_search", ()),
+        dns_opt=get("dns_opt", ()),
+        forward=get("forward", ""),
+        extra_hosts=get("extra_hosts", ()),
+        records=get("records", ()),
+        sysctls=get("sysctls", ()),
+        labels=get("labels", ()),
+        path=path,
+    )
 
 
-def _endpoints(project: str, name: str, mode: Mode, said: t.Dict[str, t.Any], path: str) -> t.Tuple[Endpoint, ...]:
+def _endpoints(project: str, name: str, mode: Mode, said: dict[str, t.Any], path: str) -> tuple[Endpoint, ...]:
     links = said.get("links", ())
     if mode.name != MODE_NETWORKS:
         return ()
     if mode.bridge:
-        found: t.Tuple[Endpoint, ...] = (Endpoint(project, name, DEFAULT_BRIDGE_KEY, links=links, path=path + ".network_mode"),)
+        found: tuple[Endpoint, ...] = (
+            Endpoint(project, name, DEFAULT_BRIDGE_KEY, links=links, path=path + ".network_mode"),
+        )
     elif "networks" in said:
         found = parse_endpoints(project, name, said["networks"], path + ".networks", links)
     else:
@@ -209,16 +268,20 @@ def _endpoints(project: str, name: str, mode: Mode, said: t.Dict[str, t.Any], pa
     return found
 
 
-def _with_mac(endpoints: t.Tuple[Endpoint, ...], mac: str, path: str) -> t.Tuple[Endpoint, ...]:
+def _with_mac(endpoints: tuple[Endpoint, ...], mac: str, path: str) -> tuple[Endpoint, ...]:
     """Give the MAC to the endpoint that has the default route: Docker copies it to no second network."""
     first = max(range(len(endpoints)), key=lambda index: (endpoints[index].gw_priority, -index))
     said = endpoints[first].mac_address
     if said and said != mac:
         refuse(path, f"the endpoint {endpoints[first].path} has another MAC address, {said}", "Say it once.")
-    return endpoints[:first] + (endpoints[first]._replace(mac_address=mac),) + endpoints[first + 1:]
+    return endpoints[:first] + (endpoints[first]._replace(mac_address=mac),) + endpoints[first + 1 :]
 
 
-def _refuse_unreachable(said: t.Dict[str, t.Any], path: str) -> None:
+def _refuse_unreachable(said: dict[str, t.Any], path: str) -> None:
     for key in ("ports", "publish_all", "links", "mac_address"):
         if said.get(key):
-            refuse(f"{path}.{key}", f"{key} needs a network, and the sandbox has none", "Give it a network, or remove the option.")
+            refuse(
+                f"{path}.{key}",
+                f"{key} needs a network, and the sandbox has none",
+                "Give it a network, or remove the option.",
+            )

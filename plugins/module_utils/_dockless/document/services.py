@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """A network's services: names over several sandboxes, with or without a virtual address."""
+
 from __future__ import annotations
 
 import re
@@ -18,19 +19,23 @@ _PORT = re.compile(r"(?:([0-9]{1,5}):)?([0-9]{1,5})(?:/([a-zA-Z]+))?\Z")
 _FORMS = "Write it like 80, 53/udp or 8080:80 (the service's port before that of its sandboxes, in quotes)."
 
 
-def _vips(value: t.Any, path: str) -> t.Tuple[IPAddress, ...]:
-    found: t.Tuple[IPAddress, ...] = one_or_list_of(values.address)(value, path)
+def _vips(value: t.Any, path: str) -> tuple[IPAddress, ...]:
+    found: tuple[IPAddress, ...] = one_or_list_of(values.address)(value, path)
     for version in (4, 6):
         same = [address for address in found if address.version == version]
         if len(same) > 1:
-            refuse(path, f"{same[0]} and {same[1]} are two addresses of one family", "Give one for IPv4 and one for IPv6 at most.")
+            refuse(
+                path,
+                f"{same[0]} and {same[1]} are two addresses of one family",
+                "Give one for IPv4 and one for IPv6 at most.",
+            )
     return found
 
 
-def _ports(value: t.Any, path: str) -> t.Tuple[ServicePort, ...]:
+def _ports(value: t.Any, path: str) -> tuple[ServicePort, ...]:
     if not is_list(value):
         wrong_type(value, path, "a list")
-    found: t.Dict[t.Tuple[int, str], ServicePort] = {}
+    found: dict[tuple[int, str], ServicePort] = {}
     for index, entry in enumerate(value):
         port = _port(entry, f"{path}[{index}]")
         if found.setdefault((port.port, port.protocol), port) is not port:
@@ -56,11 +61,13 @@ def _port(entry: t.Any, path: str) -> ServicePort:
 _BACKEND = {"weight": integer(1, WEIGHT_LIMIT), "drain": boolean}
 
 
-def _backends(value: t.Any, path: str) -> t.Tuple[Backend, ...]:
+def _backends(value: t.Any, path: str) -> tuple[Backend, ...]:
     """Return the sandboxes from a dictionary of settings by name, or from a list of names."""
     if is_mapping(value):
-        return tuple(Backend(_sandbox(name, path), **read(spec if spec is not None else {}, f"{path}.{name}", _BACKEND))
-                     for name, spec in value.items())
+        return tuple(
+            Backend(_sandbox(name, path), **read(spec if spec is not None else {}, f"{path}.{name}", _BACKEND))
+            for name, spec in value.items()
+        )
     if not is_list(value):
         wrong_type(value, path, "a list or a dictionary of sandboxes")
     for index, name in enumerate(value):
@@ -73,10 +80,16 @@ def _sandbox(name: t.Any, path: str) -> str:
     return values.name(name, path, "sandbox's name")
 
 
-_KEYS = {"vip": _vips, "ports": _ports, "sandboxes": _backends, "sticky": boolean, "mode": choice(SERVICE_VIP, SERVICE_DNSRR)}
+_KEYS = {
+    "vip": _vips,
+    "ports": _ports,
+    "sandboxes": _backends,
+    "sticky": boolean,
+    "mode": choice(SERVICE_VIP, SERVICE_DNSRR),
+}
 
 
-def parse_services(value: t.Any, path: str) -> t.Tuple[Service, ...]:
+def parse_services(value: t.Any, path: str) -> tuple[Service, ...]:
     """Return the services of a network by name.
 
     Of each: vip (an address, or one a family), ports (SERVICE_PORT[:TARGET][/PROTOCOL]), sandboxes
@@ -91,10 +104,19 @@ def _service(name: t.Any, spec: t.Any, path: str) -> Service:
     name = values.domain(name, path)
     path = f"{path}.{name}"
     if name.partition(".")[0].lower() == TASKS:
-        refuse(path, f"names that begin with {TASKS} are those of the sandboxes behind a service", "Choose another name.")
+        refuse(
+            path, f"names that begin with {TASKS} are those of the sandboxes behind a service", "Choose another name."
+        )
     said = read(spec if spec is not None else {}, path, _KEYS)
-    service = Service(name, said.get("mode", SERVICE_VIP), said.get("vip", ()), said.get("ports", ()), said.get("sandboxes"),
-                      said.get("sticky", False), path)
+    service = Service(
+        name,
+        said.get("mode", SERVICE_VIP),
+        said.get("vip", ()),
+        said.get("ports", ()),
+        said.get("sandboxes"),
+        said.get("sticky", False),
+        path,
+    )
     if service.mode == SERVICE_DNSRR:
         _refuse_without_address(service, said)
     return service
@@ -103,8 +125,15 @@ def _service(name: t.Any, spec: t.Any, path: str) -> Service:
 def _refuse_without_address(service: Service, said: t.Mapping[str, t.Any]) -> None:
     for key in ("vip", "ports", "sticky"):
         if said.get(key):
-            refuse(f"{service.path}.{key}", "mode dnsrr has no virtual address to balance behind", f"Remove {key}, or use mode: vip.")
+            refuse(
+                f"{service.path}.{key}",
+                "mode dnsrr has no virtual address to balance behind",
+                f"Remove {key}, or use mode: vip.",
+            )
     for backend in service.backends or ():
         if backend.weight != 1:
-            refuse(f"{service.path}.sandboxes.{backend.sandbox}.weight", "mode dnsrr gives every sandbox the same part",
-                   "Remove weight, or use mode: vip.")
+            refuse(
+                f"{service.path}.sandboxes.{backend.sandbox}.weight",
+                "mode dnsrr gives every sandbox the same part",
+                "Remove weight, or use mode: vip.",
+            )

@@ -4,6 +4,7 @@
 
 What passes here may stand in a path, a configuration file or an nft text.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -41,8 +42,11 @@ def interface(value: t.Any, path: str) -> str:
     """Return an interface name that stands for exactly one link under /proc/sys/net."""
     value = text(value, path)
     if not INTERFACE.match(value):
-        refuse(path, f"{shown(value)} is not an interface name",
-               f"Use at most {INTERFACE_LIMIT} letters, digits, dashes and underscores.")
+        refuse(
+            path,
+            f"{shown(value)} is not an interface name",
+            f"Use at most {INTERFACE_LIMIT} letters, digits, dashes and underscores.",
+        )
     if value in RESERVED_INTERFACES:
         refuse(path, f"{value} is a reserved interface name", "Choose another name.")
     return value
@@ -52,7 +56,11 @@ def interface_of_host(value: t.Any, path: str) -> str:
     """Return the name of an interface that somebody else made: dots are allowed, as links on VLANs have them."""
     value = text(value, path)
     if not _HOST_INTERFACE.match(value):
-        refuse(path, f"{shown(value)} is not an interface name", f"Use at most {INTERFACE_LIMIT} letters, digits, dots, dashes and underscores.")
+        refuse(
+            path,
+            f"{shown(value)} is not an interface name",
+            f"Use at most {INTERFACE_LIMIT} letters, digits, dots, dashes and underscores.",
+        )
     if value in RESERVED_INTERFACES:
         refuse(path, f"{value} is not one interface of this host that packets come in by", "Name one, like eth0.")
     return value
@@ -62,8 +70,11 @@ def domain(value: t.Any, path: str) -> str:
     """Return a DNS name (RFC 1123; underscores too, as service names have them), without the final dot."""
     value = text(value, path)
     if len(value) > 253 or not _DOMAIN.match(value):
-        refuse(path, f"{shown(value)} is not a DNS name",
-               "Use labels of 1 to 63 letters, digits, dashes and underscores, joined by dots.")
+        refuse(
+            path,
+            f"{shown(value)} is not a DNS name",
+            "Use labels of 1 to 63 letters, digits, dashes and underscores, joined by dots.",
+        )
     return value.rstrip(".")
 
 
@@ -86,7 +97,9 @@ def mac(value: t.Any, path: str) -> str:
     if not _MAC.match(value):
         refuse(path, f"{shown(value)} is not a MAC address", "Write it like 02:42:ac:11:00:02.")
     if int(value[:2], 16) & 1 or value == "00:00:00:00:00:00":
-        refuse(path, f"{value} is not the MAC address of one interface", "Use a unicast address, like 02:42:ac:11:00:02.")
+        refuse(
+            path, f"{value} is not the MAC address of one interface", "Use a unicast address, like 02:42:ac:11:00:02."
+        )
     return value
 
 
@@ -125,7 +138,7 @@ def network(value: t.Any, path: str) -> IPNetwork:
     return found
 
 
-def with_prefix(value: t.Any, path: str) -> t.Tuple[IPAddress, int]:
+def with_prefix(value: t.Any, path: str) -> tuple[IPAddress, int]:
     """Return an address and its prefix length."""
     value = text(value, path)
     try:
@@ -156,6 +169,9 @@ def net_sysctl(value: t.Any, path: str) -> str:
         value = value.translate({ord("."): "/", ord("/"): "."})
     parts = value.split("/")
     if parts[0] != "net" or len(parts) < 3 or not all(map(is_sysctl, parts)):
-        refuse(path, f"{shown(written)} is not a sysctl of a network namespace",
-               "Give one that begins with net., like net.ipv4.ip_unprivileged_port_start.")
+        refuse(
+            path,
+            f"{shown(written)} is not a sysctl of a network namespace",
+            "Give one that begins with net., like net.ipv4.ip_unprivileged_port_start.",
+        )
     return value

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """A veth pair outside any network: two namespaces joined by hand."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -13,7 +14,7 @@ from . import values
 from .network import MTU
 from .readers import boolean, is_mapping, list_of, read, shown, text
 
-Route = t.Tuple[str, str]
+Route = tuple[str, str]
 _FORM = "Write it like 10.2.0.0/16 via 10.1.0.1, or as a dictionary of destination and via."
 _ROUTE = {"destination": text, "via": values.address}
 
@@ -36,7 +37,11 @@ def _route(value: t.Any, path: str) -> Route:
         return ("::/0" if via is not None and via.version == 6 else "0.0.0.0/0"), str(via or "")
     destination = _destination(said["destination"], path)
     if via is not None and via.version != destination.version:
-        refuse(path, f"{destination} cannot be reached via {via}, of the other family", "Give a gateway of the same family.")
+        refuse(
+            path,
+            f"{destination} cannot be reached via {via}, of the other family",
+            "Give a gateway of the same family.",
+        )
     return str(destination), str(via or "")
 
 
@@ -58,7 +63,7 @@ _END = {
 }
 
 
-def _peer(value: t.Any, path: str) -> t.Dict[str, t.Any]:
+def _peer(value: t.Any, path: str) -> dict[str, t.Any]:
     return read(value, path, _END)
 
 
@@ -82,10 +87,22 @@ def parse_veth(project: str, key: t.Any, spec: t.Any, path: str) -> VethPair:
     end = _end(values.interface(said["name"], path), said)
     other = _end(peer["name"], peer)
     if (end.netns, end.name) == (other.netns, other.name):
-        refuse(path + ".peer.name", f"both ends would be {end.name} in one namespace", "Give one of them another name or netns.")
+        refuse(
+            path + ".peer.name",
+            f"both ends would be {end.name} in one namespace",
+            "Give one of them another name or netns.",
+        )
     return VethPair(project, end, other, path)
 
 
-def _end(name: str, said: t.Dict[str, t.Any]) -> VethEnd:
-    return VethEnd(name, said.get("netns", ""), said.get("master", ""), said.get("addresses", ()), said.get("routes", ()),
-                   said.get("mac_address", ""), said.get("mtu"), said.get("up", True))
+def _end(name: str, said: dict[str, t.Any]) -> VethEnd:
+    return VethEnd(
+        name,
+        said.get("netns", ""),
+        said.get("master", ""),
+        said.get("addresses", ()),
+        said.get("routes", ()),
+        said.get("mac_address", ""),
+        said.get("mtu"),
+        said.get("up", True),
+    )

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """A declaration's parts, read and replaced without touching the declaration itself."""
+
 from __future__ import annotations
 
 import typing as t
 
 from ..errors import DocklessError
 
-Declaration = t.Dict[str, t.Any]
+Declaration = dict[str, t.Any]
 Spec = t.Mapping[str, t.Any]
 
 
-def part(declaration: Declaration, kind: str) -> t.Dict[str, t.Any]:
+def part(declaration: Declaration, kind: str) -> dict[str, t.Any]:
     """Return the objects of a kind by name: networks, sandboxes or veth_pairs."""
     return declaration.get(kind) or {}
 
 
-def said(spec: Spec) -> t.Dict[str, t.Any]:
+def said(spec: Spec) -> dict[str, t.Any]:
     """Return what a spec says: None is "not said"."""
     return {key: value for key, value in spec.items() if value is not None}
 
@@ -34,10 +35,13 @@ def without_objects(declaration: Declaration, kind: str, names: t.Iterable[str])
     return {**declaration, kind: {name: spec for name, spec in part(declaration, kind).items() if name not in gone}}
 
 
-def sandbox_of(declaration: Declaration, name: str) -> t.Dict[str, t.Any]:
+def sandbox_of(declaration: Declaration, name: str) -> dict[str, t.Any]:
     """Return a sandbox's spec. Raises DocklessError if it is not declared."""
     sandboxes = part(declaration, "sandboxes")
     if name not in sandboxes:
-        raise DocklessError(f"the sandbox {name} is not declared in this project",
-                            "Declare it first, with container_netns or container_networks.", f"sandboxes.{name}")
+        raise DocklessError(
+            f"the sandbox {name} is not declared in this project",
+            "Declare it first, with container_netns or container_networks.",
+            f"sandboxes.{name}",
+        )
     return sandboxes[name] or {}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """DNS records and settings added to and taken from a network's or a sandbox's declaration."""
+
 from __future__ import annotations
 
 import typing as t
@@ -8,7 +9,7 @@ import typing as t
 from ..errors import DocklessError
 from .declaration import Declaration, Spec, part, said, with_object
 
-Scope = t.Tuple[str, str]  # ("networks" or "sandboxes", name)
+Scope = tuple[str, str]  # ("networks" or "sandboxes", name)
 _SETTINGS = ("records", "dns", "dns_search", "dns_opt", "forward")
 
 
@@ -38,20 +39,27 @@ def remove_names(declaration: Declaration, scope: Scope, spec: Spec) -> Declarat
     return with_object(declaration, *scope, {**before, "records": left})
 
 
-def _scope_of(declaration: Declaration, scope: Scope) -> t.Dict[str, t.Any]:
+def _scope_of(declaration: Declaration, scope: Scope) -> dict[str, t.Any]:
     kind, name = scope
-    if name not in part(declaration, kind) and scope != ("networks", "default"):  # that one exists without being declared
+    if name not in part(declaration, kind) and scope != (
+        "networks",
+        "default",
+    ):  # that one exists without being declared
         one = "network" if kind == "networks" else "sandbox"
         raise DocklessError(f"the {one} {name} is not declared in this project", "Declare it first.", f"{kind}.{name}")
     return part(declaration, kind).get(name) or {}
 
 
-def _united(before: t.List[t.Any], more: t.List[t.Any]) -> t.List[t.Any]:
+def _united(before: list[t.Any], more: list[t.Any]) -> list[t.Any]:
     found = {_identity(record): record for record in before}
     for record in more:
         found.setdefault(_identity(record), record)
     return list(found.values())
 
 
-def _identity(record: t.Mapping[str, t.Any]) -> t.Tuple[str, str, str]:
-    return (str(record.get("name", "")).lower().rstrip("."), str(record.get("type") or "A").upper(), str(record.get("value", "")))
+def _identity(record: t.Mapping[str, t.Any]) -> tuple[str, str, str]:
+    return (
+        str(record.get("name", "")).lower().rstrip("."),
+        str(record.get("type") or "A").upper(),
+        str(record.get("value", "")),
+    )

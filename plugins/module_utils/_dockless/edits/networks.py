@@ -7,6 +7,7 @@ Adding is the rule; keep_* and replace_* take away what is not named. Taking
 away what is not there changes nothing. What the result means is for parse and
 checks to judge.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -30,7 +31,9 @@ def merge_document(declaration: Declaration, document: Declaration) -> Declarati
         for name, spec in objects.items():
             if spec is not None and not is_mapping(spec):
                 wrong_type(spec, f"{kind}.{name}", "a dictionary")
-            declaration = with_object(declaration, kind, name, {**(part(declaration, kind).get(name) or {}), **said(spec or {})})
+            declaration = with_object(
+                declaration, kind, name, {**(part(declaration, kind).get(name) or {}), **said(spec or {})}
+            )
     return declaration
 
 
@@ -42,15 +45,24 @@ def put_network(declaration: Declaration, name: str, spec: Spec) -> Declaration:
 def remove_network(declaration: Declaration, name: str) -> Declaration:
     """Return the declaration without a network. Raises DocklessError while sandboxes are on it."""
     if name in PREDEFINED:
-        raise DocklessError(f"the network {name} is predefined and cannot be removed", "Remove the sandboxes on it instead.", f"networks.{name}")
+        raise DocklessError(
+            f"the network {name} is predefined and cannot be removed",
+            "Remove the sandboxes on it instead.",
+            f"networks.{name}",
+        )
     users = [sandbox for sandbox, spec in part(declaration, "sandboxes").items() if name in networks_of(spec)]
     if users and (name in part(declaration, "networks") or name == DEFAULT):
-        raise DocklessError(f"the network {name} has active endpoints: {', '.join(sorted(users))}",
-                            "Disconnect or remove these sandboxes first.", f"networks.{name}")
+        raise DocklessError(
+            f"the network {name} has active endpoints: {', '.join(sorted(users))}",
+            "Disconnect or remove these sandboxes first.",
+            f"networks.{name}",
+        )
     return without_objects(declaration, "networks", (name,))
 
 
-def keep_networks(declaration: Declaration, names: t.Container[str], drivers: t.Container[str] = ("bridge",)) -> Declaration:
+def keep_networks(
+    declaration: Declaration, names: t.Container[str], drivers: t.Container[str] = ("bridge",)
+) -> Declaration:
     """Return the declaration with no networks of these drivers but those named. Raises DocklessError while sandboxes are on another."""
     for name, spec in part(declaration, "networks").items():
         if name not in names and (spec or {}).get("driver", "bridge") in drivers:
@@ -83,10 +95,15 @@ def remove_sandbox(declaration: Declaration, name: str, force: bool = False) -> 
     """
     users = sharers(declaration, name)
     if users and not force:
-        raise DocklessError(f"the sandbox {name} is in use: {', '.join(users)} shares its network stack",
-                            "Remove that first, or use force: true to leave it with lo alone.", f"sandboxes.{name}")
+        raise DocklessError(
+            f"the sandbox {name} is in use: {', '.join(users)} shares its network stack",
+            "Remove that first, or use force: true to leave it with lo alone.",
+            f"sandboxes.{name}",
+        )
     for user in users:
-        declaration = with_object(declaration, "sandboxes", user, {**part(declaration, "sandboxes")[user], "network_mode": "none"})
+        declaration = with_object(
+            declaration, "sandboxes", user, {**part(declaration, "sandboxes")[user], "network_mode": "none"}
+        )
     return without_objects(declaration, "sandboxes", (name,))
 
 
@@ -104,11 +121,16 @@ def connect(declaration: Declaration, sandbox: str, network: str, spec: Spec) ->
     before = sandbox_of(declaration, sandbox)
     path = f"sandboxes.{sandbox}.networks.{network}"
     if network in ("host", "none"):
-        raise DocklessError(f"a sandbox cannot be connected to the network {network}", f"Use network_mode: {network} instead.", path)
+        raise DocklessError(
+            f"a sandbox cannot be connected to the network {network}", f"Use network_mode: {network} instead.", path
+        )
     mode = before.get("network_mode") or "bridge"
     if mode != "bridge":
-        raise DocklessError(f"the sandbox {sandbox} has network_mode {mode} and cannot be connected to networks",
-                            "Take its network_mode away first.", path)
+        raise DocklessError(
+            f"the sandbox {sandbox} has network_mode {mode} and cannot be connected to networks",
+            "Take its network_mode away first.",
+            path,
+        )
     joined = networks_of(before)
     joined[network] = {**joined.get(network, {}), **said(spec)}
     return _with_networks(declaration, sandbox, joined)
@@ -118,8 +140,11 @@ def disconnect(declaration: Declaration, sandbox: str, network: str) -> Declarat
     """Return the declaration with the sandbox off the network, and without what no network is left to carry."""
     before = part(declaration, "sandboxes").get(sandbox) or {}
     if network == "host" and before.get("network_mode") == "host":
-        raise DocklessError(f"the sandbox {sandbox} cannot be disconnected from the host's network",
-                            "Give it another network_mode, or remove it.", f"sandboxes.{sandbox}.network_mode")
+        raise DocklessError(
+            f"the sandbox {sandbox} cannot be disconnected from the host's network",
+            "Give it another network_mode, or remove it.",
+            f"sandboxes.{sandbox}.network_mode",
+        )
     joined = networks_of(before)
     if sandbox not in part(declaration, "sandboxes") or network not in joined:
         return declaration
@@ -132,9 +157,9 @@ def disconnect(declaration: Declaration, sandbox: str, network: str) -> Declarat
     return with_object(declaration, "sandboxes", sandbox, after)
 
 
-def keep_endpoints(declaration: Declaration, keys: t.Iterable[t.Tuple[str, str]]) -> Declaration:
+def keep_endpoints(declaration: Declaration, keys: t.Iterable[tuple[str, str]]) -> Declaration:
     """Return the declaration with each sandbox of keys (sandbox, network) on those networks alone."""
-    wanted: t.Dict[str, t.Set[str]] = {}
+    wanted: dict[str, set[str]] = {}
     for sandbox, network in keys:
         wanted.setdefault(sandbox, set()).add(network)
     for sandbox, networks in wanted.items():
@@ -144,7 +169,7 @@ def keep_endpoints(declaration: Declaration, keys: t.Iterable[t.Tuple[str, str]]
     return declaration
 
 
-def networks_of(spec: t.Optional[Spec]) -> t.Dict[str, t.Any]:
+def networks_of(spec: Spec | None) -> dict[str, t.Any]:
     """Return the networks that a sandbox joins, with the options of each, whatever form they were written in."""
     spec = spec or {}
     mode = spec.get("network_mode")
@@ -158,13 +183,15 @@ def networks_of(spec: t.Optional[Spec]) -> t.Dict[str, t.Any]:
     return {name: dict(options or {}) for name, options in joined.items()}
 
 
-def sharers(declaration: Declaration, name: str) -> t.List[str]:
+def sharers(declaration: Declaration, name: str) -> list[str]:
     """Return the sandboxes that share the stack of one."""
     modes = (f"container:{name}", f"service:{name}")
-    return sorted(other for other, spec in part(declaration, "sandboxes").items() if (spec or {}).get("network_mode") in modes)
+    return sorted(
+        other for other, spec in part(declaration, "sandboxes").items() if (spec or {}).get("network_mode") in modes
+    )
 
 
-def _with_networks(declaration: Declaration, sandbox: str, joined: t.Dict[str, t.Any]) -> Declaration:
+def _with_networks(declaration: Declaration, sandbox: str, joined: dict[str, t.Any]) -> Declaration:
     before = part(declaration, "sandboxes")[sandbox] or {}
     after = {key: value for key, value in before.items() if key != "network_mode"}
     return with_object(declaration, "sandboxes", sandbox, {**after, "networks": joined})

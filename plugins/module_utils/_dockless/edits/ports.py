@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Ports added to and taken from a sandbox's declaration. Two entries are one when they map the same ports, whoever may use them."""
+
 from __future__ import annotations
 
 import typing as t
@@ -9,8 +10,8 @@ from ..document.ports import parse_expose, parse_ports
 from ..model.host import PortMapping
 from .declaration import Declaration, Spec, part, said, sandbox_of, with_object
 
-Entries = t.List[t.Any]
-MappingsOf = t.Callable[[Entries, str], t.Set[t.Any]]
+Entries = list[t.Any]
+MappingsOf = t.Callable[[Entries, str], set[t.Any]]
 
 
 def publish(declaration: Declaration, sandbox: str, spec: Spec) -> Declaration:
@@ -45,20 +46,20 @@ def withdraw(declaration: Declaration, sandbox: str, spec: Spec) -> Declaration:
     return with_object(declaration, "sandboxes", sandbox, after)
 
 
-def _mappings(entries: Entries, path: str) -> t.Set[t.Any]:
+def _mappings(entries: Entries, path: str) -> set[t.Any]:
     return {port._replace(path="", source_ranges=()) for port in parse_ports("", "", entries, path)}
 
 
-def _audience(entry: t.Any, path: str) -> t.Tuple[t.Any, ...]:
+def _audience(entry: t.Any, path: str) -> tuple[t.Any, ...]:
     """Return who may use what an entry publishes."""
     return next((port.source_ranges for port in parse_ports("", "", [entry], path)), ())
 
 
-def _exposed(entries: Entries, path: str) -> t.Set[t.Any]:
+def _exposed(entries: Entries, path: str) -> set[t.Any]:
     return set(parse_expose(entries, path))
 
 
-_KINDS: t.Dict[str, MappingsOf] = {"ports": _mappings, "expose": _exposed}
+_KINDS: dict[str, MappingsOf] = {"ports": _mappings, "expose": _exposed}
 
 
 def _added(before: Entries, more: Entries, mappings_of: MappingsOf, path: str) -> Entries:
@@ -91,23 +92,34 @@ def _taken(before: Entries, less: Entries, mappings_of: MappingsOf, path: str) -
     return found
 
 
-def _rest(entry: t.Any, left: t.Set[t.Any], path: str) -> Entries:
+def _rest(entry: t.Any, left: set[t.Any], path: str) -> Entries:
     """Return a part of an entry, for the clients that the whole is for."""
     audience = _audience(entry, path) if any(isinstance(one, PortMapping) for one in left) else ()
     shortened: Entries = sorted(map(_short, left))
     if not audience:
         return shortened
-    fields = sorted((one.target_port, one.protocol, str(one.host_ip or ""), one.host_port, one.host_port_end) for one in left)
-    return [{"target": target, "protocol": protocol, **({"host_ip": address} if address else {}),
-             **({"published": f"{first}-{last}" if last else str(first)} if first else {}), "source_ranges": list(map(str, audience))}
-            for target, protocol, address, first, last in fields]
+    fields = sorted(
+        (one.target_port, one.protocol, str(one.host_ip or ""), one.host_port, one.host_port_end) for one in left
+    )
+    return [
+        {
+            "target": target,
+            "protocol": protocol,
+            **({"host_ip": address} if address else {}),
+            **({"published": f"{first}-{last}" if last else str(first)} if first else {}),
+            "source_ranges": list(map(str, audience)),
+        }
+        for target, protocol, address, first, last in fields
+    ]
 
 
 def _short(one: t.Any) -> str:
     """Return the short form of one mapping or exposed port."""
     if not isinstance(one, PortMapping):
         return f"{one[0]}/{one[1]}"
-    published = "" if not one.host_port else f"{one.host_port}-{one.host_port_end}" if one.host_port_end else str(one.host_port)
+    published = (
+        "" if not one.host_port else f"{one.host_port}-{one.host_port_end}" if one.host_port_end else str(one.host_port)
+    )
     if one.host_ip is not None:
         address = f"[{one.host_ip}]" if one.host_ip.version == 6 else str(one.host_ip)
         return f"{address}:{published}:{one.target_port}/{one.protocol}"

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Veth pairs added to and taken from a declaration. A pair is known by its first end's namespace and name."""
+
 from __future__ import annotations
 
 import typing as t
 
 from .declaration import Declaration, Spec, part, said, with_object, without_objects
 
-Identity = t.Tuple[str, str]  # (netns or "", interface)
+Identity = tuple[str, str]  # (netns or "", interface)
 
 
 def put_veth_pair(declaration: Declaration, pair: Spec) -> Declaration:
@@ -30,10 +31,12 @@ def remove_veth_pair(declaration: Declaration, name: str, netns: str = "") -> De
 def keep_veth_pairs(declaration: Declaration, pairs: t.Iterable[Spec]) -> Declaration:
     """Return the declaration with no pairs but these, each known by its name and netns."""
     kept = {(pair.get("netns") or "", pair["name"]) for pair in pairs}
-    return without_objects(declaration, "veth_pairs", [key for identity, key in _keys(declaration).items() if identity not in kept])
+    return without_objects(
+        declaration, "veth_pairs", [key for identity, key in _keys(declaration).items() if identity not in kept]
+    )
 
 
-def _keys(declaration: Declaration) -> t.Dict[Identity, str]:
+def _keys(declaration: Declaration) -> dict[Identity, str]:
     """Return the key of each pair by its identity, which the key spells unless the spec says otherwise."""
     found = {}
     for key, spec in part(declaration, "veth_pairs").items():

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """One run: lock, observe, plan, apply, verify, record - or back to what was there."""
+
 from __future__ import annotations
 
 import json
@@ -29,7 +30,7 @@ from .no_change_cache import NOTE
 from .store import Document, Documents
 from .target import Goal, set_goal
 
-Declaration = t.Dict[str, t.Any]
+Declaration = dict[str, t.Any]
 LOCK_TIMEOUT_S = 120.0
 _BACK = "The host is as it was before."
 _GENERATIONS_KEPT = 4096
@@ -39,26 +40,26 @@ _GENERATIONS = RUN_DIRECTORY + "/generations.json"
 class Request(t.NamedTuple):
     """What a run is asked to do. project None is every project of the host; defaults, coexist None keep what stands."""
 
-    project: t.Optional[str]
+    project: str | None
     edit: t.Callable[[Declaration], Declaration] = dict
-    defaults: t.Optional[t.Dict[str, t.Any]] = None
+    defaults: dict[str, t.Any] | None = None
     remove_project: bool = False
     check: bool = False
     verify: bool = True
     on_mismatch: str = "update"
     boot: bool = False
     question: str = ""  # unchanged.token() of all that the edit rests on; "" is never answered from a note
-    coexist: t.Optional[t.Sequence[str]] = None
+    coexist: t.Sequence[str] | None = None
 
 
 class Outcome(t.NamedTuple):
     """What a run did, or in check mode would do."""
 
     work: Plan
-    recorded: t.Tuple[str, ...]
-    warnings: t.Tuple[str, ...]
-    endpoints: t.List[Row]
-    ports: t.List[Row]
+    recorded: tuple[str, ...]
+    warnings: tuple[str, ...]
+    endpoints: list[Row]
+    ports: list[Row]
 
     @property
     def changed(self) -> bool:
@@ -66,7 +67,7 @@ class Outcome(t.NamedTuple):
         return bool(self.work) or bool(self.recorded)
 
     @property
-    def operations(self) -> t.List[str]:
+    def operations(self) -> list[str]:
         """Return a line for each change."""
         return render.operations(self.work) + list(self.recorded)
 
@@ -94,7 +95,9 @@ def converge(request: Request, hook: Hook = plan.no_hook) -> Outcome:
         warnings += goal.warnings
         if not request.check:
             run.apply(work, lambda: _record(resolved, request) if recorded else None)
-        warnings += run.obstacles(foreign_firewalls.opened(step.after for step in work.building) if request.check else ())
+        warnings += run.obstacles(
+            foreign_firewalls.opened(step.after for step in work.building) if request.check else ()
+        )
         if not request.check:
             if work:
                 run.remember()
@@ -102,7 +105,13 @@ def converge(request: Request, hook: Hook = plan.no_hook) -> Outcome:
                 run.leave_note(warnings)
             if not resolved.projects:
                 lock.abandon()
-        return Outcome(work, tuple(recorded), (*warnings, *render.to_do(work, goal.facts)), goal.endpoints(request.project), goal.ports(request.project))
+        return Outcome(
+            work,
+            tuple(recorded),
+            (*warnings, *render.to_do(work, goal.facts)),
+            goal.endpoints(request.project),
+            goal.ports(request.project),
+        )
 
 
 class _Run:
@@ -130,19 +139,32 @@ class _Run:
         self._sight = seen.sight
         work = plan.plan(self._wanted, seen.state, self._kept)
         if work.clearing or self._request.on_mismatch == "fail":
-            plan.refuse_rebuilds(work, self._wanted, self._request.on_mismatch,
-                                 leases.recorded_names({name: d.leases for name, d in documents.projects.items()}))
+            plan.refuse_rebuilds(
+                work,
+                self._wanted,
+                self._request.on_mismatch,
+                leases.recorded_names({name: d.leases for name, d in documents.projects.items()}),
+            )
         return work
 
-    def obstacles(self, opening: t.Collection[str]) -> t.Tuple[str, ...]:
+    def obstacles(self, opening: t.Collection[str]) -> tuple[str, ...]:
         """Return a sentence for each foreign firewall chain that would drop our traffic; opening are firewalls that a run would open."""
         host = self._goal.host
         open_ways = coexistence.ways(host, topology.networks_of(host))
-        bridges = [thing.name for thing in self._wanted.values() if isinstance(thing, Link) and thing.kind == "bridge" and thing.name in open_ways]
-        families = {"ip6" if subnet.version == 6 else "ip" for p in host.projects for n in p.networks for subnet in n.subnets}
+        bridges = [
+            thing.name
+            for thing in self._wanted.values()
+            if isinstance(thing, Link) and thing.kind == "bridge" and thing.name in open_ways
+        ]
+        families = {
+            "ip6" if subnet.version == 6 else "ip" for p in host.projects for n in p.networks for subnet in n.subnets
+        }
         found = nft.drops_in_our_way(bridges, families) if bridges else []
-        return tuple(foreign_firewalls.told(each, host.defaults.coexist) for each in found
-                     if each.firewall not in opening and coexistence.matters(each, open_ways))
+        return tuple(
+            foreign_firewalls.told(each, host.defaults.coexist)
+            for each in found
+            if each.firewall not in opening and coexistence.matters(each, open_ways)
+        )
 
     def apply(self, work: Plan, record: t.Callable[[], None]) -> None:
         """Do the work, verify it and record what is wanted; on any failure go back."""
@@ -162,6 +184,7 @@ class _Run:
         from ..apply.executor import (
             Executor,  # with the encoder, which takes longer to import than a run without changes
         )
+
         executor = Executor(self._goal.facts, self._tables, self._hook)
         executor.remove(work.clearing)
         executor.build(work.building)
@@ -189,15 +212,25 @@ class _Run:
                 files.remove(NOTE)
             return
         goal, project = self._goal, self._request.project
-        text = json.dumps({"changed": False, "operations": [], "warnings": list(warnings),
-                           "endpoints": goal.endpoints(project), "ports": goal.ports(project)})
+        text = json.dumps(
+            {
+                "changed": False,
+                "operations": [],
+                "warnings": list(warnings),
+                "endpoints": goal.endpoints(project),
+                "ports": goal.ports(project),
+            }
+        )
         resolvers = {thing.sandbox: thing.digest for thing in self._wanted.values() if isinstance(thing, Resolver)}
         paths = [key[1] for key in self._wanted if key[0] == "file"]
         files.write(NOTE, no_change_cache.note(self._request.question, self._sight, paths, resolvers, text), 0o600)
 
-    def _observe(self, wanted: State, host: t.Optional[Space] = None) -> Seen:
+    def _observe(self, wanted: State, host: Space | None = None) -> Seen:
         seen = observe_state.observe(wanted, self._kept, self._goal.facts, self._tables, host or snapshot.read_host())
-        named = {*self._goal.host.defaults.coexist, *linux_foreign_firewalls.named(self._documents.host.defaults)}  # now and before
+        named = {
+            *self._goal.host.defaults.coexist,
+            *linux_foreign_firewalls.named(self._documents.host.defaults),
+        }  # now and before
         seen.state.update((thing.key, thing) for thing in linux_foreign_firewalls.observe(named))
         return seen
 
@@ -213,6 +246,7 @@ class _Run:
         if not files.listed(STANDINS) and not any(row.group == DOOMED_GROUP for row in present.links.values()):
             return False
         from ..apply.executor import Executor
+
         Executor(self._goal.facts, self._tables).bury()
         return True
 
@@ -222,14 +256,17 @@ class _Run:
         left = plan.plan(self._wanted, seen.state, self._kept)
         undone = left.clearing + left.building + (left.removal if removed else ())
         if undone:
-            raise VerifyError("after apply the host differs from what was asked for: "
-                              + joined(render.operations(Plan(building=undone))),
-                              "Something else changes these objects; look for it, then run again.")
+            raise VerifyError(
+                "after apply the host differs from what was asked for: "
+                + joined(render.operations(Plan(building=undone))),
+                "Something else changes these objects; look for it, then run again.",
+            )
 
     def _go_back(self, error: BaseException, work: Plan) -> None:
         if not work:
             return
         from ..apply.executor import Executor
+
         executor = Executor(self._goal.facts, self._tables)
         try:
             self._bury(snapshot.read_host())
@@ -254,7 +291,7 @@ def _completed(observed: State, declared: State) -> State:
     return state
 
 
-def _load(request: Request) -> t.Tuple[Documents, t.Tuple[str, ...]]:
+def _load(request: Request) -> tuple[Documents, tuple[str, ...]]:
     if not request.boot:
         return store.load_all(), ()
     documents, warnings = store.load_all_or_last_good()
@@ -278,12 +315,14 @@ def _edited(documents: Documents, request: Request) -> Documents:
 
 def _resolved(documents: Documents, goal: Goal, request: Request) -> Documents:
     """Put what was chosen into the documents that this run answers for."""
-    projects = {name: document._replace(leases=goal.leases_of(name)) if request.project in (None, name) else document
-                for name, document in documents.projects.items()}
+    projects = {
+        name: document._replace(leases=goal.leases_of(name)) if request.project in (None, name) else document
+        for name, document in documents.projects.items()
+    }
     return Documents(projects, documents.host._replace(leases=goal.leases_of("")))
 
 
-def _recorded(before: Documents, after: Documents) -> t.List[str]:
+def _recorded(before: Documents, after: Documents) -> list[str]:
     lines = []
     for name in sorted(set(before.projects) | set(after.projects)):
         old, new = before.projects.get(name), after.projects.get(name)
@@ -313,7 +352,7 @@ def _record(documents: Documents, request: Request) -> None:
         files.remove_empty_directory(CANONICAL_DIRECTORY)
 
 
-def _generations() -> t.Dict[int, t.Tuple[int, str]]:
+def _generations() -> dict[int, tuple[int, str]]:
     try:
         known = json.loads(files.read(_GENERATIONS) or "{}")
     except ValueError:

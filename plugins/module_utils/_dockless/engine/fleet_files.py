@@ -4,6 +4,7 @@
 
 A network's peers are written once for all of its hosts, so that what is written grows with the fleet and not with its square.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -31,7 +32,11 @@ def locked_ledger(path: str, check: bool) -> t.Iterator[Ledger]:
     try:
         fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise DocklessError(f"the directory of the ledger {path} cannot be opened: {error.strerror}", "Make it, or give another path.", "ledger") from None
+        raise DocklessError(
+            f"the directory of the ledger {path} cannot be opened: {error.strerror}",
+            "Make it, or give another path.",
+            "ledger",
+        ) from None
     try:
         fcntl.flock(fd, fcntl.LOCK_SH if check else fcntl.LOCK_EX)
         yield _read(path)
@@ -78,17 +83,20 @@ def write_plan(plan: FleetPlan, within: str) -> str:
     return directory
 
 
-def read_slice(directory: str, host: str) -> t.List[Document]:
+def read_slice(directory: str, host: str) -> list[Document]:
     """Return one host's documents from a plan's directory, its networks' peers in place. Raises DocklessError if it has none."""
     try:
         found = _load(directory, "host", host)
-        documents: t.List[Document] = found["documents"]
+        documents: list[Document] = found["documents"]
         for number, called, key in found["joined"]:
             networks = documents[number]["networks"]
             networks[called] = with_peers(networks[called], _load(directory, "network", key), host)
     except FileNotFoundError:
-        raise DocklessError(f"the plan in {directory} has nothing for host {host}",
-                            "Plan in the same run as this task, over a group that the host belongs to.", "plan") from None
+        raise DocklessError(
+            f"the plan in {directory} has nothing for host {host}",
+            "Plan in the same run as this task, over a group that the host belongs to.",
+            "plan",
+        ) from None
     return documents
 
 

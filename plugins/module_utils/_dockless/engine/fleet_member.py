@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Reads what a host must tell before a fleet is planned. It changes nothing but a key that is missing."""
+
 from __future__ import annotations
 
 import typing as t
@@ -11,10 +12,12 @@ from ..model.facts import Facts, Underlay
 from ..observe import snapshot, uplink
 from . import store
 
-Told = t.Dict[str, t.Any]
+Told = dict[str, t.Any]
 
 
-def read_member(vtep: str = "", peers: bool = False, tunnels: t.Sequence[str] = (), check: bool = False) -> t.Tuple[bool, Told]:
+def read_member(
+    vtep: str = "", peers: bool = False, tunnels: t.Sequence[str] = (), check: bool = False
+) -> tuple[bool, Told]:
     """Return whether a key was made, or with check would be, and what this host has, also where it has nothing yet.
 
     tunnels makes those keys of its tunnels that are missing, and tells the public
@@ -23,9 +26,19 @@ def read_member(vtep: str = "", peers: bool = False, tunnels: t.Sequence[str] = 
     documents = store.load_all()
     present = snapshot.read_host()
     way_out = uplink.uplink(present)
-    facts = Facts(routes=way_out.routes, addresses=way_out.addresses, mtu=way_out.mtu, uplink=way_out.link,
-                  underlay=tuple(Underlay(*each) for each in way_out.underlay))
-    found = host_report.told({name: (document.declaration, document.leases) for name, document in documents.projects.items()}, facts, vtep, peers)
+    facts = Facts(
+        routes=way_out.routes,
+        addresses=way_out.addresses,
+        mtu=way_out.mtu,
+        uplink=way_out.link,
+        underlay=tuple(Underlay(*each) for each in way_out.underlay),
+    )
+    found = host_report.told(
+        {name: (document.declaration, document.leases) for name, document in documents.projects.items()},
+        facts,
+        vtep,
+        peers,
+    )
     if not tunnels:
         return False, found
     missing = [slot for slot in tunnels if wireguard.public_key(slot) is None]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """What a host has, for people: networks as docker network inspect shows them, ports, exposures, leases, drift."""
+
 from __future__ import annotations
 
 import typing as t
@@ -20,7 +21,7 @@ from .converge import LOCK_TIMEOUT_S, Request
 from .target import Goal, set_goal
 
 
-def inspect(project: t.Optional[str] = None, filters: t.Optional[t.Mapping[str, t.Any]] = None) -> t.Dict[str, t.Any]:
+def inspect(project: str | None = None, filters: t.Mapping[str, t.Any] | None = None) -> dict[str, t.Any]:
     """Return everything about one project, or all. Raises DocklessError; changes nothing.
 
     filters: name (part of a network's name), driver, label (KEY or KEY=VALUE), type (builtin, custom).
@@ -42,26 +43,32 @@ def inspect(project: t.Optional[str] = None, filters: t.Optional[t.Mapping[str, 
         "endpoints": goal.endpoints(project),
         "ports": goal.ports(project),
         "exposures": exposures.exposures(goal.host, project),
-        "leases": {name: document.leases for name, document in sorted(documents.projects.items()) if project in (None, name)},
+        "leases": {
+            name: document.leases for name, document in sorted(documents.projects.items()) if project in (None, name)
+        },
         "drift": drift(project),
         "warnings": list(goal.warnings),
     }
 
 
-def drift(project: t.Optional[str]) -> t.List[str]:
+def drift(project: str | None) -> list[str]:
     """Return a line for each difference between what is recorded and what is there."""
     outcome = converge.converge(Request(project, check=True, on_mismatch="recreate"))
     return render.operations(outcome.work)
 
 
-def _networks(goal: Goal, project: t.Optional[str]) -> t.List[Row]:
+def _networks(goal: Goal, project: str | None) -> list[Row]:
     members = topology.endpoints_by_network(goal.host)
     used = {key for key, endpoints in members.items() for e in endpoints if project in (None, e.project)}
-    return [network_row(n, members.get(n.key, [])) for p in goal.host.projects for n in p.networks
-            if project in (None, p.name) or n.key in used]
+    return [
+        network_row(n, members.get(n.key, []))
+        for p in goal.host.projects
+        for n in p.networks
+        if project in (None, p.name) or n.key in used
+    ]
 
 
-def _sandboxes(goal: Goal, project: t.Optional[str], looked_up: Names) -> t.List[Row]:
+def _sandboxes(goal: Goal, project: str | None, looked_up: Names) -> list[Row]:
     rows = []
     for each in goal.host.projects:
         if project not in (None, each.name):
@@ -69,13 +76,21 @@ def _sandboxes(goal: Goal, project: t.Optional[str], looked_up: Names) -> t.List
         others = {s.name: s for s in each.sandboxes}
         for sandbox in sorted(each.sandboxes, key=lambda s: s.name):
             netns = sandbox.netns or sandbox.name
-            rows.append({
-                "project": each.name, "name": sandbox.name, "id": names.short_id(each.name, sandbox.name), "network_mode": _mode(sandbox),
-                "labels": dict(sandbox.labels),
-                "netns": "" if sandbox.mode == MODE_HOST else f"/run/netns/{netns}",
-                "shares": topology.effective_netns(others, sandbox) if sandbox.mode == MODE_CONTAINER else "",
-                "networks": [e.network[1] for e in sandbox.endpoints], "expose": [f"{p}/{q}" for p, q in sandbox.expose],
-                "hostname": sandbox.hostname or sandbox.name, **looked_up.of_sandbox(sandbox)})
+            rows.append(
+                {
+                    "project": each.name,
+                    "name": sandbox.name,
+                    "id": names.short_id(each.name, sandbox.name),
+                    "network_mode": _mode(sandbox),
+                    "labels": dict(sandbox.labels),
+                    "netns": "" if sandbox.mode == MODE_HOST else f"/run/netns/{netns}",
+                    "shares": topology.effective_netns(others, sandbox) if sandbox.mode == MODE_CONTAINER else "",
+                    "networks": [e.network[1] for e in sandbox.endpoints],
+                    "expose": [f"{p}/{q}" for p, q in sandbox.expose],
+                    "hostname": sandbox.hostname or sandbox.name,
+                    **looked_up.of_sandbox(sandbox),
+                }
+            )
     return rows
 
 

@@ -9,6 +9,7 @@ host's settings, links, addresses, routes, firewall generations, files and the
 resolvers' answers. Nothing here decides what a difference means: any difference,
 or any doubt, leaves the question to the ordinary way.
 """
+
 from __future__ import annotations
 
 import hashlib
@@ -24,19 +25,30 @@ from ..observe.snapshot import Sight, Space
 NOTE = RUN_DIRECTORY + "/unchanged"
 _ENGINE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _WAIT_S = 120.0
-_SETTINGS = ("/etc/resolv.conf", "/etc/nsswitch.conf", "/run/systemd/resolve/resolv.conf", "/proc/sys/net/ipv4/ip_forward",
-             "/proc/sys/net/ipv6/conf/all/forwarding", "/proc/sys/net/bridge/bridge-nf-call-iptables",
-             "/proc/sys/net/bridge/bridge-nf-call-ip6tables", FORMER_SETTINGS)
+_SETTINGS = (
+    "/etc/resolv.conf",
+    "/etc/nsswitch.conf",
+    "/run/systemd/resolve/resolv.conf",
+    "/proc/sys/net/ipv4/ip_forward",
+    "/proc/sys/net/ipv6/conf/all/forwarding",
+    "/proc/sys/net/bridge/bridge-nf-call-iptables",
+    "/proc/sys/net/bridge/bridge-nf-call-ip6tables",
+    FORMER_SETTINGS,
+)
 
 
 def token(*parts: bytes) -> str:
     """Return what tells one question from another, and one engine from the next."""
-    engine = [f"{directory}/{name} {os.stat(f'{directory}/{name}').st_mtime_ns}" for directory, _below, files in os.walk(_ENGINE)
-              for name in files if name.endswith(".py")]
+    engine = [
+        f"{directory}/{name} {os.stat(f'{directory}/{name}').st_mtime_ns}"
+        for directory, _below, files in os.walk(_ENGINE)
+        for name in files
+        if name.endswith(".py")
+    ]
     return hashlib.sha256(b"\0".join((*parts, *map(str.encode, sorted(engine))))).hexdigest()
 
 
-def answer(question: str) -> t.Optional[str]:
+def answer(question: str) -> str | None:
     """Return what the last run answered to the same question, None if anything has changed since."""
     try:
         with open(NOTE, encoding="utf-8") as file:
@@ -51,21 +63,34 @@ def answer(question: str) -> t.Optional[str]:
         return None
 
 
-def note(question: str, sight: Sight, paths: t.Sequence[str], resolvers: t.Dict[str, str], text: str) -> str:
+def note(question: str, sight: Sight, paths: t.Sequence[str], resolvers: dict[str, str], text: str) -> str:
     """Return the note of a run that ended well: the paths of its files and its resolvers' digests by name."""
-    return json.dumps({
-        "question": question, "names": list(sight.inside), "generations": list(sight.generations), "files": list(paths),
-        "resolvers": resolvers, "fingerprint": _fingerprint(sight, paths)}) + "\n" + text
+    return (
+        json.dumps(
+            {
+                "question": question,
+                "names": list(sight.inside),
+                "generations": list(sight.generations),
+                "files": list(paths),
+                "resolvers": resolvers,
+                "fingerprint": _fingerprint(sight, paths),
+            }
+        )
+        + "\n"
+        + text
+    )
 
 
-def _look(note: t.Dict[str, t.Any]) -> Sight:
+def _look(note: dict[str, t.Any]) -> Sight:
     asked = set(note["generations"])
-    generations: t.Dict[str, int] = {}
+    generations: dict[str, int] = {}
 
     def visit(name: str) -> None:
         if name in asked:
             from ..linux import nft
+
             generations[name] = nft.generation()
+
     host = snapshot.read_host()
     inside = snapshot.read_named(note["names"], visit)
     visit("")
@@ -75,18 +100,23 @@ def _look(note: t.Dict[str, t.Any]) -> Sight:
 def _fingerprint(sight: Sight, paths: t.Iterable[str]) -> str:
     found = uplink.uplink(sight.host)
     content = [
-        _documents(), [_text(path) for path in _SETTINGS], netns.named(), sorted(sight.generations.items()),
-        [str(part) for part in found], [_space(space) for space in (sight.host, *sight.inside.values())],
-        [_status(path) for path in paths]]
+        _documents(),
+        [_text(path) for path in _SETTINGS],
+        netns.named(),
+        sorted(sight.generations.items()),
+        [str(part) for part in found],
+        [_space(space) for space in (sight.host, *sight.inside.values())],
+        [_status(path) for path in paths],
+    ]
     return hashlib.sha256(json.dumps(content, default=bytes.hex).encode()).hexdigest()
 
 
-def _space(space: Space) -> t.Tuple[t.Any, ...]:
+def _space(space: Space) -> tuple[t.Any, ...]:
     links = [row.lasting() for row in space.links.values()]
     return space.netns, space.inode, links, space.addresses, space.routes, list(space.neighbours), list(space.forwards)
 
 
-def _documents() -> t.List[t.Tuple[str, bytes]]:
+def _documents() -> list[tuple[str, bytes]]:
     found = []
     for directory, _below, files in os.walk(ETC_DIRECTORY):
         for name in files:
@@ -103,16 +133,25 @@ def _text(path: str) -> bytes:
         return b""
 
 
-def _status(path: str) -> t.Tuple[int, ...]:
+def _status(path: str) -> tuple[int, ...]:
     """Return what changes when a file, or the directory that it is in, is touched in any way."""
     status, above = os.lstat(path), os.lstat(os.path.dirname(path))
-    return (status.st_ino, status.st_mode, status.st_uid, status.st_size, status.st_mtime_ns, status.st_ctime_ns,
-            above.st_ino, above.st_mtime_ns)
+    return (
+        status.st_ino,
+        status.st_mode,
+        status.st_uid,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+        above.st_ino,
+        above.st_mtime_ns,
+    )
 
 
-def _resolvers_answer(note: t.Dict[str, t.Any]) -> bool:
-    wanted: t.Dict[str, str] = note["resolvers"]
+def _resolvers_answer(note: dict[str, t.Any]) -> bool:
+    wanted: dict[str, str] = note["resolvers"]
     if not wanted:
         return True
     from ..resolvers import probe
+
     return probe.answers(list(wanted), 2.0) == wanted and not any(map(probe.is_replaced, wanted))

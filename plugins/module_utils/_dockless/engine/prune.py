@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Removing what nothing uses: networks without sandboxes, and objects of ours that no document declares."""
+
 from __future__ import annotations
 
 import typing as t
@@ -23,13 +24,19 @@ def prune(project: str, filters: t.Mapping[str, t.Any], check: bool) -> Outcome:
     def edit(declaration: Declaration) -> Declaration:
         networks = {name: spec for name, spec in (declaration.get("networks") or {}).items() if name not in names}
         return {**declaration, "networks": networks}
+
     return converge.converge(Request(project, edit if names else dict, check=check))
 
 
-def unused(project: str, filters: t.Mapping[str, t.Any]) -> t.List[str]:
+def unused(project: str, filters: t.Mapping[str, t.Any]) -> list[str]:
     """Return the networks of a project that no sandbox of any project has joined."""
     with lock.lock_for_reading(LOCK_TIMEOUT_S):
         goal = set_goal(store.load_all(), project)
     members = topology.endpoints_by_network(goal.host)
-    return [n.name for p in goal.host.projects if p.name == project for n in p.networks
-            if n.key not in members and matches(network_row(n, ()), filters)]
+    return [
+        n.name
+        for p in goal.host.projects
+        if p.name == project
+        for n in p.networks
+        if n.key not in members and matches(network_row(n, ()), filters)
+    ]

@@ -5,6 +5,7 @@
 Documents are written after a run was verified, so each one that is written is a
 good one; the copies are for a boot that meets a document which somebody broke.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -28,29 +29,31 @@ class Document(t.NamedTuple):
     """What a project declared, in Compose's words, and what was chosen for it (addresses, ports, names)."""
 
     project: str
-    declaration: t.Dict[str, t.Any]
-    leases: t.Dict[str, t.Any]
+    declaration: dict[str, t.Any]
+    leases: dict[str, t.Any]
 
 
 class HostDocument(t.NamedTuple):
     """The host's defaults and what was chosen for its default bridge."""
 
-    defaults: t.Dict[str, t.Any] = {}
-    leases: t.Dict[str, t.Any] = {}
+    defaults: dict[str, t.Any] = {}
+    leases: dict[str, t.Any] = {}
 
 
 class Documents(t.NamedTuple):
     """All that is desired on this host."""
 
-    projects: t.Dict[str, Document]
+    projects: dict[str, Document]
     host: HostDocument
 
 
 def path_of(project: str) -> str:
     """Return where a project's document is. Raises DocklessError for a name that is none."""
     if not NAME.match(project):
-        raise DocklessError(f"{project!r} is not a project name",
-                            "Use up to 63 letters, digits, dots, dashes and underscores, a letter or digit first.")
+        raise DocklessError(
+            f"{project!r} is not a project name",
+            "Use up to 63 letters, digits, dots, dashes and underscores, a letter or digit first.",
+        )
     return f"{ETC_DIRECTORY}/{_PROJECTS}/{project}{_SUFFIX}"
 
 
@@ -59,12 +62,12 @@ def load_all() -> Documents:
     return Documents({project: _load_project(project, ()) for project in _project_names()}, _load_host(()))
 
 
-def load_all_or_last_good() -> t.Tuple[Documents, t.List[str]]:
+def load_all_or_last_good() -> tuple[Documents, list[str]]:
     """Return every document, in place of each broken one its last good copy, and a warning for each of those.
 
     One that is broken and has no good copy is left out, with a warning too.
     """
-    warnings: t.List[str] = []
+    warnings: list[str] = []
     projects = {}
     for project in _project_names():
         document = _or_last_good(lambda below, project=project: _load_project(project, below), warnings)
@@ -77,7 +80,12 @@ def load_all_or_last_good() -> t.Tuple[Documents, t.List[str]]:
 def write(document: Document) -> None:
     """Put a project's document and its last good copy on disk, each only if it differs."""
     path_of(document.project)
-    content = {"format": FORMAT, "project": document.project, "declaration": document.declaration, "leases": document.leases}
+    content = {
+        "format": FORMAT,
+        "project": document.project,
+        "declaration": document.declaration,
+        "leases": document.leases,
+    }
     for below in ((_PROJECTS,), (_LAST_GOOD, _PROJECTS)):
         _write(below, document.project + _SUFFIX, content)
 
@@ -105,7 +113,7 @@ def remove_all() -> None:
             os.rmdir("/".join((ETC_DIRECTORY, *directory)))
 
 
-def parse(text: str, origin: str) -> t.Dict[str, t.Any]:
+def parse(text: str, origin: str) -> dict[str, t.Any]:
     """Return the document in a JSON text. Raises DocklessError with origin and line."""
     try:
         content = json.loads(text)
@@ -122,7 +130,7 @@ def _remedy(origin: str) -> str:
     return f"Mend the file, or remove it and apply its project again: {origin}."
 
 
-def _or_last_good(load: t.Callable[[t.Tuple[str, ...]], _D], warnings: t.List[str]) -> t.Optional[_D]:
+def _or_last_good(load: t.Callable[[tuple[str, ...]], _D], warnings: list[str]) -> _D | None:
     try:
         return load(())
     except DocklessError as broken:
@@ -135,27 +143,30 @@ def _or_last_good(load: t.Callable[[t.Tuple[str, ...]], _D], warnings: t.List[st
         return document
 
 
-def _project_names() -> t.List[str]:
+def _project_names() -> list[str]:
     try:
         with safe_directories.opened(ETC_DIRECTORY, (_PROJECTS,)) as fd:
             found = os.listdir(fd)
     except FileNotFoundError:
         return []
     # temporary files of a killed run begin with a dot, and so are no names
-    return sorted(n[:-len(_SUFFIX)] for n in found if n.endswith(_SUFFIX) and NAME.match(n[:-len(_SUFFIX)]))
+    return sorted(n[: -len(_SUFFIX)] for n in found if n.endswith(_SUFFIX) and NAME.match(n[: -len(_SUFFIX)]))
 
 
-def _load_project(project: str, top: t.Tuple[str, ...]) -> Document:
+def _load_project(project: str, top: tuple[str, ...]) -> Document:
     origin, text = _read((*top, _PROJECTS), project + _SUFFIX)
     content = parse(text, origin)
     _check(content, text, origin, ("declaration", "leases"))
     if content.get("project") != project:
-        raise DocklessError(f"{origin}, line {_line_of(text, 'project')}: it says project {content.get('project')!r}, "
-                            f"its name says {project!r}", _remedy(origin))
+        raise DocklessError(
+            f"{origin}, line {_line_of(text, 'project')}: it says project {content.get('project')!r}, "
+            f"its name says {project!r}",
+            _remedy(origin),
+        )
     return Document(project, content["declaration"], content["leases"])
 
 
-def _load_host(top: t.Tuple[str, ...]) -> HostDocument:
+def _load_host(top: tuple[str, ...]) -> HostDocument:
     try:
         origin, text = _read(top, HOST_FILE)
     except FileNotFoundError:
@@ -167,11 +178,14 @@ def _load_host(top: t.Tuple[str, ...]) -> HostDocument:
     return HostDocument(content["defaults"], content["leases"])
 
 
-def _check(content: t.Dict[str, t.Any], text: str, origin: str, objects: t.Sequence[str]) -> None:
+def _check(content: dict[str, t.Any], text: str, origin: str, objects: t.Sequence[str]) -> None:
     """Raise DocklessError if the document has another shape than ours."""
     if content.get("format") != FORMAT:
-        raise DocklessError(f"{origin}, line {_line_of(text, 'format')}: format {content.get('format')!r} is not known here, "
-                            f"only {FORMAT}", _remedy(origin))
+        raise DocklessError(
+            f"{origin}, line {_line_of(text, 'format')}: format {content.get('format')!r} is not known here, "
+            f"only {FORMAT}",
+            _remedy(origin),
+        )
     for key in objects:
         if not isinstance(content.get(key), dict):
             raise DocklessError(f"{origin}, line {_line_of(text, key)}: {key} must be an object", _remedy(origin))
@@ -181,7 +195,7 @@ def _line_of(text: str, key: str) -> int:
     return text.count("\n", 0, max(0, text.find(f'"{key}"'))) + 1
 
 
-def _read(below: t.Tuple[str, ...], name: str) -> t.Tuple[str, str]:
+def _read(below: tuple[str, ...], name: str) -> tuple[str, str]:
     """Return path and text. Raises FileNotFoundError."""
     path = "/".join((ETC_DIRECTORY, *below, name))
     with safe_directories.opened(ETC_DIRECTORY, below) as fd:
@@ -195,7 +209,7 @@ def _read(below: t.Tuple[str, ...], name: str) -> t.Tuple[str, str]:
         raise DocklessError(f"{path}, line {line}: not UTF-8", _remedy(path)) from None
 
 
-def _write(below: t.Tuple[str, ...], name: str, content: t.Dict[str, t.Any]) -> None:
+def _write(below: tuple[str, ...], name: str, content: dict[str, t.Any]) -> None:
     path = "/".join((ETC_DIRECTORY, *below, name))
     text = (_pretty(content, 3) + "\n").encode("utf-8", "backslashreplace")
     with safe_directories.opened(ETC_DIRECTORY, below, 0o700) as fd:
@@ -212,11 +226,14 @@ def _pretty(value: t.Any, depth: int, indent: str = "") -> str:
     if not depth or not isinstance(value, dict) or not value:
         return json.dumps(value, ensure_ascii=False)
     inner = indent + " "
-    rows = (f"{inner}{json.dumps(key, ensure_ascii=False)}: {_pretty(each, depth - 1, inner)}" for key, each in value.items())
+    rows = (
+        f"{inner}{json.dumps(key, ensure_ascii=False)}: {_pretty(each, depth - 1, inner)}"
+        for key, each in value.items()
+    )
     return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
 
 
-def _remove(below: t.Tuple[str, ...], name: str) -> None:
+def _remove(below: tuple[str, ...], name: str) -> None:
     with contextlib.suppress(FileNotFoundError), safe_directories.opened(ETC_DIRECTORY, below) as fd:
         os.unlink(name, dir_fd=fd)
         os.fsync(fd)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Documents -> what the host should have, in both vocabularies."""
+
 from __future__ import annotations
 
 import typing as t
@@ -34,10 +35,10 @@ class Goal(t.NamedTuple):
     host: Host
     states: States
     facts: Facts
-    warnings: t.Tuple[str, ...]
+    warnings: tuple[str, ...]
     present: Space  # the host's own namespace, as it was read for the facts
 
-    def state_of(self, project: t.Optional[str]) -> State:
+    def state_of(self, project: str | None) -> State:
         """Return what a run over one project (None: over all) converges, the host's own things included."""
         wanted = dict(self.states.get("", {}))
         for name, state in self.states.items():
@@ -45,28 +46,28 @@ class Goal(t.NamedTuple):
                 wanted.update(state)
         return wanted
 
-    def kept(self, project: t.Optional[str]) -> t.Set[Key]:
+    def kept(self, project: str | None) -> set[Key]:
         """Return the keys of what other projects want."""
         if project is None:
             return set()
         own = self.state_of(project)
         return {key for name, state in self.states.items() if name != project for key in state if key not in own}
 
-    def leases_of(self, project: str) -> t.Dict[str, t.Any]:
+    def leases_of(self, project: str) -> dict[str, t.Any]:
         """Return what to remember of a project."""
         found = [p for p in self.host.projects if p.name == project]
         return allocate_leases.leases_of(found[0]) if found else {}
 
-    def endpoints(self, project: t.Optional[str]) -> t.List[Row]:
+    def endpoints(self, project: str | None) -> list[Row]:
         """Return the endpoints of a project, or of all."""
         return rows.endpoints(self.host, project)
 
-    def ports(self, project: t.Optional[str]) -> t.List[Row]:
+    def ports(self, project: str | None) -> list[Row]:
         """Return the published ports of a project, or of all."""
         return rows.ports(self.host, project)
 
 
-def set_goal(documents: Documents, project: t.Optional[str], boot: bool = False) -> Goal:
+def set_goal(documents: Documents, project: str | None, boot: bool = False) -> Goal:
     """Return the goal. Raises DocklessError for anything that cannot be meant; nothing has been touched by then."""
     if project is not None:  # one that is to be removed, or read, is not parsed
         values.name(project, "project", "project's name")
@@ -77,8 +78,14 @@ def set_goal(documents: Documents, project: t.Optional[str], boot: bool = False)
         underlay.await_ends(host)
     present = snapshot.read_host()
     way_out = uplink.uplink(present)
-    facts = gather(routes=way_out.routes, addresses=way_out.addresses, mtu=way_out.mtu, uplink=way_out.link,
-                   underlay=tuple(Underlay(*each) for each in way_out.underlay), attached=attached)
+    facts = gather(
+        routes=way_out.routes,
+        addresses=way_out.addresses,
+        mtu=way_out.mtu,
+        uplink=way_out.link,
+        underlay=tuple(Underlay(*each) for each in way_out.underlay),
+        attached=attached,
+    )
     if boot:
         facts, late = underlay.assumed(facts, host)
         warnings += late
@@ -100,8 +107,7 @@ def set_goal(documents: Documents, project: t.Optional[str], boot: bool = False)
     return Goal(host, states, facts, tuple(warnings + host_support.warnings(host, facts, project)), present)
 
 
-def _attached(host: Host, project: t.Optional[str], boot: bool) -> t.Tuple[
-        Host, t.Tuple[t.Tuple[str, int, str], ...], t.List[str]]:
+def _attached(host: Host, project: str | None, boot: bool) -> tuple[Host, tuple[tuple[str, int, str], ...], list[str]]:
     """Find the namespaces to attach to. At boot, a sandbox whose process is not there is left out and told of."""
     found, warnings, projects = [], [], []
     for each in host.projects:
@@ -122,9 +128,9 @@ def _attached(host: Host, project: t.Optional[str], boot: bool) -> t.Tuple[
     return host._replace(projects=tuple(projects)), tuple(found), warnings
 
 
-def _on_parents(host: Host, facts: Facts, project: t.Optional[str], boot: bool) -> t.Tuple[Host, t.List[str]]:
+def _on_parents(host: Host, facts: Facts, project: str | None, boot: bool) -> tuple[Host, list[str]]:
     """Refuse networks that this host cannot have. At boot, and of other projects, they are left out, with what is on them."""
-    absent: t.Dict[t.Tuple[str, str], DocklessError] = {}
+    absent: dict[tuple[str, str], DocklessError] = {}
     for network in macvlan.on_parents(host):
         error = obstacle(network, facts)
         refused = error or too_large(network, facts)
@@ -134,7 +140,15 @@ def _on_parents(host: Host, facts: Facts, project: t.Optional[str], boot: bool) 
             absent[network.key] = error
     if not absent:
         return host, []
-    projects = tuple(p._replace(
-        networks=tuple(n for n in p.networks if n.key not in absent),
-        sandboxes=tuple(s._replace(endpoints=tuple(e for e in s.endpoints if e.network not in absent)) for s in p.sandboxes)) for p in host.projects)
-    return host._replace(projects=projects), [f"network {key[1]} is left out: {error}" for key, error in absent.items() if boot]
+    projects = tuple(
+        p._replace(
+            networks=tuple(n for n in p.networks if n.key not in absent),
+            sandboxes=tuple(
+                s._replace(endpoints=tuple(e for e in s.endpoints if e.network not in absent)) for s in p.sandboxes
+            ),
+        )
+        for p in host.projects
+    )
+    return host._replace(projects=projects), [
+        f"network {key[1]} is left out: {error}" for key, error in absent.items() if boot
+    ]

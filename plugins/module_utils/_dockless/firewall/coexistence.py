@@ -5,6 +5,7 @@
 They accept no more than what they have to stop deciding about. In nftables a drop is final in whatever chain it stands, so
 our own table, at the same hook, still drops what it drops.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -17,15 +18,20 @@ from .foreign_chains import IN, OUT, WITHIN, Obstacle
 COMMENT = "dockless"  # of a rule of ours in a chain or list of others
 
 
-def _led(networks: Networks) -> t.List[Network]:
+def _led(networks: Networks) -> list[Network]:
     """Return the networks whose packets pass this host."""
     return sorted((n for n in networks.values() if n.macvlan is None), key=lambda n: n.bridge_name)
 
 
-def ways(host: Host, networks: Networks) -> t.Dict[str, t.Set[str]]:
+def ways(host: Host, networks: Networks) -> dict[str, set[str]]:
     """Return the directions that our own table lets new connections take, by bridge: out, in where something is open, within."""
-    endpoints = [publishing_endpoint(sandbox, networks, version)
-                 for project in host.projects for sandbox in project.sandboxes if sandbox.ports for version in (4, 6)]
+    endpoints = [
+        publishing_endpoint(sandbox, networks, version)
+        for project in host.projects
+        for sandbox in project.sandboxes
+        if sandbox.ports
+        for version in (4, 6)
+    ]
     published = {endpoint.network for endpoint in endpoints if endpoint is not None}
     found = {}
     for network in _led(networks):
@@ -36,13 +42,19 @@ def ways(host: Host, networks: Networks) -> t.Dict[str, t.Set[str]]:
 
 def _is_open_directly(host: Host, network: Network) -> bool:
     """Return whether sandboxes are connected to at their own addresses, without a translation that firewalls know by its mark."""
-    return any(mode_of(network, version) == GATEWAY_UNPROTECTED or are_ports_direct(network, version, host.defaults)
-               or trusted_links(network, version, host.defaults) for version in (4, 6))
+    return any(
+        mode_of(network, version) == GATEWAY_UNPROTECTED
+        or are_ports_direct(network, version, host.defaults)
+        or trusted_links(network, version, host.defaults)
+        for version in (4, 6)
+    )
 
 
-def matters(obstacle: Obstacle, open_ways: t.Mapping[str, t.Set[str]]) -> bool:
+def matters(obstacle: Obstacle, open_ways: t.Mapping[str, set[str]]) -> bool:
     """Return whether an obstacle stops what our own table lets through."""
-    return not obstacle.bridges or any(flow in open_ways[bridge] for bridge in obstacle.bridges for flow in obstacle.flows)
+    return not obstacle.bridges or any(
+        flow in open_ways[bridge] for bridge in obstacle.bridges for flow in obstacle.flows
+    )
 
 
 def _routed(network: Network) -> bool:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Rules for the chain DOCKER-USER, and the parser of what iptables lists of it."""
+
 from __future__ import annotations
 
 import re
@@ -51,7 +52,7 @@ def rule(condition: str) -> str:
     """Return a condition as iptables lists it: interfaces first, then what is matched by an extension."""
     words = condition.split()
     links = [at for at, word in enumerate(words) if word in ("-i", "-o")]
-    first = [word for at in links for word in words[at:at + 2]]
+    first = [word for at in links for word in words[at : at + 2]]
     rest = [word for at, word in enumerate(words) if at not in links and at - 1 not in links]
     return " ".join([*first, "-m", "devgroup", *rest])
 
@@ -59,12 +60,12 @@ def rule(condition: str) -> str:
 class DockerChain(t.NamedTuple):
     """What "iptables -S" says: our rules in Docker's chain, the place of the next one, and Docker's bridges."""
 
-    ours: t.Tuple[str, ...]
+    ours: tuple[str, ...]
     place: int
-    bridges: t.Tuple[str, ...]
+    bridges: tuple[str, ...]
 
 
-def docker_chain(listing: str) -> t.Optional[DockerChain]:
+def docker_chain(listing: str) -> DockerChain | None:
     """Return what a listing of the table filter holds, None without Docker's chain. A rule of ours that is never reached is not counted.
 
     Docker before 28 ends the chain with a rule that returns; ours go before it, and after everybody else's.
@@ -72,7 +73,7 @@ def docker_chain(listing: str) -> t.Optional[DockerChain]:
     lines = [shlex.split(line) for line in listing.splitlines()]
     if ["-N", CHAIN] not in lines:
         return None
-    ours: t.List[str] = []
+    ours: list[str] = []
     place = 1
     for words in lines:
         if words == ["-A", CHAIN, "-j", "RETURN"]:
@@ -86,7 +87,7 @@ def docker_chain(listing: str) -> t.Optional[DockerChain]:
     return DockerChain(tuple(ours), place, tuple(sorted(bridges)))
 
 
-def rules_of_ours(listing: str) -> t.List[t.List[str]]:
+def rules_of_ours(listing: str) -> list[list[str]]:
     """Return every rule of ours in a listing, reached or not, as the words that delete it."""
     lines = [shlex.split(line) for line in listing.splitlines()]
     return [["-D", *words[1:]] for words in lines if words[:2] == ["-A", CHAIN] and is_ours(words)]
@@ -94,11 +95,11 @@ def rules_of_ours(listing: str) -> t.List[t.List[str]]:
 
 def is_ours(words: t.Sequence[str]) -> bool:
     """Return whether a listed rule bears our comment."""
-    return any(words[at:at + 2] == ["--comment", COMMENT] for at in range(len(words)))
+    return any(words[at : at + 2] == ["--comment", COMMENT] for at in range(len(words)))
 
 
 def plain(words: t.Sequence[str]) -> str:
     """Return a listed rule in our words: without its chain and comment, with numbers as we write them."""
     at = list(words).index("--comment")
-    text = " ".join([*words[2:at - 2], *words[at + 2:]])
+    text = " ".join([*words[2 : at - 2], *words[at + 2 :]])
     return _HEX.sub(lambda found: f"{found[1]} {int(found[2], 0)}", text)

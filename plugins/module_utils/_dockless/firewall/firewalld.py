@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The zone and the policies that firewalld has for us, in its files and in the words of its program."""
+
 from __future__ import annotations
 
 import typing as t
@@ -17,7 +18,7 @@ MARK = "dockless.network"  # the short description of all three
 _XML = '<?xml version="1.0" encoding="utf-8"?>\n'
 
 
-def zone_in_file(text: str) -> t.Optional[t.List[str]]:
+def zone_in_file(text: str) -> list[str] | None:
     """Return the settings in a zone's file (firewalld.zone(5)), None if it is somebody else's."""
     root = _root(text)
     if root.findtext("short") != MARK:
@@ -27,7 +28,7 @@ def zone_in_file(text: str) -> t.Optional[t.List[str]]:
     return found + sorted(f"interface {each.get('name')}" for each in root.findall("interface"))
 
 
-def policy_in_file(text: str, name: str) -> t.Optional[t.List[str]]:
+def policy_in_file(text: str, name: str) -> list[str] | None:
     """Return the setting in a policy's file (firewalld.policy(5)), None if it is somebody else's."""
     root = _root(text)
     if root.findtext("short") != MARK:
@@ -36,7 +37,7 @@ def policy_in_file(text: str, name: str) -> t.Optional[t.List[str]]:
     return [f"policy {name}"] if zones == [[zone] for zone in POLICIES[name]] and root.get("target") == "ACCEPT" else []
 
 
-def zone_file(text: t.Optional[str], settings: t.Sequence[str]) -> str:
+def zone_file(text: str | None, settings: t.Sequence[str]) -> str:
     """Return a zone's file with our settings; what others have put into our zone, such as a service of the host, stays."""
     root = _root(text or "<zone/>")
     root.attrib.pop("target", None)
@@ -44,6 +45,7 @@ def zone_file(text: t.Optional[str], settings: t.Sequence[str]) -> str:
         for each in root.findall(tag):
             root.remove(each)
     from xml.etree import ElementTree
+
     ElementTree.SubElement(root, "short").text = MARK
     if "forward" in settings:
         ElementTree.SubElement(root, "forward")
@@ -57,16 +59,19 @@ def zone_file(text: t.Optional[str], settings: t.Sequence[str]) -> str:
 def policy_file(name: str) -> str:
     """Return a policy's file."""
     source, target = POLICIES[name]
-    return (f'{_XML}<policy target="ACCEPT">\n  <short>{MARK}</short>\n  <ingress-zone name="{source}"/>\n'
-            f'  <egress-zone name="{target}"/>\n</policy>\n')
+    return (
+        f'{_XML}<policy target="ACCEPT">\n  <short>{MARK}</short>\n  <ingress-zone name="{source}"/>\n'
+        f'  <egress-zone name="{target}"/>\n</policy>\n'
+    )
 
 
 def _root(text: str) -> t.Any:
     from xml.etree import ElementTree  # for hosts with firewalld only
+
     return ElementTree.fromstring(text)
 
 
-def zone_in_words(text: str) -> t.List[str]:
+def zone_in_words(text: str) -> list[str]:
     """Return the same settings as "firewall-cmd --info-zone" tells them."""
     said = _said(text)
     found = ["zone"] if said.get("target") == "default" else []
@@ -74,19 +79,21 @@ def zone_in_words(text: str) -> t.List[str]:
     return found + sorted(f"interface {name}" for name in said.get("interfaces", "").split())
 
 
-def policy_in_words(text: str, name: str) -> t.List[str]:
+def policy_in_words(text: str, name: str) -> list[str]:
     """Return the same setting as "firewall-cmd --info-policy" tells it."""
     said = _said(text)
-    complete = said.get("target") == "ACCEPT" and (said.get("ingress-zones"), said.get("egress-zones")) == POLICIES[name]
+    complete = (
+        said.get("target") == "ACCEPT" and (said.get("ingress-zones"), said.get("egress-zones")) == POLICIES[name]
+    )
     return [f"policy {name}"] if complete else []
 
 
-def lasting(text: str) -> t.List[str]:
+def lasting(text: str) -> list[str]:
     """Return what "--list-all-zones" or "--list-all-policies" tells of others' settings that a reload takes from the files.
 
     Which interfaces a zone has is left out: those are kept over a reload.
     """
-    found: t.List[str] = []
+    found: list[str] = []
     title = ""
     for line in text.splitlines():
         if line and not line.startswith((" ", "\t")):
@@ -96,7 +103,7 @@ def lasting(text: str) -> t.List[str]:
     return sorted(found)
 
 
-def _said(text: str) -> t.Dict[str, str]:
+def _said(text: str) -> dict[str, str]:
     pairs = (line.strip().partition(":") for line in text.splitlines() if line.startswith("  "))
     return {key: value.strip() for key, colon, value in pairs}
 
@@ -110,9 +117,15 @@ def wanted_settings(firewall: Firewall, host: Host, networks: Networks, facts: F
     Translated connections need no policy: firewalld accepts them, or by StrictForwardPorts decides about them.
     """
     led = coexistence._led(networks)
-    links = sorted({network.bridge_name for network in led} | {device(network) for network in led if coexistence._routed(network)})
+    links = sorted(
+        {network.bridge_name for network in led} | {device(network) for network in led if coexistence._routed(network)}
+    )
     settings = ["zone", "forward", *(f"interface {link}" for link in links)]
     settings += ["policy dockless-out"] if any(network.egress for network in led) else []
-    settings += ["policy dockless-in"] if any(network.ingress and coexistence._is_open_directly(host, network) for network in led) else []
+    settings += (
+        ["policy dockless-in"]
+        if any(network.ingress and coexistence._is_open_directly(host, network) for network in led)
+        else []
+    )
     for time in ("permanent", "runtime") if firewall.running else ("permanent",):
         yield from (f"{time} {setting}" for setting in settings)

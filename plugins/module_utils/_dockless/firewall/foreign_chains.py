@@ -7,6 +7,7 @@ interfaces or connection state is true or false, any other is unknown. Unknown
 conditions never make a drop certain; they make an accept count if the rule names
 our link, because whoever wrote it meant us.
 """
+
 from __future__ import annotations
 
 import re
@@ -38,8 +39,8 @@ class Obstacle(t.NamedTuple):
     chain: str
     why: str
     bridged: bool
-    flows: t.Tuple[str, ...] = ()
-    bridges: t.Tuple[str, ...] = ()
+    flows: tuple[str, ...] = ()
+    bridges: tuple[str, ...] = ()
     firewall: str = ""  # whose it is, of those that coexist may name
 
     def __str__(self) -> str:
@@ -59,17 +60,21 @@ class _Packet(t.NamedTuple):
 
 _HEADER = re.compile(r"type filter hook forward priority [^;]*;(?: policy (\w+);)?")
 # Words of their own: chains may be called public_log.
-_NOISE = re.compile(r'(?<!\S)(?:counter packets \d+ bytes \d+|counter|comment "[^"]*"|log(?: (?:prefix "[^"]*"|level \w+|flags [\w ,]+|group \d+))*)(?!\S)')
+_NOISE = re.compile(
+    r'(?<!\S)(?:counter packets \d+ bytes \d+|counter|comment "[^"]*"|log(?: (?:prefix "[^"]*"|level \w+|flags [\w ,]+|group \d+))*)(?!\S)'
+)
 _VERDICT = re.compile(r"(?:^|\s)(accept|drop|return|reject\b.*|(?:jump|goto) \S+)$")
 _JUMP = re.compile(r"(?:jump|goto) ([^\s,}]+)")
-_INTERFACE = re.compile(r'(?:meta )?(iifname|oifname|iif|oif|iifgroup|oifgroup|ibrname|obrname) (!= )?("[^"]*"|\{[^}]*\}|[^\s{".][^\s{"]*)(?=\s|$)')
+_INTERFACE = re.compile(
+    r'(?:meta )?(iifname|oifname|iif|oif|iifgroup|oifgroup|ibrname|obrname) (!= )?("[^"]*"|\{[^}]*\}|[^\s{".][^\s{"]*)(?=\s|$)'
+)
 _STATE = re.compile(r"ct state (!= )?(\{[^}]*\}|[\w,]+)(?=\s|$)")
 _VMAP = re.compile(r"(\S+(?: \S+)*?) vmap \{([^}]*)\}$")
 _QUOTED = re.compile(r'"[^"]*"')
 _DNAT = re.compile(r"ct status dnat(?=\s|$)")
 
 
-def forward_chains(listing: str) -> t.List[Chain]:
+def forward_chains(listing: str) -> list[Chain]:
     """Return the base chains at the forward hook in what "nft list chains" printed."""
     found = []
     family = table = chain = ""
@@ -85,9 +90,9 @@ def forward_chains(listing: str) -> t.List[Chain]:
     return found
 
 
-def rules_in(listing: str) -> t.List[str]:
+def rules_in(listing: str) -> list[str]:
     """Return the rules of the one chain that "nft list chain" printed, each on one line."""
-    rules: t.List[str] = []
+    rules: list[str] = []
     inside = False
     pending = ""
     for line in listing.splitlines():
@@ -104,37 +109,59 @@ def rules_in(listing: str) -> t.List[str]:
     return [rule for rule in rules if not _HEADER.search(rule) and not rule.startswith("comment ")]
 
 
-def jumps(rules: t.Sequence[str]) -> t.List[str]:
+def jumps(rules: t.Sequence[str]) -> list[str]:
     """Return the chains that the rules can go to."""
     return [name for rule in rules for name in _JUMP.findall(_NOISE.sub("", rule))]
 
 
-def judge(chain: Chain, rules: t.Mapping[str, t.Sequence[str]], bridges: t.Sequence[str],
-          bridged_frames: bool) -> t.List[Obstacle]:
+def judge(
+    chain: Chain, rules: t.Mapping[str, t.Sequence[str]], bridges: t.Sequence[str], bridged_frames: bool
+) -> list[Obstacle]:
     """Return what the chain does to our bridges: one obstacle for each set of directions that it drops.
 
     bridged_frames tells whether frames between ports of one bridge come through this chain.
     """
     parsed = {name: [_Rule(part) for text in texts for part in _parts(text)] for name, texts in rules.items()}
     named = sorted({name for texts in parsed.values() for rule in texts for name in rule.links})
-    seen: t.Dict[t.Tuple[str, ...], t.Tuple[str, ...]] = {}
-    hit: t.Dict[t.Tuple[str, ...], t.List[str]] = {}
+    seen: dict[tuple[str, ...], tuple[str, ...]] = {}
+    hit: dict[tuple[str, ...], list[str]] = {}
     for bridge in sorted(bridges):
         alike = tuple(name for name in named if _fits(name, bridge))  # the same rules see it the same way
         if alike not in seen:
-            seen[alike] = tuple(flow for flow, packets in _flows(chain.family, bridge, bridged_frames)
-                                if not all(_passes(chain, parsed, packet) for packet in packets))
+            seen[alike] = tuple(
+                flow
+                for flow, packets in _flows(chain.family, bridge, bridged_frames)
+                if not all(_passes(chain, parsed, packet) for packet in packets)
+            )
         if seen[alike]:
             hit.setdefault(seen[alike], []).append(bridge)
-    return [Obstacle(chain.family, chain.table, chain.name, _why(chain, flows, names_), flows == (WITHIN,), flows, tuple(names_), _owner(chain, rules))
-            for flows, names_ in sorted(hit.items())]
+    return [
+        Obstacle(
+            chain.family,
+            chain.table,
+            chain.name,
+            _why(chain, flows, names_),
+            flows == (WITHIN,),
+            flows,
+            tuple(names_),
+            _owner(chain, rules),
+        )
+        for flows, names_ in sorted(hit.items())
+    ]
 
 
 def unreadable(chain: Chain, said: str) -> Obstacle:
     """Return the obstacle that a chain may be which nft could not list; a chain without name means all of them."""
-    what = f"chain {chain.name} of table {chain.family} {chain.table}" if chain.name else "the other chains of this host"
-    return Obstacle(chain.family, chain.table, chain.name,
-                    f"nft cannot read {what}, so it is not known whether traffic is dropped there: {said}", False)
+    what = (
+        f"chain {chain.name} of table {chain.family} {chain.table}" if chain.name else "the other chains of this host"
+    )
+    return Obstacle(
+        chain.family,
+        chain.table,
+        chain.name,
+        f"nft cannot read {what}, so it is not known whether traffic is dropped there: {said}",
+        False,
+    )
 
 
 def _owner(chain: Chain, rules: t.Mapping[str, t.Sequence[str]]) -> str:
@@ -146,18 +173,25 @@ def _owner(chain: Chain, rules: t.Mapping[str, t.Sequence[str]]) -> str:
     return "ufw" if any(name.startswith(("ufw-", "ufw6-")) for name in rules) else ""
 
 
-def _flows(family: str, bridge: str, bridged_frames: bool) -> t.List[t.Tuple[str, t.Tuple[_Packet, ...]]]:
+def _flows(family: str, bridge: str, bridged_frames: bool) -> list[tuple[str, tuple[_Packet, ...]]]:
     """Return the directions that pass a forward chain, each as a question and its answer."""
-    within = (WITHIN, (_Packet(bridge, bridge, "new", False, family == "bridge"),
-                       _Packet(bridge, bridge, "established", False, family == "bridge")))
+    within = (
+        WITHIN,
+        (
+            _Packet(bridge, bridge, "new", False, family == "bridge"),
+            _Packet(bridge, bridge, "established", False, family == "bridge"),
+        ),
+    )
     if family == "bridge":
         return [within]
-    routed = [(OUT, (_Packet(bridge, ""), _Packet("", bridge, "established"))),
-              (IN, (_Packet("", bridge, "new", True), _Packet(bridge, "", "established", True)))]
+    routed = [
+        (OUT, (_Packet(bridge, ""), _Packet("", bridge, "established"))),
+        (IN, (_Packet("", bridge, "new", True), _Packet(bridge, "", "established", True))),
+    ]
     return [*routed, within] if bridged_frames else routed
 
 
-def _parts(text: str) -> t.List[str]:
+def _parts(text: str) -> list[str]:
     """Return the rule, a verdict map as one rule for each of its elements."""
     text = " ".join(_NOISE.sub(" ", text).split())
     mapped = _VMAP.search(text)
@@ -174,7 +208,7 @@ class _Rule:
         verdict = _VERDICT.search(text)
         self.verdict = verdict.group(1).split()[0] if verdict else ""
         self.target = verdict.group(1).split()[1] if verdict and self.verdict in ("jump", "goto") else ""
-        text = text[:verdict.start()] if verdict else text
+        text = text[: verdict.start()] if verdict else text
         self.interfaces = [(m[0], bool(m[1]), _values(m[2])) for m in _INTERFACE.findall(text)]
         self.states = [(bool(m[0]), _values(m[1])) for m in _STATE.findall(text)]
         self.translated = bool(_DNAT.search(text))
@@ -182,7 +216,7 @@ class _Rule:
         self.more = bool(rest.strip())  # conditions that are not understood
         self.links = {value for key, negated, values in self.interfaces if "group" not in key for value in values}
 
-    def matches(self, packet: _Packet) -> t.Optional[bool]:
+    def matches(self, packet: _Packet) -> bool | None:
         """Say whether the packet meets all conditions; None is unknown."""
         answers = [_interface_matches(packet, *condition) for condition in self.interfaces]
         answers += [(packet.state in values) != inverted for inverted, values in self.states]
@@ -196,15 +230,19 @@ class _Rule:
 
     def names_us(self, packet: _Packet) -> bool:
         """Say whether a condition is about a link of ours, and is met."""
-        return any(not inverted and (packet.into if key[0] == "i" else packet.out)
-                   and _interface_matches(packet, key, inverted, values) for key, inverted, values in self.interfaces)
+        return any(
+            not inverted
+            and (packet.into if key[0] == "i" else packet.out)
+            and _interface_matches(packet, key, inverted, values)
+            for key, inverted, values in self.interfaces
+        )
 
 
-def _values(text: str) -> t.FrozenSet[str]:
+def _values(text: str) -> frozenset[str]:
     return frozenset(word.strip('", {}') for word in text.strip("{} ").split(",") if word.strip())
 
 
-def _interface_matches(packet: _Packet, key: str, inverted: bool, values: t.FrozenSet[str]) -> t.Optional[bool]:
+def _interface_matches(packet: _Packet, key: str, inverted: bool, values: frozenset[str]) -> bool | None:
     link = packet.into if key[0] == "i" else packet.out
     if any(value.startswith("@") for value in values):
         return None  # a named set, not read
@@ -236,7 +274,7 @@ def _passes(chain: Chain, rules: t.Mapping[str, t.Sequence[_Rule]], packet: _Pac
     return (_walk(chain.name, rules, packet, frozenset()) or chain.policy) != "drop"
 
 
-def _walk(name: str, rules: t.Mapping[str, t.Sequence[_Rule]], packet: _Packet, above: t.FrozenSet[str]) -> str:
+def _walk(name: str, rules: t.Mapping[str, t.Sequence[_Rule]], packet: _Packet, above: frozenset[str]) -> str:
     """Return drop, accept, meant (an accept that names our link), or "" if the chain ends without any."""
     for rule in rules.get(name, ()) if name not in above else ():
         met = rule.matches(packet)
@@ -257,10 +295,16 @@ def _walk(name: str, rules: t.Mapping[str, t.Sequence[_Rule]], packet: _Packet, 
     return ""
 
 
-def _why(chain: Chain, flows: t.Tuple[str, ...], bridges: t.Sequence[str]) -> str:
+def _why(chain: Chain, flows: tuple[str, ...], bridges: t.Sequence[str]) -> str:
     """Return a sentence for people."""
     shown = ", ".join(bridges[:3]) + (f" and {len(bridges) - 3} more" if len(bridges) > 3 else "")
     how = "its policy is drop" if chain.policy == "drop" else "a rule in it drops what nobody accepted"
-    what = {OUT: f"what leaves {shown}", IN: f"what comes in to {shown}", WITHIN: f"frames between the ports of {shown}"}
-    return (f"chain {chain.name} of table {chain.family} {chain.table} drops "
-            f"{', '.join(what[flow] for flow in flows)}: {how}, and no rule accepts them before")
+    what = {
+        OUT: f"what leaves {shown}",
+        IN: f"what comes in to {shown}",
+        WITHIN: f"frames between the ports of {shown}",
+    }
+    return (
+        f"chain {chain.name} of table {chain.family} {chain.table} drops "
+        f"{', '.join(what[flow] for flow in flows)}: {how}, and no rule accepts them before"
+    )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The whole firewall of a host: two tables in one text, whose rules are static (chains.py) and whose data are in sets and maps."""
+
 from __future__ import annotations
 
 import typing as t
@@ -16,7 +17,9 @@ from .rules import CHAINS, COUNTERS, SETS, Elements, empty, table_text
 _FAMILY = {4: "ipv4", 6: "ipv6"}
 
 
-def table(host: Host, networks: Networks, no_transit: t.Collection[int] = (), forwarders: t.Collection[IPAddress] = ()) -> str:
+def table(
+    host: Host, networks: Networks, no_transit: t.Collection[int] = (), forwarders: t.Collection[IPAddress] = ()
+) -> str:
     """Return the tables as nft text: the same for the same host, whatever the order of declaration.
 
     no_transit are the families (4, 6) that the host forwards for our networks' sake alone. forwarders are its addresses that
@@ -31,7 +34,9 @@ def table(host: Host, networks: Networks, no_transit: t.Collection[int] = (), fo
             _network(network, elements, host.defaults)
     for endpoint in (e for p in host.projects for s in p.sandboxes for e in s.endpoints):
         bridge = networks[endpoint.network].bridge_name
-        elements["sources4"] += [f'{address} . "{bridge}"' for address in endpoint.link_local_ips if address.version == 4]
+        elements["sources4"] += [
+            f'{address} . "{bridge}"' for address in endpoint.link_local_ips if address.version == 4
+        ]
     published_ports.fill(host, networks, elements)
     return render(elements) + port_security.table(host, networks)
 
@@ -60,7 +65,11 @@ def _network(network: Network, elements: Elements, defaults: Defaults) -> None:
         elements["walled"].append(bridge)
         return
     elements["outward"].append(bridge)
-    for name, wanted in (("egress", network.egress), ("ingress", network.ingress), ("mutual", network.isolate == "open")):
+    for name, wanted in (
+        ("egress", network.egress),
+        ("ingress", network.ingress),
+        ("mutual", network.isolate == "open"),
+    ):
         if wanted:
             elements[name].append(bridge)
     for version in (4, 6):

@@ -5,6 +5,7 @@
 A table of the family bridge, because frames between two ports never meet the other table. Everything is decided on the
 host's side of the pair: what a process with all rights does inside of its sandbox changes nothing here.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -51,7 +52,9 @@ def _render(elements: Elements) -> str:
 
 def _port(endpoint: Endpoint, network: Network, ipv6: bool, elements: Elements) -> None:
     port = f'"{names.veth_link(endpoint.project, endpoint.network, endpoint.sandbox)}"'
-    if not network.port_security or not network.subnets:  # without subnets, addresses are whatever the sandbox gives itself
+    if (
+        not network.port_security or not network.subnets
+    ):  # without subnets, addresses are whatever the sandbox gives itself
         elements["unguarded"].append(port)
         return
     station = f"{port} . {endpoint.mac_address}"
@@ -60,6 +63,8 @@ def _port(endpoint: Endpoint, network: Network, ipv6: bool, elements: Elements) 
     addresses = [cidr.partition("/")[0] for cidr in endpoint.addresses]
     elements["bindings4"] += [f"{station} . {address}" for address in addresses if ":" not in address]
     if ipv6:
-        own = dict.fromkeys([names.link_local(endpoint.mac_address), *(address for address in addresses if ":" in address)])
+        own = dict.fromkeys(
+            [names.link_local(endpoint.mac_address), *(address for address in addresses if ":" in address)]
+        )
         elements["bindings6"] += [f"{station} . {address}" for address in own]
         elements["announced6"] += [f"{port} . 0x{int(ipaddress.IPv6Address(address)):032x}" for address in own]

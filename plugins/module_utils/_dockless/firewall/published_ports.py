@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Published ports as elements of the firewall's maps: one for each port, or for each range that keeps its numbers."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -21,8 +22,8 @@ class Publication(t.NamedTuple):
     port: int
     target: str
     target_port: int
-    network: t.Tuple[str, str]  # key of the Network that leads to it
-    audience: t.Tuple[IPNetwork, ...] = ()  # who may come; empty is everybody
+    network: tuple[str, str]  # key of the Network that leads to it
+    audience: tuple[IPNetwork, ...] = ()  # who may come; empty is everybody
 
 
 def of(sandbox: Sandbox, mapping: PortMapping, networks: Networks) -> t.Iterator[Publication]:
@@ -39,9 +40,15 @@ def of(sandbox: Sandbox, mapping: PortMapping, networks: Networks) -> t.Iterator
         every = mapping.host_ip is None or mapping.host_ip.is_unspecified
         routed = mode_of(network, version) == GATEWAY_ROUTED
         yield Publication(
-            version, mapping.protocol, "" if every or routed else str(mapping.host_ip), 0 if routed else mapping.host_port,
-            address_of(endpoint, version), mapping.target_port, network.key,
-            tuple(found for found in mapping.source_ranges if found.version == version) or _nobody(mapping, version))
+            version,
+            mapping.protocol,
+            "" if every or routed else str(mapping.host_ip),
+            0 if routed else mapping.host_port,
+            address_of(endpoint, version),
+            mapping.target_port,
+            network.key,
+            tuple(found for found in mapping.source_ranges if found.version == version) or _nobody(mapping, version),
+        )
 
 
 def all_of(host: Host, networks: Networks) -> t.Iterator[Publication]:
@@ -54,10 +61,14 @@ def all_of(host: Host, networks: Networks) -> t.Iterator[Publication]:
 
 def fill(host: Host, networks: Networks, elements: Elements) -> None:
     """Put the published ports into the maps."""
-    alike: t.Dict[t.Tuple[str, ...], t.List[int]] = {}
-    guests: t.Dict[t.Tuple[int, str], t.List[IPNetwork]] = {}
-    direct = {(key, version) for key, network in networks.items() for version in (4, 6)
-              if are_ports_direct(network, version, host.defaults) or trusted_links(network, version, host.defaults)}
+    alike: dict[tuple[str, ...], list[int]] = {}
+    guests: dict[tuple[int, str], list[IPNetwork]] = {}
+    direct = {
+        (key, version)
+        for key, network in networks.items()
+        for version in (4, 6)
+        if are_ports_direct(network, version, host.defaults) or trusted_links(network, version, host.defaults)
+    }
     for found in all_of(host, networks):
         if (found.network, found.version) in direct:
             place = f"{found.target} . {found.protocol} . {found.target_port}"
@@ -75,7 +86,7 @@ def fill(host: Host, networks: Networks, elements: Elements) -> None:
     _fill_runs(alike, elements)
 
 
-def _fill_runs(alike: t.Mapping[t.Tuple[str, ...], t.Iterable[int]], elements: Elements) -> None:
+def _fill_runs(alike: t.Mapping[tuple[str, ...], t.Iterable[int]], elements: Elements) -> None:
     """Put ports that keep their numbers into the maps, neighbours as one element."""
     for (version, protocol, address, target), ports in alike.items():
         for first, last in _runs(ports):
@@ -86,7 +97,7 @@ def _fill_runs(alike: t.Mapping[t.Tuple[str, ...], t.Iterable[int]], elements: E
                 elements[name].append(f"{prefix}{protocol} . {first}-{last} : {target}")
 
 
-def _nobody(mapping: PortMapping, version: int) -> t.Tuple[IPNetwork, ...]:
+def _nobody(mapping: PortMapping, version: int) -> tuple[IPNetwork, ...]:
     """Return an audience of one address that nobody has, for the family that a list of the other leaves out."""
     if not mapping.source_ranges:
         return ()
@@ -104,16 +115,18 @@ def _restrict(found: Publication, elements: Elements) -> None:
     elements[f"allowed{found.version}"] += [f"{source} . {port}" for source in found.audience]
 
 
-def _single(version: int, protocol: str, address: str, port: int, target: str, target_port: int, elements: Elements) -> None:
+def _single(
+    version: int, protocol: str, address: str, port: int, target: str, target_port: int, elements: Elements
+) -> None:
     name, prefix = _place("published", version, address)
     elements[name].append(f"{prefix}{protocol} . {port} : {target} . {target_port}")
 
 
-def _place(kind: str, version: int, address: str) -> t.Tuple[str, str]:
+def _place(kind: str, version: int, address: str) -> tuple[str, str]:
     return (f"{kind}{version}_on", f"{address} . ") if address else (f"{kind}{version}", "")
 
 
-def _runs(ports: t.Iterable[int]) -> t.Iterator[t.Tuple[int, int]]:
+def _runs(ports: t.Iterable[int]) -> t.Iterator[tuple[int, int]]:
     """Yield the first and last of each run of numbers without a gap."""
     first = last = 0
     for port in sorted(set(ports)):

@@ -11,23 +11,34 @@ network reaches is left to the chain forward.
 Every drop has a counter with a name, so that an operator sees which wall stopped
 a packet, and a test which one it met.
 """
+
 from __future__ import annotations
 
 import typing as t
 
 from ..names import LINK_GROUP, PAIR_GROUP, TABLE, TUNNEL_GROUP
 
-Elements = t.Dict[str, t.List[str]]  # of sets and maps, by name
-Sets = t.Tuple[t.Tuple[str, str, str, bool], ...]
+Elements = dict[str, list[str]]  # of sets and maps, by name
+Sets = tuple[tuple[str, str, str, bool], ...]
 
 # kind, name, type, and whether elements may be ranges
 SETS = (
     ("set", "same_bridge", "type ifname . ifname", False),  # pairs of one bridge with itself: neighbours may talk
     ("set", "outward", "type ifname", False),  # bridges that anything passes to or from
     ("set", "egress", "type ifname", False),  # bridges whose sandboxes may open connections out of their network
-    ("set", "ingress", "type ifname", False),  # bridges whose sandboxes may be connected to from outside, where something is open
+    (
+        "set",
+        "ingress",
+        "type ifname",
+        False,
+    ),  # bridges whose sandboxes may be connected to from outside, where something is open
     ("set", "mutual", "type ifname", False),  # bridges of networks with isolate: open
-    ("set", "walled", "type ifname", False),  # bridges whose sandboxes reach none of the host's addresses but their own bridge's
+    (
+        "set",
+        "walled",
+        "type ifname",
+        False,
+    ),  # bridges whose sandboxes reach none of the host's addresses but their own bridge's
     ("set", "bridges", "type ifname", False),  # bridges with subnets: nothing else may be the source there
     ("set", "sources4", "type ipv4_addr . ifname", True),
     ("set", "sources6", "type ipv6_addr . ifname", True),
@@ -35,26 +46,61 @@ SETS = (
     ("set", "attached6", "type ipv6_addr . ifname", True),
     ("set", "guarded4", "type ipv4_addr", True),  # subnets that nobody may address directly from outside
     ("set", "guarded6", "type ipv6_addr", True),
-    ("set", "trusted4", "type ipv4_addr . ifname", True),  # except by these of the host's links, at ports that are published
+    (
+        "set",
+        "trusted4",
+        "type ipv4_addr . ifname",
+        True,
+    ),  # except by these of the host's links, at ports that are published
     ("set", "trusted6", "type ipv6_addr . ifname", True),
-    ("set", "direct_ping", "type nf_proto . ifname", False),  # bridges whose sandboxes are pinged at their own addresses
+    (
+        "set",
+        "direct_ping",
+        "type nf_proto . ifname",
+        False,
+    ),  # bridges whose sandboxes are pinged at their own addresses
     ("set", "direct_ports", "type nf_proto . ifname", False),  # … and connected to there, at ports that are published
     ("set", "direct_all", "type nf_proto . ifname", False),  # … at any port
-    ("set", "targets4", "type ipv4_addr . ipv4_addr . inet_proto . inet_service", True),  # those ports, each with who may come
+    (
+        "set",
+        "targets4",
+        "type ipv4_addr . ipv4_addr . inet_proto . inet_service",
+        True,
+    ),  # those ports, each with who may come
     ("set", "targets6", "type ipv6_addr . ipv6_addr . inet_proto . inet_service", True),
-    ("set", "restricted4", "type ipv4_addr . inet_proto . inet_service", True),  # published ports that not everybody may use
+    (
+        "set",
+        "restricted4",
+        "type ipv4_addr . inet_proto . inet_service",
+        True,
+    ),  # published ports that not everybody may use
     ("set", "restricted6", "type ipv6_addr . inet_proto . inet_service", True),
-    ("set", "allowed4", "type ipv4_addr . ipv4_addr . inet_proto . inet_service", True),  # who may: source, and the port as above
+    (
+        "set",
+        "allowed4",
+        "type ipv4_addr . ipv4_addr . inet_proto . inet_service",
+        True,
+    ),  # who may: source, and the port as above
     ("set", "allowed6", "type ipv6_addr . ipv6_addr . inet_proto . inet_service", True),
     ("set", "masqueraded4", "type ipv4_addr", True),
     ("set", "masqueraded6", "type ipv6_addr", True),
     ("map", "leaving4", "type ipv4_addr : ipv4_addr", True),  # subnets that leave with one address of the host
     ("map", "leaving6", "type ipv6_addr : ipv6_addr", True),
-    ("set", "forwarders4", "type ipv4_addr . inet_service", False),  # where this host answers sandboxes that ask for names from outside
+    (
+        "set",
+        "forwarders4",
+        "type ipv4_addr . inet_service",
+        False,
+    ),  # where this host answers sandboxes that ask for names from outside
     ("set", "forwarders6", "type ipv6_addr . inet_service", False),
     ("set", "no_transit", "type nf_proto", False),  # families that this host forwards for us alone
     ("set", "tunnel_ports", "type inet_service", False),  # UDP ports of overlays
-    ("set", "tunnel_peers4", "type ipv4_addr . inet_service", False),  # the other hosts' ends, and the ports they may send to
+    (
+        "set",
+        "tunnel_peers4",
+        "type ipv4_addr . inet_service",
+        False,
+    ),  # the other hosts' ends, and the ports they may send to
     ("set", "tunnel_peers6", "type ipv6_addr . inet_service", False),
     ("set", "sealed_ports", "type inet_service", False),  # those of them that are used within encrypted tunnels only
     ("map", "published4", "type inet_proto . inet_service : ipv4_addr . inet_service", False),
@@ -66,8 +112,22 @@ SETS = (
     ("map", "ranges4_on", "type ipv4_addr . inet_proto . inet_service : ipv4_addr", True),
     ("map", "ranges6_on", "type ipv6_addr . inet_proto . inet_service : ipv6_addr", True),
 )
-COUNTERS = ("loopback", "tunnels", "audience", "walled", "forwarders", "direct", "sources", "internal", "invalid", "egress", "ingress", "closed", "transit",
-            "unsealed")
+COUNTERS = (
+    "loopback",
+    "tunnels",
+    "audience",
+    "walled",
+    "forwarders",
+    "direct",
+    "sources",
+    "internal",
+    "invalid",
+    "egress",
+    "ingress",
+    "closed",
+    "transit",
+    "unsealed",
+)
 _TEXT = """
     chain guard {
         type filter hook prerouting priority raw; policy accept;
@@ -173,7 +233,12 @@ PORT_SETS = (
     ("set", "stations", "type ifname . ether_addr . ether_type", False),  # who may send what by which port
     ("set", "bindings4", "type ifname . ether_addr . ipv4_addr", False),
     ("set", "bindings6", "type ifname . ether_addr . ipv6_addr", False),
-    ("set", "announced6", "typeof iifname . @th,64,128", False),  # addresses that a port may announce: nft 1.0.6 has no word for the field
+    (
+        "set",
+        "announced6",
+        "typeof iifname . @th,64,128",
+        False,
+    ),  # addresses that a port may announce: nft 1.0.6 has no word for the field
 )
 PORT_COUNTERS = ("stations", "senders", "bindings", "neighbours", "routers", "dhcp", "queriers", "protocols")
 _PORT_TEXT = """

@@ -8,6 +8,7 @@ the other end sees the client's own address. One map leads from address, protoco
 to a chain, and a chain is one rule, whatever the number of sandboxes behind it. Connections
 that there are stay with theirs: only the first packet of each meets these rules.
 """
+
 from __future__ import annotations
 
 import functools
@@ -18,9 +19,9 @@ import typing as t
 from ..model.host import Service
 from ..names import RESOLVER_ADDRESS, RESOLVER_PORT, TABLE
 
-Target = t.Tuple[str, t.Sequence[str], int]  # sandbox, its addresses, weight
-Balanced = t.Tuple[t.Tuple[str, str], t.Sequence[t.Tuple[Service, t.Sequence[Target]]]]  # a network's key, its services
-_Slots = t.Sequence[t.Tuple[int, int, str]]  # first and last number that lead to an address
+Target = tuple[str, t.Sequence[str], int]  # sandbox, its addresses, weight
+Balanced = tuple[tuple[str, str], t.Sequence[tuple[Service, t.Sequence[Target]]]]  # a network's key, its services
+_Slots = t.Sequence[tuple[int, int, str]]  # first and last number that lead to an address
 TURNS = 8
 _PROTOCOLS = "meta l4proto { tcp, udp, sctp }"
 _ECHO = {4: "icmp type echo-request", 6: "icmpv6 type echo-request"}
@@ -33,11 +34,11 @@ class _Data:
 
     def __init__(self, version: int) -> None:
         self.version = version
-        self.virtual: t.List[str] = []
-        self.ports: t.List[str] = []
-        self.whole: t.List[str] = []
-        self.echo: t.List[str] = []
-        self.chains: t.Dict[str, str] = {}
+        self.virtual: list[str] = []
+        self.ports: list[str] = []
+        self.whole: list[str] = []
+        self.echo: list[str] = []
+        self.chains: dict[str, str] = {}
 
 
 def turn(project: str, sandbox: str) -> int:
@@ -59,19 +60,28 @@ def table(networks: t.Iterable[Balanced], begin: int, resolved: bool) -> str:
     parts = [names_chain(-100, RESOLVER_PORT)] if resolved else []
     if data:
         parts += [_sets(family) for family in data]
-        parts.append(_chain("services", "nat hook output priority -100", [line for family in data for line in _lookups(family)]))
+        parts.append(
+            _chain("services", "nat hook output priority -100", [line for family in data for line in _lookups(family)])
+        )
         parts += [_chain(name, "", [rule]) for family in data for name, rule in family.chains.items()]
-        parts.append(_chain("unserved", "filter hook output priority filter", [line for family in data for line in _rejects(family)]))
+        parts.append(
+            _chain(
+                "unserved", "filter hook output priority filter", [line for family in data for line in _rejects(family)]
+            )
+        )
     return f"table inet {TABLE} {{\n{''.join(parts)}}}\n".replace("    ", "\t") if parts else ""
 
 
 def names_chain(priority: int, port: int) -> str:
     """Return the chain that leads questions for names to a port of the name server's; of several chains the lowest priority decides."""
-    lines = [f"ip daddr {RESOLVER_ADDRESS} {protocol} dport 53 dnat ip to {RESOLVER_ADDRESS}:{port}" for protocol in ("udp", "tcp")]
+    lines = [
+        f"ip daddr {RESOLVER_ADDRESS} {protocol} dport 53 dnat ip to {RESOLVER_ADDRESS}:{port}"
+        for protocol in ("udp", "tcp")
+    ]
     return _chain("names", f"nat hook output priority {priority}", lines)
 
 
-def _add(data: _Data, key: t.Tuple[str, str], service: Service, targets: t.Sequence[Target], begin: int) -> None:
+def _add(data: _Data, key: tuple[str, str], service: Service, targets: t.Sequence[Target], begin: int) -> None:
     for vip in service.vips:
         if vip.version != data.version:
             continue
@@ -88,15 +98,19 @@ def _add(data: _Data, key: t.Tuple[str, str], service: Service, targets: t.Seque
             data.ports.append(f"{vip} . {port.protocol} . {port.port} : goto {chain}")
 
 
-def _reachable(targets: t.Sequence[Target], version: int) -> t.List[t.Tuple[str, str, int]]:
+def _reachable(targets: t.Sequence[Target], version: int) -> list[tuple[str, str, int]]:
     """Return the sandboxes that have an address of a family: name, address, weight by the smallest whole numbers."""
-    found = [(name, address, weight) for name, addresses, weight in targets
-             for address in [next((one for one in addresses if (":" in one) == (version == 6)), "")] if address]
+    found = [
+        (name, address, weight)
+        for name, addresses, weight in targets
+        for address in [next((one for one in addresses if (":" in one) == (version == 6)), "")]
+        if address
+    ]
     common = functools.reduce(math.gcd, (weight for name, address, weight in found), 0) or 1
     return [(name, address, weight // common) for name, address, weight in found]
 
 
-def _slots(service: Service, targets: t.Sequence[t.Tuple[str, str, int]], begin: int) -> _Slots:
+def _slots(service: Service, targets: t.Sequence[tuple[str, str, int]], begin: int) -> _Slots:
     """Return which numbers lead to which address."""
     if len(targets) < 2:
         return [(0, 0, address) for name, address, weight in targets]
@@ -110,22 +124,24 @@ def _slots(service: Service, targets: t.Sequence[t.Tuple[str, str, int]], begin:
     return found
 
 
-def _claimed(targets: t.Tuple[t.Tuple[str, str, int], ...]) -> t.List[str]:
+def _claimed(targets: tuple[tuple[str, str, int], ...]) -> list[str]:
     """Return the address of each slot. A slot is its highest bidder's, so when one leaves, only its own slots move."""
     size = 128 if len(targets) <= 16 else 2048
     best, owners = [math.inf] * size, [""] * size
     for name, address, weight in targets:
         bids = hashlib.shake_256(name.encode()).digest(4 * size)
         for slot in range(size):
-            number = int.from_bytes(bids[4 * slot:4 * slot + 4], "big")
-            bid = -math.log((number + 1) / 4294967297) / weight  # exponential: the least of them is had in proportion to the weights
+            number = int.from_bytes(bids[4 * slot : 4 * slot + 4], "big")
+            bid = (
+                -math.log((number + 1) / 4294967297) / weight
+            )  # exponential: the least of them is had in proportion to the weights
             if bid < best[slot]:
                 best[slot], owners[slot] = bid, address
     return owners
 
 
 def _runs(owners: t.Sequence[str]) -> _Slots:
-    found: t.List[t.Tuple[int, int, str]] = []
+    found: list[tuple[int, int, str]] = []
     for slot, address in enumerate(owners):
         if found and found[-1][2] == address:
             found[-1] = found[-1][0], slot, address
@@ -134,17 +150,21 @@ def _runs(owners: t.Sequence[str]) -> _Slots:
     return found
 
 
-def _leads_to(data: _Data, key: t.Tuple[str, str], service: Service, slots: _Slots, port: int) -> str:
+def _leads_to(data: _Data, key: tuple[str, str], service: Service, slots: _Slots, port: int) -> str:
     """Return the name of the chain that translates to a port (0: leaves it), adding it if it is not there."""
     family = _FAMILY[data.version]
     seed = hashlib.sha256("\0".join((*key, service.name, family, str(port))).encode()).hexdigest()
     name = f"to_{service.name[:40]}_{seed[:12]}"
     if name not in data.chains:
-        data.chains[name] = (f"{_PROTOCOLS} " if port else "") + f"dnat {family} to " + _destination(data.version, service, slots, port, key)
+        data.chains[name] = (
+            (f"{_PROTOCOLS} " if port else "")
+            + f"dnat {family} to "
+            + _destination(data.version, service, slots, port, key)
+        )
     return name
 
 
-def _destination(version: int, service: Service, slots: _Slots, port: int, key: t.Tuple[str, str]) -> str:
+def _destination(version: int, service: Service, slots: _Slots, port: int, key: tuple[str, str]) -> str:
     if len(slots) == 1:
         address = slots[0][2]
         return (f"[{address}]:{port}" if version == 6 else f"{address}:{port}") if port else address
@@ -155,7 +175,11 @@ def _destination(version: int, service: Service, slots: _Slots, port: int, key: 
     else:
         number = f"numgen inc mod {size}"
     suffix = f" . {port}" if port else ""
-    return f"{number} map {{ " + ", ".join(f"{_range(low, high)} : {address}{suffix}" for low, high, address in slots) + " }"
+    return (
+        f"{number} map {{ "
+        + ", ".join(f"{_range(low, high)} : {address}{suffix}" for low, high, address in slots)
+        + " }"
+    )
 
 
 def _range(low: int, high: int) -> str:
@@ -164,9 +188,14 @@ def _range(low: int, high: int) -> str:
 
 def _sets(data: _Data) -> str:
     version, kind = data.version, f"ipv{data.version}_addr"
-    return "".join((
-        _set(f"set virtual{version}", kind, data.virtual), _set(f"map ports{version}", f"{kind} . inet_proto . inet_service : verdict", data.ports),
-        _set(f"map whole{version}", f"{kind} : verdict", data.whole), _set(f"map echo{version}", f"{kind} : {kind}", data.echo)))
+    return "".join(
+        (
+            _set(f"set virtual{version}", kind, data.virtual),
+            _set(f"map ports{version}", f"{kind} . inet_proto . inet_service : verdict", data.ports),
+            _set(f"map whole{version}", f"{kind} : verdict", data.whole),
+            _set(f"map echo{version}", f"{kind} : {kind}", data.echo),
+        )
+    )
 
 
 def _set(name: str, kind: str, elements: t.Sequence[str]) -> str:
@@ -174,13 +203,16 @@ def _set(name: str, kind: str, elements: t.Sequence[str]) -> str:
     return f"    {name} {{\n        type {kind}\n{held}    }}\n"
 
 
-def _lookups(data: _Data) -> t.List[str]:
+def _lookups(data: _Data) -> list[str]:
     family, version = _FAMILY[data.version], data.version
-    return [f"{family} daddr . meta l4proto . th dport vmap @ports{version}", f"{family} daddr vmap @whole{version}",
-            f"{_ECHO[version]} dnat {family} to {family} daddr map @echo{version}"]
+    return [
+        f"{family} daddr . meta l4proto . th dport vmap @ports{version}",
+        f"{family} daddr vmap @whole{version}",
+        f"{_ECHO[version]} dnat {family} to {family} daddr map @echo{version}",
+    ]
 
 
-def _rejects(data: _Data) -> t.List[str]:
+def _rejects(data: _Data) -> list[str]:
     """What is still addressed to a virtual address has nobody behind it: say so at once, where the kernel would look for a neighbour."""
     match = f"{_FAMILY[data.version]} daddr @virtual{data.version}"
     return [f"{match} meta l4proto tcp reject with tcp reset", f"{match} reject with {_REJECT[data.version]}"]

@@ -5,6 +5,7 @@
 Translation is decided once for a connection and remembered: without this a client that keeps its source port talks to
 where the port led before, or to nothing, for as long as it goes on.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -37,7 +38,7 @@ class Rule(t.NamedTuple):
 
     version: int
     protocol: int
-    network: t.Optional[IPNetwork]
+    network: IPNetwork | None
     first: int
     last: int
     target: IPAddress
@@ -51,13 +52,13 @@ class Door(t.NamedTuple):
     protocol: int
     first: int
     last: int
-    source: t.Optional[IPNetwork] = None
+    source: IPNetwork | None = None
 
 
-Rules = t.Dict[t.Tuple[int, int], t.List[Rule]]  # by protocol and port; ranges stand under port 0
-Doors = t.Dict[t.Tuple[int, int], t.List[Door]]
-Elements = t.Dict[str, t.Set[str]]  # of sets and maps, by name
-Subnets = t.FrozenSet[IPNetwork]
+Rules = dict[tuple[int, int], list[Rule]]  # by protocol and port; ranges stand under port 0
+Doors = dict[tuple[int, int], list[Door]]
+Elements = dict[str, set[str]]  # of sets and maps, by name
+Subnets = frozenset[IPNetwork]
 
 
 class Change(t.NamedTuple):
@@ -71,11 +72,13 @@ class Change(t.NamedTuple):
     targets: Doors  # what is open there since
     kept_in: Subnets  # subnets that nothing leaves any more
     kept_out: Subnets  # subnets that nothing gets into any more
-    parted: t.Sequence[t.Tuple[Subnets, Subnets]]  # a network's subnets that has a wall since, and those of the networks that had none either
+    parted: t.Sequence[
+        tuple[Subnets, Subnets]
+    ]  # a network's subnets that has a wall since, and those of the networks that had none either
     unprotected: Subnets  # subnets that have all their ports open to who gets there
 
 
-def change(before: str, after: str) -> t.Optional[Change]:
+def change(before: str, after: str) -> Change | None:
     """Return how two of the host's tables, as nft text, differ in what they publish and let out; None where they do not.
 
     What both hold is left out as text: of ten thousand ports a run changes a few.
@@ -84,14 +87,27 @@ def change(before: str, after: str) -> t.Optional[Change]:
     lost, found = _less(old, new), _less(new, old)
     gone, added = _rules(lost) - _rules(found), _rules(found) - _rules(lost)
     closed = _doors(lost, "targets") - _doors(found, "targets")
-    narrowed = _doors(lost, "allowed") - _doors(found, "allowed") or _doors(found, "restricted") - _doors(lost, "restricted")
+    narrowed = _doors(lost, "allowed") - _doors(found, "allowed") or _doors(found, "restricted") - _doors(
+        lost, "restricted"
+    )
     kept_in, kept_out = (_subnets(old, lost.get(way, set())) for way in ("egress", "ingress"))
     parted = _parted(old, lost.get("mutual", set()))
     if not (gone or added or closed or narrowed or kept_in or kept_out or parted):
         return None
     doors, guests = (_by_port(_doors(new, kind)) if narrowed else {} for kind in ("restricted", "allowed"))
     targets = _by_port(_doors(new, "targets")) if closed or parted else {}
-    return Change(_by_port(gone), _by_port(added), doors, guests, _by_port(closed), targets, kept_in, kept_out, parted, _unprotected(new))
+    return Change(
+        _by_port(gone),
+        _by_port(added),
+        doors,
+        guests,
+        _by_port(closed),
+        targets,
+        kept_in,
+        kept_out,
+        parted,
+        _unprotected(new),
+    )
 
 
 def without_ground(flows: t.Iterable[Flow], changed: Change, local: t.Container[IPAddress]) -> t.Iterator[Flow]:
@@ -107,22 +123,35 @@ def without_ground(flows: t.Iterable[Flow], changed: Change, local: t.Container[
         elif flow.translated:
             if any(_led(rule, flow) for rule in _about(changed.gone, flow)) or _is_shut_out(changed, flow):
                 yield flow
-        elif _is_parted(changed, flow) or _is_welcome(changed.closed, flow) and not _is_welcome(changed.targets, flow) and flow.source not in local:
-            yield flow
-        elif flow.protocol == UDP and flow.address in local and any(_matches(rule, flow) for rule in _about(changed.added, flow)):
+        elif (
+            _is_parted(changed, flow)
+            or _is_welcome(changed.closed, flow)
+            and not _is_welcome(changed.targets, flow)
+            and flow.source not in local
+        ) or (
+            flow.protocol == UDP
+            and flow.address in local
+            and any(_matches(rule, flow) for rule in _about(changed.added, flow))
+        ):
             yield flow
 
 
 def _crosses(changed: Change, flow: Flow) -> bool:
     """Return whether a flow leaves a network that nothing leaves, or gets into one that nothing gets into."""
-    return (any(flow.source in subnet and flow.target not in subnet for subnet in changed.kept_in)
-            or any(flow.target in subnet and flow.source not in subnet for subnet in changed.kept_out))
+    return any(flow.source in subnet and flow.target not in subnet for subnet in changed.kept_in) or any(
+        flow.target in subnet and flow.source not in subnet for subnet in changed.kept_out
+    )
 
 
 def _is_parted(changed: Change, flow: Flow) -> bool:
     """Return whether a flow goes through a wall that is new, and by no port that is open in it."""
-    if not any(_is_in(flow.source, one) and _is_in(flow.target, others) or _is_in(flow.target, one) and _is_in(flow.source, others)
-               for one, others in changed.parted):
+    if not any(
+        _is_in(flow.source, one)
+        and _is_in(flow.target, others)
+        or _is_in(flow.target, one)
+        and _is_in(flow.source, others)
+        for one, others in changed.parted
+    ):
         return False
     return not _is_in(flow.target, changed.unprotected) and not _is_welcome(changed.targets, flow)
 
@@ -131,14 +160,14 @@ def _is_in(address: IPAddress, subnets: Subnets) -> bool:
     return any(address in subnet for subnet in subnets)
 
 
-def _by_port(things: t.Iterable[t.Any]) -> t.Dict[t.Tuple[int, int], t.List[t.Any]]:
-    found: t.Dict[t.Tuple[int, int], t.List[t.Any]] = {}
+def _by_port(things: t.Iterable[t.Any]) -> dict[tuple[int, int], list[t.Any]]:
+    found: dict[tuple[int, int], list[t.Any]] = {}
     for thing in things:
         found.setdefault((thing.protocol, thing.first if thing.first == thing.last else 0), []).append(thing)
     return found
 
 
-def _about(index: t.Mapping[t.Tuple[int, int], t.Sequence[t.Any]], flow: Flow) -> t.Iterator[t.Any]:
+def _about(index: t.Mapping[tuple[int, int], t.Sequence[t.Any]], flow: Flow) -> t.Iterator[t.Any]:
     yield from index.get((flow.protocol, flow.port), ())
     yield from index.get((flow.protocol, 0), ())
 
@@ -153,8 +182,11 @@ def _is_welcome(doors: Doors, flow: Flow) -> bool:
 
 
 def _matches(rule: Rule, flow: Flow) -> bool:
-    return (rule.first <= flow.port <= rule.last and rule.version == flow.address.version
-            and (rule.network is None or flow.address in rule.network))
+    return (
+        rule.first <= flow.port <= rule.last
+        and rule.version == flow.address.version
+        and (rule.network is None or flow.address in rule.network)
+    )
 
 
 def _led(rule: Rule, flow: Flow) -> bool:
@@ -178,19 +210,26 @@ def _less(one: Elements, other: Elements) -> Elements:
     return {name: elements - other.get(name, set()) for name, elements in one.items()}
 
 
-def _fields(element: str) -> t.List[str]:
+def _fields(element: str) -> list[str]:
     return element.replace(" : ", " . ").split(" . ")
 
 
-def _parted(elements: Elements, bridges: t.Collection[str]) -> t.Sequence[t.Tuple[Subnets, Subnets]]:
+def _parted(elements: Elements, bridges: t.Collection[str]) -> t.Sequence[tuple[Subnets, Subnets]]:
     """Return the subnets of each of the bridges, with those of the others that it had no wall to."""
-    return [(_subnets(elements, {bridge}), _subnets(elements, elements["mutual"] - {bridge})) for bridge in sorted(bridges)]
+    return [
+        (_subnets(elements, {bridge}), _subnets(elements, elements["mutual"] - {bridge})) for bridge in sorted(bridges)
+    ]
 
 
 def _unprotected(elements: Elements) -> Subnets:
     """Return the subnets of bridges that have all ports open."""
     rows = map(_fields, elements.get("direct_all", ()))
-    return frozenset(s for family, bridge in rows for s in _subnets(elements, {bridge}) if s.version == (6 if family == "ipv6" else 4))
+    return frozenset(
+        s
+        for family, bridge in rows
+        for s in _subnets(elements, {bridge})
+        if s.version == (6 if family == "ipv6" else 4)
+    )
 
 
 def _subnets(elements: Elements, bridges: t.Collection[str]) -> Subnets:
@@ -199,21 +238,25 @@ def _subnets(elements: Elements, bridges: t.Collection[str]) -> Subnets:
     return frozenset(ipaddress.ip_network(subnet) for subnet, bridge in attached if bridge in bridges)
 
 
-def _rules(elements: Elements) -> t.Set[Rule]:
-    rules: t.Set[Rule] = set()
+def _rules(elements: Elements) -> set[Rule]:
+    rules: set[Rule] = set()
     for name in (name for name in elements if name.startswith(("published", "ranges"))):
         for fields in map(_fields, elements[name]):
             network = ipaddress.ip_network(fields.pop(0)) if name.endswith("_on") else None
             first, dash, last = fields[1].partition("-")
             target_port = int(fields[3]) if len(fields) > 3 else 0
             target = ipaddress.ip_address(fields[2])
-            rules.add(Rule(target.version, _PROTOCOLS[fields[0]], network, int(first), int(last or first), target, target_port))
+            rules.add(
+                Rule(
+                    target.version, _PROTOCOLS[fields[0]], network, int(first), int(last or first), target, target_port
+                )
+            )
     return rules
 
 
-def _doors(elements: Elements, kind: str) -> t.Set[Door]:
+def _doors(elements: Elements, kind: str) -> set[Door]:
     """Return the elements of the sets of a kind: restricted, or with who may come first, allowed and targets."""
-    doors: t.Set[Door] = set()
+    doors: set[Door] = set()
     for fields in (_fields(element) for version in (4, 6) for element in elements.get(f"{kind}{version}", ())):
         source = ipaddress.ip_network(fields.pop(0)) if kind != "restricted" else None
         first, dash, last = fields[2].partition("-")

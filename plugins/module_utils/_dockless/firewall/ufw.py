@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Routes that ufw has to allow, and the parser of what "ufw show added" lists."""
+
 from __future__ import annotations
 
 import shlex
@@ -20,7 +21,7 @@ from .foreign_chains import IN, OUT
 def wanted_routes(firewall: Firewall, host: Host, networks: Networks, facts: Facts) -> t.Iterator[str]:
     """Yield routes to allow: out of bridges that lead out, into those where something is open, and between ports of the others."""
     open_ways = coexistence.ways(host, networks)
-    found: t.List[str] = []
+    found: list[str] = []
     for network in coexistence._led(networks):
         name = network.bridge_name
         lines = [f"in on {name}"] if OUT in open_ways[name] else [f"in on {name} out on {name}"]
@@ -30,7 +31,7 @@ def wanted_routes(firewall: Firewall, host: Host, networks: Networks, facts: Fac
     yield from sorted(set(found) - set(firewall.taken))
 
 
-def ufw_rules(listing: str) -> t.Tuple[t.List[str], t.List[str]]:
+def ufw_rules(listing: str) -> tuple[list[str], list[str]]:
     """Return the routes that "ufw show added" lists: ours, and those of others."""
     ours, others = [], []
     for line in listing.splitlines():
@@ -38,5 +39,5 @@ def ufw_rules(listing: str) -> t.Tuple[t.List[str], t.List[str]]:
         if words[-2:] == ["comment", COMMENT]:
             ours.append(" ".join(words[1:-2]))
         elif words:
-            others.append(" ".join(words[1:words.index("comment")] if "comment" in words else words[1:]))
+            others.append(" ".join(words[1 : words.index("comment")] if "comment" in words else words[1:]))
     return ours, others

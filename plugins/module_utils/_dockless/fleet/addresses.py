@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Addresses and MAC addresses of all sandboxes on one overlay network, over all hosts."""
+
 from __future__ import annotations
 
 import typing as t
@@ -18,24 +19,33 @@ RefuseNew = t.Callable[[str], None]
 
 def check_places(places: t.Sequence[Place], staying: Entries) -> None:
     """Raise DocklessError where two sandboxes are one, or want one address or one MAC address."""
-    seen: t.Dict[Key, Place] = {}
-    wanted: t.Dict[t.Any, Place] = {}
+    seen: dict[Key, Place] = {}
+    wanted: dict[t.Any, Place] = {}
     used = {address: (one, entry) for one, entry in staying.items() for address in entry.addresses}
     for place in places:
         first = seen.setdefault(place.key, place)
         if first is not place:
-            refuse(_path(place), f"the sandbox {place.endpoint.sandbox} is on network {'/'.join(place.endpoint.network)} on host {first.host} too",
-                   "Declare it on one host, in that host's own variables, or give the two different names.")
+            refuse(
+                _path(place),
+                f"the sandbox {place.endpoint.sandbox} is on network {'/'.join(place.endpoint.network)} on host {first.host} too",
+                "Declare it on one host, in that host's own variables, or give the two different names.",
+            )
         for address in _asked(place.endpoint):
             other = wanted.setdefault(address, place)
             if other is not place:
-                refuse(_path(place), f"{address} is asked for by sandbox {other.endpoint.sandbox} on host {other.host} too",
-                       "Give each its own, or none.")
+                refuse(
+                    _path(place),
+                    f"{address} is asked for by sandbox {other.endpoint.sandbox} on host {other.host} too",
+                    "Give each its own, or none.",
+                )
             owner = used.get(str(address))
             if owner and owner[0] != place.key:
                 one, entry = owner
-                refuse(_path(place), f"{address} is that of sandbox {'/'.join(one)} on host {entry.host}, which still has it",
-                       f"Run over host {entry.host} too, or give another address.")
+                refuse(
+                    _path(place),
+                    f"{address} is that of sandbox {'/'.join(one)} on host {entry.host}, which still has it",
+                    f"Run over host {entry.host} too, or give another address.",
+                )
 
 
 def _asked(endpoint: Endpoint) -> t.Iterator[t.Any]:
@@ -48,8 +58,14 @@ def _path(place: Place) -> str:
     return f"host {place.host}, {place.endpoint.path}"
 
 
-def assign(overlay: Overlay, subnets: t.Sequence[Subnet], places: t.Sequence[Place], reserved: t.Iterable[IPAddress],
-           leases: Leases, refuse_new: RefuseNew) -> t.Dict[Key, t.Tuple[str, ...]]:
+def assign(
+    overlay: Overlay,
+    subnets: t.Sequence[Subnet],
+    places: t.Sequence[Place],
+    reserved: t.Iterable[IPAddress],
+    leases: Leases,
+    refuse_new: RefuseNew,
+) -> dict[Key, tuple[str, ...]]:
     """Return the addresses of each sandbox, without prefix length: fixed ones first, then those of before, then the lowest free.
 
     reserved are those of sandboxes that nobody declares but somebody has.
@@ -58,7 +74,10 @@ def assign(overlay: Overlay, subnets: t.Sequence[Subnet], places: t.Sequence[Pla
     subnet is exhausted.
     """
     taken = list(reserved)
-    held = tuple(s._replace(aux_addresses=s.aux_addresses + tuple(("", a) for a in taken if a.version == s.version)) for s in subnets)
+    held = tuple(
+        s._replace(aux_addresses=s.aux_addresses + tuple(("", a) for a in taken if a.version == s.version))
+        for s in subnets
+    )
     network = Network(*overlay.key, subnets=held)
     places = sorted(places, key=lambda place: place.key)
     try:
@@ -68,7 +87,7 @@ def assign(overlay: Overlay, subnets: t.Sequence[Subnet], places: t.Sequence[Pla
         raise
     found = {}
     for place, endpoint in zip(places, endpoints):
-        given = endpoint.addresses[:len(endpoint.addresses) - len(endpoint.link_local_ips)]
+        given = endpoint.addresses[: len(endpoint.addresses) - len(endpoint.link_local_ips)]
         addresses = [cidr.partition("/")[0] for cidr in given]
         before = leases.get(place.key, ())
         for address in addresses:
@@ -85,15 +104,19 @@ def check_slice(overlay: Overlay, subnets: t.Sequence[Subnet], places: t.Sequenc
         for asked in (place.endpoint.ipv4_address, place.endpoint.ipv6_address):
             parts = [s.network for s in subnets if s.network and asked and s.version == asked.version]
             if asked and not any(asked in part for part in parts):
-                refuse(_path(place), f"{asked} is not within {', '.join(map(str, parts)) or 'any subnet'}, the slice of host {place.host} "
-                       f"of the routed network {'/'.join(overlay.key)}", "Give an address of that slice, or none.")
+                refuse(
+                    _path(place),
+                    f"{asked} is not within {', '.join(map(str, parts)) or 'any subnet'}, the slice of host {place.host} "
+                    f"of the routed network {'/'.join(overlay.key)}",
+                    "Give an address of that slice, or none.",
+                )
 
 
-def macs(overlay: Overlay, places: t.Sequence[Place]) -> t.Tuple[t.Dict[Key, str], t.Set[Key]]:
+def macs(overlay: Overlay, places: t.Sequence[Place]) -> tuple[dict[Key, str], set[Key]]:
     """Return each sandbox's MAC address, and which of them their hosts would not compute by themselves."""
     found = {place.key: place.endpoint.mac_address for place in places if place.endpoint.mac_address}
     seen = set(found.values())
-    salted: t.Set[Key] = set()
+    salted: set[Key] = set()
     for place in sorted(places, key=lambda one: one.key):
         salt, key = 0, place.key
         while key not in found:  # two of 2**40 may meet

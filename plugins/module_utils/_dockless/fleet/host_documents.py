@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """What each host is given: its own document with every blank filled in, and of its networks' other hosts one table for all."""
+
 from __future__ import annotations
 
 import typing as t
@@ -11,7 +12,7 @@ from . import services
 from .inventory import OF_ONE_HOST
 from .model import Entry, FleetHost, FleetPlan, Given, Key, Member, Overlay, Reading, Underlay
 
-Document = t.Dict[str, t.Any]
+Document = dict[str, t.Any]
 _OF_THE_PLAN = frozenset(("slice_prefix", "slice_prefix_ipv6"))
 
 
@@ -20,20 +21,25 @@ class Drawn(t.NamedTuple):
 
     given: Given
     vteps: t.Mapping[str, str]
-    mtu: t.Optional[int]
-    tunnels: t.Tuple[str, ...] = ("a",)
+    mtu: int | None
+    tunnels: tuple[str, ...] = ("a",)
 
 
-def documents(host: FleetHost, reading: Reading, drawn: t.Mapping[Key, Drawn], keys: t.Sequence[Key],
-              mine: t.Mapping[str, t.Mapping[Key, str]]) -> t.Tuple[t.List[Document], t.List[t.Tuple[int, str, Key]]]:
+def documents(
+    host: FleetHost,
+    reading: Reading,
+    drawn: t.Mapping[Key, Drawn],
+    keys: t.Sequence[Key],
+    mine: t.Mapping[str, t.Mapping[Key, str]],
+) -> tuple[list[Document], list[tuple[int, str, Key]]]:
     """Return the host's documents in the order in which they are converged, and where in them which network's peers belong.
 
     keys are the overlay networks it is a member of. mine are its sandboxes on
     them: name -> real network key -> the network's name in the document. The
     first documents are those of other projects whose networks it joins.
     """
-    found: t.List[Document] = []
-    joined: t.List[t.Tuple[int, str, Key]] = []
+    found: list[Document] = []
+    joined: list[tuple[int, str, Key]] = []
     own = dict(host.networks or {})
     for key in keys:
         member = reading.members[key][host.name]
@@ -43,7 +49,11 @@ def documents(host: FleetHost, reading: Reading, drawn: t.Mapping[Key, Drawn], k
             joined.append((len(found), key[1], key))
             spec = network_spec(drawn[key], host.name, Member(key[1], _shared(drawn[key].given.overlay)))
             found.append({"project": key[0], "networks": {key[1]: spec}, "purge": False})
-    joined += [(len(found), reading.members[key][host.name].called, key) for key in keys if reading.members[key][host.name].spec is not None]
+    joined += [
+        (len(found), reading.members[key][host.name].called, key)
+        for key in keys
+        if reading.members[key][host.name].spec is not None
+    ]
     said: Document = {"project": host.project}
     if host.networks is not None:
         said["networks"] = own
@@ -52,11 +62,11 @@ def documents(host: FleetHost, reading: Reading, drawn: t.Mapping[Key, Drawn], k
     return [*found, said], joined
 
 
-def _shared(overlay: Overlay) -> t.Dict[str, t.Any]:
+def _shared(overlay: Overlay) -> dict[str, t.Any]:
     return {name: value for name, value in overlay.spec.items() if name not in OF_ONE_HOST}
 
 
-def network_spec(drawn: Drawn, host: str, member: Member) -> t.Dict[str, t.Any]:
+def network_spec(drawn: Drawn, host: str, member: Member) -> dict[str, t.Any]:
     """Return a network's declaration for one host, without its peers."""
     given = drawn.given
     spec = {name: value for name, value in (member.spec or {}).items() if name not in _OF_THE_PLAN}
@@ -75,12 +85,12 @@ def network_spec(drawn: Drawn, host: str, member: Member) -> t.Dict[str, t.Any]:
     return spec
 
 
-def _row(subnet: Subnet, given: Given, host: str) -> t.Dict[str, t.Any]:
+def _row(subnet: Subnet, given: Given, host: str) -> dict[str, t.Any]:
     """Return one subnet as ipam.config has it; of a routed network its ip_range is the host's slice."""
     if given.overlay.routed:
         part = next(one for one in given.slices[host] if one.version == subnet.version)
         return {"subnet": str(subnet.network), "ip_range": str(part.network), **_aux(part)}
-    row: t.Dict[str, t.Any] = {"subnet": str(subnet.network)}
+    row: dict[str, t.Any] = {"subnet": str(subnet.network)}
     if subnet.gateway:
         row["gateway"] = str(subnet.gateway)
     if subnet.ip_range:
@@ -88,8 +98,12 @@ def _row(subnet: Subnet, given: Given, host: str) -> t.Dict[str, t.Any]:
     return {**row, **_aux(subnet)}
 
 
-def _aux(subnet: Subnet) -> t.Dict[str, t.Any]:
-    return {"aux_addresses": {name: str(address) for name, address in subnet.aux_addresses}} if subnet.aux_addresses else {}
+def _aux(subnet: Subnet) -> dict[str, t.Any]:
+    return (
+        {"aux_addresses": {name: str(address) for name, address in subnet.aux_addresses}}
+        if subnet.aux_addresses
+        else {}
+    )
 
 
 def _sandboxes(host: FleetHost, drawn: t.Mapping[Key, Drawn], mine: t.Mapping[str, t.Mapping[Key, str]]) -> Document:
@@ -111,14 +125,14 @@ def _sandboxes(host: FleetHost, drawn: t.Mapping[Key, Drawn], mine: t.Mapping[st
     return found
 
 
-def _fixed(entry: Entry) -> t.Dict[str, str]:
+def _fixed(entry: Entry) -> dict[str, str]:
     return {"ipv6_address" if ":" in address else "ipv4_address": address for address in entry.addresses}
 
 
-def table(drawn: Drawn, members: t.Iterable[str], underlays: t.Mapping[str, Underlay]) -> t.Dict[str, Document]:
+def table(drawn: Drawn, members: t.Iterable[str], underlays: t.Mapping[str, Underlay]) -> dict[str, Document]:
     """Return the network's hosts as the others must know them; a host without a VTEP address yet is left out."""
     given = drawn.given
-    rows: t.Dict[str, Document] = {}
+    rows: dict[str, Document] = {}
     for name in sorted(members):
         vtep = drawn.vteps.get(name)
         underlay = underlays.get(name, Underlay())
@@ -151,7 +165,7 @@ def _peer(given: Given, one: Key, entry: Entry) -> Document:
     return told
 
 
-def slice_of(plan: FleetPlan, host: str) -> t.List[Document]:
+def slice_of(plan: FleetPlan, host: str) -> list[Document]:
     """Return the documents of one host with the peers in place; those that its inventory names beside the plan's stay."""
     found = [dict(document) for document in plan.documents[host]]
     for number, called, key in plan.joined[host]:
@@ -163,4 +177,7 @@ def slice_of(plan: FleetPlan, host: str) -> t.List[Document]:
 def with_peers(spec: t.Mapping[str, t.Any], rows: t.Mapping[str, Document], host: str) -> Document:
     """Return a network's declaration with every host of the table but the one as peers."""
     given = spec.get("peers")
-    return {**spec, "peers": {**(given if is_mapping(given) else {}), **{name: row for name, row in rows.items() if name != host}}}
+    return {
+        **spec,
+        "peers": {**(given if is_mapping(given) else {}), **{name: row for name, row in rows.items() if name != host}},
+    }

@@ -4,6 +4,7 @@
 
 parse_memory of fleet_ledger.py reads it on the controller.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -14,8 +15,8 @@ from ..model.facts import Facts, Underlay
 from . import services as fleet_services
 from .inventory import is_overlay
 
-Told = t.Dict[str, t.Any]
-Document = t.Tuple[t.Mapping[str, t.Any], t.Mapping[str, t.Any]]  # declaration and leases
+Told = dict[str, t.Any]
+Document = tuple[t.Mapping[str, t.Any], t.Mapping[str, t.Any]]  # declaration and leases
 _LINK_LOCAL = ("fe80:", "169.254.")
 
 
@@ -34,7 +35,9 @@ def told(documents: t.Mapping[str, Document], facts: Facts, vtep: str, peers: bo
             if is_overlay(spec):
                 networks[f"{project}/{name}"] = _network(spec)
                 if peers and is_mapping(spec.get("peers")):
-                    others[f"{project}/{name}"] = {host: _peer(project, row) for host, row in spec["peers"].items() if is_mapping(row)}
+                    others[f"{project}/{name}"] = {
+                        host: _peer(project, row) for host, row in spec["peers"].items() if is_mapping(row)
+                    }
             else:
                 taken.update(subnets)
     for project, (declaration, leases) in sorted(documents.items()):
@@ -44,7 +47,13 @@ def told(documents: t.Mapping[str, Document], facts: Facts, vtep: str, peers: bo
                     spec = _part(declaration, "sandboxes").get(sandbox)
                     networks[network]["endpoints"][f"{project}/{sandbox}"] = _endpoint(spec, network, lease)
     interfaces = {found.link: str(found.address) for found in reversed(facts.underlay)}
-    return {**_underlay(facts, vtep), "interfaces": interfaces, "taken": sorted(taken), "networks": networks, "peers": others}
+    return {
+        **_underlay(facts, vtep),
+        "interfaces": interfaces,
+        "taken": sorted(taken),
+        "networks": networks,
+        "peers": others,
+    }
 
 
 def _part(declaration: t.Mapping[str, t.Any], kind: str) -> t.Mapping[str, t.Any]:
@@ -54,22 +63,31 @@ def _part(declaration: t.Mapping[str, t.Any], kind: str) -> t.Mapping[str, t.Any
 
 def _underlay(facts: Facts, vtep: str) -> Told:
     """Return the VTEP address that is asked for, else the first of the way out; none where there is none."""
-    found: t.Optional[Underlay] = None
+    found: Underlay | None = None
     for one in facts.underlay:
         if vtep in (str(one.address), one.link) or (not vtep and one.link == facts.uplink):
             found = one
             break
     if vtep and found is None:
-        raise DocklessError(f"this host has no address {vtep}, nor a link of that name with an address",
-                            "Give an address of the underlay or the interface that has it.", "vtep")
+        raise DocklessError(
+            f"this host has no address {vtep}, nor a link of that name with an address",
+            "Give an address of the underlay or the interface that has it.",
+            "vtep",
+        )
     return {"vtep": str(found.address), "mtu": found.mtu} if found else {"vtep": "", "mtu": facts.mtu}
 
 
 def _network(spec: t.Mapping[str, t.Any]) -> Told:
     ipam = spec.get("ipam")
     rows = [row for row in (ipam.get("config") or () if is_mapping(ipam) else ()) if is_mapping(row)]
-    found: Told = {"vni": spec.get("vni") or 0, "subnets": [row["subnet"] for row in rows if row.get("subnet")], "endpoints": {}}
-    found["reserved"] = [address for row in rows for address in (row.get("gateway"), *_part(row, "aux_addresses").values()) if address]
+    found: Told = {
+        "vni": spec.get("vni") or 0,
+        "subnets": [row["subnet"] for row in rows if row.get("subnet")],
+        "endpoints": {},
+    }
+    found["reserved"] = [
+        address for row in rows for address in (row.get("gateway"), *_part(row, "aux_addresses").values()) if address
+    ]
     services = fleet_services.told(spec)
     if services:
         found["services"] = services
@@ -85,20 +103,28 @@ def _endpoint(spec: t.Any, network: str, lease: t.Mapping[str, t.Any]) -> Told:
     spec = spec if is_mapping(spec) else {}
     networks = spec.get("networks")
     options = networks.get(network.partition("/")[2]) if is_mapping(networks) else None
-    for name, value in (("hostname", spec.get("hostname")), ("mac_address", (options or {}).get("mac_address")),
-                        ("aliases", (options or {}).get("aliases"))):
+    for name, value in (
+        ("hostname", spec.get("hostname")),
+        ("mac_address", (options or {}).get("mac_address")),
+        ("aliases", (options or {}).get("aliases")),
+    ):
         if value and (is_list(value) or isinstance(value, str)):
             found[name] = value
     return found
 
 
-def _keys(row: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
+def _keys(row: t.Mapping[str, t.Any]) -> dict[str, str]:
     found = dict(_part(row, "public_keys"))
     return found or ({"a": row["public_key"]} if row.get("public_key") else {})
 
 
 def _peer(project: str, row: t.Mapping[str, t.Any]) -> Told:
-    found = {"vtep": row.get("vtep", ""), "public_keys": _keys(row), "endpoint": row.get("endpoint", ""), "endpoints": {}}
+    found = {
+        "vtep": row.get("vtep", ""),
+        "public_keys": _keys(row),
+        "endpoint": row.get("endpoint", ""),
+        "endpoints": {},
+    }
     if found["public_keys"]:  # then its VTEP address is one inside the tunnels
         found.update(vtep="", tunnel=row.get("vtep", ""))
     for name, sandbox in _part(row, "sandboxes").items():

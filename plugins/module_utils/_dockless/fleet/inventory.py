@@ -4,6 +4,7 @@
 
 Only what hosts must agree on is read here; each host's engine judges the rest of its own document.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -99,11 +100,14 @@ def _refuse_difference(first: Overlay, spec: Spec, path: str) -> None:
     where = _difference(mine, others, path)
     if where:
         option, here, there = where
-        refuse(option, f"the overlay network is one for all hosts, but it says {shown(here)} here and {shown(there)} on host {first.host}",
-               "Say the same on both, best once in a group's variables.")
+        refuse(
+            option,
+            f"the overlay network is one for all hosts, but it says {shown(here)} here and {shown(there)} on host {first.host}",
+            "Say the same on both, best once in a group's variables.",
+        )
 
 
-def _difference(mine: t.Any, others: t.Any, path: str) -> t.Optional[t.Tuple[str, t.Any, t.Any]]:
+def _difference(mine: t.Any, others: t.Any, path: str) -> tuple[str, t.Any, t.Any] | None:
     """Return path and values of the first option that differs; None and not said are the same."""
     if is_mapping(mine) and is_mapping(others):
         for key in sorted({*mine, *others}, key=str):
@@ -121,7 +125,7 @@ def _difference(mine: t.Any, others: t.Any, path: str) -> t.Optional[t.Tuple[str
 
 
 def _overlay(key: Key, host: str, spec: Spec, path: str) -> Overlay:
-    said: t.Dict[str, t.Any] = {}
+    said: dict[str, t.Any] = {}
     for option, where, value in _options(spec, path):
         if said.setdefault(option, value) != value:
             refuse(where, f"it says another {option} than the network does elsewhere", "Say it once.")
@@ -135,7 +139,7 @@ def _overlay(key: Key, host: str, spec: Spec, path: str) -> Overlay:
     return overlay
 
 
-def _options(spec: Spec, path: str) -> t.Iterator[t.Tuple[str, str, t.Any]]:
+def _options(spec: Spec, path: str) -> t.Iterator[tuple[str, str, t.Any]]:
     """Yield (option, its path, its value) of what hosts must agree on and the plan needs, from either place."""
     options = spec.get("driver_opts")
     for where, source in ((path, spec), (path + ".driver_opts", options if is_mapping(options) else {})):
@@ -156,7 +160,7 @@ def _mode(value: t.Any, path: str) -> str:
     return str(value)
 
 
-_OPTIONS: t.Tuple[t.Tuple[str, str, t.Callable[[t.Any, str], t.Any]], ...] = (
+_OPTIONS: tuple[tuple[str, str, t.Callable[[t.Any, str], t.Any]], ...] = (
     ("vni", "vni", _VNI),
     ("vni", "com.docker.network.driver.overlay.vxlanid_list", _VNI),
     ("encrypted", "encrypted", _flag),
@@ -171,18 +175,18 @@ _OPTIONS: t.Tuple[t.Tuple[str, str, t.Callable[[t.Any, str], t.Any]], ...] = (
 )
 
 
-def _index(keys: t.Iterable[Key]) -> t.Dict[str, t.Set[Key]]:
+def _index(keys: t.Iterable[Key]) -> dict[str, set[Key]]:
     """Return what a network may be called by another project -> the networks called so."""
-    index: t.Dict[str, t.Set[Key]] = {}
+    index: dict[str, set[Key]] = {}
     for project, name in keys:
         for called in (name, f"{project}/{name}", f"{project}_{name}"):
             index.setdefault(called, set()).add((project, name))
     return index
 
 
-def _called(host: FleetHost, reading: Reading, index: t.Mapping[str, t.Set[Key]]) -> t.Dict[Key, Key]:
+def _called(host: FleetHost, reading: Reading, index: t.Mapping[str, set[Key]]) -> dict[Key, Key]:
     """Return the overlay networks that the host's sandboxes can join: (project, name in its document) -> real key."""
-    found: t.Dict[Key, Key] = {}
+    found: dict[Key, Key] = {}
     for name, spec in _mapping(host.networks, "networks").items():
         if is_overlay(spec):
             found[host.project, name] = (host.project, name)
@@ -195,7 +199,7 @@ def _called(host: FleetHost, reading: Reading, index: t.Mapping[str, t.Set[Key]]
     return found
 
 
-def _owner(host: FleetHost, name: str, spec: Spec, index: t.Mapping[str, t.Set[Key]]) -> t.Optional[Key]:
+def _owner(host: FleetHost, name: str, spec: Spec, index: t.Mapping[str, set[Key]]) -> Key | None:
     """Return the overlay network that an external entry means; None if it means none, which the host's engine judges."""
     external = spec["external"]
     said = spec.get("name") or (external.get("name") if is_mapping(external) else None)

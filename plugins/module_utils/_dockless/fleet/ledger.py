@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The ledger of a fleet as JSON, and what hosts tell of themselves: text in, values out, and back."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -32,22 +33,35 @@ def ledger_text(ledger: Ledger) -> str:
     rows = [f' "format": {FORMAT},', ' "hosts": {', *_lines(_hosts(ledger), 2), " },", ' "networks": {']
     networks = sorted(ledger.networks.items())
     for place, (key, kept) in enumerate(networks):
-        rows += [f"  {json.dumps(_name(key))}: {{", *(f'   "{name}": {json.dumps(value)},' for name, value in _facts(kept)),
-                 '   "endpoints": {', *_lines([(_name(one), _entry_json(entry)) for one, entry in sorted(kept.endpoints.items())], 4),
-                 "   }", "  }," if place + 1 < len(networks) else "  }"]
+        rows += [
+            f"  {json.dumps(_name(key))}: {{",
+            *(f'   "{name}": {json.dumps(value)},' for name, value in _facts(kept)),
+            '   "endpoints": {',
+            *_lines([(_name(one), _entry_json(entry)) for one, entry in sorted(kept.endpoints.items())], 4),
+            "   }",
+            "  }," if place + 1 < len(networks) else "  }",
+        ]
     return "\n".join(["{", *rows, " }", "}"]) + "\n"
 
 
-def ledger_lines(ledger: Ledger) -> t.List[str]:
+def ledger_lines(ledger: Ledger) -> list[str]:
     """Return a line for each thing that the ledger holds, as a person reads it."""
     lines = []
     for name, underlay in sorted(ledger.hosts.items()):
-        lines.append(" ".join([f"host {name}:", *(f"{field} {value}" for field, value in zip(underlay._fields, underlay) if value)]))
+        lines.append(
+            " ".join(
+                [f"host {name}:", *(f"{field} {value}" for field, value in zip(underlay._fields, underlay) if value)]
+            )
+        )
     for key, kept in sorted(ledger.networks.items()):
         lines.append(f"network {_name(key)}: VNI {kept.vni}, {', '.join(kept.subnets)}")
-        lines += [f"network {_name(key)}: host {name} has {', '.join(parts)}" for name, parts in sorted(kept.slices.items())]
-        lines += [f"network {_name(key)}: {'/'.join(one)} on host {entry.host} has {', '.join(entry.addresses)}"
-                  for one, entry in sorted(kept.endpoints.items())]
+        lines += [
+            f"network {_name(key)}: host {name} has {', '.join(parts)}" for name, parts in sorted(kept.slices.items())
+        ]
+        lines += [
+            f"network {_name(key)}: {'/'.join(one)} on host {entry.host} has {', '.join(entry.addresses)}"
+            for one, entry in sorted(kept.endpoints.items())
+        ]
     return lines
 
 
@@ -55,16 +69,18 @@ def parse_memory(told: t.Any, host: str) -> Memory:
     """Return what a host told of itself, under its own name. Raises DocklessError for what no host tells."""
     try:
         networks = {_key(name): _told(spec, host) for name, spec in told.get("networks", {}).items()}
-        others: t.Dict[Key, Kept] = {}
-        peers: t.Dict[str, Underlay] = {}
+        others: dict[Key, Kept] = {}
+        peers: dict[str, Underlay] = {}
         for name, rows in told.get("peers", {}).items():
             others[_key(name)] = _second_hand(rows)
             peers.update((peer, _underlay(row)) for peer, row in rows.items())
         taken = tuple(str(ipaddress.ip_network(one)) for one in told.get("taken", ()))
         return Memory(_underlay(told), dict(told.get("interfaces", {})), taken, networks, others, peers)
     except _BROKEN as error:
-        raise DocklessError(f"what host {host} tells of itself cannot be read: {error}",
-                            "Give what the module dockless.network.overlay_member returned as memory.") from None
+        raise DocklessError(
+            f"what host {host} tells of itself cannot be read: {error}",
+            "Give what the module dockless.network.overlay_member returned as memory.",
+        ) from None
 
 
 def _underlay(told: t.Mapping[str, t.Any]) -> Underlay:
@@ -74,8 +90,15 @@ def _underlay(told: t.Mapping[str, t.Any]) -> Underlay:
 def _told(spec: t.Mapping[str, t.Any], host: str) -> Kept:
     endpoints = {_key(name): _entry({**entry, "host": host}) for name, entry in spec.get("endpoints", {}).items()}
     parts = _networks(spec.get("slices", ()))
-    return Kept(int(spec.get("vni", 0)), _networks(spec.get("subnets", ())), (host,), {host: parts} if parts else {}, endpoints,
-                _addresses(spec.get("reserved", ())), _services(spec))
+    return Kept(
+        int(spec.get("vni", 0)),
+        _networks(spec.get("subnets", ())),
+        (host,),
+        {host: parts} if parts else {},
+        endpoints,
+        _addresses(spec.get("reserved", ())),
+        _services(spec),
+    )
 
 
 def _second_hand(rows: t.Mapping[str, t.Any]) -> Kept:
@@ -88,15 +111,15 @@ def _second_hand(rows: t.Mapping[str, t.Any]) -> Kept:
     return Kept(members=tuple(sorted(rows)), slices=slices, endpoints=endpoints)
 
 
-def _networks(texts: t.Iterable[str]) -> t.Tuple[str, ...]:
+def _networks(texts: t.Iterable[str]) -> tuple[str, ...]:
     return tuple(str(ipaddress.ip_network(text)) for text in texts)
 
 
-def _addresses(texts: t.Iterable[str]) -> t.Tuple[str, ...]:
+def _addresses(texts: t.Iterable[str]) -> tuple[str, ...]:
     return tuple([str(ipaddress.ip_address(text)) for text in texts])
 
 
-def _services(spec: t.Mapping[str, t.Any]) -> t.Dict[str, t.Tuple[str, ...]]:
+def _services(spec: t.Mapping[str, t.Any]) -> dict[str, tuple[str, ...]]:
     return {str(name): _addresses(vips) for name, vips in spec.get("services", {}).items()}
 
 
@@ -112,25 +135,39 @@ def _name(key: Key) -> str:
 
 
 def _kept(spec: t.Mapping[str, t.Any]) -> Kept:
-    return Kept(int(spec["vni"]), _networks(spec["subnets"]), tuple(spec["members"]),
-                {host: _networks(parts) for host, parts in spec.get("slices", {}).items()},
-                {_key(name): _entry(entry) for name, entry in spec["endpoints"].items()}, _addresses(spec.get("reserved", ())), _services(spec))
+    return Kept(
+        int(spec["vni"]),
+        _networks(spec["subnets"]),
+        tuple(spec["members"]),
+        {host: _networks(parts) for host, parts in spec.get("slices", {}).items()},
+        {_key(name): _entry(entry) for name, entry in spec["endpoints"].items()},
+        _addresses(spec.get("reserved", ())),
+        _services(spec),
+    )
 
 
 def _entry(entry: t.Mapping[str, t.Any]) -> Entry:
-    return Entry(entry["host"], _addresses(entry.get("addresses", ())), entry.get("mac_address", ""),
-                 tuple(entry.get("aliases", ())), entry.get("hostname", ""))
+    return Entry(
+        entry["host"],
+        _addresses(entry.get("addresses", ())),
+        entry.get("mac_address", ""),
+        tuple(entry.get("aliases", ())),
+        entry.get("hostname", ""),
+    )
 
 
-def _entry_json(entry: Entry) -> t.Dict[str, t.Any]:
+def _entry_json(entry: Entry) -> dict[str, t.Any]:
     return {field: value for field, value in zip(entry._fields, entry) if value}
 
 
-def _hosts(ledger: Ledger) -> t.List[t.Tuple[str, t.Any]]:
-    return [(name, {field: value for field, value in zip(one._fields, one) if value}) for name, one in sorted(ledger.hosts.items())]
+def _hosts(ledger: Ledger) -> list[tuple[str, t.Any]]:
+    return [
+        (name, {field: value for field, value in zip(one._fields, one) if value})
+        for name, one in sorted(ledger.hosts.items())
+    ]
 
 
-def _facts(kept: Kept) -> t.Iterator[t.Tuple[str, t.Any]]:
+def _facts(kept: Kept) -> t.Iterator[tuple[str, t.Any]]:
     yield "vni", kept.vni
     yield "subnets", kept.subnets
     yield "reserved", kept.reserved
@@ -141,6 +178,8 @@ def _facts(kept: Kept) -> t.Iterator[t.Tuple[str, t.Any]]:
         yield "services", dict(sorted(kept.services.items()))
 
 
-def _lines(rows: t.Sequence[t.Tuple[str, t.Any]], indent: int) -> t.List[str]:
-    return [f'{" " * indent}{json.dumps(name)}: {json.dumps(value)}{"," if place + 1 < len(rows) else ""}'
-            for place, (name, value) in enumerate(rows)]
+def _lines(rows: t.Sequence[tuple[str, t.Any]], indent: int) -> list[str]:
+    return [
+        f"{' ' * indent}{json.dumps(name)}: {json.dumps(value)}{',' if place + 1 < len(rows) else ''}"
+        for place, (name, value) in enumerate(rows)
+    ]

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """What a plan for many hosts is made of: values only, relations by name."""
+
 from __future__ import annotations
 
 import typing as t
 
 from ..model.host import Endpoint, Sandbox, Subnet
 
-Key = t.Tuple[str, str]  # (project, name) of a network or a sandbox
+Key = tuple[str, str]  # (project, name) of a network or a sandbox
 Spec = t.Mapping[str, t.Any]
 
 
@@ -15,9 +16,9 @@ class Entry(t.NamedTuple):
     """A sandbox on a network, as it is remembered: where it was last, and what others must know of it."""
 
     host: str
-    addresses: t.Tuple[str, ...] = ()  # without prefix length, IPv4 first
+    addresses: tuple[str, ...] = ()  # without prefix length, IPv4 first
     mac_address: str = ""
-    aliases: t.Tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     hostname: str = ""
 
 
@@ -25,12 +26,12 @@ class Kept(t.NamedTuple):
     """What was given to an overlay network before."""
 
     vni: int = 0
-    subnets: t.Tuple[str, ...] = ()
-    members: t.Tuple[str, ...] = ()  # hosts that have it
-    slices: t.Mapping[str, t.Tuple[str, ...]] = {}  # mode routed: host -> its parts of the subnets
+    subnets: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()  # hosts that have it
+    slices: t.Mapping[str, tuple[str, ...]] = {}  # mode routed: host -> its parts of the subnets
     endpoints: t.Mapping[Key, Entry] = {}
-    reserved: t.Tuple[str, ...] = ()  # gateways and auxiliary addresses
-    services: t.Mapping[str, t.Tuple[str, ...]] = {}  # their virtual addresses
+    reserved: tuple[str, ...] = ()  # gateways and auxiliary addresses
+    services: t.Mapping[str, tuple[str, ...]] = {}  # their virtual addresses
 
 
 class Underlay(t.NamedTuple):
@@ -55,7 +56,7 @@ class Memory(t.NamedTuple):
 
     underlay: Underlay = Underlay()
     interfaces: t.Mapping[str, str] = {}  # first address of each link that is not ours
-    taken: t.Tuple[str, ...] = ()  # subnets of routes and networks that no overlay network may take
+    taken: tuple[str, ...] = ()  # subnets of routes and networks that no overlay network may take
     networks: t.Mapping[Key, Kept] = {}  # endpoints are the local ones only
     others: t.Mapping[Key, Kept] = {}  # endpoints are the remote ones only
     peers: t.Mapping[str, Underlay] = {}
@@ -69,12 +70,12 @@ class FleetHost(t.NamedTuple):
 
     name: str
     project: str = "default"
-    networks: t.Optional[Spec] = None
-    sandboxes: t.Optional[Spec] = None
+    networks: Spec | None = None
+    sandboxes: Spec | None = None
     defaults: Spec = {}
     vtep: str = ""  # an address, or the name of an interface
     endpoint: str = ""
-    memory: t.Optional[Memory] = None
+    memory: Memory | None = None
 
 
 class Overlay(t.NamedTuple):
@@ -84,15 +85,15 @@ class Overlay(t.NamedTuple):
     host: str = ""
     spec: Spec = {}
     vni: int = 0
-    subnets: t.Tuple[Subnet, ...] = ()
+    subnets: tuple[Subnet, ...] = ()
     enable_ipv4: bool = True
-    enable_ipv6: t.Optional[bool] = None
+    enable_ipv6: bool | None = None
     routed: bool = False
-    slice_prefix: t.Optional[int] = None
-    slice_prefix_ipv6: t.Optional[int] = None
+    slice_prefix: int | None = None
+    slice_prefix_ipv6: int | None = None
     encrypted: bool = False
     tunnel_port: int = 51820
-    mtu: t.Optional[int] = None
+    mtu: int | None = None
 
 
 class Place(t.NamedTuple):
@@ -113,15 +114,15 @@ class Member(t.NamedTuple):
     """A host's part in a network: what it calls it, and what it says of it (None: another project's, by external)."""
 
     called: str
-    spec: t.Optional[Spec]
+    spec: Spec | None
 
 
 class Reading(t.NamedTuple):
     """The declarations of a fleet's hosts, sorted by overlay network."""
 
-    networks: t.Dict[Key, Overlay]
-    members: t.Dict[Key, t.Dict[str, Member]]
-    places: t.Dict[Key, t.List[Place]]
+    networks: dict[Key, Overlay]
+    members: dict[Key, dict[str, Member]]
+    places: dict[Key, list[Place]]
 
 
 class Given(t.NamedTuple):
@@ -129,21 +130,23 @@ class Given(t.NamedTuple):
 
     overlay: Overlay
     vni: int
-    subnets: t.Tuple[Subnet, ...]
-    slices: t.Mapping[str, t.Tuple[Subnet, ...]]  # of each member, mode routed only
+    subnets: tuple[Subnet, ...]
+    slices: t.Mapping[str, tuple[Subnet, ...]]  # of each member, mode routed only
     endpoints: t.Mapping[Key, Entry]  # those declared
     staying: t.Mapping[Key, Entry]  # not declared, but there
     leaving: t.Mapping[Key, Entry]  # not declared, and about to go: no longer told to others
     salted: t.AbstractSet[Key]  # whose MAC address is not the one that its host would compute
-    services: t.Mapping[str, t.Tuple[str, ...]] = {}  # their virtual addresses
-    ipv4_only: t.AbstractSet[Key] = frozenset()  # that turn IPv6 off themselves: their IPv6 addresses are reserved, not used
+    services: t.Mapping[str, tuple[str, ...]] = {}  # their virtual addresses
+    ipv4_only: t.AbstractSet[Key] = (
+        frozenset()
+    )  # that turn IPv6 off themselves: their IPv6 addresses are reserved, not used
 
 
 class FleetPlan(t.NamedTuple):
     """What came of it. A host's documents leave out the peers: these are the network's table without the host's own row."""
 
-    documents: t.Dict[str, t.List[t.Dict[str, t.Any]]]
-    joined: t.Dict[str, t.List[t.Tuple[int, str, Key]]]  # host -> (number of the document, network's name in it, key)
-    tables: t.Dict[Key, t.Dict[str, t.Dict[str, t.Any]]]  # network -> host -> its row
+    documents: dict[str, list[dict[str, t.Any]]]
+    joined: dict[str, list[tuple[int, str, Key]]]  # host -> (number of the document, network's name in it, key)
+    tables: dict[Key, dict[str, dict[str, t.Any]]]  # network -> host -> its row
     ledger: Ledger
-    warnings: t.Tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()

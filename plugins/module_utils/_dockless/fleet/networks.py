@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """VNIs, subnets and slices of overlay networks: what is given, else what was given before, else the lowest that is free."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -16,19 +17,22 @@ from .model import FleetHost, Kept, Key, Overlay
 FIRST_VNI = 256  # below are those that people give, as with swarm
 _POOL = Defaults(default_address_pools=((ipaddress.ip_network("10.0.0.0/8"), 16),))
 _SLICE, _SLICE6 = 24, 80
-Subnets = t.Dict[Key, t.Tuple[Subnet, ...]]
+Subnets = dict[Key, tuple[Subnet, ...]]
 
 
-def number(networks: t.Mapping[Key, Overlay], kept: t.Mapping[Key, Kept]) -> t.Dict[Key, int]:
+def number(networks: t.Mapping[Key, Overlay], kept: t.Mapping[Key, Kept]) -> dict[Key, int]:
     """Return each network's VNI. Raises DocklessError where two networks ask for one."""
-    found: t.Dict[Key, int] = {}
-    owner: t.Dict[int, Key] = {}
+    found: dict[Key, int] = {}
+    owner: dict[int, Key] = {}
     for key, overlay in networks.items():
         if overlay.vni:
             if owner.setdefault(overlay.vni, key) != key:
                 other = networks[owner[overlay.vni]]
-                refuse(f"host {overlay.host}, networks.{key[1]}.vni",
-                       f"the VNI {overlay.vni} is that of network {'/'.join(other.key)} (host {other.host}) too", "Give each network its own.")
+                refuse(
+                    f"host {overlay.host}, networks.{key[1]}.vni",
+                    f"the VNI {overlay.vni} is that of network {'/'.join(other.key)} (host {other.host}) too",
+                    "Give each network its own.",
+                )
             found[key] = overlay.vni
     for key in sorted(kept):
         vni = kept[key].vni
@@ -46,8 +50,8 @@ def number(networks: t.Mapping[Key, Overlay], kept: t.Mapping[Key, Kept]) -> t.D
 def address(networks: t.Mapping[Key, Overlay], kept: t.Mapping[Key, Kept], hosts: t.Mapping[str, FleetHost]) -> Subnets:
     """Return each network's subnets. Raises DocklessError when the pools are exhausted."""
     given = [subnet.network for overlay in networks.values() for subnet in overlay.subnets if subnet.network]
-    before: t.Dict[Key, t.List[IPNetwork]] = {}
-    taken: t.List[IPNetwork] = list(given)
+    before: dict[Key, list[IPNetwork]] = {}
+    taken: list[IPNetwork] = list(given)
     for key, old in sorted(kept.items()):
         for text in old.subnets:
             subnet = ipaddress.ip_network(text)
@@ -55,24 +59,34 @@ def address(networks: t.Mapping[Key, Overlay], kept: t.Mapping[Key, Kept], hosts
                 before.setdefault(key, []).append(subnet)
                 taken.append(subnet)
     taken += _used(hosts)
-    return {key: _subnets(overlay, before.get(key, []), kept.get(key, Kept()).reserved, taken, hosts) for key, overlay in sorted(networks.items())}
+    return {
+        key: _subnets(overlay, before.get(key, []), kept.get(key, Kept()).reserved, taken, hosts)
+        for key, overlay in sorted(networks.items())
+    }
 
 
-def _used(hosts: t.Mapping[str, FleetHost]) -> t.List[IPNetwork]:
+def _used(hosts: t.Mapping[str, FleetHost]) -> list[IPNetwork]:
     """Return what hosts use already: by route, or for a network of their own."""
     texts = {text for host in hosts.values() if host.memory for text in host.memory.taken}
     return sorted((ipaddress.ip_network(text) for text in texts), key=lambda n: (n.version, n))  # type: ignore[arg-type]
 
 
-def _subnets(overlay: Overlay, before: t.Sequence[IPNetwork], reserved: t.Sequence[str], taken: t.List[IPNetwork],
-             hosts: t.Mapping[str, FleetHost]) -> t.Tuple[Subnet, ...]:
+def _subnets(
+    overlay: Overlay,
+    before: t.Sequence[IPNetwork],
+    reserved: t.Sequence[str],
+    taken: list[IPNetwork],
+    hosts: t.Mapping[str, FleetHost],
+) -> tuple[Subnet, ...]:
     host = hosts.get(overlay.host)
     defaults = parse_defaults(host.defaults) if host else Defaults()
     said6 = overlay.enable_ipv6 if overlay.enable_ipv6 is not None else defaults.ipv6
     if not overlay.host:  # nobody declares it in this run: it is as it was
         return tuple(_as_before(subnet, [ipaddress.ip_address(text) for text in reserved]) for subnet in before)
     if not defaults.default_address_pools:
-        defaults = defaults._replace(default_address_pools=_POOL.default_address_pools, bip=(ipaddress.ip_address("172.17.0.1"), 16))
+        defaults = defaults._replace(
+            default_address_pools=_POOL.default_address_pools, bip=(ipaddress.ip_address("172.17.0.1"), 16)
+        )
     found = []
     for version, enabled in ((4, overlay.enable_ipv4), (6, bool(said6))):
         if enabled:
@@ -83,23 +97,37 @@ def _subnets(overlay: Overlay, before: t.Sequence[IPNetwork], reserved: t.Sequen
 
 def _as_before(subnet: IPNetwork, reserved: t.Sequence[IPAddress]) -> Subnet:
     inside = [address for address in reserved if address in subnet]
-    found = Subnet(subnet, subnet.prefixlen, subnet.version, aux_addresses=tuple(("", address) for address in inside[1:]))
+    found = Subnet(
+        subnet, subnet.prefixlen, subnet.version, aux_addresses=tuple(("", address) for address in inside[1:])
+    )
     return found._replace(gateway=inside[0] if inside else ipam.first_gateway(found))
 
 
-def _chosen(overlay: Overlay, subnet: Subnet, before: t.Sequence[IPNetwork], taken: t.List[IPNetwork], defaults: Defaults) -> Subnet:
+def _chosen(
+    overlay: Overlay, subnet: Subnet, before: t.Sequence[IPNetwork], taken: list[IPNetwork], defaults: Defaults
+) -> Subnet:
     if subnet.network is None:
         fitting = [b for b in before if b.version == subnet.version and subnet.prefix_length in (None, b.prefixlen)]
         path = f"host {overlay.host}, networks.{overlay.key[1]}"
-        chosen = fitting[0] if fitting else ipam.free_subnet(
-            subnet.version, subnet.prefix_length, taken, defaults, Network(*overlay.key, path=path))
+        chosen = (
+            fitting[0]
+            if fitting
+            else ipam.free_subnet(
+                subnet.version, subnet.prefix_length, taken, defaults, Network(*overlay.key, path=path)
+            )
+        )
         taken.append(chosen)
         subnet = subnet._replace(network=chosen)
     return subnet if subnet.gateway else subnet._replace(gateway=ipam.first_gateway(subnet))
 
 
-def cut(overlay: Overlay, subnets: t.Sequence[Subnet], kept: Kept, members: t.Mapping[str, t.Sequence[IPAddress]],
-        refuse_new: t.Callable[[str], None]) -> t.Dict[str, t.Tuple[Subnet, ...]]:
+def cut(
+    overlay: Overlay,
+    subnets: t.Sequence[Subnet],
+    kept: Kept,
+    members: t.Mapping[str, t.Sequence[IPAddress]],
+    refuse_new: t.Callable[[str], None],
+) -> dict[str, tuple[Subnet, ...]]:
     """Return the slice of each member: its own part of each family's first subnet, with a gateway.
 
     members are the hosts with their fixed addresses: a host that has no slice yet
@@ -108,7 +136,7 @@ def cut(overlay: Overlay, subnets: t.Sequence[Subnet], kept: Kept, members: t.Ma
     gets the lowest free slice, and may raise. Raises DocklessError when a subnet has none left.
     """
     firsts = [next(s for s in subnets if s.version == version) for version in sorted({s.version for s in subnets})]
-    found: t.Dict[str, t.List[Subnet]] = {name: [] for name in members}
+    found: dict[str, list[Subnet]] = {name: [] for name in members}
     for whole in firsts:
         if whole.network is None:
             continue
@@ -126,8 +154,11 @@ def cut(overlay: Overlay, subnets: t.Sequence[Subnet], kept: Kept, members: t.Ma
                 refuse_new(name)
                 start = next(starts, None)
             if start is None:
-                raise DocklessError(f"network {'/'.join(overlay.key)} has no slice of /{length} left in {whole.network} for host {name}",
-                                    "Give it a larger subnet, or a longer slice_prefix.", f"host {overlay.host}, networks.{overlay.key[1]}")
+                raise DocklessError(
+                    f"network {'/'.join(overlay.key)} has no slice of /{length} left in {whole.network} for host {name}",
+                    "Give it a larger subnet, or a longer slice_prefix.",
+                    f"host {overlay.host}, networks.{overlay.key[1]}",
+                )
             part = type(whole.network)((start, length))  # type: ignore[call-arg]
             aux = tuple((what, a) for what, a in whole.aux_addresses if a in part)
             subnet = Subnet(part, length, part.version, aux_addresses=aux)
@@ -137,19 +168,26 @@ def cut(overlay: Overlay, subnets: t.Sequence[Subnet], kept: Kept, members: t.Ma
 
 def _slice_length(overlay: Overlay, whole: IPNetwork) -> int:
     said = overlay.slice_prefix if whole.version == 4 else overlay.slice_prefix_ipv6
-    default = max(_SLICE, min(whole.prefixlen + 4, 29)) if whole.version == 4 else max(_SLICE6, min(whole.prefixlen + 16, 120))
+    default = (
+        max(_SLICE, min(whole.prefixlen + 4, 29))
+        if whole.version == 4
+        else max(_SLICE6, min(whole.prefixlen + 16, 120))
+    )
     length = said or default
     option = "slice_prefix" if whole.version == 4 else "slice_prefix_ipv6"
     if not whole.prefixlen < length <= whole.max_prefixlen - 2:
-        refuse(f"host {overlay.host}, networks.{overlay.key[1]}.{option}", f"slices of /{length} cannot be cut from {whole}",
-               f"Give a length from /{whole.prefixlen + 1} to /{whole.max_prefixlen - 2}, or a larger subnet.")
+        refuse(
+            f"host {overlay.host}, networks.{overlay.key[1]}.{option}",
+            f"slices of /{length} cannot be cut from {whole}",
+            f"Give a length from /{whole.prefixlen + 1} to /{whole.max_prefixlen - 2}, or a larger subnet.",
+        )
     return length
 
 
-def _before(kept: Kept, whole: IPNetwork, length: int) -> t.Dict[str, int]:
+def _before(kept: Kept, whole: IPNetwork, length: int) -> dict[str, int]:
     """Return where each host's slice began, of those that still fit; of two hosts with one slice the first keeps it."""
-    found: t.Dict[str, int] = {}
-    taken: t.Set[int] = set()
+    found: dict[str, int] = {}
+    taken: set[int] = set()
     for name, parts in sorted(kept.slices.items()):
         for text in parts:
             part = ipaddress.ip_network(text)
@@ -161,7 +199,9 @@ def _before(kept: Kept, whole: IPNetwork, length: int) -> t.Dict[str, int]:
     return found
 
 
-def _pinned(members: t.Mapping[str, t.Sequence[IPAddress]], whole: IPNetwork, length: int) -> t.Iterator[t.Tuple[str, int]]:
+def _pinned(
+    members: t.Mapping[str, t.Sequence[IPAddress]], whole: IPNetwork, length: int
+) -> t.Iterator[tuple[str, int]]:
     for name, addresses in sorted(members.items()):
         inside = sorted(int(a) for a in addresses if a in whole)
         if inside:

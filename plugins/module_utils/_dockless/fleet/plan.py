@@ -5,6 +5,7 @@
 What is declared comes first, then what was given before, then what is free. A plan is made over every host of the
 inventory, whether it could be asked or not, so that no two hosts are ever given one address.
 """
+
 from __future__ import annotations
 
 import ipaddress
@@ -27,8 +28,15 @@ TUNNEL_SUBNET = "100.64.0.0/16"
 _REMEDY = "Run over the whole fleet once, or bring back the ledger file, or give the address in the inventory."
 
 
-def plan(hosts: t.Sequence[FleetHost], ledger: Ledger = Ledger(), *, inventory: t.Iterable[str] = (), purge: bool = True,
-         tunnel_subnet: str = TUNNEL_SUBNET, tunnels: t.Sequence[str] = ("a",)) -> FleetPlan:
+def plan(
+    hosts: t.Sequence[FleetHost],
+    ledger: Ledger = Ledger(),
+    *,
+    inventory: t.Iterable[str] = (),
+    purge: bool = True,
+    tunnel_subnet: str = TUNNEL_SUBNET,
+    tunnels: t.Sequence[str] = ("a",),
+) -> FleetPlan:
     """Return what every host is given.
 
     hosts are all of the fleet, those that were not read included. inventory are
@@ -50,8 +58,15 @@ def plan(hosts: t.Sequence[FleetHost], ledger: Ledger = Ledger(), *, inventory: 
 class _Work:
     """What the parts of one plan share."""
 
-    def __init__(self, hosts: t.Mapping[str, FleetHost], ledger: Ledger, known: Known, reading: Reading,
-                 kept: t.Dict[Key, Kept], purge: bool) -> None:
+    def __init__(
+        self,
+        hosts: t.Mapping[str, FleetHost],
+        ledger: Ledger,
+        known: Known,
+        reading: Reading,
+        kept: dict[Key, Kept],
+        purge: bool,
+    ) -> None:
         self.hosts = hosts
         self.ledger = ledger
         self.known = known
@@ -59,13 +74,13 @@ class _Work:
         self.kept = kept
         self._purge = purge
 
-    def given(self) -> t.Dict[Key, Given]:
+    def given(self) -> dict[Key, Given]:
         """Return every declared network with its blanks filled in."""
         vnis = number(self.reading.networks, self.kept)
         subnets = address(self.reading.networks, self.kept, self.hosts)
         return {key: self._network(key, vnis[key], subnets[key]) for key in self.reading.networks}
 
-    def _network(self, key: Key, vni: int, subnets: t.Tuple[Subnet, ...]) -> Given:
+    def _network(self, key: Key, vni: int, subnets: tuple[Subnet, ...]) -> Given:
         overlay = self.reading.networks[key]
         written, kept = self.ledger.networks.get(key, Kept()), self.kept.get(key, Kept())
         places = self.reading.places.get(key, [])
@@ -81,18 +96,28 @@ class _Work:
             if strangers:
                 raise DocklessError(
                     f"network {'/'.join(key)} cannot give {what} something new, because host {strangers[0]} was not read in this run, "
-                    "and neither the ledger nor another host knows what it has", _REMEDY)
+                    "and neither the ledger nor another host knows what it has",
+                    _REMEDY,
+                )
 
         given = Given(overlay, vni, subnets, {}, {}, staying, leaving, set())
         if overlay.routed or (not overlay.host and kept.slices):
-            given = given._replace(overlay=overlay._replace(routed=True), slices=self._slices(given, kept, written, places, refuse_new))
-        reserved = [ipaddress.ip_address(a) for entry in (*staying.values(), *leaving.values()) for a in entry.addresses]
+            given = given._replace(
+                overlay=overlay._replace(routed=True), slices=self._slices(given, kept, written, places, refuse_new)
+            )
+        reserved = [
+            ipaddress.ip_address(a) for entry in (*staying.values(), *leaving.values()) for a in entry.addresses
+        ]
         services = choose(overlay, subnets, places, reserved, kept, leases, refuse_new)
         reserved += [ipaddress.ip_address(vip) for addresses in services.values() for vip in addresses]
         addresses = self._addresses(given, places, reserved, leases, refuse_new)
         macs, salted = fleet_addresses.macs(overlay, places)
-        endpoints = {place.key: Entry(place.host, addresses[place.key], macs[place.key], place.endpoint.aliases, place.sandbox.hostname)
-                     for place in places}
+        endpoints = {
+            place.key: Entry(
+                place.host, addresses[place.key], macs[place.key], place.endpoint.aliases, place.sandbox.hostname
+            )
+            for place in places
+        }
         ipv4_only = {place.key for place in places if topology.turns_ipv6_off(place.sandbox)}
         return given._replace(endpoints=endpoints, salted=salted, services=services, ipv4_only=ipv4_only)
 
@@ -100,41 +125,59 @@ class _Work:
         """Return whether the run will take a sandbox away that its host has and does not declare."""
         return self._purge and self.known.was_read(entry.host) and self.hosts[entry.host].project == one[0]
 
-    def _slices(self, given: Given, kept: Kept, written: Kept, places: t.Sequence[Place],
-                refuse_new: t.Callable[[str], None]) -> t.Dict[str, t.Tuple[Subnet, ...]]:
-        members: t.Dict[str, t.List[IPAddress]] = {name: [] for name in (*self.reading.members[given.overlay.key], *kept.members)}
+    def _slices(
+        self, given: Given, kept: Kept, written: Kept, places: t.Sequence[Place], refuse_new: t.Callable[[str], None]
+    ) -> dict[str, tuple[Subnet, ...]]:
+        members: dict[str, list[IPAddress]] = {
+            name: [] for name in (*self.reading.members[given.overlay.key], *kept.members)
+        }
         for place in places:
             members[place.host] += [a for a in (place.endpoint.ipv4_address, place.endpoint.ipv6_address) if a]
         slices = {**{name: parts for name, parts in written.slices.items() if name in members}, **kept.slices}
-        return cut(given.overlay, given.subnets, kept._replace(slices=slices), members, lambda name: refuse_new("host " + name))
+        return cut(
+            given.overlay, given.subnets, kept._replace(slices=slices), members, lambda name: refuse_new("host " + name)
+        )
 
-    def _addresses(self, given: Given, places: t.Sequence[Place], reserved: t.Sequence[IPAddress], leases: Leases,
-                   refuse_new: t.Callable[[str], None]) -> t.Dict[Key, t.Tuple[str, ...]]:
+    def _addresses(
+        self,
+        given: Given,
+        places: t.Sequence[Place],
+        reserved: t.Sequence[IPAddress],
+        leases: Leases,
+        refuse_new: t.Callable[[str], None],
+    ) -> dict[Key, tuple[str, ...]]:
 
         def new(name: str) -> None:
             refuse_new("sandbox " + name)
 
         if not given.overlay.routed:
             return fleet_addresses.assign(given.overlay, given.subnets, places, reserved, leases, new)
-        found: t.Dict[Key, t.Tuple[str, ...]] = {}
-        by_host: t.Dict[str, t.List[Place]] = {}
+        found: dict[Key, tuple[str, ...]] = {}
+        by_host: dict[str, list[Place]] = {}
         for place in places:
             by_host.setdefault(place.host, []).append(place)
         for name, local in by_host.items():
             fleet_addresses.check_slice(given.overlay, given.slices[name], local)
             inside = [a for a in reserved if any(s.network and a in s.network for s in given.slices[name])]
-            found.update(fleet_addresses.assign(given.overlay, given.slices[name], local, inside, leases, lambda name: None))
+            found.update(
+                fleet_addresses.assign(given.overlay, given.slices[name], local, inside, leases, lambda name: None)
+            )
         return found
 
-    def drawn(self, given: t.Mapping[Key, Given], tunnel_subnet: str,
-              tunnels: t.Tuple[str, ...]) -> t.Tuple[t.Dict[Key, Drawn], t.Dict[str, Underlay]]:
+    def drawn(
+        self, given: t.Mapping[Key, Given], tunnel_subnet: str, tunnels: tuple[str, ...]
+    ) -> tuple[dict[Key, Drawn], dict[str, Underlay]]:
         """Return the networks with their members' VTEP addresses, and how each host is reached."""
         underlays = previous_state.underlays(self.ledger, self.hosts)
         sealed = [key for key, one in given.items() if one.overlay.encrypted]
         if sealed:
             names = {name for key in sealed for name in self.members(key)}
             self._refuse_strangers(names, underlays)
-            underlays.update(underlay.tunnels(names, underlays, tunnel_subnet, given[sealed[0]].overlay.tunnel_port, self.hosts, tunnels))
+            underlays.update(
+                underlay.tunnels(
+                    names, underlays, tunnel_subnet, given[sealed[0]].overlay.tunnel_port, self.hosts, tunnels
+                )
+            )
         found = {}
         for key, one in given.items():
             members = {name: self.reading.members[key].get(name, Member("", None)) for name in self.members(key)}
@@ -147,37 +190,51 @@ class _Work:
         new = sorted(name for name in names if not underlays.get(name, Underlay()).tunnel)
         strangers = [name for name in new if not self.known.was_read(name)]
         if strangers and new != strangers[:1]:
-            raise DocklessError(f"host {next(name for name in new if name != strangers[0])} cannot be given an address for its tunnels, because host "
-                                f"{strangers[0]} was not read in this run, and neither the ledger nor another host knows that it has", _REMEDY)
+            raise DocklessError(
+                f"host {next(name for name in new if name != strangers[0])} cannot be given an address for its tunnels, because host "
+                f"{strangers[0]} was not read in this run, and neither the ledger nor another host knows that it has",
+                _REMEDY,
+            )
 
-    def members(self, key: Key) -> t.Set[str]:
+    def members(self, key: Key) -> set[str]:
         """Return the hosts of a network: those that declare it, and those that have it and could not be asked, or have sandboxes there."""
-        staying = {entry.host for one, entry in self.kept.get(key, Kept()).endpoints.items() if not self._leaves(one, entry)}
+        staying = {
+            entry.host for one, entry in self.kept.get(key, Kept()).endpoints.items() if not self._leaves(one, entry)
+        }
         absent = {name for name in self.kept.get(key, Kept()).members if self.known.is_absent(name)}
         return {*self.reading.members[key], *absent, *staying}
 
 
 def _plan(work: _Work, drawn: t.Mapping[Key, Drawn], underlays: t.Mapping[str, Underlay]) -> FleetPlan:
-    mine: t.Dict[str, t.Dict[str, t.Dict[Key, str]]] = {}
+    mine: dict[str, dict[str, dict[Key, str]]] = {}
     for key, places in work.reading.places.items():
         for place in places:
             mine.setdefault(place.host, {}).setdefault(place.endpoint.sandbox, {})[key] = place.called
-    keys: t.Dict[str, t.List[Key]] = {}
+    keys: dict[str, list[Key]] = {}
     for key in sorted(drawn):
         for name in work.reading.members[key]:
             keys.setdefault(name, []).append(key)
     documents, joined = {}, {}
     for host in work.hosts.values():
         documents[host.name], joined[host.name] = host_documents.documents(
-            host, work.reading, drawn, keys.get(host.name, []), mine.get(host.name, {}))
+            host, work.reading, drawn, keys.get(host.name, []), mine.get(host.name, {})
+        )
     tables = {key: host_documents.table(one, work.members(key), underlays) for key, one in drawn.items()}
     left_out = sorted({name for key in drawn for name in work.members(key) if name not in tables[key]})
-    warnings = (f"no other host is told of {', '.join(left_out)} yet, because how to reach it is not known until it is read",) if left_out else ()
+    warnings = (
+        (f"no other host is told of {', '.join(left_out)} yet, because how to reach it is not known until it is read",)
+        if left_out
+        else ()
+    )
     return FleetPlan(documents, joined, tables, _ledger(work, drawn, underlays), warnings)
 
 
-def _reserved(given: Given) -> t.Tuple[str, ...]:
-    return tuple(str(a) for s in given.subnets for a in ((s.gateway,) if s.gateway else ()) + tuple(one for name, one in s.aux_addresses))
+def _reserved(given: Given) -> tuple[str, ...]:
+    return tuple(
+        str(a)
+        for s in given.subnets
+        for a in ((s.gateway,) if s.gateway else ()) + tuple(one for name, one in s.aux_addresses)
+    )
 
 
 def _ledger(work: _Work, drawn: t.Mapping[Key, Drawn], underlays: t.Mapping[str, Underlay]) -> Ledger:
@@ -186,8 +243,19 @@ def _ledger(work: _Work, drawn: t.Mapping[Key, Drawn], underlays: t.Mapping[str,
     for key, one in drawn.items():
         given, kept = one.given, work.kept.get(key, Kept())
         slices = {name: tuple(str(part.network) for part in parts) for name, parts in given.slices.items()}
-        networks[key] = Kept(given.vni, tuple(str(s.network) for s in given.subnets), tuple(sorted({*work.reading.members[key], *kept.members})),
-                             slices, {**given.staying, **given.leaving, **given.endpoints}, _reserved(given), given.services)
+        networks[key] = Kept(
+            given.vni,
+            tuple(str(s.network) for s in given.subnets),
+            tuple(sorted({*work.reading.members[key], *kept.members})),
+            slices,
+            {**given.staying, **given.leaving, **given.endpoints},
+            _reserved(given),
+            given.services,
+        )
     names = {name for kept in networks.values() for name in kept.members}
-    hosts = {name: underlays.get(name) or work.ledger.hosts[name] for name in names if name in underlays or name in work.ledger.hosts}
+    hosts = {
+        name: underlays.get(name) or work.ledger.hosts[name]
+        for name in names
+        if name in underlays or name in work.ledger.hosts
+    }
     return Ledger(networks, hosts)

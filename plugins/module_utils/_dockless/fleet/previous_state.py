@@ -4,6 +4,7 @@
 
 What a host has now counts more than the ledger, and the ledger more than what hosts tell of each other.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -21,8 +22,13 @@ class Known:
         self._ledger = ledger
         self._hosts = hosts
         self._inventory = inventory
-        self._told = {(key, peer) for host in hosts.values() if host.memory for key, kept in host.memory.others.items()
-                      for peer in kept.members}
+        self._told = {
+            (key, peer)
+            for host in hosts.values()
+            if host.memory
+            for key, kept in host.memory.others.items()
+            for peer in kept.members
+        }
 
     def was_read(self, name: str) -> bool:
         """Return whether the host told in this run what it has."""
@@ -37,7 +43,7 @@ class Known:
         return name in self._inventory and not self.was_read(name)
 
 
-def known_keys(ledger: Ledger, hosts: Hosts) -> t.Set[Key]:
+def known_keys(ledger: Ledger, hosts: Hosts) -> set[Key]:
     """Return the overlay networks that the ledger or a host knows."""
     keys = set(ledger.networks)
     for host in hosts.values():
@@ -46,12 +52,12 @@ def known_keys(ledger: Ledger, hosts: Hosts) -> t.Set[Key]:
     return keys
 
 
-def remember(ledger: Ledger, hosts: Hosts, known: Known, declared: t.Container[Key]) -> t.Dict[Key, Kept]:
+def remember(ledger: Ledger, hosts: Hosts, known: Known, declared: t.Container[Key]) -> dict[Key, Kept]:
     """Return what was given before, without what is certainly gone: its host was read and has it no more, or is gone itself.
 
     Networks that are declared stay, even if no host has them.
     """
-    found: t.Dict[Key, Kept] = {}
+    found: dict[Key, Kept] = {}
     told = [host for host in hosts.values() if host.memory is not None]
     for key in known_keys(ledger, hosts):
         kept = _network(key, ledger.networks.get(key, Kept()), told, known)
@@ -61,11 +67,13 @@ def remember(ledger: Ledger, hosts: Hosts, known: Known, declared: t.Container[K
 
 
 def _network(key: Key, written: Kept, told: t.Sequence[FleetHost], known: Known) -> Kept:
-    endpoints: t.Dict[Key, Entry] = {one: entry for one, entry in written.endpoints.items() if known.is_absent(entry.host)}
+    endpoints: dict[Key, Entry] = {
+        one: entry for one, entry in written.endpoints.items() if known.is_absent(entry.host)
+    }
     slices = {name: parts for name, parts in written.slices.items() if known.is_absent(name)}
     members = {name for name in written.members if known.is_absent(name)}
     vni, subnets, reserved, services = written.vni, written.subnets, written.reserved, dict(written.services)
-    second: t.List[Kept] = []
+    second: list[Kept] = []
     for host in told:
         own = host.memory.networks.get(key) if host.memory else None
         if own:
@@ -89,7 +97,7 @@ def _network(key: Key, written: Kept, told: t.Sequence[FleetHost], known: Known)
     return Kept(vni, subnets, tuple(sorted(members)), slices, endpoints, reserved, services)
 
 
-def _add(endpoints: t.Dict[Key, Entry], one: Key, entry: Entry, written: t.Optional[Entry]) -> None:
+def _add(endpoints: dict[Key, Entry], one: Key, entry: Entry, written: Entry | None) -> None:
     """Add what a host has. Where two have the same sandbox, the one that the ledger names has it."""
     if one in endpoints and written and written.host != entry.host:
         return
@@ -98,16 +106,16 @@ def _add(endpoints: t.Dict[Key, Entry], one: Key, entry: Entry, written: t.Optio
     endpoints[one] = entry
 
 
-def leases(kept: Kept, written: Kept) -> t.Dict[Key, t.Tuple[str, ...]]:
+def leases(kept: Kept, written: Kept) -> dict[Key, tuple[str, ...]]:
     """Return the addresses that each sandbox had before, by what its host has, else by the ledger."""
     found = {one: entry.addresses for one, entry in written.endpoints.items()}
     found.update((one, entry.addresses) for one, entry in kept.endpoints.items() if entry.addresses)
     return found
 
 
-def underlays(ledger: Ledger, hosts: Hosts) -> t.Dict[str, Underlay]:
+def underlays(ledger: Ledger, hosts: Hosts) -> dict[str, Underlay]:
     """Return how each host is reached, as it told now, else as the ledger or another host knows it, and the inventory over all."""
-    found: t.Dict[str, Underlay] = {}
+    found: dict[str, Underlay] = {}
     for host in hosts.values():
         if host.memory:
             found.update(host.memory.peers)

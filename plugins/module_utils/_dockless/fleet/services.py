@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Virtual addresses of services on networks of a fleet: one for all hosts, chosen once and kept."""
+
 from __future__ import annotations
 
 import typing as t
@@ -13,11 +14,18 @@ from ..model.host import IPAddress, Network, Subnet
 from .inventory import of_host
 from .model import Kept, Key, Overlay, Place
 
-Services = t.Dict[str, t.Tuple[str, ...]]  # name -> addresses
+Services = dict[str, tuple[str, ...]]  # name -> addresses
 
 
-def choose(overlay: Overlay, subnets: t.Sequence[Subnet], places: t.Sequence[Place], reserved: t.Iterable[IPAddress], kept: Kept,
-           leases: t.Mapping[Key, t.Sequence[str]], refuse_new: t.Callable[[str], None]) -> Services:
+def choose(
+    overlay: Overlay,
+    subnets: t.Sequence[Subnet],
+    places: t.Sequence[Place],
+    reserved: t.Iterable[IPAddress],
+    kept: Kept,
+    leases: t.Mapping[Key, t.Sequence[str]],
+    refuse_new: t.Callable[[str], None],
+) -> Services:
     """Return the addresses of a network's services: declared, those of before, else free ones from the top end.
 
     Nothing is chosen that is reserved, asked for, or was a sandbox's. refuse_new is called
@@ -30,33 +38,45 @@ def choose(overlay: Overlay, subnets: t.Sequence[Subnet], places: t.Sequence[Pla
     if not declared:
         return {}
     taken = list(reserved)
-    held = tuple(s._replace(aux_addresses=s.aux_addresses + tuple(("", a) for a in taken if a.version == s.version)) for s in subnets)
+    held = tuple(
+        s._replace(aux_addresses=s.aux_addresses + tuple(("", a) for a in taken if a.version == s.version))
+        for s in subnets
+    )
     try:
-        network = Network(*overlay.key, subnets=held, services=parse_services(declared, f"networks.{overlay.key[1]}.services"))
-        found = service_addresses.chosen(network, [place.endpoint for place in places], _as_leases(overlay.key, kept, leases))
+        network = Network(
+            *overlay.key, subnets=held, services=parse_services(declared, f"networks.{overlay.key[1]}.services")
+        )
+        found = service_addresses.chosen(
+            network, [place.endpoint for place in places], _as_leases(overlay.key, kept, leases)
+        )
     except DocklessError as error:
         raise of_host(overlay.host, error) from None
     asked = {service.name for service in network.services if service.vips}
     for service in found.services:
-        if service.name not in asked and not {str(vip) for vip in service.vips}.issubset(kept.services.get(service.name, ())):
+        if service.name not in asked and not {str(vip) for vip in service.vips}.issubset(
+            kept.services.get(service.name, ())
+        ):
             refuse_new("service " + service.name)
     return {name: tuple(addresses) for name, addresses in service_addresses.leases_of(found).items()}
 
 
-def _as_leases(network: Key, kept: Kept, given: t.Mapping[Key, t.Sequence[str]]) -> t.Dict[str, t.Dict[str, t.Any]]:
-    leases: t.Dict[str, t.Dict[str, t.Any]] = {network[0]: {"services": {network[1]: dict(kept.services)}}}
+def _as_leases(network: Key, kept: Kept, given: t.Mapping[Key, t.Sequence[str]]) -> dict[str, dict[str, t.Any]]:
+    leases: dict[str, dict[str, t.Any]] = {network[0]: {"services": {network[1]: dict(kept.services)}}}
     for (project, sandbox), addresses in given.items():
         endpoints = leases.setdefault(project, {}).setdefault("endpoints", {})
         endpoints[sandbox] = {"/".join(network): {"addresses": list(addresses)}}
     return leases
 
 
-def with_addresses(declared: t.Mapping[str, t.Any], services: t.Mapping[str, t.Sequence[str]]) -> t.Dict[str, t.Any]:
+def with_addresses(declared: t.Mapping[str, t.Any], services: t.Mapping[str, t.Sequence[str]]) -> dict[str, t.Any]:
     """Return services as a host is to have them, each with its addresses."""
-    return {name: {**(spec or {}), "vip": list(services[name])} if name in services else spec for name, spec in declared.items()}
+    return {
+        name: {**(spec or {}), "vip": list(services[name])} if name in services else spec
+        for name, spec in declared.items()
+    }
 
 
-def told(spec: t.Mapping[str, t.Any]) -> t.Dict[str, t.List[str]]:
+def told(spec: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
     """Return the addresses of services that a network's declaration has."""
     services = spec.get("services")
     found = {}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """How the hosts of an overlay network reach each other: VTEP addresses, tunnels, and the MTU that fits all of them."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -15,27 +16,38 @@ _VXLAN, _VXLAN6 = 50, 70  # bytes that the outer headers take
 _TUNNEL, _TUNNEL6 = 60, 80
 
 
-def vteps(overlay: Overlay, members: t.Mapping[str, Member], hosts: t.Mapping[str, FleetHost],
-          underlays: t.Mapping[str, Underlay]) -> t.Dict[str, str]:
+def vteps(
+    overlay: Overlay,
+    members: t.Mapping[str, Member],
+    hosts: t.Mapping[str, FleetHost],
+    underlays: t.Mapping[str, Underlay],
+) -> dict[str, str]:
     """Return each member's VTEP address, "" where it is not known yet.
 
     Raises DocklessError where a host that was read has none, two have the same, or families are mixed.
     """
-    found: t.Dict[str, str] = {}
-    owner: t.Dict[str, str] = {}
+    found: dict[str, str] = {}
+    owner: dict[str, str] = {}
     for name, member in sorted(members.items()):
         vtep = _vtep(name, member, hosts.get(name), underlays.get(name, Underlay()), overlay.encrypted)
         if not vtep and name in hosts and hosts[name].memory is not None and not overlay.encrypted:
-            raise DocklessError(f"no VTEP address is known of host {name}, which is on the overlay network {'/'.join(overlay.key)}",
-                                "Set its variable dockless_vtep to an address or an interface of the underlay.", f"host {name}")
+            raise DocklessError(
+                f"no VTEP address is known of host {name}, which is on the overlay network {'/'.join(overlay.key)}",
+                "Set its variable dockless_vtep to an address or an interface of the underlay.",
+                f"host {name}",
+            )
         if vtep and owner.setdefault(vtep, name) != name:
-            raise DocklessError(f"the VTEP address {vtep} is that of host {owner[vtep]} too", "Give each host its own, by dockless_vtep.", f"host {name}")
+            raise DocklessError(
+                f"the VTEP address {vtep} is that of host {owner[vtep]} too",
+                "Give each host its own, by dockless_vtep.",
+                f"host {name}",
+            )
         found[name] = vtep
     _refuse_mixed(overlay, found)
     return found
 
 
-def _vtep(name: str, member: Member, host: t.Optional[FleetHost], underlay: Underlay, encrypted: bool) -> str:
+def _vtep(name: str, member: Member, host: FleetHost | None, underlay: Underlay, encrypted: bool) -> str:
     if encrypted:
         return underlay.tunnel
     said = str((member.spec or {}).get("vtep") or "")
@@ -45,23 +57,28 @@ def _vtep(name: str, member: Member, host: t.Optional[FleetHost], underlay: Unde
         if candidate and host and host.memory and candidate in host.memory.interfaces:
             return host.memory.interfaces[candidate]
         if candidate and host and host.memory:
-            refuse(f"host {name}", f"it has no interface {candidate} with an address, which should hold its VTEP address",
-                   "Set dockless_vtep, or the network's vtep, to one that it has.")
+            refuse(
+                f"host {name}",
+                f"it has no interface {candidate} with an address, which should hold its VTEP address",
+                "Set dockless_vtep, or the network's vtep, to one that it has.",
+            )
     return underlay.vtep
 
 
 def _refuse_mixed(overlay: Overlay, vtep: t.Mapping[str, str]) -> None:
-    sorts: t.Dict[bool, str] = {}
+    sorts: dict[bool, str] = {}
     for name, address in vtep.items():
         if address:
             sorts.setdefault(":" in address, name)
     if len(sorts) == 2:
         raise DocklessError(
             f"the network {'/'.join(overlay.key)} has VTEP addresses of both families: {vtep[sorts[False]]} on host {sorts[False]} "
-            f"and {vtep[sorts[True]]} on host {sorts[True]}", "Give all of its hosts addresses of one family, by dockless_vtep.")
+            f"and {vtep[sorts[True]]} on host {sorts[True]}",
+            "Give all of its hosts addresses of one family, by dockless_vtep.",
+        )
 
 
-def common_mtu(overlay: Overlay, vtep: t.Mapping[str, str], underlays: t.Mapping[str, Underlay]) -> t.Optional[int]:
+def common_mtu(overlay: Overlay, vtep: t.Mapping[str, str], underlays: t.Mapping[str, Underlay]) -> int | None:
     """Return the MTU in bytes that fits every member, None where each host finds that by itself.
 
     A sandbox that may send more than a remote host can receive would lose its large packets.
@@ -75,15 +92,23 @@ def common_mtu(overlay: Overlay, vtep: t.Mapping[str, str], underlays: t.Mapping
     return lowest - (_VXLAN6 if any(":" in address for address in vtep.values()) else _VXLAN)
 
 
-def tunnels(names: t.Collection[str], underlays: t.Mapping[str, Underlay], pool: str, port: int,
-            hosts: t.Mapping[str, FleetHost], slots: t.Collection[str] = ("a", "b")) -> t.Dict[str, Underlay]:
+def tunnels(
+    names: t.Collection[str],
+    underlays: t.Mapping[str, Underlay],
+    pool: str,
+    port: int,
+    hosts: t.Mapping[str, FleetHost],
+    slots: t.Collection[str] = ("a", "b"),
+) -> dict[str, Underlay]:
     """Return the hosts of encrypted networks with an address in the tunnels, the one of before or the lowest free of pool, and an endpoint.
 
     slots are the tunnels there are to be: of hosts that were read, keys of others are about to go and are forgotten.
     Raises DocklessError when the pool is exhausted.
     """
     space = values.network(pool, "tunnel_subnet")
-    before = {name: one.tunnel for name, one in underlays.items() if one.tunnel and ipaddress.ip_address(one.tunnel) in space}
+    before = {
+        name: one.tunnel for name, one in underlays.items() if one.tunnel and ipaddress.ip_address(one.tunnel) in space
+    }
     taken = set(before.values())
     free = (str(address) for address in space.hosts() if str(address) not in taken)
     found = {}
@@ -93,11 +118,15 @@ def tunnels(names: t.Collection[str], underlays: t.Mapping[str, Underlay], pool:
         if not address:
             address = next(free, "")
         if not address:
-            raise DocklessError(f"no address is left in {pool} for the tunnels of host {name}", "Give a larger tunnel_subnet.")
+            raise DocklessError(
+                f"no address is left in {pool} for the tunnels of host {name}", "Give a larger tunnel_subnet."
+            )
         outer = f"[{one.vtep}]" if ":" in one.vtep else one.vtep
         if name in hosts and hosts[name].memory is not None:
             one = one._replace(public_keys={slot: key for slot, key in one.public_keys.items() if slot in slots})
-        found[name] = one._replace(tunnel=address, endpoint=_said(hosts, name) or (f"{outer}:{port}" if outer else one.endpoint))
+        found[name] = one._replace(
+            tunnel=address, endpoint=_said(hosts, name) or (f"{outer}:{port}" if outer else one.endpoint)
+        )
     return found
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Finds a namespace that others made, and makes sure that it is one: never a FIFO, a file, or the host's own."""
+
 from __future__ import annotations
 
 import fcntl
@@ -42,8 +43,9 @@ def open_checked(path: str, subject: str) -> int:
     try:
         handle = os.open(path, os.O_PATH | os.O_CLOEXEC)  # opens nothing yet: no FIFO waits, no device acts
     except OSError as error:
-        raise DocklessError(f"{subject}: no namespace at {path}: {os.strerror(error.errno or 0)}",
-                            "Start what it belongs to first.") from None
+        raise DocklessError(
+            f"{subject}: no namespace at {path}: {os.strerror(error.errno or 0)}", "Start what it belongs to first."
+        ) from None
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise _not_a_namespace(subject, path)
@@ -68,11 +70,13 @@ def _check(fd: int, subject: str, path: str) -> None:
     if kind != CLONE_NEWNET:
         raise _not_a_namespace(subject, path)
     if _identity(os.fstat(fd)) in _host_identities():
-        raise DocklessError(f"{subject}: {path} is the host's own network namespace",
-                            "To share the host's network, use network_mode: host.")
+        raise DocklessError(
+            f"{subject}: {path} is the host's own network namespace",
+            "To share the host's network, use network_mode: host.",
+        )
 
 
-def _host_identities() -> t.Set[t.Tuple[int, int]]:
+def _host_identities() -> set[tuple[int, int]]:
     """Return the namespaces of this thread and of PID 1; the latter is not for everybody to see."""
     found = set()
     for path in ("/proc/thread-self/ns/net", "/proc/1/ns/net"):
@@ -83,12 +87,14 @@ def _host_identities() -> t.Set[t.Tuple[int, int]]:
     return found
 
 
-def _identity(status: os.stat_result) -> t.Tuple[int, int]:
+def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
 def _not_a_namespace(subject: str, path: str) -> DocklessError:
-    return DocklessError(f"{subject}: {path} is not a network namespace", "Name one, such as /proc/PID/ns/net or /run/netns/NAME.")
+    return DocklessError(
+        f"{subject}: {path} is not a network namespace", "Name one, such as /proc/PID/ns/net or /run/netns/NAME."
+    )
 
 
 def _of_pid(value: str) -> str:
@@ -116,8 +122,11 @@ def _of_container(program: str) -> t.Callable[[str], str]:
     def find(value: str) -> str:
         if not _CONTAINER.match(value):
             raise DocklessError(f"{program} {value!r} is not the name of a container", "Give its name or id.")
-        said = _asked([program, "container", "inspect", "--format", "{{.State.Pid}}", "--", value], f"{program} container {value}")
+        said = _asked(
+            [program, "container", "inspect", "--format", "{{.State.Pid}}", "--", value], f"{program} container {value}"
+        )
         return _running(said, f"{program} container {value}", f"Start it first: {program} start {value}.")
+
     return find
 
 
@@ -127,19 +136,35 @@ def _running(pid: str, subject: str, remedy: str) -> str:
     return _of_pid(pid.strip())
 
 
-def _asked(arguments: t.List[str], subject: str) -> str:
+def _asked(arguments: list[str], subject: str) -> str:
     try:
-        done = subprocess.run(arguments, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                              timeout=_TIMEOUT_S, env=_ENVIRONMENT, check=False)
+        done = subprocess.run(
+            arguments,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            env=_ENVIRONMENT,
+            check=False,
+        )
     except FileNotFoundError:
-        raise DocklessError(f"{subject}: the program {arguments[0]} is not installed", "Attach by pid or path instead.") from None
+        raise DocklessError(
+            f"{subject}: the program {arguments[0]} is not installed", "Attach by pid or path instead."
+        ) from None
     except subprocess.TimeoutExpired:
-        raise DocklessError(f"{subject}: {arguments[0]} did not answer within {_TIMEOUT_S} s", "Look whether it hangs.") from None
+        raise DocklessError(
+            f"{subject}: {arguments[0]} did not answer within {_TIMEOUT_S} s", "Look whether it hangs."
+        ) from None
     if done.returncode:
         raise DocklessError(f"{subject}: {arguments[0]} says: {done.stderr.strip()[:500]}", "Check the name.")
     return done.stdout
 
 
-_FINDERS: t.Dict[str, t.Callable[[str], str]] = {
-    "pid": _of_pid, "path": _of_path, "unit": _of_unit, "docker": _of_container("docker"), "podman": _of_container("podman"),
+_FINDERS: dict[str, t.Callable[[str], str]] = {
+    "pid": _of_pid,
+    "path": _of_path,
+    "unit": _of_unit,
+    "docker": _of_container("docker"),
+    "podman": _of_container("podman"),
 }

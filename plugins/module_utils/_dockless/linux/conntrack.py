@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The kernel's table of connections (linux/netfilter/nfnetlink_conntrack.h): read, and single ones cut."""
+
 from __future__ import annotations
 
 import contextlib
@@ -45,19 +46,29 @@ def follow(before: str, after: str) -> int:
         doomed = list(stale_connections.without_ground(by_flow, changed, _local() if by_flow else ()))
         refusals = [r for r in door.flight([_deletion(by_flow[flow]) for flow in doomed]) if r.errno not in _GONE]
     if refusals:
-        raise KernelError(f"a connection to a port that is no longer published cannot be cut: {refusals[0].text or refusals[0].errno}",
-                          refusals[0].errno, "Is nf_conntrack_netlink there?")
+        raise KernelError(
+            f"a connection to a port that is no longer published cannot be cut: {refusals[0].text or refusals[0].errno}",
+            refusals[0].errno,
+            "Is nf_conntrack_netlink there?",
+        )
     return len(doomed)
 
 
 def forget(target: IPAddress, port: int) -> None:
     """Have UDP senders of this thread's namespace that are translated to this address and port translated anew, where the kernel can do that."""
     with contextlib.suppress(OSError), Socket(NETLINK_NETFILTER) as door:
-        door.flight([_deletion(each) for each in _tracked(door) if each.flow.translated and each.flow.protocol == UDP
-                     and (each.flow.target, each.flow.target_port) == (target, port)])
+        door.flight(
+            [
+                _deletion(each)
+                for each in _tracked(door)
+                if each.flow.translated
+                and each.flow.protocol == UDP
+                and (each.flow.target, each.flow.target_port) == (target, port)
+            ]
+        )
 
 
-def _tracked(door: Socket) -> t.List[_Tracked]:
+def _tracked(door: Socket) -> list[_Tracked]:
     found = []
     for family in (socket.AF_INET, socket.AF_INET6):
         for _fixed, attributes in door.dump(_GET, struct.pack("=BBH", family, 0, 0)):
@@ -71,7 +82,7 @@ def _tracked(door: Socket) -> t.List[_Tracked]:
     return found
 
 
-def _tuple(attributes: Attributes) -> t.Tuple[int, IPAddress, int, IPAddress, int]:
+def _tuple(attributes: Attributes) -> tuple[int, IPAddress, int, IPAddress, int]:
     """Return protocol, source and its port, destination and its port."""
     ends, transport = netlink.nested(attributes[_TUPLE_IP]), netlink.nested(attributes[_TUPLE_PROTO])
     source, target = (ends[1], ends[2]) if 1 in ends else (ends[3], ends[4])
@@ -85,7 +96,9 @@ def _deletion(tracked: _Tracked) -> bytearray:
     return bytearray(struct.pack("=IHHII", 16 + len(body), _DELETE, _REQUEST | _ACK, 0, 0) + body)
 
 
-def _local() -> t.Set[IPAddress]:
+def _local() -> set[IPAddress]:
     with Socket() as door:
         rows = door.dump(RTM_GETADDR, ADDRESSES)
-    return {ipaddress.ip_address(attributes.get(2, attributes.get(1))) for _fixed, attributes in rows if 1 in attributes}
+    return {
+        ipaddress.ip_address(attributes.get(2, attributes.get(1))) for _fixed, attributes in rows if 1 in attributes
+    }

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Files that realize makes and a run can make again: whole, atomic, never through a symlink, not synced to disk."""
+
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
 import stat
-import typing as t
 
 from ..errors import DocklessError
 from ..names import ETC_DIRECTORY, NETNS_ETC_DIRECTORY, RUN_DIRECTORY
@@ -19,13 +19,13 @@ ROOTS = (RUN_DIRECTORY, NETNS_ETC_DIRECTORY, ETC_DIRECTORY, _UNITS, _DROP_INS)
 _DIRECTORY_MODE = 0o755  # resolvers and applications read them without being root
 
 
-def read(path: str) -> t.Optional[str]:
+def read(path: str) -> str | None:
     """Return a file's text, None if there is none. Raises DocklessError outside our roots and at symlinks."""
     found = observed(path)
     return None if found is None else found[0]
 
 
-def observed(path: str) -> t.Optional[t.Tuple[str, int]]:
+def observed(path: str) -> tuple[str, int] | None:
     """Return a file's text and mode, None if there is none. Raises as read() does."""
     root, below, name = _place(path)
     try:
@@ -65,7 +65,7 @@ def remove_empty_directory(path: str) -> None:
             raise DocklessError(f"directory {path} cannot be removed: {os.strerror(error.errno or 0)}") from None
 
 
-def remove_empty_above(paths: t.Set[str]) -> None:
+def remove_empty_above(paths: set[str]) -> None:
     """Remove directories that have become empty, and those above them that are ours.
 
     That of the host's own dnsmasq is not, nor is /run/systemd/system: without it systemctl takes the host for one that systemd does not run (sd_booted(3)).
@@ -78,10 +78,10 @@ def remove_empty_above(paths: t.Set[str]) -> None:
             directory = os.path.dirname(directory)
 
 
-def listed(directory: str) -> t.List[str]:
+def listed(directory: str) -> list[str]:
     """Return the paths of all files below a directory, sorted; symlinks are listed, not followed."""
     root, below = (directory, ()) if directory in ROOTS else _directory(directory)
-    found: t.List[str] = []
+    found: list[str] = []
     try:
         with safe_directories.opened(root, below) as fd:
             _collect(fd, directory, found)
@@ -90,7 +90,7 @@ def listed(directory: str) -> t.List[str]:
     return sorted(found)
 
 
-def _collect(fd: int, path: str, found: t.List[str]) -> None:
+def _collect(fd: int, path: str, found: list[str]) -> None:
     with os.scandir(fd) as entries:
         inside = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name, is_directory in inside:
@@ -104,17 +104,17 @@ def _collect(fd: int, path: str, found: t.List[str]) -> None:
             os.close(deeper)
 
 
-def _place(path: str) -> t.Tuple[str, t.Tuple[str, ...], str]:
+def _place(path: str) -> tuple[str, tuple[str, ...], str]:
     """Return root, directories below it and last name. Raises DocklessError for a path that is not ours to touch."""
     for root in ROOTS:
         if path.startswith(root + "/"):
-            parts = path[len(root) + 1:].split("/")
+            parts = path[len(root) + 1 :].split("/")
             if all(_is_plain(part) for part in parts):
                 return root, tuple(parts[:-1]), parts[-1]
     raise DocklessError(f"{path!r} is not below {', '.join(ROOTS)}", "dockless writes nowhere else.")
 
 
-def _directory(path: str) -> t.Tuple[str, t.Tuple[str, ...]]:
+def _directory(path: str) -> tuple[str, tuple[str, ...]]:
     root, below, name = _place(path)
     return root, (*below, name)
 

@@ -4,6 +4,7 @@
 
 Docker's chain is iptables' own: a rule that nft writes there makes every later call of iptables fail, Docker's as well.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -31,7 +32,7 @@ _POLICY_FILES = {name: f"/etc/firewalld/policies/{name}.xml" for name in POLICIE
 _KEEP = "Keep them by firewall-cmd --runtime-to-permanent, or drop them by firewall-cmd --reload; then run again."
 
 
-def look(firewalls: t.Collection[str]) -> t.Tuple[Firewall, ...]:
+def look(firewalls: t.Collection[str]) -> tuple[Firewall, ...]:
     """Return those of the named firewalls that are on this host; one that is not needs nothing. Raises DocklessError."""
     found = []
     for name in sorted(set(firewalls)):
@@ -39,7 +40,13 @@ def look(firewalls: t.Collection[str]) -> t.Tuple[Firewall, ...]:
             chains = {each: _docker_chain(each) for each in PROGRAMS}
             there = {each: chain for each, chain in chains.items() if chain is not None}
             if there:
-                found.append(Firewall(name, programs=tuple(there), taken=tuple(sorted({b for chain in there.values() for b in chain.bridges}))))
+                found.append(
+                    Firewall(
+                        name,
+                        programs=tuple(there),
+                        taken=tuple(sorted({b for chain in there.values() for b in chain.bridges})),
+                    )
+                )
         elif name == "ufw" and program("ufw"):
             found.append(Firewall(name, taken=tuple(ufw.ufw_rules(_said(["ufw", "show", "added"]))[1])))
         elif name == "firewalld" and program("firewall-cmd"):
@@ -47,12 +54,12 @@ def look(firewalls: t.Collection[str]) -> t.Tuple[Firewall, ...]:
     return tuple(found)
 
 
-def named(defaults: t.Mapping[str, t.Any]) -> t.Set[str]:
+def named(defaults: t.Mapping[str, t.Any]) -> set[str]:
     """Return the firewalls that a document of the host names."""
     return set(defaults.get("coexist") or ())
 
 
-def observe(firewalls: t.Collection[str]) -> t.List[Passage]:
+def observe(firewalls: t.Collection[str]) -> list[Passage]:
     """Return what the named firewalls let through for us now. Raises DocklessError where what has our name is somebody else's."""
     found = []
     for name in sorted(set(firewalls)):
@@ -65,14 +72,16 @@ def observe(firewalls: t.Collection[str]) -> t.List[Passage]:
 def change(steps: Steps) -> None:
     """Carry out steps, removals included. Raises DocklessError with the program's own words."""
     for step in steps:
-        before, after = (thing.text.splitlines() if isinstance(thing, Passage) else [] for thing in (step.before, step.after))
+        before, after = (
+            thing.text.splitlines() if isinstance(thing, Passage) else [] for thing in (step.before, step.after)
+        )
         _CHANGED[step.key[1]](before, after)
 
 
 # ---- Docker ------------------------------------------------------------------
 
 
-def _docker_chain(tool: str) -> t.Optional[DockerChain]:
+def _docker_chain(tool: str) -> DockerChain | None:
     return docker_user.docker_chain(_listing(tool))
 
 
@@ -84,14 +93,17 @@ def _listing(tool: str) -> str:
     return "" if done.returncode else done.stdout
 
 
-def _docker_observed() -> t.List[str]:
+def _docker_observed() -> list[str]:
     lines = []
     for tool in PROGRAMS:
         listing = _listing(tool)
         chain = docker_user.docker_chain(listing)
         if chain is not None:
             lines += [f"{tool} {each}" for each in chain.ours]
-            lines += [f"{tool} has a rule that is never reached" for spare in docker_user.rules_of_ours(listing)[len(chain.ours):]]
+            lines += [
+                f"{tool} has a rule that is never reached"
+                for spare in docker_user.rules_of_ours(listing)[len(chain.ours) :]
+            ]
     return lines
 
 
@@ -103,7 +115,9 @@ def _change_docker(before: t.Sequence[str], after: t.Sequence[str]) -> None:
         rules = [line.partition(" ")[2].rpartition(" -j ") for line in after if line.startswith(tool + " ")]
         if chain is None:
             if rules:
-                raise DocklessError(f"{tool} has the chain {CHAIN} no more", "Docker was stopped or changed meanwhile; run again.")
+                raise DocklessError(
+                    f"{tool} has the chain {CHAIN} no more", "Docker was stopped or changed meanwhile; run again."
+                )
             continue
         script = [" ".join(words) for words in docker_user.rules_of_ours(listing)]
         for place, (condition, _jump, verdict) in enumerate(rules, chain.place):
@@ -115,7 +129,7 @@ def _change_docker(before: t.Sequence[str], after: t.Sequence[str]) -> None:
 # ---- ufw ---------------------------------------------------------------------
 
 
-def _ufw_observed() -> t.List[str]:
+def _ufw_observed() -> list[str]:
     return sorted(ufw.ufw_rules(_said(["ufw", "show", "added"]))[0]) if program("ufw") else []
 
 
@@ -136,22 +150,28 @@ def _firewalld_runs() -> bool:
     return not _run(["firewall-cmd", "--state"]).returncode
 
 
-def _firewalld_observed() -> t.List[str]:
+def _firewalld_observed() -> list[str]:
     if not program("firewall-cmd"):
         return []
     lines = [f"permanent {each}" for each in _in_file(_ZONE_FILE, firewalld.zone_in_file)]
     for name, path in _POLICY_FILES.items():
-        lines += [f"permanent {each}" for each in _in_file(path, functools.partial(firewalld.policy_in_file, name=name))]
+        lines += [
+            f"permanent {each}" for each in _in_file(path, functools.partial(firewalld.policy_in_file, name=name))
+        ]
     zone = _run(["firewall-cmd", f"--info-zone={ZONE}"])
     if not zone.returncode:  # ours need it
         lines += [f"runtime {each}" for each in firewalld.zone_in_words(zone.stdout)]
         for name in POLICIES:
             done = _run(["firewall-cmd", f"--info-policy={name}"])
-            lines += [f"runtime {each}" for each in firewalld.policy_in_words(done.stdout, name)] if not done.returncode else []
+            lines += (
+                [f"runtime {each}" for each in firewalld.policy_in_words(done.stdout, name)]
+                if not done.returncode
+                else []
+            )
     return lines
 
 
-def _in_file(path: str, settings: t.Callable[[str], t.Optional[t.List[str]]]) -> t.List[str]:
+def _in_file(path: str, settings: t.Callable[[str], list[str] | None]) -> list[str]:
     text = _text(path)
     if text is None:
         return []
@@ -160,7 +180,9 @@ def _in_file(path: str, settings: t.Callable[[str], t.Optional[t.List[str]]]) ->
     except SyntaxError as error:  # of XML
         raise DocklessError(f"{path} cannot be read: {error}", "Mend or remove it, and reload firewalld.") from None
     if found is None:
-        raise DocklessError(f"{path} exists and is not ours", "Rename that zone or policy, or leave firewalld out of coexist.")
+        raise DocklessError(
+            f"{path} exists and is not ours", "Rename that zone or policy, or leave firewalld out of coexist."
+        )
     return found
 
 
@@ -183,13 +205,16 @@ def _change_firewalld(before: t.Sequence[str], after: t.Sequence[str]) -> None:
         _edit(_of("runtime", before), _of("runtime", after))
 
 
-def _of(time: str, lines: t.Sequence[str]) -> t.List[str]:
+def _of(time: str, lines: t.Sequence[str]) -> list[str]:
     return [line.partition(" ")[2] for line in lines if line.startswith(time + " ")]
 
 
 def _needs_reload(before: t.Sequence[str], after: t.Sequence[str]) -> bool:
     """Return whether a zone or a policy comes or goes; one that only has to go from the files of a stopped daemon is no reason."""
-    return any((f"runtime {thing}" in before) != (f"runtime {thing}" in after) for thing in ("zone", *(f"policy {name}" for name in POLICIES)))
+    return any(
+        (f"runtime {thing}" in before) != (f"runtime {thing}" in after)
+        for thing in ("zone", *(f"policy {name}" for name in POLICIES))
+    )
 
 
 def _refuse_to_lose() -> None:
@@ -198,18 +223,24 @@ def _refuse_to_lose() -> None:
         now, then = (firewalld.lasting(_said(["firewall-cmd", *more, question])) for more in ((), ("--permanent",)))
         lost = [line for line in now if line not in then]
         if lost:
-            raise DocklessError(f"firewalld must be reloaded to know our zone, and would lose what is set at run time only: {lost[0]}", _KEEP)
+            raise DocklessError(
+                f"firewalld must be reloaded to know our zone, and would lose what is set at run time only: {lost[0]}",
+                _KEEP,
+            )
 
 
 def _edit(before: t.Sequence[str], after: t.Sequence[str]) -> None:
-    for action, lines in (("remove", [line for line in before if line not in after]), ("add", [line for line in after if line not in before])):
+    for action, lines in (
+        ("remove", [line for line in before if line not in after]),
+        ("add", [line for line in after if line not in before]),
+    ):
         options = [f"--{action}-interface={line.partition(' ')[2]}" for line in lines if line.startswith("interface ")]
         for words in (options, [f"--{action}-forward"] if "forward" in lines else []):
             if words:
                 _said(["firewall-cmd", f"--zone={ZONE}", *words])
 
 
-def _put(path: str, text: t.Optional[str]) -> None:
+def _put(path: str, text: str | None) -> None:
     """Replace a file of ours in firewalld's directory; None removes it, with the copy that firewalld keeps of an earlier one."""
     if text is None:
         for each in (path, path + ".old"):
@@ -223,7 +254,7 @@ def _put(path: str, text: t.Optional[str]) -> None:
         os.replace(path + ".new", path)
 
 
-def _text(path: str) -> t.Optional[str]:
+def _text(path: str) -> str | None:
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()
@@ -241,20 +272,33 @@ def _said(argv: t.Sequence[str], script: str = "") -> str:
     return done.stdout
 
 
-def _refused(argv: t.Sequence[str], done: "subprocess.CompletedProcess[str]") -> DocklessError:
+def _refused(argv: t.Sequence[str], done: subprocess.CompletedProcess[str]) -> DocklessError:
     said = (done.stderr.strip() or done.stdout.strip())[:500] or f"exit status {done.returncode}"
     return DocklessError(f"{' '.join(argv)} failed: {said}", "See to it, or leave that firewall out of coexist.")
 
 
-def _run(argv: t.Sequence[str], script: str = "") -> "subprocess.CompletedProcess[str]":
+def _run(argv: t.Sequence[str], script: str = "") -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(argv, input=script, capture_output=True, text=True, env=_ENVIRONMENT, check=False, timeout=_TIMEOUT)
+        return subprocess.run(
+            argv, input=script, capture_output=True, text=True, env=_ENVIRONMENT, check=False, timeout=_TIMEOUT
+        )
     except FileNotFoundError:
-        raise DocklessError(f"the program {argv[0]} is not installed", "Install it, or leave that firewall out of coexist.") from None
+        raise DocklessError(
+            f"the program {argv[0]} is not installed", "Install it, or leave that firewall out of coexist."
+        ) from None
     except subprocess.TimeoutExpired:
-        raise DocklessError(f"{' '.join(argv)} does not answer within {_TIMEOUT:g} s", "See to that firewall, then run again.") from None
+        raise DocklessError(
+            f"{' '.join(argv)} does not answer within {_TIMEOUT:g} s", "See to that firewall, then run again."
+        ) from None
 
 
-_OBSERVED: t.Dict[str, t.Callable[[], t.List[str]]] = {"docker": _docker_observed, "firewalld": _firewalld_observed, "ufw": _ufw_observed}
-_CHANGED: t.Dict[str, t.Callable[[t.Sequence[str], t.Sequence[str]], None]] = {
-    "docker": _change_docker, "firewalld": _change_firewalld, "ufw": _change_ufw}
+_OBSERVED: dict[str, t.Callable[[], list[str]]] = {
+    "docker": _docker_observed,
+    "firewalld": _firewalld_observed,
+    "ufw": _ufw_observed,
+}
+_CHANGED: dict[str, t.Callable[[t.Sequence[str], t.Sequence[str]], None]] = {
+    "docker": _change_docker,
+    "firewalld": _change_firewalld,
+    "ufw": _change_ufw,
+}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The one host-wide lock, held from observe to verify (flock(2)): it ends with its process, however that ends."""
+
 from __future__ import annotations
 
 import contextlib
@@ -102,8 +103,10 @@ def _acquired(opened: t.Callable[[], int], kind: int, timeout_s: float) -> int:
 def _wait(fd: int, kind: int, deadline: float, timeout_s: float) -> None:
     while not _taken(fd, kind):
         if time.monotonic() >= deadline:
-            raise DocklessError(f"{holder(fd)} has been changing this host's networks for more than {timeout_s:g} s",
-                                f"Wait until it has ended, or look what keeps it; it holds {PATH}.")
+            raise DocklessError(
+                f"{holder(fd)} has been changing this host's networks for more than {timeout_s:g} s",
+                f"Wait until it has ended, or look what keeps it; it holds {PATH}.",
+            )
         time.sleep(_INTERVAL_S)
 
 

@@ -4,6 +4,7 @@
 
 Encoding a pair of links by pyroute2 takes 0.17 ms, a quarter of what the kernel needs to make it.
 """
+
 from __future__ import annotations
 
 import socket
@@ -21,7 +22,7 @@ class Template:
     def __init__(self, build: t.Callable[..., bytes], *slots: str) -> None:
         self._build = build
         self._slots = slots
-        self._shapes: t.Dict[t.Tuple[int, ...], t.Tuple[bytes, t.Tuple[t.Tuple[int, ...], ...]]] = {}
+        self._shapes: dict[tuple[int, ...], tuple[bytes, tuple[tuple[int, ...], ...]]] = {}
 
     def fill(self, *values: t.Any) -> bytearray:
         """Return the message with the values in place."""
@@ -33,18 +34,20 @@ class Template:
         message = bytearray(model)
         for places, part in zip(offsets, wire):
             for place in places:
-                message[place:place + len(part)] = part
+                message[place : place + len(part)] = part
         return message
 
-    def _encode(self, shape: t.Tuple[int, ...]) -> t.Tuple[bytes, t.Tuple[t.Tuple[int, ...], ...]]:
-        marks = [_MARK[slot](number, length) if length else None
-                 for number, (slot, length) in enumerate(zip(self._slots, shape), 1)]
+    def _encode(self, shape: tuple[int, ...]) -> tuple[bytes, tuple[tuple[int, ...], ...]]:
+        marks = [
+            _MARK[slot](number, length) if length else None
+            for number, (slot, length) in enumerate(zip(self._slots, shape), 1)
+        ]
         model = self._build(*marks)
         parts = [_WIRE[slot](mark) for slot, mark in zip(self._slots, marks)]
         return model, tuple(_places(model, part) for part in parts)
 
 
-def _places(model: bytes, part: bytes) -> t.Tuple[int, ...]:
+def _places(model: bytes, part: bytes) -> tuple[int, ...]:
     found = []
     place = model.find(part) if part else -1
     while place >= 0:
@@ -55,7 +58,7 @@ def _places(model: bytes, part: bytes) -> t.Tuple[int, ...]:
     return tuple(found)
 
 
-def _mac_bytes(mac: t.Optional[str]) -> bytes:
+def _mac_bytes(mac: str | None) -> bytes:
     return bytes.fromhex(mac.replace(":", "")) if mac else b""
 
 
@@ -67,21 +70,25 @@ def _ip_mark(number: int, length: int) -> str:
     return socket.inet_ntop(socket.AF_INET if length == 4 else socket.AF_INET6, bytes(range(201, 201 + length)))
 
 
-def _ip_bytes(text: t.Optional[str]) -> bytes:
+def _ip_bytes(text: str | None) -> bytes:
     if not text:
         return b""
     return socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
 
 
 def _text_mark(number: int, length: int) -> str:
-    return (chr(96 + number) * length)[:length - 1]
+    return (chr(96 + number) * length)[: length - 1]
 
 
-_WIRE: t.Dict[str, t.Callable[[t.Any], bytes]] = {
+_WIRE: dict[str, t.Callable[[t.Any], bytes]] = {
     "text": lambda value: value.encode() + b"\0" if value else b"",
     "mac": _mac_bytes,
     "ip": _ip_bytes,
     "u32": lambda value: b"" if value is None else struct.pack("=I", value),
 }
-_MARK: t.Dict[str, t.Callable[[int, int], t.Any]] = {
-    "text": _text_mark, "mac": _mac_mark, "ip": _ip_mark, "u32": lambda number, length: 0x7EC3A500 + number}
+_MARK: dict[str, t.Callable[[int, int], t.Any]] = {
+    "text": _text_mark,
+    "mac": _mac_mark,
+    "ip": _ip_mark,
+    "u32": lambda number, length: 0x7EC3A500 + number,
+}

@@ -5,6 +5,7 @@
 Dumps are read by hand, attribute by attribute and only the ones that count:
 a host with 1,000 sandboxes answers with 6,000 rows, and most runs only read.
 """
+
 from __future__ import annotations
 
 import os
@@ -26,8 +27,8 @@ _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _SKIP_STATISTICS = 1 << 3  # RTEXT_FILTER_SKIP_STATS
 _RETRIES = 20
-Attributes = t.Dict[int, bytes]
-Row = t.Tuple[bytes, Attributes]  # fixed part, attributes
+Attributes = dict[int, bytes]
+Row = tuple[bytes, Attributes]  # fixed part, attributes
 
 
 class Refusal(t.NamedTuple):
@@ -71,20 +72,22 @@ class Socket:
         """Close the socket."""
         self._socket.close()
 
-    def dump(self, kind: int, body: bytes) -> t.List[Row]:
+    def dump(self, kind: int, body: bytes) -> list[Row]:
         """Return all rows of one kind. Raises DocklessError if the table never stands still."""
         for attempt in range(_RETRIES):
             rows = self._ask(kind, body)
             if rows is not None:
                 return rows
-        raise DocklessError("the kernel's tables changed during every one of 20 attempts to read them",
-                            "Run again when the host is quieter.")
+        raise DocklessError(
+            "the kernel's tables changed during every one of 20 attempts to read them",
+            "Run again when the host is quieter.",
+        )
 
-    def _ask(self, kind: int, body: bytes) -> t.Optional[t.List[Row]]:
+    def _ask(self, kind: int, body: bytes) -> list[Row] | None:
         """Return the rows of one dump, None for one that was interrupted by a change."""
         self._sequence += 1
         self._socket.send(_HEADER.pack(16 + len(body), kind, _REQUEST | _DUMP, self._sequence, 0) + body)
-        rows: t.List[Row] = []
+        rows: list[Row] = []
         torn = False
         while True:
             for kind, flags, sequence, answer in _messages(self._socket.recv(1 << 18)):
@@ -98,11 +101,11 @@ class Socket:
                     raise OSError(number, "netlink dump: " + os.strerror(number))
                 rows.append(_row(kind, answer))
 
-    def flight(self, messages: t.Sequence[bytearray]) -> t.List[Refusal]:
+    def flight(self, messages: t.Sequence[bytearray]) -> list[Refusal]:
         """Send messages together and return the refusals; the kernel goes on after one."""
-        refusals: t.List[Refusal] = []
+        refusals: list[Refusal] = []
         for start in range(0, len(messages), FLIGHT):
-            part = messages[start:start + FLIGHT]
+            part = messages[start : start + FLIGHT]
             first = self._sequence + 1
             self._sequence += len(part)
             for i, message in enumerate(part):
@@ -119,12 +122,12 @@ class Socket:
         return refusals
 
 
-def text(value: t.Optional[bytes]) -> str:
+def text(value: bytes | None) -> str:
     """Return an attribute's text."""
     return value.rstrip(b"\0").decode(errors="replace") if value else ""
 
 
-def number(value: t.Optional[bytes], default: int = 0) -> int:
+def number(value: bytes | None, default: int = 0) -> int:
     """Return an attribute's number."""
     return int.from_bytes(value, "little" if _LITTLE else "big") if value else default
 
@@ -141,13 +144,13 @@ _OF_LINKS = frozenset((1, 3, 4, 5, 10, 18, 20, 26, 27, 37))
 _FIXED = {16: 16, 20: 8, 24: 12, 28: 12, 256: 4}  # struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg; nfgenmsg of connections
 
 
-def _messages(data: bytes) -> t.Iterator[t.Tuple[int, int, int, bytes]]:
+def _messages(data: bytes) -> t.Iterator[tuple[int, int, int, bytes]]:
     offset, end = 0, len(data)
     while offset + 16 <= end:
         length, kind, flags, sequence, port = _HEADER.unpack_from(data, offset)
         if length < 16:
             break
-        yield kind, flags, sequence, data[offset + 16:offset + length]
+        yield kind, flags, sequence, data[offset + 16 : offset + length]
         offset += (length + 3) & ~3
 
 
@@ -165,7 +168,7 @@ def _chosen(data: bytes, offset: int, end: int) -> Attributes:
     while offset < end:
         length, kind = unpack(data, offset)
         if kind & 0x3FFF in _OF_LINKS:
-            found[kind & 0x3FFF] = data[offset + 4:offset + length]
+            found[kind & 0x3FFF] = data[offset + 4 : offset + length]
         offset += (length + 3) & ~3 or end
     return found
 
@@ -177,7 +180,7 @@ def _attributes(data: bytes, offset: int, end: int) -> Attributes:
         length, kind = unpack(data, offset)
         if length < 4:
             break
-        found[kind & 0x3FFF] = data[offset + 4:offset + length]
+        found[kind & 0x3FFF] = data[offset + 4 : offset + length]
         offset += (length + 3) & ~3
     return found
 

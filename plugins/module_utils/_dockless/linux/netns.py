@@ -5,6 +5,7 @@
 A thread enters, works and leaves; nothing forks. Python before 3.12 has no
 os.setns, so libc is called directly.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -26,7 +27,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def path(name: str) -> str:
     """Return where the namespace's handle is; name must have passed validation (no slash, no dots only)."""
     if not NAME.match(name):
-        raise DocklessError(f"{name!r} is not a name for a network namespace", "Use letters, digits, dot, dash and underscore.")
+        raise DocklessError(
+            f"{name!r} is not a name for a network namespace", "Use letters, digits, dot, dash and underscore."
+        )
     return f"{NETNS_DIRECTORY}/{name}"
 
 
@@ -35,7 +38,7 @@ def inode_of(fd: int) -> int:
     return os.fstat(fd).st_ino
 
 
-def named() -> t.List[str]:
+def named() -> list[str]:
     """Return the names of all namespaces that have a handle on this host."""
     try:
         return sorted(n for n in os.listdir(NETNS_DIRECTORY) if NAME.match(n))
@@ -166,7 +169,7 @@ def _touch(target: str) -> None:
     os.close(os.open(target, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
 
 
-def _mount(source: t.Optional[str], target: str, flags: int) -> int:
+def _mount(source: str | None, target: str, flags: int) -> int:
     done = _libc.mount((source or "none").encode(), target.encode(), b"none", ctypes.c_ulong(flags), None)
     return ctypes.get_errno() if done else 0
 

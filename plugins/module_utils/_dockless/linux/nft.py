@@ -9,6 +9,7 @@ Everything happens in the calling thread's namespace; a caller that means anothe
 one enters it first. Text rather than JSON, because nft before 1.0.7 cannot load
 its own JSON for maps with concatenated values.
 """
+
 from __future__ import annotations
 
 import functools
@@ -62,7 +63,12 @@ def replace(text: str) -> None:
     if text:
         _check_bounds(text)
     # "destroy" needs Linux 6.3 and nft 1.0.8
-    _load("".join(f"table {family} {TABLE}\ndelete table {family} {TABLE}\n" for family in _families_in(text) or _FAMILIES) + text)
+    _load(
+        "".join(
+            f"table {family} {TABLE}\ndelete table {family} {TABLE}\n" for family in _families_in(text) or _FAMILIES
+        )
+        + text
+    )
 
 
 def detour(text: str) -> None:
@@ -84,7 +90,9 @@ def canonical(text: str) -> str:
     _check_bounds(text)
     with netns.scratch():
         _load(text)
-        return _listing(_families_in(text))  # a second process: a list in the same script would show the state before it
+        return _listing(
+            _families_in(text)
+        )  # a second process: a list in the same script would show the state before it
 
 
 def remembered(digest: str) -> str:
@@ -118,7 +126,7 @@ def generation() -> int:
     return _generation_in(answer)
 
 
-def drops_in_our_way(bridges: t.Sequence[str], families: t.Collection[str] = ("ip", "ip6")) -> t.List[Obstacle]:
+def drops_in_our_way(bridges: t.Sequence[str], families: t.Collection[str] = ("ip", "ip6")) -> list[Obstacle]:
     """Return other people's forward chains that would drop traffic of our bridges.
 
     families are those that our networks use; chains of inet and bridge always count.
@@ -131,7 +139,7 @@ def drops_in_our_way(bridges: t.Sequence[str], families: t.Collection[str] = ("i
     if done.returncode:
         return [foreign_chains.unreadable(Chain("", "", "", ""), _words(done))]
     relevant = set(families) | {"inet", "bridge"}
-    found: t.List[Obstacle] = []
+    found: list[Obstacle] = []
     for chain in foreign_chains.forward_chains(done.stdout):
         if chain.family in relevant and not (chain.family in _FAMILIES and chain.table == TABLE):
             try:
@@ -143,9 +151,9 @@ def drops_in_our_way(bridges: t.Sequence[str], families: t.Collection[str] = ("i
     return found
 
 
-def _chain_with_jumps(chain: Chain) -> t.Dict[str, t.List[str]]:
+def _chain_with_jumps(chain: Chain) -> dict[str, list[str]]:
     """Return the rules of a chain and of all that it can jump to, by chain name. Raises DocklessError."""
-    rules: t.Dict[str, t.List[str]] = {}
+    rules: dict[str, list[str]] = {}
     waiting = [chain.name]
     while waiting:
         name = waiting.pop()
@@ -191,7 +199,7 @@ def _lister() -> str:
     return release
 
 
-def _families_in(text: str) -> t.List[str]:
+def _families_in(text: str) -> list[str]:
     """Return the families of the tables that begin lines of a text."""
     return [family for family in _FAMILIES if re.search(rf"^table {family} {TABLE} \{{", text, re.MULTILINE)]
 
@@ -212,7 +220,7 @@ def _listed(family: str) -> str:
 
 def _check_bounds(text: str) -> None:
     """Raise DocklessError if the text is more than our tables: whatever a name may have smuggled in, it stays inside."""
-    found: t.List[str] = []
+    found: list[str] = []
     rest = text
     while rest.strip():
         begin, end = _BEGIN.match(rest), _end_of_block(rest)
@@ -222,8 +230,10 @@ def _check_bounds(text: str) -> None:
         found.append(begin.group(1))
         rest = rest[end:]
     if found not in ([_FAMILIES[0]], [_FAMILIES[1]], list(_FAMILIES)):
-        raise DocklessError(f"a firewall text that is not exactly table {_TABLE} was not loaded",
-                            "This is a fault of dockless; please report it with the names in your document.")
+        raise DocklessError(
+            f"a firewall text that is not exactly table {_TABLE} was not loaded",
+            "This is a fault of dockless; please report it with the names in your document.",
+        )
 
 
 def _end_of_block(text: str) -> int:
@@ -244,8 +254,9 @@ def _load(script: str) -> None:
 
 def _run(arguments: t.Sequence[str], script: str = "") -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(["nft", *arguments], input=script, capture_output=True, text=True,
-                              env=_ENVIRONMENT, check=False)
+        return subprocess.run(
+            ["nft", *arguments], input=script, capture_output=True, text=True, env=_ENVIRONMENT, check=False
+        )
     except FileNotFoundError:
         raise DocklessError("the program nft is not installed", "Install the package nftables.") from None
 
@@ -271,8 +282,11 @@ def _generation_in(answer: bytes) -> int:
     length, kind = struct.unpack_from("=IH", answer)
     if kind == _NLMSG_ERROR:
         number = -struct.unpack_from("=i", answer, 16)[0]
-        raise KernelError(f"the kernel does not tell its nftables generation: {os.strerror(number)}", number,
-                          "Load the kernel module nf_tables.")
+        raise KernelError(
+            f"the kernel does not tell its nftables generation: {os.strerror(number)}",
+            number,
+            "Load the kernel module nf_tables.",
+        )
     offset = 20  # struct nlmsghdr, struct nfgenmsg
     while kind == _NEWGEN and offset + 4 <= length:
         size, attribute = struct.unpack_from("=HH", answer, offset)

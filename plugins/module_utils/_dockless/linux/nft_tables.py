@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Our nft tables of a host and its sandboxes, asked for as seldom as can be: each question is a process."""
+
 from __future__ import annotations
 
 import os
@@ -16,10 +17,10 @@ _NONE = names.text_digest("")
 class Tables:
     """Our nft tables, compared by nft's own listing; a namespace whose ruleset has not changed since is not asked again."""
 
-    def __init__(self, known: t.Optional[t.Dict[int, t.Tuple[int, str]]] = None) -> None:
+    def __init__(self, known: dict[int, tuple[int, str]] | None = None) -> None:
         self.known = known or {}  # inode -> (generation, digest of the text that it held then)
-        self._forms: t.Dict[str, str] = {}  # nft's own, by the digest of ours
-        self.generations: t.Dict[str, int] = {}  # as they were when last asked for, by namespace
+        self._forms: dict[str, str] = {}  # nft's own, by the digest of ours
+        self.generations: dict[str, int] = {}  # as they were when last asked for, by namespace
 
     def were_here(self) -> bool:
         """Return whether a table is known to have been in the namespace that this thread is in: where none was, nobody need be asked."""
@@ -56,7 +57,7 @@ class Tables:
             nft.replace(table.text)
             self.note(table.text, nft.generation())
 
-    def publish(self, before: t.Optional[NftTable], after: t.Optional[NftTable]) -> None:
+    def publish(self, before: NftTable | None, after: NftTable | None) -> None:
         """Put the host's table in place of the one before, and cut the connections that it would not let come about."""
         nft.replace(after.text if after else "")
         if after:

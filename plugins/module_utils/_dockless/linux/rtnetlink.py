@@ -5,6 +5,7 @@
 A host without it still imports this file, and hears of it before anything is changed (require).
 What is sent in thousands is encoded once per shape (template.Template).
 """
+
 from __future__ import annotations
 
 import functools
@@ -18,7 +19,7 @@ from ..errors import DocklessError
 from ..names import LAST_METRIC, LINK_GROUP, PAIR_GROUP, ROUTE_PROTOCOL, TUNNEL_GROUP
 from .message_template import Template
 
-_missing: t.Optional[ImportError] = None
+_missing: ImportError | None = None
 try:
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
     from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
@@ -45,14 +46,16 @@ _AF_BRIDGE = 7
 # A veth makes a queue for each CPU and uses one; cutting them back waits for an RCU grace period, 0.3 ms an end.
 _ONE_QUEUE = (("IFLA_NUM_TX_QUEUES", 1), ("IFLA_NUM_RX_QUEUES", 1))
 
-Attributes = t.List[t.Tuple[str, t.Any]]
+Attributes = list[tuple[str, t.Any]]
 
 
 def require() -> None:
     """Raise DocklessError, caused by the ImportError, where pyroute2 is missing."""
     if _missing is not None:
-        raise DocklessError(f"{sys.executable} cannot import pyroute2, which encodes messages to the kernel: {_missing}",
-                            "Install the distribution's python3-pyroute2, or apply the role prerequisites.") from _missing
+        raise DocklessError(
+            f"{sys.executable} cannot import pyroute2, which encodes messages to the kernel: {_missing}",
+            "Install the distribution's python3-pyroute2, or apply the role prerequisites.",
+        ) from _missing
 
 
 def _encode(cls: t.Any, kind: int, flags: int, fields: t.Mapping[str, t.Any], attributes: Attributes) -> bytes:
@@ -66,14 +69,43 @@ def _encode(cls: t.Any, kind: int, flags: int, fields: t.Mapping[str, t.Any], at
     return bytes(message.data)
 
 
-def _endpoint(name: str, mac: t.Any, mtu: int, master: int, peer: str, peer_mac: t.Any, peer_mtu: int, fd: int) -> bytes:
-    inner = [("IFLA_IFNAME", peer), ("IFLA_ADDRESS", peer_mac), ("IFLA_MTU", peer_mtu),
-             ("IFLA_GROUP", LINK_GROUP), *_ONE_QUEUE, ("IFLA_NET_NS_FD", fd)]
-    return _encode(ifinfmsg, RTM_NEWLINK, _CREATE | _EXCL, {}, [
-        ("IFLA_IFNAME", name), ("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu), ("IFLA_GROUP", LINK_GROUP),
-        ("IFLA_MASTER", master), *_ONE_QUEUE,
-        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", {"attrs": [
-            ("VETH_INFO_PEER", {"attrs": [pair for pair in inner if pair[1]]})]})]})])
+def _endpoint(
+    name: str, mac: t.Any, mtu: int, master: int, peer: str, peer_mac: t.Any, peer_mtu: int, fd: int
+) -> bytes:
+    inner = [
+        ("IFLA_IFNAME", peer),
+        ("IFLA_ADDRESS", peer_mac),
+        ("IFLA_MTU", peer_mtu),
+        ("IFLA_GROUP", LINK_GROUP),
+        *_ONE_QUEUE,
+        ("IFLA_NET_NS_FD", fd),
+    ]
+    return _encode(
+        ifinfmsg,
+        RTM_NEWLINK,
+        _CREATE | _EXCL,
+        {},
+        [
+            ("IFLA_IFNAME", name),
+            ("IFLA_ADDRESS", mac),
+            ("IFLA_MTU", mtu),
+            ("IFLA_GROUP", LINK_GROUP),
+            ("IFLA_MASTER", master),
+            *_ONE_QUEUE,
+            (
+                "IFLA_LINKINFO",
+                {
+                    "attrs": [
+                        ("IFLA_INFO_KIND", "veth"),
+                        (
+                            "IFLA_INFO_DATA",
+                            {"attrs": [("VETH_INFO_PEER", {"attrs": [pair for pair in inner if pair[1]]})]},
+                        ),
+                    ]
+                },
+            ),
+        ],
+    )
 
 
 endpoint_pair = Template(_endpoint, "text", "mac", "u32", "u32", "text", "mac", "u32", "u32")
@@ -81,11 +113,34 @@ endpoint_pair = Template(_endpoint, "text", "mac", "u32", "u32", "text", "mac", 
 
 def _port(hairpin: bool, isolated: bool, learning: bool, ipv6: bool, name: str) -> bytes:
     no_address = {"attrs": [("AF_INET6", {"attrs": [("IFLA_INET6_ADDR_GEN_MODE", _ADDR_GEN_NONE)]})]}
-    return _encode(ifinfmsg, RTM_NEWLINK, 0, {}, [
-        ("IFLA_IFNAME", name),
-        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", {"attrs": [
-            ("IFLA_BRPORT_MODE", int(hairpin)), ("IFLA_BRPORT_ISOLATED", int(isolated)), ("IFLA_BRPORT_LEARNING", int(learning))]})]}),
-        ("IFLA_AF_SPEC", no_address if ipv6 else None)])
+    return _encode(
+        ifinfmsg,
+        RTM_NEWLINK,
+        0,
+        {},
+        [
+            ("IFLA_IFNAME", name),
+            (
+                "IFLA_LINKINFO",
+                {
+                    "attrs": [
+                        ("IFLA_INFO_SLAVE_KIND", "bridge"),
+                        (
+                            "IFLA_INFO_SLAVE_DATA",
+                            {
+                                "attrs": [
+                                    ("IFLA_BRPORT_MODE", int(hairpin)),
+                                    ("IFLA_BRPORT_ISOLATED", int(isolated)),
+                                    ("IFLA_BRPORT_LEARNING", int(learning)),
+                                ]
+                            },
+                        ),
+                    ]
+                },
+            ),
+            ("IFLA_AF_SPEC", no_address if ipv6 else None),
+        ],
+    )
 
 
 def port(name: str, hairpin: bool, isolated: bool, learning: bool, ipv6: bool) -> bytearray:
@@ -108,77 +163,219 @@ named_up = Template(_named_up, "text")
 
 def plain_pair(name: str, mac: str, mtu: int, fd: int, peer: str, peer_mac: str, peer_mtu: int, peer_fd: int) -> bytes:
     """Return the making of a pair whose ends are in the namespaces of two descriptors, both down."""
-    inner = [("IFLA_IFNAME", peer), ("IFLA_ADDRESS", peer_mac), ("IFLA_MTU", peer_mtu),
-             ("IFLA_GROUP", PAIR_GROUP), ("IFLA_NET_NS_FD", peer_fd)]
-    return _encode(ifinfmsg, RTM_NEWLINK, _CREATE | _EXCL, {}, [
-        ("IFLA_IFNAME", name), ("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu), ("IFLA_GROUP", PAIR_GROUP),
-        ("IFLA_NET_NS_FD", fd),
-        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "veth"), ("IFLA_INFO_DATA", {"attrs": [
-            ("VETH_INFO_PEER", {"attrs": [pair for pair in inner if pair[1]]})]})]})])
+    inner = [
+        ("IFLA_IFNAME", peer),
+        ("IFLA_ADDRESS", peer_mac),
+        ("IFLA_MTU", peer_mtu),
+        ("IFLA_GROUP", PAIR_GROUP),
+        ("IFLA_NET_NS_FD", peer_fd),
+    ]
+    return _encode(
+        ifinfmsg,
+        RTM_NEWLINK,
+        _CREATE | _EXCL,
+        {},
+        [
+            ("IFLA_IFNAME", name),
+            ("IFLA_ADDRESS", mac),
+            ("IFLA_MTU", mtu),
+            ("IFLA_GROUP", PAIR_GROUP),
+            ("IFLA_NET_NS_FD", fd),
+            (
+                "IFLA_LINKINFO",
+                {
+                    "attrs": [
+                        ("IFLA_INFO_KIND", "veth"),
+                        (
+                            "IFLA_INFO_DATA",
+                            {"attrs": [("VETH_INFO_PEER", {"attrs": [pair for pair in inner if pair[1]]})]},
+                        ),
+                    ]
+                },
+            ),
+        ],
+    )
 
 
 def bridge(name: str, mac: str, mtu: int) -> bytes:
     """Return the making of a bridge, down, without spanning tree (IEEE 802.1D) and multicast snooping."""
-    return _encode(ifinfmsg, RTM_NEWLINK, _CREATE | _EXCL, {}, [
-        ("IFLA_IFNAME", name), ("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu), ("IFLA_GROUP", LINK_GROUP),
-        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "bridge"), ("IFLA_INFO_DATA", {"attrs": [
-            ("IFLA_BR_STP_STATE", 0), ("IFLA_BR_MCAST_SNOOPING", 0)]})]})])
+    return _encode(
+        ifinfmsg,
+        RTM_NEWLINK,
+        _CREATE | _EXCL,
+        {},
+        [
+            ("IFLA_IFNAME", name),
+            ("IFLA_ADDRESS", mac),
+            ("IFLA_MTU", mtu),
+            ("IFLA_GROUP", LINK_GROUP),
+            (
+                "IFLA_LINKINFO",
+                {
+                    "attrs": [
+                        ("IFLA_INFO_KIND", "bridge"),
+                        ("IFLA_INFO_DATA", {"attrs": [("IFLA_BR_STP_STATE", 0), ("IFLA_BR_MCAST_SNOOPING", 0)]}),
+                    ]
+                },
+            ),
+        ],
+    )
 
 
-_DATA: t.Dict[str, t.Dict[str, str]] = {
-    "vxlan": {"id": "IFLA_VXLAN_ID", "learning": "IFLA_VXLAN_LEARNING", "local": "IFLA_VXLAN_LOCAL", "local6": "IFLA_VXLAN_LOCAL6",
-              "port": "IFLA_VXLAN_PORT"},
+_DATA: dict[str, dict[str, str]] = {
+    "vxlan": {
+        "id": "IFLA_VXLAN_ID",
+        "learning": "IFLA_VXLAN_LEARNING",
+        "local": "IFLA_VXLAN_LOCAL",
+        "local6": "IFLA_VXLAN_LOCAL6",
+        "port": "IFLA_VXLAN_PORT",
+    },
     "vlan": {"id": "IFLA_VLAN_ID"},
     "macvlan": {"mode": "IFLA_MACVLAN_MODE"},
     "ipvlan": {"mode": "IFLA_IPVLAN_MODE"},
 }
 
 
-def link(kind: str, name: str, mac: str, mtu: int, data: t.Iterable[t.Tuple[str, t.Any]], master: int = 0, parent: int = 0, fd: int = 0) -> bytes:
+def link(
+    kind: str,
+    name: str,
+    mac: str,
+    mtu: int,
+    data: t.Iterable[tuple[str, t.Any]],
+    master: int = 0,
+    parent: int = 0,
+    fd: int = 0,
+) -> bytes:
     """Return the making of a link of any kind, down. parent and master are interface numbers, fd is of the namespace it goes to; 0 is none."""
     inner = [(_DATA[kind][key], value) for key, value in data]
-    return _encode(ifinfmsg, RTM_NEWLINK, _CREATE | _EXCL, {}, [
-        ("IFLA_IFNAME", name), ("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu or None), ("IFLA_GROUP", LINK_GROUP),
-        ("IFLA_MASTER", master or None), ("IFLA_LINK", parent or None), ("IFLA_NET_NS_FD", fd or None),
-        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", kind), *([("IFLA_INFO_DATA", {"attrs": inner})] if inner else [])]})])
+    return _encode(
+        ifinfmsg,
+        RTM_NEWLINK,
+        _CREATE | _EXCL,
+        {},
+        [
+            ("IFLA_IFNAME", name),
+            ("IFLA_ADDRESS", mac),
+            ("IFLA_MTU", mtu or None),
+            ("IFLA_GROUP", LINK_GROUP),
+            ("IFLA_MASTER", master or None),
+            ("IFLA_LINK", parent or None),
+            ("IFLA_NET_NS_FD", fd or None),
+            (
+                "IFLA_LINKINFO",
+                {"attrs": [("IFLA_INFO_KIND", kind), *([("IFLA_INFO_DATA", {"attrs": inner})] if inner else [])]},
+            ),
+        ],
+    )
 
 
 def tunnel(name: str, mtu: int) -> bytes:
     """Return the making of a WireGuard link, down."""
-    return _encode(ifinfmsg, RTM_NEWLINK, _CREATE | _EXCL, {}, [
-        ("IFLA_IFNAME", name), ("IFLA_MTU", mtu), ("IFLA_GROUP", TUNNEL_GROUP),
-        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "wireguard")]})])
+    return _encode(
+        ifinfmsg,
+        RTM_NEWLINK,
+        _CREATE | _EXCL,
+        {},
+        [
+            ("IFLA_IFNAME", name),
+            ("IFLA_MTU", mtu),
+            ("IFLA_GROUP", TUNNEL_GROUP),
+            ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", "wireguard")]}),
+        ],
+    )
 
 
 def barrier(kind: int, destination: str) -> bytes:
     """Return the RTM_NEWROUTE (which replaces) or RTM_DELROUTE of an unreachable route that every other one goes before."""
     network = ipaddress.ip_network(destination)
-    fields = {"family": socket.AF_INET6 if network.version == 6 else socket.AF_INET, "dst_len": network.prefixlen, "table": 254,
-              "proto": ROUTE_PROTOCOL, "type": 7}
-    return _encode(rtmsg, kind, _CREATE | _REPLACE if kind == RTM_NEWROUTE else 0, fields, [
-        ("RTA_DST", str(network.network_address)), ("RTA_PRIORITY", LAST_METRIC)])
+    fields = {
+        "family": socket.AF_INET6 if network.version == 6 else socket.AF_INET,
+        "dst_len": network.prefixlen,
+        "table": 254,
+        "proto": ROUTE_PROTOCOL,
+        "type": 7,
+    }
+    return _encode(
+        rtmsg,
+        kind,
+        _CREATE | _REPLACE if kind == RTM_NEWROUTE else 0,
+        fields,
+        [("RTA_DST", str(network.network_address)), ("RTA_PRIORITY", LAST_METRIC)],
+    )
 
 
-def change_data(index: int, kind: str, data: t.Iterable[t.Tuple[str, t.Any]]) -> bytes:
+def change_data(index: int, kind: str, data: t.Iterable[tuple[str, t.Any]]) -> bytes:
     """Return a change of what is special to a link's kind."""
-    return _encode(ifinfmsg, RTM_NEWLINK, 0, {"index": index}, [
-        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_KIND", kind), ("IFLA_INFO_DATA", {"attrs": [(_DATA[kind][key], value) for key, value in data]})]})])
+    return _encode(
+        ifinfmsg,
+        RTM_NEWLINK,
+        0,
+        {"index": index},
+        [
+            (
+                "IFLA_LINKINFO",
+                {
+                    "attrs": [
+                        ("IFLA_INFO_KIND", kind),
+                        ("IFLA_INFO_DATA", {"attrs": [(_DATA[kind][key], value) for key, value in data]}),
+                    ]
+                },
+            )
+        ],
+    )
 
 
-def port_settings(name: str, settings: t.Iterable[t.Tuple[str, int]]) -> bytes:
+def port_settings(name: str, settings: t.Iterable[tuple[str, int]]) -> bytes:
     """Return a change of a bridge port's settings, called as by bridge(8), with underscores."""
-    return _encode(ifinfmsg, RTM_NEWLINK, 0, {}, [
-        ("IFLA_IFNAME", name),
-        ("IFLA_LINKINFO", {"attrs": [("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", {
-            "attrs": [("IFLA_BRPORT_" + key.upper(), value) for key, value in settings]})]})])
+    return _encode(
+        ifinfmsg,
+        RTM_NEWLINK,
+        0,
+        {},
+        [
+            ("IFLA_IFNAME", name),
+            (
+                "IFLA_LINKINFO",
+                {
+                    "attrs": [
+                        ("IFLA_INFO_SLAVE_KIND", "bridge"),
+                        (
+                            "IFLA_INFO_SLAVE_DATA",
+                            {"attrs": [("IFLA_BRPORT_" + key.upper(), value) for key, value in settings]},
+                        ),
+                    ]
+                },
+            ),
+        ],
+    )
 
 
-def change_link(index: int, up: t.Optional[bool] = None, mtu: t.Optional[int] = None, master: t.Optional[int] = None,
-                mac: str = "", alias: str = "", group: t.Optional[int] = None, name: str = "") -> bytes:
+def change_link(
+    index: int,
+    up: bool | None = None,
+    mtu: int | None = None,
+    master: int | None = None,
+    mac: str = "",
+    alias: str = "",
+    group: int | None = None,
+    name: str = "",
+) -> bytes:
     """Return a change of a link; None and "" leave a setting as it is, master 0 releases it."""
     fields = {"index": index} if up is None else {"index": index, "flags": int(up), "change": _IFF_UP}
-    return _encode(ifinfmsg, RTM_SETLINK, 0, fields, [
-        ("IFLA_MTU", mtu), ("IFLA_MASTER", master), ("IFLA_ADDRESS", mac), ("IFLA_IFALIAS", alias), ("IFLA_GROUP", group), ("IFLA_IFNAME", name)])
+    return _encode(
+        ifinfmsg,
+        RTM_SETLINK,
+        0,
+        fields,
+        [
+            ("IFLA_MTU", mtu),
+            ("IFLA_MASTER", master),
+            ("IFLA_ADDRESS", mac),
+            ("IFLA_IFALIAS", alias),
+            ("IFLA_GROUP", group),
+            ("IFLA_IFNAME", name),
+        ],
+    )
 
 
 def _up(index: int) -> bytes:
@@ -226,10 +423,20 @@ def address(kind: int, index: int, cidr: str) -> bytearray:
 
 
 def _address(kind: int, length: int, six: bool, on_link: bool, index: int, text: str) -> bytes:
-    fields = {"family": socket.AF_INET6 if six else socket.AF_INET, "prefixlen": length, "index": index,
-              "flags": _IFA_F_NODAD if six else 0, "scope": _SCOPE_LINK if on_link else 0}
-    return _encode(ifaddrmsg, kind, _CREATE | _EXCL if kind == RTM_NEWADDR else 0, fields,
-                   [("IFA_ADDRESS", text), ("IFA_LOCAL", None if six else text)])
+    fields = {
+        "family": socket.AF_INET6 if six else socket.AF_INET,
+        "prefixlen": length,
+        "index": index,
+        "flags": _IFA_F_NODAD if six else 0,
+        "scope": _SCOPE_LINK if on_link else 0,
+    }
+    return _encode(
+        ifaddrmsg,
+        kind,
+        _CREATE | _EXCL if kind == RTM_NEWADDR else 0,
+        fields,
+        [("IFA_ADDRESS", text), ("IFA_LOCAL", None if six else text)],
+    )
 
 
 def forwarding(kind: int, index: int, mac: str, vtep: str, flags: int) -> bytearray:
@@ -240,10 +447,12 @@ def forwarding(kind: int, index: int, mac: str, vtep: str, flags: int) -> bytear
     return _forwarding[key].fill(index, mac, vtep)
 
 
-def _forward(kind: int, flags: int, index: int, mac: str, vtep: t.Optional[str]) -> bytes:
+def _forward(kind: int, flags: int, index: int, mac: str, vtep: str | None) -> bytes:
     # Neither ages: a bridge asks for no ARP, a vxlan device for reachable as well. A permanent one would be the bridge's own.
     fields = {"family": _AF_BRIDGE, "ifindex": index, "state": _NUD_NOARP | _NUD_REACHABLE, "flags": flags}
-    return _encode(ndmsg, kind, _CREATE | _REPLACE if kind == RTM_NEWNEIGH else 0, fields, [("NDA_LLADDR", mac), ("NDA_DST", vtep)])
+    return _encode(
+        ndmsg, kind, _CREATE | _REPLACE if kind == RTM_NEWNEIGH else 0, fields, [("NDA_LLADDR", mac), ("NDA_DST", vtep)]
+    )
 
 
 MASTER, SELF = _NTF_MASTER, _NTF_SELF
@@ -259,7 +468,9 @@ def neighbour(kind: int, index: int, text: str, mac: str) -> bytearray:
 
 def _neighbour(kind: int, six: bool, index: int, text: str, mac: str) -> bytes:
     fields = {"family": socket.AF_INET6 if six else socket.AF_INET, "ifindex": index, "state": _NUD_PERMANENT}
-    message = _encode(ndmsg, kind, _CREATE | _REPLACE if kind == RTM_NEWNEIGH else 0, fields, [("NDA_DST", text), ("NDA_LLADDR", mac)])
+    message = _encode(
+        ndmsg, kind, _CREATE | _REPLACE if kind == RTM_NEWNEIGH else 0, fields, [("NDA_DST", text), ("NDA_LLADDR", mac)]
+    )
     # pyroute2 0.7.2 does not know NDA_PROTOCOL (12), and leaves out what it does not know.
     return struct.pack("=I", len(message) + 8) + message[4:] + struct.pack("=HHB3x", 5, 12, ROUTE_PROTOCOL)
 
@@ -272,18 +483,34 @@ def route(kind: int, index: int, destination: str, via: str, metric: int, onlink
     return _routes[key].fill(index, via)
 
 
-def _route(kind: int, destination: str, metric: int, onlink: bool, index: int, via: t.Optional[str]) -> bytes:
+def _route(kind: int, destination: str, metric: int, onlink: bool, index: int, via: str | None) -> bytes:
     network = ipaddress.ip_network(destination)
     six = network.version == 6
-    fields = {"family": socket.AF_INET6 if six else socket.AF_INET, "dst_len": network.prefixlen, "table": 254,
-              "proto": ROUTE_PROTOCOL, "type": 1, "scope": 0 if via or six else _SCOPE_LINK, "flags": _RTNH_F_ONLINK if onlink else 0}
-    return _encode(rtmsg, kind, _CREATE | _REPLACE if kind == RTM_NEWROUTE else 0, fields, [
-        ("RTA_DST", str(network.network_address) if network.prefixlen else None), ("RTA_OIF", index),
-        ("RTA_GATEWAY", via), ("RTA_PRIORITY", metric or None)])
+    fields = {
+        "family": socket.AF_INET6 if six else socket.AF_INET,
+        "dst_len": network.prefixlen,
+        "table": 254,
+        "proto": ROUTE_PROTOCOL,
+        "type": 1,
+        "scope": 0 if via or six else _SCOPE_LINK,
+        "flags": _RTNH_F_ONLINK if onlink else 0,
+    }
+    return _encode(
+        rtmsg,
+        kind,
+        _CREATE | _REPLACE if kind == RTM_NEWROUTE else 0,
+        fields,
+        [
+            ("RTA_DST", str(network.network_address) if network.prefixlen else None),
+            ("RTA_OIF", index),
+            ("RTA_GATEWAY", via),
+            ("RTA_PRIORITY", metric or None),
+        ],
+    )
 
 
-_ports: t.Dict[t.Tuple[bool, bool, bool, bool], Template] = {}
-_addresses: t.Dict[t.Tuple[int, int, bool, bool], Template] = {}
-_routes: t.Dict[t.Tuple[int, str, int, bool], Template] = {}
-_forwarding: t.Dict[t.Tuple[t.Any, ...], Template] = {}
-_neighbours: t.Dict[t.Tuple[int, bool], Template] = {}
+_ports: dict[tuple[bool, bool, bool, bool], Template] = {}
+_addresses: dict[tuple[int, int, bool, bool], Template] = {}
+_routes: dict[tuple[int, str, int, bool], Template] = {}
+_forwarding: dict[tuple[t.Any, ...], Template] = {}
+_neighbours: dict[tuple[int, bool], Template] = {}

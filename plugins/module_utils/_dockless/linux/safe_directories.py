@@ -5,6 +5,7 @@
 Everything is done relative to a directory's descriptor (openat(2), O_NOFOLLOW):
 what was checked is what is written to.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -21,7 +22,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextlib.contextmanager
-def opened(root: str, below: t.Sequence[str] = (), mode: t.Optional[int] = None) -> t.Iterator[int]:
+def opened(root: str, below: t.Sequence[str] = (), mode: int | None = None) -> t.Iterator[int]:
     """Give a descriptor of root/below[0]/below[1]/…
 
     Missing ones are made with mode, or are a FileNotFoundError if mode is None. A component
@@ -41,7 +42,7 @@ def opened(root: str, below: t.Sequence[str] = (), mode: t.Optional[int] = None)
         os.close(fd)
 
 
-def read(fd: int, name: str, path: str) -> t.Optional[t.Tuple[bytes, int]]:
+def read(fd: int, name: str, path: str) -> tuple[bytes, int] | None:
     """Return bytes and mode of a file in the directory fd, None if there is none; path is for messages."""
     try:
         file = os.open(name, _FILE, dir_fd=fd)
@@ -52,7 +53,9 @@ def read(fd: int, name: str, path: str) -> t.Optional[t.Tuple[bytes, int]]:
     try:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
-            raise DocklessError(f"{path} is not a plain file", "Move it away; dockless does not touch what is not its own.")
+            raise DocklessError(
+                f"{path} is not a plain file", "Move it away; dockless does not touch what is not its own."
+            )
         return _all_of(file, status.st_size), stat.S_IMODE(status.st_mode)
     finally:
         os.close(file)
@@ -77,7 +80,7 @@ def replace(fd: int, name: str, content: bytes, mode: int, sync: t.Callable[[int
     sync(fd)
 
 
-def _step(parent: t.Optional[int], name: str, path: str, mode: t.Optional[int]) -> int:
+def _step(parent: int | None, name: str, path: str, mode: int | None) -> int:
     try:
         return _open(parent, name, path)
     except FileNotFoundError:
@@ -90,7 +93,7 @@ def _step(parent: t.Optional[int], name: str, path: str, mode: t.Optional[int]) 
     return fd
 
 
-def _open(parent: t.Optional[int], name: str, path: str) -> int:
+def _open(parent: int | None, name: str, path: str) -> int:
     try:
         fd = os.open(name, _DIRECTORY, dir_fd=parent)
     except FileNotFoundError:
@@ -100,15 +103,19 @@ def _open(parent: t.Optional[int], name: str, path: str) -> int:
     status = os.fstat(fd)
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
         os.close(fd)
-        raise DocklessError(f"directory {path} can be written to by others than root",
-                            f"Look through what is in it, then: chown root {path}; chmod go-w {path}.")
+        raise DocklessError(
+            f"directory {path} can be written to by others than root",
+            f"Look through what is in it, then: chown root {path}; chmod go-w {path}.",
+        )
     return fd
 
 
 def refusal(path: str, error: OSError, wanted: str) -> DocklessError:
     """Return the message for a path that could not be opened as what was wanted ("a plain file")."""
     if error.errno in (errno.ELOOP, errno.ENOTDIR):  # ENOTDIR is what O_DIRECTORY says of a symlink
-        return DocklessError(f"{path} is not {wanted}, or a symbolic link", "Move it away; dockless does not follow links there.")
+        return DocklessError(
+            f"{path} is not {wanted}, or a symbolic link", "Move it away; dockless does not follow links there."
+        )
     return DocklessError(f"{path} cannot be opened: {os.strerror(error.errno or 0)}")
 
 
@@ -124,4 +131,4 @@ def _all_of(file: int, size: int) -> bytes:
 def _write_all(file: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
-        view = view[os.write(file, view):]
+        view = view[os.write(file, view) :]

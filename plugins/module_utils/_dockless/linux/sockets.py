@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Sockets that hold a port of the calling thread's namespace, from procfs (proc(5)), and whose they are."""
+
 from __future__ import annotations
 
 import os
@@ -12,7 +13,12 @@ from ..model.facts import Listener
 
 _NET = "/proc/thread-self/net/"  # /proc/net is the main thread's
 _LISTEN, _UNCONNECTED = "0A", "07"  # TCP_LISTEN, TCP_CLOSE
-_TABLES = (("tcp", "tcp", _LISTEN), ("tcp", "tcp6", _LISTEN), ("udp", "udp", _UNCONNECTED), ("udp", "udp6", _UNCONNECTED))
+_TABLES = (
+    ("tcp", "tcp", _LISTEN),
+    ("tcp", "tcp6", _LISTEN),
+    ("udp", "udp", _UNCONNECTED),
+    ("udp", "udp6", _UNCONNECTED),
+)
 UNKNOWN = "a process that cannot be named"
 
 
@@ -21,7 +27,7 @@ class _Socket(t.NamedTuple):
     inode: int
 
 
-def listeners() -> t.Tuple[Listener, ...]:
+def listeners() -> tuple[Listener, ...]:
     """Return listening TCP, bound and unconnected UDP and listening SCTP sockets, sorted, each once; owner is left "" here."""
     return tuple(sorted({found.listener for found in _sockets()}))
 
@@ -50,7 +56,7 @@ def _sockets() -> t.Iterator[_Socket]:
             yield _Socket(Listener("sctp", _plain(address), int(words[5])), int(words[7]))
 
 
-def _rows(table: str) -> t.Iterator[t.List[str]]:
+def _rows(table: str) -> t.Iterator[list[str]]:
     try:
         with open(_NET + table, encoding="ascii") as lines:
             next(lines, None)  # the heading
@@ -64,7 +70,7 @@ def _rows(table: str) -> t.Iterator[t.List[str]]:
 
 def _address(text: str) -> str:
     """Return an address that procfs prints as 32-bit words in the machine's byte order."""
-    packed = b"".join(struct.pack("=I", int(text[i:i + 8], 16)) for i in range(0, len(text), 8))
+    packed = b"".join(struct.pack("=I", int(text[i : i + 8], 16)) for i in range(0, len(text), 8))
     return _plain(socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed))
 
 
@@ -72,7 +78,7 @@ def _plain(address: str) -> str:
     return address[7:] if address.startswith("::ffff:") and "." in address else address
 
 
-def _holds(pid: str, links: t.Set[str]) -> bool:
+def _holds(pid: str, links: set[str]) -> bool:
     directory = f"/proc/{pid}/fd/"
     try:
         descriptors = os.listdir(directory)

@@ -6,6 +6,7 @@ In one procfs the entries of all namespaces share a hash chain: a write takes
 17 us in the first new namespace and 560 us in the 2,000th. A private instance
 (fsopen(2), Linux 5.2), renewed every 64 namespaces, keeps it at 17 us.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -42,7 +43,7 @@ class Fresh:
         self._fd = -1
         self._left = 0
 
-    def write_defaults(self, settings: t.Iterable[t.Tuple[str, int]]) -> None:
+    def write_defaults(self, settings: t.Iterable[tuple[str, int]]) -> None:
         """Write conf/default settings of this thread's new namespace. Raises OSError."""
         if not self._left:
             self.close()

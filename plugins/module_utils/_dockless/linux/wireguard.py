@@ -5,6 +5,7 @@
 A private key goes from its file to wg's standard input and nowhere else: wg is never asked to show one, and no argument,
 message or returned value holds one. Everything happens in the calling thread's namespace.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -22,7 +23,11 @@ from .programs import program
 _BELOW = ("wireguard",)
 _SOCKETS = "/var/run/wireguard"  # where wireguard-go listens for wg
 _UNITS = "/run/systemd/system"
-_ENVIRONMENT = {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin", "LC_ALL": "C", "LOG_LEVEL": "error"}
+_ENVIRONMENT = {
+    "PATH": "/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin",
+    "LC_ALL": "C",
+    "LOG_LEVEL": "error",
+}
 _TIMEOUT = 10.0  # seconds; a wireguard-go that hangs answers never
 _KEY = re.compile(r"[A-Za-z0-9+/]{43}=\Z")
 _INSTALL = "Install wireguard-tools (the role dockless.network.prerequisites does for encrypted networks)."
@@ -33,7 +38,7 @@ class Peer(t.NamedTuple):
 
     public_key: str
     endpoint: str
-    allowed: t.Tuple[str, ...]
+    allowed: tuple[str, ...]
 
 
 class Device(t.NamedTuple):
@@ -41,7 +46,7 @@ class Device(t.NamedTuple):
 
     public_key: str
     listen_port: int
-    peers: t.Tuple[Peer, ...]
+    peers: tuple[Peer, ...]
 
 
 # ---- keys --------------------------------------------------------------------
@@ -55,27 +60,32 @@ def create_key(slot: str, fresh: bool = False) -> str:
             safe_directories.replace(fd, slot, _run(["wg", "genkey"], b"", secret=True), 0o600, os.fsync)
     found = public_key(slot)
     if found is None:
-        raise DocklessError(f"{_path(slot)} vanished as soon as it was made", "Look for what removes it, then run again.")
+        raise DocklessError(
+            f"{_path(slot)} vanished as soon as it was made", "Look for what removes it, then run again."
+        )
     return found
 
 
-def public_key(slot: str) -> t.Optional[str]:
+def public_key(slot: str) -> str | None:
     """Return the public key of a tunnel's private one, None if there is none. Raises DocklessError where it is damaged."""
     private = _private(slot)
     if private is None:
         return None
     if not _KEY.match(private.decode("ascii", "replace").strip()):
-        raise DocklessError(f"{_path(slot)} holds no WireGuard key", "Remove it: a new one is made, which the other hosts have to be told of.")
+        raise DocklessError(
+            f"{_path(slot)} holds no WireGuard key",
+            "Remove it: a new one is made, which the other hosts have to be told of.",
+        )
     return _run(["wg", "pubkey"], private, secret=True).decode("ascii").strip()
 
 
-def public_keys() -> t.Dict[str, str]:
+def public_keys() -> dict[str, str]:
     """Return the public key of each tunnel that has a private one."""
     found = {slot: public_key(slot) for slot in slots_with_key()}
     return {slot: key for slot, key in found.items() if key is not None}
 
 
-def slots_with_key() -> t.List[str]:
+def slots_with_key() -> list[str]:
     """Return the tunnels that have a private key on this host."""
     try:
         with safe_directories.opened(ETC_DIRECTORY, _BELOW) as fd:
@@ -97,7 +107,7 @@ def forget_key(slot: str) -> None:
                 os.rmdir(_BELOW[0], dir_fd=fd)
 
 
-def _private(slot: str) -> t.Optional[bytes]:
+def _private(slot: str) -> bytes | None:
     try:
         with safe_directories.opened(ETC_DIRECTORY, _BELOW) as fd:
             found = safe_directories.read(fd, slot, _path(slot))
@@ -117,9 +127,21 @@ def spawn(link: str) -> None:
     """Make a link that wireguard-go serves: for kernels without WireGuard. It ends when the link is deleted. Raises DocklessError."""
     path = program("wireguard-go")
     if not path:
-        raise DocklessError("this kernel has no WireGuard, and wireguard-go is not installed", "Load the module wireguard, or install wireguard-go.")
+        raise DocklessError(
+            "this kernel has no WireGuard, and wireguard-go is not installed",
+            "Load the module wireguard, or install wireguard-go.",
+        )
     if os.path.isdir(_UNITS):  # a service of its own: it outlives the session or unit that this run is part of
-        argv = ["systemd-run", "--quiet", "--collect", f"--unit=dockless-{link}", "--property=Type=forking", "--setenv=LOG_LEVEL=error", path, link]
+        argv = [
+            "systemd-run",
+            "--quiet",
+            "--collect",
+            f"--unit=dockless-{link}",
+            "--property=Type=forking",
+            "--setenv=LOG_LEVEL=error",
+            path,
+            link,
+        ]
     else:
         argv = [path, link]
     _run(argv, b"", quiet=True)  # what makes itself a daemon keeps its output: a pipe would never end
@@ -151,12 +173,14 @@ def remove_peers(link: str, public: t.Iterable[str]) -> None:
         _run(["wg", "set", link, *words], b"")
 
 
-def show(link: str) -> t.Optional[Device]:
+def show(link: str) -> Device | None:
     """Return what a link says of itself, None if nobody answers for it."""
     try:
         # Four questions, because the one that answers all shows the private key as well.
-        own, port, endpoints, allowed = (_run(["wg", "show", link, what], b"").decode("ascii")
-                                         for what in ("public-key", "listen-port", "endpoints", "allowed-ips"))
+        own, port, endpoints, allowed = (
+            _run(["wg", "show", link, what], b"").decode("ascii")
+            for what in ("public-key", "listen-port", "endpoints", "allowed-ips")
+        )
     except DocklessError:
         if not program("wg"):
             raise
@@ -166,11 +190,19 @@ def show(link: str) -> t.Optional[Device]:
 
 def parse(own: str, port: str, endpoints: str, allowed: str) -> Device:
     """Return a link from the four texts that wg shows."""
-    def rows(text: str) -> t.Dict[str, str]:
+
+    def rows(text: str) -> dict[str, str]:
         return {key: value for key, tab, value in (line.partition("\t") for line in text.splitlines())}
+
     reached = rows(endpoints)
-    peers = tuple(Peer(key, "" if reached.get(key, "(none)") == "(none)" else reached[key],
-                       tuple(sorted(value.split())) if value != "(none)" else ()) for key, value in sorted(rows(allowed).items()))
+    peers = tuple(
+        Peer(
+            key,
+            "" if reached.get(key, "(none)") == "(none)" else reached[key],
+            tuple(sorted(value.split())) if value != "(none)" else (),
+        )
+        for key, value in sorted(rows(allowed).items())
+    )
     return Device("" if own.strip() == "(none)" else own.strip(), int(port), peers)
 
 
@@ -198,12 +230,20 @@ def _run(argv: t.Sequence[str], content: bytes, secret: bool = False, quiet: boo
         raise DocklessError(f"{argv[0]} is not installed, and encrypted networks need it", _INSTALL)
     end = subprocess.DEVNULL if quiet else subprocess.PIPE
     try:
-        done = subprocess.run([path, *argv[1:]], input=content, stdout=end, stderr=end, env=_ENVIRONMENT, timeout=_TIMEOUT, check=False)
+        done = subprocess.run(
+            [path, *argv[1:]], input=content, stdout=end, stderr=end, env=_ENVIRONMENT, timeout=_TIMEOUT, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
-        reason = "it does not answer" if isinstance(error, subprocess.TimeoutExpired) else os.strerror(t.cast(OSError, error).errno or 0)
+        reason = (
+            "it does not answer"
+            if isinstance(error, subprocess.TimeoutExpired)
+            else os.strerror(t.cast(OSError, error).errno or 0)
+        )
         raise DocklessError(f"{argv[0]} cannot be run: {reason}", "Run again.") from None
     if done.returncode:
         words = "" if secret or quiet else ": " + " ".join(done.stderr.decode("utf-8", "replace").split())
-        raise DocklessError(f"{os.path.basename(argv[0])} {' '.join(argv[1:3])} failed with status {done.returncode}{words}",
-                            "Look for another program that uses the same UDP port or interface name.")
+        raise DocklessError(
+            f"{os.path.basename(argv[0])} {' '.join(argv[1:3])} failed with status {done.returncode}{words}",
+            "Look for another program that uses the same UDP port or interface name.",
+        )
     return done.stdout or b""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Arithmetic on IP addresses and networks."""
+
 from __future__ import annotations
 
 import functools
@@ -10,7 +11,7 @@ import typing as t
 from .host import IPAddress, IPNetwork
 
 
-def overlaps(network: IPNetwork, others: t.Iterable[IPNetwork]) -> t.Optional[IPNetwork]:
+def overlaps(network: IPNetwork, others: t.Iterable[IPNetwork]) -> IPNetwork | None:
     """Return the first of others that shares an address with network."""
     for other in others:
         if other.version == network.version and network.overlaps(other):  # type: ignore[arg-type]
@@ -22,13 +23,14 @@ def address_in(cidr: str) -> t.Any:
     """Return the address of a CIDR, or of an address alone."""
     return ipaddress.ip_address(cidr.partition("/")[0])
 
+
 MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 
 LINK_LOCAL = ipaddress.IPv6Network("fe80::/10")
 
 
 @functools.lru_cache(maxsize=4096)
-def parse_address(value: str) -> t.Optional[IPAddress]:
+def parse_address(value: str) -> IPAddress | None:
     try:
         return None if "%" in value else ipaddress.ip_address(value)
     except ValueError:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Networks of another project: whose they are."""
+
 from __future__ import annotations
 
 import typing as t
@@ -8,8 +9,8 @@ import typing as t
 from ..errors import refuse
 from .host import DEFAULT_BRIDGE, Host, Network, Project, Sandbox
 
-Key = t.Tuple[str, str]
-Index = t.Dict[str, t.List[Key]]  # what a network may be called -> the networks called so
+Key = tuple[str, str]
+Index = dict[str, list[Key]]  # what a network may be called -> the networks called so
 
 
 def resolve_external(host: Host, key: Key) -> Key:
@@ -54,8 +55,11 @@ def _owner(network: Network, index: Index) -> Key:
         return found[0]
     path = network.path + ".name"
     if not found:
-        refuse(path, f"no other project has a network {network.external}, which {network.project} joins",
-               "Declare it in its own project first, or remove external: true to make one.")
+        refuse(
+            path,
+            f"no other project has a network {network.external}, which {network.project} joins",
+            "Declare it in its own project first, or remove external: true to make one.",
+        )
     several = ", ".join("/".join(key) for key in sorted(found))
     refuse(path, f"the external network {network.external} may be any of {several}", "Write it as PROJECT/NETWORK.")
 
@@ -66,9 +70,14 @@ def _resolved(project: Project, owners: t.Mapping[Key, Key]) -> Project:
         return project
     return project._replace(
         networks=tuple(network for network in project.networks if not network.external),
-        sandboxes=tuple(_moved(sandbox, owners) if any(e.network in own for e in sandbox.endpoints) else sandbox
-                        for sandbox in project.sandboxes))
+        sandboxes=tuple(
+            _moved(sandbox, owners) if any(e.network in own for e in sandbox.endpoints) else sandbox
+            for sandbox in project.sandboxes
+        ),
+    )
 
 
 def _moved(sandbox: Sandbox, owners: t.Mapping[Key, Key]) -> Sandbox:
-    return sandbox._replace(endpoints=tuple(e._replace(network=owners.get(e.network, e.network)) for e in sandbox.endpoints))
+    return sandbox._replace(
+        endpoints=tuple(e._replace(network=owners.get(e.network, e.network)) for e in sandbox.endpoints)
+    )

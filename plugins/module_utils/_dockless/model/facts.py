@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """What a host is like before anything is decided: read once, by gather.py, and passed on as a value."""
+
 from __future__ import annotations
 
 import typing as t
@@ -42,39 +43,39 @@ class Firewall(t.NamedTuple):
 
     name: str
     running: bool = True  # of firewalld: there are settings at work, beside those in files
-    programs: t.Tuple[str, ...] = ()  # of Docker: iptables and ip6tables, where it has its chain
-    taken: t.Tuple[str, ...] = ()  # of Docker: its bridges; of ufw: the routes that others wrote
+    programs: tuple[str, ...] = ()  # of Docker: iptables and ip6tables, where it has its chain
+    taken: tuple[str, ...] = ()  # of Docker: its bridges; of ufw: the routes that others wrote
 
 
 class Facts(t.NamedTuple):
     """Host facts. Defaults are those of an ordinary host, for tests."""
 
-    routes: t.Tuple[IPNetwork, ...] = ()  # destinations of routes that are not ours, defaults left out
-    addresses: t.Tuple[IPAddress, ...] = ()  # on links that are not ours
+    routes: tuple[IPNetwork, ...] = ()  # destinations of routes that are not ours, defaults left out
+    addresses: tuple[IPAddress, ...] = ()  # on links that are not ours
     mtu: int = 1500  # of the default route's device, in bytes
     uplink: str = ""  # that device
-    underlay: t.Tuple[Underlay, ...] = ()  # global addresses on links that are not ours, IPv4 first
+    underlay: tuple[Underlay, ...] = ()  # global addresses on links that are not ours, IPv4 first
     forwarding4: bool = True
     forwarding6: bool = True
     forwarding4_is_ours: bool = False  # it was off before the role prerequisites turned it on
     forwarding6_is_ours: bool = False
     ipv6: bool = True  # the kernel has it
-    listeners: t.Tuple[Listener, ...] = ()
-    port_range: t.Tuple[int, int] = (32768, 60999)  # net.ipv4.ip_local_port_range
-    reserved_ports: t.FrozenSet[int] = frozenset()  # net.ipv4.ip_local_reserved_ports
-    nameservers: t.Tuple[str, ...] = ()  # of the host, loopback ones included
+    listeners: tuple[Listener, ...] = ()
+    port_range: tuple[int, int] = (32768, 60999)  # net.ipv4.ip_local_port_range
+    reserved_ports: frozenset[int] = frozenset()  # net.ipv4.ip_local_reserved_ports
+    nameservers: tuple[str, ...] = ()  # of the host, loopback ones included
     resolv_conf: str = ""  # the file that names them
-    search: t.Tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
     nsswitch: str = ""  # the text of nsswitch.conf(5), "" if there is none
-    attached: t.Tuple[t.Tuple[str, int, str], ...] = ()  # (sandbox, inode and path of the namespace it attaches to)
-    tunnel_keys: t.Tuple[t.Tuple[str, str], ...] = ()  # (slot, public key) of this host's private keys
+    attached: tuple[tuple[str, int, str], ...] = ()  # (sandbox, inode and path of the namespace it attaches to)
+    tunnel_keys: tuple[tuple[str, str], ...] = ()  # (slot, public key) of this host's private keys
     dnsmasq: str = "/usr/sbin/dnsmasq"  # its path, "" if it is not installed
-    dnsmasq_account: t.Tuple[str, ...] = ()  # the user and group made for it, if they were
+    dnsmasq_account: tuple[str, ...] = ()  # the user and group made for it, if they were
     systemd: bool = False  # PID 1 is systemd, so units supervise the resolvers
-    firewalls: t.Tuple[Firewall, ...] = ()  # those that are there of the others that coexist names
-    parents: t.Tuple[Parent, ...] = ()  # those that are there of the interfaces that networks name
-    missing_kinds: t.FrozenSet[str] = frozenset()  # kinds of link that networks need and the kernel does not have
+    firewalls: tuple[Firewall, ...] = ()  # those that are there of the others that coexist names
+    parents: tuple[Parent, ...] = ()  # those that are there of the interfaces that networks name
+    missing_kinds: frozenset[str] = frozenset()  # kinds of link that networks need and the kernel does not have
 
-    def parent(self, name: str) -> t.Optional[Parent]:
+    def parent(self, name: str) -> Parent | None:
         """Return the host's interface of that name, None if there is none."""
         return next((found for found in self.parents if found.name == name), None)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Which network a sandbox leaves the host by, for each family on its own."""
+
 from __future__ import annotations
 
 import ipaddress
-import typing as t
 
 from .host import (
     GATEWAY_ISOLATED,
@@ -36,7 +36,7 @@ def are_ports_direct(network: Network, version: int, defaults: Defaults) -> bool
     return mode == GATEWAY_ROUTED or mode == GATEWAY_NAT and defaults.allow_direct_routing
 
 
-def trusted_links(network: Network, version: int, defaults: Defaults) -> t.Tuple[str, ...]:
+def trusted_links(network: Network, version: int, defaults: Defaults) -> tuple[str, ...]:
     """Return the host's interfaces by which published ports are reached there, where not everybody reaches them."""
     return network.trusted if mode_of(network, version) == GATEWAY_NAT and not defaults.allow_direct_routing else ()
 
@@ -56,7 +56,7 @@ def keeps_gateway(network: Network, version: int) -> bool:
     return network.macvlan is None and (has_host_address(network, version) or not network.internal)
 
 
-def gateway_of(network: Network, version: int) -> t.Optional[IPAddress]:
+def gateway_of(network: Network, version: int) -> IPAddress | None:
     """Return the address that a sandbox routes by, None where there is no way out."""
     subnet = subnet_of(network, version)
     if subnet is None or network.internal or not has_host_address(network, version):
@@ -64,7 +64,7 @@ def gateway_of(network: Network, version: int) -> t.Optional[IPAddress]:
     return subnet.gateway
 
 
-def next_hop(endpoint: Endpoint, network: Network, version: int) -> t.Optional[str]:
+def next_hop(endpoint: Endpoint, network: Network, version: int) -> str | None:
     """Return where an endpoint's default route of a family goes: a gateway, "" for whatever is on the link, None for nowhere."""
     if network.macvlan is None:
         via = gateway_of(network, version)
@@ -78,7 +78,7 @@ def next_hop(endpoint: Endpoint, network: Network, version: int) -> t.Optional[s
     return next((str(gateway) for gateway in found if gateway is not None), None)
 
 
-def gateway_endpoint(sandbox: Sandbox, networks: Networks, version: int) -> t.Optional[Endpoint]:
+def gateway_endpoint(sandbox: Sandbox, networks: Networks, version: int) -> Endpoint | None:
     """Return the endpoint with the default route of a family: highest gw_priority, ties by network name."""
     best = None
     for endpoint in sandbox.endpoints:
@@ -91,13 +91,13 @@ def gateway_endpoint(sandbox: Sandbox, networks: Networks, version: int) -> t.Op
     return best[1] if best else None
 
 
-def publishing_endpoint(sandbox: Sandbox, networks: Networks, version: int) -> t.Optional[Endpoint]:
+def publishing_endpoint(sandbox: Sandbox, networks: Networks, version: int) -> Endpoint | None:
     """Return the endpoint that published ports lead to: that of the default route, if packets to it pass this host."""
     found = gateway_endpoint(sandbox, networks, version)
     return found if found is not None and networks[found.network].macvlan is None else None
 
 
-def gateways(sandbox: Sandbox, topology: Topology) -> t.List[str]:
+def gateways(sandbox: Sandbox, topology: Topology) -> list[str]:
     """Return the address of the host as the sandbox sees it: where its default route of each family goes."""
     winners = ((publishing_endpoint(sandbox, topology.networks, version), version) for version in (4, 6))
     found = [str(gateway_of(topology.networks[winner.network], version)) for winner, version in winners if winner]

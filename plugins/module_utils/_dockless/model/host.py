@@ -6,12 +6,13 @@ Values only: relations are by name, nothing here has a handle. Tuples rather
 than dataclasses because a host has thousands of them and a tuple is built five
 times faster (and importing dataclasses costs more than parsing a document).
 """
+
 from __future__ import annotations
 
 import ipaddress
 import typing as t
 
-Pairs = t.Tuple[t.Tuple[str, str], ...]
+Pairs = tuple[tuple[str, str], ...]
 
 DEFAULT_BRIDGE = "bridge"  # the host's one default bridge network: links, but no names
 MODE_NETWORKS = "networks"
@@ -26,12 +27,12 @@ SERVICE_DNSRR = "dnsrr"
 class Subnet(t.NamedTuple):
     """One subnet of a network. network None means: choose one (of prefix_length)."""
 
-    network: t.Optional[IPNetwork] = None
-    prefix_length: t.Optional[int] = None
+    network: IPNetwork | None = None
+    prefix_length: int | None = None
     version: int = 4
-    gateway: t.Optional[IPAddress] = None
-    ip_range: t.Optional[IPNetwork] = None
-    aux_addresses: t.Tuple[t.Tuple[str, IPAddress], ...] = ()
+    gateway: IPAddress | None = None
+    ip_range: IPNetwork | None = None
+    aux_addresses: tuple[tuple[str, IPAddress], ...] = ()
 
 
 class DnsRecord(t.NamedTuple):
@@ -68,9 +69,9 @@ class Service(t.NamedTuple):
 
     name: str
     mode: str = SERVICE_VIP
-    vips: t.Tuple[IPAddress, ...] = ()
-    ports: t.Tuple[ServicePort, ...] = ()
-    backends: t.Optional[t.Tuple[Backend, ...]] = None
+    vips: tuple[IPAddress, ...] = ()
+    ports: tuple[ServicePort, ...] = ()
+    backends: tuple[Backend, ...] | None = None
     sticky: bool = False
     path: str = ""  # option path, for messages
 
@@ -82,41 +83,43 @@ class Network(t.NamedTuple):
     name: str
     driver: str = "bridge"
     external: str = ""  # "PROJECT/NETWORK", "PROJECT_NETWORK" or a name, when it is another project's
-    subnets: t.Tuple[Subnet, ...] = ()
+    subnets: tuple[Subnet, ...] = ()
     enable_ipv4: bool = True
-    enable_ipv6: t.Optional[bool] = None
+    enable_ipv6: bool | None = None
     internal: bool = False
     isolate: str = "strict"  # or "open"
-    icc: t.Optional[bool] = None
-    masquerade: t.Optional[bool] = None
+    icc: bool | None = None
+    masquerade: bool | None = None
     inhibit_ipv4: bool = False
     egress: bool = True  # its sandboxes may open connections out of it
     ingress: bool = True  # they may be connected to from outside; internal is neither
     gateway_mode_ipv4: str = GATEWAY_NAT
     gateway_mode_ipv6: str = GATEWAY_NAT
-    trusted: t.Tuple[str, ...] = ()  # interfaces of the host by which published ports are reached at sandboxes' own addresses
-    host_ipv4: t.Optional[IPAddress] = None  # what leaves by IPv4 has this source, in place of the way out's own address
-    host_ipv6: t.Optional[IPAddress] = None
+    trusted: tuple[
+        str, ...
+    ] = ()  # interfaces of the host by which published ports are reached at sandboxes' own addresses
+    host_ipv4: IPAddress | None = None  # what leaves by IPv4 has this source, in place of the way out's own address
+    host_ipv6: IPAddress | None = None
     port_security: bool = True  # a sandbox sends with its own MAC and addresses only
-    mtu: t.Optional[int] = None
+    mtu: int | None = None
     bridge_name: str = ""
-    publish_address: t.Optional[IPAddress] = None
+    publish_address: IPAddress | None = None
     dns_enabled: bool = True
-    dns: t.Tuple[IPAddress, ...] = ()
-    dns_search: t.Tuple[str, ...] = ()
-    dns_opt: t.Tuple[str, ...] = ()
+    dns: tuple[IPAddress, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_opt: tuple[str, ...] = ()
     forward: str = "host"  # where unknown names go: host, servers or none
-    records: t.Tuple[DnsRecord, ...] = ()
+    records: tuple[DnsRecord, ...] = ()
     iface_prefix: str = "eth"
     labels: Pairs = ()
     path: str = ""  # option path, for messages
-    services: t.Tuple[Service, ...] = ()
-    overlay: t.Optional[Overlay] = None  # driver overlay
-    peers: t.Tuple[Peer, ...] = ()  # its other hosts
-    macvlan: t.Optional[Macvlan] = None  # drivers macvlan and ipvlan
+    services: tuple[Service, ...] = ()
+    overlay: Overlay | None = None  # driver overlay
+    peers: tuple[Peer, ...] = ()  # its other hosts
+    macvlan: Macvlan | None = None  # drivers macvlan and ipvlan
 
     @property
-    def key(self) -> t.Tuple[str, str]:
+    def key(self) -> tuple[str, str]:
         """Return what identifies it on the host."""
         return self.project, self.name
 
@@ -133,21 +136,21 @@ class Endpoint(t.NamedTuple):
 
     project: str
     sandbox: str
-    network: t.Tuple[str, str]  # key of the Network
-    ipv4_address: t.Optional[IPAddress] = None
-    ipv6_address: t.Optional[IPAddress] = None
-    link_local_ips: t.Tuple[IPAddress, ...] = ()
+    network: tuple[str, str]  # key of the Network
+    ipv4_address: IPAddress | None = None
+    ipv6_address: IPAddress | None = None
+    link_local_ips: tuple[IPAddress, ...] = ()
     mac_address: str = ""
-    aliases: t.Tuple[str, ...] = ()
-    links: t.Tuple[Link, ...] = ()
+    aliases: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
     gw_priority: int = 0
     interface_name: str = ""
     sysctls: Pairs = ()  # ("net/ipv4/conf/IFNAME/forwarding", "1"): IFNAME stands for the interface's name
-    addresses: t.Tuple[str, ...] = ()  # CIDR, filled in by ipam
+    addresses: tuple[str, ...] = ()  # CIDR, filled in by ipam
     path: str = ""
 
     @property
-    def key(self) -> t.Tuple[str, str, t.Tuple[str, str]]:
+    def key(self) -> tuple[str, str, tuple[str, str]]:
         """Return what identifies it on the host."""
         return self.project, self.sandbox, self.network
 
@@ -162,11 +165,11 @@ class PortMapping(t.NamedTuple):
     sandbox: str
     target_port: int
     protocol: str = "tcp"
-    host_ip: t.Optional[IPAddress] = None
+    host_ip: IPAddress | None = None
     host_port: int = 0
     host_port_end: int = 0  # "8000-9000:80": the first free of these
     path: str = ""
-    source_ranges: t.Tuple[IPNetwork, ...] = ()  # who may use it; empty is everybody
+    source_ranges: tuple[IPNetwork, ...] = ()  # who may use it; empty is everybody
 
 
 class Attach(t.NamedTuple):
@@ -183,20 +186,20 @@ class Sandbox(t.NamedTuple):
     name: str
     mode: str = MODE_NETWORKS
     partner: str = ""  # of container:PARTNER
-    attach: t.Optional[Attach] = None
+    attach: Attach | None = None
     netns: str = ""  # name under /run/netns; the sandbox's own name unless given
-    endpoints: t.Tuple[Endpoint, ...] = ()
-    ports: t.Tuple[PortMapping, ...] = ()
-    expose: t.Tuple[t.Tuple[int, str], ...] = ()
+    endpoints: tuple[Endpoint, ...] = ()
+    ports: tuple[PortMapping, ...] = ()
+    expose: tuple[tuple[int, str], ...] = ()
     publish_all: bool = False
     hostname: str = ""
     domainname: str = ""
-    dns: t.Tuple[IPAddress, ...] = ()
-    dns_search: t.Tuple[str, ...] = ()
-    dns_opt: t.Tuple[str, ...] = ()
+    dns: tuple[IPAddress, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_opt: tuple[str, ...] = ()
     forward: str = ""
-    extra_hosts: t.Tuple[t.Tuple[str, str], ...] = ()  # (name, address or "host-gateway")
-    records: t.Tuple[DnsRecord, ...] = ()
+    extra_hosts: tuple[tuple[str, str], ...] = ()  # (name, address or "host-gateway")
+    records: tuple[DnsRecord, ...] = ()
     sysctls: Pairs = ()
     labels: Pairs = ()
     path: str = ""
@@ -208,10 +211,10 @@ class VethEnd(t.NamedTuple):
     name: str
     netns: str = ""
     master: str = ""
-    addresses: t.Tuple[str, ...] = ()
-    routes: t.Tuple[t.Tuple[str, str], ...] = ()  # (destination CIDR, via address or "")
+    addresses: tuple[str, ...] = ()
+    routes: tuple[tuple[str, str], ...] = ()  # (destination CIDR, via address or "")
     mac_address: str = ""
-    mtu: t.Optional[int] = None
+    mtu: int | None = None
     up: bool = True
 
 
@@ -228,45 +231,46 @@ class HostNames(t.NamedTuple):
     """The host's own programs find sandboxes as NAME.NETWORK. through is its own resolver, dnsmasq, if that is to be told. No networks are all."""
 
     through: str = ""
-    networks: t.Tuple[str, ...] = ()  # PROJECT/NETWORK
+    networks: tuple[str, ...] = ()  # PROJECT/NETWORK
 
 
 class Defaults(t.NamedTuple):
     """A host's defaults: what dockerd's network flags set."""
 
-    bip: t.Optional[t.Tuple[IPAddress, int]] = None  # address and prefix length of the default bridge
-    fixed_cidr: t.Optional[IPNetwork] = None
-    default_gateway: t.Optional[IPAddress] = None
-    default_address_pools: t.Tuple[t.Tuple[IPNetwork, int], ...] = ()  # (base, size)
-    dns: t.Tuple[IPAddress, ...] = ()
-    dns_search: t.Tuple[str, ...] = ()
-    dns_opt: t.Tuple[str, ...] = ()
+    bip: tuple[IPAddress, int] | None = None  # address and prefix length of the default bridge
+    fixed_cidr: IPNetwork | None = None
+    default_gateway: IPAddress | None = None
+    default_address_pools: tuple[tuple[IPNetwork, int], ...] = ()  # (base, size)
+    dns: tuple[IPAddress, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_opt: tuple[str, ...] = ()
     icc: bool = True
-    ip: t.Optional[IPAddress] = None
+    ip: IPAddress | None = None
     ip_masq: bool = True
-    mtu: t.Optional[int] = None
+    mtu: int | None = None
     ipv6: bool = False
     allow_direct_routing: bool = False  # published ports at sandboxes' own addresses, by every interface
     ip_forward_no_drop: bool = False  # what others send through this host passes, though forwarding is on for us alone
-    host_names: t.Optional[HostNames] = None
-    coexist: t.Tuple[str, ...] = ()  # other firewalls that are asked to let our traffic through
+    host_names: HostNames | None = None
+    coexist: tuple[str, ...] = ()  # other firewalls that are asked to let our traffic through
 
 
 class Project(t.NamedTuple):
     """A set of networks and sandboxes that are declared together."""
 
     name: str
-    networks: t.Tuple[Network, ...] = ()
-    sandboxes: t.Tuple[Sandbox, ...] = ()
-    veth_pairs: t.Tuple[VethPair, ...] = ()
-    warnings: t.Tuple[str, ...] = ()
+    networks: tuple[Network, ...] = ()
+    sandboxes: tuple[Sandbox, ...] = ()
+    veth_pairs: tuple[VethPair, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 class Host(t.NamedTuple):
     """All that one host should have."""
 
-    projects: t.Tuple[Project, ...] = ()
+    projects: tuple[Project, ...] = ()
     defaults: Defaults = Defaults()
+
 
 IPNetwork = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
@@ -278,9 +282,9 @@ class PeerSandbox(t.NamedTuple):
 
     name: str
     project: str = ""  # the network's own unless given
-    addresses: t.Tuple[IPAddress, ...] = ()
+    addresses: tuple[IPAddress, ...] = ()
     mac_address: str = ""
-    aliases: t.Tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     hostname: str = ""
 
 
@@ -293,11 +297,11 @@ class Peer(t.NamedTuple):
 
     name: str
     vtep: IPAddress
-    sandboxes: t.Tuple[PeerSandbox, ...] = ()
-    subnets: t.Tuple[IPNetwork, ...] = ()
+    sandboxes: tuple[PeerSandbox, ...] = ()
+    subnets: tuple[IPNetwork, ...] = ()
     public_key: str = ""
     endpoint: str = ""
-    public_keys: t.Tuple[t.Tuple[str, str], ...] = ()  # of each of its tunnels, while keys are renewed
+    public_keys: tuple[tuple[str, str], ...] = ()  # of each of its tunnels, while keys are renewed
 
 
 class Overlay(t.NamedTuple):
@@ -310,8 +314,10 @@ class Overlay(t.NamedTuple):
     port: int = 4789
     encrypted: bool = False
     tunnel_port: int = 51820  # UDP port of the host's tunnel a; that of b is the next one
-    tunnels: t.Tuple[str, ...] = ("a",)  # what is sent goes by the first that the other host has, what comes by any is taken
-    whole: t.Tuple[IPNetwork, ...] = ()  # of a routed network: the subnets that this host has a slice of
+    tunnels: tuple[str, ...] = (
+        "a",
+    )  # what is sent goes by the first that the other host has, what comes by any is taken
+    whole: tuple[IPNetwork, ...] = ()  # of a routed network: the subnets that this host has a slice of
 
 
 class Macvlan(t.NamedTuple):
@@ -320,4 +326,4 @@ class Macvlan(t.NamedTuple):
     parent: str = ""
     mode: str = "bridge"  # or private, vepa, passthru; ipvlan: l2, l3, l3s
     host_access: bool = False
-    addresses: t.Tuple[IPAddress, ...] = ()
+    addresses: tuple[IPAddress, ...] = ()

@@ -5,6 +5,7 @@
 Each link is made on its parent and lives in its sandbox. A network without a parent has a bridge of its own as parent, which
 has no address and leads nowhere.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -12,7 +13,7 @@ import typing as t
 from .facts import Facts, Parent
 from .host import Host, Macvlan, Network
 
-Networks = t.Mapping[t.Tuple[str, str], Network]
+Networks = t.Mapping[tuple[str, str], Network]
 
 
 def of(network: Network) -> Macvlan:
@@ -20,7 +21,7 @@ def of(network: Network) -> Macvlan:
     return t.cast(Macvlan, network.macvlan)
 
 
-def on_parents(host: Host) -> t.List[Network]:
+def on_parents(host: Host) -> list[Network]:
     """Return the networks of the drivers macvlan and ipvlan."""
     return [network for project in host.projects for network in project.networks if network.macvlan is not None]
 
@@ -30,7 +31,7 @@ def lower(network: Network) -> str:
     return of(network).parent or network.bridge_name
 
 
-def vlan_of(parent: str) -> t.Optional[t.Tuple[str, int]]:
+def vlan_of(parent: str) -> tuple[str, int] | None:
     """Return the interface and the number that a VLAN's name tells: eth0.60 is VLAN 60 on eth0."""
     base, dot, number = parent.rpartition(".")
     return (base, int(number)) if base and number.isdigit() and 1 <= int(number) <= 4094 else None
@@ -41,7 +42,7 @@ def shares_mac(network: Network) -> bool:
     return network.driver == "ipvlan" or network.macvlan is not None and network.macvlan.mode == "passthru"
 
 
-def found_parent(network: Network, facts: Facts) -> t.Optional[Parent]:
+def found_parent(network: Network, facts: Facts) -> Parent | None:
     """Return the host's interface that the network needs: its parent or, of a VLAN that we make, the one below."""
     name = of(network).parent
     there = facts.parent(name)

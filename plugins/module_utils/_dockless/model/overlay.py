@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Questions about overlay networks and the WireGuard links that encrypted ones share."""
+
 from __future__ import annotations
 
 import typing as t
@@ -13,9 +14,14 @@ from .host import Host, Network, Overlay, Peer, PeerSandbox
 _OVERHEAD, _OVERHEAD6 = 60, 80  # bytes of WireGuard's headers, UDP and the outer IP header
 
 
-def encrypted(host: Host) -> t.List[Network]:
+def encrypted(host: Host) -> list[Network]:
     """Return the networks of a host that go through its tunnels."""
-    return [network for project in host.projects for network in project.networks if network.overlay is not None and network.overlay.encrypted]
+    return [
+        network
+        for project in host.projects
+        for network in project.networks
+        if network.overlay is not None and network.overlay.encrypted
+    ]
 
 
 def mtu(peers: t.Iterable[Peer], facts: Facts) -> int:

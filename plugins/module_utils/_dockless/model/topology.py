@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Who is on which network, over all projects of a host: what names are computed from."""
+
 from __future__ import annotations
 
 import re
@@ -9,8 +10,8 @@ import typing as t
 from ..errors import DocklessError
 from .host import DEFAULT_BRIDGE, MODE_CONTAINER, SERVICE_VIP, Endpoint, Host, HostNames, Link, Network, Sandbox, Subnet
 
-NetworkKey = t.Tuple[str, str]
-Member = t.Tuple[Sandbox, Endpoint]
+NetworkKey = tuple[str, str]
+Member = tuple[Sandbox, Endpoint]
 TASKS = "tasks"  # tasks.SERVICE are the addresses behind a virtual one
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
@@ -22,13 +23,13 @@ class Topology(t.NamedTuple):
     known_to_host are networks whose names the host's own resolver is told to look for here.
     """
 
-    networks: t.Dict[NetworkKey, Network]
-    members: t.Dict[NetworkKey, t.List[Member]]
-    dotted: t.Dict[NetworkKey, t.List[str]]
-    known_to_host: t.Tuple[NetworkKey, ...] = ()
+    networks: dict[NetworkKey, Network]
+    members: dict[NetworkKey, list[Member]]
+    dotted: dict[NetworkKey, list[str]]
+    known_to_host: tuple[NetworkKey, ...] = ()
 
     @property
-    def host_zones(self) -> t.Tuple[str, ...]:
+    def host_zones(self) -> tuple[str, ...]:
         """Return the domains of those names."""
         return tuple(dict.fromkeys(network for project, network in self.known_to_host))
 
@@ -36,7 +37,7 @@ class Topology(t.NamedTuple):
 def read(host: Host) -> Topology:
     """Return the topology of a resolved host (external networks stand under their owner's key)."""
     networks = networks_of(host)
-    members: t.Dict[NetworkKey, t.List[Member]] = {}
+    members: dict[NetworkKey, list[Member]] = {}
     for project in host.projects:
         for sandbox in project.sandboxes:
             for endpoint in sandbox.endpoints:
@@ -45,22 +46,38 @@ def read(host: Host) -> Topology:
     return Topology(networks, members, dotted, _known_to_host(host.defaults.host_names, networks, members))
 
 
-def _known_to_host(wish: t.Optional[HostNames], networks: Networks, members: t.Container[NetworkKey]) -> t.Tuple[NetworkKey, ...]:
+def _known_to_host(
+    wish: HostNames | None, networks: Networks, members: t.Container[NetworkKey]
+) -> tuple[NetworkKey, ...]:
     """Return the networks that the host is to know, if there is a name on them. Raises DocklessError for one that is not declared."""
     if wish is None:
         return ()
-    possible = {f"{key[0]}/{key[1]}": key for key, network in networks.items() if has_names(network) and is_domain(key[1])}
+    possible = {
+        f"{key[0]}/{key[1]}": key for key, network in networks.items() if has_names(network) and is_domain(key[1])
+    }
     for index, name in enumerate(wish.networks):
         if name not in possible:
-            raise DocklessError(f"the host is to know the names of network {name}, and no network with names is called so",
-                                "Write it like PROJECT/NETWORK, or take it out.", f"defaults.host_names.networks[{index}]")
-    return tuple(key for name, key in sorted(possible.items())
-                 if (not wish.networks or name in wish.networks) and (key in members or networks[key].records or networks[key].services))
+            raise DocklessError(
+                f"the host is to know the names of network {name}, and no network with names is called so",
+                "Write it like PROJECT/NETWORK, or take it out.",
+                f"defaults.host_names.networks[{index}]",
+            )
+    return tuple(
+        key
+        for name, key in sorted(possible.items())
+        if (not wish.networks or name in wish.networks)
+        and (key in members or networks[key].records or networks[key].services)
+    )
 
 
-def _dotted(members: t.Iterable[Member], network: Network) -> t.List[str]:
+def _dotted(members: t.Iterable[Member], network: Network) -> list[str]:
     called = [name for sandbox, endpoint in members for name in (sandbox.name, sandbox.hostname, *endpoint.aliases)]
-    called += [name for peer in network.peers for there in peer.sandboxes for name in (there.name, there.hostname, *there.aliases)]
+    called += [
+        name
+        for peer in network.peers
+        for there in peer.sandboxes
+        for name in (there.name, there.hostname, *there.aliases)
+    ]
     served = [TASKS] if any(service.mode == SERVICE_VIP for service in network.services) else []
     names = (*called, *(service.name for service in network.services))
     return served + list(dict.fromkeys(name for name in names if "." in name and is_domain(name)))
@@ -71,7 +88,7 @@ def has_names(network: Network) -> bool:
     return network.dns_enabled and not is_default_bridge(network.key)
 
 
-def joined(sandbox: Sandbox, topology: Topology) -> t.List[Network]:
+def joined(sandbox: Sandbox, topology: Topology) -> list[Network]:
     """Return the networks the sandbox is on, in the order of its endpoints."""
     return [topology.networks[endpoint.network] for endpoint in sandbox.endpoints]
 
@@ -86,13 +103,13 @@ def host_name(sandbox: Sandbox) -> str:
     return sandbox.hostname or sandbox.name
 
 
-def addresses(endpoint: Endpoint) -> t.List[str]:
+def addresses(endpoint: Endpoint) -> list[str]:
     """Return the endpoint's addresses without prefix length; link-local ones have no names."""
     local = {str(address) for address in endpoint.link_local_ips}
     return [text for text in (cidr.partition("/")[0] for cidr in endpoint.addresses) if text not in local]
 
 
-def own_addresses(sandbox: Sandbox) -> t.FrozenSet[str]:
+def own_addresses(sandbox: Sandbox) -> frozenset[str]:
     """Return all addresses of the sandbox, link-local ones too, without prefix length."""
     return frozenset(cidr.partition("/")[0] for endpoint in sandbox.endpoints for cidr in endpoint.addresses)
 
@@ -102,7 +119,7 @@ def is_domain(text: str) -> bool:
     return len(text) <= 253 and _DOMAIN.match(text) is not None
 
 
-def linked(link: Link, endpoint: Endpoint, topology: Topology) -> t.Optional[Member]:
+def linked(link: Link, endpoint: Endpoint, topology: Topology) -> Member | None:
     """Return what a link points at on the endpoint's network; None while it does not exist.
 
     The own project's sandbox comes first where another project has one of that name.
@@ -110,17 +127,18 @@ def linked(link: Link, endpoint: Endpoint, topology: Topology) -> t.Optional[Mem
     found = [m for m in topology.members[endpoint.network] if m[0].name == link.sandbox]
     return min(found, key=lambda member: member[0].project != endpoint.project, default=None)
 
-Networks = t.Mapping[t.Tuple[str, str], Network]
+
+Networks = t.Mapping[tuple[str, str], Network]
 
 
-def networks_of(host: Host) -> t.Dict[t.Tuple[str, str], Network]:
+def networks_of(host: Host) -> dict[tuple[str, str], Network]:
     """Return every network of the host by its key; external entries are not networks."""
     return {n.key: n for p in host.projects for n in p.networks if not n.external}
 
 
-def endpoints_by_network(host: Host) -> t.Dict[t.Tuple[str, str], t.List[Endpoint]]:
+def endpoints_by_network(host: Host) -> dict[tuple[str, str], list[Endpoint]]:
     """Return the endpoints of each network, in order of project and sandbox."""
-    found: t.Dict[t.Tuple[str, str], t.List[Endpoint]] = {}
+    found: dict[tuple[str, str], list[Endpoint]] = {}
     for project in sorted(host.projects, key=lambda p: p.name):
         for sandbox in sorted(project.sandboxes, key=lambda s: s.name):
             for endpoint in sandbox.endpoints:
@@ -128,7 +146,7 @@ def endpoints_by_network(host: Host) -> t.Dict[t.Tuple[str, str], t.List[Endpoin
     return found
 
 
-def is_default_bridge(key: t.Tuple[str, str]) -> bool:
+def is_default_bridge(key: tuple[str, str]) -> bool:
     """Return whether key is the host's one default bridge network."""
     return key == ("", DEFAULT_BRIDGE)
 
@@ -141,7 +159,7 @@ def address_of(endpoint: Endpoint, version: int) -> str:
     return ""
 
 
-def subnet_of(network: Network, version: int) -> t.Optional[Subnet]:
+def subnet_of(network: Network, version: int) -> Subnet | None:
     """Return the network's first subnet of a family."""
     for subnet in network.subnets:
         if subnet.version == version:

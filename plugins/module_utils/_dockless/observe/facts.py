@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Reads what a host is like, once, before anything is decided. What comes from netlink is handed in."""
+
 from __future__ import annotations
 
 import grp
@@ -24,31 +25,48 @@ _RESOLVED_CONF = "/run/systemd/resolve/resolv.conf"  # the real servers, where t
 class Resolv(t.NamedTuple):
     """What resolv.conf(5) says: nameservers and search list; and which file named the servers."""
 
-    nameservers: t.Tuple[str, ...] = ()
-    search: t.Tuple[str, ...] = ()
+    nameservers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
     path: str = ""
 
 
-def gather(*, routes: t.Tuple[IPNetwork, ...] = (), addresses: t.Tuple[IPAddress, ...] = (), mtu: int = 1500,
-           uplink: str = "", underlay: t.Tuple[Underlay, ...] = (), attached: t.Tuple[t.Tuple[str, int, str], ...] = ()) -> Facts:
+def gather(
+    *,
+    routes: tuple[IPNetwork, ...] = (),
+    addresses: tuple[IPAddress, ...] = (),
+    mtu: int = 1500,
+    uplink: str = "",
+    underlay: tuple[Underlay, ...] = (),
+    attached: tuple[tuple[str, int, str], ...] = (),
+) -> Facts:
     """Return the facts of the host that the calling thread is in; the arguments are those that netlink knows."""
     resolv = host_resolv()
     return Facts(
-        routes=routes, addresses=addresses, mtu=mtu, uplink=uplink, underlay=underlay, attached=attached,
+        routes=routes,
+        addresses=addresses,
+        mtu=mtu,
+        uplink=uplink,
+        underlay=underlay,
+        attached=attached,
         forwarding4=_sysctl("ipv4/ip_forward") == "1",
         forwarding6=_sysctl("ipv6/conf/all/forwarding") == "1",
-        forwarding4_is_ours=_turned_on("net.ipv4.ip_forward"), forwarding6_is_ours=_turned_on("net.ipv6.conf.all.forwarding"),
+        forwarding4_is_ours=_turned_on("net.ipv4.ip_forward"),
+        forwarding6_is_ours=_turned_on("net.ipv6.conf.all.forwarding"),
         ipv6=os.path.exists("/proc/thread-self/net/if_inet6"),
         listeners=sockets.listeners(),
         port_range=_range(_sysctl("ipv4/ip_local_port_range")),
         reserved_ports=_ports(_sysctl("ipv4/ip_local_reserved_ports")),
-        nameservers=resolv.nameservers, search=resolv.search, resolv_conf=resolv.path, nsswitch=_text(_NSSWITCH_CONF),
-        dnsmasq=programs.program("dnsmasq"), dnsmasq_account=account("dnsmasq"),
+        nameservers=resolv.nameservers,
+        search=resolv.search,
+        resolv_conf=resolv.path,
+        nsswitch=_text(_NSSWITCH_CONF),
+        dnsmasq=programs.program("dnsmasq"),
+        dnsmasq_account=account("dnsmasq"),
         systemd=os.path.isdir("/run/systemd/system"),  # sd_booted(3)
     )
 
 
-def account(user: str) -> t.Tuple[str, ...]:
+def account(user: str) -> tuple[str, ...]:
     """Return the names of a user and its group; nothing if there is no such user."""
     try:
         entry = pwd.getpwnam(user)
@@ -69,8 +87,8 @@ def host_resolv() -> Resolv:
 
 def parse_resolv(text: str) -> Resolv:
     """Return what a resolv.conf(5) says; the last of its search and domain lines wins, what is no address is left out."""
-    servers: t.List[str] = []
-    search: t.Tuple[str, ...] = ()
+    servers: list[str] = []
+    search: tuple[str, ...] = ()
     for line in text.splitlines():
         words = line.split()
         if len(words) < 2 or line[0] in "#;":
@@ -96,14 +114,14 @@ def _is_loopback(text: str) -> bool:
     return ipaddress.ip_address(text).is_loopback
 
 
-def _range(text: str) -> t.Tuple[int, int]:
+def _range(text: str) -> tuple[int, int]:
     low, high = (text or "32768 60999").split()
     return int(low), int(high)
 
 
-def _ports(text: str) -> t.FrozenSet[int]:
+def _ports(text: str) -> frozenset[int]:
     """Return the ports of a list like "8080,9000-9010"."""
-    found: t.Set[int] = set()
+    found: set[int] = set()
     for part in text.split(","):
         if part.strip():
             low, dash, high = part.partition("-")

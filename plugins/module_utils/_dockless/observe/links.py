@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Links, addresses and routes as they were read -> objects, told in the terms of what is wanted."""
+
 from __future__ import annotations
 
 import typing as t
@@ -13,16 +14,21 @@ from .snapshot import IFF_UP, LinkRow, Space
 Keys = t.AbstractSet[Key]
 
 
-def observe(host: Space, inside: t.Dict[str, Space], wanted: State, kept: Keys,
-            state: State, conflicts: t.List[str]) -> None:
+def observe(
+    host: Space, inside: dict[str, Space], wanted: State, kept: Keys, state: State, conflicts: list[str]
+) -> None:
     """Add to state what is ours of links, addresses and routes, and to conflicts what foreign links are in the way."""
-    distinct: t.Dict[int, Space] = {}
+    distinct: dict[int, Space] = {}
     for space in (host, *inside.values()):
         distinct.setdefault(space.inode, space)
     everywhere = list(distinct.values())
     strays = _strays(host, wanted, kept)
-    inner = {row.peer: (space, row) for space in everywhere for row in space.links.values()
-             if row.kind == "veth" and row.group == LINK_GROUP and (space is not host or row.index in strays)}
+    inner = {
+        row.peer: (space, row)
+        for space in everywhere
+        for row in space.links.values()
+        if row.kind == "veth" and row.group == LINK_GROUP and (space is not host or row.index in strays)
+    }
     for row in host.links.values():
         if row.group == LINK_GROUP and row.index != 1 and row.index not in strays:
             thing = _endpoint(row, host, inner, wanted) if row.kind == "veth" else _single(row, host, host, wanted)
@@ -41,12 +47,18 @@ def observe(host: Space, inside: t.Dict[str, Space], wanted: State, kept: Keys,
     _foreign(host, inside, wanted, state, conflicts)
 
 
-def _strays(host: Space, wanted: State, kept: Keys) -> t.Set[int]:
+def _strays(host: Space, wanted: State, kept: Keys) -> set[int]:
     """Return inner ends that somebody has moved to the host: of a pair that is there whole, the one that nobody wants by name."""
     found = set()
     for row in host.links.values():
         other = host.links.get(row.peer)
-        if row.kind == "veth" and row.group == LINK_GROUP and other is not None and other.peer == row.index and not (row.away or other.away):
+        if (
+            row.kind == "veth"
+            and row.group == LINK_GROUP
+            and other is not None
+            and other.peer == row.index
+            and not (row.away or other.away)
+        ):
             first, second = (("veth", HOST, end.name) for end in (row, other))
             known = second in wanted or second in kept
             if first not in wanted and first not in kept and (known or row.index > other.index):
@@ -54,27 +66,43 @@ def _strays(host: Space, wanted: State, kept: Keys) -> t.Set[int]:
     return found
 
 
-def _endpoint(row: LinkRow, host: Space, inner: t.Mapping[int, t.Tuple[Space, LinkRow]],
-              wanted: State) -> Veth:
+def _endpoint(row: LinkRow, host: Space, inner: t.Mapping[int, tuple[Space, LinkRow]], wanted: State) -> Veth:
     space, peer = inner.get(row.index, (None, None))
     if peer is not None and peer.index != row.peer:
         space, peer = None, None
     return _veth(host, row, space, peer, wanted, "")
 
 
-def _veth(space: Space, row: LinkRow, peer_space: t.Optional[Space],
-          peer: t.Optional[LinkRow], wanted: State, label: str) -> Veth:
+def _veth(
+    space: Space, row: LinkRow, peer_space: Space | None, peer: LinkRow | None, wanted: State, label: str
+) -> Veth:
     want = wanted.get(("veth", space.netns, row.name))
     want = want if isinstance(want, Veth) else None
-    common = {"mac": "" if want and not want.mac else row.mac, "mtu": row.mtu, "master": _name(space, row.master),
-              "up": bool(row.flags & IFF_UP), "isolated": row.isolated, "hairpin": row.hairpin, "learning": row.learning, "label": label,
-              "conf": row.conf(want.conf) if want else row.settings()}
+    common = {
+        "mac": "" if want and not want.mac else row.mac,
+        "mtu": row.mtu,
+        "master": _name(space, row.master),
+        "up": bool(row.flags & IFF_UP),
+        "isolated": row.isolated,
+        "hairpin": row.hairpin,
+        "learning": row.learning,
+        "label": label,
+        "conf": row.conf(want.conf) if want else row.settings(),
+    }
     if peer is None or peer_space is None:
         return Veth(space.netns, row.name, "", "", **common)
     return Veth(
-        space.netns, row.name, peer_space.netns, peer.name, peer_mac="" if want and not want.peer_mac else peer.mac,
-        peer_mtu=peer.mtu, peer_master=_name(peer_space, peer.master), peer_up=bool(peer.flags & IFF_UP),
-        peer_conf=peer.conf(want.peer_conf) if want else peer.settings(), **common)
+        space.netns,
+        row.name,
+        peer_space.netns,
+        peer.name,
+        peer_mac="" if want and not want.peer_mac else peer.mac,
+        peer_mtu=peer.mtu,
+        peer_master=_name(peer_space, peer.master),
+        peer_up=bool(peer.flags & IFF_UP),
+        peer_conf=peer.conf(want.peer_conf) if want else peer.settings(),
+        **common,
+    )
 
 
 def _name(space: Space, index: int) -> str:
@@ -87,13 +115,25 @@ def _single(row: LinkRow, space: Space, host: Space, wanted: State) -> Link:
     want = want if isinstance(want, Link) else None
     conf = row.conf(want.conf) if want else row.settings()
     mac = "" if want and not want.mac else row.mac  # that of what it sits on
-    return Link(space.netns, row.name, row.kind, mac, row.mtu, row.alias, _name(space, row.master),
-                       bool(row.flags & IFF_UP), conf, row.data, _name(host, row.peer) if row.peer else "", row.port)
+    return Link(
+        space.netns,
+        row.name,
+        row.kind,
+        mac,
+        row.mtu,
+        row.alias,
+        _name(space, row.master),
+        bool(row.flags & IFF_UP),
+        conf,
+        row.data,
+        _name(host, row.peer) if row.peer else "",
+        row.port,
+    )
 
 
 def _plain_pairs(everywhere: t.Sequence[Space], wanted: State) -> t.Iterator[Veth]:
     """Pairs outside any network are found by the alias on both ends, which says where the first end is."""
-    ends: t.Dict[str, t.List[t.Tuple[Space, LinkRow]]] = {}
+    ends: dict[str, list[tuple[Space, LinkRow]]] = {}
     for space in everywhere:
         for row in space.links.values():
             if row.group == PAIR_GROUP and row.kind == "veth":
@@ -105,8 +145,11 @@ def _plain_pairs(everywhere: t.Sequence[Space], wanted: State) -> t.Iterator[Vet
 
 
 def _contents(space: Space, wanted: State, kept: Keys, state: State) -> None:
-    ours = {row.index: row.name for row in space.links.values()
-            if row.group in (LINK_GROUP, PAIR_GROUP) and row.name != "lo"}
+    ours = {
+        row.index: row.name
+        for row in space.links.values()
+        if row.group in (LINK_GROUP, PAIR_GROUP) and row.name != "lo"
+    }
     for index, cidr in space.addresses:
         if index in ours:
             thing = Address(space.netns, ours[index], cidr)
@@ -117,7 +160,9 @@ def _contents(space: Space, wanted: State, kept: Keys, state: State) -> None:
         route = Route(space.netns, destination, _name(space, index), via, metric, onlink)
         if route.key not in kept:
             state[route.key] = route
-    found = [Neighbour(space.netns, ours[index], address, mac) for index, address, mac in space.neighbours if index in ours]
+    found = [
+        Neighbour(space.netns, ours[index], address, mac) for index, address, mac in space.neighbours if index in ours
+    ]
     for thing in (*found, *_forwards(space, ours, wanted)):
         if thing.key not in kept:
             state[thing.key] = thing
@@ -139,8 +184,7 @@ def _forwards(space: Space, ours: t.Mapping[int, str], wanted: State) -> t.Itera
             yield thing
 
 
-def _foreign(host: Space, inside: t.Dict[str, Space], wanted: State, state: State,
-             conflicts: t.List[str]) -> None:
+def _foreign(host: Space, inside: dict[str, Space], wanted: State, state: State, conflicts: list[str]) -> None:
     links = {"": host.by_name(), **{name: space.by_name() for name, space in inside.items()}}
     for key, thing in wanted.items():
         if key in state:

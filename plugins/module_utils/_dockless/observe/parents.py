@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The host's interfaces that networks sit on, and the kinds of link that its kernel has: looked at before anything is touched."""
+
 from __future__ import annotations
 
 import errno
 import os
 import struct
-import typing as t
 
 from ..linux.netlink import Socket
 from ..model import macvlan
@@ -25,7 +25,7 @@ def known(facts: Facts, host: Host, present: Space) -> Facts:
     networks = macvlan.on_parents(host)
     if not networks:
         return facts
-    asked: t.Dict[str, None] = {}
+    asked: dict[str, None] = {}
     kinds = set()
     by_name = present.by_name()
     for network in networks:
@@ -60,11 +60,20 @@ def has_kind(kind: str) -> bool:
 
     It refuses in any case; that it does not know the kind is told first.
     """
+
     def attribute(number: int, value: bytes) -> bytes:
         return struct.pack("=HH", 4 + len(value), number) + value + b"\0" * (-len(value) % 4)
-    data = {"vlan": attribute(1, struct.pack("=H", 1)), "macvlan": attribute(1, struct.pack("=I", 4)), "ipvlan": attribute(1, struct.pack("=H", 0))}
-    body = struct.pack("=BxHiII", 0, 0, 0, 0, 0) + attribute(5, struct.pack("=I", _NOWHERE)) \
+
+    data = {
+        "vlan": attribute(1, struct.pack("=H", 1)),
+        "macvlan": attribute(1, struct.pack("=I", 4)),
+        "ipvlan": attribute(1, struct.pack("=H", 0)),
+    }
+    body = (
+        struct.pack("=BxHiII", 0, 0, 0, 0, 0)
+        + attribute(5, struct.pack("=I", _NOWHERE))
         + attribute(18, attribute(1, kind.encode() + b"\0") + attribute(2, data[kind]))
+    )
     message = struct.pack("=IHHII", 16 + len(body), _RTM_NEWLINK, _FLAGS, 0, 0) + body
     with Socket() as sock:
         refusals = sock.flight([bytearray(message)])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Reading namespaces: each is entered once, asked once, and left."""
+
 from __future__ import annotations
 
 import os
@@ -33,11 +34,20 @@ _OUR_PROTOCOL = bytes((ROUTE_PROTOCOL,))
 _RTNH_F_ONLINK = 0x4
 OUR_GROUPS = frozenset((LINK_GROUP, PAIR_GROUP, TUNNEL_GROUP))
 # Places in the kernel's arrays of per-interface settings: linux/ip.h counts from 1, linux/ipv6.h from 0.
-_CONF4 = {"forwarding": 0, "accept_redirects": 3, "send_redirects": 5, "rp_filter": 7, "arp_notify": 21, "route_localnet": 25}
+_CONF4 = {
+    "forwarding": 0,
+    "accept_redirects": 3,
+    "send_redirects": 5,
+    "rp_filter": 7,
+    "arp_notify": 21,
+    "route_localnet": 25,
+}
 _CONF6 = {"forwarding": 0, "accept_ra": 3, "autoconf": 5, "disable_ipv6": 26, "accept_dad": 27}
 
 ADDRESS_MODE = "ipv6/addr_gen_mode"  # 1: no link-local address by itself
-_EVERY_SETTING = tuple(sorted([(f"ipv4/{name}", 0) for name in _CONF4] + [(f"ipv6/{name}", 0) for name in _CONF6] + [(ADDRESS_MODE, 0)]))
+_EVERY_SETTING = tuple(
+    sorted([(f"ipv4/{name}", 0) for name in _CONF4] + [(f"ipv6/{name}", 0) for name in _CONF6] + [(ADDRESS_MODE, 0)])
+)
 
 
 _NONE: Attributes = {}
@@ -76,7 +86,7 @@ class LinkRow(t.NamedTuple):
         found = self.conf(_EVERY_SETTING)
         return tuple((key, value) for key, value in found if value >= 0)
 
-    def lasting(self) -> t.Tuple[t.Any, ...]:
+    def lasting(self) -> tuple[t.Any, ...]:
         """Return all that stays as it is while nobody changes it: carriers settle, counters and timers run."""
         families = netlink.nested(self.specific)
         settings = [netlink.nested(families.get(family, b"")).get(kind) for family, kind in ((2, 1), (10, 2))]
@@ -88,20 +98,19 @@ class Space(t.NamedTuple):
 
     netns: str
     inode: int
-    links: t.Dict[int, LinkRow]
-    addresses: t.List[t.Tuple[int, str]]  # interface number, CIDR
-    routes: t.List[t.Tuple[int, str, str, int, bool]]  # interface number, destination, via, metric, onlink; ours only
-    neighbours: t.Sequence[t.Tuple[int, str, str]] = ()  # interface number, address, MAC; ours only
+    links: dict[int, LinkRow]
+    addresses: list[tuple[int, str]]  # interface number, CIDR
+    routes: list[tuple[int, str, str, int, bool]]  # interface number, destination, via, metric, onlink; ours only
+    neighbours: t.Sequence[tuple[int, str, str]] = ()  # interface number, address, MAC; ours only
     # interface number, MAC, VTEP, whether it is the bridge's row, whether a routing daemon has taken that over
-    forwards: t.Sequence[t.Tuple[int, str, str, bool, bool]] = ()
+    forwards: t.Sequence[tuple[int, str, str, bool, bool]] = ()
 
-    def by_name(self) -> t.Dict[str, LinkRow]:
+    def by_name(self) -> dict[str, LinkRow]:
         """Return the interfaces by name."""
         return {row.name: row for row in self.links.values()}
 
 
-_REQUESTS = ((RTM_GETLINK, LINKS), (RTM_GETADDR, ADDRESSES),
-             (RTM_GETROUTE, netlink.routes_of(ROUTE_PROTOCOL)))
+_REQUESTS = ((RTM_GETLINK, LINKS), (RTM_GETADDR, ADDRESSES), (RTM_GETROUTE, netlink.routes_of(ROUTE_PROTOCOL)))
 
 
 def read(name: str, inode: int, sock: Socket) -> Space:
@@ -109,19 +118,26 @@ def read(name: str, inode: int, sock: Socket) -> Space:
     links, addresses, routes = (sock.dump(*request) for request in _REQUESTS)
     rows = [_link(fixed, attributes) for fixed, attributes in links]
     overlaid = any(row.kind == "vxlan" and row.group == LINK_GROUP for row in rows)
-    return Space(name, inode, {row.index: row for row in rows},
-                 [_address(*row) for row in addresses], [_route(*row) for row in routes],
-                 *(_entries(sock) if overlaid else ()))
+    return Space(
+        name,
+        inode,
+        {row.index: row for row in rows},
+        [_address(*row) for row in addresses],
+        [_route(*row) for row in routes],
+        *(_entries(sock) if overlaid else ()),
+    )
 
 
-def _entries(sock: Socket) -> t.Tuple[t.List[t.Tuple[int, str, str]], t.List[t.Tuple[int, str, str, bool, bool]]]:
+def _entries(sock: Socket) -> tuple[list[tuple[int, str, str]], list[tuple[int, str, str, bool, bool]]]:
     """Return our permanent neighbours and the static forwarding entries, with the bridge's of those that a routing daemon took over.
 
     What a routing daemon has made by itself is left out: it is many, and changes all the time.
     """
-    neighbours = [(struct.unpack_from("=i", fixed, 4)[0], _text(attributes[1]), attributes[2].hex(":"))
-                  for fixed, attributes in sock.dump(RTM_GETNEIGH, NEIGHBOURS)
-                  if attributes.get(12) == _OUR_PROTOCOL and 2 in attributes]
+    neighbours = [
+        (struct.unpack_from("=i", fixed, 4)[0], _text(attributes[1]), attributes[2].hex(":"))
+        for fixed, attributes in sock.dump(RTM_GETNEIGH, NEIGHBOURS)
+        if attributes.get(12) == _OUR_PROTOCOL and 2 in attributes
+    ]
     forwards, learned = [], []
     for fixed, attributes in sock.dump(RTM_GETNEIGH, FORWARDS):
         index, state, flags = struct.unpack_from("=iHB", fixed, 4)
@@ -134,7 +150,7 @@ def _entries(sock: Socket) -> t.Tuple[t.List[t.Tuple[int, str, str]], t.List[t.T
     return neighbours, forwards + [row[:5] for row in learned if row[5] & _NUD_NOARP or row[:2] in tunnelled]
 
 
-def _text(address: t.Optional[bytes]) -> str:
+def _text(address: bytes | None) -> str:
     if not address:
         return ""
     return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)
@@ -150,7 +166,7 @@ def read_host() -> Space:
         os.close(fd)
 
 
-def read_named(wanted: t.Iterable[str], also: t.Callable[[str], None] = lambda name: None) -> t.Dict[str, Space]:
+def read_named(wanted: t.Iterable[str], also: t.Callable[[str], None] = lambda name: None) -> dict[str, Space]:
     """Return the namespaces that exist of those wanted; also is called inside each.
 
     A handle that is no namespace (any file may lie in /run/netns) is left out.
@@ -186,18 +202,32 @@ def _link(fixed: bytes, attributes: Attributes) -> LinkRow:
     port = netlink.nested(info[5]) if 5 in info and info.get(4) == b"bridge\0" else _NONE
     number = netlink.number
     return LinkRow(
-        index, flags, netlink.text(attributes.get(3)), attributes.get(1, b"").hex(":"), number(attributes.get(4)),
-        number(attributes.get(5)), number(attributes.get(10)), number(attributes.get(27)),
-        netlink.text(attributes.get(20)), kind, port.get(33) == b"\1", port.get(4) == b"\1", port.get(8) != b"\0",
-        data, link_attributes.port(port) if kind == "vxlan" else (), attributes.get(26, b""), 37 in attributes)
+        index,
+        flags,
+        netlink.text(attributes.get(3)),
+        attributes.get(1, b"").hex(":"),
+        number(attributes.get(4)),
+        number(attributes.get(5)),
+        number(attributes.get(10)),
+        number(attributes.get(27)),
+        netlink.text(attributes.get(20)),
+        kind,
+        port.get(33) == b"\1",
+        port.get(4) == b"\1",
+        port.get(8) != b"\0",
+        data,
+        link_attributes.port(port) if kind == "vxlan" else (),
+        attributes.get(26, b""),
+        37 in attributes,
+    )
 
 
-def _address(fixed: bytes, attributes: Attributes) -> t.Tuple[int, str]:
+def _address(fixed: bytes, attributes: Attributes) -> tuple[int, str]:
     family, length, flags, scope, index = struct.unpack_from("=BBBBI", fixed)
     return index, f"{socket.inet_ntop(family, attributes.get(2) or attributes[1])}/{length}"
 
 
-def _route(fixed: bytes, attributes: Attributes) -> t.Tuple[int, str, str, int, bool]:
+def _route(fixed: bytes, attributes: Attributes) -> tuple[int, str, str, int, bool]:
     family, length = fixed[0], fixed[1]
     size = 4 if family == socket.AF_INET else 16
     destination = f"{socket.inet_ntop(family, attributes.get(1) or bytes(size))}/{length}"
@@ -225,5 +255,5 @@ class Sight(t.NamedTuple):
     """What was read of a host: its own namespace, those of sandboxes, and nft's generation where we have a table."""
 
     host: Space
-    inside: t.Dict[str, Space]
-    generations: t.Dict[str, int]
+    inside: dict[str, Space]
+    generations: dict[str, int]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Kernel and files -> State: one pass over what is ours, told in the terms of what is wanted."""
+
 from __future__ import annotations
 
 import os
@@ -23,7 +24,7 @@ class Seen(t.NamedTuple):
     """What is ours, and what stands in its way: sentences about foreign objects with names that we want."""
 
     state: State
-    conflicts: t.List[str]
+    conflicts: list[str]
     sight: Sight
 
 
@@ -32,7 +33,7 @@ def observe(wanted: State, kept: Keys, facts: Facts, tables: Tables, host: Space
     reader = _Inside(wanted, tables)
     inside = _owners_first(snapshot.read_named(_names(wanted, kept), reader.visit), wanted)
     state: State = {}
-    conflicts: t.List[str] = []
+    conflicts: list[str] = []
     _namespaces(inside, wanted, state, conflicts)
     conflicts += _shared_unasked(inside, wanted)
     links.observe(host, inside, wanted, kept, state, conflicts)
@@ -44,20 +45,22 @@ def observe(wanted: State, kept: Keys, facts: Facts, tables: Tables, host: Space
     return Seen(state, conflicts, Sight(host, inside, dict(tables.generations)))
 
 
-def _owners_first(inside: t.Dict[str, Space], wanted: State) -> t.Dict[str, Space]:
+def _owners_first(inside: dict[str, Space], wanted: State) -> dict[str, Space]:
     """Put first names before second ones, for what is inside is told of the first.
 
     A namespace's first name is that of the sandbox that is to have it as its own, else the one that its mark tells of.
     """
+
     def order(name: str) -> int:
         want, lo = wanted.get(("netns", name)), inside[name].links.get(1)
         if isinstance(want, Netns) and not want.partner:
             return 0
         return 1 if lo is not None and name in lo.alias.rpartition("/")[2].split() else 2
+
     return {name: inside[name] for name in sorted(inside, key=order)}
 
 
-def _names(wanted: State, kept: Keys) -> t.List[str]:
+def _names(wanted: State, kept: Keys) -> list[str]:
     """Return the namespaces to look into: what we want and, for leftovers, all that nobody else declares."""
     asked = {key[1]: None for key in wanted if key[0] == "netns"}
     for thing in wanted.values():
@@ -73,11 +76,11 @@ class _Inside:
     def __init__(self, wanted: State, tables: Tables) -> None:
         self._wanted = wanted
         self._tables = tables
-        self._sysctls: t.Dict[str, t.List[Sysctl]] = {}
+        self._sysctls: dict[str, list[Sysctl]] = {}
         for thing in wanted.values():
             if isinstance(thing, Sysctl):
                 self._sysctls.setdefault(thing.netns, []).append(thing)
-        self.found: t.List[Object] = []
+        self.found: list[Object] = []
 
     def visit(self, name: str) -> None:
         for want in self._sysctls.get(name, ()):
@@ -90,7 +93,7 @@ class _Inside:
             self.found += self._tables.inside(name, self._wanted)
 
 
-def _sysctl(want: Sysctl) -> t.Optional[str]:
+def _sysctl(want: Sysctl) -> str | None:
     try:
         with open("/proc/sys/" + want.name, encoding="ascii") as file:
             value = file.read()
@@ -100,9 +103,8 @@ def _sysctl(want: Sysctl) -> t.Optional[str]:
     return want.value if value.split() == want.value.split() else " ".join(value.split())
 
 
-def _namespaces(inside: t.Dict[str, Space], wanted: State, state: State,
-                conflicts: t.List[str]) -> None:
-    first: t.Dict[int, str] = {}
+def _namespaces(inside: dict[str, Space], wanted: State, state: State, conflicts: list[str]) -> None:
+    first: dict[int, str] = {}
     for name, space in list(inside.items()):
         want = wanted.get(("netns", name))
         partner = want.partner if isinstance(want, Netns) else ""
@@ -121,7 +123,7 @@ def _namespaces(inside: t.Dict[str, Space], wanted: State, state: State,
             first.setdefault(space.inode, name)
 
 
-def _shared_unasked(inside: t.Dict[str, Space], wanted: State) -> t.Iterator[str]:
+def _shared_unasked(inside: dict[str, Space], wanted: State) -> t.Iterator[str]:
     """Yield a sentence for each sandbox that attaches to another sandbox's namespace: one namespace has one owner."""
     named = reversed(list(inside.items()))  # the owner stays, as it comes before those that share
     owners = {space.inode: name for name, space in named if space.links[1].group == LINK_GROUP}
@@ -132,19 +134,22 @@ def _shared_unasked(inside: t.Dict[str, Space], wanted: State) -> t.Iterator[str
                 yield f"sandbox {thing.name} attaches to the namespace of sandbox {owner} (network_mode: container:{owner} shares it)"
 
 
-def _is_handle_of_ours(name: str, lo: LinkRow, want: t.Optional[Object]) -> bool:
+def _is_handle_of_ours(name: str, lo: LinkRow, want: Object | None) -> bool:
     """Return whether we gave a namespace this name. One that we attached to has names that others gave it too."""
     if not lo.alias.startswith(LABEL_PREFIX):
         return False
     return lo.group == LINK_GROUP or want is not None or name in lo.alias.rpartition("/")[2].split()
 
 
-def _files(wanted: State, kept: Keys, state: State, conflicts: t.List[str]) -> None:
+def _files(wanted: State, kept: Keys, state: State, conflicts: list[str]) -> None:
     paths = {key[1]: None for key in wanted if key[0] == "file"}
-    paths.update({path: None for path in files.listed(DNS_DIRECTORY)
-                  if not path.endswith(".pid") and ("file", path) not in kept})
-    paths.update({path: None for path in (*_etc_leftovers(wanted, kept), *PATHS, DROP_IN) if ("file", path) not in kept})
-    marked: t.Dict[str, bool] = {}
+    paths.update(
+        {path: None for path in files.listed(DNS_DIRECTORY) if not path.endswith(".pid") and ("file", path) not in kept}
+    )
+    paths.update(
+        {path: None for path in (*_etc_leftovers(wanted, kept), *PATHS, DROP_IN) if ("file", path) not in kept}
+    )
+    marked: dict[str, bool] = {}
     for path in paths:
         found = files.observed(path)
         if found is None:
@@ -168,7 +173,10 @@ def _etc_leftovers(wanted: State, kept: Keys) -> t.Iterator[str]:
 
 def _is_marked(directory: str) -> bool:
     """Return whether a directory of /etc/netns is ours: our mark is the first line of what can bear it."""
-    return any((files.read(f"{directory}/{name}") or "").startswith("# dockless:") for name in ("hosts", "resolv.conf", "nsswitch.conf"))
+    return any(
+        (files.read(f"{directory}/{name}") or "").startswith("# dockless:")
+        for name in ("hosts", "resolv.conf", "nsswitch.conf")
+    )
 
 
 def _resolvers(wanted: State, kept: Keys, facts: Facts, state: State) -> None:

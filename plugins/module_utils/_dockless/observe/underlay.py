@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """At boot, the ends of tunnels: networks are made while the host still gets its addresses."""
+
 from __future__ import annotations
 
 import ipaddress
 import select
 import socket
 import time
-import typing as t
 
 from ..model.addresses import is_address
 from ..model.facts import Facts, Underlay
@@ -36,7 +36,7 @@ def await_ends(host: Host) -> None:
                 continue
 
 
-def assumed(facts: Facts, host: Host) -> t.Tuple[Facts, t.List[str]]:
+def assumed(facts: Facts, host: Host) -> tuple[Facts, list[str]]:
     """Return the facts as if the missing ends were there, and a warning for each: the kernel sends when they come.
 
     Without them the whole run would be refused, and with it the networks that need no other host.
@@ -44,13 +44,17 @@ def assumed(facts: Facts, host: Host) -> t.Tuple[Facts, t.List[str]]:
     missing = sorted(_ends(host) - {str(each.address) for each in facts.underlay})
     ends = tuple(Underlay(ipaddress.ip_address(text), "", facts.mtu) for text in missing)
     return facts._replace(underlay=facts.underlay + ends), [
-        f"this host has no address {text} yet: overlay networks that end there reach no other host until it has" for text in missing]
+        f"this host has no address {text} yet: overlay networks that end there reach no other host until it has"
+        for text in missing
+    ]
 
 
-def _ends(host: Host) -> t.Set[str]:
-    overlays = (network.overlay for project in host.projects for network in project.networks if network.overlay is not None)
+def _ends(host: Host) -> set[str]:
+    overlays = (
+        network.overlay for project in host.projects for network in project.networks if network.overlay is not None
+    )
     return {overlay.vtep for overlay in overlays if not overlay.encrypted and is_address(overlay.vtep)}
 
 
-def _present() -> t.Set[str]:
+def _present() -> set[str]:
     return {cidr.partition("/")[0] for index, cidr in snapshot.read_host().addresses}

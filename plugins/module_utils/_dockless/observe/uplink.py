@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The host's own routes, addresses and default route: what subnets and MTUs are chosen by."""
+
 from __future__ import annotations
 
 import ipaddress
@@ -20,11 +21,11 @@ if t.TYPE_CHECKING:
 class Uplink(t.NamedTuple):
     """What of the host is not ours: facts for choosing subnets and MTUs."""
 
-    routes: t.Tuple[IPNetwork, ...]
-    addresses: t.Tuple[IPAddress, ...]
+    routes: tuple[IPNetwork, ...]
+    addresses: tuple[IPAddress, ...]
     mtu: int
     link: str
-    underlay: t.Tuple[t.Tuple[IPAddress, str, int], ...]
+    underlay: tuple[tuple[IPAddress, str, int], ...]
 
 
 def uplink(host: Space) -> Uplink:
@@ -44,11 +45,16 @@ def uplink(host: Space) -> Uplink:
     device = host.links.get(default[1])
     mine = {row.index for row in host.links.values() if row.group in (LINK_GROUP, TUNNEL_GROUP)}
     addresses = {ipaddress.ip_address(cidr.partition("/")[0]) for index, cidr in host.addresses if index not in mine}
-    return Uplink(tuple(sorted(routes, key=str)), tuple(sorted(addresses, key=str)), device.mtu if device else 1500,
-                  device.name if device else "", _underlay(host))
+    return Uplink(
+        tuple(sorted(routes, key=str)),
+        tuple(sorted(addresses, key=str)),
+        device.mtu if device else 1500,
+        device.name if device else "",
+        _underlay(host),
+    )
 
 
-def _underlay(host: Space) -> t.Tuple[t.Tuple[IPAddress, str, int], ...]:
+def _underlay(host: Space) -> tuple[tuple[IPAddress, str, int], ...]:
     """Return the host's addresses that another host can reach, in the kernel's order, IPv4 first."""
     found = []
     for index, cidr in host.addresses:
@@ -58,6 +64,6 @@ def _underlay(host: Space) -> t.Tuple[t.Tuple[IPAddress, str, int], ...]:
     return tuple(sorted(found, key=lambda each: each[0].version))
 
 
-def _network(family: int, length: int, destination: t.Optional[bytes]) -> IPNetwork:
+def _network(family: int, length: int, destination: bytes | None) -> IPNetwork:
     text = socket.inet_ntop(family, destination or bytes(4 if family == socket.AF_INET else 16))
     return ipaddress.ip_network(f"{text}/{length}", strict=False)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """WireGuard links, their peers, keys and barriers as they are -> objects, told in the terms of what is wanted."""
+
 from __future__ import annotations
 
 import typing as t
@@ -14,7 +15,7 @@ from .snapshot import IFF_UP, LinkRow, Space
 _KINDS = frozenset(("wireguard", "tun"))
 
 
-def observe(host: Space, wanted: State, state: State, conflicts: t.List[str]) -> None:
+def observe(host: Space, wanted: State, state: State, conflicts: list[str]) -> None:
     """Add to state what is ours of tunnels, and take from it the routes that belong to them; a foreign link in the way is a conflict.
 
     A key that no tunnel has or is to have is left out: it was made beforehand, for other hosts to be told of.
@@ -40,7 +41,7 @@ def observe(host: Space, wanted: State, state: State, conflicts: t.List[str]) ->
         state["tunnelkey", slot] = TunnelKey(slot, wireguard.public_key(slot) or "" if asked else "")
 
 
-def _link(row: LinkRow, host: Space, want: t.Optional[Tunnel]) -> t.Iterator[Object]:
+def _link(row: LinkRow, host: Space, want: Tunnel | None) -> t.Iterator[Object]:
     found = wireguard.show(row.name)
     slot = row.alias.rpartition(" ")[2] if row.alias.startswith(names.tunnel_label("")) else want.slot if want else ""
     public = found.public_key if found else ""
@@ -48,16 +49,33 @@ def _link(row: LinkRow, host: Space, want: t.Optional[Tunnel]) -> t.Iterator[Obj
         public = ""
     addresses = [cidr for index, cidr in host.addresses if index == row.index and not cidr.startswith("fe80:")]
     yield Tunnel(
-        HOST, row.name, slot, public, found.listen_port if found else 0, row.mtu, " ".join(sorted(addresses)), row.alias,
-        bool(row.flags & IFF_UP), row.conf(want.conf) if want else row.settings(), found is not None and row.group == TUNNEL_GROUP)
+        HOST,
+        row.name,
+        slot,
+        public,
+        found.listen_port if found else 0,
+        row.mtu,
+        " ".join(sorted(addresses)),
+        row.alias,
+        bool(row.flags & IFF_UP),
+        row.conf(want.conf) if want else row.settings(),
+        found is not None and row.group == TUNNEL_GROUP,
+    )
     through = {destination for index, destination, via, metric, onlink in host.routes if index == row.index}
     for peer in found.peers if found else ():
-        yield TunnelPeer(HOST, row.name, peer.public_key, peer.endpoint, " ".join(peer.allowed), through.issuperset(peer.allowed))
+        yield TunnelPeer(
+            HOST, row.name, peer.public_key, peer.endpoint, " ".join(peer.allowed), through.issuperset(peer.allowed)
+        )
 
 
 def _routes(host: Space, wanted: State, state: State) -> None:
     """Tell the routes that peers have with them, and those that lead nowhere on purpose, from routes of their own."""
-    theirs = {(thing.link, cidr) for thing in (*state.values(), *wanted.values()) if isinstance(thing, TunnelPeer) for cidr in thing.allowed.split()}
+    theirs = {
+        (thing.link, cidr)
+        for thing in (*state.values(), *wanted.values())
+        if isinstance(thing, TunnelPeer)
+        for cidr in thing.allowed.split()
+    }
     for index, destination, via, metric, onlink in host.routes:
         if metric == LAST_METRIC:
             state.pop(("route", HOST, destination, metric), None)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Everything that a host lets in because of its networks: address, family, protocol and port, for whom, and from where."""
+
 from __future__ import annotations
 
 import typing as t
@@ -14,10 +15,10 @@ from .rows import Row
 ANY = "any"  # every protocol; port 0 is every port
 
 
-def exposures(host: Host, project: t.Optional[str] = None) -> t.List[Row]:
+def exposures(host: Host, project: str | None = None) -> list[Row]:
     """Return a row for each way in of one project, or of all: ports of the host, sandboxes' own addresses, ends of tunnels."""
     networks = topology.networks_of(host)
-    rows: t.List[Row] = []
+    rows: list[Row] = []
     for each in sorted(host.projects, key=lambda p: p.name):
         if project not in (None, each.name):
             continue
@@ -35,10 +36,27 @@ def _of_port(host: Host, networks: Networks, sandbox: Sandbox, mapping: PortMapp
         guests = None if not found.audience else [str(network) for network in found.audience if not _is_nobody(network)]
         if found.port:
             address = found.address or ("0.0.0.0" if found.version == 4 else "::")
-            yield _row(sandbox.name, found.version, found.protocol, address, found.port, found.target_port, _audience(address, guests), address)
+            yield _row(
+                sandbox.name,
+                found.version,
+                found.protocol,
+                address,
+                found.port,
+                found.target_port,
+                _audience(address, guests),
+                address,
+            )
         directly = _directly(host, networks[found.network], found.version, found.target, guests)
         if directly:
-            yield _row(sandbox.name, found.version, found.protocol, found.target, found.target_port, found.target_port, directly)
+            yield _row(
+                sandbox.name,
+                found.version,
+                found.protocol,
+                found.target,
+                found.target_port,
+                found.target_port,
+                directly,
+            )
 
 
 def _of_sandbox(networks: Networks, sandbox: Sandbox) -> t.Iterator[Row]:
@@ -47,7 +65,12 @@ def _of_sandbox(networks: Networks, sandbox: Sandbox) -> t.Iterator[Row]:
         network = networks[endpoint.network]
         for version in (4, 6):
             address = topology.address_of(endpoint, version)
-            if network.macvlan is None and network.ingress and address and gateways.mode_of(network, version) == GATEWAY_UNPROTECTED:
+            if (
+                network.macvlan is None
+                and network.ingress
+                and address
+                and gateways.mode_of(network, version) == GATEWAY_UNPROTECTED
+            ):
                 yield _row(sandbox.name, version, ANY, address, 0, 0, f"everyone who has a route to {address}")
 
 
@@ -63,19 +86,46 @@ def _of_tunnels(network: Network) -> t.Iterator[Row]:
     for offset, slot in enumerate(("a", "b")):
         if slot in overlay.tunnels:
             for family, address in ((4, "0.0.0.0"), (6, "::")):
-                yield _row("", family, "udp", address, overlay.tunnel_port + offset, 0, "everyone; WireGuard answers none but the other hosts", address)
+                yield _row(
+                    "",
+                    family,
+                    "udp",
+                    address,
+                    overlay.tunnel_port + offset,
+                    0,
+                    "everyone; WireGuard answers none but the other hosts",
+                    address,
+                )
 
 
-def _row(sandbox: str, version: int, protocol: str, address: str, port: int, target_port: int, audience: str, host_ip: str = "") -> Row:
-    return {"sandbox": sandbox, "host_ip": host_ip, "host_port": port if host_ip else 0, "protocol": protocol, "target_port": target_port,
-            "address": address, "port": port, "family": f"ipv{version}", "reachable_from": audience}
+def _row(
+    sandbox: str,
+    version: int,
+    protocol: str,
+    address: str,
+    port: int,
+    target_port: int,
+    audience: str,
+    host_ip: str = "",
+) -> Row:
+    return {
+        "sandbox": sandbox,
+        "host_ip": host_ip,
+        "host_port": port if host_ip else 0,
+        "protocol": protocol,
+        "target_port": target_port,
+        "address": address,
+        "port": port,
+        "family": f"ipv{version}",
+        "reachable_from": audience,
+    }
 
 
 def _is_nobody(network: IPNetwork) -> bool:
     return network.network_address.is_unspecified and network.num_addresses == 1
 
 
-def _audience(address: str, guests: t.Optional[t.Sequence[str]]) -> str:
+def _audience(address: str, guests: t.Sequence[str] | None) -> str:
     """Return who reaches a port of the host; guests None is everybody."""
     if guests is not None:
         return ", and ".join(["this host", ", ".join(guests)]) if guests else "this host only"
@@ -84,7 +134,7 @@ def _audience(address: str, guests: t.Optional[t.Sequence[str]]) -> str:
     return "this host only" if address.startswith("127.") else f"everyone who reaches {address}"
 
 
-def _directly(host: Host, network: Network, version: int, address: str, guests: t.Optional[t.Sequence[str]]) -> str:
+def _directly(host: Host, network: Network, version: int, address: str, guests: t.Sequence[str] | None) -> str:
     """Return who reaches a published port at its sandbox's own address, "" for nobody; guests None is everybody."""
     whoever = "everyone who" if guests is None else f"who is in {', '.join(guests)} and"
     if guests == []:

@@ -5,6 +5,7 @@
 It runs from the new configuration on a port of its own, and a second table in the sandbox leads there. What the other one
 was asked before has its answer first. A configuration that dnsmasq refuses shows here, while the old process still serves.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -51,25 +52,36 @@ def serving(resolvers: t.Sequence[Resolver], dnsmasq: str) -> t.Iterator[None]:
 def end_left() -> None:
     """End what a run that was killed has left."""
     paths = [path for path in files.listed(STANDINS) if path.endswith(".conf")]
-    left = [Resolver(name, name, path, "") for path, name in ((path, os.path.basename(path)[:-len(".conf")]) for path in paths)]
+    left = [
+        Resolver(name, name, path, "")
+        for path, name in ((path, os.path.basename(path)[: -len(".conf")]) for path in paths)
+    ]
     _lead(left, "", _PORT)
     _end(left)
 
 
 def _configure(resolver: Resolver) -> str:
     """Write its configuration with another port and file for the process's number, and return where."""
-    changes = {f"port={RESOLVER_PORT}": f"port={_PORT}",
-               f"pid-file={dnsmasq_config.pid_path(resolver.sandbox)}": f"pid-file={STANDINS}/{resolver.sandbox}.pid"}
+    changes = {
+        f"port={RESOLVER_PORT}": f"port={_PORT}",
+        f"pid-file={dnsmasq_config.pid_path(resolver.sandbox)}": f"pid-file={STANDINS}/{resolver.sandbox}.pid",
+    }
     path = f"{STANDINS}/{resolver.sandbox}.conf"
-    files.write(path, "".join(changes.get(line, line) + "\n" for line in (files.read(resolver.config) or "").splitlines()), 0o644)
+    files.write(
+        path,
+        "".join(changes.get(line, line) + "\n" for line in (files.read(resolver.config) or "").splitlines()),
+        0o644,
+    )
     return path
 
 
 def _lead(resolvers: t.Sequence[Resolver], table: str, left: int) -> None:
     """Lead new questions elsewhere by this table, or its absence; wait until these owe nobody an answer, and have the port that is left forgotten."""
+
     def inside(work: t.Callable[[], t.Any]) -> None:
         with futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             list(pool.map(lambda resolver: _in(resolver.netns, work), resolvers))
+
     inside(lambda: nft.detour(table))
     deadline = time.monotonic() + _ANSWERS_WITHIN
     waiting = list(resolvers)
@@ -80,7 +92,10 @@ def _lead(resolvers: t.Sequence[Resolver], table: str, left: int) -> None:
 
 
 def _in(name: str, work: t.Callable[[], t.Any]) -> None:
-    with contextlib.suppress(FileNotFoundError), netns.entered_named(name):  # one that lost its name has nobody who asks
+    with (
+        contextlib.suppress(FileNotFoundError),
+        netns.entered_named(name),
+    ):  # one that lost its name has nobody who asks
         work()
 
 

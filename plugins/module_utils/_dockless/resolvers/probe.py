@@ -5,6 +5,7 @@
 A process id or a file says that something was started; only an answer says that names
 are served, in this namespace and from this configuration.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -32,7 +33,7 @@ def query(name: str, kind: int) -> bytes:
 _QUESTION = query(DIGEST_NAME, _TXT)
 
 
-def text_of(answer: bytes) -> t.Optional[str]:
+def text_of(answer: bytes) -> str | None:
     """Return the first string of the answer to our question; None if it is not one."""
     start = len(_QUESTION)
     if len(answer) < start + 13 or answer[:2] != _QUESTION[:2] or answer[12:start].lower() != _QUESTION[12:].lower():
@@ -41,18 +42,18 @@ def text_of(answer: bytes) -> t.Optional[str]:
     if not flags & 0x8000 or flags & 0x000F or not count or answer[start] < 0xC0:
         return None
     kind, _class, _ttl, _length, size = struct.unpack_from("!HHIHB", answer, start + 2)
-    return answer[start + 13:start + 13 + size].decode("ascii", "replace") if kind == _TXT else None
+    return answer[start + 13 : start + 13 + size].decode("ascii", "replace") if kind == _TXT else None
 
 
-def answers(resolvers: t.Sequence[str], timeout: float, port: int = RESOLVER_PORT) -> t.Dict[str, str]:
+def answers(resolvers: t.Sequence[str], timeout: float, port: int = RESOLVER_PORT) -> dict[str, str]:
     """Return the digest that each resolver answers with, within timeout seconds: those in namespaces by their names, and the host's.
 
     Namespaces that do not exist and those where nobody listens are left out at once.
     """
-    found: t.Dict[str, str] = {}
+    found: dict[str, str] = {}
     for first in range(0, len(resolvers), _IN_FLIGHT):
         with contextlib.ExitStack() as stack:
-            waiting = _ask(resolvers[first:first + _IN_FLIGHT], port, stack)
+            waiting = _ask(resolvers[first : first + _IN_FLIGHT], port, stack)
             _collect(waiting, time.monotonic() + timeout, found)
     return found
 
@@ -66,7 +67,7 @@ def is_replaced(resolver: str) -> bool:
         return False
 
 
-def _ask(resolvers: t.Sequence[str], port: int, stack: contextlib.ExitStack) -> t.Dict[int, t.Tuple[str, socket.socket]]:
+def _ask(resolvers: t.Sequence[str], port: int, stack: contextlib.ExitStack) -> dict[int, tuple[str, socket.socket]]:
     """A socket stays in the namespace that it was made in, so this thread is in each for a moment only."""
     waiting = {}
     for name in resolvers:
@@ -80,7 +81,7 @@ def _ask(resolvers: t.Sequence[str], port: int, stack: contextlib.ExitStack) -> 
     return waiting
 
 
-def _collect(waiting: t.Dict[int, t.Tuple[str, socket.socket]], deadline: float, found: t.Dict[str, str]) -> None:
+def _collect(waiting: dict[int, tuple[str, socket.socket]], deadline: float, found: dict[str, str]) -> None:
     poll = select.poll()
     for descriptor in waiting:
         poll.register(descriptor, select.POLLIN)
@@ -90,7 +91,7 @@ def _collect(waiting: t.Dict[int, t.Tuple[str, socket.socket]], deadline: float,
             return
         for descriptor, _event in ready:
             name, asking = waiting[descriptor]
-            text: t.Optional[str] = None
+            text: str | None = None
             with contextlib.suppress(OSError):  # refused: nobody listens
                 text = text_of(asking.recv(4096))
             poll.unregister(descriptor)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Processes of dnsmasq(8): found by the configuration on their command lines, started in namespaces, waited for, and ended."""
+
 from __future__ import annotations
 
 import contextlib
@@ -26,10 +27,10 @@ _AT_ONCE = 256  # process descriptors open at once
 _OPTION = "--conf-file="
 
 
-def processes(resolvers: t.Iterable[Resolver]) -> t.Dict[str, t.List[int]]:
+def processes(resolvers: t.Iterable[Resolver]) -> dict[str, list[int]]:
     """Return the processes of each sandbox's resolver, found by their command line."""
     wanted = {_OPTION + resolver.config: resolver.sandbox for resolver in resolvers}
-    found: t.Dict[str, t.List[int]] = {}
+    found: dict[str, list[int]] = {}
     for entry in os.listdir("/proc") if wanted else ():
         if entry.isdigit():
             option = _configuration_of(int(entry))
@@ -38,19 +39,24 @@ def processes(resolvers: t.Iterable[Resolver]) -> t.Dict[str, t.List[int]]:
     return found
 
 
-def numbers(resolvers: t.Iterable[Resolver]) -> t.List[int]:
+def numbers(resolvers: t.Iterable[Resolver]) -> list[int]:
     """Return the numbers of these resolvers' processes."""
     return [pid for pids in processes(resolvers).values() for pid in pids]
 
 
-def waiting(resolvers: t.Iterable[Resolver], ports: t.Container[int]) -> t.List[Resolver]:
+def waiting(resolvers: t.Iterable[Resolver], ports: t.Container[int]) -> list[Resolver]:
     """Return those that owe somebody an answer: dnsmasq has a socket for each question that it asks elsewhere, and a process for each stream.
 
     ports are those that it listens on.
     """
     known = list(resolvers)
     found = processes(known)
-    return [each for each in known for pids in [found.get(each.sandbox, [])] if len(pids) > 1 or any(_asks(pid, ports) for pid in pids)]
+    return [
+        each
+        for each in known
+        for pids in [found.get(each.sandbox, [])]
+        if len(pids) > 1 or any(_asks(pid, ports) for pid in pids)
+    ]
 
 
 def _asks(pid: int, ports: t.Container[int]) -> bool:
@@ -82,11 +88,11 @@ def end(resolvers: t.Sequence[Resolver]) -> None:
     doomed = numbers(resolvers)
     while doomed:
         for first in range(0, len(doomed), _AT_ONCE):
-            _kill(doomed[first:first + _AT_ONCE], options)
+            _kill(doomed[first : first + _AT_ONCE], options)
         doomed = numbers(resolvers)  # one that serves TCP may have been forked in between
 
 
-def _kill(pids: t.Sequence[int], options: t.Set[str]) -> None:
+def _kill(pids: t.Sequence[int], options: set[str]) -> None:
     """Kill the processes if they still are what they were: dnsmasq has nothing to save."""
     poll, left = select.poll(), set()
     with contextlib.ExitStack() as stack:
@@ -133,8 +139,13 @@ def _spawn_one(resolver: Resolver, dnsmasq: str) -> str:
     """Start one and return what went wrong; its parent process ends when its sockets are bound."""
     try:
         with netns.entered_named(resolver.netns):
-            process = subprocess.Popen([dnsmasq, _OPTION + resolver.config], stdin=subprocess.DEVNULL,
-                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/")
+            process = subprocess.Popen(
+                [dnsmasq, _OPTION + resolver.config],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                cwd="/",
+            )
     except OSError as problem:
         return f"{os.strerror(problem.errno or errno.EIO)} ({problem.filename or dnsmasq})"
     try:
@@ -150,14 +161,16 @@ def _spawn_one(resolver: Resolver, dnsmasq: str) -> str:
 def remedy(text: str) -> str:
     """Return what to do about what dnsmasq said."""
     if "inotify" in text:
-        return ("Raise fs.inotify.max_user_instances to at least twice the number of sandboxes; "
-                "the role dockless.network.prerequisites does.")
+        return (
+            "Raise fs.inotify.max_user_instances to at least twice the number of sandboxes; "
+            "the role dockless.network.prerequisites does."
+        )
     if "in use" in text:
         return "A process in the sandbox uses port 10053 or 10054 of 127.0.0.11; let it use another."
     return ""
 
 
-def answers(resolvers: t.Sequence[Resolver], port: int = RESOLVER_PORT) -> t.Dict[str, str]:
+def answers(resolvers: t.Sequence[Resolver], port: int = RESOLVER_PORT) -> dict[str, str]:
     """Return the digest that each sandbox's resolver answers with; see dnsprobe."""
     return probe.answers([resolver.sandbox for resolver in resolvers], ANSWER_TIMEOUT, port)
 
@@ -172,7 +185,9 @@ def await_answers(resolvers: t.Sequence[Resolver], port: int = RESOLVER_PORT) ->
         if not silent:
             return
         if time.monotonic() > deadline:
-            raise DocklessError("resolvers started but do not answer from their configuration: "
-                                + joined([f"sandbox {resolver.sandbox}" for resolver in silent]),
-                                "Is lo up in the sandbox, and does anything else use 127.0.0.11 there?")
+            raise DocklessError(
+                "resolvers started but do not answer from their configuration: "
+                + joined([f"sandbox {resolver.sandbox}" for resolver in silent]),
+                "Is lo up in the sandbox, and does anything else use 127.0.0.11 there?",
+            )
         threading.Event().wait(0.02)  # another program's readiness has no event here to wait for

@@ -5,6 +5,7 @@
 Of two equal records dnsmasq keeps the one that it read first. When that one's file loses it, dnsmasq knows
 neither: a sandbox whose link bore the name of an alias lost both with the alias. All files must be read again then.
 """
+
 from __future__ import annotations
 
 import os
@@ -22,7 +23,7 @@ _BELOW = tuple(directory + "/" for directory in DIRECTORIES)
 _BULK = 1000  # changed files that may overflow the queue of inotify(7)
 
 Steps = t.Sequence[Step]
-_Pairs = t.Set[t.Tuple[str, str]]
+_Pairs = set[tuple[str, str]]
 
 
 def _pairs(text: str) -> _Pairs:
@@ -37,14 +38,17 @@ def between(steps: Steps) -> t.Iterator[File]:
     An alias that goes from one sandbox to another, as between blue and green, would else be nobody's when the first file has lost it.
     """
     changed = _among(steps)
-    called = [tuple({name for _address, name in _pairs(_text(thing))} for thing in (step.before, step.after)) for step in changed]
-    lost: t.Set[str] = set().union(*(before - after for before, after in called))
+    called = [
+        tuple({name for _address, name in _pairs(_text(thing))} for thing in (step.before, step.after))
+        for step in changed
+    ]
+    lost: set[str] = set().union(*(before - after for before, after in called))
     for step, (before, after) in zip(changed, called):
         if not (after - before).isdisjoint(lost) and os.path.isdir(os.path.dirname(step.key[1])):
             yield t.cast(File, step.after)._replace(text=_text(step.before) + _text(step.after))
 
 
-def readers(directories: t.Collection[str]) -> t.List[Resolver]:
+def readers(directories: t.Collection[str]) -> list[Resolver]:
     """Return the configured resolvers that watch one of the directories, or a file in it."""
     ends = tuple(f"={directory}{end}" for directory in directories for end in ("\n", "/"))
     found = ((known, files.read(known.config) or "") for known in (supervisor.configured() if ends else ()))
@@ -61,7 +65,7 @@ def refresh(steps: Steps, facts: Facts) -> None:
         supervisor.reload(readers({os.path.dirname(step.key[1]) for step in changed}))
 
 
-def _among(steps: Steps) -> t.List[Step]:
+def _among(steps: Steps) -> list[Step]:
     return [step for step in steps if step.key[0] == "file" and step.key[1].startswith(_BELOW)]
 
 
@@ -71,5 +75,5 @@ def _are_told(lost: _Pairs) -> bool:
     return any(not lost.isdisjoint(_pairs(files.read(path) or "")) for path in paths)
 
 
-def _text(thing: t.Optional[Object]) -> str:
+def _text(thing: Object | None) -> str:
     return t.cast(File, thing).text if thing is not None else ""

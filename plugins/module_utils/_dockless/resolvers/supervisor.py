@@ -5,6 +5,7 @@
 Where systemd runs the host its template unit supervises them; elsewhere dnsmasq makes
 itself a daemon, and a process is ours if its command line names our configuration.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -28,7 +29,7 @@ from . import processes
 _UNIT_BATCH = 500  # unit names on one command line
 
 
-def running(resolvers: t.Sequence[Resolver]) -> t.Dict[str, str]:
+def running(resolvers: t.Sequence[Resolver]) -> dict[str, str]:
     """Return the digest that each sandbox's resolver answers with.
 
     It is "" where there is only a process: one that hangs, or one whose namespace lost its
@@ -40,14 +41,14 @@ def running(resolvers: t.Sequence[Resolver]) -> t.Dict[str, str]:
     return found
 
 
-def configured() -> t.List[Resolver]:
+def configured() -> list[Resolver]:
     """Return every resolver that has a configuration on this host."""
     paths = files.listed(DNS_DIRECTORY + "/resolvers")
-    found = ((path, os.path.basename(path)[:-len(".conf")]) for path in paths)
+    found = ((path, os.path.basename(path)[: -len(".conf")]) for path in paths)
     return [Resolver(name, "" if name in HOST_UNITS else name, path, "") for path, name in found]
 
 
-def answering(resolvers: t.Sequence[Resolver]) -> t.List[Resolver]:
+def answering(resolvers: t.Sequence[Resolver]) -> list[Resolver]:
     """Return those that run, with the digest that they answer with: what they are to answer after a restart."""
     digests = processes.answers(resolvers)
     return [known._replace(digest=digests[known.sandbox]) for known in resolvers if known.sandbox in digests]
@@ -62,8 +63,10 @@ def start(resolvers: t.Sequence[Resolver], facts: Facts) -> None:
     if not resolvers:
         return
     if not facts.dnsmasq:
-        raise DocklessError("dnsmasq is not installed, and sandboxes need it to find each other by name",
-                            "Install it (the role dockless.network.prerequisites does), or switch dns_enabled off.")
+        raise DocklessError(
+            "dnsmasq is not installed, and sandboxes need it to find each other by name",
+            "Install it (the role dockless.network.prerequisites does), or switch dns_enabled off.",
+        )
     if facts.systemd:
         _systemctl(["daemon-reload"])
     there = processes.processes([resolver for resolver in resolvers if resolver.netns])
@@ -72,7 +75,8 @@ def start(resolvers: t.Sequence[Resolver], facts: Facts) -> None:
     if busy:
         from . import handover
         from .handover import AT_ONCE  # which most runs need not pay for
-        for batch in (busy[first:first + AT_ONCE] for first in range(0, len(busy), AT_ONCE)):
+
+        for batch in (busy[first : first + AT_ONCE] for first in range(0, len(busy), AT_ONCE)):
             with handover.serving(batch, facts.dnsmasq):
                 _start(batch, facts)
 
@@ -127,11 +131,13 @@ def watches_files(facts: Facts) -> bool:
     return version(facts.dnsmasq) >= (2, 88)
 
 
-@functools.lru_cache(maxsize=None)
-def version(dnsmasq: str) -> t.Tuple[int, int]:
+@functools.cache
+def version(dnsmasq: str) -> tuple[int, int]:
     """Return the program's version, (0, 0) if it does not tell."""
     try:
-        said = subprocess.run([dnsmasq, "--version"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True).stdout
+        said = subprocess.run(
+            [dnsmasq, "--version"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, check=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError):
         return 0, 0
     found = re.search(rb"version (\d+)\.(\d+)", said)
@@ -144,10 +150,24 @@ def _restart_units(resolvers: t.Sequence[Resolver]) -> None:
         return
     found = processes.answers(resolvers)
     silent = [resolver for resolver in resolvers if resolver.sandbox not in found]
-    said = _words(["journalctl", "--no-pager", "--output=cat", "--lines=8", "--unit=" + systemd_units.unit_name(silent[0].sandbox)])[1] if silent else failed
+    said = (
+        _words(
+            [
+                "journalctl",
+                "--no-pager",
+                "--output=cat",
+                "--lines=8",
+                "--unit=" + systemd_units.unit_name(silent[0].sandbox),
+            ]
+        )[1]
+        if silent
+        else failed
+    )
     _for_units("stop", silent)  # or systemd would try for ever
-    raise DocklessError("resolvers do not start: " + joined([f"sandbox {resolver.sandbox}" for resolver in silent]) + ": " + said,
-                        processes.remedy(said) or "Read journalctl -u 'dockless-dns@*'.")
+    raise DocklessError(
+        "resolvers do not start: " + joined([f"sandbox {resolver.sandbox}" for resolver in silent]) + ": " + said,
+        processes.remedy(said) or "Read journalctl -u 'dockless-dns@*'.",
+    )
 
 
 def _stop_units(resolvers: t.Sequence[Resolver]) -> None:
@@ -158,8 +178,13 @@ def _stop_units(resolvers: t.Sequence[Resolver]) -> None:
 
 def _for_units(verb: str, resolvers: t.Sequence[Resolver]) -> str:
     """Do it to all units in few calls and return what went wrong; a call returns when every unit is up, or gone."""
-    batches = (resolvers[first:first + _UNIT_BATCH] for first in range(0, len(resolvers), _UNIT_BATCH))
-    return " ".join(filter(None, [_systemctl([verb, "--", *(systemd_units.unit_name(each.sandbox) for each in batch)]) for batch in batches]))
+    batches = (resolvers[first : first + _UNIT_BATCH] for first in range(0, len(resolvers), _UNIT_BATCH))
+    return " ".join(
+        filter(
+            None,
+            [_systemctl([verb, "--", *(systemd_units.unit_name(each.sandbox) for each in batch)]) for batch in batches],
+        )
+    )
 
 
 def _systemctl(arguments: t.Sequence[str]) -> str:
@@ -167,6 +192,6 @@ def _systemctl(arguments: t.Sequence[str]) -> str:
     return (said or f"exit status {status}") if status else ""
 
 
-def _words(argv: t.List[str]) -> t.Tuple[int, str]:
+def _words(argv: list[str]) -> tuple[int, str]:
     done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     return done.returncode, " ".join(done.stdout.decode(errors="replace").split())

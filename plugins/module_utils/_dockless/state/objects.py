@@ -6,12 +6,13 @@ Wanted and actual state are both a State, so that one diff serves all. netns ""
 is the host's own namespace. Where a field is None in a wanted object, any value
 will do.
 """
+
 from __future__ import annotations
 
 import typing as t
 
 HOST = ""
-Conf = t.Tuple[t.Tuple[str, int], ...]  # (("ipv4/rp_filter", 2), …), of one interface, sorted
+Conf = tuple[tuple[str, int], ...]  # (("ipv4/rp_filter", 2), …), of one interface, sorted
 
 
 class Netns(t.NamedTuple):
@@ -53,7 +54,7 @@ class Link(t.NamedTuple):
     master: str = ""
     up: bool = True
     conf: Conf = ()
-    data: t.Tuple[t.Tuple[str, t.Any], ...] = ()
+    data: tuple[tuple[str, t.Any], ...] = ()
     parent: str = ""
     port: Conf = ()
 
@@ -293,12 +294,29 @@ class Passage(t.NamedTuple):
         return "passage", self.firewall
 
 
-Key = t.Tuple[str, ...]
-Object = t.Union[Netns, TunnelKey, Barrier, Tunnel, TunnelPeer, Link, Veth, Address, Neighbour, Forward, Route, Sysctl, NftTable, File, Resolver, Passage]
-State = t.Dict[Key, Object]
+Key = tuple[str, ...]
+Object = t.Union[
+    Netns,
+    TunnelKey,
+    Barrier,
+    Tunnel,
+    TunnelPeer,
+    Link,
+    Veth,
+    Address,
+    Neighbour,
+    Forward,
+    Route,
+    Sysctl,
+    NftTable,
+    File,
+    Resolver,
+    Passage,
+]
+State = dict[Key, Object]
 
 
-def title(thing: t.Optional[Object]) -> str:
+def title(thing: Object | None) -> str:
     """Return how messages call an object: its kind and what identifies it."""
     if isinstance(thing, Veth):
         inner = f"{thing.peer_name} of {thing.peer_netns}" if thing.peer_netns else thing.peer_name
@@ -342,7 +360,8 @@ def passage(firewall: str, lines: t.Iterable[str]) -> Passage:
     """Return lines as one object."""
     return Passage(firewall, "".join(line + "\n" for line in lines))
 
-Data = t.Tuple[t.Tuple[str, t.Any], ...]
+
+Data = tuple[tuple[str, t.Any], ...]
 
 
 def vxlan(vni: int, local: str, udp_port: int) -> Data:

@@ -5,6 +5,7 @@
 The plan is the product: changed, check mode, diff, verification, rollback and
 drift are all readings of it, and apply depends on nothing else.
 """
+
 from __future__ import annotations
 
 import typing as t
@@ -15,15 +16,51 @@ from . import dependencies
 from .objects import HOST, Forward, Key, Link, Netns, NftTable, Object, Resolver, State, Veth, title
 
 CREATE, UPDATE, REPLACE, DELETE = "create", "update", "replace", "delete"
-RANK = {kind: rank for rank, kind in enumerate(
-    ("tunnelkey", "netns", "barrier", "tunnel", "tunnelpeer", "link", "veth", "sysctl", "address", "neighbour", "forward", "route", "file",
-     "nft", "resolver", "passage"), 1)}
+RANK = {
+    kind: rank
+    for rank, kind in enumerate(
+        (
+            "tunnelkey",
+            "netns",
+            "barrier",
+            "tunnel",
+            "tunnelpeer",
+            "link",
+            "veth",
+            "sysctl",
+            "address",
+            "neighbour",
+            "forward",
+            "route",
+            "file",
+            "nft",
+            "resolver",
+            "passage",
+        ),
+        1,
+    )
+}
 # Fields that the kernel changes in place; any other difference needs a rebuild.
-MUTABLE: t.Dict[str, t.FrozenSet[str]] = {
+MUTABLE: dict[str, frozenset[str]] = {
     "netns": frozenset(("label", "up")),
     "link": frozenset(("mac", "mtu", "label", "master", "up", "conf", "port")),
-    "veth": frozenset(("mac", "peer_mac", "mtu", "peer_mtu", "master", "peer_master", "up", "peer_up",
-                       "isolated", "hairpin", "learning", "conf", "peer_conf")),
+    "veth": frozenset(
+        (
+            "mac",
+            "peer_mac",
+            "mtu",
+            "peer_mtu",
+            "master",
+            "peer_master",
+            "up",
+            "peer_up",
+            "isolated",
+            "hairpin",
+            "learning",
+            "conf",
+            "peer_conf",
+        )
+    ),
     "tunnelkey": frozenset(("public_key",)),
     "barrier": frozenset(),
     "tunnel": frozenset(("public_key", "listen_port", "mtu", "address", "label", "up", "conf")),
@@ -51,8 +88,8 @@ class Step(t.NamedTuple):
 
     action: str
     key: Key
-    before: t.Optional[Object]
-    after: t.Optional[Object]
+    before: Object | None
+    after: Object | None
     reason: str
 
 
@@ -64,12 +101,12 @@ class Plan(t.NamedTuple):
     takes away what nothing declares, after the result has been verified.
     """
 
-    clearing: t.Tuple[Step, ...] = ()
-    building: t.Tuple[Step, ...] = ()
-    removal: t.Tuple[Step, ...] = ()
+    clearing: tuple[Step, ...] = ()
+    building: tuple[Step, ...] = ()
+    removal: tuple[Step, ...] = ()
 
     @property
-    def steps(self) -> t.Tuple[Step, ...]:
+    def steps(self) -> tuple[Step, ...]:
         """Return all steps in order."""
         return self.clearing + self.building + self.removal
 
@@ -92,33 +129,58 @@ def plan(wanted: State, actual: State, kept: t.AbstractSet[Key] = frozenset()) -
     else's declaration and stay.
     """
     surplus = {key for key in actual if key not in wanted and key not in kept}
-    rebuilt = {key for key, reasons in _mismatches(wanted, actual).items() if not _in_place(key, reasons, wanted[key], actual[key])}
+    rebuilt = {
+        key
+        for key, reasons in _mismatches(wanted, actual).items()
+        if not _in_place(key, reasons, wanted[key], actual[key])
+    }
     blocking = dependencies.in_the_way(wanted, actual, surplus)
     gone = _falling_with(actual, rebuilt | blocking)
     left = {key: thing for key, thing in actual.items() if key not in gone} if gone else actual
     left = _orphaned(left, rebuilt | blocking)
     building = [step for key, thing in wanted.items() for step in _build(key, thing, left, actual)]
-    clearing = [_removal(actual[key], _why_cleared(key, rebuilt, blocking)) for key in gone
-                if key in rebuilt or key in blocking or key[0] in ("resolver", "veth", "netns") or dependencies.is_inner(actual[key]) or _outlives(key, actual)]
+    clearing = [
+        _removal(actual[key], _why_cleared(key, rebuilt, blocking))
+        for key in gone
+        if key in rebuilt
+        or key in blocking
+        or key[0] in ("resolver", "veth", "netns")
+        or dependencies.is_inner(actual[key])
+        or _outlives(key, actual)
+    ]
     falling = _falling_with(actual, {key for key in surplus if key[0] in _HOLDERS}) if surplus else set()
-    removal = [_removal(actual[key], "nothing declares it") for key in surplus
-               if key not in gone and (key[0] in _HOLDERS or key[0] == "resolver" or key not in falling or _outlives(key, actual))
-               and not _falls_with_netns(key, actual, surplus)]
+    removal = [
+        _removal(actual[key], "nothing declares it")
+        for key in surplus
+        if key not in gone
+        and (key[0] in _HOLDERS or key[0] == "resolver" or key not in falling or _outlives(key, actual))
+        and not _falls_with_netns(key, actual, surplus)
+    ]
     if _TABLE in surplus:  # unpublish before links go, guard until they are gone: a port must never lead elsewhere
         removal.append(Step(UPDATE, _TABLE, actual[_TABLE], NftTable(HOST, host_table.bare()), "nothing is published"))
-    return Plan(tuple(sorted(clearing, key=_removal_order)), tuple(sorted(building, key=_order)),
-                tuple(sorted(removal, key=_removal_order)))
+    return Plan(
+        tuple(sorted(clearing, key=_removal_order)),
+        tuple(sorted(building, key=_order)),
+        tuple(sorted(removal, key=_removal_order)),
+    )
 
 
 def restorable(state: State) -> State:
     """Return what of a state can be made again; a pair without its other end, or a process in a namespace without a name, cannot."""
-    broken = {key for key, thing in state.items() if isinstance(thing, Veth) and not thing.peer_name
-              or isinstance(thing, Resolver) and thing.netns and ("netns", thing.netns) not in state}
+    broken = {
+        key
+        for key, thing in state.items()
+        if isinstance(thing, Veth)
+        and not thing.peer_name
+        or isinstance(thing, Resolver)
+        and thing.netns
+        and ("netns", thing.netns) not in state
+    }
     gone = _falling_with(state, broken)
     return {key: thing for key, thing in state.items() if key not in gone} if gone else state
 
 
-def differences(wanted: Object, actual: Object) -> t.Tuple[str, ...]:
+def differences(wanted: Object, actual: Object) -> tuple[str, ...]:
     """Return the names of the fields that differ."""
     return tuple(f for f, a, b in zip(wanted._fields, wanted, actual) if a != b and f not in _NOT_COMPARED)
 
@@ -137,19 +199,29 @@ def refuse_rebuilds(work: Plan, wanted: State, on_mismatch: str, recorded: t.Map
         # A second name of a namespace whose first name was lost: by its mark it is still the partner's.
         shared = isinstance(want, Netns) and want.partner in step.before.label.rpartition("/")[2].split()
         moved = step.reason != "rebuilt" and step.key in recorded and dependencies.renamed(step.before, wanted)
-        rejoined = dependencies.is_inner(step.before) and getattr(want, "label", "") != getattr(step.before, "label", "")  # of another network
-        if moved or step.key[0] in CARRIERS and step.reason == "rebuilt" and not (rejoined or drifted or shared or _is_repair(step) or _is_uplink(step.before)):
+        rejoined = dependencies.is_inner(step.before) and getattr(want, "label", "") != getattr(
+            step.before, "label", ""
+        )  # of another network
+        if (
+            moved
+            or step.key[0] in CARRIERS
+            and step.reason == "rebuilt"
+            and not (rejoined or drifted or shared or _is_repair(step) or _is_uplink(step.before))
+        ):
             raise DocklessError(
                 f"{title(step.before)} cannot be changed in place into what is wanted",
-                "Set on_mismatch to recreate to have it rebuilt; endpoints keep address, MAC and names.")
+                "Set on_mismatch to recreate to have it rebuilt; endpoints keep address, MAC and names.",
+            )
     if on_mismatch == "fail":
         for step in work.building:
             if step.action == UPDATE and step.key[0] in CARRIERS:
-                raise DocklessError(f"{title(step.after)} exists and differs: {step.reason}",
-                                    "Set on_mismatch to update to have it changed in place.")
+                raise DocklessError(
+                    f"{title(step.after)} exists and differs: {step.reason}",
+                    "Set on_mismatch to update to have it changed in place.",
+                )
 
 
-def _mismatches(wanted: State, actual: State) -> t.Dict[Key, t.Tuple[str, ...]]:
+def _mismatches(wanted: State, actual: State) -> dict[Key, tuple[str, ...]]:
     found = {}
     for key, thing in wanted.items():
         there = actual.get(key)
@@ -160,27 +232,35 @@ def _mismatches(wanted: State, actual: State) -> t.Dict[Key, t.Tuple[str, ...]]:
     return found
 
 
-def _in_place(key: Key, fields: t.Tuple[str, ...], wanted: Object, actual: Object) -> bool:
-    return MUTABLE[key[0]].issuperset(fields) or (MUTABLE[key[0]] | dependencies.also_mutable(wanted, actual)).issuperset(fields)
+def _in_place(key: Key, fields: tuple[str, ...], wanted: Object, actual: Object) -> bool:
+    return MUTABLE[key[0]].issuperset(fields) or (
+        MUTABLE[key[0]] | dependencies.also_mutable(wanted, actual)
+    ).issuperset(fields)
 
 
-def _falling_with(actual: State, roots: t.Set[Key]) -> t.Set[Key]:
+def _falling_with(actual: State, roots: set[Key]) -> set[Key]:
     """Return roots and everything that the kernel takes away with them."""
     if not roots:
         return set()
     spaces = {key[1] for key in roots if key[0] == "netns"}
-    pairs = {key for key, thing in actual.items() if isinstance(thing, Veth)
-             and (key in roots or thing.netns in spaces or thing.peer_netns in spaces)}
+    pairs = {
+        key
+        for key, thing in actual.items()
+        if isinstance(thing, Veth) and (key in roots or thing.netns in spaces or thing.peer_netns in spaces)
+    }
     above = dependencies.sitting_on(actual, roots)
     ends = {end for key in pairs for end in dependencies.ends(actual[key])}
     ends |= {(key[1], key[2]) for key in roots | above if key[0] in ("link", "tunnel")}
     gone = roots | pairs | above
     for key, thing in actual.items():
-        if key[0] in _ON_LINKS and ((thing.netns, thing.link) in ends or thing.netns in spaces):
-            gone.add(key)
-        elif key[0] in ("link", "sysctl", "nft", "resolver") and thing.netns in spaces:
-            gone.add(key)
-        elif isinstance(thing, Netns) and thing.partner in spaces:  # a second name still means the old namespace
+        if (
+            key[0] in _ON_LINKS
+            and ((thing.netns, thing.link) in ends or thing.netns in spaces)
+            or key[0] in ("link", "sysctl", "nft", "resolver")
+            and thing.netns in spaces
+            or isinstance(thing, Netns)
+            and thing.partner in spaces
+        ):
             gone.add(key)
     return gone
 
@@ -190,23 +270,25 @@ def _outlives(key: Key, actual: State) -> bool:
     return key[0] == "nft" and bool(getattr(actual.get(("netns", key[1])), "inode", 0))
 
 
-def _why_cleared(key: Key, rebuilt: t.Set[Key], blocking: t.Set[Key]) -> str:
+def _why_cleared(key: Key, rebuilt: set[Key], blocking: set[Key]) -> str:
     if key in rebuilt:
         return "rebuilt"
     return "in the way of a new one" if key in blocking else "its namespace is rebuilt"
 
 
-def _falls_with_netns(key: Key, actual: State, surplus: t.Set[Key]) -> bool:
+def _falls_with_netns(key: Key, actual: State, surplus: set[Key]) -> bool:
     thing = actual[key]
     return key[0] == "link" and ("netns", thing.netns) in surplus and not dependencies.is_inner(thing)
 
 
-def _orphaned(left: State, gone: t.Set[Key]) -> State:
+def _orphaned(left: State, gone: set[Key]) -> State:
     """Return the state in which ports of removed bridges have no master any more."""
     bridges = {key[2] for key in gone if key[0] == "link" and key[1] == HOST}
     if not bridges:
         return left
-    ports = {thing.name: thing for thing in left.values() if isinstance(thing, (Veth, Link)) and thing.master in bridges}
+    ports = {
+        thing.name: thing for thing in left.values() if isinstance(thing, (Veth, Link)) and thing.master in bridges
+    }
     found: State = {}
     for key, thing in left.items():
         if isinstance(thing, Forward) and thing.link in ports:
@@ -229,9 +311,11 @@ def _build(key: Key, thing: Object, left: State, actual: State) -> t.Iterator[St
         yield Step(UPDATE, key, there, thing, _reason(thing, there, fields))
 
 
-def _reason(thing: Object, there: Object, fields: t.Tuple[str, ...]) -> str:
-    return ", ".join(f if f in ("text",) else f"{f} is {_brief(getattr(there, f))}, wanted {_brief(getattr(thing, f))}"
-                     for f in fields).replace("text", "content differs", 1)
+def _reason(thing: Object, there: Object, fields: tuple[str, ...]) -> str:
+    return ", ".join(
+        f if f in ("text",) else f"{f} is {_brief(getattr(there, f))}, wanted {_brief(getattr(thing, f))}"
+        for f in fields
+    ).replace("text", "content differs", 1)
 
 
 def _brief(value: t.Any) -> str:
@@ -244,7 +328,7 @@ def _removal(thing: Object, reason: str) -> Step:
     return Step(DELETE, thing.key, thing, None, reason)
 
 
-def _is_uplink(thing: t.Optional[Object]) -> bool:
+def _is_uplink(thing: Object | None) -> bool:
     """Return whether it is the way of an overlay to other hosts: sandboxes keep their links when that is made anew for another VTEP."""
     return isinstance(thing, Link) and thing.kind == "vxlan"
 
@@ -257,7 +341,7 @@ def _is_repair(step: Step) -> bool:
     return isinstance(thing, Netns) and bool(thing.inode)
 
 
-def _order(step: Step) -> t.Tuple[int, bool, Key]:
+def _order(step: Step) -> tuple[int, bool, Key]:
     """Sort by rank and key; a namespace's pairs stay as declared, because its links are numbered as they are made.
 
     A hostname file comes last: it cannot bear our mark, so alone in its directory it would be nobody's.
@@ -266,7 +350,7 @@ def _order(step: Step) -> t.Tuple[int, bool, Key]:
     return RANK[step.key[0]], key[0] == "file" and key[1].endswith("/hostname"), key
 
 
-def _removal_order(step: Step) -> t.Tuple[int, Key]:
+def _removal_order(step: Step) -> tuple[int, Key]:
     if step.key == _TABLE:
         return (1 if step.action == DELETE else -len(RANK) - 1), step.key
     return -RANK[step.key[0]], step.key

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """A plan as people read it: one line a step, and before and after as text."""
+
 from __future__ import annotations
 
 import typing as t
@@ -12,9 +13,11 @@ from .objects import Object
 from .plan import RANK, Plan, Step
 
 
-def operations(work: Plan) -> t.List[str]:
+def operations(work: Plan) -> list[str]:
     """Return one line for each step: action, object and reason."""
-    return [f"{s.action} {objects.title(s.after if s.after is not None else s.before)} ({s.reason})" for s in work.steps]
+    return [
+        f"{s.action} {objects.title(s.after if s.after is not None else s.before)} ({s.reason})" for s in work.steps
+    ]
 
 
 def before(work: Plan) -> str:
@@ -29,7 +32,7 @@ def after(work: Plan) -> str:
     return _text(last.values(), lambda step: step.after)
 
 
-def _text(steps: t.Iterable[Step], side: t.Callable[[Step], t.Optional[Object]]) -> str:
+def _text(steps: t.Iterable[Step], side: t.Callable[[Step], Object | None]) -> str:
     blocks = []
     for step in sorted(steps, key=lambda s: (RANK[s.key[0]], s.key)):
         thing = side(step)
@@ -55,7 +58,7 @@ def _field(name: str, value: t.Any) -> str:
     return "" if value in ("", None) else f"  {name}: {value}\n"
 
 
-def to_do(work: Plan, facts: Facts) -> t.Tuple[str, ...]:
+def to_do(work: Plan, facts: Facts) -> tuple[str, ...]:
     """Return a sentence for what people have to do themselves after a plan."""
     if facts.systemd or not any(step.key == ("file", DROP_IN) for step in work.steps):
         return ()

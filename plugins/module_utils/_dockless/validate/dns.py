@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Name servers that would lead a question back to where it came from, judged when every address is known."""
+
 from __future__ import annotations
 
 import typing as t
@@ -32,12 +33,21 @@ def refuse_loops(host: Host) -> None:
             own = own_addresses(sandbox)
             for index, address in enumerate(sandbox.dns):
                 if str(address) in own:
-                    refuse(f"{path}[{index}]", f"sandbox {sandbox.name} would forward to {address}, an address of its own", _ELSEWHERE)
+                    refuse(
+                        f"{path}[{index}]",
+                        f"sandbox {sandbox.name} would forward to {address}, an address of its own",
+                        _ELSEWHERE,
+                    )
 
 
 def _gateways(host: Host) -> Gateways:
-    return {subnet.gateway: network for network in topology.networks_of(host).values() if network.macvlan is None
-            for subnet in network.subnets if subnet.gateway is not None and has_host_address(network, subnet.version)}
+    return {
+        subnet.gateway: network
+        for network in topology.networks_of(host).values()
+        if network.macvlan is None
+        for subnet in network.subnets
+        if subnet.gateway is not None and has_host_address(network, subnet.version)
+    }
 
 
 def _check(servers: t.Iterable[IPAddress], who: str, path: str, gateways: Gateways) -> None:
@@ -47,5 +57,8 @@ def _check(servers: t.Iterable[IPAddress], who: str, path: str, gateways: Gatewa
         if address.is_unspecified or address.is_multicast:
             refuse(f"{path}[{index}]", f"{who} would forward to {address}, which is no host's address", _ELSEWHERE)
         if address in gateways:
-            refuse(f"{path}[{index}]", f"{who} would forward to {address}, the gateway of network {gateways[address].name}",
-                   "Leave dns out to ask the host's own servers, or name a server that is somewhere else.")
+            refuse(
+                f"{path}[{index}]",
+                f"{who} would forward to {address}, the gateway of network {gateways[address].name}",
+                "Leave dns out to ask the host's own servers, or name a server that is somewhere else.",
+            )

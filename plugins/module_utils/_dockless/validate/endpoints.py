@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Endpoints on their networks: which exist, which addresses and names they may ask for."""
+
 from __future__ import annotations
 
 import typing as t
@@ -9,17 +10,17 @@ from ..errors import refuse
 from ..model.host import DEFAULT_BRIDGE, Endpoint, Host, IPAddress, IPNetwork, Network, Project, Sandbox
 from .networks import gateway_of, is_host_address
 
-Key = t.Tuple[str, str]
+Key = tuple[str, str]
 Networks = t.Mapping[Key, Network]
 DEFAULT_KEY = ("", DEFAULT_BRIDGE)
-_Taken = t.Dict[t.Tuple[Key, t.Any], Endpoint]  # (network, fixed address or MAC) -> who has it
+_Taken = dict[tuple[Key, t.Any], Endpoint]  # (network, fixed address or MAC) -> who has it
 _USER_DEFINED = "Join a network of your own instead, with the option networks."
 
 
 def check_endpoints(host: Host, networks: Networks) -> None:
     """Raise DocklessError for unknown networks, and for addresses, MACs and interface names that cannot be had."""
     taken: _Taken = {}
-    linkable: t.Optional[t.FrozenSet[str]] = None
+    linkable: frozenset[str] | None = None
     for project in host.projects:
         for sandbox in project.sandboxes:
             endpoints = sandbox.endpoints
@@ -39,9 +40,13 @@ def check_endpoints(host: Host, networks: Networks) -> None:
                 _check_links(sandbox, endpoint)
 
 
-def _on_default_bridge(host: Host) -> t.FrozenSet[str]:
-    return frozenset(sandbox.name for project in host.projects for sandbox in project.sandboxes
-                     if any(endpoint.network == DEFAULT_KEY for endpoint in sandbox.endpoints))
+def _on_default_bridge(host: Host) -> frozenset[str]:
+    return frozenset(
+        sandbox.name
+        for project in host.projects
+        for sandbox in project.sandboxes
+        if any(endpoint.network == DEFAULT_KEY for endpoint in sandbox.endpoints)
+    )
 
 
 def _unknown_network(endpoint: Endpoint, project: Project, networks: Networks) -> t.NoReturn:
@@ -61,29 +66,47 @@ def _unknown_network(endpoint: Endpoint, project: Project, networks: Networks) -
 
 
 def _check_distinct(endpoints: t.Sequence[Endpoint]) -> None:
-    interfaces: t.Dict[str, Endpoint] = {}
-    networks: t.Dict[Key, Endpoint] = {}
+    interfaces: dict[str, Endpoint] = {}
+    networks: dict[Key, Endpoint] = {}
     for endpoint in endpoints:
         other = networks.setdefault(endpoint.network, endpoint)
         if other is not endpoint:
-            refuse(endpoint.path, f"the sandbox {endpoint.sandbox} is on this network already ({other.path})", "Remove one of the two.")
+            refuse(
+                endpoint.path,
+                f"the sandbox {endpoint.sandbox} is on this network already ({other.path})",
+                "Remove one of the two.",
+            )
         if endpoint.interface_name:
             other = interfaces.setdefault(endpoint.interface_name, endpoint)
             if other is not endpoint:
-                refuse(endpoint.path + ".interface_name", f"the interface name {endpoint.interface_name} is taken by {other.path}",
-                       "Choose another name.")
+                refuse(
+                    endpoint.path + ".interface_name",
+                    f"the interface name {endpoint.interface_name} is taken by {other.path}",
+                    "Choose another name.",
+                )
 
 
-def _check_default_bridge(endpoint: Endpoint, linkable: t.FrozenSet[str]) -> None:
+def _check_default_bridge(endpoint: Endpoint, linkable: frozenset[str]) -> None:
     for key in ("ipv4_address", "ipv6_address"):
         if getattr(endpoint, key) is not None:
-            refuse(f"{endpoint.path}.{key}", "an address can be asked for on user-defined networks only, not on the default bridge", _USER_DEFINED)
+            refuse(
+                f"{endpoint.path}.{key}",
+                "an address can be asked for on user-defined networks only, not on the default bridge",
+                _USER_DEFINED,
+            )
     if endpoint.aliases:
-        refuse(endpoint.path + ".aliases", "aliases are known on user-defined networks only, not on the default bridge", _USER_DEFINED)
+        refuse(
+            endpoint.path + ".aliases",
+            "aliases are known on user-defined networks only, not on the default bridge",
+            _USER_DEFINED,
+        )
     for link in endpoint.links:
         if link.sandbox not in linkable:
-            refuse(endpoint.path, f"the link to {link.sandbox} leads nowhere: it is not a sandbox on the default bridge",
-                   f"Declare {link.sandbox} with network_mode: bridge, or remove the link.")
+            refuse(
+                endpoint.path,
+                f"the link to {link.sandbox} leads nowhere: it is not a sandbox on the default bridge",
+                f"Declare {link.sandbox} with network_mode: bridge, or remove the link.",
+            )
 
 
 def _check_links(sandbox: Sandbox, endpoint: Endpoint) -> None:
@@ -105,8 +128,11 @@ def check_fixed_address(network: Network, address: IPAddress, path: str) -> None
     subnets = [subnet for subnet in network.subnets if subnet.version == address.version]
     known = [subnet for subnet in subnets if subnet.network is not None]
     if not known:
-        refuse(path, f"the {called} has no fixed IPv{address.version} subnet that {address} could be of",
-               f"Give {network.path}.ipam.config a subnet.")
+        refuse(
+            path,
+            f"the {called} has no fixed IPv{address.version} subnet that {address} could be of",
+            f"Give {network.path}.ipam.config a subnet.",
+        )
     for subnet in known:
         found = t.cast(IPNetwork, subnet.network)
         if address not in found:
@@ -119,10 +145,18 @@ def check_fixed_address(network: Network, address: IPAddress, path: str) -> None
             if address == reserved:
                 refuse(path, f"{address} is reserved as {name} in {called}", "Choose another address.")
         return
-    refuse(path, f"{address} is not within {', '.join(str(subnet.network) for subnet in known)} of {called}", "Choose an address of the subnet.")
+    refuse(
+        path,
+        f"{address} is not within {', '.join(str(subnet.network) for subnet in known)} of {called}",
+        "Choose an address of the subnet.",
+    )
 
 
 def _take(endpoint: Endpoint, what: t.Any, key: str, taken: _Taken) -> None:
     other = taken.setdefault((endpoint.network, what), endpoint)
     if other is not endpoint:
-        refuse(f"{endpoint.path}.{key}", f"{what} is taken by the sandbox {other.project}/{other.sandbox} ({other.path})", "Choose another one.")
+        refuse(
+            f"{endpoint.path}.{key}",
+            f"{what} is taken by the sandbox {other.project}/{other.sandbox} ({other.path})",
+            "Choose another one.",
+        )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Relations between what is declared, judged before anything is touched."""
+
 from __future__ import annotations
 
 import typing as t
@@ -18,8 +19,12 @@ from .sandboxes import check_sandboxes, check_veth_pairs
 from .services import check_services
 
 
-def check_host(host: Host, facts: Facts, kept_ports: t.FrozenSet[Binding] = frozenset(),
-               owner_of: t.Callable[[Listener], str] = told_owner) -> None:
+def check_host(
+    host: Host,
+    facts: Facts,
+    kept_ports: frozenset[Binding] = frozenset(),
+    owner_of: t.Callable[[Listener], str] = told_owner,
+) -> None:
     """Raise DocklessError for the first thing declared that cannot be beside the rest, or beside what listens on the host.
 
     kept_ports are the (protocol, host address or "", host port) that mappings

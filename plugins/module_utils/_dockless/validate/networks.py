@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Networks beside each other: subnets, gateways, reserved addresses, bridge names."""
+
 from __future__ import annotations
 
 import typing as t
@@ -36,13 +37,19 @@ def check_networks(networks: t.Iterable[Network], defaults: Defaults) -> None:
             if subnet.network is not None:
                 path = f"{network.path}.ipam.config[{index}]"
                 _check_subnet(network, subnet, path)
-                extents.append(_extent(subnet.network, owner, path + ".subnet")._replace(shared=network.macvlan is not None))
+                extents.append(
+                    _extent(subnet.network, owner, path + ".subnet")._replace(shared=network.macvlan is not None)
+                )
         if network.macvlan is not None and len(network.subnets) > 1:
             _check_overlaps([one._replace(shared=False) for one in extents if one.owner == owner])
         if network.bridge_name:
             other = bridges.setdefault(network.bridge_name, owner)
             if other != owner:
-                refuse(network.path + ".bridge_name", f"the bridge name {network.bridge_name} of {owner} is taken by {other}", "Choose another name.")
+                refuse(
+                    network.path + ".bridge_name",
+                    f"the bridge name {network.bridge_name} of {owner} is taken by {other}",
+                    "Choose another name.",
+                )
     if defaults.bip is not None:
         extents.append(_extent(addresses.network_of(*defaults.bip), "the host's default bridge", "defaults.bip"))
     _check_overlaps(extents)
@@ -52,16 +59,21 @@ def _extent(subnet: IPNetwork, owner: str, path: str) -> _Extent:
     return _Extent(subnet.version, int(subnet.network_address), int(subnet.broadcast_address), subnet, owner, path)
 
 
-def _check_overlaps(extents: t.List[_Extent]) -> None:
+def _check_overlaps(extents: list[_Extent]) -> None:
     """Compare each subnet with the one before it that reaches furthest, shared or not: nothing else can overlap it first."""
-    reaching: t.Dict[bool, _Extent] = {}
+    reaching: dict[bool, _Extent] = {}
     for extent in sorted(extents, key=lambda one: one[:3]):
         for furthest in reaching.values():
             if extent.shared and furthest.shared or extent.version != furthest.version or extent.first > furthest.last:
                 continue
-            later, earlier = (extent, furthest) if extents.index(extent) > extents.index(furthest) else (furthest, extent)
-            refuse(later.path, f"{later.subnet} of {later.owner} overlaps {earlier.subnet} of {earlier.owner} ({earlier.path})",
-                   "Choose another subnet.")
+            later, earlier = (
+                (extent, furthest) if extents.index(extent) > extents.index(furthest) else (furthest, extent)
+            )
+            refuse(
+                later.path,
+                f"{later.subnet} of {later.owner} overlaps {earlier.subnet} of {earlier.owner} ({earlier.path})",
+                "Choose another subnet.",
+            )
         other = reaching.get(extent.shared)
         if other is None or extent.version != other.version or extent.last > other.last:
             reaching[extent.shared] = extent
@@ -96,7 +108,7 @@ def _check_address(subnet: IPNetwork, address: IPAddress, path: str) -> None:
         refuse(path, f"{address} is the network or broadcast address of {subnet}", "Give an address between the two.")
 
 
-def gateway_of(network: Network, subnet: Subnet) -> t.Optional[IPAddress]:
+def gateway_of(network: Network, subnet: Subnet) -> IPAddress | None:
     """Return the gateway that the subnet has or, where it can be known, will get: the first address that is free."""
     if subnet.gateway is not None or subnet.network is None:
         return subnet.gateway

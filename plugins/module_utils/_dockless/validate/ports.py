@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Published ports beside each other and beside what listens on the host, judged as bind(2) would."""
+
 from __future__ import annotations
 
 import typing as t
@@ -11,7 +12,7 @@ from ..model.host import Defaults, Host, IPAddress, Network, PortMapping, Sandbo
 from .endpoints import DEFAULT_KEY, Networks
 from .macvlan import way_out
 
-Binding = t.Tuple[str, str, int]  # (protocol, host address or "" for all, host port)
+Binding = tuple[str, str, int]  # (protocol, host address or "" for all, host port)
 _WILDCARDS = ("0.0.0.0", "::")
 _ALL = "all addresses"
 
@@ -21,16 +22,21 @@ def told_owner(listener: Listener) -> str:
     return listener.owner or "a process"
 
 
-def check_ports(host: Host, networks: Networks, facts: Facts, kept: t.FrozenSet[Binding],
-                owner_of: t.Callable[[Listener], str] = told_owner) -> None:
+def check_ports(
+    host: Host,
+    networks: Networks,
+    facts: Facts,
+    kept: frozenset[Binding],
+    owner_of: t.Callable[[Listener], str] = told_owner,
+) -> None:
     """Raise DocklessError for ports that no network can carry, and those that something else has.
 
     owner_of is asked whose a socket is, in the event of a conflict only, because finding out takes long.
     """
-    listeners: t.Dict[t.Tuple[str, int], t.List[Listener]] = {}
+    listeners: dict[tuple[str, int], list[Listener]] = {}
     for listener in facts.listeners:
         listeners.setdefault((listener.protocol, listener.port), []).append(listener)
-    held: t.Dict[t.Tuple[str, int], t.List[t.Tuple[str, PortMapping]]] = {}
+    held: dict[tuple[str, int], list[tuple[str, PortMapping]]] = {}
     for project in host.projects:
         for sandbox in project.sandboxes:
             if sandbox.ports or sandbox.publish_all and sandbox.expose:
@@ -46,7 +52,7 @@ def check_ports(host: Host, networks: Networks, facts: Facts, kept: t.FrozenSet[
                         _check_listeners(mapping, address, listeners, kept, owner_of)
 
 
-def _carriers(sandbox: Sandbox, networks: Networks, defaults: Defaults) -> t.List[Network]:
+def _carriers(sandbox: Sandbox, networks: Networks, defaults: Defaults) -> list[Network]:
     """Return the networks that can carry ports, the one with the default route first. Raises DocklessError if there is none."""
     found = []
     for endpoint in sandbox.endpoints:
@@ -55,38 +61,50 @@ def _carriers(sandbox: Sandbox, networks: Networks, defaults: Defaults) -> t.Lis
             found.append((-endpoint.gw_priority, network.name, network))
     if not found:
         _refuse_on_parents(sandbox, networks)
-        refuse(sandbox.ports[0].path if sandbox.ports else sandbox.path + ".publish_all",
-               f"ports of {sandbox.name} cannot be published: its networks are internal or have no addresses",
-               "Connect it to a network that leads out, or remove the ports.")
+        refuse(
+            sandbox.ports[0].path if sandbox.ports else sandbox.path + ".publish_all",
+            f"ports of {sandbox.name} cannot be published: its networks are internal or have no addresses",
+            "Connect it to a network that leads out, or remove the ports.",
+        )
     found.sort(key=lambda one: one[:2])
     if not found[0][2].ingress:
-        refuse(sandbox.ports[0].path if sandbox.ports else sandbox.path + ".publish_all",
-               f"ports of {sandbox.name} cannot be published: they would lead in by {found[0][1]}, which takes no connections (ingress is false)",
-               "Give a network with ingress the higher gw_priority, set ingress: true, or remove the ports.")
+        refuse(
+            sandbox.ports[0].path if sandbox.ports else sandbox.path + ".publish_all",
+            f"ports of {sandbox.name} cannot be published: they would lead in by {found[0][1]}, which takes no connections (ingress is false)",
+            "Give a network with ingress the higher gw_priority, set ingress: true, or remove the ports.",
+        )
     return [network for priority, name, network in found]
 
 
 def _refuse_on_parents(sandbox: Sandbox, networks: Networks) -> None:
-    on_parents = [e.network[1] for e in sandbox.endpoints if e.network in networks and networks[e.network].macvlan is not None]
+    on_parents = [
+        e.network[1] for e in sandbox.endpoints if e.network in networks and networks[e.network].macvlan is not None
+    ]
     if on_parents:
-        refuse(sandbox.ports[0].path if sandbox.ports else sandbox.path + ".publish_all",
-               f"ports of {sandbox.name} cannot be published: packets to a sandbox on {on_parents[0]} do not pass this host",
-               "Reach it by its own address, connect it to a bridge network as well, or remove the ports.")
+        refuse(
+            sandbox.ports[0].path if sandbox.ports else sandbox.path + ".publish_all",
+            f"ports of {sandbox.name} cannot be published: packets to a sandbox on {on_parents[0]} do not pass this host",
+            "Reach it by its own address, connect it to a bridge network as well, or remove the ports.",
+        )
 
 
 def _check_way_back(sandbox: Sandbox, networks: Networks) -> None:
     """Raise DocklessError where answers of a published port would leave by another network than questions came in by."""
     for version in (4, 6):
         winner = way_out(sandbox, networks, version)
-        if winner is not None and (not sandbox.ports or any(m.host_ip is None or m.host_ip.version == version for m in sandbox.ports)):
-            refuse(sandbox.ports[0].path if sandbox.ports else sandbox.path + ".publish_all",
-                   f"ports of {sandbox.name} cannot be published: its IPv{version} default route leads by {winner.name}, so that answers do not pass this host",
-                   "Give its bridge network the higher gw_priority, or remove the ports.")
+        if winner is not None and (
+            not sandbox.ports or any(m.host_ip is None or m.host_ip.version == version for m in sandbox.ports)
+        ):
+            refuse(
+                sandbox.ports[0].path if sandbox.ports else sandbox.path + ".publish_all",
+                f"ports of {sandbox.name} cannot be published: its IPv{version} default route leads by {winner.name}, so that answers do not pass this host",
+                "Give its bridge network the higher gw_priority, or remove the ports.",
+            )
 
 
 def _default_address(carriers: t.Sequence[Network], defaults: Defaults) -> str:
     """Return where a port is published that names no address; 0.0.0.0 as a default means both families, as in Docker."""
-    address: t.Optional[IPAddress] = carriers[0].publish_address or defaults.ip
+    address: IPAddress | None = carriers[0].publish_address or defaults.ip
     return "" if address is None or str(address) == "0.0.0.0" else str(address)
 
 
@@ -94,42 +112,66 @@ def _check_family(mapping: PortMapping, address: str, carriers: t.Sequence[Netwo
     if not address:
         return
     if ":" in address and not any(defaults.ipv6 if one.enable_ipv6 is None else one.enable_ipv6 for one in carriers):
-        refuse(mapping.path, f"the IPv6 address {address} cannot lead to {mapping.sandbox}, which is on no IPv6 network: "
-               "no proxy runs here to translate between the families",
-               "Set enable_ipv6: true on one of its networks, or publish on an IPv4 address.")
+        refuse(
+            mapping.path,
+            f"the IPv6 address {address} cannot lead to {mapping.sandbox}, which is on no IPv6 network: "
+            "no proxy runs here to translate between the families",
+            "Set enable_ipv6: true on one of its networks, or publish on an IPv4 address.",
+        )
     if ":" not in address and not any(one.enable_ipv4 for one in carriers):
-        refuse(mapping.path, f"the IPv4 address {address} cannot lead to {mapping.sandbox}, which is on no IPv4 network",
-               "Set enable_ipv4: true on one of its networks, or publish on an IPv6 address.")
+        refuse(
+            mapping.path,
+            f"the IPv4 address {address} cannot lead to {mapping.sandbox}, which is on no IPv4 network",
+            "Set enable_ipv4: true on one of its networks, or publish on an IPv6 address.",
+        )
 
 
-def _check_mappings(mapping: PortMapping, address: str, held: t.List[t.Tuple[str, PortMapping]]) -> None:
+def _check_mappings(mapping: PortMapping, address: str, held: list[tuple[str, PortMapping]]) -> None:
     for other_address, other in held:
         if _meet(address, other_address):
-            refuse(mapping.path, f"{_called(mapping, address)}: {other.project}/{other.sandbox} publishes it on {other_address or _ALL} already"
-                   f" ({other.path})", "Choose another host port or address.")
+            refuse(
+                mapping.path,
+                f"{_called(mapping, address)}: {other.project}/{other.sandbox} publishes it on {other_address or _ALL} already"
+                f" ({other.path})",
+                "Choose another host port or address.",
+            )
     held.append((address, mapping))
 
 
-def _check_listeners(mapping: PortMapping, address: str, listeners: t.Mapping[t.Tuple[str, int], t.Sequence[Listener]],
-                     kept: t.FrozenSet[Binding], owner_of: t.Callable[[Listener], str]) -> None:
+def _check_listeners(
+    mapping: PortMapping,
+    address: str,
+    listeners: t.Mapping[tuple[str, int], t.Sequence[Listener]],
+    kept: frozenset[Binding],
+    owner_of: t.Callable[[Listener], str],
+) -> None:
     found = listeners.get((mapping.protocol, mapping.host_port))
     if not found or _is_kept(mapping, address, kept):
         return
     for listener in found:
         # A socket on :: takes IPv4 too unless it asked not to, which its address does not tell.
         if _meet(address, "" if listener.address == "::" else listener.address.replace("::ffff:", "")):
-            refuse(mapping.path, f"{_called(mapping, address)}: {owner_of(listener)} listens on {listener.address}",
-                   "Choose another host port or address, or stop that process.")
+            refuse(
+                mapping.path,
+                f"{_called(mapping, address)}: {owner_of(listener)} listens on {listener.address}",
+                "Choose another host port or address, or stop that process.",
+            )
 
 
-def _is_kept(mapping: PortMapping, address: str, kept: t.FrozenSet[Binding]) -> bool:
+def _is_kept(mapping: PortMapping, address: str, kept: frozenset[Binding]) -> bool:
     declared = str(mapping.host_ip or "")
-    return (mapping.protocol, address, mapping.host_port) in kept or (mapping.protocol, declared, mapping.host_port) in kept
+    return (mapping.protocol, address, mapping.host_port) in kept or (
+        mapping.protocol,
+        declared,
+        mapping.host_port,
+    ) in kept
 
 
 def _called(mapping: PortMapping, address: str) -> str:
-    return (f"{mapping.project}/{mapping.sandbox} cannot publish host port {mapping.host_port}/{mapping.protocol} "
-            f"on {address or _ALL}")
+    return (
+        f"{mapping.project}/{mapping.sandbox} cannot publish host port {mapping.host_port}/{mapping.protocol} "
+        f"on {address or _ALL}"
+    )
 
 
 def _meet(one: str, other: str) -> bool:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Sandboxes and veth pairs beside each other: names, partners, interfaces."""
+
 from __future__ import annotations
 
 import typing as t
@@ -11,14 +12,17 @@ from ..model.host import MODE_CONTAINER, MODE_HOST, Host, Project, Sandbox
 
 def check_sandboxes(host: Host) -> None:
     """Raise DocklessError for names that two sandboxes have, and for partners that cannot be shared."""
-    seen: t.Dict[str, Sandbox] = {}
-    spaces: t.Dict[str, Sandbox] = {}
+    seen: dict[str, Sandbox] = {}
+    spaces: dict[str, Sandbox] = {}
     for project in host.projects:
         for sandbox in project.sandboxes:
             other = seen.setdefault(sandbox.name, sandbox)
             if other is not sandbox:
-                refuse(sandbox.path, f"the sandbox {sandbox.name} is in the projects {other.project} and {project.name}",
-                       "Names of sandboxes are a host's: rename one.")
+                refuse(
+                    sandbox.path,
+                    f"the sandbox {sandbox.name} is in the projects {other.project} and {project.name}",
+                    "Names of sandboxes are a host's: rename one.",
+                )
             if sandbox.netns:
                 _check_space(sandbox, spaces)
     for project in host.projects:
@@ -26,12 +30,15 @@ def check_sandboxes(host: Host) -> None:
             _check_partners(project, seen)
 
 
-def _check_space(sandbox: Sandbox, spaces: t.Dict[str, Sandbox]) -> None:
+def _check_space(sandbox: Sandbox, spaces: dict[str, Sandbox]) -> None:
     other = spaces.setdefault(sandbox.netns, sandbox)
     if other is not sandbox:
-        refuse(sandbox.path + (".netns" if sandbox.netns != sandbox.name else ""),
-               f"the network namespace {sandbox.netns} is that of the sandboxes {other.project}/{other.name} "
-               f"and {sandbox.project}/{sandbox.name}", "Give one of them another name or netns.")
+        refuse(
+            sandbox.path + (".netns" if sandbox.netns != sandbox.name else ""),
+            f"the network namespace {sandbox.netns} is that of the sandboxes {other.project}/{other.name} "
+            f"and {sandbox.project}/{sandbox.name}",
+            "Give one of them another name or netns.",
+        )
 
 
 def _check_partners(project: Project, everywhere: t.Mapping[str, Sandbox]) -> None:
@@ -44,23 +51,39 @@ def _check_partners(project: Project, everywhere: t.Mapping[str, Sandbox]) -> No
         if name == sandbox.name:
             refuse(path, f"the sandbox {name} would share its own network stack", "Name another sandbox.")
         if partner is None and name in everywhere:
-            refuse(path, f"the sandbox {name} is in the project {everywhere[name].project}, not in {project.name}",
-                   "Declare the two in one project.")
+            refuse(
+                path,
+                f"the sandbox {name} is in the project {everywhere[name].project}, not in {project.name}",
+                "Declare the two in one project.",
+            )
         if partner is None:
-            refuse(path, f"the sandbox {name}, whose network stack {sandbox.name} shares, is not declared",
-                   f"Declare it, or remove {sandbox.name} too.")
+            refuse(
+                path,
+                f"the sandbox {name}, whose network stack {sandbox.name} shares, is not declared",
+                f"Declare it, or remove {sandbox.name} too.",
+            )
         if partner.mode == MODE_HOST:
-            refuse(path, f"the sandbox {name} has no network stack of its own but the host's", "Use network_mode: host here as well.")
+            refuse(
+                path,
+                f"the sandbox {name} has no network stack of its own but the host's",
+                "Use network_mode: host here as well.",
+            )
         if partner.mode == MODE_CONTAINER:
             _refuse_chain(sandbox, partner, path)
 
 
 def _refuse_chain(sandbox: Sandbox, partner: Sandbox, path: str) -> t.NoReturn:
     if partner.partner == sandbox.name:
-        refuse(path, f"the sandboxes {sandbox.name} and {partner.name} would share each other's network stack",
-               "Give one of them networks of its own.")
-    refuse(path, f"the sandbox {partner.name} has no network stack of its own but that of {partner.partner}",
-           f"Use network_mode: container:{partner.partner} here as well.")
+        refuse(
+            path,
+            f"the sandboxes {sandbox.name} and {partner.name} would share each other's network stack",
+            "Give one of them networks of its own.",
+        )
+    refuse(
+        path,
+        f"the sandbox {partner.name} has no network stack of its own but that of {partner.partner}",
+        f"Use network_mode: container:{partner.partner} here as well.",
+    )
 
 
 def check_veth_pairs(host: Host) -> None:
@@ -68,8 +91,12 @@ def check_veth_pairs(host: Host) -> None:
     pairs = [pair for project in host.projects for pair in project.veth_pairs]
     if not pairs:
         return
-    taken = {("", network.bridge_name): f"the bridge of network {network.project}/{network.name}"
-             for project in host.projects for network in project.networks if network.bridge_name}
+    taken = {
+        ("", network.bridge_name): f"the bridge of network {network.project}/{network.name}"
+        for project in host.projects
+        for network in project.networks
+        if network.bridge_name
+    }
     prefixes = {network.key: network.iface_prefix for project in host.projects for network in project.networks}
     for project in host.projects:
         for sandbox in project.sandboxes:

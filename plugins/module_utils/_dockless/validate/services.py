@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Services beside the sandboxes of their network: names, virtual addresses, and who can be behind them."""
+
 from __future__ import annotations
 
 import typing as t
@@ -15,7 +16,7 @@ def check_services(host: Host) -> None:
     serving = {network.key: network for project in host.projects for network in project.networks if network.services}
     if not serving:
         return
-    members: t.Dict[t.Tuple[str, str], t.List[Endpoint]] = {key: [] for key in serving}
+    members: dict[tuple[str, str], list[Endpoint]] = {key: [] for key in serving}
     for project in host.projects:
         for sandbox in project.sandboxes:
             for endpoint in sandbox.endpoints:
@@ -26,17 +27,38 @@ def check_services(host: Host) -> None:
 
 
 def _check_network(network: Network, members: t.Sequence[Endpoint]) -> None:
-    here = {endpoint.sandbox.lower(): f"the sandbox {endpoint.project}/{endpoint.sandbox} ({endpoint.path})" for endpoint in members}
-    there = {sandbox.name.lower(): f"the sandbox {sandbox.name} on host {peer.name}" for peer in network.peers for sandbox in peer.sandboxes}
+    here = {
+        endpoint.sandbox.lower(): f"the sandbox {endpoint.project}/{endpoint.sandbox} ({endpoint.path})"
+        for endpoint in members
+    }
+    there = {
+        sandbox.name.lower(): f"the sandbox {sandbox.name} on host {peer.name}"
+        for peer in network.peers
+        for sandbox in peer.sandboxes
+    }
     called = {**there, **here}
-    taken: t.Dict[IPAddress, str] = {
-        address: f"the sandbox {sandbox.name} on host {peer.name}" for peer in network.peers for sandbox in peer.sandboxes for address in sandbox.addresses}
-    taken.update({address: f"the sandbox {endpoint.project}/{endpoint.sandbox} ({endpoint.path})" for endpoint in members
-                  for address in (endpoint.ipv4_address, endpoint.ipv6_address) if address is not None})
+    taken: dict[IPAddress, str] = {
+        address: f"the sandbox {sandbox.name} on host {peer.name}"
+        for peer in network.peers
+        for sandbox in peer.sandboxes
+        for address in sandbox.addresses
+    }
+    taken.update(
+        {
+            address: f"the sandbox {endpoint.project}/{endpoint.sandbox} ({endpoint.path})"
+            for endpoint in members
+            for address in (endpoint.ipv4_address, endpoint.ipv6_address)
+            if address is not None
+        }
+    )
     for service in network.services:
         other = called.setdefault(service.name.lower(), f"another service ({service.path})")
         if service.path not in other:
-            refuse(service.path, f"the name {service.name} on network {network.project}/{network.name} is that of {other}", "Rename one.")
+            refuse(
+                service.path,
+                f"the name {service.name} on network {network.project}/{network.name} is that of {other}",
+                "Rename one.",
+            )
         for vip in service.vips:
             path = service.path + ".vip"
             check_fixed_address(network, vip, path)
@@ -49,11 +71,17 @@ def _check_network(network: Network, members: t.Sequence[Endpoint]) -> None:
 
 
 def _check_choice(network: Network, service: Service) -> None:
-    if network.overlay is not None and service.mode == SERVICE_VIP and not service.vips \
-            and any(subnet.ip_range is None for subnet in network.subnets):
-        refuse(service.path + ".vip",
-               f"the service {service.name} has no address on the overlay network {network.name}, and a host alone cannot know which are free",
-               "Give it a vip, or the subnet an ip_range of this host's own. The role overlay fills it in for all hosts at once.")
+    if (
+        network.overlay is not None
+        and service.mode == SERVICE_VIP
+        and not service.vips
+        and any(subnet.ip_range is None for subnet in network.subnets)
+    ):
+        refuse(
+            service.path + ".vip",
+            f"the service {service.name} has no address on the overlay network {network.name}, and a host alone cannot know which are free",
+            "Give it a vip, or the subnet an ip_range of this host's own. The role overlay fills it in for all hosts at once.",
+        )
 
 
 def _check_backends(network: Network, service: Service, members: t.Sequence[str]) -> None:
@@ -62,5 +90,8 @@ def _check_backends(network: Network, service: Service, members: t.Sequence[str]
             import difflib  # for refusals only
 
             close = difflib.get_close_matches(backend.sandbox, members, 1, 0.6)
-            refuse(f"{service.path}.sandboxes.{backend.sandbox}", f"the sandbox {backend.sandbox} is not on network {network.project}/{network.name}",
-                   f"Did you mean {close[0]}?" if close else "Connect it, or take it out of the service.")
+            refuse(
+                f"{service.path}.sandboxes.{backend.sandbox}",
+                f"the sandbox {backend.sandbox} is not on network {network.project}/{network.name}",
+                f"Did you mean {close[0]}?" if close else "Connect it, or take it out of the service.",
+            )

@@ -9,12 +9,14 @@ import typing as t
 from _dockless.document.defaults import parse_defaults
 from _dockless.document.project import parse_project
 from _dockless.model import external_networks
-from _dockless.model.facts import Facts, Listener, Underlay
+from _dockless.model.facts import Facts, Listener, UnderlayAddress
 from _dockless.model.host import Host
 from _dockless.validate.host import check_host
 
 Document = t.Mapping[str, t.Any]
-UNDERLAY = tuple(Underlay(ipaddress.ip_address(address), "eth0", 1500) for address in ("203.0.113.1", "2001:db8::1"))
+UNDERLAY = tuple(
+    UnderlayAddress(ipaddress.ip_address(address), "eth0", 1500) for address in ("203.0.113.1", "2001:db8::1")
+)
 
 
 def host_of(

@@ -82,7 +82,9 @@ def planned(case: pathlib.Path) -> dict[str, t.Any]:
     """Return the plan of a case as its plan.yml should say it: steps by part, and what each on_mismatch refuses."""
     kept = case / "kept.yml"
     wanted = objects(case / "wanted.yml")
-    work = plan.plan(wanted, objects(case / "actual.yml"), frozenset(objects(kept)) if kept.exists() else frozenset())
+    work = plan.make_plan(
+        wanted, objects(case / "actual.yml"), frozenset(objects(kept)) if kept.exists() else frozenset()
+    )
     answer: dict[str, t.Any] = {}
     for part in ("clearing", "building", "removal"):
         steps = getattr(work, part)

@@ -15,7 +15,7 @@ import typing as t
 from _dockless.state import plan
 from _dockless.state.objects import (
     Address,
-    Forward,
+    ForwardingEntry,
     Key,
     Link,
     Neighbour,
@@ -30,7 +30,7 @@ from _dockless.state.objects import (
 )
 from _dockless.state.plan import DELETE, MUTABLE, RANK, UPDATE, Plan, Step
 
-_ON_LINKS = (Address, Forward, Neighbour, Route)
+_ON_LINKS = (Address, ForwardingEntry, Neighbour, Route)
 
 
 class Refused(AssertionError):
@@ -113,7 +113,7 @@ class Kernel:
     def _lose_bridge(self, port: t.Any) -> None:
         """A port's forwarding entries are its bridge's; a vxlan device has its own as well."""
         for key, other in list(self.state.items()):
-            if isinstance(other, Forward) and other.link == port.name:
+            if isinstance(other, ForwardingEntry) and other.link == port.name:
                 del self.state[key]
                 if other.vtep:
                     self.state[key] = other._replace(bridged=False)
@@ -190,7 +190,7 @@ class Kernel:
                 for o in self.state.values()
             ):
                 raise Refused(f"number taken: {thing.data}")
-        elif isinstance(thing, (Forward, Neighbour)):
+        elif isinstance(thing, (ForwardingEntry, Neighbour)):
             if (thing.netns, thing.link) not in self._names():
                 raise Refused(f"no link {thing.link}")
         elif isinstance(thing, (Address, Route)):

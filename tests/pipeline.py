@@ -7,10 +7,9 @@ import typing as t
 
 from documents import UNDERLAY, host_of
 
-from _dockless.allocate import host as allocate_host
-from _dockless.allocate import leases as allocate_leases
-from _dockless.desired import host as desired_host
-from _dockless.desired.host import States
+from _dockless.allocate.host import resolve_host
+from _dockless.allocate.leases import project_leases
+from _dockless.desired.host import States, desired_state
 from _dockless.firewall import host_table
 from _dockless.model import topology
 from _dockless.model.facts import Facts
@@ -29,12 +28,12 @@ def resolved(
     **projects: Document,
 ) -> Host:
     """Return the host with every blank filled in. leases are by project."""
-    return allocate_host.resolve(host_of(document, defaults=defaults, **projects), leases or {}, known)
+    return resolve_host(host_of(document, defaults=defaults, **projects), leases or {}, known)
 
 
 def leases_of(host: Host) -> dict[str, t.Any]:
     """Return what a run would remember of every project, the host's own things under ""."""
-    return {project.name: allocate_leases.leases_of(project) for project in host.projects}
+    return {project.name: project_leases(project) for project in host.projects}
 
 
 def states(host: Host, known: Facts = FACTS) -> States:
@@ -43,7 +42,7 @@ def states(host: Host, known: Facts = FACTS) -> States:
         (s.name, 4_026_531_000 + number, f"/proc/{number}/ns/net")
         for number, s in enumerate((s for p in host.projects for s in p.sandboxes if s.attach), 100)
     )
-    return desired_host.realize(host, known._replace(attached=attached))
+    return desired_state(host, known._replace(attached=attached))
 
 
 def state(host: Host, known: Facts = FACTS) -> State:
@@ -53,7 +52,7 @@ def state(host: Host, known: Facts = FACTS) -> State:
 
 def table(host: Host) -> str:
     """Return the host's firewall as nft text."""
-    return host_table.table(host, topology.networks_of(host))
+    return host_table.host_table(host, topology.networks_of(host))
 
 
 def of_kind(found: State, kind: type[t.Any]) -> list[t.Any]:

@@ -11,15 +11,15 @@ import ipaddress
 import json
 import typing as t
 
-from _dockless.allocate import host as allocate_host
-from _dockless.allocate.leases import leases_of
+from _dockless.allocate.host import resolve_host
+from _dockless.allocate.leases import project_leases
 from _dockless.document.project import parse_project
 from _dockless.engine import fleet_files
 from _dockless.fleet import host_documents, host_report, ledger
-from _dockless.fleet import plan as fleet_plan
 from _dockless.fleet.model import FleetHost, FleetPlan, Ledger
+from _dockless.fleet.plan import plan_fleet
 from _dockless.model import external_networks
-from _dockless.model.facts import Facts, Underlay
+from _dockless.model.facts import Facts, UnderlayAddress
 from _dockless.model.host import Host
 from _dockless.validate.host import check_host
 
@@ -33,7 +33,7 @@ class SimulatedHost:
         self.facts = Facts(
             uplink="eth0",
             mtu=mtu,
-            underlay=(Underlay(ipaddress.ip_address(address), "eth0", mtu),),
+            underlay=(UnderlayAddress(ipaddress.ip_address(address), "eth0", mtu),),
             routes=(ipaddress.ip_network("192.0.2.0/24"),),
         )
         self.documents: dict[str, dict[str, t.Any]] = {}
@@ -43,7 +43,9 @@ class SimulatedHost:
     def told(self, vtep: str, peers: bool) -> t.Any:
         """Return what the module overlay_member would, by way of JSON."""
         both = {name: (document, self.leases.get(name, {})) for name, document in self.documents.items()}
-        return json.loads(json.dumps({**host_report.told(both, self.facts, vtep, peers), "public_keys": self.keys}))
+        return json.loads(
+            json.dumps({**host_report.host_report(both, self.facts, vtep, peers), "public_keys": self.keys})
+        )
 
     def converge(self, documents: t.Sequence[dict[str, t.Any]]) -> None:
         """Take the documents as the engine would. Raises DocklessError where it refuses."""
@@ -56,8 +58,8 @@ class SimulatedHost:
         host = Host(tuple(parse_project(name, one) for name, one in sorted(self.documents.items())))
         host = external_networks.resolve_externals(host)
         check_host(host, self.facts)
-        host = allocate_host.resolve(host, {**self.leases, "": {}}, self.facts)
-        self.leases = {project.name: leases_of(project) for project in host.projects}
+        host = resolve_host(host, {**self.leases, "": {}}, self.facts)
+        self.leases = {project.name: project_leases(project) for project in host.projects}
 
 
 class SimulatedFleet:
@@ -99,9 +101,9 @@ class SimulatedFleet:
         for name, variables in copy.deepcopy(self.inventory).items():
             reached = limit is None or name in limit
             told = self.hosts[name].told(variables.get("vtep", ""), not self.keeps_ledger) if reached else None
-            memory = ledger.parse_memory(told, name) if reached else None
+            memory = ledger.parse_host_report(told, name) if reached else None
             hosts.append(FleetHost(name, memory=memory, **variables))
-        return fleet_plan.plan(hosts, self.ledger, **options)
+        return plan_fleet(hosts, self.ledger, **options)
 
     def run(self, limit: t.Collection[str] | None = None, **options: t.Any) -> FleetPlan:
         """Plan, write the ledger and converge the hosts of the run."""
@@ -138,4 +140,4 @@ class SimulatedFleet:
 def through_files(plan: FleetPlan, directory: str) -> dict[str, t.Any]:
     """Return every host's slice by way of the plan's directory."""
     written = fleet_files.write_plan(plan, directory)
-    return {name: fleet_files.read_slice(written, name) for name in plan.documents}
+    return {name: fleet_files.read_host_documents(written, name) for name in plan.documents}

@@ -32,7 +32,7 @@ class ActionModule(ActionBase):
         result = super().run(tmp, task_vars)
         validated, options = self.validate_argument_spec(argument_spec=OPTIONS)
         try:
-            documents = fleet_files.read_slice(options["plan"], str(task_vars["inventory_hostname"]))
+            documents = fleet_files.read_host_documents(options["plan"], str(task_vars["inventory_hostname"]))
         except DocklessError as error:
             return {**result, "failed": True, "msg": str(error)}  # not raised, so that failed_when is asked
         own = {name: options[name] for name in ("veth_pairs", "defaults") if options[name] is not None}

@@ -12,9 +12,8 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.dockless.network.plugins.module_utils._dockless.engine import fleet_files
 from ansible_collections.dockless.network.plugins.module_utils._dockless.errors import DocklessError
 from ansible_collections.dockless.network.plugins.module_utils._dockless.fleet import ledger
-from ansible_collections.dockless.network.plugins.module_utils._dockless.fleet import plan as fleet_plan
 from ansible_collections.dockless.network.plugins.module_utils._dockless.fleet.model import FleetHost
-from ansible_collections.dockless.network.plugins.module_utils._dockless.fleet.plan import TUNNEL_SUBNET
+from ansible_collections.dockless.network.plugins.module_utils._dockless.fleet.plan import TUNNEL_SUBNET, plan_fleet
 
 OPTIONS = {
     "group": {"type": "str", "default": "all"},
@@ -87,7 +86,7 @@ class ActionModule(ActionBase):
             )
         hostvars = task_vars["hostvars"]
         hosts = [read_host(str(name), hostvars[name], options) for name in groups[options["group"]]]
-        return fleet_plan.plan(
+        return plan_fleet(
             hosts,
             before,
             inventory=map(str, groups["all"]),
@@ -106,7 +105,7 @@ def read_host(name, variables, options):
             fields[field] = value
     told = read_variable(name, variables, options["memory"])
     if isinstance(told, dict) and isinstance(told.get("memory"), dict):
-        fields["memory"] = ledger.parse_memory(told["memory"], name)
+        fields["memory"] = ledger.parse_host_report(told["memory"], name)
     return FleetHost(name, **fields)
 
 

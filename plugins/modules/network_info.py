@@ -338,8 +338,8 @@ drift:
   elements: str
 """
 
-from ..module_utils._dockless.ansible_module import run_inspect, said
-from ..module_utils._dockless.engine.info import inspect
+from ..module_utils._dockless.ansible_module import given_options, run_inspect
+from ..module_utils._dockless.engine.info import read_info
 
 ARGUMENT_SPEC = {
     "project": {"type": "str"},
@@ -357,7 +357,7 @@ ARGUMENT_SPEC = {
 
 def read(params: dict) -> dict:
     """Return what the host has."""
-    return inspect(params["project"], said(params["filters"] or {}))
+    return read_info(params["project"], given_options(params["filters"] or {}))
 
 
 def main() -> None:

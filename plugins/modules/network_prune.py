@@ -74,7 +74,7 @@ operations:
   sample: [delete bridge br-0a1b2c3d4e5f (nothing declares it)]
 """
 
-from ..module_utils._dockless.ansible_module import PROJECT, run_work, said
+from ..module_utils._dockless.ansible_module import PROJECT, given_options, run_work
 from ..module_utils._dockless.engine.converge import Outcome
 from ..module_utils._dockless.engine.prune import prune
 
@@ -89,7 +89,7 @@ ARGUMENT_SPEC = {
 
 def work(params: dict, check: bool) -> Outcome:
     """Remove what the filters let through."""
-    return prune(params["project"], said(params["filters"] or {}), check)
+    return prune(params["project"], given_options(params["filters"] or {}), check)
 
 
 def main() -> None:

@@ -104,8 +104,8 @@ memory:
     peers: {}
 """
 
-from ..module_utils._dockless.ansible_module import run_told
-from ..module_utils._dockless.engine.fleet_member import read_member
+from ..module_utils._dockless.ansible_module import run_host_report
+from ..module_utils._dockless.engine.fleet_member import report_host
 
 ARGUMENT_SPEC = {
     "vtep": {"type": "str"},
@@ -118,7 +118,7 @@ ARGUMENT_SPEC = {
 
 def read(params: dict, check: bool) -> tuple:
     """Return whether a key was made, and what the host has."""
-    changed, memory = read_member(
+    changed, memory = report_host(
         params["vtep"] or "", params["peers"], params["tunnels"] if params["encrypted"] else (), check
     )
     return changed, {"memory": memory}
@@ -126,7 +126,7 @@ def read(params: dict, check: bool) -> tuple:
 
 def main() -> None:
     """Run the module."""
-    run_told(ARGUMENT_SPEC, read)
+    run_host_report(ARGUMENT_SPEC, read)
 
 
 if __name__ == "__main__":

@@ -25,10 +25,10 @@ from collection import environment
 
 from _dockless.engine import fleet_files
 from _dockless.fleet import host_documents, host_report
-from _dockless.fleet import plan as fleet_plan
-from _dockless.fleet.ledger import ledger_text, parse_ledger, parse_memory
+from _dockless.fleet.ledger import ledger_text, parse_host_report, parse_ledger
 from _dockless.fleet.model import FleetHost, Ledger
-from _dockless.model.facts import Facts, Underlay
+from _dockless.fleet.plan import plan_fleet
+from _dockless.model.facts import Facts, UnderlayAddress
 
 PLAY = """
 - hosts: {first}
@@ -61,7 +61,9 @@ def told(declared: t.Mapping[str, t.Any], documents: t.Sequence[t.Any]) -> t.Any
     """Return what a host tells when it has these documents."""
     address = ipaddress.ip_address(declared["dockless_vtep"])
     facts = Facts(
-        uplink="eth0", underlay=(Underlay(address, "eth0", 1500),), routes=(ipaddress.ip_network("198.18.0.0/15"),)
+        uplink="eth0",
+        underlay=(UnderlayAddress(address, "eth0", 1500),),
+        routes=(ipaddress.ip_network("198.18.0.0/15"),),
     )
     leases = {
         name: {f"shop/{network}": {"addresses": [spec["ipv4_address"]]} for network, spec in one["networks"].items()}
@@ -73,7 +75,7 @@ def told(declared: t.Mapping[str, t.Any], documents: t.Sequence[t.Any]) -> t.Any
         if documents
         else {}
     )
-    return json.loads(json.dumps(host_report.told(both, facts, "", False)))
+    return json.loads(json.dumps(host_report.host_report(both, facts, "", False)))
 
 
 def hosts(declared: t.Mapping[str, t.Any], documents: t.Mapping[str, t.Sequence[t.Any]]) -> list[FleetHost]:
@@ -85,7 +87,7 @@ def hosts(declared: t.Mapping[str, t.Any], documents: t.Mapping[str, t.Sequence[
             one["dockless_networks"],
             one["dockless_sandboxes"],
             vtep=one["dockless_vtep"],
-            memory=parse_memory(told(one, documents.get(name, ())), name),
+            memory=parse_host_report(told(one, documents.get(name, ())), name),
         )
         for name, one in declared.items()
     ]
@@ -112,20 +114,20 @@ def plans(declared: t.Mapping[str, t.Any], directory: str) -> Ledger:
     """Measure the plan of a new fleet, and that of one that has everything already."""
     new = hosts(declared, {})
     clock = Clock()
-    plan = fleet_plan.plan(new)
+    plan = plan_fleet(new)
     clock.step("plan of a new fleet")
     text = ledger_text(plan.ledger)
     clock.step(f"ledger as text ({len(text) >> 10} KiB)")
     written = fleet_files.write_plan(plan, directory)
     clock.step("every host's part written")
     first = next(iter(declared))
-    size = len(json.dumps(fleet_files.read_slice(written, first)))
+    size = len(json.dumps(fleet_files.read_host_documents(written, first)))
     clock.step(f"one host's part read ({size >> 10} KiB)")
     old = hosts(declared, {name: host_documents.slice_of(plan, name) for name in declared})
     clock.skip()
     ledger = parse_ledger(text, "ledger")
     clock.step("ledger read")
-    again = fleet_plan.plan(old, ledger)
+    again = plan_fleet(old, ledger)
     clock.step("plan of the same fleet again")
     assert again.ledger == plan.ledger and again.tables == plan.tables
     return again.ledger

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import typing as t
 
-from _dockless.allocate import host as allocate_host
+from _dockless.allocate.host import resolve_host
 from _dockless.desired import dns
 from _dockless.document.project import parse_project
 from _dockless.linux import files, netns, nft
@@ -29,7 +29,7 @@ FACTS = Facts(nameservers=("127.0.0.53", "192.0.2.2"), search=())
 
 def host_of(document: dict[str, t.Any]) -> Host:
     """Return the resolved host of one project."""
-    return allocate_host.resolve(Host((parse_project("shop", document),)), {}, FACTS)
+    return resolve_host(Host((parse_project("shop", document),)), {}, FACTS)
 
 
 def plumb(host: Host) -> None:
@@ -72,7 +72,9 @@ def main(action: str) -> t.Any:
     """Do it and return what to print."""
     host = host_of(json.load(sys.stdin))
     objects = [
-        o for project in host.projects for o in dns.realize_names(project, topology.read(host), FACTS, host.defaults)
+        o
+        for project in host.projects
+        for o in dns.dns_objects(project, topology.read_topology(host), FACTS, host.defaults)
     ]
     resolvers = [o for o in objects if isinstance(o, Resolver)]
     if action == "up":
@@ -90,7 +92,7 @@ def main(action: str) -> t.Any:
                     nft.replace(found.text)
         supervisor.start(resolvers, FACTS)
     if action == "bare":
-        handover.serving = lambda _resolvers, _dnsmasq: contextlib.nullcontext()  # type: ignore[assignment]
+        handover.handed_over = lambda _resolvers, _dnsmasq: contextlib.nullcontext()  # type: ignore[assignment]
     if action in ("start", "bare"):
         supervisor.start(resolvers, FACTS)
     if action == "stop":

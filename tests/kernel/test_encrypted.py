@@ -25,7 +25,7 @@ def without_keys_of_no_use(fleet):
 # The acceptance list's sizes are 1,000,000,000 bytes and 100 rotations, some minutes each; docs/control-planes.md has the command.
 CAPTURED_BYTES = int(os.environ.get("DOCKLESS_CAPTURED_BYTES", "5000000"))
 ROTATIONS = int(os.environ.get("DOCKLESS_ROTATIONS", "2"))
-SEALED_RULE = "udp dport @sealed_ports oifgroup"
+SEALED_RULE = "udp dport @encrypted_ports oifgroup"
 _FORGED = """
 import socket, struct, sys
 source, target, port, mac, text = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5].encode()
@@ -154,11 +154,11 @@ def _refuse_forged(first, third, port, mac):
 
     for source in (sealing.tunnel_address(2), fleets.address(2), fleets.address(3)):
         forge("forged", source)
-    with traffic.without(first, "udp dport @sealed_ports fib daddr type local iifgroup"):
+    with traffic.without(first, "udp dport @encrypted_ports fib daddr type local iifgroup"):
         forge("mutant", sealing.tunnel_address(2))
         assert listener.readline() == "mutant"  # the first word: what was forged before it never came
     forge("forged", sealing.tunnel_address(2))
-    with traffic.without(first, "udp dport @sealed_ports fib daddr type local iifgroup"):
+    with traffic.without(first, "udp dport @encrypted_ports fib daddr type local iifgroup"):
         forge("end", sealing.tunnel_address(2))
         assert listener.readline() == "end"
 

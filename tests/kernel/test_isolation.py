@@ -18,8 +18,8 @@ GUARD_LOOPBACK = 'iifname != "lo" ip daddr 127.0.0.0/8 counter'
 GUARD_SOURCE = 'iifname != "lo" ip saddr 127.0.0.0/8 counter'
 GUARD_DIRECT = ("daddr . iifname != @attached4 ip", "daddr . iifname != @attached6 ip6")
 FORWARD_IN, FORWARD_OUT = (
-    ("oifname != @outward", "oifname != @ingress"),
-    ("iifname != @outward", 'iifname != @egress counter name "egress"'),
+    ("oifname != @not_internal", "oifname != @ingress"),
+    ("iifname != @not_internal", 'iifname != @egress counter name "egress"'),
 )
 FORWARD_REST = 'counter name "closed" drop'
 HAIRPIN = (

@@ -107,7 +107,7 @@ def test_s_80_a_sandbox_with_all_rights_gains_nothing(lab, memory):
 def test_s_24_no_mac_of_a_flood_is_learned(lab, memory):
     """S-24, H-5: ten thousand frames, each with another MAC; the bridge's table stays as it was."""
     frames = 10000
-    before = lab.counters()["stations"]
+    before = lab.counters()["source_macs"]
     for number in range(frames):
         lab["c1"].frame(
             wire.ethernet(
@@ -116,7 +116,7 @@ def test_s_24_no_mac_of_a_flood_is_learned(lab, memory):
         )
     lab.settle()
     assert not [each for each in lab.taken()["c2"] if each.how == "frame" and b"\x06\x00\x00\x00" in each.frame[6:12]]
-    assert lab.counters()["stations"] - before == frames
+    assert lab.counters()["source_macs"] - before == frames
     assert memory.changes() == []
 
 

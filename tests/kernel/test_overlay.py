@@ -199,7 +199,7 @@ def test_s_40_a_stranger_cannot_inject(fleet):
     inject("stranger")
     _vxlan(second, fleets.address(2), target, 300, mac, "10.60.0.4", "10.60.0.2", "peer")
     assert sink.readline() == "peer 10.60.0.4"
-    with traffic.without(first, "udp dport @tunnel_ports fib daddr type local ip saddr"):
+    with traffic.without(first, "udp dport @vxlan_ports fib daddr type local ip saddr"):
         inject("mutant")
         assert sink.readline() == "mutant 10.60.0.4"  # nothing else is in its way
     inject("stranger again")
@@ -232,7 +232,7 @@ def test_s_41_a_sandbox_cannot_speak_to_the_other_end(fleet):
     forge("forged")
     traffic.send(first, "c", "10.61.0.3", 7000, "end")
     assert sink.readline() == "end 10.61.0.2"
-    with traffic.without(first, "ip daddr . udp dport @tunnel_peers4"):
+    with traffic.without(first, "ip daddr . udp dport @vxlan_peers4"):
         forge("mutant")
         assert sink.readline() == "mutant 10.61.0.2"
 
@@ -255,7 +255,7 @@ def test_s_41_a_sandbox_cannot_speak_to_its_own_hosts_end(fleet):
     traffic.send(fleet.hosts[1], "e", "10.61.0.2", 7000, "end")
     assert sink.readline() == "end 10.61.0.3"
     with traffic.without(
-        first, "udp dport @tunnel_ports fib daddr type local iifgroup", "ip saddr . iifname != @sources4"
+        first, "udp dport @vxlan_ports fib daddr type local iifgroup", "ip saddr . iifname != @sources4"
     ):
         forge()
         traffic.send(fleet.hosts[1], "e", "10.61.0.2", 7000, "end")

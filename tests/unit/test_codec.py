@@ -274,7 +274,7 @@ def test_loopbacks_are_marked():
 
 def test_removal_of_one_link_and_of_a_whole_group():
     assert rtnetlink.delete_link(5) == encoded(ifinfmsg, DELLINK, 0, {"index": 5}, [])
-    assert rtnetlink.delete_group(25708) == encoded(ifinfmsg, DELLINK, 0, {}, [("IFLA_GROUP", 25708)])
+    assert rtnetlink.delete_link_group(25708) == encoded(ifinfmsg, DELLINK, 0, {}, [("IFLA_GROUP", 25708)])
     assert bytes(rtnetlink.link_up.fill(5)) == encoded(ifinfmsg, SETLINK, 0, {"index": 5, "flags": 1, "change": 1}, [])
 
 

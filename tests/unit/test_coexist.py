@@ -10,10 +10,10 @@ from _dockless.desired import foreign_firewalls
 from _dockless.firewall import coexistence, docker_user, firewalld, foreign_chains, ufw
 from _dockless.firewall.docker_user import DockerChain
 from _dockless.firewall.firewalld import POLICIES
-from _dockless.firewall.foreign_chains import Chain, Obstacle
+from _dockless.firewall.foreign_chains import BlockingChain, Chain
 from _dockless.model import topology
 from _dockless.model.facts import Firewall
-from _dockless.state.objects import Passage
+from _dockless.state.objects import ForeignFirewallRules
 
 DOCUMENT = {
     "networks": {"front": {"bridge_name": "br-front"}, "back": {"bridge_name": "br-back", "internal": True}},
@@ -38,7 +38,7 @@ LISTING = """
 def lines(*firewalls, document=None, named=None, **known):
     """Return what each firewall is asked for, as lists of lines."""
     host = resolved(document or DOCUMENT, defaults={"coexist": named or [each.name for each in firewalls]})
-    found = of_kind(state(host, FACTS._replace(firewalls=firewalls, **known)), Passage)
+    found = of_kind(state(host, FACTS._replace(firewalls=firewalls, **known)), ForeignFirewallRules)
     return {thing.firewall: thing.text.splitlines() for thing in found}
 
 
@@ -113,7 +113,7 @@ def test_docker_s_chain_is_read_up_to_where_it_returns():
         2,
         ("docker0", "web0"),
     )
-    assert len(docker_user.rules_of_ours(LISTING)) == 3
+    assert len(docker_user.deletions_of_own_rules(LISTING)) == 3
     assert docker_user.docker_chain("-P FORWARD DROP\n") is None
 
 
@@ -143,7 +143,7 @@ def test_what_a_user_put_into_our_zone_stays_in_its_file():
 
 def test_what_a_reload_would_lose():
     now = "public (active)\n  target: default\n  interfaces: eth0\n  ports: 99/tcp\n\ndockless\n  ports: 1/tcp\n"
-    assert firewalld.lasting(now) == ["public ports: 99/tcp", "public target: default"]
+    assert firewalld.permanent_only(now) == ["public ports: 99/tcp", "public target: default"]
 
 
 @pytest.mark.parametrize(
@@ -156,9 +156,9 @@ def test_what_a_reload_would_lose():
 )
 def test_an_obstacle_is_told_with_its_remedy(named, flows, remedy):
     """S-13: with StrictForwardPorts firewalld decides about published ports, and we say so."""
-    obstacle = Obstacle("inet", "firewalld", "filter_FORWARD", "it drops", False, flows, ("br0",), "firewalld")
-    assert foreign_firewalls.told(obstacle, named).startswith("it drops. " + remedy)
-    assert foreign_firewalls.told(obstacle._replace(firewall=""), named) == "it drops"
+    obstacle = BlockingChain("inet", "firewalld", "filter_FORWARD", "it drops", False, flows, ("br0",), "firewalld")
+    assert foreign_firewalls.blocking_chain_warning(obstacle, named).startswith("it drops. " + remedy)
+    assert foreign_firewalls.blocking_chain_warning(obstacle._replace(firewall=""), named) == "it drops"
 
 
 @pytest.mark.parametrize(
@@ -180,11 +180,11 @@ def test_an_obstacle_matters_where_something_would_go_that_way(network, ports, o
         "sandboxes": {"web": {"networks": ["front"], "ports": ports}},
     }
     host = resolved(document)
-    found = coexistence.ways(host, topology.networks_of(host))
+    found = coexistence.allowed_directions(host, topology.networks_of(host))
     assert found == {"br0": open_ways}
-    obstacle = Obstacle("ip", "filter", "FORWARD", "it drops", False, (), ("br0",), "ufw")
+    obstacle = BlockingChain("ip", "filter", "FORWARD", "it drops", False, (), ("br0",), "ufw")
     assert [
-        flow for flow in ("in", "out", "within") if coexistence.matters(obstacle._replace(flows=(flow,)), found)
+        flow for flow in ("in", "out", "within") if coexistence.is_relevant(obstacle._replace(flows=(flow,)), found)
     ] == sorted(open_ways)
     asked = lines(Firewall("ufw"), Firewall("firewalld", running=False), document=document)
     assert ("route allow out on br0" in asked["ufw"]) == ("in" in open_ways)
@@ -202,7 +202,7 @@ def test_an_obstacle_matters_where_something_would_go_that_way(network, ports, o
     ],
 )
 def test_whose_a_chain_is(rules, owner):
-    found = foreign_chains.judge(Chain("ip6", "filter", "FORWARD", "drop"), rules, ["br0"], True)
+    found = foreign_chains.analyse(Chain("ip6", "filter", "FORWARD", "drop"), rules, ["br0"], True)
     assert [each.firewall for each in found] == [owner]
 
 

@@ -17,12 +17,12 @@ from _dockless.model.host import DEFAULT_BRIDGE
 from _dockless.names import (
     DEFAULT_BRIDGE_LINK,
     DNS_DIRECTORY,
-    DOOMED_GROUP,
     ETC_DIRECTORY,
     LINK_GROUP,
     NETNS_DIRECTORY,
     NETNS_ETC_DIRECTORY,
     PAIR_GROUP,
+    PENDING_DELETE_GROUP,
     RESOLVER_ADDRESS,
     RESOLVER_PORT,
     ROUTE_PROTOCOL,
@@ -39,7 +39,7 @@ def test_every_chain_with_its_hook_and_priority():
     assert len(found) == 14
     for name, hook in found:
         assert f"| `{name}` | `{hook}` |" in DESIGN or (not hook and f"| `{name}` | jumped to |" in DESIGN), name
-    ((name, hook),) = re.findall(r"chain (\w+) \{\n\t\t(type [^;]+)", sandbox_table.table((), 0, True))
+    ((name, hook),) = re.findall(r"chain (\w+) \{\n\t\t(type [^;]+)", sandbox_table.sandbox_table((), 0, True))
     assert f"`{name}` (`{hook}`)" in DESIGN
 
 
@@ -66,7 +66,7 @@ def test_no_set_or_counter_is_left_over():
         f"tables **`inet {TABLE}`**",
         f"link group **{LINK_GROUP}**",
         f"link group **{PAIR_GROUP}**",
-        f"link group {DOOMED_GROUP}",
+        f"link group {PENDING_DELETE_GROUP}",
         f"protocol **{ROUTE_PROTOCOL}**",
         f"`{DEFAULT_BRIDGE_LINK}`",
         RESOLVER_ADDRESS,
@@ -96,7 +96,7 @@ def test_both_vocabularies():
         "Endpoint",
         "PortMapping",
         "DnsRecord",
-        "Link",
+        "LegacyLink",
         "VethPair",
         "Defaults",
     ]

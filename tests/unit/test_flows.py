@@ -36,8 +36,8 @@ def flow(port, target="", protocol=UDP, source="192.0.2.3", address="192.0.2.2")
 
 def cut(before, after, *found):
     """Return which of the connections are cut."""
-    changed = stale_connections.change(table(**before), table(**after))
-    return [] if changed is None else list(stale_connections.without_ground(found, changed, LOCAL))
+    changed = stale_connections.rule_change(table(**before), table(**after))
+    return [] if changed is None else list(stale_connections.stale(found, changed, LOCAL))
 
 
 GONE = {
@@ -110,7 +110,10 @@ def test_s_18_what_goes_through_a_new_wall_is_cut():
         "attached4": ['10.0.0.0/24 . "br-a"', '10.0.3.0/24 . "br-a"', '10.0.1.0/24 . "br-b"', '10.0.2.0/24 . "br-c"'],
         "attached6": ['fd00:1::/64 . "br-b"'],
     }
-    before, after = {**known, "mutual": ['"br-a"', '"br-b"', '"br-c"']}, {**known, "mutual": ['"br-b"', '"br-c"']}
+    before, after = (
+        {**known, "isolate_open": ['"br-a"', '"br-b"', '"br-c"']},
+        {**known, "isolate_open": ['"br-b"', '"br-c"']},
+    )
     through = [
         flow(5432, protocol=TCP, source="10.0.0.2", address="10.0.1.2"),
         flow(53, source="10.0.2.2", address="10.0.3.2"),
@@ -123,7 +126,7 @@ def test_s_18_what_goes_through_a_new_wall_is_cut():
         flow(443, source="10.0.0.2", address="198.51.100.1"),
     ]
     assert cut(before, after, *through, *others) == through
-    assert cut(before, {**after, "mutual": []}, *through, *others) == [*through, others[0]]
+    assert cut(before, {**after, "isolate_open": []}, *through, *others) == [*through, others[0]]
     assert cut(before, {**after, "targets4": ["0.0.0.0/0 . 10.0.1.2 . tcp . 5432"]}, *through) == through[1:]
     assert cut(before, {**after, "direct_all": ['ipv4 . "br-a"', 'ipv6 . "br-b"']}, *through) == through[:1]
     assert cut(after, before, *through, *others) == cut(before, before, *through) == []
@@ -203,4 +206,4 @@ def test_what_nft_lists_reads_like_what_we_write():
         .replace("203.0.113.7/32", "203.0.113.7")
     )
     theirs = theirs.replace("X,\n\t\t\t     X", "udp . 53 : 10.0.0.2 . 53,\n\t\t\t     tcp . 80 : 10.0.0.2 . 80")
-    assert theirs != ours and stale_connections.change(ours, theirs) is None
+    assert theirs != ours and stale_connections.rule_change(ours, theirs) is None

@@ -82,8 +82,8 @@ def test_every_counter_is_told_of():
     table = (
         (ROOT / "docs/security.md").read_text(encoding="utf-8").partition("| counter | table |")[2].partition("## ")[0]
     )
-    rows = re.findall(r"^\| (`[a-z`, ]+`) \| (inet|bridge) \|", table, re.MULTILINE)
-    told = {(name, family) for names, family in rows for name in re.findall(r"`([a-z]+)`", names)}
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| (inet|bridge) \|", table, re.MULTILINE)
+    told = {(name, family) for names, family in rows for name in re.findall(r"`([a-z_]+)`", names)}
     assert told == {(name, "inet") for name in COUNTERS} | {(name, "bridge") for name in PORT_COUNTERS}
 
 

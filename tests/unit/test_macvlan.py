@@ -215,7 +215,7 @@ def test_what_this_host_cannot_have_is_refused_or_at_boot_left_out(options, know
     assert told == [f"network lan is left out: {message}"]
     assert ("one", "eth0") not in links(state(rest, facts)) and ("netns", "one") in state(rest, facts)
     rest, told = _on_parents(host, facts, "other", boot=False)
-    assert told == [] and not macvlan.on_parents(rest)
+    assert told == [] and not macvlan.parented_networks(rest)
     assert any(
         s.endpoints for p in host.projects for s in p.sandboxes if s.name == "one"
     )  # its addresses are remembered
@@ -283,11 +283,11 @@ def test_a_declared_name_is_asked_for_and_a_lost_one_repaired():
     renamed = {**PAIR, "one": {"networks": {"lan": {"interface_name": "lan0"}}}}
     wanted = state(resolved(document(sandboxes=renamed), ETH0), ETH0)
     with pytest.raises(DocklessError, match="macvlan eth0 in one cannot be changed in place"):
-        plan.refuse_rebuilds(plan.plan(wanted, before), wanted, "update", known)
-    plan.refuse_rebuilds(plan.plan(wanted, before), wanted, "recreate", known)
+        plan.refuse_rebuilds(plan.make_plan(wanted, before), wanted, "update", known)
+    plan.refuse_rebuilds(plan.make_plan(wanted, before), wanted, "recreate", known)
     drifted = {key: thing for key, thing in before.items() if key != ("link", "one", "eth0")}
     drifted["link", "one", "other"] = before["link", "one", "eth0"]._replace(name="other")
-    plan.refuse_rebuilds(plan.plan(before, drifted), before, "update", known)
+    plan.refuse_rebuilds(plan.make_plan(before, drifted), before, "update", known)
 
 
 def test_the_way_out_is_that_of_the_addresss_own_subnet():

@@ -7,14 +7,14 @@ import pytest
 
 pytest.importorskip("ansible")
 
-from _dockless.ansible_module import _done, objects, one_or_many, said
+from _dockless.ansible_module import _done, given_options, objects, one_or_many
 from _dockless.errors import DocklessError
 
 OPTIONS = {"name": {"type": "str"}, "mtu": {"type": "int"}, "dns": {"type": "list"}}
 
 
 def test_what_was_not_said_is_left_out_and_empty_stays():
-    assert said({"a": None, "b": [], "c": {}, "d": [{"e": None, "f": 0}], "g": False}) == {
+    assert given_options({"a": None, "b": [], "c": {}, "d": [{"e": None, "f": 0}], "g": False}) == {
         "b": [],
         "c": {},
         "d": [{"f": 0}],

@@ -13,7 +13,7 @@ from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from _dockless.linux import netlink
 from _dockless.linux.netlink import ADDRESSES, ALL_ROUTES, LINKS
 from _dockless.observe import snapshot
-from _dockless.observe.snapshot import LinkRow
+from _dockless.observe.snapshot import LinkSnapshot
 
 
 def attribute(kind, value):
@@ -127,7 +127,7 @@ def test_a_link_as_pyroute2_would_send_it():
     one.encode()
     ((kind, _flags, _sequence, body),) = netlink._messages(bytes(one.data))
     row = snapshot._link(*netlink._row(kind, body))
-    assert row == LinkRow(
+    assert row == LinkSnapshot(
         9, 0x1043, "veth1", "02:00:00:00:00:01", 1400, 4, 3, 25707, "dockless x", "veth", True, True, False, (), (), b""
     )
 

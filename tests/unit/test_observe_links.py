@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from _dockless.names import LINK_GROUP
 from _dockless.observe import links
-from _dockless.observe.snapshot import LinkRow, Space
+from _dockless.observe.snapshot import LinkSnapshot, NetnsSnapshot
 
 
 def veth(index, name, peer, group, away):
     """Return one end of a pair."""
-    return LinkRow(
+    return LinkSnapshot(
         index, 1, name, "02:00:00:00:00:01", 1500, peer, 0, group, "", "veth", False, False, True, (), (), b"", away
     )
 
@@ -18,7 +18,7 @@ def veth(index, name, peer, group, away):
 def seen(*rows):
     """Return the names of what a host with these links has of ours, when nothing is wanted."""
     state = {}
-    links.observe(Space("", 1, {row.index: row for row in rows}, [], []), {}, {}, frozenset(), state, [])
+    links.observe(NetnsSnapshot("", 1, {row.index: row for row in rows}, [], []), {}, {}, frozenset(), state, [])
     return {thing.name for thing in state.values()}
 
 

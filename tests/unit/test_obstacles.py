@@ -67,7 +67,7 @@ def blocked(
 ) -> set[str]:
     """Return the directions that the first of the chains blocks."""
     chain = Chain(family, "filter", next(iter(chains)), policy)
-    return {flow for found in foreign_chains.judge(chain, rules(chains), [bridge], bridged) for flow in found.flows}
+    return {flow for found in foreign_chains.analyse(chain, rules(chains), [bridge], bridged) for flow in found.flows}
 
 
 def test_firewalld_lets_pass_what_is_in_a_trusted_zone():
@@ -139,7 +139,7 @@ def test_rule(text, policy, flows):
 def test_bridges_that_rules_see_alike_are_reported_together():
     chain = Chain("ip", "filter", "FORWARD", "drop")
     links = [f"br-{n}" for n in range(9)]
-    found = foreign_chains.judge(
+    found = foreign_chains.analyse(
         chain, rules({"FORWARD": 'iifname "br-3" accept\noifname "br-3" accept\niifname "br-4" accept'}), links, True
     )
     others = tuple(b for b in links if b not in ("br-3", "br-4"))
@@ -150,9 +150,9 @@ def test_bridges_that_rules_see_alike_are_reported_together():
 def test_frames_within_count_only_where_they_come_through():
     assert blocked({"c": ""}, bridged=False) == {"out", "in"}
     across = rules({"c": 'iifname "br-a" oifname != "br-a" accept\noifname "br-a" iifname != "br-a" accept'})
-    found = foreign_chains.judge(Chain("ip", "f", "c", "drop"), across, ["br-a"], True)
+    found = foreign_chains.analyse(Chain("ip", "f", "c", "drop"), across, ["br-a"], True)
     assert [(o.flows, o.bridged) for o in found] == [(("within",), True)]
-    found = foreign_chains.judge(Chain("bridge", "f", "c", "drop"), {"c": []}, ["br-a"], True)
+    found = foreign_chains.analyse(Chain("bridge", "f", "c", "drop"), {"c": []}, ["br-a"], True)
     assert [(o.flows, o.bridged) for o in found] == [(("within",), True)]
 
 

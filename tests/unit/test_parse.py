@@ -21,7 +21,7 @@ from _dockless.model.host import (
     Defaults,
     DnsRecord,
     Endpoint,
-    Link,
+    LegacyLink,
     Network,
     Subnet,
     VethEnd,
@@ -274,7 +274,7 @@ def test_an_endpoint_with_everything():
         (ip_address("169.254.1.1"), ip_address("fe80::9")),
         "02:42:ac:11:00:42",
         ("www",),
-        (Link("db", "database"),),
+        (LegacyLink("db", "database"),),
         5,
         "front0",
         (("net/ipv4/conf/IFNAME/forwarding", "1"), ("net/ipv6/conf/IFNAME/accept_ra", "2")),
@@ -298,8 +298,8 @@ def test_a_sandboxs_mac_goes_to_its_first_network_alone():
 def test_links_are_seen_on_each_network():
     """DN-06."""
     found = sandbox({"links": ["db", "cache:redis"], "networks": {"a": {}, "b": {"links": ["db:other"]}}})
-    assert found.endpoints[0].links == (Link("db", "db"), Link("cache", "redis"))
-    assert found.endpoints[1].links == found.endpoints[0].links + (Link("db", "other"),)
+    assert found.endpoints[0].links == (LegacyLink("db", "db"), LegacyLink("cache", "redis"))
+    assert found.endpoints[1].links == found.endpoints[0].links + (LegacyLink("db", "other"),)
 
 
 def test_names_of_a_sandbox():

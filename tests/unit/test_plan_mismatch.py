@@ -74,7 +74,7 @@ def verdicts(work, wanted=None, recorded=None):
     ("thing", "field", "value", "in_place"), CASES, ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_field(thing, field, value, in_place):
-    work = plan.plan({thing.key: thing._replace(**{field: value})}, {thing.key: thing})
+    work = plan.make_plan({thing.key: thing._replace(**{field: value})}, {thing.key: thing})
     if in_place:
         assert [step.action for step in work.building] == [UPDATE] and not work.clearing and not work.removal
         assert verdicts(work) == {"update": "allowed", "recreate": "allowed", "fail": "update"}
@@ -108,7 +108,7 @@ def test_every_field_has_a_case():
 )
 def test_what_carries_nothing_is_changed_whatever_on_mismatch_says(wanted, actual):
     """So is what is made and what nothing declares any more."""
-    work = plan.plan({wanted.key: wanted} if wanted else {}, {actual.key: actual} if actual else {})
+    work = plan.make_plan({wanted.key: wanted} if wanted else {}, {actual.key: actual} if actual else {})
     assert work and set(verdicts(work).values()) == {"allowed"}
 
 
@@ -122,13 +122,13 @@ def test_what_carries_nothing_is_changed_whatever_on_mismatch_says(wanted, actua
 )
 def test_a_repair_is_no_mismatch(wanted, actual):
     """What is rebuilt there carries nothing any more."""
-    work = plan.plan({wanted.key: wanted}, {actual.key: actual})
+    work = plan.make_plan({wanted.key: wanted}, {actual.key: actual})
     assert work.clearing and set(verdicts(work).values()) == {"allowed"}
 
 
 def test_a_renamed_inner_end_is_a_repair_if_its_name_is_as_recorded():
     drifted = VETH._replace(peer_name="stray0")
-    work = plan.plan({VETH.key: VETH}, {VETH.key: drifted})
+    work = plan.make_plan({VETH.key: VETH}, {VETH.key: drifted})
     assert verdicts(work, {VETH.key: VETH}, {VETH.key: VETH.peer_name})["update"] == "allowed"
     assert verdicts(work, {VETH.key: VETH}, {VETH.key: "lan0"})["update"] == "recreate"
 
@@ -136,7 +136,7 @@ def test_a_renamed_inner_end_is_a_repair_if_its_name_is_as_recorded():
 def test_a_second_name_follows_its_partner():
     guest = Netns("side", "dockless shop/side", partner="web")
     left = Netns("side", "dockless shop/web")
-    work = plan.plan({guest.key: guest}, {guest.key: left})
+    work = plan.make_plan({guest.key: guest}, {guest.key: left})
     assert verdicts(work, {guest.key: guest})["update"] == "allowed"
     own = Netns("side", "dockless shop/side")
-    assert verdicts(plan.plan({guest.key: guest}, {guest.key: own}), {guest.key: guest})["update"] == "recreate"
+    assert verdicts(plan.make_plan({guest.key: guest}, {guest.key: own}), {guest.key: guest})["update"] == "recreate"

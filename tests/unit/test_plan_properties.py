@@ -39,8 +39,8 @@ def test_applying_a_plan_leaves_nothing_to_plan(seed):
     first, second, chance = changed_documents(seed)
     host = Kernel()
     for wanted in (first, second, first, {}):
-        host.run(plan.plan(wanted, host.seen(wanted)))
-        left = plan.plan(wanted, host.seen(wanted))
+        host.run(plan.make_plan(wanted, host.seen(wanted)))
+        left = plan.make_plan(wanted, host.seen(wanted))
         assert not left, left
         assert host.seen(wanted).keys() == wanted.keys()
         assert not host.leaked
@@ -49,24 +49,24 @@ def test_applying_a_plan_leaves_nothing_to_plan(seed):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_plan_from_what_is_there_to_what_is_there_is_empty(seed):
     for one in changed_documents(seed)[:2]:
-        assert not plan.plan(one, dict(reversed(list(one.items()))))
+        assert not plan.make_plan(one, dict(reversed(list(one.items()))))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_going_back_restores_what_was_there_wherever_the_run_stopped(seed):
     """Rollback is a plan to the snapshot, after any number of steps."""
     first, second, chance = changed_documents(seed)
-    steps = executed(plan.plan(second, first))
+    steps = executed(plan.make_plan(second, first))
     for stop in {0, len(steps), *(chance.randint(0, len(steps)) for spare in range(4))}:
         stopped_and_taken_back(first, steps, stop)
 
 
 def stopped_and_taken_back(there, steps, stop):
     """Do some steps and go back; what was broken before cannot be made again, all else is."""
-    host, before = Kernel(there), plan.restorable(there)
+    host, before = Kernel(there), plan.without_unrestorable(there)
     host.steps(steps[:stop])
-    host.run(plan.plan(before, host.seen(before)))
-    assert not plan.plan(before, host.seen(before))
+    host.run(plan.make_plan(before, host.seen(before)))
+    assert not plan.make_plan(before, host.seen(before))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -85,10 +85,10 @@ def test_drift_is_repaired(seed):
                     continue
                 host.state.setdefault(key, wanted[key])
         lost = wanted.keys() - host.state.keys()
-        work = plan.plan(wanted, host.seen(wanted))
+        work = plan.make_plan(wanted, host.seen(wanted))
         assert {s.key for s in work.building if s.action == CREATE} >= lost
         host.run(work)
-        assert not plan.plan(wanted, host.seen(wanted))
+        assert not plan.make_plan(wanted, host.seen(wanted))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -101,10 +101,10 @@ def test_a_namespace_that_lost_its_name_is_made_again(seed):
             host = Kernel(wanted)
             host.lose_name(thing.name)
             there = host.seen(wanted)
-            steps = executed(plan.plan(wanted, there))
+            steps = executed(plan.make_plan(wanted, there))
             stopped_and_taken_back(there, steps, len(steps) // 2)
             host.steps(steps)
-            assert not plan.plan(wanted, host.seen(wanted))
+            assert not plan.make_plan(wanted, host.seen(wanted))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -117,8 +117,8 @@ def test_a_run_over_one_project_leaves_the_others_alone(seed):
     everything = {key: thing for part in both.values() for key, thing in part.items()}
     own = {**both[""], **both["one"]}
     kept = set(both["two"]) - set(own)
-    assert not plan.plan(own, everything, kept)
-    removal = plan.plan(both[""], everything, kept)
+    assert not plan.make_plan(own, everything, kept)
+    removal = plan.make_plan(both[""], everything, kept)
     assert not {s.key for s in removal.steps} & other
     host = Kernel(everything)
     host.run(removal)
@@ -150,7 +150,7 @@ def test_the_documents_are_worth_trying():
     kinds, actions, partners, attached = set(), set(), 0, 0
     for seed in SEEDS:
         first, second, chance = changed_documents(seed)
-        work = plan.plan(second, first)
+        work = plan.make_plan(second, first)
         kinds |= {key[0] for key in first}
         actions |= {(s.action, s.key[0]) for s in work.steps}
         spaces = [thing for thing in first.values() if isinstance(thing, Netns)]
@@ -173,7 +173,7 @@ def broken(steps):
 
 def test_the_dictionary_kernel_refuses_what_the_kernel_refuses():
     """Without this, the properties above would hold for any order."""
-    steps = executed(plan.plan(changed_documents(3)[0], {}))
+    steps = executed(plan.make_plan(changed_documents(3)[0], {}))
     assert not broken(steps) and broken(reversed(steps))
     for kind in ("netns", "link", "veth", "address"):
         if any(s.key[0] == kind for s in steps):

@@ -8,7 +8,7 @@ import random
 import pytest
 from pipeline import leases_of, resolved
 
-from _dockless.allocate.host_ports import Book, binding_of, lease_key
+from _dockless.allocate.host_ports import HostPortAllocations, binding_of, lease_key
 from _dockless.errors import DocklessError
 from _dockless.model.facts import Facts, Listener
 from _dockless.report import rows
@@ -54,14 +54,16 @@ def host_ports(host):
 )
 def test_wildcards_meet_as_in_the_kernel(held, wanted, free):
     """PO-09: "" is every address of both families."""
-    book = Book(Facts())
+    book = HostPortAllocations(Facts())
     book.hold(("tcp", held, 80))
     assert book.is_free(("tcp", wanted, 80)) is free
     assert book.is_free(("udp", wanted, 80)) and book.is_free(("tcp", wanted, 81))
 
 
 def test_listening_sockets_hold_their_ports():
-    book = Book(Facts(listeners=(Listener("tcp", "0.0.0.0", 22, "sshd"), Listener("udp", "10.0.0.1", 53))))
+    book = HostPortAllocations(
+        Facts(listeners=(Listener("tcp", "0.0.0.0", 22, "sshd"), Listener("udp", "10.0.0.1", 53)))
+    )
     assert (
         not book.is_free(("tcp", "", 22)) and book.is_free(("tcp", "::", 22)) and book.is_free(("udp", "10.0.0.2", 53))
     )
@@ -175,7 +177,7 @@ def test_no_two_mappings_ever_meet_and_free_ones_are_kept(seed):
             host,
             resolved(document, Facts(port_range=(40000, 40060)), leases=leases_of(host) if host else None),
         )
-        book = Book(Facts())
+        book = HostPortAllocations(Facts())
         for mapping in (m for p in host.projects for s in p.sandboxes for m in s.ports):
             assert mapping.host_port and not mapping.host_port_end
             assert book.is_free(binding_of(mapping))

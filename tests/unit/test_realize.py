@@ -7,7 +7,7 @@ import pytest
 from pipeline import of_kind, resolved, state, states
 
 from _dockless import names
-from _dockless.desired import host as desired_host
+from _dockless.desired.host import desired_state
 from _dockless.model.facts import Facts
 from _dockless.state.objects import HOST, Address, File, Link, Netns, NftTable, Resolver, Route, Sysctl, Veth
 
@@ -174,7 +174,7 @@ def test_an_attached_namespace_is_known_by_its_inode_and_gets_no_defaults():
     """Its own settings stay: what the endpoint needs is written for its interface alone."""
     known = Facts(attached=(("web", 4026531999, "/proc/812/ns/net"),))
     host = resolved({"networks": NET, "sandboxes": {"web": {"networks": ["n"], "attach": {"pid": 812}}}}, known)
-    objects = {k: v for part in desired_host.realize(host, known).values() for k, v in part.items()}
+    objects = {k: v for part in desired_state(host, known).values() for k, v in part.items()}
     assert one(objects, Netns) == Netns("web", "dockless shop/web", 4026531999, (), "", "/proc/812/ns/net")
     assert one(objects, Veth).peer_conf
 

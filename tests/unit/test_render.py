@@ -32,7 +32,7 @@ def changed(**wanted):
     bridge = Link(
         "", "br-n", "bridge", "02:00:00:00:00:01", 1500, "dockless shop/n", conf=(("ipv4/route_localnet", 0),)
     )
-    return plan.plan({bridge.key: bridge._replace(**wanted)}, {bridge.key: bridge})
+    return plan.make_plan({bridge.key: bridge._replace(**wanted)}, {bridge.key: bridge})
 
 
 def test_a_change_shows_what_changes_and_nothing_else():
@@ -48,7 +48,7 @@ def test_settings_are_shown_line_by_line():
 
 def test_making_shows_all_that_is_not_empty_and_removal_all_that_was():
     space = Netns("web", "dockless shop/web", defaults=(("ipv4/arp_notify", 1),))
-    made, gone = plan.plan({space.key: space}, {}), plan.plan({}, {space.key: space})
+    made, gone = plan.make_plan({space.key: space}, {}), plan.make_plan({}, {space.key: space})
     text = "  name: web\n  label: dockless shop/web\n  inode: 0\n  up: True\n"
     assert (render.before(made), render.after(made)) == ("", "namespace web:  # missing\n" + text)
     assert (render.before(gone), render.after(gone)) == ("namespace web:\n" + text, "")
@@ -57,7 +57,7 @@ def test_making_shows_all_that_is_not_empty_and_removal_all_that_was():
 
 def test_texts_are_blocks():
     file = File("/etc/netns/web/hosts", "127.0.0.1 localhost\n10.1.0.2 web\n")
-    work = plan.plan({file.key: file}, {file.key: file._replace(text="old\ntext\n")})
+    work = plan.make_plan({file.key: file}, {file.key: file._replace(text="old\ntext\n")})
     assert render.operations(work) == ["update file /etc/netns/web/hosts (content differs)"]
     assert render.before(work) == "file /etc/netns/web/hosts:\n  text: |\n    old\n    text\n"
     assert (
@@ -74,7 +74,7 @@ def test_before_and_after_are_in_one_order():
         for key, thing in host.items()
         if key[0] in ("link", "veth", "file", "nft")
     }
-    work = plan.plan({**host, **changed_host}, host)
+    work = plan.make_plan({**host, **changed_host}, host)
     titles = [
         [line.partition(":")[0] for line in text.splitlines() if line[0] != " "]
         for text in (render.before(work), render.after(work))
@@ -85,11 +85,11 @@ def test_before_and_after_are_in_one_order():
 def test_an_object_with_several_steps_is_shown_as_it_was_first_and_as_it_is_last():
     """The last table is emptied before links go and deleted after them; a pair that is rebuilt is deleted and made."""
     table = NftTable("", "table inet dockless {}\n")
-    work = plan.plan({}, {table.key: table})
+    work = plan.make_plan({}, {table.key: table})
     assert len(work.steps) == 2
     assert render.before(work).count("nft table inet dockless:") == 1 and render.after(work) == ""
     old = Veth("", "veth1", "web", "eth0")
-    rebuilt = plan.plan({old.key: old._replace(peer_name="lan0")}, {old.key: old})
+    rebuilt = plan.make_plan({old.key: old._replace(peer_name="lan0")}, {old.key: old})
     assert render.before(rebuilt).startswith("veth pair veth1 - eth0 of web:\n")
     assert render.after(rebuilt).startswith("veth pair veth1 - lan0 of web:  # rebuilt\n")
 

@@ -13,13 +13,13 @@ if ENGINE not in sys.path:
     sys.path.insert(0, ENGINE)
 
 # pylint: disable=wrong-import-position
-from _dockless.allocate import host as allocate_host
-from _dockless.desired import host as desired_host
+from _dockless.allocate.host import resolve_host
+from _dockless.desired.host import desired_state
 from _dockless.document import project
 from _dockless.model import topology
 from _dockless.model.facts import Facts
 from _dockless.model.host import Host
-from _dockless.report.name_resolution import Names
+from _dockless.report.name_resolution import ResolutionReport
 
 DOCUMENT = {
     "networks": {
@@ -48,8 +48,8 @@ STUB = Facts(nameservers=("127.0.0.53",))
 
 def told(known=FACTS):
     """Return (names by network, row by sandbox)."""
-    host = allocate_host.resolve(Host((project.parse_project("shop", DOCUMENT),)), {}, known)
-    names = Names(host, desired_host.realize(host, known), known)
+    host = resolve_host(Host((project.parse_project("shop", DOCUMENT),)), {}, known)
+    names = ResolutionReport(host, desired_state(host, known), known)
     return (
         {key[1]: names.on_network(network) for key, network in topology.networks_of(host).items()},
         {s.name: names.of_sandbox(s) for p in host.projects for s in p.sandboxes},

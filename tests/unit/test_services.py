@@ -11,14 +11,14 @@ import re
 import pytest
 from pipeline import FACTS, leases_of, of_kind, resolved, state
 
-from _dockless.allocate import host as allocate_host
+from _dockless.allocate.host import resolve_host
 from _dockless.desired.services import Services
 from _dockless.document.project import parse_project
 from _dockless.errors import DocklessError
 from _dockless.firewall import sandbox_table
-from _dockless.firewall.sandbox_table import TURNS
+from _dockless.firewall.sandbox_table import LARGEST_OFFSET
 from _dockless.model import services, topology
-from _dockless.model.facts import Underlay
+from _dockless.model.facts import UnderlayAddress
 from _dockless.model.host import Host
 from _dockless.state.objects import File, NftTable
 from _dockless.validate.host import check_host
@@ -125,8 +125,8 @@ def test_without_services_the_table_is_what_it_was():
     project["networks"].update(plain={}, silent={"dns_enabled": False})
     project["sandboxes"].update(one={"networks": ["plain"]}, two={"networks": ["silent"]})
     found = tables(project)
-    assert found["one"] == sandbox_table.table((), 0, True) == TABLE[: TABLE.index("\tset")] + "}\n"
-    assert "two" not in found and sandbox_table.table((), 0, False) == ""
+    assert found["one"] == sandbox_table.sandbox_table((), 0, True) == TABLE[: TABLE.index("\tset")] + "}\n"
+    assert "two" not in found and sandbox_table.sandbox_table((), 0, False) == ""
 
 
 def test_the_number_of_rules_does_not_depend_on_who_is_behind():
@@ -160,7 +160,7 @@ def test_clients_begin_with_different_sandboxes_and_share_few_texts():
     clients = {f"cli{n}": [] for n in range(200)}
     found = tables(document({"vip": "10.0.0.254"}, w1=["web"], w2=["web"], w3=["web"], **clients))
     first = collections.Counter(re.search(r"0 : ([0-9.]+)", found[name]).group(1) for name in clients)
-    assert len(set(found.values())) <= TURNS and len(first) == 3 and max(first.values()) <= 100
+    assert len(set(found.values())) <= LARGEST_OFFSET and len(first) == 3 and max(first.values()) <= 100
 
 
 def owners(text):
@@ -226,7 +226,7 @@ def test_names_alone():
     )
     lines = records(files(project)).splitlines()
     assert [line.split()[1] for line in lines if "web" in line.split()] == ["w1.front", "w1.front"]
-    assert tables(project)["cli"] == sandbox_table.table((), 0, True)
+    assert tables(project)["cli"] == sandbox_table.sandbox_table((), 0, True)
     assert "local=/tasks/" not in files(project)["/run/dockless/dns/resolvers/cli.conf"]
 
 
@@ -286,7 +286,7 @@ def test_no_sandbox_gets_a_services_address():
     assert found == {"a": ("10.0.0.3/24", "fd00::3/64"), "b": ("10.0.0.4/24", "fd00::4/64")}
 
 
-UNDERLAY = Underlay(ipaddress.ip_address("192.0.2.2"), "eth0", 1500)
+UNDERLAY = UnderlayAddress(ipaddress.ip_address("192.0.2.2"), "eth0", 1500)
 OVERLAY = {
     "driver": "overlay",
     "vni": 300,
@@ -308,12 +308,12 @@ def overlay_host(service, **more):
     known = FACTS._replace(underlay=(UNDERLAY,))
     host = Host((project,))
     check_host(host, known)
-    return allocate_host.resolve(host, {}, known)
+    return resolve_host(host, {}, known)
 
 
 def test_sandboxes_of_other_hosts_are_behind_a_service_as_well():
     host = overlay_host({"vip": "10.0.0.254"})
-    served = Services(topology.read(host))
+    served = Services(topology.read_topology(host))
     assert maps(served.table(host.projects[0].sandboxes[0], True)) == [
         "dnat ip to numgen inc mod 2 map { 0 : 10.0.0.9, 1 : 10.0.0.4 }"
     ]

@@ -10,16 +10,16 @@ import pytest
 from documents import host_of
 
 from _dockless import names
-from _dockless.desired import wireguard as desired_wireguard
+from _dockless.desired.wireguard import wireguard_objects
 from _dockless.errors import DocklessError
 from _dockless.linux import wireguard
-from _dockless.linux.wireguard import Device, Peer
+from _dockless.linux.wireguard import Device, DevicePeer
 from _dockless.model.facts import Facts
 from _dockless.names import INTERFACE_LIMIT
 from _dockless.state import plan
-from _dockless.state.objects import Barrier, Tunnel, TunnelKey, TunnelPeer
+from _dockless.state.objects import KillSwitchRoute, WireguardKey, WireguardLink, WireguardPeer
 from _dockless.state.plan import RANK
-from _dockless.validate import wireguard as validate_wireguard
+from _dockless.validate.wireguard import check_encrypted
 
 KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in range(1, 9)]
 
@@ -43,7 +43,7 @@ def network(number=0, **options):
 def realized(*networks, facts=Facts()):
     """Return what tunnels are made of for these networks."""
     host = host_of({"networks": {f"n{place}": spec for place, spec in enumerate(networks)}})
-    return list(desired_wireguard.realize(host, facts))
+    return list(wireguard_objects(host, facts))
 
 
 def of(kind, found):
@@ -53,15 +53,15 @@ def of(kind, found):
 
 def test_one_tunnel_for_all_networks():
     found = realized(network(), network(1))
-    (tunnel,) = of(Tunnel, found)
+    (tunnel,) = of(WireguardLink, found)
     assert tunnel.name == names.tunnel_link("a", "100.64.0.1") and len(tunnel.name) <= INTERFACE_LIMIT
     assert (tunnel.address, tunnel.listen_port, tunnel.mtu) == ("100.64.0.1/32", 51820, 1440)
-    assert [(p.public_key, p.endpoint, p.allowed, p.routed) for p in of(TunnelPeer, found)] == [
+    assert [(p.public_key, p.endpoint, p.allowed, p.routed) for p in of(WireguardPeer, found)] == [
         (KEYS[2], "192.0.2.2:51820", "100.64.0.2/32", True),
         (KEYS[3], "192.0.2.3:51820", "100.64.0.3/32", True),
     ]
-    assert [b.destination for b in of(Barrier, found)] == ["100.64.0.2/32", "100.64.0.3/32"]
-    assert of(TunnelKey, found) == [TunnelKey("a", "")]
+    assert [b.destination for b in of(KillSwitchRoute, found)] == ["100.64.0.2/32", "100.64.0.3/32"]
+    assert of(WireguardKey, found) == [WireguardKey("a", "")]
 
 
 def test_nothing_without_encrypted_networks():
@@ -78,12 +78,12 @@ def test_what_is_sent_goes_by_the_first_tunnel_that_the_other_host_has():
     spec["peers"]["host3"] = {"vtep": "100.64.0.3", "public_keys": {"a": KEYS[3]}}
     found = realized(spec)
     link = {slot: names.tunnel_link(slot, "100.64.0.1") for slot in "ab"}
-    assert {(p.link, p.public_key, p.endpoint, p.routed) for p in of(TunnelPeer, found)} == {
+    assert {(p.link, p.public_key, p.endpoint, p.routed) for p in of(WireguardPeer, found)} == {
         (link["b"], KEYS[4], "[2001:db8::2]:4001", True),
         (link["a"], KEYS[2], "[2001:db8::2]:4000", False),
         (link["a"], KEYS[3], "", True),
     }
-    assert {(t.slot, t.listen_port, t.mtu) for t in of(Tunnel, found)} == {("a", 4000, 1420), ("b", 4001, 1420)}
+    assert {(t.slot, t.listen_port, t.mtu) for t in of(WireguardLink, found)} == {("a", 4000, 1420), ("b", 4001, 1420)}
 
 
 def test_links_come_after_tunnels_and_go_before_them():
@@ -91,7 +91,7 @@ def test_links_come_after_tunnels_and_go_before_them():
     rank = RANK
     assert rank["tunnelkey"] < rank["barrier"] < rank["tunnel"] < rank["tunnelpeer"] < rank["link"]
     state = {thing.key: thing for thing in realized(network())}
-    work = plan.plan({}, state)
+    work = plan.make_plan({}, state)
     assert [step.key[0] for step in work.removal] == ["tunnel", "barrier", "barrier", "tunnelkey"]
 
 
@@ -126,7 +126,7 @@ def test_links_come_after_tunnels_and_go_before_them():
 def test_what_cannot_be_is_refused(change, path, words):
     facts = Facts(addresses=(ipaddress.ip_address("192.0.2.1"),), tunnel_keys=(("a", KEYS[1]),))
     with pytest.raises(DocklessError) as refusal:
-        validate_wireguard.check(host_of({"networks": {"n0": network(**change)}}), facts)
+        check_encrypted(host_of({"networks": {"n0": network(**change)}}), facts)
     assert (
         refusal.value.path.startswith("networks.n0")
         and path in refusal.value.path + "."
@@ -140,7 +140,7 @@ def test_what_cannot_be_is_refused(change, path, words):
 )
 def test_networks_agree_on_their_tunnel(change, key):
     with pytest.raises(DocklessError, match=f"networks.n1.{key}: .* as another encrypted network of this host has it"):
-        validate_wireguard.check(host_of({"networks": {"n0": network(), "n1": network(1, **change)}}), Facts())
+        check_encrypted(host_of({"networks": {"n0": network(), "n1": network(1, **change)}}), Facts())
 
 
 def test_the_tunnels_port_is_not_published():
@@ -149,7 +149,7 @@ def test_the_tunnels_port_is_not_published():
         "sandboxes": {"s": {"networks": {"n0": {"ipv4_address": "10.60.0.9"}}, "ports": ["51820:53/udp"]}},
     }
     with pytest.raises(DocklessError, match="UDP port 51820 is that of this host's tunnel"):
-        validate_wireguard.check(host_of(document), Facts())
+        check_encrypted(host_of(document), Facts())
 
 
 def test_what_wg_says_is_read():
@@ -161,7 +161,9 @@ def test_what_wg_says_is_read():
         f"{third}\t(none)\n{other}\t100.64.0.9/32 100.64.0.2/32\n",
     )
     assert found == Device(
-        own, 51820, (Peer(other, "192.0.2.2:51820", ("100.64.0.2/32", "100.64.0.9/32")), Peer(third, "", ()))
+        own,
+        51820,
+        (DevicePeer(other, "192.0.2.2:51820", ("100.64.0.2/32", "100.64.0.9/32")), DevicePeer(third, "", ())),
     )
     assert wireguard.parse("(none)\n", "0\n", "", "") == Device("", 0, ())
 

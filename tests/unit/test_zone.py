@@ -29,7 +29,7 @@ from _dockless.model.host import (
     DnsRecord,
     Endpoint,
     Host,
-    Link,
+    LegacyLink,
     Network,
     Project,
     Sandbox,
@@ -73,7 +73,7 @@ def realized(*sandboxes, networks=(FRONT, BACK), others=(), defaults=Defaults(),
     """Return (texts by path, the other objects) of project shop."""
     project = Project("shop", tuple(networks), sandboxes)
     host = Host((project, Project("", (BRIDGE,)), *others), defaults)
-    objects = dns.realize_names(project, topology.read(host), known, host.defaults)
+    objects = dns.dns_objects(project, topology.read_topology(host), known, host.defaults)
     files = {o.path: o.text for o in objects if isinstance(o, File)}
     assert all(o.mode == 0o644 for o in objects if isinstance(o, File))
     assert len(files) == sum(isinstance(o, File) for o in objects)
@@ -265,7 +265,7 @@ def test_a_wish_of_the_sandbox_brings_its_files_without_names(option):
 
 def test_default_bridge_has_links_in_one_direction_and_no_resolver():
     """DN-09: names on the default bridge are those of links, in the file of the one that links."""
-    one = on("one", (("", "bridge"), ("172.17.0.2/16",), {"links": (Link("two", "db"), Link("gone", "x"))}))
+    one = on("one", (("", "bridge"), ("172.17.0.2/16",), {"links": (LegacyLink("two", "db"), LegacyLink("gone", "x"))}))
     two = on("two", (("", "bridge"), ("172.17.0.3/16",)))
     files, others = realized(one, two)
     assert others == [] and not any(path.startswith("/run") for path in files)
@@ -301,7 +301,10 @@ def test_modes(mode, paths):
 
 def test_links_have_a_directory_of_their_own():
     """DN-06: a link to what does not exist yet leaves an empty file that is watched."""
-    cli = on("cli", (("shop", "front"), ("172.20.0.9/16",), {"links": (Link("web", "site"), Link("later", "l8"))}))
+    cli = on(
+        "cli",
+        (("shop", "front"), ("172.20.0.9/16",), {"links": (LegacyLink("web", "site"), LegacyLink("later", "l8"))}),
+    )
     files, others = realized(WEB, cli)
     assert files["/run/dockless/dns/links/cli/private"] == (
         "# dockless: sandbox shop/cli\n172.20.0.2 site site.front\nfd00:20::2 site site.front\n"
@@ -322,7 +325,7 @@ def test_another_project_writes_its_own_file_into_the_owners_network():
     host = Host((Project("shop", (FRONT,), (WEB,)), other))
     theirs = {
         o.path: o.text
-        for o in dns.realize_names(other, topology.read(host), FACTS, host.defaults)
+        for o in dns.dns_objects(other, topology.read_topology(host), FACTS, host.defaults)
         if isinstance(o, File)
     }
     assert theirs["/run/dockless/dns/networks/shop.front/blog@62"] == (

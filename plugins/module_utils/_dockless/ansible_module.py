@@ -71,7 +71,7 @@ def run_inspect(options: Params, read: t.Callable[[Params], dict[str, t.Any]], *
     module.exit_json(changed=False, **found)
 
 
-def run_told(options: Params, read: t.Callable[[Params, bool], tuple[bool, dict[str, t.Any]]]) -> None:
+def run_host_report(options: Params, read: t.Callable[[Params, bool], tuple[bool, dict[str, t.Any]]]) -> None:
     """Run a module that reads, and may make what is missing: read takes the arguments and whether to change nothing.
 
     It returns whether something changed, or would, and what to return.
@@ -81,16 +81,16 @@ def run_told(options: Params, read: t.Callable[[Params, bool], tuple[bool, dict[
     module.exit_json(changed=changed, **found)
 
 
-def said(value: t.Any) -> t.Any:
+def given_options(value: t.Any) -> t.Any:
     """Return a task's arguments without the options that it leaves out, at every depth.
 
     Ansible hands an option that was not given over as None; an empty list or
     dictionary was given, and stays.
     """
     if isinstance(value, dict):
-        return {key: said(inner) for key, inner in value.items() if inner is not None}
+        return {key: given_options(inner) for key, inner in value.items() if inner is not None}
     if isinstance(value, list):
-        return [said(inner) for inner in value]
+        return [given_options(inner) for inner in value]
     return value
 
 
@@ -100,7 +100,7 @@ def objects(params: Params, plural: str, options: t.Iterable[str], key: t.Sequen
     key are the options that name an object. Raises DocklessError where two have the same.
     """
     if params[plural] is None:
-        return [said({option: params[option] for option in options})]
+        return [given_options({option: params[option] for option in options})]
     seen: dict[tuple[str, ...], int] = {}
     for index, entry in enumerate(params[plural]):
         name = tuple(entry[option] or "" for option in key)
@@ -108,7 +108,7 @@ def objects(params: Params, plural: str, options: t.Iterable[str], key: t.Sequen
         if first != index:
             what = f"{'/'.join(filter(None, name))} is there twice, the first time as {plural}[{first}]"
             raise DocklessError(what, "Leave one of them out.", f"{plural}[{index}]")
-    return [said(entry) for entry in params[plural]]
+    return [given_options(entry) for entry in params[plural]]
 
 
 class Arguments(t.NamedTuple):

@@ -18,8 +18,8 @@ def main(arguments: t.Sequence[str]) -> int:
     """
     gc.disable()  # a short run that makes many tuples and no cycles
     content = sys.stdin.buffer.read() if "-" in arguments else _content(arguments)
-    question = no_change_cache.token(content, *(argument.encode() for argument in arguments))
-    known = no_change_cache.answer(question) if "apply" in arguments and "--json" in arguments else None
+    question = no_change_cache.request_digest(content, *(argument.encode() for argument in arguments))
+    known = no_change_cache.cached_answer(question) if "apply" in arguments and "--json" in arguments else None
     if known is not None:
         sys.stdout.write(known + "\n")
         return 0

@@ -86,7 +86,7 @@ def _converge(options: argparse.Namespace, check: bool) -> dict[str, t.Any]:
 def _show(options: argparse.Namespace) -> dict[str, t.Any]:
     from .engine import info  # only this command pays for it
 
-    return info.inspect(options.project)
+    return info.read_info(options.project)
 
 
 def _document(path: str, standard_input: bytes) -> dict[str, t.Any]:

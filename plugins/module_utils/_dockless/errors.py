@@ -38,7 +38,7 @@ class VerifyError(DocklessError):
     """After apply, the host is not what was asked for."""
 
 
-def joined(problems: t.Sequence[str], limit: int = 5) -> str:
+def join_messages(problems: t.Sequence[str], limit: int = 5) -> str:
     """Return the first problems as one text, and how many more there are."""
     text = "; ".join(problems[:limit])
     more = len(problems) - limit

@@ -12,7 +12,7 @@ import re
 LINK_GROUP = 25707  # ours, on every link we make; the firewall matches on it too
 PAIR_GROUP = 25709  # plain veth pairs: ours, but none of the firewall's business
 TUNNEL_GROUP = 25710  # encrypted ways to other hosts: ours, and no sandbox's side for the firewall
-DOOMED_GROUP = 25708  # links that are about to go, deleted by one message
+PENDING_DELETE_GROUP = 25708  # links that are about to go, deleted by one message
 ROUTE_PROTOCOL = 213  # unassigned in iproute2's rt_protos
 LAST_METRIC = 0xFFFFFFF0  # of routes that are there for when no other is
 TABLE = "dockless"  # inet family, in the host and in each sandbox that has names
@@ -28,7 +28,7 @@ ETC_DIRECTORY = "/etc/dockless"
 FORMER_SETTINGS = "/var/lib/dockless/prerequisites.json"  # what the role prerequisites found before it changed it
 NETNS_ETC_DIRECTORY = "/etc/netns"
 DNS_DIRECTORY = RUN_DIRECTORY + "/dns"
-STANDINS = DNS_DIRECTORY + "/standins"  # configurations of resolvers that answer in others' places for a moment
+HANDOVERS = DNS_DIRECTORY + "/standins"  # configurations of resolvers that answer in others' places for a moment
 RESOLVER_ADDRESS = "127.0.0.11"
 RESOLVER_PORT = 10053  # applications may own port 53: it is translated inside the sandbox
 FORWARDER = "@host"  # what the host's own resolvers are called; no sandbox can be: the one that sandboxes ask
@@ -93,7 +93,7 @@ def shim_link(project: str, network: str) -> str:
     return "mv-" + _digest("shim", project, network)[:12]
 
 
-def unborn_link(netns: str, name: str) -> str:
+def temporary_link_name(netns: str, name: str) -> str:
     """Return what a sandbox's link is called while it is made: older kernels (6.1) want its name to be free on the host as well."""
     return "mv-" + _digest("unborn", netns, name)[:12]
 

@@ -185,7 +185,7 @@ def _ways(version: int) -> t.Iterator[Attack]:
 def _walled(version: int) -> t.Iterator[Attack]:
     addresses = {"host": HOST, "second uplink": SECOND, "another gateway": (gateway("c1", 4), gateway("c1", 6))}
     for origin in ("c4", "i1"):
-        counter = "" if (origin, version) == ("i1", 6) else "walled"
+        counter = "" if (origin, version) == ("i1", 6) else "gateway_only"
         for name, both in addresses.items():
             yield _attack(
                 f"S-21 {origin} to the {name}", origin, both[version == 6], 9998, counter, version, victim="node"
@@ -237,7 +237,7 @@ def _audience(version: int) -> t.Iterator[Attack]:
             origin,
             HOST[version == 6],
             8500,
-            "audience",
+            "source_ranges",
             version,
             victim="c2",
         )
@@ -285,7 +285,7 @@ def _tunnels(version: int) -> t.Iterator[Attack]:
         "S-40 stranger into an overlay" + name,
         "far",
         tunnelled("far", far, host, inner, version),
-        "tunnels",
+        "vxlan",
         inner,
         VIA_NEIGHBOUR,
     )
@@ -296,19 +296,23 @@ def _tunnels(version: int) -> t.Iterator[Attack]:
         "S-41 unguarded sandbox as a peer into an overlay" + name,
         "l1",
         tunnelled("l1", nbr, host, inner, version),
-        "tunnels",
+        "vxlan",
         inner,
     )
     yield Attack(
         "S-41 sandbox into another host's overlay" + name,
         "c1",
         tunnelled("c1", c1, nbr, inner, version),
-        "tunnels",
+        "vxlan",
         "nbr",
     )
-    yield _attack("S-42 data of an encrypted network in clear", "nbr", host, SEALED, "tunnels", version, victim="node")
+    yield _attack("S-42 data of an encrypted network in clear", "nbr", host, SEALED, "vxlan", version, victim="node")
     yield Attack(
-        "S-43 data of an encrypted network leave in clear" + name, "node", asks("node", nbr, SEALED), "unsealed", "nbr"
+        "S-43 data of an encrypted network leave in clear" + name,
+        "node",
+        asks("node", nbr, SEALED),
+        "unencrypted",
+        "nbr",
     )
 
 

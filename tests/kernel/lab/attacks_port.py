@@ -68,7 +68,7 @@ def _stations(origin: str, victim: str) -> t.Iterator[Attack]:
         }
         for name, mac in macs.items():
             yield Attack(
-                f"S-24 {origin} with {name} MAC, IPv{version}", origin, claimed(mac, version), "stations", victim
+                f"S-24 {origin} with {name} MAC, IPv{version}", origin, claimed(mac, version), "source_macs", victim
             )
     yield Attack(
         f"S-24 {origin} with a MAC for each frame",
@@ -76,7 +76,7 @@ def _stations(origin: str, victim: str) -> t.Iterator[Attack]:
         _frame(
             origin, lambda lab, token: wire.ethernet(wire.BROADCAST, "02:ee:" + token[4:8].hex(":"), wire.IP, token)
         ),
-        "stations",
+        "source_macs",
         victim,
     )
     kinds = {
@@ -91,7 +91,11 @@ def _stations(origin: str, victim: str) -> t.Iterator[Attack]:
     for name, kind in kinds.items():
         for target in (victim, wire.BROADCAST):
             yield Attack(
-                f"S-22 S-32 {origin} sends {name} to {target}", origin, _typed(origin, target, kind), "stations", victim
+                f"S-22 S-32 {origin} sends {name} to {target}",
+                origin,
+                _typed(origin, target, kind),
+                "source_macs",
+                victim,
             )
     tags = {
         "802.1Q": ((wire.VLAN, 5),),
@@ -106,14 +110,14 @@ def _stations(origin: str, victim: str) -> t.Iterator[Attack]:
                 f"S-22 S-33 {origin} behind {name} tags, IPv{version}",
                 origin,
                 _tagged(origin, victim, version, tag),
-                "stations",
+                "source_macs",
                 victim,
             )
     yield Attack(
         f"S-32 {origin} claims to be the root bridge",
         origin,
         _frame(origin, lambda lab, token: bpdu(lab[origin].mac, token)),
-        "stations",
+        "source_macs",
         victim,
     )
 
@@ -195,18 +199,22 @@ def _arp(origin: str, victim: str) -> t.Iterator[Attack]:
                     f"S-23 {origin} claims {name} address in ARP {operation} to {to}",
                     origin,
                     said(operation, sender, target, to),
-                    "senders",
+                    "arp_senders",
                     victim,
                 )
         yield Attack(
-            f"S-23 {origin} announces {name} address", origin, said(2, sender, sender, "all"), "senders", victim
+            f"S-23 {origin} announces {name} address", origin, said(2, sender, sender, "all"), "arp_senders", victim
         )
     yield Attack(
-        f"S-23 {origin} gives the victim's MAC in ARP", origin, said(2, mine, its, victim, mac="its"), "senders", victim
+        f"S-23 {origin} gives the victim's MAC in ARP",
+        origin,
+        said(2, mine, its, victim, mac="its"),
+        "arp_senders",
+        victim,
     )
-    yield Attack(f"S-23 {origin} asks in inverse ARP", origin, said(8, mine, its, victim), "senders", victim)
+    yield Attack(f"S-23 {origin} asks in inverse ARP", origin, said(8, mine, its, victim), "arp_senders", victim)
     yield Attack(
-        f"S-23 {origin} sends ARP of another hardware", origin, said(2, its, its, victim, kind=6), "senders", victim
+        f"S-23 {origin} sends ARP of another hardware", origin, said(2, its, its, victim, kind=6), "arp_senders", victim
     )
 
 
@@ -227,7 +235,7 @@ def _sources4(origin: str, victim: str) -> t.Iterator[Attack]:
                 f"S-25 {origin} to {target} with {name} address",
                 origin,
                 udp_from(origin, source, target, 80, to),
-                "bindings",
+                "source_addresses",
                 victim,
             )
 
@@ -259,7 +267,7 @@ def _sources6(origin: str, victim: str) -> t.Iterator[Attack]:
                 f"S-25 {origin} with {name} IPv6 address to {whom}",
                 origin,
                 from_(source, target, to),
-                "bindings",
+                "source_addresses",
                 victim,
             )
 
@@ -288,7 +296,11 @@ def _services(origin: str, victim: str) -> t.Iterator[Attack]:
         )
 
     yield Attack(
-        f"S-26 {origin} asks DHCP as nobody", origin, asked("0.0.0.0", 68, 67, "255.255.255.255"), "bindings", victim
+        f"S-26 {origin} asks DHCP as nobody",
+        origin,
+        asked("0.0.0.0", 68, 67, "255.255.255.255"),
+        "source_addresses",
+        victim,
     )
     for target in ("255.255.255.255", address(victim, 4)):
         yield Attack(
@@ -371,7 +383,9 @@ def _routers(origin: str, victim: str) -> t.Iterator[Attack]:
             "routers",
             victim,
         )
-        yield Attack(f"S-27 S-28 {origin} {name} as nobody", origin, sent(kind, "all", source="::"), "bindings", victim)
+        yield Attack(
+            f"S-27 S-28 {origin} {name} as nobody", origin, sent(kind, "all", source="::"), "source_addresses", victim
+        )
 
     def redirect4(lab: Lab, token: bytes) -> bytes:
         told = wire.packet(
@@ -387,7 +401,9 @@ def _routers(origin: str, victim: str) -> t.Iterator[Attack]:
             victim,
         )
 
-    yield Attack(f"S-28 {origin} redirects as the gateway", origin, _frame(origin, redirect4), "bindings", victim)
+    yield Attack(
+        f"S-28 {origin} redirects as the gateway", origin, _frame(origin, redirect4), "source_addresses", victim
+    )
 
 
 def _neighbours(origin: str, victim: str) -> t.Iterator[Attack]:
@@ -461,7 +477,7 @@ def _queriers(origin: str, victim: str) -> t.Iterator[Attack]:
             "queriers",
             victim,
         )
-    for name, source, counter in (("", "", "queriers"), (" as nobody", "::", "bindings")):
+    for name, source, counter in (("", "", "queriers"), (" as nobody", "::", "source_addresses")):
         yield Attack(
             f"S-32 {origin} queries MLD{name}",
             origin,
@@ -562,7 +578,7 @@ def _without_ipv6() -> t.Iterator[Attack]:
                         packet(lab, token),
                     ),
                 ),
-                "stations",
+                "source_macs",
                 "f2",
             )
 

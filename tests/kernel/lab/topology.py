@@ -133,7 +133,7 @@ class Lab:
     def seal(self) -> None:
         """Add the data of an encrypted network, and of a forwarder of names: the rules of their walls are there, the things are tried elsewhere."""
         asked = {f"forwarders{version}": f"{places.gateway('c1', version)} . {places.FORWARDER}" for version in (4, 6)}
-        for name, element in {"sealed_ports": "4787", **asked}.items():
+        for name, element in {"encrypted_ports": "4787", **asked}.items():
             self.host.run(["nft", "add", "element", "inet", "dockless", name, f"{{ {element} }}"])
 
     def _arm(self) -> None:

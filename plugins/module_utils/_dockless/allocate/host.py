@@ -22,10 +22,10 @@ from ..model.topology import Networks
 from ..names import DEFAULT_BRIDGE_LINK
 from . import host_ports, ipam, macvlan, overlay, service_addresses
 from .leases import Leases, port_leases
-from .macvlan import Book
+from .macvlan import SharedAddressPool
 
 
-def resolve(host: Host, leases: t.Mapping[str, Leases], facts: Facts) -> Host:
+def resolve_host(host: Host, leases: t.Mapping[str, Leases], facts: Facts) -> Host:
     """Return the host with subnets, gateways, addresses, MACs, interface names and ports.
 
     Raises DocklessError where something is exhausted. Externals must have been
@@ -33,7 +33,7 @@ def resolve(host: Host, leases: t.Mapping[str, Leases], facts: Facts) -> Host:
     """
     host = _with_default_bridge(host)
     host = _with_subnets(host, leases, facts)
-    host = service_addresses.with_addresses(host, leases)
+    host = service_addresses.with_service_addresses(host, leases)
     host = macvlan.with_host_addresses(host, leases)
     networks = topology.networks_of(host)
     host = _with_endpoints(host, networks, leases)
@@ -94,9 +94,9 @@ def _with_defaults(network: Network, defaults: Defaults, facts: Facts) -> Networ
         bridge_name=network.bridge_name or names.bridge_link(network.project, network.name),
     )
     if network.macvlan is not None:
-        return macvlan.resolved(network, facts)
+        return macvlan.resolve_network(network, facts)
     return (
-        overlay.resolved(network, facts)
+        overlay.resolve_network(network, facts)
         if network.overlay
         else network._replace(mtu=network.mtu or defaults.mtu or facts.mtu)
     )
@@ -144,7 +144,7 @@ def _filled(
 def _with_endpoints(host: Host, networks: Networks, leases: t.Mapping[str, Leases]) -> Host:
     given = {name: kept.get("endpoints", {}) for name, kept in leases.items()}
     addressed: dict[t.Any, Endpoint] = {}
-    book = Book(host, leases)
+    book = SharedAddressPool(host, leases)
     without6 = {(s.project, s.name) for p in host.projects for s in p.sandboxes if topology.turns_ipv6_off(s)}
     for key, endpoints in topology.endpoints_by_network(host).items():
         wire = "/".join(key)
@@ -153,7 +153,7 @@ def _with_endpoints(host: Host, networks: Networks, leases: t.Mapping[str, Lease
             for e in endpoints
         }
         for endpoint in _with_macs(networks[key], ipam.assign(networks[key], endpoints, before, book.others(key))):
-            book.put(key, macvlan.numbers_of(endpoint))
+            book.put(key, macvlan.address_numbers(endpoint))
             if (endpoint.project, endpoint.sandbox) in without6:
                 endpoint = endpoint._replace(addresses=tuple(a for a in endpoint.addresses if ":" not in a))
             addressed[endpoint.key] = endpoint

@@ -18,7 +18,7 @@ Binding = tuple[str, str, int]
 PortLeases = dict[tuple[str, str, str, int], list[int]]
 
 
-class Book:
+class HostPortAllocations:
     """Who holds which (protocol, port) on which addresses, with the kernel's rules for wildcards."""
 
     def __init__(self, facts: Facts) -> None:
@@ -45,7 +45,7 @@ def resolve_ports(host: Host, networks: Networks, leases: t.Mapping[str, PortLea
         p._replace(sandboxes=tuple(_with_addresses(s, networks, host.defaults) for s in p.sandboxes))
         for p in host.projects
     ]
-    book = Book(facts)
+    book = HostPortAllocations(facts)
     mappings = [m for p in bound for s in p.sandboxes for m in s.ports]
     for mapping in mappings:
         if mapping.host_port and not mapping.host_port_end:
@@ -98,7 +98,7 @@ def _is_open(mapping: PortMapping) -> bool:
     return not mapping.host_port or bool(mapping.host_port_end)
 
 
-def _keep(project: Project, leases: PortLeases, book: Book, given: dict[int, int]) -> None:
+def _keep(project: Project, leases: PortLeases, book: HostPortAllocations, given: dict[int, int]) -> None:
     """Give open mappings the ports they had, as long as those are not taken by something fixed."""
     left = {key: list(ports) for key, ports in leases.items()}
     for sandbox in project.sandboxes:
@@ -120,7 +120,7 @@ def _within(mapping: PortMapping, port: int) -> bool:
 class _Source:
     """Hands out free ports; the next search starts after the last one given."""
 
-    def __init__(self, book: Book, facts: Facts) -> None:
+    def __init__(self, book: HostPortAllocations, facts: Facts) -> None:
         self._book = book
         self._reserved = facts.reserved_ports
         self._low, self._high = facts.port_range

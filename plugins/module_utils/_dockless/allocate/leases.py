@@ -21,7 +21,7 @@ Leases = t.Mapping[str, t.Any]  # of one project; the default bridge's are those
 Key = tuple[str, str]
 
 
-def leases_of(project: Project) -> dict[str, t.Any]:
+def project_leases(project: Project) -> dict[str, t.Any]:
     """Return what must be remembered of a resolved project, so that nothing is given twice or moved."""
     endpoints = {
         s.name: {
@@ -33,7 +33,7 @@ def leases_of(project: Project) -> dict[str, t.Any]:
     shims = {
         n.name: [str(a) for a in n.macvlan.addresses] for n in project.networks if n.macvlan and n.macvlan.addresses
     }
-    services = {n.name: service_addresses.leases_of(n) for n in project.networks if n.services}
+    services = {n.name: service_addresses.service_leases(n) for n in project.networks if n.services}
     return {
         "networks": {n.name: [str(s.network) for s in n.subnets] for n in project.networks},
         **({"services": services} if services else {}),

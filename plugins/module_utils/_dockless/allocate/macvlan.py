@@ -18,11 +18,13 @@ Numbers = set[Number]
 Leases = t.Mapping[str, t.Mapping[str, t.Any]]
 
 
-class Book:
+class SharedAddressPool:
     """What each network has given, as (version, number), by the network's key."""
 
     def __init__(self, host: Host, leases: Leases) -> None:
-        self._reserved: dict[Key, Numbers] = {network.key: reserved(network) for network in macvlan.on_parents(host)}
+        self._reserved: dict[Key, Numbers] = {
+            network.key: reserved(network) for network in macvlan.parented_networks(host)
+        }
         self._given = {key: set(numbers) for key, numbers in self._reserved.items()}
         if self._given:
             for key, endpoints in topology.endpoints_by_network(host).items():
@@ -47,22 +49,22 @@ class Book:
 
 def with_host_addresses(host: Host, leases: Leases) -> Host:
     """Return the host with its own addresses on the networks that it has access to."""
-    asking = [network for network in macvlan.on_parents(host) if macvlan.of(network).host_access]
+    asking = [network for network in macvlan.parented_networks(host) if macvlan.macvlan_of(network).host_access]
     if not asking:
         return host
-    book = Book(host, leases)
+    book = SharedAddressPool(host, leases)
     chosen = {}
     for network in sorted(asking, key=lambda one: one.key):
         kept = leases.get(network.project, {}).get("host_access", {}).get(network.name, ())
         found = host_addresses(network, kept, book.everything())
         book.put(network.key, ((a.version, int(a)) for a in found))
-        chosen[network.key] = network._replace(macvlan=macvlan.of(network)._replace(addresses=found))
+        chosen[network.key] = network._replace(macvlan=macvlan.macvlan_of(network)._replace(addresses=found))
     return host._replace(
         projects=tuple(p._replace(networks=tuple(chosen.get(n.key, n) for n in p.networks)) for p in host.projects)
     )
 
 
-def numbers_of(endpoint: Endpoint) -> t.Iterator[Number]:
+def address_numbers(endpoint: Endpoint) -> t.Iterator[Number]:
     """Yield the addresses that an endpoint has."""
     for cidr in endpoint.addresses:
         address = addresses.address_in(cidr)
@@ -83,12 +85,12 @@ def _before(endpoint: Endpoint, leases: Leases) -> t.Iterator[Number]:
         yield address.version, int(address)
 
 
-def resolved(network: Network, facts: Facts) -> Network:
+def resolve_network(network: Network, facts: Facts) -> Network:
     """Return the network with its MTU where none is asked for; only one without a parent has a bridge."""
     found = macvlan.found_parent(network, facts)
     return network._replace(
         mtu=network.mtu or (found.mtu if found else facts.mtu),
-        bridge_name="" if macvlan.of(network).parent else network.bridge_name,
+        bridge_name="" if macvlan.macvlan_of(network).parent else network.bridge_name,
     )
 
 
@@ -109,7 +111,7 @@ def _host_address(
     kept: t.Sequence[IPAddress],
     taken: t.AbstractSet[Number],
 ) -> IPAddress:
-    asked = [a for a in macvlan.of(network).addresses if a.version == version]
+    asked = [a for a in macvlan.macvlan_of(network).addresses if a.version == version]
     asked += [a for s in subnets for name, a in s.aux_addresses if name == HOST_NAME]
     asked += [
         a
@@ -132,4 +134,4 @@ def reserved(network: Network) -> set[Number]:
     """Return what the network's sandboxes do not get."""
     found = [address for subnet in network.subnets for name, address in subnet.aux_addresses]
     found += [subnet.gateway for subnet in network.subnets if subnet.gateway is not None]
-    return {(a.version, int(a)) for a in (*found, *macvlan.of(network).addresses)}
+    return {(a.version, int(a)) for a in (*found, *macvlan.macvlan_of(network).addresses)}

@@ -7,13 +7,13 @@ from __future__ import annotations
 import typing as t
 
 from ..model import overlay as model_overlay
-from ..model.facts import Facts, Underlay
+from ..model.facts import Facts, UnderlayAddress
 from ..model.host import IPNetwork, Network, Overlay, Subnet
 
 _VXLAN_OVERHEAD = 30  # Ethernet, VXLAN and UDP headers; the IP header is 20 or 40 more
 
 
-def own_vtep(overlay: Overlay, facts: Facts) -> Underlay | None:
+def own_vtep(overlay: Overlay, facts: Facts) -> UnderlayAddress | None:
     """Return this host's end of the tunnels: the address asked for, the first on the interface asked for, else the first on the way out."""
     if overlay.encrypted:
         return None
@@ -27,7 +27,7 @@ def own_vtep(overlay: Overlay, facts: Facts) -> Underlay | None:
     return None
 
 
-def resolved(network: Network, facts: Facts) -> Network:
+def resolve_network(network: Network, facts: Facts) -> Network:
     """Return the network with this host's end, its MTU where none is asked for, and of a routed one this host's slice as subnet."""
     overlay = network.overlay
     if overlay is None:
@@ -48,7 +48,7 @@ def _slice(subnet: Subnet) -> Subnet:
     return subnet._replace(network=subnet.ip_range, ip_range=None, gateway=subnet.gateway if inside else None)
 
 
-def _mtu(network: Network, own: Underlay | None, facts: Facts) -> int:
+def _mtu(network: Network, own: UnderlayAddress | None, facts: Facts) -> int:
     room = own.mtu if own else model_overlay.mtu(network.peers, facts)
     return (
         room

@@ -14,7 +14,7 @@ from . import ipam
 Leases = t.Mapping[str, t.Mapping[str, t.Any]]  # by project
 
 
-def with_addresses(host: Host, leases: Leases) -> Host:
+def with_service_addresses(host: Host, leases: Leases) -> Host:
     """Return the host with addresses for services that declare none. Raises DocklessError where a subnet has none left."""
     if not any(network.services for project in host.projects for network in project.networks):
         return host
@@ -32,7 +32,7 @@ def with_addresses(host: Host, leases: Leases) -> Host:
     )
 
 
-def leases_of(network: Network) -> dict[str, list[str]]:
+def service_leases(network: Network) -> dict[str, list[str]]:
     """Return what must be remembered of a resolved network's services."""
     return {service.name: [str(vip) for vip in service.vips] for service in network.services if service.vips}
 

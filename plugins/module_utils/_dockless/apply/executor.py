@@ -17,7 +17,7 @@ from ..linux import files, foreign_firewalls, netns, nft, rtnetlink
 from ..linux.nft_tables import Tables
 from ..linux.rtnetlink import RTM_NEWADDR
 from ..model.facts import Facts
-from ..names import DNS_DIRECTORY, DOOMED_GROUP, STANDINS
+from ..names import DNS_DIRECTORY, HANDOVERS, PENDING_DELETE_GROUP
 from ..resolvers import record_files, supervisor
 from ..resolvers.record_files import DIRECTORIES
 from ..state import plan
@@ -26,19 +26,19 @@ from ..state.plan import CREATE, DELETE, UPDATE, Hook, Step
 from . import links, wireguard
 from .namespaces import Handles, Pair
 from .steps import (
-    adopt,
+    adopt_namespace,
     change_end,
     change_peer,
     chunks,
-    entry,
+    deletion_messages,
+    entry_message,
     keep_secondaries,
     label_pair,
     link_index,
     make_pair,
-    pin,
+    namespace_of,
+    pin_namespace,
     set_sysctl,
-    space,
-    withdrawals,
     write_pair_conf,
 )
 from .wireguard import KINDS
@@ -62,15 +62,15 @@ class Executor:
         """Create and change. Raises DocklessError at the first refusal; what was done stays done."""
         self._guard(steps)
         with Handles() as handles:
-            wireguard.build(steps, handles, self._passed)
+            wireguard.build_wireguard(steps, handles, self._passed)
             host = [s for s in steps if s.key[0] == "link" and s.key[1] == HOST]
-            rising, uplinks = links.build(host, handles, self._passed)
+            rising, uplinks = links.build_host_links(host, handles, self._passed)
             bound = [s for s in steps if s.key[0] in _KERNEL or s.key[0] == "link" and s.key[1] != HOST]
-            for chunk in chunks([s for s in bound if space(s) or s.key[0] == "veth"]):
+            for chunk in chunks([s for s in bound if namespace_of(s) or s.key[0] == "veth"]):
                 self._sandboxes(chunk, handles)
                 handles.close_sandboxes()
             handles.get(HOST).send(rising)
-            self._contents([s for s in bound if not space(s) and s.key[0] != "veth" and not _waits(s)], handles)
+            self._contents([s for s in bound if not namespace_of(s) and s.key[0] != "veth" and not _waits(s)], handles)
         self._files([s for s in steps if s.key[0] == "file"])
         self._put_tables([s for s in steps if s.key[0] == "nft"])
         if uplinks:  # what arrives by them is let in by that table
@@ -79,8 +79,8 @@ class Executor:
         with Handles() as handles:
             self._contents([s for s in steps if _waits(s)], handles)
         self._resolvers(steps)
-        supervisor.settle([s.key[1] for s in steps if s.key[0] == "file"], self._facts)
-        foreign_firewalls.change(list(self._passed([s for s in steps if s.key[0] == "passage"])))
+        supervisor.reload_services([s.key[1] for s in steps if s.key[0] == "file"], self._facts)
+        foreign_firewalls.apply_rules(list(self._passed([s for s in steps if s.key[0] == "passage"])))
 
     def remove(self, steps: Steps) -> None:
         """Delete, in the order of the steps."""
@@ -91,20 +91,20 @@ class Executor:
     def _guard(self, steps: Steps) -> None:
         """Load what guards links before they are there or change: rules without data, and who sends by which port, as a new MAC tells itself at once."""
         for step in (step for step in steps if step.key == ("nft", HOST)):
-            after = port_security.of(step.after.text)
-            if step.before is None or after != port_security.of(step.before.text):
+            after = port_security.port_table_in(step.after.text)
+            if step.before is None or after != port_security.port_table_in(step.before.text):
                 self._hook(step)
-                self._tables.put(NftTable(HOST, host_table.bare(after) if step.before is None else after))
+                self._tables.put(NftTable(HOST, host_table.empty_table(after) if step.before is None else after))
 
     def bury(self) -> None:
         """Delete links that a run marked for it before it was stopped, and end resolvers that it had in others' places."""
-        if files.listed(STANDINS):
+        if files.listed(HANDOVERS):
             from ..resolvers import handover
 
-            handover.end_left()
+            handover.end_leftovers()
         step = Step(DELETE, ("link", HOST, ""), None, None, "marked for removal")
         with Handles() as handles:
-            handles.get(HOST).withdraw([(bytearray(rtnetlink.delete_group(DOOMED_GROUP)), step)], _GONE)
+            handles.get(HOST).withdraw([(bytearray(rtnetlink.delete_link_group(PENDING_DELETE_GROUP)), step)], _GONE)
 
     # ---- sandboxes ---------------------------------------------------------
 
@@ -115,7 +115,7 @@ class Executor:
         self._pairs([s for s in pairs if s.action == CREATE], handles)
         fresh = {s.after.name: dict(s.after.defaults) for s in steps if s.key[0] == "netns" and s.action == CREATE}
         rising = self._change_pairs(pairs, fresh, handles)
-        for name, sent in links.build_inner(
+        for name, sent in links.build_sandbox_links(
             [s for s in steps if s.key[0] == "link"], fresh, handles, self._passed
         ).items():
             rising.setdefault(name, []).extend(sent)
@@ -127,9 +127,9 @@ class Executor:
             netns.prepare()
         for step in self._passed(list(by_name.values())):
             if step.after.partner:
-                pin(step, netns.path(step.after.partner))
+                pin_namespace(step, netns.path(step.after.partner))
             elif step.after.inode:
-                adopt(step)
+                adopt_namespace(step)
             else:
                 handles.make(step, rtnetlink.mark_loopback(step.after.label))
         for step in self._passed([s for s in steps if s.action == UPDATE and not s.after.partner]):
@@ -170,7 +170,7 @@ class Executor:
 
     def _contents(self, steps: Steps, handles: Handles, rising: dict[str, list[Pair]] | None = None) -> None:
         waiting = dict(rising or {})
-        for name, part in itertools.groupby(sorted(steps, key=space), key=space):
+        for name, part in itertools.groupby(sorted(steps, key=namespace_of), key=namespace_of):
             self._fill(name, list(part), waiting.pop(name, []), handles)
         for name, sent in waiting.items():
             handles.get(name).send(sent)
@@ -186,7 +186,7 @@ class Executor:
                 sent.append((rtnetlink.address(RTM_NEWADDR, link_index(step, handle), step.after.cidr), step))
             sent += rising
             for step in self._passed([s for s in steps if s.key[0] in ("neighbour", "forward", "route")]):
-                sent.append((entry(step, handle), step))
+                sent.append((entry_message(step, handle), step))
         finally:
             handle.send(sent)
 
@@ -204,7 +204,7 @@ class Executor:
     # ---- files and resolvers -----------------------------------------------
 
     def _files(self, steps: Steps) -> None:
-        for moment in record_files.between(steps):
+        for moment in record_files.transitional_files(steps):
             files.write(*moment)
         for step in self._passed(steps):
             directory = os.path.dirname(step.key[1])
@@ -218,8 +218,8 @@ class Executor:
         deaf = [
             known for known in record_files.readers(self._renewed) if known.key not in {thing.key for thing in started}
         ]
-        supervisor.start([*started, *supervisor.answering(deaf)], self._facts)
-        record_files.refresh(steps, self._facts)
+        supervisor.start([*started, *supervisor.running_resolvers(deaf)], self._facts)
+        record_files.reload_readers(steps, self._facts)
 
     # ---- removal -----------------------------------------------------------
 
@@ -244,15 +244,15 @@ class Executor:
         for path in paths:
             files.remove(path)
         files.remove_empty_above({os.path.dirname(path) for path in paths})
-        supervisor.settle(paths, self._facts)
-        record_files.refresh(passed, self._facts)
+        supervisor.reload_services(paths, self._facts)
+        record_files.reload_readers(passed, self._facts)
 
     def _remove_inside(self, steps: Steps, handles: Handles) -> None:
         for step in self._passed(steps):
             with _gone_is_fine():
                 handle = handles.get(step.key[1])
                 keep_secondaries(step, handle)
-                handle.withdraw([(message, step) for message in withdrawals(step, handle)], _GONE)
+                handle.withdraw([(message, step) for message in deletion_messages(step, handle)], _GONE)
 
     def _remove_links(self, steps: Steps, handles: Handles) -> None:
         """Doom links by a group number and delete the group: one by one, 200 pairs take 3.5 s instead of 0.1."""
@@ -263,7 +263,10 @@ class Executor:
                 with _gone_is_fine():
                     if step.key[1] == HOST:
                         doomed.append(
-                            (bytearray(rtnetlink.change_link(host.index(step.key[2]), group=DOOMED_GROUP)), step)
+                            (
+                                bytearray(rtnetlink.change_link(host.index(step.key[2]), group=PENDING_DELETE_GROUP)),
+                                step,
+                            )
                         )
                     else:
                         handle = handles.get(step.key[1])
@@ -271,7 +274,7 @@ class Executor:
         finally:
             if doomed:
                 host.withdraw(doomed, _GONE)
-                host.withdraw([(bytearray(rtnetlink.delete_group(DOOMED_GROUP)), doomed[0][1])], _GONE)
+                host.withdraw([(bytearray(rtnetlink.delete_link_group(PENDING_DELETE_GROUP)), doomed[0][1])], _GONE)
                 host.forget()
 
     def _remove_namespaces(self, steps: Steps, handles: Handles) -> None:
@@ -283,10 +286,10 @@ class Executor:
             netns.unpin(thing.name)
 
     def _remove_tunnels(self, steps: Steps, handles: Handles) -> None:
-        wireguard.remove(steps, handles, self._passed)
+        wireguard.remove_wireguard(steps, handles, self._passed)
 
     def _remove_passages(self, steps: Steps, handles: Handles) -> None:
-        foreign_firewalls.change(list(self._passed(steps)))
+        foreign_firewalls.apply_rules(list(self._passed(steps)))
 
     def _remove_nothing(self, steps: Steps, handles: Handles) -> None:
         """A sysctl goes with its interface or namespace."""

@@ -11,13 +11,13 @@ from ..linux import netns, rtnetlink
 from ..state.objects import HOST, Link
 from ..state.plan import CREATE, UPDATE, Step
 from .namespaces import Handle, Handles, Pair
-from .steps import new, write_settings
+from .steps import changed_value, write_settings
 
 Steps = t.Sequence[Step]
 Passed = t.Callable[[Steps], t.Iterator[Step]]  # hands on each step when its hook lets it pass
 
 
-def build(steps: Steps, handles: Handles, passed: Passed) -> tuple[list[Pair], list[Pair]]:
+def build_host_links(steps: Steps, handles: Handles, passed: Passed) -> tuple[list[Pair], list[Pair]]:
     """Make and change links; return the messages that bring new ones up: first those that wait for their ports, which is
     faster, then those of ways to other hosts, which wait for the firewall.
     """
@@ -27,10 +27,12 @@ def build(steps: Steps, handles: Handles, passed: Passed) -> tuple[list[Pair], l
     host.send([(bytearray(rtnetlink.bridge(s.after.name, s.after.mac, s.after.mtu)), s) for s in passed(bridges)])
     host.forget()
     for step in passed(_parents_first([s for s in made if s.after.kind != "bridge"])):
-        host.send([(bytearray(_making(step.after, host)), step)])
+        host.send([(bytearray(_create_message(step.after, host)), step)])
         host.forget()
-    host.send([pair for step in made for pair in _settled(step, host)])
-    host.send([pair for step in passed([s for s in steps if s.action == UPDATE]) for pair in _changed(step, host)])
+    host.send([pair for step in made for pair in _post_create_messages(step, host)])
+    host.send(
+        [pair for step in passed([s for s in steps if s.action == UPDATE]) for pair in _update_messages(step, host)]
+    )
     rising = [(rtnetlink.named_up.fill(s.after.name), s) for s in made if s.after.up]
     return (
         [pair for pair in rising if pair[1].after.kind != "vxlan"],
@@ -38,7 +40,7 @@ def build(steps: Steps, handles: Handles, passed: Passed) -> tuple[list[Pair], l
     )
 
 
-def build_inner(
+def build_sandbox_links(
     steps: Steps, fresh: t.Mapping[str, t.Mapping[str, int]], handles: Handles, passed: Passed
 ) -> dict[str, list[Pair]]:
     """Make and change links of sandboxes on links of the host; return the messages that bring new ones up, by namespace.
@@ -51,8 +53,8 @@ def build_inner(
     sent: list[Pair] = []
     try:
         for step in passed(made):
-            unborn = step.after._replace(name=names.unborn_link(step.after.netns, step.after.name))
-            sent.append((bytearray(_making(unborn, host, handles.get(step.after.netns).fd)), step))
+            unborn = step.after._replace(name=names.temporary_link_name(step.after.netns, step.after.name))
+            sent.append((bytearray(_create_message(unborn, host, handles.get(step.after.netns).fd)), step))
     finally:  # a step that the hook stops leaves those before it done
         host.send(sent)
     for step in made:
@@ -63,7 +65,9 @@ def build_inner(
             [
                 (
                     bytearray(
-                        rtnetlink.change_link(handle.index(names.unborn_link(link.netns, link.name)), name=link.name)
+                        rtnetlink.change_link(
+                            handle.index(names.temporary_link_name(link.netns, link.name)), name=link.name
+                        )
                     ),
                     step,
                 )
@@ -77,7 +81,7 @@ def build_inner(
         )
     for step in passed([s for s in steps if s.action == UPDATE]):
         handle = handles.get(step.key[1])
-        handle.send(list(_changed(step, handle)))
+        handle.send(list(_update_messages(step, handle)))
     return rising
 
 
@@ -86,7 +90,7 @@ def _parents_first(steps: Steps) -> list[Step]:
     return sorted(steps, key=lambda step: step.after.parent in own)
 
 
-def _making(link: Link, host: Handle, fd: int = 0) -> bytes:
+def _create_message(link: Link, host: Handle, fd: int = 0) -> bytes:
     return rtnetlink.link(
         link.kind,
         link.name,
@@ -99,7 +103,7 @@ def _making(link: Link, host: Handle, fd: int = 0) -> bytes:
     )
 
 
-def _settled(step: Step, host: Handle) -> t.Iterator[Pair]:
+def _post_create_messages(step: Step, host: Handle) -> t.Iterator[Pair]:
     """Write a new link's settings, and yield the messages for what its making cannot say."""
     link = t.cast(Link, step.after)
     write_settings(step, link.name, link.conf)
@@ -108,7 +112,7 @@ def _settled(step: Step, host: Handle) -> t.Iterator[Pair]:
         yield bytearray(rtnetlink.port_settings(link.name, link.port)), step
 
 
-def _changed(step: Step, host: Handle) -> t.Iterator[Pair]:
+def _update_messages(step: Step, host: Handle) -> t.Iterator[Pair]:
     before, after = t.cast(Link, step.before), t.cast(Link, step.after)
     with netns.entered(host.fd):
         write_settings(step, after.name, sorted(set(after.conf) - set(before.conf)))
@@ -117,11 +121,11 @@ def _changed(step: Step, host: Handle) -> t.Iterator[Pair]:
         bytearray(
             rtnetlink.change_link(
                 host.index(after.name),
-                up=new(before.up, after.up),
-                mtu=new(before.mtu, after.mtu),
+                up=changed_value(before.up, after.up),
+                mtu=changed_value(before.mtu, after.mtu),
                 master=master,
-                mac=new(before.mac, after.mac) or "",
-                alias=new(before.label, after.label) or "",
+                mac=changed_value(before.mac, after.mac) or "",
+                alias=changed_value(before.label, after.label) or "",
             )
         ),
         step,

@@ -118,7 +118,7 @@ class Handles:
         """Make a namespace and keep it open. It has its mark before it has a name: a run that ends in between leaves nothing. Raises KernelError."""
         thing = t.cast(Netns, step.after)
         try:
-            with netns.scratch():
+            with netns.temporary_namespace():
                 self._procfs.write_defaults(thing.defaults)
                 handle = Handle(Socket(), netns.open_own())
                 handle.send([(mark, step)])

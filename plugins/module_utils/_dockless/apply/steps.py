@@ -13,7 +13,7 @@ from ..linux import sysctl as linux_sysctl
 from ..linux.netlink import Socket
 from ..linux.rtnetlink import MASTER, RTM_DELADDR, RTM_DELNEIGH, RTM_DELROUTE, RTM_NEWNEIGH, RTM_NEWROUTE, SELF
 from ..state import objects
-from ..state.objects import Address, Forward, Neighbour, Netns, Route, Sysctl, Veth
+from ..state.objects import Address, ForwardingEntry, Neighbour, Netns, Route, Sysctl, Veth
 from ..state.plan import Step
 from .namespaces import Handle, Handles, refused
 
@@ -21,7 +21,7 @@ Steps = t.Sequence[Step]
 CHUNK = 128  # namespaces at a time, two descriptors each
 
 
-def space(step: Step) -> str:
+def namespace_of(step: Step) -> str:
     """Return the namespace that a step is about: of a pair, the one that the peer is in."""
     thing = step.after if step.after is not None else step.before
     if isinstance(thing, Veth):
@@ -37,7 +37,7 @@ def chunks(steps: Steps) -> t.Iterator[list[Step]]:
     shared = {s.key[1] for s in steps if s.key[0] == "netns" and s.after.partner}
     by_space: dict[str, list[Step]] = {}
     for step in steps:
-        by_space.setdefault(space(step), []).append(step)
+        by_space.setdefault(namespace_of(step), []).append(step)
     first = [s for name in by_space if name in joined for s in by_space[name]]
     if first:
         yield first
@@ -148,7 +148,7 @@ def set_sysctl(step: Step) -> None:
         raise refused(step, error.errno or 0, f"wanted value {sysctl.value}") from None
 
 
-def pin(step: Step, source: str) -> None:
+def pin_namespace(step: Step, source: str) -> None:
     """Give the existing namespace behind source the name. Raises KernelError."""
     try:
         netns.pin(step.after.name, source)
@@ -156,7 +156,7 @@ def pin(step: Step, source: str) -> None:
         raise refused(step, error.errno or 0) from None
 
 
-def adopt(step: Step) -> None:
+def adopt_namespace(step: Step) -> None:
     """Label a namespace that others made, then give it the name: without a label, a name that a killed run left would be a stranger's. Raises KernelError."""
     thing = t.cast(Netns, step.after)
     try:
@@ -168,7 +168,7 @@ def adopt(step: Step) -> None:
         raise refused(step, error.errno or 0) from None
     if refusals:
         raise refused(step, refusals[0].errno, refusals[0].text)
-    pin(step, source)
+    pin_namespace(step, source)
 
 
 def link_index(step: Step, handle: Handle) -> int:
@@ -180,19 +180,19 @@ def link_index(step: Step, handle: Handle) -> int:
         raise refused(step, error.errno or 0, f"there is no interface {thing.link}") from None
 
 
-def entry(step: Step, handle: Handle) -> bytearray:
+def entry_message(step: Step, handle: Handle) -> bytearray:
     """Return the message that makes a neighbour, forwarding entry or route, or changes it."""
     thing, index = step.after, link_index(step, handle)
     if isinstance(thing, Neighbour):
         return rtnetlink.neighbour(RTM_NEWNEIGH, index, thing.address, thing.mac)
-    if isinstance(thing, Forward):
+    if isinstance(thing, ForwardingEntry):
         flags = (MASTER if thing.bridged else 0) | (SELF if thing.vtep else 0)
         return rtnetlink.forwarding(RTM_NEWNEIGH, index, thing.mac, thing.vtep, flags)
     route = t.cast(Route, thing)
     return rtnetlink.route(RTM_NEWROUTE, index, route.destination, route.via, route.metric, route.onlink)
 
 
-def withdrawals(step: Step, handle: Handle) -> list[bytearray]:
+def deletion_messages(step: Step, handle: Handle) -> list[bytearray]:
     """Return the messages that take away an address, neighbour, forwarding entry or route.
 
     A forwarding entry's two halves go one by one: the kernel stops at the first that is not there.
@@ -202,7 +202,7 @@ def withdrawals(step: Step, handle: Handle) -> list[bytearray]:
         return [rtnetlink.address(RTM_DELADDR, index, thing.cidr)]
     if isinstance(thing, Neighbour):
         return [rtnetlink.neighbour(RTM_DELNEIGH, index, thing.address, thing.mac)]
-    if isinstance(thing, Forward):
+    if isinstance(thing, ForwardingEntry):
         halves = [MASTER] if thing.bridged else []
         return [
             rtnetlink.forwarding(RTM_DELNEIGH, index, thing.mac, thing.vtep, half)
@@ -220,7 +220,7 @@ def keep_secondaries(step: Step, handle: Handle) -> None:
             write_settings(step, thing.link, [("ipv4/promote_secondaries", 1)])
 
 
-def new(before: t.Any, after: t.Any) -> t.Any:
+def changed_value(before: t.Any, after: t.Any) -> t.Any:
     """Return after if it differs from before, else None: leave it."""
     return after if before != after else None
 
@@ -253,10 +253,10 @@ def _changes(handle: Handle, link: str, before: _End, after: _End) -> t.Iterator
     yield bytearray(
         rtnetlink.change_link(
             handle.index(link),
-            up=new(before.up, after.up),
-            mtu=new(before.mtu, after.mtu),
+            up=changed_value(before.up, after.up),
+            mtu=changed_value(before.mtu, after.mtu),
             master=master,
-            mac=new(before.mac, after.mac) or "",
+            mac=changed_value(before.mac, after.mac) or "",
         )
     )
 

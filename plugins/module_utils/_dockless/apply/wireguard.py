@@ -13,9 +13,9 @@ import typing as t
 from ..errors import KernelError
 from ..linux import rtnetlink, wireguard
 from ..linux.rtnetlink import RTM_DELADDR, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWROUTE
-from ..linux.wireguard import Peer
+from ..linux.wireguard import DevicePeer
 from ..names import TUNNEL_GROUP
-from ..state.objects import HOST, Tunnel, TunnelPeer
+from ..state.objects import HOST, WireguardLink, WireguardPeer
 from ..state.plan import CREATE, UPDATE, Step
 from .namespaces import Handle, Handles, Pair
 from .steps import write_settings
@@ -27,7 +27,7 @@ _DISCARD = 9  # the port of RFC 863
 _GONE = frozenset((errno.ESRCH, errno.ENODEV, errno.ENOENT, errno.EADDRNOTAVAIL))
 
 
-def build(steps: Steps, handles: Handles, passed: Passed) -> None:
+def build_wireguard(steps: Steps, handles: Handles, passed: Passed) -> None:
     """Make and change tunnels. Raises DocklessError."""
     if not any(step.key[0] in KINDS for step in steps):
         return
@@ -45,7 +45,7 @@ def build(steps: Steps, handles: Handles, passed: Passed) -> None:
     _peers(list(passed(_of("tunnelpeer", steps))), host)
 
 
-def remove(steps: Steps, handles: Handles, passed: Passed) -> None:
+def remove_wireguard(steps: Steps, handles: Handles, passed: Passed) -> None:
     """Remove steps of one kind; what is gone already is fine."""
     host = handles.get(HOST)
     for step in passed(steps):
@@ -56,7 +56,7 @@ def remove(steps: Steps, handles: Handles, passed: Passed) -> None:
         elif step.key[0] == "tunnel":
             _delete(step, host)
         else:
-            _forget(step, t.cast(TunnelPeer, step.before), host)
+            _forget(step, t.cast(WireguardPeer, step.before), host)
 
 
 def _of(kind: str, steps: Steps) -> list[Step]:
@@ -64,7 +64,7 @@ def _of(kind: str, steps: Steps) -> list[Step]:
 
 
 def _tunnel(step: Step, host: Handle) -> None:
-    before, after = t.cast(t.Optional[Tunnel], step.before), t.cast(Tunnel, step.after)
+    before, after = t.cast(t.Optional[WireguardLink], step.before), t.cast(WireguardLink, step.after)
     if before is None:
         _make(step, after, host)
     if before is None or (before.public_key, before.listen_port) != (after.public_key, after.listen_port):
@@ -81,7 +81,7 @@ def _tunnel(step: Step, host: Handle) -> None:
     host.send([(bytearray(message), step) for message in sent])
 
 
-def _make(step: Step, after: Tunnel, host: Handle) -> None:
+def _make(step: Step, after: WireguardLink, host: Handle) -> None:
     try:
         host.send([(bytearray(rtnetlink.tunnel(after.name, after.mtu)), step)])
     except KernelError as error:
@@ -102,7 +102,7 @@ def _delete(step: Step, host: Handle) -> None:
         host.forget()
 
 
-def _forget(step: Step, peer: TunnelPeer, host: Handle) -> None:
+def _forget(step: Step, peer: WireguardPeer, host: Handle) -> None:
     """Take a host off a link; its addresses may be those of another peer by now, which then needs the way: the same host with a new key."""
     wireguard.remove_peers(peer.link, [peer.public_key])
     found = wireguard.show(peer.link)
@@ -116,7 +116,7 @@ def _peers(steps: Steps, host: Handle) -> None:
     by_link = sorted(steps, key=lambda step: step.after.link)
     for link, part in itertools.groupby(by_link, key=lambda step: step.after.link):
         wireguard.put_peers(
-            link, [Peer(s.after.public_key, s.after.endpoint, tuple(s.after.allowed.split())) for s in part]
+            link, [DevicePeer(s.after.public_key, s.after.endpoint, tuple(s.after.allowed.split())) for s in part]
         )
     host.send([pair for step in steps if step.after.routed for pair in _routes(RTM_NEWROUTE, step, step.after, host)])
     _greet(steps)
@@ -140,7 +140,7 @@ def _greet(steps: Steps) -> None:
                 door.sendto(b"", (address, _DISCARD))
 
 
-def _routes(kind: int, step: Step, peer: TunnelPeer, host: Handle) -> t.Iterator[Pair]:
+def _routes(kind: int, step: Step, peer: WireguardPeer, host: Handle) -> t.Iterator[Pair]:
     try:
         index = host.index(peer.link)
     except OSError:

@@ -21,7 +21,7 @@ SETTLED6 = [("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0)]
 
 def network_objects(network: Network, looped: bool, facts: Facts) -> t.Iterator[Object]:
     if network.macvlan is not None:
-        yield from macvlan.bridge(network, facts)
+        yield from macvlan.bridge_objects(network, facts)
         return
     conf = [("ipv4/accept_redirects", 0), ("ipv4/route_localnet", int(looped)), ("ipv4/send_redirects", 0)]
     if facts.ipv6:
@@ -40,7 +40,7 @@ def network_objects(network: Network, looped: bool, facts: Facts) -> t.Iterator[
         if subnet.gateway is not None and gateways.has_host_address(network, subnet.version):
             yield Address(HOST, network.bridge_name, f"{subnet.gateway}/{_length(subnet.network)}")
     if network.overlay is not None:
-        yield from overlay.realize(network, facts)
+        yield from overlay.overlay_objects(network, facts)
 
 
 def _length(network: t.Any) -> int:

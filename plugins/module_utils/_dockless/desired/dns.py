@@ -37,16 +37,16 @@ from ..model.topology import (
     has_names,
     is_default_bridge,
     is_domain,
-    joined,
     linked,
     netns_of,
+    networks_of_sandbox,
 )
 from ..names import NETNS_ETC_DIRECTORY
 from ..state.objects import File, NftTable, Object, Resolver
 from .services import Services
 
 
-def realize_names(project: Project, topology: Topology, facts: Facts, defaults: Defaults) -> list[Object]:
+def dns_objects(project: Project, topology: Topology, facts: Facts, defaults: Defaults) -> list[Object]:
     """Return the Files, Resolvers and NftTables of one project of a resolved host.
 
     Raises DocklessError for a record or an option that cannot be served. Names with
@@ -158,7 +158,7 @@ def address_records(records: t.Sequence[DnsRecord]) -> list[str]:
 def _sandbox_objects(
     sandbox: Sandbox, topology: Topology, services: Services, facts: Facts, defaults: Defaults
 ) -> list[Object]:
-    networks = joined(sandbox, topology)
+    networks = networks_of_sandbox(sandbox, topology)
     resolved = bool(sandbox.endpoints) and (any(map(has_names, networks)) or bool(sandbox.records))
     text = services.table(sandbox, resolved)
     tables: list[Object] = [NftTable(netns_of(sandbox), text)] if text else []

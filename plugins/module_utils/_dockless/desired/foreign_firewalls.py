@@ -8,35 +8,35 @@ import typing as t
 
 from ..firewall import coexistence, docker_user, firewalld, ufw
 from ..firewall.firewalld import ZONE
-from ..firewall.foreign_chains import IN, Obstacle
+from ..firewall.foreign_chains import INBOUND, BlockingChain
 from ..model.facts import Facts, Firewall
 from ..model.host import Host
 from ..model.topology import Networks
 from ..state import objects
-from ..state.objects import Object, Passage
+from ..state.objects import ForeignFirewallRules, Object
 
 
-def wanted(host: Host, networks: Networks, facts: Facts) -> t.Iterator[Passage]:
+def foreign_firewall_objects(host: Host, networks: Networks, facts: Facts) -> t.Iterator[ForeignFirewallRules]:
     """Yield what each firewall that is there, and that the host's defaults name, needs for our networks."""
-    for firewall in facts.firewalls if coexistence._led(networks) else ():
+    for firewall in facts.firewalls if coexistence._bridge_networks(networks) else ():
         if firewall.name in host.defaults.coexist:
             lines = list(_WANTED[firewall.name](firewall, host, networks, facts))
             if lines:
-                yield objects.passage(firewall.name, lines)
+                yield objects.foreign_firewall_rules(firewall.name, lines)
 
 
-def opened(passages: t.Iterable[Object | None]) -> set[str]:
+def opened_firewalls(passages: t.Iterable[Object | None]) -> set[str]:
     """Return the firewalls that passages are about."""
-    return {thing.firewall for thing in passages if isinstance(thing, Passage)}
+    return {thing.firewall for thing in passages if isinstance(thing, ForeignFirewallRules)}
 
 
-def told(obstacle: Obstacle, named: t.Collection[str]) -> str:
+def blocking_chain_warning(obstacle: BlockingChain, named: t.Collection[str]) -> str:
     """Return an obstacle's sentence, with what to do about it. named are the firewalls that coexist names."""
     if not obstacle.firewall:
         return str(obstacle)
     if obstacle.firewall not in named:
         return f"{obstacle}. Add {obstacle.firewall} to coexist (of container_networks, or dockless_defaults.coexist) to have them accepted there"
-    if obstacle.firewall == "firewalld" and obstacle.flows == (IN,):
+    if obstacle.firewall == "firewalld" and obstacle.flows == (INBOUND,):
         return (
             f"{obstacle}. StrictForwardPorts of firewalld.conf keeps published ports closed, and coexist leaves that to firewalld: "
             f"open them there by a policy to the zone {ZONE}"

@@ -15,9 +15,9 @@ from .sandbox import sandbox_objects
 States = dict[str, State]  # by project; "" is what the host has but once
 
 
-def realize(host: Host, facts: Facts) -> States:
+def desired_state(host: Host, facts: Facts) -> States:
     """Return what each project of a resolved host needs in the kernel and in files."""
-    known = topology.read(host)
+    known = topology.read_topology(host)
     networks = known.networks
     looped = bridge.reached_from_loopback(host, networks)
     states: States = {"": {}}
@@ -29,17 +29,21 @@ def realize(host: Host, facts: Facts) -> States:
             objects += sandbox_objects(project, sandbox, networks, facts)
         for pair in project.veth_pairs:
             objects += veth_pair.veth_pair_objects(pair)
-        objects += dns.realize_names(project, known, facts, host.defaults)
+        objects += dns.dns_objects(project, known, facts, host.defaults)
         states[project.name] = {thing.key: thing for thing in objects}
     if networks:
-        states[""].update((thing.key, thing) for thing in macvlan.shared(host, networks, facts))
+        states[""].update((thing.key, thing) for thing in macvlan.host_objects(host, networks, facts))
         asked = host_resolvers.forwarder_addresses(host, known, facts)
-        states[""].update((thing.key, thing) for thing in host_resolvers.forwarder(asked, facts, known.host_zones))
-        states[""].update((thing.key, thing) for thing in host_resolvers.host_names(host, known, facts))
-        table = NftTable(HOST, host_table.table(host, networks, _no_transit(host, facts), asked))
+        states[""].update(
+            (thing.key, thing) for thing in host_resolvers.forwarder_objects(asked, facts, known.host_zones)
+        )
+        states[""].update((thing.key, thing) for thing in host_resolvers.host_names_objects(host, known, facts))
+        table = NftTable(HOST, host_table.host_table(host, networks, _no_transit(host, facts), asked))
         states[""][table.key] = table
-        states[""].update((thing.key, thing) for thing in wireguard.realize(host, facts))
-        states[""].update((thing.key, thing) for thing in foreign_firewalls.wanted(host, networks, facts))
+        states[""].update((thing.key, thing) for thing in wireguard.wireguard_objects(host, facts))
+        states[""].update(
+            (thing.key, thing) for thing in foreign_firewalls.foreign_firewall_objects(host, networks, facts)
+        )
     return states
 
 

@@ -16,7 +16,7 @@ from ..dns.dnsmasq_config import config_path, with_digest
 from ..dns.systemd_units import _DESCRIPTIONS, DROP_IN, HOST_UNITS
 from ..model.facts import Facts
 from ..model.host import MODE_NETWORKS, Host, IPAddress
-from ..model.topology import Topology, has_names, joined
+from ..model.topology import Topology, has_names, networks_of_sandbox
 from ..names import FORWARDER, HOST_NAMES, HOST_NAMES_ADDRESS, RESOLVER_ADDRESS, RESOLVER_PORT
 from ..state.objects import HOST, File, Object, Resolver
 
@@ -29,7 +29,7 @@ def forwarder_addresses(host: Host, topology: Topology, facts: Facts) -> list[IP
         return []
     asked: set[str] = set()
     for sandbox in (s for p in host.projects for s in p.sandboxes if s.mode == MODE_NETWORKS):
-        if any(map(has_names, joined(sandbox, topology))):
+        if any(map(has_names, networks_of_sandbox(sandbox, topology))):
             asked.update(
                 server
                 for server in dnsmasq_config.servers(sandbox, topology, facts, host.defaults).addresses
@@ -41,7 +41,7 @@ def forwarder_addresses(host: Host, topology: Topology, facts: Facts) -> list[IP
     )
 
 
-def forwarder(addresses: t.Sequence[IPAddress], facts: Facts, kept: t.Sequence[str] = ()) -> t.Iterator[Object]:
+def forwarder_objects(addresses: t.Sequence[IPAddress], facts: Facts, kept: t.Sequence[str] = ()) -> t.Iterator[Object]:
     """Yield the forwarder that listens on some of the host's addresses. Questions below the domains kept are not for sandboxes to ask."""
     if not addresses:
         return
@@ -61,7 +61,7 @@ def forwarder(addresses: t.Sequence[IPAddress], facts: Facts, kept: t.Sequence[s
     yield from host_resolver(FORWARDER, "# dockless: forwarder\n", lines, facts)
 
 
-def host_names(host: Host, topology: Topology, facts: Facts) -> t.Iterator[Object]:
+def host_names_objects(host: Host, topology: Topology, facts: Facts) -> t.Iterator[Object]:
     """Yield the host's server of names, and the file that leads its resolver there."""
     wish = host.defaults.host_names
     if wish is None or not topology.known_to_host:

@@ -25,7 +25,7 @@ def _mtu(network: Network, facts: Facts) -> int:
     return min(network.mtu or facts.mtu, found.mtu if found else 1 << 16)
 
 
-def link(endpoint: Endpoint, netns: str, network: Network, conf: Conf, facts: Facts) -> Link:
+def sandbox_link(endpoint: Endpoint, netns: str, network: Network, conf: Conf, facts: Facts) -> Link:
     """Return a sandbox's end, which is all that an endpoint has. Its alias says which network it is of."""
     return Link(
         netns,
@@ -36,20 +36,20 @@ def link(endpoint: Endpoint, netns: str, network: Network, conf: Conf, facts: Fa
         names.label(network.project, network.name),
         conf=conf,
         data=_data(network),
-        parent=macvlan.lower(network),
+        parent=macvlan.parent_link(network),
     )
 
 
 def inner_routes(endpoint: Endpoint, netns: str, network: Network) -> t.Iterator[Route]:
     """Yield a sandbox's ways to the network's other subnets: beyond an l3 link is a router, that of the host."""
-    if macvlan.of(network).mode in ("l3", "l3s"):
+    if macvlan.macvlan_of(network).mode in ("l3", "l3s"):
         for subnet in network.subnets:
             own = topology.address_of(endpoint, subnet.version)
             if own and addresses.address_in(own) not in t.cast(t.Any, subnet.network):
                 yield Route(netns, str(subnet.network), endpoint.interface_name)
 
 
-def bridge(network: Network, facts: Facts) -> t.Iterator[Object]:
+def bridge_objects(network: Network, facts: Facts) -> t.Iterator[Object]:
     """Yield the bridge of a network without a parent. One that is given a MAC has no carrier without ports, nor has what sits on it."""
     if network.bridge_name:
         yield Link(
@@ -63,7 +63,7 @@ def bridge(network: Network, facts: Facts) -> t.Iterator[Object]:
         )
 
 
-def shared(host: Host, networks: Networks, facts: Facts) -> t.Iterator[Object]:
+def host_objects(host: Host, networks: Networks, facts: Facts) -> t.Iterator[Object]:
     """Yield what no project alone has: VLANs, and the host's own links with a route to each sandbox.
 
     A VLAN that somebody else made is used as it is.
@@ -71,10 +71,15 @@ def shared(host: Host, networks: Networks, facts: Facts) -> t.Iterator[Object]:
     vlans: dict[str, Network] = {}
     for network in networks.values():
         if network.macvlan is not None:
-            there, vlan = facts.parent(macvlan.of(network).parent), macvlan.vlan_of(macvlan.of(network).parent)
+            there, vlan = (
+                facts.parent(macvlan.macvlan_of(network).parent),
+                macvlan.vlan_of(macvlan.macvlan_of(network).parent),
+            )
             if vlan and (there is None or there.ours):
-                other = vlans.setdefault(macvlan.of(network).parent, network)
-                vlans[macvlan.of(network).parent] = network if macvlan.of(network).mode == "l3s" else other
+                other = vlans.setdefault(macvlan.macvlan_of(network).parent, network)
+                vlans[macvlan.macvlan_of(network).parent] = (
+                    network if macvlan.macvlan_of(network).mode == "l3s" else other
+                )
     for name, network in vlans.items():
         base, number = t.cast(tuple[str, int], macvlan.vlan_of(name))
         below = facts.parent(base)
@@ -111,9 +116,9 @@ def _shim(network: Network, members: t.Sequence[Endpoint], facts: Facts) -> t.It
         names.label(network.project, network.name),
         conf=tuple(conf),
         data=_data(network),
-        parent=macvlan.lower(network),
+        parent=macvlan.parent_link(network),
     )
-    for address in macvlan.of(network).addresses:
+    for address in macvlan.macvlan_of(network).addresses:
         yield Address(HOST, name, f"{address}/{address.max_prefixlen}")
     for endpoint in members:
         local = set(map(str, endpoint.link_local_ips))
@@ -124,10 +129,10 @@ def _shim(network: Network, members: t.Sequence[Endpoint], facts: Facts) -> t.It
 
 
 def _data(network: Network) -> tuple[tuple[str, t.Any], ...]:
-    mode = macvlan.of(network).mode
+    mode = macvlan.macvlan_of(network).mode
     return (("mode", _IPVLAN_MODES.get(mode, mode)),)
 
 
 def _quiet(network: Network, facts: Facts) -> Conf:
     """The host has nothing to say on a link that is there for sandboxes; the mode l3s receives by the link below."""
-    return (("ipv6/disable_ipv6", 1),) if facts.ipv6 and macvlan.of(network).mode != "l3s" else ()
+    return (("ipv6/disable_ipv6", 1),) if facts.ipv6 and macvlan.macvlan_of(network).mode != "l3s" else ()

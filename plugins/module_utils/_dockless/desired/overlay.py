@@ -13,10 +13,10 @@ import typing as t
 
 from .. import names
 from ..model.facts import Facts
-from ..model.host import Endpoint, IPAddress, Network, Overlay, Peer
-from ..model.overlay import device, peer_mac
+from ..model.host import Endpoint, IPAddress, Network, Overlay, OverlayPeer
+from ..model.overlay import peer_mac, vxlan_device
 from ..state import objects
-from ..state.objects import HOST, Conf, Forward, Link, Neighbour, Object, Route
+from ..state.objects import HOST, Conf, ForwardingEntry, Link, Neighbour, Object, Route
 
 _CLOSED = (
     ("bcast_flood", 0),
@@ -28,20 +28,20 @@ _CLOSED = (
 )
 
 
-def realize(network: Network, facts: Facts) -> t.Iterator[Object]:
+def overlay_objects(network: Network, facts: Facts) -> t.Iterator[Object]:
     """Yield the vxlan device of a resolved overlay, and what leads to its other hosts."""
     overlay = t.cast(Overlay, network.overlay)
     bridged = overlay.mode == "l2"
     yield Link(
         HOST,
-        device(network),
+        vxlan_device(network),
         "vxlan",
         names.router_mac(overlay.vni, overlay.vtep),
         network.mtu or 0,
         names.label(network.project, network.name),
         master=network.bridge_name if bridged else "",
         conf=(("ipv6/addr_gen_mode", 1),) if facts.ipv6 else (),
-        data=objects.vxlan(overlay.vni, overlay.vtep, overlay.port),
+        data=objects.vxlan_data(overlay.vni, overlay.vtep, overlay.port),
         port=_port(network) if bridged else (),
     )
     for peer in network.peers:
@@ -49,7 +49,7 @@ def realize(network: Network, facts: Facts) -> t.Iterator[Object]:
             yield from _route(network, overlay, peer)
         elif overlay.control_plane == "static":
             for sandbox in peer.sandboxes:
-                yield Forward(HOST, device(network), peer_mac(network, sandbox), str(peer.vtep))
+                yield ForwardingEntry(HOST, vxlan_device(network), peer_mac(network, sandbox), str(peer.vtep))
                 yield from _neighbours(network, sandbox.addresses, peer_mac(network, sandbox))
 
 
@@ -63,7 +63,7 @@ def local_entries(network: Network, endpoint: Endpoint) -> t.Iterator[Object]:
     if network.overlay is None or network.overlay.mode != "l2":
         return
     link = names.veth_link(endpoint.project, network.key, endpoint.sandbox)
-    yield Forward(HOST, link, endpoint.mac_address)
+    yield ForwardingEntry(HOST, link, endpoint.mac_address)
     local = set(endpoint.link_local_ips)
     addresses = (ipaddress.ip_address(cidr.partition("/")[0]) for cidr in endpoint.addresses)
     yield from _neighbours(network, [address for address in addresses if address not in local], endpoint.mac_address)
@@ -84,10 +84,10 @@ def _neighbours(network: Network, addresses: t.Iterable[IPAddress], mac: str) ->
         yield Neighbour(HOST, network.bridge_name, str(address), mac)
 
 
-def _route(network: Network, overlay: Overlay, peer: Peer) -> t.Iterator[Object]:
+def _route(network: Network, overlay: Overlay, peer: OverlayPeer) -> t.Iterator[Object]:
     """Yield three objects for a whole host: where its router is, who that is, and a route by way of it."""
-    link, mac = device(network), names.router_mac(overlay.vni, str(peer.vtep))
-    yield Forward(HOST, link, mac, str(peer.vtep), bridged=False)
+    link, mac = vxlan_device(network), names.router_mac(overlay.vni, str(peer.vtep))
+    yield ForwardingEntry(HOST, link, mac, str(peer.vtep), bridged=False)
     for subnet in peer.subnets:
         via = str(subnet.network_address + 1)
         yield Neighbour(HOST, link, via, mac)

@@ -43,7 +43,7 @@ def sandbox_objects(project: Project, sandbox: Sandbox, networks: Networks, fact
         network = networks[endpoint.network]
         yield from _inside(endpoint, name)
         if network.macvlan is not None:
-            yield macvlan.link(endpoint, name, network, conf, facts)
+            yield macvlan.sandbox_link(endpoint, name, network, conf, facts)
             yield from macvlan.inner_routes(endpoint, name, network)
             continue
         yield _endpoint(endpoint, name, network, conf, bool(sandbox.ports), facts)

@@ -29,9 +29,9 @@ class Services:
     def table(self, sandbox: Sandbox, resolved: bool) -> str:
         """Return the nft table of a sandbox, "" if it needs none. resolved says whether it has a name server of its own."""
         keys = tuple(sorted(endpoint.network for endpoint in sandbox.endpoints if endpoint.network in self.of))
-        turn = sandbox_table.turn(sandbox.project, sandbox.name) if keys else 0
+        turn = sandbox_table.start_offset(sandbox.project, sandbox.name) if keys else 0
         if (keys, turn, resolved) not in self._texts:
-            self._texts[keys, turn, resolved] = sandbox_table.table(
+            self._texts[keys, turn, resolved] = sandbox_table.sandbox_table(
                 [self._balanced(key) for key in keys], turn, resolved
             )
         return self._texts[keys, turn, resolved]

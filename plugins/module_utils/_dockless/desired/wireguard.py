@@ -8,27 +8,27 @@ import typing as t
 
 from .. import names
 from ..model.facts import Facts
-from ..model.host import Host, Network, Overlay, Peer
-from ..model.overlay import _port, encrypted, key_of, mtu
-from ..state.objects import HOST, Barrier, Conf, Object, Tunnel, TunnelKey, TunnelPeer
+from ..model.host import Host, Network, Overlay, OverlayPeer
+from ..model.overlay import _port, encrypted_networks, key_of, mtu
+from ..state.objects import HOST, Conf, KillSwitchRoute, Object, WireguardKey, WireguardLink, WireguardPeer
 
 _SETTINGS: Conf = (("ipv4/rp_filter", 2),)  # while keys are renewed, what comes by one tunnel is answered by the other
 
 
-def realize(host: Host, facts: Facts) -> t.Iterator[Object]:
+def wireguard_objects(host: Host, facts: Facts) -> t.Iterator[Object]:
     """Yield the tunnels of a resolved host, their keys, and the hosts at their other ends."""
-    networks = encrypted(host)
+    networks = encrypted_networks(host)
     if not networks:
         return
     overlay, peers = t.cast(Overlay, networks[0].overlay), _peers(networks)
     known = dict(facts.tunnel_keys)
     for peer in peers:
-        yield Barrier(HOST, _only(str(peer.vtep)))
+        yield KillSwitchRoute(HOST, _only(str(peer.vtep)))
     conf = _SETTINGS + ((("ipv6/addr_gen_mode", 1),) if facts.ipv6 else ())
     for slot in overlay.tunnels:
         link = names.tunnel_link(slot, overlay.vtep)
-        yield TunnelKey(slot, known.get(slot, ""))
-        yield Tunnel(
+        yield WireguardKey(slot, known.get(slot, ""))
+        yield WireguardLink(
             HOST,
             link,
             slot,
@@ -43,12 +43,12 @@ def realize(host: Host, facts: Facts) -> t.Iterator[Object]:
             key = key_of(peer, slot, overlay)
             if key:
                 shared = [s for s in overlay.tunnels if key_of(peer, s, overlay)]
-                yield TunnelPeer(
+                yield WireguardPeer(
                     HOST, link, key, _endpoint(peer.endpoint, slot), _only(str(peer.vtep)), slot == shared[0]
                 )
 
 
-def _peers(networks: t.Sequence[Network]) -> list[Peer]:
+def _peers(networks: t.Sequence[Network]) -> list[OverlayPeer]:
     found = {peer.vtep: peer for network in networks for peer in network.peers}
     return [found[vtep] for vtep in sorted(found, key=str)]
 

@@ -19,7 +19,7 @@ from ..errors import DocklessError
 from ..model import gateways
 from ..model.facts import Facts
 from ..model.host import Defaults, DnsRecord, IPNetwork, Network, Sandbox
-from ..model.topology import Topology, has_names, is_domain, joined, netns_of, own_addresses
+from ..model.topology import Topology, has_names, is_domain, netns_of, networks_of_sandbox, own_addresses
 from ..names import DNS_DIRECTORY, RESOLVER_ADDRESS, RESOLVER_PORT
 
 DIGEST_NAME = "config.dockless.invalid"  # a TXT record that tells which configuration is running
@@ -92,7 +92,7 @@ def servers(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaul
     other networks may. A server on an internal network itself is asked. A loopback server of the host is reached by way of the host's forwarder. Where
     every server of the host can be reached from a sandbox, the resolver reads the host's file by itself.
     """
-    willing = [n for n in joined(sandbox, topology) if (sandbox.forward or n.forward) != "none"]
+    willing = [n for n in networks_of_sandbox(sandbox, topology) if (sandbox.forward or n.forward) != "none"]
     outward = [n for n in willing if gateways.leads_out(n)]
     if not outward:
         return Upstreams(_inside(sandbox, willing))
@@ -151,7 +151,7 @@ def host_servers(facts: Facts) -> list[str]:
 def configuration(sandbox: Sandbox, topology: Topology, upstream: Upstreams, facts: Facts) -> tuple[str, str]:
     """Return the text of the configuration, and its digest, which the resolver answers with."""
     netns = netns_of(sandbox)
-    networks = [network for network in joined(sandbox, topology) if has_names(network)]
+    networks = [network for network in networks_of_sandbox(sandbox, topology) if has_names(network)]
     watched = upstream_path(netns) if upstream.are_listed else upstream.followed
     lines = _fixed(netns, watched) + account(facts)
     if has_private(

@@ -11,7 +11,16 @@ from ..errors import DocklessError
 from ..model.facts import Facts
 from ..model.gateways import gateways
 from ..model.host import Defaults, Network, Sandbox
-from ..model.topology import Topology, addresses, host_name, is_default_bridge, is_domain, joined, linked, netns_of
+from ..model.topology import (
+    Topology,
+    addresses,
+    host_name,
+    is_default_bridge,
+    is_domain,
+    linked,
+    netns_of,
+    networks_of_sandbox,
+)
 from ..names import NETNS_ETC_DIRECTORY, RESOLVER_ADDRESS
 from . import dnsmasq_config
 from .dnsmasq_config import Upstreams
@@ -59,7 +68,7 @@ def own_names(sandbox: Sandbox) -> list[str]:
 
 def resolv_conf(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaults) -> str:
     """Return resolv.conf(5) of a sandbox without a resolver of its own: servers it asks directly."""
-    networks = joined(sandbox, topology)
+    networks = networks_of_sandbox(sandbox, topology)
     given = sandbox.dns or tuple(a for n in networks for a in n.dns) or defaults.dns
     found = list(dict.fromkeys(map(str, given))) or dnsmasq_config.host_servers(facts)
     warning = "" if found else "# No server: those of the host cannot be reached from here. Set dns.\n"
@@ -70,7 +79,7 @@ def resolv_conf(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: De
 
 def own_resolv_conf(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaults, upstream: Upstreams) -> str:
     """Return resolv.conf(5) of a sandbox that has a resolver, with the servers behind it as a comment."""
-    networks = joined(sandbox, topology)
+    networks = networks_of_sandbox(sandbox, topology)
     options = sandbox.dns_opt or _of_networks(networks, "dns_opt") or defaults.dns_opt
     if not any(option.startswith("ndots:") for option in options):
         options = ("ndots:0", *options)

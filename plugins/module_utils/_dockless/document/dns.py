@@ -9,7 +9,7 @@ import typing as t
 
 from ..errors import refuse
 from ..model import addresses
-from ..model.host import DnsRecord, Link
+from ..model.host import DnsRecord, LegacyLink
 from . import values
 from .readers import choice, integer, is_list, is_mapping, list_of, one_or_list_of, read, shown, text, wrong_type
 
@@ -113,13 +113,13 @@ def _host_address(value: t.Any, path: str) -> str:
     return str(values.address(bare, path))
 
 
-def parse_links(value: t.Any, path: str) -> tuple[Link, ...]:
+def parse_links(value: t.Any, path: str) -> tuple[LegacyLink, ...]:
     """Return legacy links of a list of "sandbox" or "sandbox:alias"."""
     if not is_list(value):
         wrong_type(value, path, "a list")
     return tuple(_link(item, f"{path}[{index}]") for index, item in enumerate(value))
 
 
-def _link(value: t.Any, path: str) -> Link:
+def _link(value: t.Any, path: str) -> LegacyLink:
     sandbox, colon, alias = text(value, path).partition(":")
-    return Link(values.name(sandbox, path, "sandbox's name"), values.domain(alias or sandbox, path))
+    return LegacyLink(values.name(sandbox, path, "sandbox's name"), values.domain(alias or sandbox, path))

@@ -10,7 +10,7 @@ import typing as t
 
 from ..errors import refuse
 from ..model.addresses import LINK_LOCAL
-from ..model.host import DEFAULT_BRIDGE, Endpoint, IPAddress, Link, Pairs
+from ..model.host import DEFAULT_BRIDGE, Endpoint, IPAddress, LegacyLink, Pairs
 from . import values
 from .dns import parse_links
 from .readers import integer, is_list, is_mapping, list_of, pairs, read, shown, wrong_type
@@ -86,7 +86,7 @@ _KEYS = {
 
 
 def parse_endpoints(
-    project: str, sandbox: str, value: t.Any, path: str, links: tuple[Link, ...]
+    project: str, sandbox: str, value: t.Any, path: str, links: tuple[LegacyLink, ...]
 ) -> tuple[Endpoint, ...]:
     """Return the attachments in the order written. links are the sandbox's own, seen on each of its networks.
 
@@ -116,7 +116,9 @@ def _network_key(project: str, name: t.Any, path: str) -> tuple[str, str]:
     return DEFAULT_BRIDGE_KEY if name == DEFAULT_BRIDGE else (project, name)
 
 
-def _endpoint(project: str, sandbox: str, name: t.Any, spec: t.Any, path: str, links: tuple[Link, ...]) -> Endpoint:
+def _endpoint(
+    project: str, sandbox: str, name: t.Any, spec: t.Any, path: str, links: tuple[LegacyLink, ...]
+) -> Endpoint:
     key = _network_key(project, name, path)
     if not spec and (spec is None or is_mapping(spec)):
         return Endpoint(project, sandbox, key, links=links, path=path)
@@ -144,5 +146,5 @@ def _endpoint(project: str, sandbox: str, name: t.Any, spec: t.Any, path: str, l
     )
 
 
-def _merged(links: tuple[Link, ...], more: tuple[Link, ...]) -> tuple[Link, ...]:
+def _merged(links: tuple[LegacyLink, ...], more: tuple[LegacyLink, ...]) -> tuple[LegacyLink, ...]:
     return links + tuple(link for link in more if link not in links)

@@ -9,7 +9,7 @@ import typing as t
 
 from ..errors import refuse
 from ..model import addresses
-from ..model.host import Overlay, Peer, PeerSandbox
+from ..model.host import Overlay, OverlayPeer, PeerSandbox
 from ..names import INTERFACE, TUNNEL_SLOTS
 from . import values
 from .readers import (
@@ -108,14 +108,14 @@ _PEER: dict[str, Reader] = {
 }
 
 
-def _peer(name: t.Any, value: t.Any, path: str) -> Peer:
+def _peer(name: t.Any, value: t.Any, path: str) -> OverlayPeer:
     said = read(value if value is not None else {}, path, _PEER)
     if "vtep" not in said:
         refuse(path, "the host has no vtep", "Give the address that its end of the tunnels has.")
-    return Peer(values.name(name, path, "host's name"), **said)
+    return OverlayPeer(values.name(name, path, "host's name"), **said)
 
 
-def _peers(value: t.Any, path: str) -> tuple[Peer, ...]:
+def _peers(value: t.Any, path: str) -> tuple[OverlayPeer, ...]:
     if not is_mapping(value):
         wrong_type(value, path, "a dictionary of hosts by name")
     return tuple(_peer(name, spec, f"{path}.{name}") for name, spec in value.items())

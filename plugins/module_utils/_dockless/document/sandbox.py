@@ -9,11 +9,11 @@ import typing as t
 
 from ..errors import refuse
 from ..model.host import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, MODE_NONE, Attach, Endpoint, Pairs, Sandbox
-from . import values
+from . import readers, values
 from .dns import DNS, FORWARD, parse_extra_hosts, parse_links, parse_records
 from .endpoint import DEFAULT_BRIDGE_KEY, DEFAULT_NETWORK, parse_endpoints
 from .ports import parse_expose, parse_ports
-from .readers import anything, boolean, integer, pairs, read, shown, text
+from .readers import anything, boolean, integer, pairs, read, shown
 
 _UNIT = re.compile(r"[a-zA-Z0-9:_.\\@][a-zA-Z0-9:_.\\@-]{0,254}\Z")
 _CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}\Z")
@@ -25,7 +25,7 @@ def _pid(value: t.Any, path: str) -> str:
 
 
 def _path(value: t.Any, path: str) -> str:
-    value = text(value, path)
+    value = readers.text(value, path)
     if not value.startswith("/") or ".." in value.split("/"):
         refuse(
             path,
@@ -36,14 +36,14 @@ def _path(value: t.Any, path: str) -> str:
 
 
 def _unit(value: t.Any, path: str) -> str:
-    value = text(value, path)
+    value = readers.text(value, path)
     if not _UNIT.match(value):
         refuse(path, f"{shown(value)} is not the name of a systemd unit", "Write it like web.service.")
     return value if "." in value else value + ".service"
 
 
 def _container(value: t.Any, path: str) -> str:
-    value = text(value, path)
+    value = readers.text(value, path)
     if not _CONTAINER.match(value):
         refuse(
             path, f"{shown(value)} is not the name or id of a container", "Write it as docker ps or podman ps shows it."
@@ -117,7 +117,7 @@ class Mode(t.NamedTuple):
 
 def parse_mode(value: t.Any, path: str) -> Mode:
     """Return the mode of bridge, host, none, container:NAME or service:NAME."""
-    value = text(value, path)
+    value = readers.text(value, path)
     kind, colon, partner = value.partition(":")
     if colon and kind in ("container", "service"):
         return Mode(MODE_CONTAINER, values.name(partner, path, "sandbox's name"), text=value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import DocklessError
-from .declaration import Declaration, Spec, part, said, with_object
+from .declaration import Declaration, Spec, given_options, section, with_object
 
 Scope = tuple[str, str]  # ("networks" or "sandboxes", name)
 _SETTINGS = ("records", "dns", "dns_search", "dns_opt", "forward")
@@ -16,7 +16,7 @@ _SETTINGS = ("records", "dns", "dns_search", "dns_opt", "forward")
 def put_names(declaration: Declaration, scope: Scope, spec: Spec) -> Declaration:
     """Return the declaration with spec's records added to those of scope, and its other settings set."""
     before = _scope_of(declaration, scope)
-    after = {**before, **said(spec)}
+    after = {**before, **given_options(spec)}
     if spec.get("records") is not None:
         after["records"] = _united(before.get("records") or [], spec["records"])
     return with_object(declaration, *scope, after)
@@ -24,12 +24,12 @@ def put_names(declaration: Declaration, scope: Scope, spec: Spec) -> Declaration
 
 def replace_names(declaration: Declaration, scope: Scope, spec: Spec) -> Declaration:
     """Return the declaration with spec's records in place of those of scope, and its other settings set."""
-    return with_object(declaration, *scope, {**_scope_of(declaration, scope), **said(spec)})
+    return with_object(declaration, *scope, {**_scope_of(declaration, scope), **given_options(spec)})
 
 
 def remove_names(declaration: Declaration, scope: Scope, spec: Spec) -> Declaration:
     """Return the declaration without spec's records; without all records and settings of scope if it names none."""
-    before = part(declaration, scope[0]).get(scope[1])
+    before = section(declaration, scope[0]).get(scope[1])
     if not before:
         return declaration
     if spec.get("records") is None:
@@ -41,13 +41,13 @@ def remove_names(declaration: Declaration, scope: Scope, spec: Spec) -> Declarat
 
 def _scope_of(declaration: Declaration, scope: Scope) -> dict[str, t.Any]:
     kind, name = scope
-    if name not in part(declaration, kind) and scope != (
+    if name not in section(declaration, kind) and scope != (
         "networks",
         "default",
     ):  # that one exists without being declared
         one = "network" if kind == "networks" else "sandbox"
         raise DocklessError(f"the {one} {name} is not declared in this project", "Declare it first.", f"{kind}.{name}")
-    return part(declaration, kind).get(name) or {}
+    return section(declaration, kind).get(name) or {}
 
 
 def _united(before: list[t.Any], more: list[t.Any]) -> list[t.Any]:

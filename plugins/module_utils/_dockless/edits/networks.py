@@ -14,7 +14,7 @@ import typing as t
 
 from ..document.readers import is_list, is_mapping, wrong_type
 from ..errors import DocklessError
-from .declaration import Declaration, Spec, part, said, sandbox_of, with_object, without_objects
+from .declaration import Declaration, Spec, given_options, sandbox_of, section, with_object, without_objects
 
 PREDEFINED = ("bridge", "host", "none")
 DEFAULT = "default"
@@ -22,24 +22,26 @@ DEFAULT = "default"
 
 def replace_document(declaration: Declaration, document: Declaration) -> Declaration:
     """Return the declaration with the parts that document has (networks, sandboxes, veth_pairs) in place of its own."""
-    return {**declaration, **said(document)}
+    return {**declaration, **given_options(document)}
 
 
 def merge_document(declaration: Declaration, document: Declaration) -> Declaration:
     """Return the declaration with the objects of document added, or changed where they say something."""
-    for kind, objects in said(document).items():
+    for kind, objects in given_options(document).items():
         for name, spec in objects.items():
             if spec is not None and not is_mapping(spec):
                 wrong_type(spec, f"{kind}.{name}", "a dictionary")
             declaration = with_object(
-                declaration, kind, name, {**(part(declaration, kind).get(name) or {}), **said(spec or {})}
+                declaration, kind, name, {**(section(declaration, kind).get(name) or {}), **given_options(spec or {})}
             )
     return declaration
 
 
 def put_network(declaration: Declaration, name: str, spec: Spec) -> Declaration:
     """Return the declaration with a network that has what spec says, and else what it had."""
-    return with_object(declaration, "networks", name, {**(part(declaration, "networks").get(name) or {}), **said(spec)})
+    return with_object(
+        declaration, "networks", name, {**(section(declaration, "networks").get(name) or {}), **given_options(spec)}
+    )
 
 
 def remove_network(declaration: Declaration, name: str) -> Declaration:
@@ -50,8 +52,8 @@ def remove_network(declaration: Declaration, name: str) -> Declaration:
             "Remove the sandboxes on it instead.",
             f"networks.{name}",
         )
-    users = [sandbox for sandbox, spec in part(declaration, "sandboxes").items() if name in networks_of(spec)]
-    if users and (name in part(declaration, "networks") or name == DEFAULT):
+    users = [sandbox for sandbox, spec in section(declaration, "sandboxes").items() if name in networks_of(spec)]
+    if users and (name in section(declaration, "networks") or name == DEFAULT):
         raise DocklessError(
             f"the network {name} has active endpoints: {', '.join(sorted(users))}",
             "Disconnect or remove these sandboxes first.",
@@ -64,7 +66,7 @@ def keep_networks(
     declaration: Declaration, names: t.Container[str], drivers: t.Container[str] = ("bridge",)
 ) -> Declaration:
     """Return the declaration with no networks of these drivers but those named. Raises DocklessError while sandboxes are on another."""
-    for name, spec in part(declaration, "networks").items():
+    for name, spec in section(declaration, "networks").items():
         if name not in names and (spec or {}).get("driver", "bridge") in drivers:
             declaration = remove_network(declaration, name)
     return declaration
@@ -76,10 +78,10 @@ def put_sandbox(declaration: Declaration, name: str, spec: Spec) -> Declaration:
     A new one is on no network unless spec says so. A mode takes the place of
     networks, and networks that of a mode.
     """
-    spec = said(spec)
-    before = part(declaration, "sandboxes").get(name)
+    spec = given_options(spec)
+    before = section(declaration, "sandboxes").get(name)
     after = {**(before or {}), **spec}
-    if name not in part(declaration, "sandboxes") and not {"networks", "network_mode"} & set(spec):
+    if name not in section(declaration, "sandboxes") and not {"networks", "network_mode"} & set(spec):
         after["networks"] = {}
     if "network_mode" in spec and "networks" not in spec:
         after.pop("networks", None)
@@ -102,14 +104,14 @@ def remove_sandbox(declaration: Declaration, name: str, force: bool = False) -> 
         )
     for user in users:
         declaration = with_object(
-            declaration, "sandboxes", user, {**part(declaration, "sandboxes")[user], "network_mode": "none"}
+            declaration, "sandboxes", user, {**section(declaration, "sandboxes")[user], "network_mode": "none"}
         )
     return without_objects(declaration, "sandboxes", (name,))
 
 
 def keep_sandboxes(declaration: Declaration, names: t.Container[str]) -> Declaration:
     """Return the declaration with no sandboxes but those named. Raises DocklessError while one of these shares another's stack."""
-    others = [name for name in part(declaration, "sandboxes") if name not in names]
+    others = [name for name in section(declaration, "sandboxes") if name not in names]
     rest = without_objects(declaration, "sandboxes", others)
     for name in others:
         remove_sandbox(rest, name)
@@ -132,13 +134,13 @@ def connect(declaration: Declaration, sandbox: str, network: str, spec: Spec) ->
             path,
         )
     joined = networks_of(before)
-    joined[network] = {**joined.get(network, {}), **said(spec)}
+    joined[network] = {**joined.get(network, {}), **given_options(spec)}
     return _with_networks(declaration, sandbox, joined)
 
 
 def disconnect(declaration: Declaration, sandbox: str, network: str) -> Declaration:
     """Return the declaration with the sandbox off the network, and without what no network is left to carry."""
-    before = part(declaration, "sandboxes").get(sandbox) or {}
+    before = section(declaration, "sandboxes").get(sandbox) or {}
     if network == "host" and before.get("network_mode") == "host":
         raise DocklessError(
             f"the sandbox {sandbox} cannot be disconnected from the host's network",
@@ -146,14 +148,14 @@ def disconnect(declaration: Declaration, sandbox: str, network: str) -> Declarat
             f"sandboxes.{sandbox}.network_mode",
         )
     joined = networks_of(before)
-    if sandbox not in part(declaration, "sandboxes") or network not in joined:
+    if sandbox not in section(declaration, "sandboxes") or network not in joined:
         return declaration
     del joined[network]
     declaration = _with_networks(declaration, sandbox, joined)
     lost = set() if any(_carries_ports(declaration, name) for name in joined) else {"ports", "publish_all"}
     if not joined:
         lost |= {"links", "mac_address"}
-    after = {key: value for key, value in part(declaration, "sandboxes")[sandbox].items() if key not in lost}
+    after = {key: value for key, value in section(declaration, "sandboxes")[sandbox].items() if key not in lost}
     return with_object(declaration, "sandboxes", sandbox, after)
 
 
@@ -163,7 +165,7 @@ def keep_endpoints(declaration: Declaration, keys: t.Iterable[tuple[str, str]]) 
     for sandbox, network in keys:
         wanted.setdefault(sandbox, set()).add(network)
     for sandbox, networks in wanted.items():
-        for network in networks_of(part(declaration, "sandboxes").get(sandbox) or {}):
+        for network in networks_of(section(declaration, "sandboxes").get(sandbox) or {}):
             if network not in networks:
                 declaration = disconnect(declaration, sandbox, network)
     return declaration
@@ -187,16 +189,16 @@ def sharers(declaration: Declaration, name: str) -> list[str]:
     """Return the sandboxes that share the stack of one."""
     modes = (f"container:{name}", f"service:{name}")
     return sorted(
-        other for other, spec in part(declaration, "sandboxes").items() if (spec or {}).get("network_mode") in modes
+        other for other, spec in section(declaration, "sandboxes").items() if (spec or {}).get("network_mode") in modes
     )
 
 
 def _with_networks(declaration: Declaration, sandbox: str, joined: dict[str, t.Any]) -> Declaration:
-    before = part(declaration, "sandboxes")[sandbox] or {}
+    before = section(declaration, "sandboxes")[sandbox] or {}
     after = {key: value for key, value in before.items() if key != "network_mode"}
     return with_object(declaration, "sandboxes", sandbox, {**after, "networks": joined})
 
 
 def _carries_ports(declaration: Declaration, network: str) -> bool:
-    spec = part(declaration, "networks").get(network) or {}
+    spec = section(declaration, "networks").get(network) or {}
     return not spec.get("internal") and spec.get("driver") not in ("macvlan", "ipvlan")

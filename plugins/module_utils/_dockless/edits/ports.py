@@ -8,7 +8,7 @@ import typing as t
 
 from ..document.ports import parse_expose, parse_ports
 from ..model.host import PortMapping
-from .declaration import Declaration, Spec, part, said, sandbox_of, with_object
+from .declaration import Declaration, Spec, given_options, sandbox_of, section, with_object
 
 Entries = list[t.Any]
 MappingsOf = t.Callable[[Entries, str], set[t.Any]]
@@ -17,7 +17,7 @@ MappingsOf = t.Callable[[Entries, str], set[t.Any]]
 def publish(declaration: Declaration, sandbox: str, spec: Spec) -> Declaration:
     """Return the declaration with spec's ports and expose added, and publish_all as it says."""
     before = sandbox_of(declaration, sandbox)
-    after = {**before, **said(spec)}
+    after = {**before, **given_options(spec)}
     for key, mappings_of in _KINDS.items():
         if spec.get(key) is not None:
             path = f"sandboxes.{sandbox}.{key}"
@@ -28,12 +28,12 @@ def publish(declaration: Declaration, sandbox: str, spec: Spec) -> Declaration:
 
 def replace_ports(declaration: Declaration, sandbox: str, spec: Spec) -> Declaration:
     """Return the declaration with what spec says of ports, expose and publish_all in place of what was there."""
-    return with_object(declaration, "sandboxes", sandbox, {**sandbox_of(declaration, sandbox), **said(spec)})
+    return with_object(declaration, "sandboxes", sandbox, {**sandbox_of(declaration, sandbox), **given_options(spec)})
 
 
 def withdraw(declaration: Declaration, sandbox: str, spec: Spec) -> Declaration:
     """Return the declaration without spec's ports and expose; without all of them if it names none."""
-    before = part(declaration, "sandboxes").get(sandbox)
+    before = section(declaration, "sandboxes").get(sandbox)
     if not before:
         return declaration
     named = {key: spec[key] for key in _KINDS if spec.get(key) is not None}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .declaration import Declaration, Spec, part, said, with_object, without_objects
+from .declaration import Declaration, Spec, given_options, section, with_object, without_objects
 
 Identity = tuple[str, str]  # (netns or "", interface)
 
@@ -15,10 +15,10 @@ def put_veth_pair(declaration: Declaration, pair: Spec) -> Declaration:
     """Return the declaration with a pair that has what pair says, and else what it had. pair has a name."""
     identity = (pair.get("netns") or "", pair["name"])
     key = _keys(declaration).get(identity) or "/".join(filter(None, identity))
-    before = part(declaration, "veth_pairs").get(key) or {}
-    after = {**before, **said(pair)}
+    before = section(declaration, "veth_pairs").get(key) or {}
+    after = {**before, **given_options(pair)}
     if pair.get("peer") is not None:
-        after["peer"] = {**(before.get("peer") or {}), **said(pair["peer"])}
+        after["peer"] = {**(before.get("peer") or {}), **given_options(pair["peer"])}
     return with_object(declaration, "veth_pairs", key, after)
 
 
@@ -39,7 +39,7 @@ def keep_veth_pairs(declaration: Declaration, pairs: t.Iterable[Spec]) -> Declar
 def _keys(declaration: Declaration) -> dict[Identity, str]:
     """Return the key of each pair by its identity, which the key spells unless the spec says otherwise."""
     found = {}
-    for key, spec in part(declaration, "veth_pairs").items():
+    for key, spec in section(declaration, "veth_pairs").items():
         netns, slash, name = key.rpartition("/")
         spec = spec or {}
         found[spec.get("netns") or netns, spec.get("name") or name] = key

@@ -9,26 +9,26 @@ import typing as t
 
 from ..allocate import leases
 from ..desired import foreign_firewalls
-from ..errors import DocklessError, VerifyError, joined
+from ..errors import DocklessError, VerifyError, join_messages
 from ..firewall import coexistence
 from ..linux import files, lock, nft, wireguard
 from ..linux import foreign_firewalls as linux_foreign_firewalls
 from ..linux.nft import CANONICAL_DIRECTORY
 from ..linux.nft_tables import Tables
 from ..model import topology
-from ..names import DOOMED_GROUP, RUN_DIRECTORY, STANDINS
+from ..names import HANDOVERS, PENDING_DELETE_GROUP, RUN_DIRECTORY
 from ..observe import snapshot
 from ..observe import state as observe_state
-from ..observe.snapshot import Space
-from ..observe.state import Seen
+from ..observe.snapshot import NetnsSnapshot
+from ..observe.state import Observation
 from ..report.rows import Row
 from ..state import plan, render
 from ..state.objects import Link, Netns, NftTable, Resolver, State, Sysctl
 from ..state.plan import Hook, Plan
 from . import no_change_cache, store
-from .no_change_cache import NOTE
+from .no_change_cache import PATH
 from .store import Document, Documents
-from .target import Goal, set_goal
+from .target import Target, compute_target
 
 Declaration = dict[str, t.Any]
 LOCK_TIMEOUT_S = 120.0
@@ -87,8 +87,8 @@ def converge(request: Request, hook: Hook = plan.no_hook) -> Outcome:
     with (lock.lock_for_reading if request.check else lock.lock)(LOCK_TIMEOUT_S):
         documents, warnings = _load(request)
         wanted_documents = _edited(documents, request)
-        goal = set_goal(wanted_documents, request.project, request.boot)
-        run = _Run(goal, request, hook)
+        goal = compute_target(wanted_documents, request.project, request.boot)
+        run = _Converger(goal, request, hook)
         work = run.work(documents)
         resolved = _resolved(wanted_documents, goal, request)
         recorded = _recorded(documents, resolved)
@@ -96,7 +96,7 @@ def converge(request: Request, hook: Hook = plan.no_hook) -> Outcome:
         if not request.check:
             run.apply(work, lambda: _record(resolved, request) if recorded else None)
         warnings += run.obstacles(
-            foreign_firewalls.opened(step.after for step in work.building) if request.check else ()
+            foreign_firewalls.opened_firewalls(step.after for step in work.building) if request.check else ()
         )
         if not request.check:
             if work:
@@ -108,16 +108,16 @@ def converge(request: Request, hook: Hook = plan.no_hook) -> Outcome:
         return Outcome(
             work,
             tuple(recorded),
-            (*warnings, *render.to_do(work, goal.facts)),
+            (*warnings, *render.manual_steps(work, goal.facts)),
             goal.endpoints(request.project),
             goal.ports(request.project),
         )
 
 
-class _Run:
+class _Converger:
     """The shell around one goal."""
 
-    def __init__(self, goal: Goal, request: Request, hook: Hook) -> None:
+    def __init__(self, goal: Target, request: Request, hook: Hook) -> None:
         self._goal = goal
         self._request = request
         self._wanted = goal.state_of(request.project)
@@ -134,10 +134,10 @@ class _Run:
             present = snapshot.read_host()
         seen = self._observe(self._wanted, present)
         if seen.conflicts:
-            raise DocklessError(joined(seen.conflicts), "Remove or rename it, or choose another name.")
-        self._before = plan.restorable(seen.state)
+            raise DocklessError(join_messages(seen.conflicts), "Remove or rename it, or choose another name.")
+        self._before = plan.without_unrestorable(seen.state)
         self._sight = seen.sight
-        work = plan.plan(self._wanted, seen.state, self._kept)
+        work = plan.make_plan(self._wanted, seen.state, self._kept)
         if work.clearing or self._request.on_mismatch == "fail":
             plan.refuse_rebuilds(
                 work,
@@ -150,7 +150,7 @@ class _Run:
     def obstacles(self, opening: t.Collection[str]) -> tuple[str, ...]:
         """Return a sentence for each foreign firewall chain that would drop our traffic; opening are firewalls that a run would open."""
         host = self._goal.host
-        open_ways = coexistence.ways(host, topology.networks_of(host))
+        open_ways = coexistence.allowed_directions(host, topology.networks_of(host))
         bridges = [
             thing.name
             for thing in self._wanted.values()
@@ -159,11 +159,11 @@ class _Run:
         families = {
             "ip6" if subnet.version == 6 else "ip" for p in host.projects for n in p.networks for subnet in n.subnets
         }
-        found = nft.drops_in_our_way(bridges, families) if bridges else []
+        found = nft.blocking_chains(bridges, families) if bridges else []
         return tuple(
-            foreign_firewalls.told(each, host.defaults.coexist)
+            foreign_firewalls.blocking_chain_warning(each, host.defaults.coexist)
             for each in found
-            if each.firewall not in opening and coexistence.matters(each, open_ways)
+            if each.firewall not in opening and coexistence.is_relevant(each, open_ways)
         )
 
     def apply(self, work: Plan, record: t.Callable[[], None]) -> None:
@@ -181,9 +181,7 @@ class _Run:
             raise
 
     def _execute(self, work: Plan) -> None:
-        from ..apply.executor import (
-            Executor,  # with the encoder, which takes longer to import than a run without changes
-        )
+        from ..apply.executor import Executor
 
         executor = Executor(self._goal.facts, self._tables, self._hook)
         executor.remove(work.clearing)
@@ -200,7 +198,7 @@ class _Run:
         if not texts or self._request.remove_project:
             return
         for text in texts:
-            nft.remember(text, self._tables.canonical(text))
+            nft.cache_listing(text, self._tables.canonical(text))
         files.write(_GENERATIONS, json.dumps(dict(list(self._tables.known.items())[-_GENERATIONS_KEPT:])), 0o600)
 
     def leave_note(self, warnings: t.Sequence[str]) -> None:
@@ -208,8 +206,8 @@ class _Run:
         kinds = {key[0] for key in self._wanted}
         attached = any(isinstance(thing, Netns) and thing.inode for thing in self._wanted.values())
         if not self._request.verify or attached or kinds & {"sysctl", "tunnel"} or self._goal.host.defaults.coexist:
-            if files.read(NOTE) is not None:
-                files.remove(NOTE)
+            if files.read(PATH) is not None:
+                files.remove(PATH)
             return
         goal, project = self._goal, self._request.project
         text = json.dumps(
@@ -223,13 +221,15 @@ class _Run:
         )
         resolvers = {thing.sandbox: thing.digest for thing in self._wanted.values() if isinstance(thing, Resolver)}
         paths = [key[1] for key in self._wanted if key[0] == "file"]
-        files.write(NOTE, no_change_cache.note(self._request.question, self._sight, paths, resolvers, text), 0o600)
+        files.write(
+            PATH, no_change_cache.render_record(self._request.question, self._sight, paths, resolvers, text), 0o600
+        )
 
-    def _observe(self, wanted: State, host: Space | None = None) -> Seen:
+    def _observe(self, wanted: State, host: NetnsSnapshot | None = None) -> Observation:
         seen = observe_state.observe(wanted, self._kept, self._goal.facts, self._tables, host or snapshot.read_host())
         named = {
             *self._goal.host.defaults.coexist,
-            *linux_foreign_firewalls.named(self._documents.host.defaults),
+            *linux_foreign_firewalls.named_firewalls(self._documents.host.defaults),
         }  # now and before
         seen.state.update((thing.key, thing) for thing in linux_foreign_firewalls.observe(named))
         return seen
@@ -237,13 +237,13 @@ class _Run:
     def _declared_before(self) -> State:
         """Return what the documents of before wanted: settings of namespaces are not observed where nobody wants them."""
         try:
-            return set_goal(self._documents, None, boot=True).state_of(None)
+            return compute_target(self._documents, None, boot=True).state_of(None)
         except DocklessError:
             return {}
 
-    def _bury(self, present: Space) -> bool:
+    def _bury(self, present: NetnsSnapshot) -> bool:
         """Remove what an earlier run had doomed, or in another's place, when it was stopped: it has our mark no more, but it is in the way."""
-        if not files.listed(STANDINS) and not any(row.group == DOOMED_GROUP for row in present.links.values()):
+        if not files.listed(HANDOVERS) and not any(row.group == PENDING_DELETE_GROUP for row in present.links.values()):
             return False
         from ..apply.executor import Executor
 
@@ -253,12 +253,12 @@ class _Run:
     def _verify(self, removed: bool) -> None:
         seen = self._observe(self._wanted)
         self._sight = seen.sight
-        left = plan.plan(self._wanted, seen.state, self._kept)
+        left = plan.make_plan(self._wanted, seen.state, self._kept)
         undone = left.clearing + left.building + (left.removal if removed else ())
         if undone:
             raise VerifyError(
                 "after apply the host differs from what was asked for: "
-                + joined(render.operations(Plan(building=undone))),
+                + join_messages(render.operations(Plan(building=undone))),
                 "Something else changes these objects; look for it, then run again.",
             )
 
@@ -271,7 +271,7 @@ class _Run:
         try:
             self._bury(snapshot.read_host())
             self._before = _completed(self._before, self._declared_before())
-            back = plan.plan(self._before, self._observe(self._before).state, self._kept)
+            back = plan.make_plan(self._before, self._observe(self._before).state, self._kept)
             executor.remove(back.clearing)
             executor.build(back.building)
             executor.remove(back.removal)
@@ -313,7 +313,7 @@ def _edited(documents: Documents, request: Request) -> Documents:
     return Documents(projects, host)
 
 
-def _resolved(documents: Documents, goal: Goal, request: Request) -> Documents:
+def _resolved(documents: Documents, goal: Target, request: Request) -> Documents:
     """Put what was chosen into the documents that this run answers for."""
     projects = {
         name: document._replace(leases=goal.leases_of(name)) if request.project in (None, name) else document
@@ -347,7 +347,7 @@ def _record(documents: Documents, request: Request) -> None:
         for slot in wireguard.slots_with_key():
             wireguard.forget_key(slot)
         store.remove_all()
-        for path in files.listed(CANONICAL_DIRECTORY) + [_GENERATIONS, NOTE]:
+        for path in files.listed(CANONICAL_DIRECTORY) + [_GENERATIONS, PATH]:
             files.remove(path)
         files.remove_empty_directory(CANONICAL_DIRECTORY)
 

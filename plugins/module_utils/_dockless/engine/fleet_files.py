@@ -83,7 +83,7 @@ def write_plan(plan: FleetPlan, within: str) -> str:
     return directory
 
 
-def read_slice(directory: str, host: str) -> list[Document]:
+def read_host_documents(directory: str, host: str) -> list[Document]:
     """Return one host's documents from a plan's directory, its networks' peers in place. Raises DocklessError if it has none."""
     try:
         found = _load(directory, "host", host)

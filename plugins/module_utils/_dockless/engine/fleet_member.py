@@ -8,16 +8,16 @@ import typing as t
 
 from ..fleet import host_report
 from ..linux import wireguard
-from ..model.facts import Facts, Underlay
+from ..model.facts import Facts, UnderlayAddress
 from ..observe import snapshot, uplink
 from . import store
 
-Told = dict[str, t.Any]
+Json = dict[str, t.Any]
 
 
-def read_member(
+def report_host(
     vtep: str = "", peers: bool = False, tunnels: t.Sequence[str] = (), check: bool = False
-) -> tuple[bool, Told]:
+) -> tuple[bool, Json]:
     """Return whether a key was made, or with check would be, and what this host has, also where it has nothing yet.
 
     tunnels makes those keys of its tunnels that are missing, and tells the public
@@ -25,15 +25,15 @@ def read_member(
     """
     documents = store.load_all()
     present = snapshot.read_host()
-    way_out = uplink.uplink(present)
+    way_out = uplink.read_uplink(present)
     facts = Facts(
         routes=way_out.routes,
         addresses=way_out.addresses,
         mtu=way_out.mtu,
         uplink=way_out.link,
-        underlay=tuple(Underlay(*each) for each in way_out.underlay),
+        underlay=tuple(UnderlayAddress(*each) for each in way_out.underlay),
     )
-    found = host_report.told(
+    found = host_report.host_report(
         {name: (document.declaration, document.leases) for name, document in documents.projects.items()},
         facts,
         vtep,

@@ -12,26 +12,26 @@ from ..linux import lock
 from ..model import services, topology
 from ..model.host import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, Sandbox
 from ..report import exposures
-from ..report.name_resolution import Names
+from ..report.name_resolution import ResolutionReport
 from ..report.networks import matches, network_row
 from ..report.rows import Row
 from ..state import render
 from . import converge, store
 from .converge import LOCK_TIMEOUT_S, Request
-from .target import Goal, set_goal
+from .target import Target, compute_target
 
 
-def inspect(project: str | None = None, filters: t.Mapping[str, t.Any] | None = None) -> dict[str, t.Any]:
+def read_info(project: str | None = None, filters: t.Mapping[str, t.Any] | None = None) -> dict[str, t.Any]:
     """Return everything about one project, or all. Raises DocklessError; changes nothing.
 
     filters: name (part of a network's name), driver, label (KEY or KEY=VALUE), type (builtin, custom).
     """
     with lock.lock_for_reading(LOCK_TIMEOUT_S):
         documents = store.load_all()
-        goal = set_goal(documents, project)
-    looked_up = Names(goal.host, goal.states, goal.facts)
+        goal = compute_target(documents, project)
+    looked_up = ResolutionReport(goal.host, goal.states, goal.facts)
     networks = [n for n in _networks(goal, project) if matches(n, filters or {})]
-    served = Services(topology.read(goal.host)).of
+    served = Services(topology.read_topology(goal.host)).of
     known = topology.networks_of(goal.host)
     for network in networks:
         key = (network["project"], network["name"])
@@ -57,7 +57,7 @@ def drift(project: str | None) -> list[str]:
     return render.operations(outcome.work)
 
 
-def _networks(goal: Goal, project: str | None) -> list[Row]:
+def _networks(goal: Target, project: str | None) -> list[Row]:
     members = topology.endpoints_by_network(goal.host)
     used = {key for key, endpoints in members.items() for e in endpoints if project in (None, e.project)}
     return [
@@ -68,7 +68,7 @@ def _networks(goal: Goal, project: str | None) -> list[Row]:
     ]
 
 
-def _sandboxes(goal: Goal, project: str | None, looked_up: Names) -> list[Row]:
+def _sandboxes(goal: Target, project: str | None, looked_up: ResolutionReport) -> list[Row]:
     rows = []
     for each in goal.host.projects:
         if project not in (None, each.name):

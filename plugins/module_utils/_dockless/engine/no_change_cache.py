@@ -20,9 +20,9 @@ import typing as t
 from ..linux import lock, netns
 from ..names import ETC_DIRECTORY, FORMER_SETTINGS, RUN_DIRECTORY
 from ..observe import snapshot, uplink
-from ..observe.snapshot import Sight, Space
+from ..observe.snapshot import HostSnapshot, NetnsSnapshot
 
-NOTE = RUN_DIRECTORY + "/unchanged"
+PATH = RUN_DIRECTORY + "/unchanged"
 _ENGINE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _WAIT_S = 120.0
 _SETTINGS = (
@@ -37,7 +37,7 @@ _SETTINGS = (
 )
 
 
-def token(*parts: bytes) -> str:
+def request_digest(*parts: bytes) -> str:
     """Return what tells one question from another, and one engine from the next."""
     engine = [
         f"{directory}/{name} {os.stat(f'{directory}/{name}').st_mtime_ns}"
@@ -48,10 +48,10 @@ def token(*parts: bytes) -> str:
     return hashlib.sha256(b"\0".join((*parts, *map(str.encode, sorted(engine))))).hexdigest()
 
 
-def answer(question: str) -> str | None:
+def cached_answer(question: str) -> str | None:
     """Return what the last run answered to the same question, None if anything has changed since."""
     try:
-        with open(NOTE, encoding="utf-8") as file:
+        with open(PATH, encoding="utf-8") as file:
             note = json.loads(file.readline())
             if note["question"] != question:
                 return None
@@ -63,7 +63,9 @@ def answer(question: str) -> str | None:
         return None
 
 
-def note(question: str, sight: Sight, paths: t.Sequence[str], resolvers: dict[str, str], text: str) -> str:
+def render_record(
+    question: str, sight: HostSnapshot, paths: t.Sequence[str], resolvers: dict[str, str], text: str
+) -> str:
     """Return the note of a run that ended well: the paths of its files and its resolvers' digests by name."""
     return (
         json.dumps(
@@ -81,7 +83,7 @@ def note(question: str, sight: Sight, paths: t.Sequence[str], resolvers: dict[st
     )
 
 
-def _look(note: dict[str, t.Any]) -> Sight:
+def _look(note: dict[str, t.Any]) -> HostSnapshot:
     asked = set(note["generations"])
     generations: dict[str, int] = {}
 
@@ -94,11 +96,11 @@ def _look(note: dict[str, t.Any]) -> Sight:
     host = snapshot.read_host()
     inside = snapshot.read_named(note["names"], visit)
     visit("")
-    return Sight(host, inside, generations)
+    return HostSnapshot(host, inside, generations)
 
 
-def _fingerprint(sight: Sight, paths: t.Iterable[str]) -> str:
-    found = uplink.uplink(sight.host)
+def _fingerprint(sight: HostSnapshot, paths: t.Iterable[str]) -> str:
+    found = uplink.read_uplink(sight.host)
     content = [
         _documents(),
         [_text(path) for path in _SETTINGS],
@@ -111,7 +113,7 @@ def _fingerprint(sight: Sight, paths: t.Iterable[str]) -> str:
     return hashlib.sha256(json.dumps(content, default=bytes.hex).encode()).hexdigest()
 
 
-def _space(space: Space) -> tuple[t.Any, ...]:
+def _space(space: NetnsSnapshot) -> tuple[t.Any, ...]:
     links = [row.lasting() for row in space.links.values()]
     return space.netns, space.inode, links, space.addresses, space.routes, list(space.neighbours), list(space.forwards)
 

@@ -11,7 +11,7 @@ from ..model import topology
 from ..report.networks import matches, network_row
 from . import converge, store
 from .converge import LOCK_TIMEOUT_S, Declaration, Outcome, Request
-from .target import set_goal
+from .target import compute_target
 
 
 def prune(project: str, filters: t.Mapping[str, t.Any], check: bool) -> Outcome:
@@ -31,7 +31,7 @@ def prune(project: str, filters: t.Mapping[str, t.Any], check: bool) -> Outcome:
 def unused(project: str, filters: t.Mapping[str, t.Any]) -> list[str]:
     """Return the networks of a project that no sandbox of any project has joined."""
     with lock.lock_for_reading(LOCK_TIMEOUT_S):
-        goal = set_goal(store.load_all(), project)
+        goal = compute_target(store.load_all(), project)
     members = topology.endpoints_by_network(goal.host)
     return [
         n.name

@@ -6,37 +6,36 @@ from __future__ import annotations
 
 import typing as t
 
-from ..allocate import host as allocate_host
-from ..allocate import leases as allocate_leases
-from ..desired import host as desired_host
-from ..desired.host import States
+from ..allocate.host import resolve_host
+from ..allocate.leases import project_leases, recorded_ports
+from ..desired.host import States, desired_state
 from ..document import defaults, values
 from ..document.project import parse_project
 from ..errors import DocklessError
 from ..linux import attach, foreign_firewalls, sockets, wireguard
 from ..model import external_networks, macvlan, overlay
-from ..model.facts import Facts, Underlay
+from ..model.facts import Facts, UnderlayAddress
 from ..model.host import Host
 from ..observe import parents, snapshot, underlay, uplink
-from ..observe.facts import gather
-from ..observe.snapshot import Space
+from ..observe.facts import read_facts
+from ..observe.snapshot import NetnsSnapshot
 from ..report import rows
 from ..report.rows import Row
 from ..state.objects import Key, State
 from ..validate import dns, host_support
 from ..validate.host import check_host
-from ..validate.macvlan import obstacle, too_large
+from ..validate.macvlan import refusal, too_large
 from .store import Documents
 
 
-class Goal(t.NamedTuple):
+class Target(t.NamedTuple):
     """What is wanted: the resolved host, its realization by project, and what people should be told."""
 
     host: Host
     states: States
     facts: Facts
     warnings: tuple[str, ...]
-    present: Space  # the host's own namespace, as it was read for the facts
+    present: NetnsSnapshot  # the host's own namespace, as it was read for the facts
 
     def state_of(self, project: str | None) -> State:
         """Return what a run over one project (None: over all) converges, the host's own things included."""
@@ -56,7 +55,7 @@ class Goal(t.NamedTuple):
     def leases_of(self, project: str) -> dict[str, t.Any]:
         """Return what to remember of a project."""
         found = [p for p in self.host.projects if p.name == project]
-        return allocate_leases.leases_of(found[0]) if found else {}
+        return project_leases(found[0]) if found else {}
 
     def endpoints(self, project: str | None) -> list[Row]:
         """Return the endpoints of a project, or of all."""
@@ -67,7 +66,7 @@ class Goal(t.NamedTuple):
         return rows.ports(self.host, project)
 
 
-def set_goal(documents: Documents, project: str | None, boot: bool = False) -> Goal:
+def compute_target(documents: Documents, project: str | None, boot: bool = False) -> Target:
     """Return the goal. Raises DocklessError for anything that cannot be meant; nothing has been touched by then."""
     if project is not None:  # one that is to be removed, or read, is not parsed
         values.name(project, "project", "project's name")
@@ -75,36 +74,36 @@ def set_goal(documents: Documents, project: str | None, boot: bool = False) -> G
     host = Host(tuple(projects), defaults.parse_defaults(documents.host.defaults))
     host, attached, warnings = _attached(host, project, boot)
     if boot:
-        underlay.await_ends(host)
+        underlay.await_vteps(host)
     present = snapshot.read_host()
-    way_out = uplink.uplink(present)
-    facts = gather(
+    way_out = uplink.read_uplink(present)
+    facts = read_facts(
         routes=way_out.routes,
         addresses=way_out.addresses,
         mtu=way_out.mtu,
         uplink=way_out.link,
-        underlay=tuple(Underlay(*each) for each in way_out.underlay),
+        underlay=tuple(UnderlayAddress(*each) for each in way_out.underlay),
         attached=attached,
     )
     if boot:
-        facts, late = underlay.assumed(facts, host)
+        facts, late = underlay.with_missing_vteps(facts, host)
         warnings += late
     host = external_networks.resolve_externals(host)
-    if overlay.encrypted(host):
+    if overlay.encrypted_networks(host):
         facts = facts._replace(tunnel_keys=tuple(sorted(wireguard.public_keys().items())))
-    facts = parents.known(facts, host, present)
+    facts = parents.with_parents(facts, host, present)
     if host.defaults.coexist:
-        facts = facts._replace(firewalls=foreign_firewalls.look(host.defaults.coexist))
+        facts = facts._replace(firewalls=foreign_firewalls.detect(host.defaults.coexist))
     leases = {name: document.leases for name, document in documents.projects.items()}
-    check_host(host, facts, allocate_leases.recorded_ports(leases), sockets.owner_of)
-    host = allocate_host.resolve(host, {**leases, "": documents.host.leases}, facts)
+    check_host(host, facts, recorded_ports(leases), sockets.owner_of)
+    host = resolve_host(host, {**leases, "": documents.host.leases}, facts)
     host_support.refuse_missing_families(host, facts)
     dns.refuse_loops(host)
     host_support.refuse_without_forwarding(host, facts)
     possible, absent = _on_parents(host, facts, project, boot)
     warnings += absent
-    states = desired_host.realize(possible, facts)
-    return Goal(host, states, facts, tuple(warnings + host_support.warnings(host, facts, project)), present)
+    states = desired_state(possible, facts)
+    return Target(host, states, facts, tuple(warnings + host_support.warnings(host, facts, project)), present)
 
 
 def _attached(host: Host, project: str | None, boot: bool) -> tuple[Host, tuple[tuple[str, int, str], ...], list[str]]:
@@ -131,8 +130,8 @@ def _attached(host: Host, project: str | None, boot: bool) -> tuple[Host, tuple[
 def _on_parents(host: Host, facts: Facts, project: str | None, boot: bool) -> tuple[Host, list[str]]:
     """Refuse networks that this host cannot have. At boot, and of other projects, they are left out, with what is on them."""
     absent: dict[tuple[str, str], DocklessError] = {}
-    for network in macvlan.on_parents(host):
-        error = obstacle(network, facts)
+    for network in macvlan.parented_networks(host):
+        error = refusal(network, facts)
         refused = error or too_large(network, facts)
         if refused is not None and not boot and project in (None, network.project):
             raise refused

@@ -13,17 +13,17 @@ import typing as t
 from ..model.gateways import are_ports_direct, mode_of, publishing_endpoint, trusted_links
 from ..model.host import GATEWAY_UNPROTECTED, Host, Network
 from ..model.topology import Networks
-from .foreign_chains import IN, OUT, WITHIN, Obstacle
+from .foreign_chains import INBOUND, OUTBOUND, WITHIN_BRIDGE, BlockingChain
 
 COMMENT = "dockless"  # of a rule of ours in a chain or list of others
 
 
-def _led(networks: Networks) -> list[Network]:
+def _bridge_networks(networks: Networks) -> list[Network]:
     """Return the networks whose packets pass this host."""
     return sorted((n for n in networks.values() if n.macvlan is None), key=lambda n: n.bridge_name)
 
 
-def ways(host: Host, networks: Networks) -> dict[str, set[str]]:
+def allowed_directions(host: Host, networks: Networks) -> dict[str, set[str]]:
     """Return the directions that our own table lets new connections take, by bridge: out, in where something is open, within."""
     endpoints = [
         publishing_endpoint(sandbox, networks, version)
@@ -34,9 +34,13 @@ def ways(host: Host, networks: Networks) -> dict[str, set[str]]:
     ]
     published = {endpoint.network for endpoint in endpoints if endpoint is not None}
     found = {}
-    for network in _led(networks):
+    for network in _bridge_networks(networks):
         inward = network.ingress and (network.key in published or _is_open_directly(host, network))
-        found[network.bridge_name] = {WITHIN, *([OUT] if network.egress else []), *([IN] if inward else [])}
+        found[network.bridge_name] = {
+            WITHIN_BRIDGE,
+            *([OUTBOUND] if network.egress else []),
+            *([INBOUND] if inward else []),
+        }
     return found
 
 
@@ -50,7 +54,7 @@ def _is_open_directly(host: Host, network: Network) -> bool:
     )
 
 
-def matters(obstacle: Obstacle, open_ways: t.Mapping[str, set[str]]) -> bool:
+def is_relevant(obstacle: BlockingChain, open_ways: t.Mapping[str, set[str]]) -> bool:
     """Return whether an obstacle stops what our own table lets through."""
     return not obstacle.bridges or any(
         flow in open_ways[bridge] for bridge in obstacle.bridges for flow in obstacle.flows

@@ -42,7 +42,7 @@ def docker_rules(firewall: Firewall, host: Host, networks: Networks, facts: Fact
     for name in theirs:
         pairs += [(f"{_FROM} -o {name}", "RETURN"), (f"{_TO} -i {name}", "RETURN")]
     pairs += [(_FROM, "ACCEPT"), (_TO, "ACCEPT")]
-    versions = {subnet.version for network in coexistence._led(networks) for subnet in network.subnets}
+    versions = {subnet.version for network in coexistence._bridge_networks(networks) for subnet in network.subnets}
     for program in firewall.programs:
         if PROGRAMS[program] in versions:
             yield from (f"{program} {rule(condition)} -j {verdict}" for condition, verdict in pairs)
@@ -79,26 +79,26 @@ def docker_chain(listing: str) -> DockerChain | None:
         if words == ["-A", CHAIN, "-j", "RETURN"]:
             break
         if words[:2] == ["-A", CHAIN]:
-            if is_ours(words):
-                ours.append(plain(words))
+            if is_own_rule(words):
+                ours.append(normalized(words))
             else:
                 place += 1
     bridges = {words[words.index("-o") + 1] for words in lines if words[-2:] == ["-j", "DOCKER"] and "-o" in words[:-1]}
     return DockerChain(tuple(ours), place, tuple(sorted(bridges)))
 
 
-def rules_of_ours(listing: str) -> list[list[str]]:
+def deletions_of_own_rules(listing: str) -> list[list[str]]:
     """Return every rule of ours in a listing, reached or not, as the words that delete it."""
     lines = [shlex.split(line) for line in listing.splitlines()]
-    return [["-D", *words[1:]] for words in lines if words[:2] == ["-A", CHAIN] and is_ours(words)]
+    return [["-D", *words[1:]] for words in lines if words[:2] == ["-A", CHAIN] and is_own_rule(words)]
 
 
-def is_ours(words: t.Sequence[str]) -> bool:
+def is_own_rule(words: t.Sequence[str]) -> bool:
     """Return whether a listed rule bears our comment."""
     return any(words[at : at + 2] == ["--comment", COMMENT] for at in range(len(words)))
 
 
-def plain(words: t.Sequence[str]) -> str:
+def normalized(words: t.Sequence[str]) -> str:
     """Return a listed rule in our words: without its chain and comment, with numbers as we write them."""
     at = list(words).index("--comment")
     text = " ".join([*words[2 : at - 2], *words[at + 2 :]])

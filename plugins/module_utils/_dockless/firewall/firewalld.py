@@ -8,7 +8,7 @@ import typing as t
 
 from ..model.facts import Facts, Firewall
 from ..model.host import Host
-from ..model.overlay import device
+from ..model.overlay import vxlan_device
 from ..model.topology import Networks
 from . import coexistence
 
@@ -71,7 +71,7 @@ def _root(text: str) -> t.Any:
     return ElementTree.fromstring(text)
 
 
-def zone_in_words(text: str) -> list[str]:
+def zone_of_listing(text: str) -> list[str]:
     """Return the same settings as "firewall-cmd --info-zone" tells them."""
     said = _said(text)
     found = ["zone"] if said.get("target") == "default" else []
@@ -79,7 +79,7 @@ def zone_in_words(text: str) -> list[str]:
     return found + sorted(f"interface {name}" for name in said.get("interfaces", "").split())
 
 
-def policy_in_words(text: str, name: str) -> list[str]:
+def policy_of_listing(text: str, name: str) -> list[str]:
     """Return the same setting as "firewall-cmd --info-policy" tells it."""
     said = _said(text)
     complete = (
@@ -88,7 +88,7 @@ def policy_in_words(text: str, name: str) -> list[str]:
     return [f"policy {name}"] if complete else []
 
 
-def lasting(text: str) -> list[str]:
+def permanent_only(text: str) -> list[str]:
     """Return what "--list-all-zones" or "--list-all-policies" tells of others' settings that a reload takes from the files.
 
     Which interfaces a zone has is left out: those are kept over a reload.
@@ -116,9 +116,10 @@ def wanted_settings(firewall: Firewall, host: Host, networks: Networks, facts: F
 
     Translated connections need no policy: firewalld accepts them, or by StrictForwardPorts decides about them.
     """
-    led = coexistence._led(networks)
+    led = coexistence._bridge_networks(networks)
     links = sorted(
-        {network.bridge_name for network in led} | {device(network) for network in led if coexistence._routed(network)}
+        {network.bridge_name for network in led}
+        | {vxlan_device(network) for network in led if coexistence._routed(network)}
     )
     settings = ["zone", "forward", *(f"interface {link}" for link in links)]
     settings += ["policy dockless-out"] if any(network.egress for network in led) else []

@@ -15,7 +15,7 @@ import typing as t
 
 from ..names import LINK_GROUP
 
-OUT, IN, WITHIN = "out", "in", "within"  # directions, seen from a network
+OUTBOUND, INBOUND, WITHIN_BRIDGE = "out", "in", "within"  # directions, seen from a network
 
 
 class Chain(t.NamedTuple):
@@ -27,7 +27,7 @@ class Chain(t.NamedTuple):
     policy: str
 
 
-class Obstacle(t.NamedTuple):
+class BlockingChain(t.NamedTuple):
     """A chain that drops traffic of ours.
 
     bridged is True if it only hits frames between ports of one bridge. flows are
@@ -114,9 +114,9 @@ def jumps(rules: t.Sequence[str]) -> list[str]:
     return [name for rule in rules for name in _JUMP.findall(_NOISE.sub("", rule))]
 
 
-def judge(
+def analyse(
     chain: Chain, rules: t.Mapping[str, t.Sequence[str]], bridges: t.Sequence[str], bridged_frames: bool
-) -> list[Obstacle]:
+) -> list[BlockingChain]:
     """Return what the chain does to our bridges: one obstacle for each set of directions that it drops.
 
     bridged_frames tells whether frames between ports of one bridge come through this chain.
@@ -136,12 +136,12 @@ def judge(
         if seen[alike]:
             hit.setdefault(seen[alike], []).append(bridge)
     return [
-        Obstacle(
+        BlockingChain(
             chain.family,
             chain.table,
             chain.name,
             _why(chain, flows, names_),
-            flows == (WITHIN,),
+            flows == (WITHIN_BRIDGE,),
             flows,
             tuple(names_),
             _owner(chain, rules),
@@ -150,12 +150,12 @@ def judge(
     ]
 
 
-def unreadable(chain: Chain, said: str) -> Obstacle:
+def unreadable_chain(chain: Chain, said: str) -> BlockingChain:
     """Return the obstacle that a chain may be which nft could not list; a chain without name means all of them."""
     what = (
         f"chain {chain.name} of table {chain.family} {chain.table}" if chain.name else "the other chains of this host"
     )
-    return Obstacle(
+    return BlockingChain(
         chain.family,
         chain.table,
         chain.name,
@@ -176,7 +176,7 @@ def _owner(chain: Chain, rules: t.Mapping[str, t.Sequence[str]]) -> str:
 def _flows(family: str, bridge: str, bridged_frames: bool) -> list[tuple[str, tuple[_Packet, ...]]]:
     """Return the directions that pass a forward chain, each as a question and its answer."""
     within = (
-        WITHIN,
+        WITHIN_BRIDGE,
         (
             _Packet(bridge, bridge, "new", False, family == "bridge"),
             _Packet(bridge, bridge, "established", False, family == "bridge"),
@@ -185,8 +185,8 @@ def _flows(family: str, bridge: str, bridged_frames: bool) -> list[tuple[str, tu
     if family == "bridge":
         return [within]
     routed = [
-        (OUT, (_Packet(bridge, ""), _Packet("", bridge, "established"))),
-        (IN, (_Packet("", bridge, "new", True), _Packet(bridge, "", "established", True))),
+        (OUTBOUND, (_Packet(bridge, ""), _Packet("", bridge, "established"))),
+        (INBOUND, (_Packet("", bridge, "new", True), _Packet(bridge, "", "established", True))),
     ]
     return [*routed, within] if bridged_frames else routed
 
@@ -300,9 +300,9 @@ def _why(chain: Chain, flows: tuple[str, ...], bridges: t.Sequence[str]) -> str:
     shown = ", ".join(bridges[:3]) + (f" and {len(bridges) - 3} more" if len(bridges) > 3 else "")
     how = "its policy is drop" if chain.policy == "drop" else "a rule in it drops what nobody accepted"
     what = {
-        OUT: f"what leaves {shown}",
-        IN: f"what comes in to {shown}",
-        WITHIN: f"frames between the ports of {shown}",
+        OUTBOUND: f"what leaves {shown}",
+        INBOUND: f"what comes in to {shown}",
+        WITHIN_BRIDGE: f"frames between the ports of {shown}",
     }
     return (
         f"chain {chain.name} of table {chain.family} {chain.table} drops "

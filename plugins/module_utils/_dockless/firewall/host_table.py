@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ..model import overlay as model_overlay
 from ..model.gateways import are_ports_direct, is_translated, mode_of, trusted_links
 from ..model.host import GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Defaults, Host, IPAddress, Network, Overlay
+from ..model.overlay import vxlan_device
 from ..model.topology import Networks
 from ..names import RESOLVER_PORT
 from . import port_security, published_ports
@@ -17,7 +17,7 @@ from .rules import CHAINS, COUNTERS, SETS, Elements, empty, table_text
 _FAMILY = {4: "ipv4", 6: "ipv6"}
 
 
-def table(
+def host_table(
     host: Host, networks: Networks, no_transit: t.Collection[int] = (), forwarders: t.Collection[IPAddress] = ()
 ) -> str:
     """Return the tables as nft text: the same for the same host, whatever the order of declaration.
@@ -37,13 +37,13 @@ def table(
         elements["sources4"] += [
             f'{address} . "{bridge}"' for address in endpoint.link_local_ips if address.version == 4
         ]
-    published_ports.fill(host, networks, elements)
-    return render(elements) + port_security.table(host, networks)
+    published_ports.add_elements(host, networks, elements)
+    return render(elements) + port_security.port_table(host, networks)
 
 
-def bare(ports: str = "") -> str:
+def empty_table(ports: str = "") -> str:
     """Return the tables without data: everything of ours is guarded, nothing is published. ports is the second, where there is one to have."""
-    return render(empty(SETS)) + (ports or port_security.bare())
+    return render(empty(SETS)) + (ports or port_security.empty_port_table())
 
 
 def render(elements: Elements) -> str:
@@ -62,13 +62,13 @@ def _network(network: Network, elements: Elements, defaults: Defaults) -> None:
         for subnet in network.subnets:
             elements[f"sources{subnet.version}"].append(f"{subnet.network} . {bridge}")
     if network.internal:
-        elements["walled"].append(bridge)
+        elements["gateway_only"].append(bridge)
         return
-    elements["outward"].append(bridge)
+    elements["not_internal"].append(bridge)
     for name, wanted in (
         ("egress", network.egress),
         ("ingress", network.ingress),
-        ("mutual", network.isolate == "open"),
+        ("isolate_open", network.isolate == "open"),
     ):
         if wanted:
             elements[name].append(bridge)
@@ -80,7 +80,7 @@ def _network(network: Network, elements: Elements, defaults: Defaults) -> None:
             elements[f"masqueraded{subnet.version}"].append(str(subnet.network))
             address = network.host_ipv4 if subnet.version == 4 else network.host_ipv6
             if address is not None:
-                elements[f"leaving{subnet.version}"].append(f"{subnet.network} : {address}")
+                elements[f"snat{subnet.version}"].append(f"{subnet.network} : {address}")
 
 
 def _direct(network: Network, version: int, bridge: str, elements: Elements, defaults: Defaults) -> None:
@@ -99,18 +99,18 @@ def _direct(network: Network, version: int, bridge: str, elements: Elements, def
         elements[f"trusted{version}"] += [f'{subnet.network} . "{link}"' for link in links]
         # Where nothing is masqueraded, answers to the sandbox come addressed to it.
         if mode == GATEWAY_NAT and network.masquerade and not direct:
-            elements[f"guarded{version}"].append(str(subnet.network))
+            elements[f"no_direct{version}"].append(str(subnet.network))
 
 
 def _tunnel(network: Network, overlay: Overlay, bridge: str, elements: Elements) -> None:
     """Let in what the other hosts send. What a routed network's device carries is let through to the bridge and back, unchanged."""
-    elements["tunnel_ports"].append(str(overlay.port))
+    elements["vxlan_ports"].append(str(overlay.port))
     if overlay.encrypted:
-        elements["sealed_ports"].append(str(overlay.port))
+        elements["encrypted_ports"].append(str(overlay.port))
     for peer in network.peers:
-        elements[f"tunnel_peers{peer.vtep.version}"].append(f"{peer.vtep} . {overlay.port}")
+        elements[f"vxlan_peers{peer.vtep.version}"].append(f"{peer.vtep} . {overlay.port}")
     if overlay.mode == "routed":
-        device = f'"{model_overlay.device(network)}"'
+        device = f'"{vxlan_device(network)}"'
         elements["same_bridge"] += [f"{bridge} . {device}", f"{device} . {bridge}"] if network.icc else []
         for subnet in network.subnets:
             elements[f"attached{subnet.version}"].append(f"{subnet.network} . {device}")

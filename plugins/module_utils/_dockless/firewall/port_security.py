@@ -12,7 +12,7 @@ import ipaddress
 
 from .. import names
 from ..model.host import Endpoint, Host, Network
-from ..model.overlay import device
+from ..model.overlay import vxlan_device
 from ..model.topology import Networks, turns_ipv6_off
 from ..names import TABLE
 from .rules import PORT_CHAINS, PORT_COUNTERS, PORT_SETS, Elements, empty, table_text
@@ -20,12 +20,12 @@ from .rules import PORT_CHAINS, PORT_COUNTERS, PORT_SETS, Elements, empty, table
 _BEGIN = f"table bridge {TABLE} {{\n"
 
 
-def table(host: Host, networks: Networks) -> str:
+def port_table(host: Host, networks: Networks) -> str:
     """Return the table as nft text."""
     elements = empty(PORT_SETS)
     for network in networks.values():
         if network.overlay is not None and network.overlay.mode == "l2":
-            elements["unguarded"].append(f'"{device(network)}"')
+            elements["unfiltered"].append(f'"{vxlan_device(network)}"')
     for project in host.projects:
         for sandbox in project.sandboxes:
             for endpoint in sandbox.endpoints:
@@ -35,13 +35,13 @@ def table(host: Host, networks: Networks) -> str:
     return _render(elements)
 
 
-def of(text: str) -> str:
+def port_table_in(text: str) -> str:
     """Return the table that is in the text of both."""
     begin = text.find(_BEGIN)
     return text[begin:] if begin >= 0 else ""
 
 
-def bare() -> str:
+def empty_port_table() -> str:
     """Return the table without data: no sandbox sends anything."""
     return _render(empty(PORT_SETS))
 
@@ -55,16 +55,16 @@ def _port(endpoint: Endpoint, network: Network, ipv6: bool, elements: Elements) 
     if (
         not network.port_security or not network.subnets
     ):  # without subnets, addresses are whatever the sandbox gives itself
-        elements["unguarded"].append(port)
+        elements["unfiltered"].append(port)
         return
     station = f"{port} . {endpoint.mac_address}"
     protocols = (["arp", "ip"] if network.enable_ipv4 else []) + (["ip6"] if ipv6 else [])
-    elements["stations"] += [f"{station} . {protocol}" for protocol in protocols]
+    elements["source_macs"] += [f"{station} . {protocol}" for protocol in protocols]
     addresses = [cidr.partition("/")[0] for cidr in endpoint.addresses]
-    elements["bindings4"] += [f"{station} . {address}" for address in addresses if ":" not in address]
+    elements["source_addresses4"] += [f"{station} . {address}" for address in addresses if ":" not in address]
     if ipv6:
         own = dict.fromkeys(
             [names.link_local(endpoint.mac_address), *(address for address in addresses if ":" in address)]
         )
-        elements["bindings6"] += [f"{station} . {address}" for address in own]
-        elements["announced6"] += [f"{port} . 0x{int(ipaddress.IPv6Address(address)):032x}" for address in own]
+        elements["source_addresses6"] += [f"{station} . {address}" for address in own]
+        elements["neighbours6"] += [f"{port} . 0x{int(ipaddress.IPv6Address(address)):032x}" for address in own]

@@ -26,7 +26,7 @@ class Publication(t.NamedTuple):
     audience: tuple[IPNetwork, ...] = ()  # who may come; empty is everybody
 
 
-def of(sandbox: Sandbox, mapping: PortMapping, networks: Networks) -> t.Iterator[Publication]:
+def publications(sandbox: Sandbox, mapping: PortMapping, networks: Networks) -> t.Iterator[Publication]:
     """Yield what a mapping is in each family that it has.
 
     A wildcard binds the families that the sandbox has; translation cannot cross from one to the other. A routed
@@ -51,15 +51,15 @@ def of(sandbox: Sandbox, mapping: PortMapping, networks: Networks) -> t.Iterator
         )
 
 
-def all_of(host: Host, networks: Networks) -> t.Iterator[Publication]:
+def all_publications(host: Host, networks: Networks) -> t.Iterator[Publication]:
     """Yield every publication of a host."""
     for project in host.projects:
         for sandbox in project.sandboxes:
             for mapping in sandbox.ports:
-                yield from of(sandbox, mapping, networks)
+                yield from publications(sandbox, mapping, networks)
 
 
-def fill(host: Host, networks: Networks, elements: Elements) -> None:
+def add_elements(host: Host, networks: Networks, elements: Elements) -> None:
     """Put the published ports into the maps."""
     alike: dict[tuple[str, ...], list[int]] = {}
     guests: dict[tuple[int, str], list[IPNetwork]] = {}
@@ -69,7 +69,7 @@ def fill(host: Host, networks: Networks, elements: Elements) -> None:
         for version in (4, 6)
         if are_ports_direct(network, version, host.defaults) or trusted_links(network, version, host.defaults)
     }
-    for found in all_of(host, networks):
+    for found in all_publications(host, networks):
         if (found.network, found.version) in direct:
             place = f"{found.target} . {found.protocol} . {found.target_port}"
             guests.setdefault((found.version, place), []).extend(found.audience or (_everybody(found.version),))

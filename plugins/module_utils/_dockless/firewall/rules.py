@@ -24,7 +24,7 @@ Sets = tuple[tuple[str, str, str, bool], ...]
 # kind, name, type, and whether elements may be ranges
 SETS = (
     ("set", "same_bridge", "type ifname . ifname", False),  # pairs of one bridge with itself: neighbours may talk
-    ("set", "outward", "type ifname", False),  # bridges that anything passes to or from
+    ("set", "not_internal", "type ifname", False),  # bridges that anything passes to or from
     ("set", "egress", "type ifname", False),  # bridges whose sandboxes may open connections out of their network
     (
         "set",
@@ -32,10 +32,10 @@ SETS = (
         "type ifname",
         False,
     ),  # bridges whose sandboxes may be connected to from outside, where something is open
-    ("set", "mutual", "type ifname", False),  # bridges of networks with isolate: open
+    ("set", "isolate_open", "type ifname", False),  # bridges of networks with isolate: open
     (
         "set",
-        "walled",
+        "gateway_only",
         "type ifname",
         False,
     ),  # bridges whose sandboxes reach none of the host's addresses but their own bridge's
@@ -44,8 +44,8 @@ SETS = (
     ("set", "sources6", "type ipv6_addr . ifname", True),
     ("set", "attached4", "type ipv4_addr . ifname", True),  # a subnet and the bridge it lives on
     ("set", "attached6", "type ipv6_addr . ifname", True),
-    ("set", "guarded4", "type ipv4_addr", True),  # subnets that nobody may address directly from outside
-    ("set", "guarded6", "type ipv6_addr", True),
+    ("set", "no_direct4", "type ipv4_addr", True),  # subnets that nobody may address directly from outside
+    ("set", "no_direct6", "type ipv6_addr", True),
     (
         "set",
         "trusted4",
@@ -84,8 +84,8 @@ SETS = (
     ("set", "allowed6", "type ipv6_addr . ipv6_addr . inet_proto . inet_service", True),
     ("set", "masqueraded4", "type ipv4_addr", True),
     ("set", "masqueraded6", "type ipv6_addr", True),
-    ("map", "leaving4", "type ipv4_addr : ipv4_addr", True),  # subnets that leave with one address of the host
-    ("map", "leaving6", "type ipv6_addr : ipv6_addr", True),
+    ("map", "snat4", "type ipv4_addr : ipv4_addr", True),  # subnets that leave with one address of the host
+    ("map", "snat6", "type ipv6_addr : ipv6_addr", True),
     (
         "set",
         "forwarders4",
@@ -94,15 +94,15 @@ SETS = (
     ),  # where this host answers sandboxes that ask for names from outside
     ("set", "forwarders6", "type ipv6_addr . inet_service", False),
     ("set", "no_transit", "type nf_proto", False),  # families that this host forwards for us alone
-    ("set", "tunnel_ports", "type inet_service", False),  # UDP ports of overlays
+    ("set", "vxlan_ports", "type inet_service", False),  # UDP ports of overlays
     (
         "set",
-        "tunnel_peers4",
+        "vxlan_peers4",
         "type ipv4_addr . inet_service",
         False,
     ),  # the other hosts' ends, and the ports they may send to
-    ("set", "tunnel_peers6", "type ipv6_addr . inet_service", False),
-    ("set", "sealed_ports", "type inet_service", False),  # those of them that are used within encrypted tunnels only
+    ("set", "vxlan_peers6", "type ipv6_addr . inet_service", False),
+    ("set", "encrypted_ports", "type inet_service", False),  # those of them that are used within encrypted tunnels only
     ("map", "published4", "type inet_proto . inet_service : ipv4_addr . inet_service", False),
     ("map", "published6", "type inet_proto . inet_service : ipv6_addr . inet_service", False),
     ("map", "published4_on", "type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service", False),
@@ -114,9 +114,9 @@ SETS = (
 )
 COUNTERS = (
     "loopback",
-    "tunnels",
-    "audience",
-    "walled",
+    "vxlan",
+    "source_ranges",
+    "gateway_only",
     "forwarders",
     "direct",
     "sources",
@@ -126,45 +126,45 @@ COUNTERS = (
     "ingress",
     "closed",
     "transit",
-    "unsealed",
+    "unencrypted",
 )
 _TEXT = """
     chain guard {
         type filter hook prerouting priority raw; policy accept;
         iifname != "lo" ip daddr 127.0.0.0/8 counter name "loopback" drop
         iifname != "lo" ip saddr 127.0.0.0/8 counter name "loopback" drop
-        udp dport @tunnel_ports fib daddr type local iifgroup {group} counter name "tunnels" drop
-        udp dport @sealed_ports fib daddr type local iifgroup != {tunnels} counter name "tunnels" drop
-        udp dport @tunnel_ports fib daddr type local ip saddr . udp dport != @tunnel_peers4 counter name "tunnels" drop
-        udp dport @tunnel_ports fib daddr type local ip6 saddr . udp dport != @tunnel_peers6 counter name "tunnels" drop
-        iifgroup {group} ip daddr . udp dport @tunnel_peers4 counter name "tunnels" drop
-        iifgroup {group} ip6 daddr . udp dport @tunnel_peers6 counter name "tunnels" drop
+        udp dport @vxlan_ports fib daddr type local iifgroup {group} counter name "vxlan" drop
+        udp dport @encrypted_ports fib daddr type local iifgroup != {tunnels} counter name "vxlan" drop
+        udp dport @vxlan_ports fib daddr type local ip saddr . udp dport != @vxlan_peers4 counter name "vxlan" drop
+        udp dport @vxlan_ports fib daddr type local ip6 saddr . udp dport != @vxlan_peers6 counter name "vxlan" drop
+        iifgroup {group} ip daddr . udp dport @vxlan_peers4 counter name "vxlan" drop
+        iifgroup {group} ip6 daddr . udp dport @vxlan_peers6 counter name "vxlan" drop
         iifname @bridges ip saddr . iifname != @sources4 counter name "sources" drop
         iifname @bridges ip6 saddr != { ::, fe80::/10 } ip6 saddr . iifname != @sources6 counter name "sources" drop
-        iifname @walled fib daddr type local fib daddr . iif type != local counter name "walled" drop
+        iifname @gateway_only fib daddr type local fib daddr . iif type != local counter name "gateway_only" drop
         meta l4proto { tcp, udp } ip daddr . th dport @forwarders4 iifname != "lo" iifname != @egress counter name "forwarders" drop
         meta l4proto { tcp, udp } ip6 daddr . th dport @forwarders6 iifname != "lo" iifname != @egress counter name "forwarders" drop
         iifgroup {group} fib daddr type local accept
-        iifname @mutual accept
-        iifname != "lo" ip daddr @guarded4 ip daddr . iifname != @attached4 ip daddr . iifname != @trusted4 counter name "direct" drop
-        iifname != "lo" ip6 daddr @guarded6 ip6 daddr . iifname != @attached6 ip6 daddr . iifname != @trusted6 counter name "direct" drop
+        iifname @isolate_open accept
+        iifname != "lo" ip daddr @no_direct4 ip daddr . iifname != @attached4 ip daddr . iifname != @trusted4 counter name "direct" drop
+        iifname != "lo" ip6 daddr @no_direct6 ip6 daddr . iifname != @attached6 ip6 daddr . iifname != @trusted6 counter name "direct" drop
     }
 
-    chain audience4 {
+    chain source_ranges4 {
         ip saddr . ip daddr . meta l4proto . th dport @allowed4 return
-        counter name "audience" drop
+        counter name "source_ranges" drop
     }
 
-    chain audience6 {
+    chain source_ranges6 {
         ip6 saddr . ip6 daddr . meta l4proto . th dport @allowed6 return
-        counter name "audience" drop
+        counter name "source_ranges" drop
     }
 
     chain forward {
         type filter hook forward priority filter; policy accept;
         iifname . oifname @same_bridge accept
-        iifgroup {group} iifname != @outward counter name "internal" drop
-        oifgroup {group} oifname != @outward counter name "internal" drop
+        iifgroup {group} iifname != @not_internal counter name "internal" drop
+        oifgroup {group} oifname != @not_internal counter name "internal" drop
         ip saddr @masqueraded4 ct state invalid counter name "invalid" drop
         ip6 saddr @masqueraded6 ct state invalid counter name "invalid" drop
         ct state established accept
@@ -172,7 +172,7 @@ _TEXT = """
         iifgroup {group} iifname != @egress counter name "egress" drop
         oifgroup {group} oifname != @ingress counter name "ingress" drop
         oifgroup {group} ct status dnat accept
-        iifname @mutual oifname @mutual accept
+        iifname @isolate_open oifname @isolate_open accept
         meta nfproto . oifname @direct_all accept
         meta nfproto . oifname @direct_ping icmp type echo-request accept
         meta nfproto . oifname @direct_ping icmpv6 type echo-request accept
@@ -185,15 +185,15 @@ _TEXT = """
         oifgroup != { {pairs}, {tunnels} } meta nfproto @no_transit counter name "transit" drop
     }
 
-    chain sealed {
+    chain encrypted_only {
         type filter hook output priority filter; policy accept;
-        udp dport @sealed_ports oifgroup != {tunnels} counter name "unsealed" drop
+        udp dport @encrypted_ports oifgroup != {tunnels} counter name "unencrypted" drop
     }
 
     chain prerouting {
         type nat hook prerouting priority dstnat; policy accept;
-        ip daddr . meta l4proto . th dport @restricted4 fib daddr type local jump audience4
-        ip6 daddr . meta l4proto . th dport @restricted6 fib daddr type local jump audience6
+        ip daddr . meta l4proto . th dport @restricted4 fib daddr type local jump source_ranges4
+        ip6 daddr . meta l4proto . th dport @restricted6 fib daddr type local jump source_ranges6
         fib daddr type local jump published
     }
 
@@ -222,52 +222,61 @@ _TEXT = """
         ct status dnat ip6 saddr . oifname @attached6 masquerade
         ip saddr . oifname @attached4 accept
         ip6 saddr . oifname @attached6 accept
-        snat ip to ip saddr map @leaving4
-        snat ip6 to ip6 saddr map @leaving6
+        snat ip to ip saddr map @snat4
+        snat ip6 to ip6 saddr map @snat6
         ip saddr @masqueraded4 masquerade
         ip6 saddr @masqueraded6 masquerade
     }
 """
 PORT_SETS = (
-    ("set", "unguarded", "type ifname", False),  # ways to other hosts, and ports of networks without port_security
-    ("set", "stations", "type ifname . ether_addr . ether_type", False),  # who may send what by which port
-    ("set", "bindings4", "type ifname . ether_addr . ipv4_addr", False),
-    ("set", "bindings6", "type ifname . ether_addr . ipv6_addr", False),
+    ("set", "unfiltered", "type ifname", False),  # ways to other hosts, and ports of networks without port_security
+    ("set", "source_macs", "type ifname . ether_addr . ether_type", False),  # who may send what by which port
+    ("set", "source_addresses4", "type ifname . ether_addr . ipv4_addr", False),
+    ("set", "source_addresses6", "type ifname . ether_addr . ipv6_addr", False),
     (
         "set",
-        "announced6",
+        "neighbours6",
         "typeof iifname . @th,64,128",
         False,
     ),  # addresses that a port may announce: nft 1.0.6 has no word for the field
 )
-PORT_COUNTERS = ("stations", "senders", "bindings", "neighbours", "routers", "dhcp", "queriers", "protocols")
+PORT_COUNTERS = (
+    "source_macs",
+    "arp_senders",
+    "source_addresses",
+    "neighbours",
+    "routers",
+    "dhcp",
+    "queriers",
+    "protocols",
+)
 _PORT_TEXT = """
     chain ports {
         type filter hook prerouting priority dstnat; policy accept;
         iifgroup != {group} accept
-        iifname @unguarded accept
-        iifname . ether saddr . ether type != @stations counter name "stations" drop
+        iifname @unfiltered accept
+        iifname . ether saddr . ether type != @source_macs counter name "source_macs" drop
         ether type arp goto from_arp
         ether type ip goto from_ip
         goto from_ip6
     }
 
     chain from_arp {
-        arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation { request, reply } iifname . arp saddr ether . arp saddr ip @bindings4 accept
-        counter name "senders" drop
+        arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation { request, reply } iifname . arp saddr ether . arp saddr ip @source_addresses4 accept
+        counter name "arp_senders" drop
     }
 
     chain from_ip {
-        iifname . ether saddr . ip saddr != @bindings4 counter name "bindings" drop
+        iifname . ether saddr . ip saddr != @source_addresses4 counter name "source_addresses" drop
         udp sport 67 counter name "dhcp" drop
         ether type ip igmp type membership-query counter name "queriers" drop
     }
 
     chain from_ip6 {
         ip6 saddr :: icmpv6 type { mld-listener-report, nd-neighbor-solicit, mld2-listener-report } accept
-        iifname . ether saddr . ip6 saddr != @bindings6 counter name "bindings" drop
+        iifname . ether saddr . ip6 saddr != @source_addresses6 counter name "source_addresses" drop
         icmpv6 type { nd-router-advert, nd-redirect } counter name "routers" drop
-        icmpv6 type nd-neighbor-advert iifname . @th,64,128 != @announced6 counter name "neighbours" drop
+        icmpv6 type nd-neighbor-advert iifname . @th,64,128 != @neighbours6 counter name "neighbours" drop
         icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } exthdr frag exists counter name "neighbours" drop
         icmpv6 type mld-listener-query counter name "queriers" drop
         udp sport 547 counter name "dhcp" drop

@@ -22,7 +22,7 @@ from ..names import RESOLVER_ADDRESS, RESOLVER_PORT, TABLE
 Target = tuple[str, t.Sequence[str], int]  # sandbox, its addresses, weight
 Balanced = tuple[tuple[str, str], t.Sequence[tuple[Service, t.Sequence[Target]]]]  # a network's key, its services
 _Slots = t.Sequence[tuple[int, int, str]]  # first and last number that lead to an address
-TURNS = 8
+LARGEST_OFFSET = 8
 _PROTOCOLS = "meta l4proto { tcp, udp, sctp }"
 _ECHO = {4: "icmp type echo-request", 6: "icmpv6 type echo-request"}
 _REJECT = {4: "icmp port-unreachable", 6: "icmpv6 port-unreachable"}
@@ -41,12 +41,12 @@ class _Data:
         self.chains: dict[str, str] = {}
 
 
-def turn(project: str, sandbox: str) -> int:
+def start_offset(project: str, sandbox: str) -> int:
     """Return which of a service's sandboxes a client begins with: were it the first for all, it would get every client's first connection."""
-    return hashlib.sha256(f"{project}\0{sandbox}".encode()).digest()[0] % TURNS
+    return hashlib.sha256(f"{project}\0{sandbox}".encode()).digest()[0] % LARGEST_OFFSET
 
 
-def table(networks: t.Iterable[Balanced], begin: int, resolved: bool) -> str:
+def sandbox_table(networks: t.Iterable[Balanced], begin: int, resolved: bool) -> str:
     """Return the table of a sandbox on these networks, "" if there is nothing to put into it.
 
     begin is the client's turn(); resolved says whether it has a name server of its own.
@@ -116,7 +116,7 @@ def _slots(service: Service, targets: t.Sequence[tuple[str, str, int]], begin: i
         return [(0, 0, address) for name, address, weight in targets]
     if service.sticky:
         return _runs(_claimed(tuple(targets)))
-    first = begin * len(targets) // TURNS
+    first = begin * len(targets) // LARGEST_OFFSET
     found, number = [], 0
     for name, address, weight in (*targets[first:], *targets[:first]):
         found.append((number, number + weight - 1, address))

@@ -45,7 +45,7 @@ class Rule(t.NamedTuple):
     target_port: int
 
 
-class Door(t.NamedTuple):
+class AllowedSource(t.NamedTuple):
     """A published port, at the host or at a sandbox's own address, and one of those to whom it is open."""
 
     network: IPNetwork
@@ -56,7 +56,7 @@ class Door(t.NamedTuple):
 
 
 Rules = dict[tuple[int, int], list[Rule]]  # by protocol and port; ranges stand under port 0
-Doors = dict[tuple[int, int], list[Door]]
+AllowedSources = dict[tuple[int, int], list[AllowedSource]]
 Elements = dict[str, set[str]]  # of sets and maps, by name
 Subnets = frozenset[IPNetwork]
 
@@ -66,10 +66,10 @@ class Change(t.NamedTuple):
 
     gone: Rules
     added: Rules
-    doors: Doors  # at the host, that are not open to everybody
-    guests: Doors  # and who may come
-    closed: Doors  # at sandboxes' own addresses
-    targets: Doors  # what is open there since
+    doors: AllowedSources  # at the host, that are not open to everybody
+    guests: AllowedSources  # and who may come
+    closed: AllowedSources  # at sandboxes' own addresses
+    targets: AllowedSources  # what is open there since
     kept_in: Subnets  # subnets that nothing leaves any more
     kept_out: Subnets  # subnets that nothing gets into any more
     parted: t.Sequence[
@@ -78,7 +78,7 @@ class Change(t.NamedTuple):
     unprotected: Subnets  # subnets that have all their ports open to who gets there
 
 
-def change(before: str, after: str) -> Change | None:
+def rule_change(before: str, after: str) -> Change | None:
     """Return how two of the host's tables, as nft text, differ in what they publish and let out; None where they do not.
 
     What both hold is left out as text: of ten thousand ports a run changes a few.
@@ -86,16 +86,16 @@ def change(before: str, after: str) -> Change | None:
     old, new = _elements(before), _elements(after)
     lost, found = _less(old, new), _less(new, old)
     gone, added = _rules(lost) - _rules(found), _rules(found) - _rules(lost)
-    closed = _doors(lost, "targets") - _doors(found, "targets")
-    narrowed = _doors(lost, "allowed") - _doors(found, "allowed") or _doors(found, "restricted") - _doors(
-        lost, "restricted"
-    )
+    closed = _allowed_sources(lost, "targets") - _allowed_sources(found, "targets")
+    narrowed = _allowed_sources(lost, "allowed") - _allowed_sources(found, "allowed") or _allowed_sources(
+        found, "restricted"
+    ) - _allowed_sources(lost, "restricted")
     kept_in, kept_out = (_subnets(old, lost.get(way, set())) for way in ("egress", "ingress"))
-    parted = _parted(old, lost.get("mutual", set()))
+    parted = _parted(old, lost.get("isolate_open", set()))
     if not (gone or added or closed or narrowed or kept_in or kept_out or parted):
         return None
-    doors, guests = (_by_port(_doors(new, kind)) if narrowed else {} for kind in ("restricted", "allowed"))
-    targets = _by_port(_doors(new, "targets")) if closed or parted else {}
+    doors, guests = (_by_port(_allowed_sources(new, kind)) if narrowed else {} for kind in ("restricted", "allowed"))
+    targets = _by_port(_allowed_sources(new, "targets")) if closed or parted else {}
     return Change(
         _by_port(gone),
         _by_port(added),
@@ -110,7 +110,7 @@ def change(before: str, after: str) -> Change | None:
     )
 
 
-def without_ground(flows: t.Iterable[Flow], changed: Change, local: t.Container[IPAddress]) -> t.Iterator[Flow]:
+def stale(flows: t.Iterable[Flow], changed: Change, local: t.Container[IPAddress]) -> t.Iterator[Flow]:
     """Yield the flows that the new table would not let come about as they are.
 
     They are those out of a network that has lost its egress, or into one that has lost its ingress; those between two networks that have
@@ -121,12 +121,12 @@ def without_ground(flows: t.Iterable[Flow], changed: Change, local: t.Container[
         if _crosses(changed, flow) and flow.source not in local and flow.target not in local:
             yield flow
         elif flow.translated:
-            if any(_led(rule, flow) for rule in _about(changed.gone, flow)) or _is_shut_out(changed, flow):
+            if any(_is_translated(rule, flow) for rule in _about(changed.gone, flow)) or _is_blocked(changed, flow):
                 yield flow
         elif (
             _is_parted(changed, flow)
-            or _is_welcome(changed.closed, flow)
-            and not _is_welcome(changed.targets, flow)
+            or _is_allowed(changed.closed, flow)
+            and not _is_allowed(changed.targets, flow)
             and flow.source not in local
         ) or (
             flow.protocol == UDP
@@ -153,7 +153,7 @@ def _is_parted(changed: Change, flow: Flow) -> bool:
         for one, others in changed.parted
     ):
         return False
-    return not _is_in(flow.target, changed.unprotected) and not _is_welcome(changed.targets, flow)
+    return not _is_in(flow.target, changed.unprotected) and not _is_allowed(changed.targets, flow)
 
 
 def _is_in(address: IPAddress, subnets: Subnets) -> bool:
@@ -172,11 +172,11 @@ def _about(index: t.Mapping[tuple[int, int], t.Sequence[t.Any]], flow: Flow) -> 
     yield from index.get((flow.protocol, 0), ())
 
 
-def _is_shut_out(changed: Change, flow: Flow) -> bool:
-    return any(_covers(door, flow) for door in _about(changed.doors, flow)) and not _is_welcome(changed.guests, flow)
+def _is_blocked(changed: Change, flow: Flow) -> bool:
+    return any(_covers(door, flow) for door in _about(changed.doors, flow)) and not _is_allowed(changed.guests, flow)
 
 
-def _is_welcome(doors: Doors, flow: Flow) -> bool:
+def _is_allowed(doors: AllowedSources, flow: Flow) -> bool:
     """Return whether one of the doors is open to the flow."""
     return any(_covers(door, flow) and flow.source in (door.source or ()) for door in _about(doors, flow))
 
@@ -189,11 +189,11 @@ def _matches(rule: Rule, flow: Flow) -> bool:
     )
 
 
-def _led(rule: Rule, flow: Flow) -> bool:
+def _is_translated(rule: Rule, flow: Flow) -> bool:
     return _matches(rule, flow) and rule.target == flow.target and (rule.target_port or flow.port) == flow.target_port
 
 
-def _covers(door: Door, flow: Flow) -> bool:
+def _covers(door: AllowedSource, flow: Flow) -> bool:
     return door.first <= flow.port <= door.last and flow.address in door.network
 
 
@@ -217,7 +217,8 @@ def _fields(element: str) -> list[str]:
 def _parted(elements: Elements, bridges: t.Collection[str]) -> t.Sequence[tuple[Subnets, Subnets]]:
     """Return the subnets of each of the bridges, with those of the others that it had no wall to."""
     return [
-        (_subnets(elements, {bridge}), _subnets(elements, elements["mutual"] - {bridge})) for bridge in sorted(bridges)
+        (_subnets(elements, {bridge}), _subnets(elements, elements["isolate_open"] - {bridge}))
+        for bridge in sorted(bridges)
     ]
 
 
@@ -254,11 +255,15 @@ def _rules(elements: Elements) -> set[Rule]:
     return rules
 
 
-def _doors(elements: Elements, kind: str) -> set[Door]:
+def _allowed_sources(elements: Elements, kind: str) -> set[AllowedSource]:
     """Return the elements of the sets of a kind: restricted, or with who may come first, allowed and targets."""
-    doors: set[Door] = set()
+    doors: set[AllowedSource] = set()
     for fields in (_fields(element) for version in (4, 6) for element in elements.get(f"{kind}{version}", ())):
         source = ipaddress.ip_network(fields.pop(0)) if kind != "restricted" else None
         first, dash, last = fields[2].partition("-")
-        doors.add(Door(ipaddress.ip_network(fields[0]), _PROTOCOLS[fields[1]], int(first), int(last or first), source))
+        doors.add(
+            AllowedSource(
+                ipaddress.ip_network(fields[0]), _PROTOCOLS[fields[1]], int(first), int(last or first), source
+            )
+        )
     return doors

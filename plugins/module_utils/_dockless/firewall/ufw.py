@@ -9,24 +9,24 @@ import typing as t
 
 from ..model.facts import Facts, Firewall
 from ..model.host import Host
-from ..model.overlay import device
+from ..model.overlay import vxlan_device
 from ..model.topology import Networks
 from . import coexistence
 from .coexistence import COMMENT
-from .foreign_chains import IN, OUT
+from .foreign_chains import INBOUND, OUTBOUND
 
 # ---- ufw ---------------------------------------------------------------------
 
 
 def wanted_routes(firewall: Firewall, host: Host, networks: Networks, facts: Facts) -> t.Iterator[str]:
     """Yield routes to allow: out of bridges that lead out, into those where something is open, and between ports of the others."""
-    open_ways = coexistence.ways(host, networks)
+    open_ways = coexistence.allowed_directions(host, networks)
     found: list[str] = []
-    for network in coexistence._led(networks):
+    for network in coexistence._bridge_networks(networks):
         name = network.bridge_name
-        lines = [f"in on {name}"] if OUT in open_ways[name] else [f"in on {name} out on {name}"]
-        lines += [f"in on {device(network)} out on {name}"] if coexistence._routed(network) else []
-        lines += [f"out on {name}"] if IN in open_ways[name] else []
+        lines = [f"in on {name}"] if OUTBOUND in open_ways[name] else [f"in on {name} out on {name}"]
+        lines += [f"in on {vxlan_device(network)} out on {name}"] if coexistence._routed(network) else []
+        lines += [f"out on {name}"] if INBOUND in open_ways[name] else []
         found += [f"route allow {line}" for line in lines]
     yield from sorted(set(found) - set(firewall.taken))
 

@@ -10,17 +10,17 @@ from .. import names
 from ..allocate import ipam
 from ..errors import DocklessError, refuse
 from ..model.host import Endpoint, IPAddress, Network, Subnet
-from .model import Entry, Key, Overlay, Place
+from .model import EndpointDeclaration, EndpointRecord, FleetOverlay, Key
 
 Leases = t.Mapping[Key, t.Sequence[str]]
-Entries = t.Mapping[Key, Entry]
-RefuseNew = t.Callable[[str], None]
+Entries = t.Mapping[Key, EndpointRecord]
+RefuseNewAssignment = t.Callable[[str], None]
 
 
-def check_places(places: t.Sequence[Place], staying: Entries) -> None:
+def check_declarations(places: t.Sequence[EndpointDeclaration], staying: Entries) -> None:
     """Raise DocklessError where two sandboxes are one, or want one address or one MAC address."""
-    seen: dict[Key, Place] = {}
-    wanted: dict[t.Any, Place] = {}
+    seen: dict[Key, EndpointDeclaration] = {}
+    wanted: dict[t.Any, EndpointDeclaration] = {}
     used = {address: (one, entry) for one, entry in staying.items() for address in entry.addresses}
     for place in places:
         first = seen.setdefault(place.key, place)
@@ -54,17 +54,17 @@ def _asked(endpoint: Endpoint) -> t.Iterator[t.Any]:
             yield asked
 
 
-def _path(place: Place) -> str:
+def _path(place: EndpointDeclaration) -> str:
     return f"host {place.host}, {place.endpoint.path}"
 
 
 def assign(
-    overlay: Overlay,
+    overlay: FleetOverlay,
     subnets: t.Sequence[Subnet],
-    places: t.Sequence[Place],
+    places: t.Sequence[EndpointDeclaration],
     reserved: t.Iterable[IPAddress],
     leases: Leases,
-    refuse_new: RefuseNew,
+    refuse_new: RefuseNewAssignment,
 ) -> dict[Key, tuple[str, ...]]:
     """Return the addresses of each sandbox, without prefix length: fixed ones first, then those of before, then the lowest free.
 
@@ -98,7 +98,7 @@ def assign(
     return found
 
 
-def check_slice(overlay: Overlay, subnets: t.Sequence[Subnet], places: t.Sequence[Place]) -> None:
+def check_slice(overlay: FleetOverlay, subnets: t.Sequence[Subnet], places: t.Sequence[EndpointDeclaration]) -> None:
     """Raise DocklessError for a fixed address that lies outside its host's slice."""
     for place in places:
         for asked in (place.endpoint.ipv4_address, place.endpoint.ipv6_address):
@@ -112,7 +112,7 @@ def check_slice(overlay: Overlay, subnets: t.Sequence[Subnet], places: t.Sequenc
                 )
 
 
-def macs(overlay: Overlay, places: t.Sequence[Place]) -> tuple[dict[Key, str], set[Key]]:
+def macs(overlay: FleetOverlay, places: t.Sequence[EndpointDeclaration]) -> tuple[dict[Key, str], set[Key]]:
     """Return each sandbox's MAC address, and which of them their hosts would not compute by themselves."""
     found = {place.key: place.endpoint.mac_address for place in places if place.endpoint.mac_address}
     seen = set(found.values())

@@ -10,16 +10,26 @@ from ..document.readers import is_mapping
 from ..model.host import Subnet
 from . import services
 from .inventory import OF_ONE_HOST
-from .model import Entry, FleetHost, FleetPlan, Given, Key, Member, Overlay, Reading, Underlay
+from .model import (
+    EndpointRecord,
+    FleetHost,
+    FleetOverlay,
+    FleetPlan,
+    HostUnderlay,
+    Inventory,
+    Key,
+    Membership,
+    ResolvedNetwork,
+)
 
 Document = dict[str, t.Any]
 _OF_THE_PLAN = frozenset(("slice_prefix", "slice_prefix_ipv6"))
 
 
-class Drawn(t.NamedTuple):
+class NetworkDocument(t.NamedTuple):
     """A network as hosts must know it: what is given, and how its members are reached."""
 
-    given: Given
+    given: ResolvedNetwork
     vteps: t.Mapping[str, str]
     mtu: int | None
     tunnels: tuple[str, ...] = ("a",)
@@ -27,8 +37,8 @@ class Drawn(t.NamedTuple):
 
 def documents(
     host: FleetHost,
-    reading: Reading,
-    drawn: t.Mapping[Key, Drawn],
+    reading: Inventory,
+    drawn: t.Mapping[Key, NetworkDocument],
     keys: t.Sequence[Key],
     mine: t.Mapping[str, t.Mapping[Key, str]],
 ) -> tuple[list[Document], list[tuple[int, str, Key]]]:
@@ -47,7 +57,7 @@ def documents(
             own[member.called] = network_spec(drawn[key], host.name, member)
         elif drawn[key].given.overlay.host:
             joined.append((len(found), key[1], key))
-            spec = network_spec(drawn[key], host.name, Member(key[1], _shared(drawn[key].given.overlay)))
+            spec = network_spec(drawn[key], host.name, Membership(key[1], _shared(drawn[key].given.overlay)))
             found.append({"project": key[0], "networks": {key[1]: spec}, "purge": False})
     joined += [
         (len(found), reading.members[key][host.name].called, key)
@@ -62,11 +72,11 @@ def documents(
     return [*found, said], joined
 
 
-def _shared(overlay: Overlay) -> dict[str, t.Any]:
+def _shared(overlay: FleetOverlay) -> dict[str, t.Any]:
     return {name: value for name, value in overlay.spec.items() if name not in OF_ONE_HOST}
 
 
-def network_spec(drawn: Drawn, host: str, member: Member) -> dict[str, t.Any]:
+def network_spec(drawn: NetworkDocument, host: str, member: Membership) -> dict[str, t.Any]:
     """Return a network's declaration for one host, without its peers."""
     given = drawn.given
     spec = {name: value for name, value in (member.spec or {}).items() if name not in _OF_THE_PLAN}
@@ -79,13 +89,13 @@ def network_spec(drawn: Drawn, host: str, member: Member) -> dict[str, t.Any]:
     if drawn.mtu:
         spec["mtu"] = drawn.mtu
     if given.services:
-        spec["services"] = services.with_addresses(spec.get("services") or {}, given.services)
+        spec["services"] = services.with_service_addresses(spec.get("services") or {}, given.services)
     if given.overlay.encrypted:
         spec["tunnels"] = list(drawn.tunnels)
     return spec
 
 
-def _row(subnet: Subnet, given: Given, host: str) -> dict[str, t.Any]:
+def _row(subnet: Subnet, given: ResolvedNetwork, host: str) -> dict[str, t.Any]:
     """Return one subnet as ipam.config has it; of a routed network its ip_range is the host's slice."""
     if given.overlay.routed:
         part = next(one for one in given.slices[host] if one.version == subnet.version)
@@ -106,7 +116,9 @@ def _aux(subnet: Subnet) -> dict[str, t.Any]:
     )
 
 
-def _sandboxes(host: FleetHost, drawn: t.Mapping[Key, Drawn], mine: t.Mapping[str, t.Mapping[Key, str]]) -> Document:
+def _sandboxes(
+    host: FleetHost, drawn: t.Mapping[Key, NetworkDocument], mine: t.Mapping[str, t.Mapping[Key, str]]
+) -> Document:
     found = dict(host.sandboxes or {})
     for name, networks in mine.items():
         spec = dict(found[name] or {})
@@ -125,17 +137,19 @@ def _sandboxes(host: FleetHost, drawn: t.Mapping[Key, Drawn], mine: t.Mapping[st
     return found
 
 
-def _fixed(entry: Entry) -> dict[str, str]:
+def _fixed(entry: EndpointRecord) -> dict[str, str]:
     return {"ipv6_address" if ":" in address else "ipv4_address": address for address in entry.addresses}
 
 
-def table(drawn: Drawn, members: t.Iterable[str], underlays: t.Mapping[str, Underlay]) -> dict[str, Document]:
+def peer_table(
+    drawn: NetworkDocument, members: t.Iterable[str], underlays: t.Mapping[str, HostUnderlay]
+) -> dict[str, Document]:
     """Return the network's hosts as the others must know them; a host without a VTEP address yet is left out."""
     given = drawn.given
     rows: dict[str, Document] = {}
     for name in sorted(members):
         vtep = drawn.vteps.get(name)
-        underlay = underlays.get(name, Underlay())
+        underlay = underlays.get(name, HostUnderlay())
         keys = {slot: key for slot, key in underlay.public_keys.items() if slot in drawn.tunnels}
         if not vtep or (given.overlay.encrypted and not keys):
             continue
@@ -152,7 +166,7 @@ def table(drawn: Drawn, members: t.Iterable[str], underlays: t.Mapping[str, Unde
     return rows
 
 
-def _peer(given: Given, one: Key, entry: Entry) -> Document:
+def _peer(given: ResolvedNetwork, one: Key, entry: EndpointRecord) -> Document:
     told: Document = {"addresses": [a for a in entry.addresses if ":" not in a or one not in given.ipv4_only]}
     if entry.mac_address:
         told["mac_address"] = entry.mac_address

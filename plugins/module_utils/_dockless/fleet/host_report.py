@@ -11,23 +11,23 @@ import typing as t
 
 from ..document.readers import is_list, is_mapping
 from ..errors import DocklessError
-from ..model.facts import Facts, Underlay
-from . import services as fleet_services
+from ..model.facts import Facts, UnderlayAddress
 from .inventory import is_overlay
+from .services import reported_services
 
-Told = dict[str, t.Any]
+Json = dict[str, t.Any]
 Document = tuple[t.Mapping[str, t.Any], t.Mapping[str, t.Any]]  # declaration and leases
 _LINK_LOCAL = ("fe80:", "169.254.")
 
 
-def told(documents: t.Mapping[str, Document], facts: Facts, vtep: str, peers: bool) -> Told:
+def host_report(documents: t.Mapping[str, Document], facts: Facts, vtep: str, peers: bool) -> Json:
     """Return what the host has: how it is reached, what it uses, and its overlay networks with its own sandboxes on them.
 
     documents are those of each project. peers adds what its documents say of
     other hosts, which is much on a wide network.
     """
-    networks: Told = {}
-    others: Told = {}
+    networks: Json = {}
+    others: Json = {}
     taken = {str(route) for route in facts.routes}
     for project, (declaration, leases) in sorted(documents.items()):
         for name, subnets in leases.get("networks", {}).items():
@@ -61,9 +61,9 @@ def _part(declaration: t.Mapping[str, t.Any], kind: str) -> t.Mapping[str, t.Any
     return found if is_mapping(found) else {}
 
 
-def _underlay(facts: Facts, vtep: str) -> Told:
+def _underlay(facts: Facts, vtep: str) -> Json:
     """Return the VTEP address that is asked for, else the first of the way out; none where there is none."""
-    found: Underlay | None = None
+    found: UnderlayAddress | None = None
     for one in facts.underlay:
         if vtep in (str(one.address), one.link) or (not vtep and one.link == facts.uplink):
             found = one
@@ -77,10 +77,10 @@ def _underlay(facts: Facts, vtep: str) -> Told:
     return {"vtep": str(found.address), "mtu": found.mtu} if found else {"vtep": "", "mtu": facts.mtu}
 
 
-def _network(spec: t.Mapping[str, t.Any]) -> Told:
+def _network(spec: t.Mapping[str, t.Any]) -> Json:
     ipam = spec.get("ipam")
     rows = [row for row in (ipam.get("config") or () if is_mapping(ipam) else ()) if is_mapping(row)]
-    found: Told = {
+    found: Json = {
         "vni": spec.get("vni") or 0,
         "subnets": [row["subnet"] for row in rows if row.get("subnet")],
         "endpoints": {},
@@ -88,7 +88,7 @@ def _network(spec: t.Mapping[str, t.Any]) -> Told:
     found["reserved"] = [
         address for row in rows for address in (row.get("gateway"), *_part(row, "aux_addresses").values()) if address
     ]
-    services = fleet_services.told(spec)
+    services = reported_services(spec)
     if services:
         found["services"] = services
     if spec.get("mode") == "routed":
@@ -96,10 +96,10 @@ def _network(spec: t.Mapping[str, t.Any]) -> Told:
     return found
 
 
-def _endpoint(spec: t.Any, network: str, lease: t.Mapping[str, t.Any]) -> Told:
+def _endpoint(spec: t.Any, network: str, lease: t.Mapping[str, t.Any]) -> Json:
     """Return a sandbox's addresses and names. Its network may have another name in an external project's document."""
     addresses = [cidr.partition("/")[0] for cidr in lease.get("addresses", ())]
-    found: Told = {"addresses": [address for address in addresses if not address.startswith(_LINK_LOCAL)]}
+    found: Json = {"addresses": [address for address in addresses if not address.startswith(_LINK_LOCAL)]}
     spec = spec if is_mapping(spec) else {}
     networks = spec.get("networks")
     options = networks.get(network.partition("/")[2]) if is_mapping(networks) else None
@@ -118,7 +118,7 @@ def _keys(row: t.Mapping[str, t.Any]) -> dict[str, str]:
     return found or ({"a": row["public_key"]} if row.get("public_key") else {})
 
 
-def _peer(project: str, row: t.Mapping[str, t.Any]) -> Told:
+def _peer(project: str, row: t.Mapping[str, t.Any]) -> Json:
     found = {
         "vtep": row.get("vtep", ""),
         "public_keys": _keys(row),

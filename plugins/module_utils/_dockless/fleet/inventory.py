@@ -17,7 +17,7 @@ from ..document.readers import boolean, integer, is_list, is_mapping, shown, wro
 from ..document.sandbox import parse_sandbox
 from ..errors import DocklessError, refuse
 from ..model.host import Endpoint
-from .model import FleetHost, Key, Member, Overlay, Place, Reading, Spec
+from .model import EndpointDeclaration, FleetHost, FleetOverlay, Inventory, Key, Membership, Spec
 
 DRIVER = "overlay"
 HIGHEST_VNI = (1 << 24) - 1
@@ -27,12 +27,12 @@ _VNI = integer(1, HIGHEST_VNI)
 _PREFIX, _PREFIX6 = integer(8, 30), integer(16, 126)
 
 
-def read_fleet(hosts: t.Sequence[FleetHost], known: t.Iterable[Key] = ()) -> Reading:
+def read_inventory(hosts: t.Sequence[FleetHost], known: t.Iterable[Key] = ()) -> Inventory:
     """Return what the hosts declare of overlay networks. known are keys of networks that earlier plans gave things to.
 
     Raises DocklessError where two hosts contradict each other, or one cannot be meant.
     """
-    reading = Reading({}, {}, {})
+    reading = Inventory({}, {}, {})
     for host in hosts:
         with _of(host):
             _read_networks(host, reading)
@@ -77,7 +77,7 @@ def is_overlay(spec: t.Any) -> bool:
     return is_mapping(spec) and spec.get("driver") == DRIVER and not spec.get("external")
 
 
-def _read_networks(host: FleetHost, reading: Reading) -> None:
+def _read_networks(host: FleetHost, reading: Inventory) -> None:
     for name, spec in _mapping(host.networks, "networks").items():
         if not is_overlay(spec):
             continue
@@ -88,10 +88,10 @@ def _read_networks(host: FleetHost, reading: Reading) -> None:
             reading.networks[key] = _overlay(key, host.name, spec, path)
         else:
             _refuse_difference(first, spec, path)
-        reading.members.setdefault(key, {})[host.name] = Member(name, spec)
+        reading.members.setdefault(key, {})[host.name] = Membership(name, spec)
 
 
-def _refuse_difference(first: Overlay, spec: Spec, path: str) -> None:
+def _refuse_difference(first: FleetOverlay, spec: Spec, path: str) -> None:
     """Raise DocklessError if another host says something else of the same network."""
     mine = {key: value for key, value in spec.items() if key not in OF_ONE_HOST}
     others = {key: value for key, value in first.spec.items() if key not in OF_ONE_HOST}
@@ -124,7 +124,7 @@ def _difference(mine: t.Any, others: t.Any, path: str) -> tuple[str, t.Any, t.An
     return None if mine == others else (path, mine, others)
 
 
-def _overlay(key: Key, host: str, spec: Spec, path: str) -> Overlay:
+def _overlay(key: Key, host: str, spec: Spec, path: str) -> FleetOverlay:
     said: dict[str, t.Any] = {}
     for option, where, value in _options(spec, path):
         if said.setdefault(option, value) != value:
@@ -133,7 +133,7 @@ def _overlay(key: Key, host: str, spec: Spec, path: str) -> Overlay:
     mode = said.pop("mode", "l2")
     if ipam is not None and not ipam.addresses:
         refuse(path + ".ipam.driver", "an overlay network without addresses cannot be", "Remove the driver.")
-    overlay = Overlay(key, host, spec, subnets=ipam.subnets if ipam else (), routed=mode == "routed", **said)
+    overlay = FleetOverlay(key, host, spec, subnets=ipam.subnets if ipam else (), routed=mode == "routed", **said)
     if any(subnet.version == 6 for subnet in overlay.subnets) and overlay.enable_ipv6 is None:
         overlay = overlay._replace(enable_ipv6=True)
     return overlay
@@ -184,7 +184,7 @@ def _index(keys: t.Iterable[Key]) -> dict[str, set[Key]]:
     return index
 
 
-def _called(host: FleetHost, reading: Reading, index: t.Mapping[str, set[Key]]) -> dict[Key, Key]:
+def _called(host: FleetHost, reading: Inventory, index: t.Mapping[str, set[Key]]) -> dict[Key, Key]:
     """Return the overlay networks that the host's sandboxes can join: (project, name in its document) -> real key."""
     found: dict[Key, Key] = {}
     for name, spec in _mapping(host.networks, "networks").items():
@@ -194,8 +194,8 @@ def _called(host: FleetHost, reading: Reading, index: t.Mapping[str, set[Key]]) 
             owner = _owner(host, name, spec, index)
             if owner:
                 found[host.project, name] = owner
-                reading.members.setdefault(owner, {})[host.name] = Member(name, None)
-                reading.networks.setdefault(owner, Overlay(owner))
+                reading.members.setdefault(owner, {})[host.name] = Membership(name, None)
+                reading.networks.setdefault(owner, FleetOverlay(owner))
     return found
 
 
@@ -210,7 +210,7 @@ def _owner(host: FleetHost, name: str, spec: Spec, index: t.Mapping[str, set[Key
     return candidates.pop() if candidates else None
 
 
-def _read_sandboxes(host: FleetHost, reading: Reading, called: t.Mapping[Key, Key]) -> None:
+def _read_sandboxes(host: FleetHost, reading: Inventory, called: t.Mapping[Key, Key]) -> None:
     names = {name for project, name in called}
     for name, spec in _mapping(host.sandboxes, "sandboxes").items() if called else ():
         if not _joins(spec, names):
@@ -219,7 +219,7 @@ def _read_sandboxes(host: FleetHost, reading: Reading, called: t.Mapping[Key, Ke
         for endpoint in sandbox.endpoints:
             key = called.get(endpoint.network)
             if key:
-                place = Place(host.name, sandbox, _moved(endpoint, key), endpoint.network[1])
+                place = EndpointDeclaration(host.name, sandbox, _moved(endpoint, key), endpoint.network[1])
                 reading.places.setdefault(key, []).append(place)
 
 

@@ -9,7 +9,7 @@ import json
 import typing as t
 
 from ..errors import DocklessError
-from .model import Entry, Kept, Key, Ledger, Memory, Underlay
+from .model import EndpointRecord, HostReport, HostUnderlay, Key, Ledger, PriorNetwork
 
 FORMAT = 1
 _BROKEN = (KeyError, TypeError, ValueError, AttributeError)
@@ -23,7 +23,7 @@ def parse_ledger(text: str, origin: str) -> Ledger:
         if content["format"] != FORMAT:
             raise DocklessError(f"{origin}: format {content['format']!r} is not known here, only {FORMAT}", remedy)
         networks = {_key(name): _kept(spec) for name, spec in content["networks"].items()}
-        return Ledger(networks, {name: Underlay(**spec) for name, spec in content["hosts"].items()})
+        return Ledger(networks, {name: HostUnderlay(**spec) for name, spec in content["hosts"].items()})
     except _BROKEN as error:
         raise DocklessError(f"{origin} is not the ledger of a fleet: {error}", remedy) from None
 
@@ -65,17 +65,17 @@ def ledger_lines(ledger: Ledger) -> list[str]:
     return lines
 
 
-def parse_memory(told: t.Any, host: str) -> Memory:
+def parse_host_report(told: t.Any, host: str) -> HostReport:
     """Return what a host told of itself, under its own name. Raises DocklessError for what no host tells."""
     try:
         networks = {_key(name): _told(spec, host) for name, spec in told.get("networks", {}).items()}
-        others: dict[Key, Kept] = {}
-        peers: dict[str, Underlay] = {}
+        others: dict[Key, PriorNetwork] = {}
+        peers: dict[str, HostUnderlay] = {}
         for name, rows in told.get("peers", {}).items():
             others[_key(name)] = _second_hand(rows)
             peers.update((peer, _underlay(row)) for peer, row in rows.items())
         taken = tuple(str(ipaddress.ip_network(one)) for one in told.get("taken", ()))
-        return Memory(_underlay(told), dict(told.get("interfaces", {})), taken, networks, others, peers)
+        return HostReport(_underlay(told), dict(told.get("interfaces", {})), taken, networks, others, peers)
     except _BROKEN as error:
         raise DocklessError(
             f"what host {host} tells of itself cannot be read: {error}",
@@ -83,14 +83,14 @@ def parse_memory(told: t.Any, host: str) -> Memory:
         ) from None
 
 
-def _underlay(told: t.Mapping[str, t.Any]) -> Underlay:
-    return Underlay(**{field: told[field] for field in Underlay._fields if told.get(field)})
+def _underlay(told: t.Mapping[str, t.Any]) -> HostUnderlay:
+    return HostUnderlay(**{field: told[field] for field in HostUnderlay._fields if told.get(field)})
 
 
-def _told(spec: t.Mapping[str, t.Any], host: str) -> Kept:
+def _told(spec: t.Mapping[str, t.Any], host: str) -> PriorNetwork:
     endpoints = {_key(name): _entry({**entry, "host": host}) for name, entry in spec.get("endpoints", {}).items()}
     parts = _networks(spec.get("slices", ()))
-    return Kept(
+    return PriorNetwork(
         int(spec.get("vni", 0)),
         _networks(spec.get("subnets", ())),
         (host,),
@@ -101,14 +101,14 @@ def _told(spec: t.Mapping[str, t.Any], host: str) -> Kept:
     )
 
 
-def _second_hand(rows: t.Mapping[str, t.Any]) -> Kept:
+def _second_hand(rows: t.Mapping[str, t.Any]) -> PriorNetwork:
     endpoints, slices = {}, {}
     for peer, row in rows.items():
         for name, entry in row.get("endpoints", {}).items():
             endpoints[_key(name)] = _entry({**entry, "host": peer})
         if row.get("slices"):
             slices[peer] = _networks(row["slices"])
-    return Kept(members=tuple(sorted(rows)), slices=slices, endpoints=endpoints)
+    return PriorNetwork(members=tuple(sorted(rows)), slices=slices, endpoints=endpoints)
 
 
 def _networks(texts: t.Iterable[str]) -> tuple[str, ...]:
@@ -134,8 +134,8 @@ def _name(key: Key) -> str:
     return "/".join(key)
 
 
-def _kept(spec: t.Mapping[str, t.Any]) -> Kept:
-    return Kept(
+def _kept(spec: t.Mapping[str, t.Any]) -> PriorNetwork:
+    return PriorNetwork(
         int(spec["vni"]),
         _networks(spec["subnets"]),
         tuple(spec["members"]),
@@ -146,8 +146,8 @@ def _kept(spec: t.Mapping[str, t.Any]) -> Kept:
     )
 
 
-def _entry(entry: t.Mapping[str, t.Any]) -> Entry:
-    return Entry(
+def _entry(entry: t.Mapping[str, t.Any]) -> EndpointRecord:
+    return EndpointRecord(
         entry["host"],
         _addresses(entry.get("addresses", ())),
         entry.get("mac_address", ""),
@@ -156,7 +156,7 @@ def _entry(entry: t.Mapping[str, t.Any]) -> Entry:
     )
 
 
-def _entry_json(entry: Entry) -> dict[str, t.Any]:
+def _entry_json(entry: EndpointRecord) -> dict[str, t.Any]:
     return {field: value for field, value in zip(entry._fields, entry) if value}
 
 
@@ -167,7 +167,7 @@ def _hosts(ledger: Ledger) -> list[tuple[str, t.Any]]:
     ]
 
 
-def _facts(kept: Kept) -> t.Iterator[tuple[str, t.Any]]:
+def _facts(kept: PriorNetwork) -> t.Iterator[tuple[str, t.Any]]:
     yield "vni", kept.vni
     yield "subnets", kept.subnets
     yield "reserved", kept.reserved

@@ -12,7 +12,7 @@ Key = tuple[str, str]  # (project, name) of a network or a sandbox
 Spec = t.Mapping[str, t.Any]
 
 
-class Entry(t.NamedTuple):
+class EndpointRecord(t.NamedTuple):
     """A sandbox on a network, as it is remembered: where it was last, and what others must know of it."""
 
     host: str
@@ -22,19 +22,19 @@ class Entry(t.NamedTuple):
     hostname: str = ""
 
 
-class Kept(t.NamedTuple):
+class PriorNetwork(t.NamedTuple):
     """What was given to an overlay network before."""
 
     vni: int = 0
     subnets: tuple[str, ...] = ()
     members: tuple[str, ...] = ()  # hosts that have it
     slices: t.Mapping[str, tuple[str, ...]] = {}  # mode routed: host -> its parts of the subnets
-    endpoints: t.Mapping[Key, Entry] = {}
+    endpoints: t.Mapping[Key, EndpointRecord] = {}
     reserved: tuple[str, ...] = ()  # gateways and auxiliary addresses
     services: t.Mapping[str, tuple[str, ...]] = {}  # their virtual addresses
 
 
-class Underlay(t.NamedTuple):
+class HostUnderlay(t.NamedTuple):
     """How a host is reached by the others. mtu is in bytes, of the link that holds the VTEP address; 0 is not known."""
 
     vtep: str = ""
@@ -47,19 +47,19 @@ class Underlay(t.NamedTuple):
 class Ledger(t.NamedTuple):
     """All that earlier plans gave out."""
 
-    networks: t.Mapping[Key, Kept] = {}
-    hosts: t.Mapping[str, Underlay] = {}
+    networks: t.Mapping[Key, PriorNetwork] = {}
+    hosts: t.Mapping[str, HostUnderlay] = {}
 
 
-class Memory(t.NamedTuple):
+class HostReport(t.NamedTuple):
     """What a host says that it has. others are the peers of its networks: told at second hand."""
 
-    underlay: Underlay = Underlay()
+    underlay: HostUnderlay = HostUnderlay()
     interfaces: t.Mapping[str, str] = {}  # first address of each link that is not ours
     taken: tuple[str, ...] = ()  # subnets of routes and networks that no overlay network may take
-    networks: t.Mapping[Key, Kept] = {}  # endpoints are the local ones only
-    others: t.Mapping[Key, Kept] = {}  # endpoints are the remote ones only
-    peers: t.Mapping[str, Underlay] = {}
+    networks: t.Mapping[Key, PriorNetwork] = {}  # endpoints are the local ones only
+    others: t.Mapping[Key, PriorNetwork] = {}  # endpoints are the remote ones only
+    peers: t.Mapping[str, HostUnderlay] = {}
 
 
 class FleetHost(t.NamedTuple):
@@ -75,10 +75,10 @@ class FleetHost(t.NamedTuple):
     defaults: Spec = {}
     vtep: str = ""  # an address, or the name of an interface
     endpoint: str = ""
-    memory: Memory | None = None
+    memory: HostReport | None = None
 
 
-class Overlay(t.NamedTuple):
+class FleetOverlay(t.NamedTuple):
     """An overlay network as the first host that declares it does; host "" means that nobody does in this run."""
 
     key: Key
@@ -96,7 +96,7 @@ class Overlay(t.NamedTuple):
     mtu: int | None = None
 
 
-class Place(t.NamedTuple):
+class EndpointDeclaration(t.NamedTuple):
     """A sandbox's endpoint on an overlay network, and the host that it is declared on. endpoint.network is the real key."""
 
     host: str
@@ -110,31 +110,31 @@ class Place(t.NamedTuple):
         return self.endpoint.project, self.endpoint.sandbox
 
 
-class Member(t.NamedTuple):
+class Membership(t.NamedTuple):
     """A host's part in a network: what it calls it, and what it says of it (None: another project's, by external)."""
 
     called: str
     spec: Spec | None
 
 
-class Reading(t.NamedTuple):
+class Inventory(t.NamedTuple):
     """The declarations of a fleet's hosts, sorted by overlay network."""
 
-    networks: dict[Key, Overlay]
-    members: dict[Key, dict[str, Member]]
-    places: dict[Key, list[Place]]
+    networks: dict[Key, FleetOverlay]
+    members: dict[Key, dict[str, Membership]]
+    places: dict[Key, list[EndpointDeclaration]]
 
 
-class Given(t.NamedTuple):
+class ResolvedNetwork(t.NamedTuple):
     """An overlay network with every blank filled in."""
 
-    overlay: Overlay
+    overlay: FleetOverlay
     vni: int
     subnets: tuple[Subnet, ...]
     slices: t.Mapping[str, tuple[Subnet, ...]]  # of each member, mode routed only
-    endpoints: t.Mapping[Key, Entry]  # those declared
-    staying: t.Mapping[Key, Entry]  # not declared, but there
-    leaving: t.Mapping[Key, Entry]  # not declared, and about to go: no longer told to others
+    endpoints: t.Mapping[Key, EndpointRecord]  # those declared
+    staying: t.Mapping[Key, EndpointRecord]  # not declared, but there
+    leaving: t.Mapping[Key, EndpointRecord]  # not declared, and about to go: no longer told to others
     salted: t.AbstractSet[Key]  # whose MAC address is not the one that its host would compute
     services: t.Mapping[str, tuple[str, ...]] = {}  # their virtual addresses
     ipv4_only: t.AbstractSet[Key] = (

@@ -12,7 +12,7 @@ from ..document.defaults import parse_defaults
 from ..errors import DocklessError, refuse
 from ..model.addresses import overlaps
 from ..model.host import Defaults, IPAddress, IPNetwork, Network, Subnet
-from .model import FleetHost, Kept, Key, Overlay
+from .model import FleetHost, FleetOverlay, Key, PriorNetwork
 
 FIRST_VNI = 256  # below are those that people give, as with swarm
 _POOL = Defaults(default_address_pools=((ipaddress.ip_network("10.0.0.0/8"), 16),))
@@ -20,7 +20,7 @@ _SLICE, _SLICE6 = 24, 80
 Subnets = dict[Key, tuple[Subnet, ...]]
 
 
-def number(networks: t.Mapping[Key, Overlay], kept: t.Mapping[Key, Kept]) -> dict[Key, int]:
+def assign_vnis(networks: t.Mapping[Key, FleetOverlay], kept: t.Mapping[Key, PriorNetwork]) -> dict[Key, int]:
     """Return each network's VNI. Raises DocklessError where two networks ask for one."""
     found: dict[Key, int] = {}
     owner: dict[int, Key] = {}
@@ -47,7 +47,9 @@ def number(networks: t.Mapping[Key, Overlay], kept: t.Mapping[Key, Kept]) -> dic
     return found
 
 
-def address(networks: t.Mapping[Key, Overlay], kept: t.Mapping[Key, Kept], hosts: t.Mapping[str, FleetHost]) -> Subnets:
+def assign_subnets(
+    networks: t.Mapping[Key, FleetOverlay], kept: t.Mapping[Key, PriorNetwork], hosts: t.Mapping[str, FleetHost]
+) -> Subnets:
     """Return each network's subnets. Raises DocklessError when the pools are exhausted."""
     given = [subnet.network for overlay in networks.values() for subnet in overlay.subnets if subnet.network]
     before: dict[Key, list[IPNetwork]] = {}
@@ -60,7 +62,7 @@ def address(networks: t.Mapping[Key, Overlay], kept: t.Mapping[Key, Kept], hosts
                 taken.append(subnet)
     taken += _used(hosts)
     return {
-        key: _subnets(overlay, before.get(key, []), kept.get(key, Kept()).reserved, taken, hosts)
+        key: _subnets(overlay, before.get(key, []), kept.get(key, PriorNetwork()).reserved, taken, hosts)
         for key, overlay in sorted(networks.items())
     }
 
@@ -72,7 +74,7 @@ def _used(hosts: t.Mapping[str, FleetHost]) -> list[IPNetwork]:
 
 
 def _subnets(
-    overlay: Overlay,
+    overlay: FleetOverlay,
     before: t.Sequence[IPNetwork],
     reserved: t.Sequence[str],
     taken: list[IPNetwork],
@@ -104,7 +106,7 @@ def _as_before(subnet: IPNetwork, reserved: t.Sequence[IPAddress]) -> Subnet:
 
 
 def _chosen(
-    overlay: Overlay, subnet: Subnet, before: t.Sequence[IPNetwork], taken: list[IPNetwork], defaults: Defaults
+    overlay: FleetOverlay, subnet: Subnet, before: t.Sequence[IPNetwork], taken: list[IPNetwork], defaults: Defaults
 ) -> Subnet:
     if subnet.network is None:
         fitting = [b for b in before if b.version == subnet.version and subnet.prefix_length in (None, b.prefixlen)]
@@ -121,10 +123,10 @@ def _chosen(
     return subnet if subnet.gateway else subnet._replace(gateway=ipam.first_gateway(subnet))
 
 
-def cut(
-    overlay: Overlay,
+def assign_slices(
+    overlay: FleetOverlay,
     subnets: t.Sequence[Subnet],
-    kept: Kept,
+    kept: PriorNetwork,
     members: t.Mapping[str, t.Sequence[IPAddress]],
     refuse_new: t.Callable[[str], None],
 ) -> dict[str, tuple[Subnet, ...]]:
@@ -166,7 +168,7 @@ def cut(
     return {name: tuple(parts) for name, parts in found.items()}
 
 
-def _slice_length(overlay: Overlay, whole: IPNetwork) -> int:
+def _slice_length(overlay: FleetOverlay, whole: IPNetwork) -> int:
     said = overlay.slice_prefix if whole.version == 4 else overlay.slice_prefix_ipv6
     default = (
         max(_SLICE, min(whole.prefixlen + 4, 29))
@@ -184,7 +186,7 @@ def _slice_length(overlay: Overlay, whole: IPNetwork) -> int:
     return length
 
 
-def _before(kept: Kept, whole: IPNetwork, length: int) -> dict[str, int]:
+def _before(kept: PriorNetwork, whole: IPNetwork, length: int) -> dict[str, int]:
     """Return where each host's slice began, of those that still fit; of two hosts with one slice the first keeps it."""
     found: dict[str, int] = {}
     taken: set[int] = set()

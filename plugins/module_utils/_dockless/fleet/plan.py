@@ -17,18 +17,30 @@ from ..model.host import IPAddress, Subnet
 from . import addresses as fleet_addresses
 from . import host_documents, previous_state, underlay
 from .addresses import Leases
-from .host_documents import Drawn
-from .inventory import read_fleet
-from .model import Entry, FleetHost, FleetPlan, Given, Kept, Key, Ledger, Member, Place, Reading, Underlay
-from .networks import address, cut, number
-from .previous_state import Known
-from .services import choose
+from .host_documents import NetworkDocument
+from .inventory import read_inventory
+from .model import (
+    EndpointDeclaration,
+    EndpointRecord,
+    FleetHost,
+    FleetPlan,
+    HostUnderlay,
+    Inventory,
+    Key,
+    Ledger,
+    Membership,
+    PriorNetwork,
+    ResolvedNetwork,
+)
+from .networks import assign_slices, assign_subnets, assign_vnis
+from .previous_state import HostKnowledge
+from .services import assign_addresses
 
 TUNNEL_SUBNET = "100.64.0.0/16"
 _REMEDY = "Run over the whole fleet once, or bring back the ledger file, or give the address in the inventory."
 
 
-def plan(
+def plan_fleet(
     hosts: t.Sequence[FleetHost],
     ledger: Ledger = Ledger(),
     *,
@@ -46,9 +58,9 @@ def plan(
     contradicts itself, is exhausted, or cannot be given safely.
     """
     by_name = {host.name: host for host in hosts}
-    known = Known(ledger, by_name, {*inventory, *by_name})
-    reading = read_fleet(hosts, previous_state.known_keys(ledger, by_name))
-    kept = previous_state.remember(ledger, by_name, known, reading.networks)
+    known = HostKnowledge(ledger, by_name, {*inventory, *by_name})
+    reading = read_inventory(hosts, previous_state.known_keys(ledger, by_name))
+    kept = previous_state.prior_networks(ledger, by_name, known, reading.networks)
     work = _Work(by_name, ledger, known, reading, kept, purge)
     given = work.given()
     drawn, underlays = work.drawn(given, tunnel_subnet, tuple(tunnels))
@@ -62,9 +74,9 @@ class _Work:
         self,
         hosts: t.Mapping[str, FleetHost],
         ledger: Ledger,
-        known: Known,
-        reading: Reading,
-        kept: dict[Key, Kept],
+        known: HostKnowledge,
+        reading: Inventory,
+        kept: dict[Key, PriorNetwork],
         purge: bool,
     ) -> None:
         self.hosts = hosts
@@ -74,21 +86,21 @@ class _Work:
         self.kept = kept
         self._purge = purge
 
-    def given(self) -> dict[Key, Given]:
+    def given(self) -> dict[Key, ResolvedNetwork]:
         """Return every declared network with its blanks filled in."""
-        vnis = number(self.reading.networks, self.kept)
-        subnets = address(self.reading.networks, self.kept, self.hosts)
+        vnis = assign_vnis(self.reading.networks, self.kept)
+        subnets = assign_subnets(self.reading.networks, self.kept, self.hosts)
         return {key: self._network(key, vnis[key], subnets[key]) for key in self.reading.networks}
 
-    def _network(self, key: Key, vni: int, subnets: tuple[Subnet, ...]) -> Given:
+    def _network(self, key: Key, vni: int, subnets: tuple[Subnet, ...]) -> ResolvedNetwork:
         overlay = self.reading.networks[key]
-        written, kept = self.ledger.networks.get(key, Kept()), self.kept.get(key, Kept())
+        written, kept = self.ledger.networks.get(key, PriorNetwork()), self.kept.get(key, PriorNetwork())
         places = self.reading.places.get(key, [])
         declared = {place.key for place in places}
         others = {one: entry for one, entry in kept.endpoints.items() if one not in declared}
         leaving = {one: entry for one, entry in others.items() if self._leaves(one, entry)}
         staying = {one: entry for one, entry in others.items() if one not in leaving}
-        fleet_addresses.check_places(places, staying)
+        fleet_addresses.check_declarations(places, staying)
         leases = previous_state.leases(kept, written)
         strangers = [name for name in self.reading.members[key] if not self.known.is_known(name, key)]
 
@@ -100,7 +112,7 @@ class _Work:
                     _REMEDY,
                 )
 
-        given = Given(overlay, vni, subnets, {}, {}, staying, leaving, set())
+        given = ResolvedNetwork(overlay, vni, subnets, {}, {}, staying, leaving, set())
         if overlay.routed or (not overlay.host and kept.slices):
             given = given._replace(
                 overlay=overlay._replace(routed=True), slices=self._slices(given, kept, written, places, refuse_new)
@@ -108,12 +120,12 @@ class _Work:
         reserved = [
             ipaddress.ip_address(a) for entry in (*staying.values(), *leaving.values()) for a in entry.addresses
         ]
-        services = choose(overlay, subnets, places, reserved, kept, leases, refuse_new)
+        services = assign_addresses(overlay, subnets, places, reserved, kept, leases, refuse_new)
         reserved += [ipaddress.ip_address(vip) for addresses in services.values() for vip in addresses]
         addresses = self._addresses(given, places, reserved, leases, refuse_new)
         macs, salted = fleet_addresses.macs(overlay, places)
         endpoints = {
-            place.key: Entry(
+            place.key: EndpointRecord(
                 place.host, addresses[place.key], macs[place.key], place.endpoint.aliases, place.sandbox.hostname
             )
             for place in places
@@ -121,12 +133,17 @@ class _Work:
         ipv4_only = {place.key for place in places if topology.turns_ipv6_off(place.sandbox)}
         return given._replace(endpoints=endpoints, salted=salted, services=services, ipv4_only=ipv4_only)
 
-    def _leaves(self, one: Key, entry: Entry) -> bool:
+    def _leaves(self, one: Key, entry: EndpointRecord) -> bool:
         """Return whether the run will take a sandbox away that its host has and does not declare."""
         return self._purge and self.known.was_read(entry.host) and self.hosts[entry.host].project == one[0]
 
     def _slices(
-        self, given: Given, kept: Kept, written: Kept, places: t.Sequence[Place], refuse_new: t.Callable[[str], None]
+        self,
+        given: ResolvedNetwork,
+        kept: PriorNetwork,
+        written: PriorNetwork,
+        places: t.Sequence[EndpointDeclaration],
+        refuse_new: t.Callable[[str], None],
     ) -> dict[str, tuple[Subnet, ...]]:
         members: dict[str, list[IPAddress]] = {
             name: [] for name in (*self.reading.members[given.overlay.key], *kept.members)
@@ -134,14 +151,14 @@ class _Work:
         for place in places:
             members[place.host] += [a for a in (place.endpoint.ipv4_address, place.endpoint.ipv6_address) if a]
         slices = {**{name: parts for name, parts in written.slices.items() if name in members}, **kept.slices}
-        return cut(
+        return assign_slices(
             given.overlay, given.subnets, kept._replace(slices=slices), members, lambda name: refuse_new("host " + name)
         )
 
     def _addresses(
         self,
-        given: Given,
-        places: t.Sequence[Place],
+        given: ResolvedNetwork,
+        places: t.Sequence[EndpointDeclaration],
         reserved: t.Sequence[IPAddress],
         leases: Leases,
         refuse_new: t.Callable[[str], None],
@@ -153,7 +170,7 @@ class _Work:
         if not given.overlay.routed:
             return fleet_addresses.assign(given.overlay, given.subnets, places, reserved, leases, new)
         found: dict[Key, tuple[str, ...]] = {}
-        by_host: dict[str, list[Place]] = {}
+        by_host: dict[str, list[EndpointDeclaration]] = {}
         for place in places:
             by_host.setdefault(place.host, []).append(place)
         for name, local in by_host.items():
@@ -165,8 +182,8 @@ class _Work:
         return found
 
     def drawn(
-        self, given: t.Mapping[Key, Given], tunnel_subnet: str, tunnels: tuple[str, ...]
-    ) -> tuple[dict[Key, Drawn], dict[str, Underlay]]:
+        self, given: t.Mapping[Key, ResolvedNetwork], tunnel_subnet: str, tunnels: tuple[str, ...]
+    ) -> tuple[dict[Key, NetworkDocument], dict[str, HostUnderlay]]:
         """Return the networks with their members' VTEP addresses, and how each host is reached."""
         underlays = previous_state.underlays(self.ledger, self.hosts)
         sealed = [key for key, one in given.items() if one.overlay.encrypted]
@@ -174,20 +191,20 @@ class _Work:
             names = {name for key in sealed for name in self.members(key)}
             self._refuse_strangers(names, underlays)
             underlays.update(
-                underlay.tunnels(
+                underlay.assign_tunnels(
                     names, underlays, tunnel_subnet, given[sealed[0]].overlay.tunnel_port, self.hosts, tunnels
                 )
             )
         found = {}
         for key, one in given.items():
-            members = {name: self.reading.members[key].get(name, Member("", None)) for name in self.members(key)}
-            vteps = underlay.vteps(one.overlay, members, self.hosts, underlays)
-            found[key] = Drawn(one, vteps, underlay.common_mtu(one.overlay, vteps, underlays), tunnels)
+            members = {name: self.reading.members[key].get(name, Membership("", None)) for name in self.members(key)}
+            vteps = underlay.assign_vteps(one.overlay, members, self.hosts, underlays)
+            found[key] = NetworkDocument(one, vteps, underlay.common_mtu(one.overlay, vteps, underlays), tunnels)
         return found, underlays
 
-    def _refuse_strangers(self, names: t.AbstractSet[str], underlays: t.Mapping[str, Underlay]) -> None:
+    def _refuse_strangers(self, names: t.AbstractSet[str], underlays: t.Mapping[str, HostUnderlay]) -> None:
         """Raise DocklessError where a host needs an address for its tunnels and another one's may be forgotten."""
-        new = sorted(name for name in names if not underlays.get(name, Underlay()).tunnel)
+        new = sorted(name for name in names if not underlays.get(name, HostUnderlay()).tunnel)
         strangers = [name for name in new if not self.known.was_read(name)]
         if strangers and new != strangers[:1]:
             raise DocklessError(
@@ -199,13 +216,15 @@ class _Work:
     def members(self, key: Key) -> set[str]:
         """Return the hosts of a network: those that declare it, and those that have it and could not be asked, or have sandboxes there."""
         staying = {
-            entry.host for one, entry in self.kept.get(key, Kept()).endpoints.items() if not self._leaves(one, entry)
+            entry.host
+            for one, entry in self.kept.get(key, PriorNetwork()).endpoints.items()
+            if not self._leaves(one, entry)
         }
-        absent = {name for name in self.kept.get(key, Kept()).members if self.known.is_absent(name)}
+        absent = {name for name in self.kept.get(key, PriorNetwork()).members if self.known.is_absent(name)}
         return {*self.reading.members[key], *absent, *staying}
 
 
-def _plan(work: _Work, drawn: t.Mapping[Key, Drawn], underlays: t.Mapping[str, Underlay]) -> FleetPlan:
+def _plan(work: _Work, drawn: t.Mapping[Key, NetworkDocument], underlays: t.Mapping[str, HostUnderlay]) -> FleetPlan:
     mine: dict[str, dict[str, dict[Key, str]]] = {}
     for key, places in work.reading.places.items():
         for place in places:
@@ -219,7 +238,7 @@ def _plan(work: _Work, drawn: t.Mapping[Key, Drawn], underlays: t.Mapping[str, U
         documents[host.name], joined[host.name] = host_documents.documents(
             host, work.reading, drawn, keys.get(host.name, []), mine.get(host.name, {})
         )
-    tables = {key: host_documents.table(one, work.members(key), underlays) for key, one in drawn.items()}
+    tables = {key: host_documents.peer_table(one, work.members(key), underlays) for key, one in drawn.items()}
     left_out = sorted({name for key in drawn for name in work.members(key) if name not in tables[key]})
     warnings = (
         (f"no other host is told of {', '.join(left_out)} yet, because how to reach it is not known until it is read",)
@@ -229,7 +248,7 @@ def _plan(work: _Work, drawn: t.Mapping[Key, Drawn], underlays: t.Mapping[str, U
     return FleetPlan(documents, joined, tables, _ledger(work, drawn, underlays), warnings)
 
 
-def _reserved(given: Given) -> tuple[str, ...]:
+def _reserved(given: ResolvedNetwork) -> tuple[str, ...]:
     return tuple(
         str(a)
         for s in given.subnets
@@ -237,13 +256,13 @@ def _reserved(given: Given) -> tuple[str, ...]:
     )
 
 
-def _ledger(work: _Work, drawn: t.Mapping[Key, Drawn], underlays: t.Mapping[str, Underlay]) -> Ledger:
+def _ledger(work: _Work, drawn: t.Mapping[Key, NetworkDocument], underlays: t.Mapping[str, HostUnderlay]) -> Ledger:
     """Return what the next plan must know."""
     networks = dict(work.kept)
     for key, one in drawn.items():
-        given, kept = one.given, work.kept.get(key, Kept())
+        given, kept = one.given, work.kept.get(key, PriorNetwork())
         slices = {name: tuple(str(part.network) for part in parts) for name, parts in given.slices.items()}
-        networks[key] = Kept(
+        networks[key] = PriorNetwork(
             given.vni,
             tuple(str(s.network) for s in given.subnets),
             tuple(sorted({*work.reading.members[key], *kept.members})),

@@ -10,12 +10,12 @@ from __future__ import annotations
 import typing as t
 
 from ..model.addresses import is_address
-from .model import Entry, FleetHost, Kept, Key, Ledger, Underlay
+from .model import EndpointRecord, FleetHost, HostUnderlay, Key, Ledger, PriorNetwork
 
 Hosts = t.Mapping[str, FleetHost]
 
 
-class Known:
+class HostKnowledge:
     """Which hosts' things are known: those that were read, those in the ledger, those that others tell of."""
 
     def __init__(self, ledger: Ledger, hosts: Hosts, inventory: t.AbstractSet[str]) -> None:
@@ -52,28 +52,30 @@ def known_keys(ledger: Ledger, hosts: Hosts) -> set[Key]:
     return keys
 
 
-def remember(ledger: Ledger, hosts: Hosts, known: Known, declared: t.Container[Key]) -> dict[Key, Kept]:
+def prior_networks(
+    ledger: Ledger, hosts: Hosts, known: HostKnowledge, declared: t.Container[Key]
+) -> dict[Key, PriorNetwork]:
     """Return what was given before, without what is certainly gone: its host was read and has it no more, or is gone itself.
 
     Networks that are declared stay, even if no host has them.
     """
-    found: dict[Key, Kept] = {}
+    found: dict[Key, PriorNetwork] = {}
     told = [host for host in hosts.values() if host.memory is not None]
     for key in known_keys(ledger, hosts):
-        kept = _network(key, ledger.networks.get(key, Kept()), told, known)
+        kept = _network(key, ledger.networks.get(key, PriorNetwork()), told, known)
         if kept.members or kept.endpoints or key in declared:
             found[key] = kept
     return found
 
 
-def _network(key: Key, written: Kept, told: t.Sequence[FleetHost], known: Known) -> Kept:
-    endpoints: dict[Key, Entry] = {
+def _network(key: Key, written: PriorNetwork, told: t.Sequence[FleetHost], known: HostKnowledge) -> PriorNetwork:
+    endpoints: dict[Key, EndpointRecord] = {
         one: entry for one, entry in written.endpoints.items() if known.is_absent(entry.host)
     }
     slices = {name: parts for name, parts in written.slices.items() if known.is_absent(name)}
     members = {name for name in written.members if known.is_absent(name)}
     vni, subnets, reserved, services = written.vni, written.subnets, written.reserved, dict(written.services)
-    second: list[Kept] = []
+    second: list[PriorNetwork] = []
     for host in told:
         own = host.memory.networks.get(key) if host.memory else None
         if own:
@@ -94,10 +96,10 @@ def _network(key: Key, written: Kept, told: t.Sequence[FleetHost], known: Known)
         for one, entry in other.endpoints.items():
             if known.is_absent(entry.host):
                 endpoints.setdefault(one, entry)
-    return Kept(vni, subnets, tuple(sorted(members)), slices, endpoints, reserved, services)
+    return PriorNetwork(vni, subnets, tuple(sorted(members)), slices, endpoints, reserved, services)
 
 
-def _add(endpoints: dict[Key, Entry], one: Key, entry: Entry, written: Entry | None) -> None:
+def _add(endpoints: dict[Key, EndpointRecord], one: Key, entry: EndpointRecord, written: EndpointRecord | None) -> None:
     """Add what a host has. Where two have the same sandbox, the one that the ledger names has it."""
     if one in endpoints and written and written.host != entry.host:
         return
@@ -106,23 +108,23 @@ def _add(endpoints: dict[Key, Entry], one: Key, entry: Entry, written: Entry | N
     endpoints[one] = entry
 
 
-def leases(kept: Kept, written: Kept) -> dict[Key, tuple[str, ...]]:
+def leases(kept: PriorNetwork, written: PriorNetwork) -> dict[Key, tuple[str, ...]]:
     """Return the addresses that each sandbox had before, by what its host has, else by the ledger."""
     found = {one: entry.addresses for one, entry in written.endpoints.items()}
     found.update((one, entry.addresses) for one, entry in kept.endpoints.items() if entry.addresses)
     return found
 
 
-def underlays(ledger: Ledger, hosts: Hosts) -> dict[str, Underlay]:
+def underlays(ledger: Ledger, hosts: Hosts) -> dict[str, HostUnderlay]:
     """Return how each host is reached, as it told now, else as the ledger or another host knows it, and the inventory over all."""
-    found: dict[str, Underlay] = {}
+    found: dict[str, HostUnderlay] = {}
     for host in hosts.values():
         if host.memory:
             found.update(host.memory.peers)
     found = {**found, **ledger.hosts}
     for host in hosts.values():
-        before = found.get(host.name, Underlay())
-        now = host.memory.underlay if host.memory else Underlay()
+        before = found.get(host.name, HostUnderlay())
+        now = host.memory.underlay if host.memory else HostUnderlay()
         told = before._replace(**{field: value for field, value in zip(now._fields, now) if value})
         if is_address(host.vtep):
             told = told._replace(vtep=host.vtep)

@@ -12,17 +12,17 @@ from ..document.services import parse_services
 from ..errors import DocklessError
 from ..model.host import IPAddress, Network, Subnet
 from .inventory import of_host
-from .model import Kept, Key, Overlay, Place
+from .model import EndpointDeclaration, FleetOverlay, Key, PriorNetwork
 
 Services = dict[str, tuple[str, ...]]  # name -> addresses
 
 
-def choose(
-    overlay: Overlay,
+def assign_addresses(
+    overlay: FleetOverlay,
     subnets: t.Sequence[Subnet],
-    places: t.Sequence[Place],
+    places: t.Sequence[EndpointDeclaration],
     reserved: t.Iterable[IPAddress],
-    kept: Kept,
+    kept: PriorNetwork,
     leases: t.Mapping[Key, t.Sequence[str]],
     refuse_new: t.Callable[[str], None],
 ) -> Services:
@@ -57,10 +57,10 @@ def choose(
             kept.services.get(service.name, ())
         ):
             refuse_new("service " + service.name)
-    return {name: tuple(addresses) for name, addresses in service_addresses.leases_of(found).items()}
+    return {name: tuple(addresses) for name, addresses in service_addresses.service_leases(found).items()}
 
 
-def _as_leases(network: Key, kept: Kept, given: t.Mapping[Key, t.Sequence[str]]) -> dict[str, dict[str, t.Any]]:
+def _as_leases(network: Key, kept: PriorNetwork, given: t.Mapping[Key, t.Sequence[str]]) -> dict[str, dict[str, t.Any]]:
     leases: dict[str, dict[str, t.Any]] = {network[0]: {"services": {network[1]: dict(kept.services)}}}
     for (project, sandbox), addresses in given.items():
         endpoints = leases.setdefault(project, {}).setdefault("endpoints", {})
@@ -68,7 +68,9 @@ def _as_leases(network: Key, kept: Kept, given: t.Mapping[Key, t.Sequence[str]])
     return leases
 
 
-def with_addresses(declared: t.Mapping[str, t.Any], services: t.Mapping[str, t.Sequence[str]]) -> dict[str, t.Any]:
+def with_service_addresses(
+    declared: t.Mapping[str, t.Any], services: t.Mapping[str, t.Sequence[str]]
+) -> dict[str, t.Any]:
     """Return services as a host is to have them, each with its addresses."""
     return {
         name: {**(spec or {}), "vip": list(services[name])} if name in services else spec
@@ -76,7 +78,7 @@ def with_addresses(declared: t.Mapping[str, t.Any], services: t.Mapping[str, t.S
     }
 
 
-def told(spec: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
+def reported_services(spec: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
     """Return the addresses of services that a network's declaration has."""
     services = spec.get("services")
     found = {}

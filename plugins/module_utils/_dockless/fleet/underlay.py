@@ -10,17 +10,17 @@ import typing as t
 from ..document import values
 from ..errors import DocklessError, refuse
 from ..model.addresses import is_address
-from .model import FleetHost, Member, Overlay, Underlay
+from .model import FleetHost, FleetOverlay, HostUnderlay, Membership
 
 _VXLAN, _VXLAN6 = 50, 70  # bytes that the outer headers take
 _TUNNEL, _TUNNEL6 = 60, 80
 
 
-def vteps(
-    overlay: Overlay,
-    members: t.Mapping[str, Member],
+def assign_vteps(
+    overlay: FleetOverlay,
+    members: t.Mapping[str, Membership],
     hosts: t.Mapping[str, FleetHost],
-    underlays: t.Mapping[str, Underlay],
+    underlays: t.Mapping[str, HostUnderlay],
 ) -> dict[str, str]:
     """Return each member's VTEP address, "" where it is not known yet.
 
@@ -29,7 +29,7 @@ def vteps(
     found: dict[str, str] = {}
     owner: dict[str, str] = {}
     for name, member in sorted(members.items()):
-        vtep = _vtep(name, member, hosts.get(name), underlays.get(name, Underlay()), overlay.encrypted)
+        vtep = _vtep(name, member, hosts.get(name), underlays.get(name, HostUnderlay()), overlay.encrypted)
         if not vtep and name in hosts and hosts[name].memory is not None and not overlay.encrypted:
             raise DocklessError(
                 f"no VTEP address is known of host {name}, which is on the overlay network {'/'.join(overlay.key)}",
@@ -47,7 +47,7 @@ def vteps(
     return found
 
 
-def _vtep(name: str, member: Member, host: FleetHost | None, underlay: Underlay, encrypted: bool) -> str:
+def _vtep(name: str, member: Membership, host: FleetHost | None, underlay: HostUnderlay, encrypted: bool) -> str:
     if encrypted:
         return underlay.tunnel
     said = str((member.spec or {}).get("vtep") or "")
@@ -65,7 +65,7 @@ def _vtep(name: str, member: Member, host: FleetHost | None, underlay: Underlay,
     return underlay.vtep
 
 
-def _refuse_mixed(overlay: Overlay, vtep: t.Mapping[str, str]) -> None:
+def _refuse_mixed(overlay: FleetOverlay, vtep: t.Mapping[str, str]) -> None:
     sorts: dict[bool, str] = {}
     for name, address in vtep.items():
         if address:
@@ -78,7 +78,7 @@ def _refuse_mixed(overlay: Overlay, vtep: t.Mapping[str, str]) -> None:
         )
 
 
-def common_mtu(overlay: Overlay, vtep: t.Mapping[str, str], underlays: t.Mapping[str, Underlay]) -> int | None:
+def common_mtu(overlay: FleetOverlay, vtep: t.Mapping[str, str], underlays: t.Mapping[str, HostUnderlay]) -> int | None:
     """Return the MTU in bytes that fits every member, None where each host finds that by itself.
 
     A sandbox that may send more than a remote host can receive would lose its large packets.
@@ -92,14 +92,14 @@ def common_mtu(overlay: Overlay, vtep: t.Mapping[str, str], underlays: t.Mapping
     return lowest - (_VXLAN6 if any(":" in address for address in vtep.values()) else _VXLAN)
 
 
-def tunnels(
+def assign_tunnels(
     names: t.Collection[str],
-    underlays: t.Mapping[str, Underlay],
+    underlays: t.Mapping[str, HostUnderlay],
     pool: str,
     port: int,
     hosts: t.Mapping[str, FleetHost],
     slots: t.Collection[str] = ("a", "b"),
-) -> dict[str, Underlay]:
+) -> dict[str, HostUnderlay]:
     """Return the hosts of encrypted networks with an address in the tunnels, the one of before or the lowest free of pool, and an endpoint.
 
     slots are the tunnels there are to be: of hosts that were read, keys of others are about to go and are forgotten.
@@ -113,7 +113,7 @@ def tunnels(
     free = (str(address) for address in space.hosts() if str(address) not in taken)
     found = {}
     for name in sorted(names):
-        one = underlays.get(name, Underlay())
+        one = underlays.get(name, HostUnderlay())
         address = before.get(name, "")
         if not address:
             address = next(free, "")

@@ -38,12 +38,12 @@ def follow(before: str, after: str) -> int:
 
     Raises KernelError where the kernel refuses; a connection that ended meanwhile is none.
     """
-    changed = stale_connections.change(before, after)
+    changed = stale_connections.rule_change(before, after)
     if changed is None:
         return 0
     with Socket(NETLINK_NETFILTER) as door:
         by_flow = {each.flow: each for each in _tracked(door)}
-        doomed = list(stale_connections.without_ground(by_flow, changed, _local() if by_flow else ()))
+        doomed = list(stale_connections.stale(by_flow, changed, _local() if by_flow else ()))
         refusals = [r for r in door.flight([_deletion(by_flow[flow]) for flow in doomed]) if r.errno not in _GONE]
     if refusals:
         raise KernelError(

@@ -20,7 +20,7 @@ from ..firewall.docker_user import CHAIN, PROGRAMS, DockerChain
 from ..firewall.firewalld import POLICIES, ZONE
 from ..model.facts import Firewall
 from ..state import objects
-from ..state.objects import Passage
+from ..state.objects import ForeignFirewallRules
 from ..state.plan import Step
 from .programs import program
 
@@ -32,7 +32,7 @@ _POLICY_FILES = {name: f"/etc/firewalld/policies/{name}.xml" for name in POLICIE
 _KEEP = "Keep them by firewall-cmd --runtime-to-permanent, or drop them by firewall-cmd --reload; then run again."
 
 
-def look(firewalls: t.Collection[str]) -> tuple[Firewall, ...]:
+def detect(firewalls: t.Collection[str]) -> tuple[Firewall, ...]:
     """Return those of the named firewalls that are on this host; one that is not needs nothing. Raises DocklessError."""
     found = []
     for name in sorted(set(firewalls)):
@@ -54,26 +54,27 @@ def look(firewalls: t.Collection[str]) -> tuple[Firewall, ...]:
     return tuple(found)
 
 
-def named(defaults: t.Mapping[str, t.Any]) -> set[str]:
+def named_firewalls(defaults: t.Mapping[str, t.Any]) -> set[str]:
     """Return the firewalls that a document of the host names."""
     return set(defaults.get("coexist") or ())
 
 
-def observe(firewalls: t.Collection[str]) -> list[Passage]:
+def observe(firewalls: t.Collection[str]) -> list[ForeignFirewallRules]:
     """Return what the named firewalls let through for us now. Raises DocklessError where what has our name is somebody else's."""
     found = []
     for name in sorted(set(firewalls)):
         lines = _OBSERVED[name]()
         if lines:
-            found.append(objects.passage(name, lines))
+            found.append(objects.foreign_firewall_rules(name, lines))
     return found
 
 
-def change(steps: Steps) -> None:
+def apply_rules(steps: Steps) -> None:
     """Carry out steps, removals included. Raises DocklessError with the program's own words."""
     for step in steps:
         before, after = (
-            thing.text.splitlines() if isinstance(thing, Passage) else [] for thing in (step.before, step.after)
+            thing.text.splitlines() if isinstance(thing, ForeignFirewallRules) else []
+            for thing in (step.before, step.after)
         )
         _CHANGED[step.key[1]](before, after)
 
@@ -102,7 +103,7 @@ def _docker_observed() -> list[str]:
             lines += [f"{tool} {each}" for each in chain.ours]
             lines += [
                 f"{tool} has a rule that is never reached"
-                for spare in docker_user.rules_of_ours(listing)[len(chain.ours) :]
+                for spare in docker_user.deletions_of_own_rules(listing)[len(chain.ours) :]
             ]
     return lines
 
@@ -119,7 +120,7 @@ def _change_docker(before: t.Sequence[str], after: t.Sequence[str]) -> None:
                     f"{tool} has the chain {CHAIN} no more", "Docker was stopped or changed meanwhile; run again."
                 )
             continue
-        script = [" ".join(words) for words in docker_user.rules_of_ours(listing)]
+        script = [" ".join(words) for words in docker_user.deletions_of_own_rules(listing)]
         for place, (condition, _jump, verdict) in enumerate(rules, chain.place):
             script.append(f"-I {CHAIN} {place} {condition} -m comment --comment {COMMENT} -j {verdict}")
         if script:
@@ -160,11 +161,11 @@ def _firewalld_observed() -> list[str]:
         ]
     zone = _run(["firewall-cmd", f"--info-zone={ZONE}"])
     if not zone.returncode:  # ours need it
-        lines += [f"runtime {each}" for each in firewalld.zone_in_words(zone.stdout)]
+        lines += [f"runtime {each}" for each in firewalld.zone_of_listing(zone.stdout)]
         for name in POLICIES:
             done = _run(["firewall-cmd", f"--info-policy={name}"])
             lines += (
-                [f"runtime {each}" for each in firewalld.policy_in_words(done.stdout, name)]
+                [f"runtime {each}" for each in firewalld.policy_of_listing(done.stdout, name)]
                 if not done.returncode
                 else []
             )
@@ -220,7 +221,9 @@ def _needs_reload(before: t.Sequence[str], after: t.Sequence[str]) -> bool:
 def _refuse_to_lose() -> None:
     """Raise DocklessError where a reload would take away what others have set at run time only."""
     for question in ("--list-all-zones", "--list-all-policies"):
-        now, then = (firewalld.lasting(_said(["firewall-cmd", *more, question])) for more in ((), ("--permanent",)))
+        now, then = (
+            firewalld.permanent_only(_said(["firewall-cmd", *more, question])) for more in ((), ("--permanent",))
+        )
         lost = [line for line in now if line not in then]
         if lost:
             raise DocklessError(

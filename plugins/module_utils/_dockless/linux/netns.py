@@ -97,7 +97,7 @@ def entered_path(source: str) -> t.Iterator[None]:
 
 
 @contextlib.contextmanager
-def scratch() -> t.Iterator[None]:
+def temporary_namespace() -> t.Iterator[None]:
     """Be in a namespace that nobody else sees and that ends with the block."""
     own = open_own()
     try:

@@ -23,7 +23,7 @@ import typing as t
 from .. import names
 from ..errors import DocklessError, KernelError
 from ..firewall import foreign_chains
-from ..firewall.foreign_chains import Chain, Obstacle
+from ..firewall.foreign_chains import BlockingChain, Chain
 from ..names import RUN_DIRECTORY, TABLE
 from . import files, netns
 from .netlink import NETLINK_NETFILTER
@@ -84,18 +84,18 @@ def canonical(text: str) -> str:
     """
     if not text:
         return ""
-    form = remembered(names.text_digest(text))
+    form = cached_listing(names.text_digest(text))
     if form:
         return form
     _check_bounds(text)
-    with netns.scratch():
+    with netns.temporary_namespace():
         _load(text)
         return _listing(
             _families_in(text)
         )  # a second process: a list in the same script would show the state before it
 
 
-def remembered(digest: str) -> str:
+def cached_listing(digest: str) -> str:
     """Return the canonical form of the text with this digest, "" if it is not known."""
     try:
         with open(_canonical_path(digest), encoding="utf-8") as known:
@@ -104,7 +104,7 @@ def remembered(digest: str) -> str:
         return ""
 
 
-def remember(text: str, form: str) -> None:
+def cache_listing(text: str, form: str) -> None:
     """Keep a canonical form for later runs, and only the latest few: they are in memory."""
     files.write(_canonical_path(names.text_digest(text)), form, 0o600)
     kept = sorted(files.listed(CANONICAL_DIRECTORY), key=lambda path: os.lstat(path).st_mtime_ns, reverse=True)
@@ -126,7 +126,7 @@ def generation() -> int:
     return _generation_in(answer)
 
 
-def drops_in_our_way(bridges: t.Sequence[str], families: t.Collection[str] = ("ip", "ip6")) -> list[Obstacle]:
+def blocking_chains(bridges: t.Sequence[str], families: t.Collection[str] = ("ip", "ip6")) -> list[BlockingChain]:
     """Return other people's forward chains that would drop traffic of our bridges.
 
     families are those that our networks use; chains of inet and bridge always count.
@@ -137,17 +137,17 @@ def drops_in_our_way(bridges: t.Sequence[str], families: t.Collection[str] = ("i
         return []
     done = _run(["list", "chains"])
     if done.returncode:
-        return [foreign_chains.unreadable(Chain("", "", "", ""), _words(done))]
+        return [foreign_chains.unreadable_chain(Chain("", "", "", ""), _words(done))]
     relevant = set(families) | {"inet", "bridge"}
-    found: list[Obstacle] = []
+    found: list[BlockingChain] = []
     for chain in foreign_chains.forward_chains(done.stdout):
         if chain.family in relevant and not (chain.family in _FAMILIES and chain.table == TABLE):
             try:
                 rules = _chain_with_jumps(chain)
             except DocklessError as error:
-                found.append(foreign_chains.unreadable(chain, error.what))
+                found.append(foreign_chains.unreadable_chain(chain, error.what))
             else:
-                found += foreign_chains.judge(chain, rules, bridges, _bridged_frames_pass(chain.family))
+                found += foreign_chains.analyse(chain, rules, bridges, _bridged_frames_pass(chain.family))
     return found
 
 

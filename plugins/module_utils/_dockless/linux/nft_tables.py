@@ -80,7 +80,7 @@ class Tables:
     def _form(self, digest: str) -> str:
         """Return nft's form of the text with this digest, as far as this or an earlier run has asked for it, else ""."""
         if digest not in self._forms:
-            self._forms[digest] = nft.remembered(digest)
+            self._forms[digest] = nft.cached_listing(digest)
         return self._forms[digest]
 
 

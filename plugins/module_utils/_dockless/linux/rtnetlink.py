@@ -408,7 +408,7 @@ def delete_link(index: int) -> bytes:
     return _encode(ifinfmsg, RTM_DELLINK, 0, {"index": index}, [])
 
 
-def delete_group(group: int) -> bytes:
+def delete_link_group(group: int) -> bytes:
     """Return the removal of every link of a group by one message: 30 times faster than one by one."""
     return _encode(ifinfmsg, RTM_DELLINK, 0, {}, [("IFLA_GROUP", group)])
 

@@ -33,7 +33,7 @@ _KEY = re.compile(r"[A-Za-z0-9+/]{43}=\Z")
 _INSTALL = "Install wireguard-tools (the role dockless.network.prerequisites does for encrypted networks)."
 
 
-class Peer(t.NamedTuple):
+class DevicePeer(t.NamedTuple):
     """Another host's end: where it is reached ("" until it speaks first), and the addresses that only it may send from."""
 
     public_key: str
@@ -46,7 +46,7 @@ class Device(t.NamedTuple):
 
     public_key: str
     listen_port: int
-    peers: tuple[Peer, ...]
+    peers: tuple[DevicePeer, ...]
 
 
 # ---- keys --------------------------------------------------------------------
@@ -156,7 +156,7 @@ def set_identity(link: str, slot: str, listen_port: int) -> None:
     _run(["wg", "addconf", link, "/dev/stdin"], text, secret=True)
 
 
-def put_peers(link: str, peers: t.Iterable[Peer]) -> None:
+def put_peers(link: str, peers: t.Iterable[DevicePeer]) -> None:
     """Add peers to a link or change them; others stay as they are, sessions too."""
     parts = []
     for peer in peers:
@@ -196,7 +196,7 @@ def parse(own: str, port: str, endpoints: str, allowed: str) -> Device:
 
     reached = rows(endpoints)
     peers = tuple(
-        Peer(
+        DevicePeer(
             key,
             "" if reached.get(key, "(none)") == "(none)" else reached[key],
             tuple(sorted(value.split())) if value != "(none)" else (),

@@ -18,7 +18,7 @@ class Listener(t.NamedTuple):
     owner: str = ""
 
 
-class Underlay(t.NamedTuple):
+class UnderlayAddress(t.NamedTuple):
     """An address of the host's own links, which a tunnel may end at, with its link's name and MTU in bytes."""
 
     address: IPAddress
@@ -54,7 +54,7 @@ class Facts(t.NamedTuple):
     addresses: tuple[IPAddress, ...] = ()  # on links that are not ours
     mtu: int = 1500  # of the default route's device, in bytes
     uplink: str = ""  # that device
-    underlay: tuple[Underlay, ...] = ()  # global addresses on links that are not ours, IPv4 first
+    underlay: tuple[UnderlayAddress, ...] = ()  # global addresses on links that are not ours, IPv4 first
     forwarding4: bool = True
     forwarding6: bool = True
     forwarding4_is_ours: bool = False  # it was off before the role prerequisites turned it on

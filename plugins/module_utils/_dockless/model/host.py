@@ -115,7 +115,7 @@ class Network(t.NamedTuple):
     path: str = ""  # option path, for messages
     services: tuple[Service, ...] = ()
     overlay: Overlay | None = None  # driver overlay
-    peers: tuple[Peer, ...] = ()  # its other hosts
+    peers: tuple[OverlayPeer, ...] = ()  # its other hosts
     macvlan: Macvlan | None = None  # drivers macvlan and ipvlan
 
     @property
@@ -124,7 +124,7 @@ class Network(t.NamedTuple):
         return self.project, self.name
 
 
-class Link(t.NamedTuple):
+class LegacyLink(t.NamedTuple):
     """A legacy link: alias names another sandbox, seen by one endpoint only."""
 
     sandbox: str
@@ -142,7 +142,7 @@ class Endpoint(t.NamedTuple):
     link_local_ips: tuple[IPAddress, ...] = ()
     mac_address: str = ""
     aliases: tuple[str, ...] = ()
-    links: tuple[Link, ...] = ()
+    links: tuple[LegacyLink, ...] = ()
     gw_priority: int = 0
     interface_name: str = ""
     sysctls: Pairs = ()  # ("net/ipv4/conf/IFNAME/forwarding", "1"): IFNAME stands for the interface's name
@@ -288,7 +288,7 @@ class PeerSandbox(t.NamedTuple):
     hostname: str = ""
 
 
-class Peer(t.NamedTuple):
+class OverlayPeer(t.NamedTuple):
     """Another host of an overlay: its end of the tunnels (RFC 7348, 3), and who lives there.
 
     subnets are its slices of a routed network. public_key and endpoint are those of its WireGuard link, behind

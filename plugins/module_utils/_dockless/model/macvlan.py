@@ -16,19 +16,19 @@ from .host import Host, Macvlan, Network
 Networks = t.Mapping[tuple[str, str], Network]
 
 
-def of(network: Network) -> Macvlan:
+def macvlan_of(network: Network) -> Macvlan:
     """Return what a network of this kind sits on."""
     return t.cast(Macvlan, network.macvlan)
 
 
-def on_parents(host: Host) -> list[Network]:
+def parented_networks(host: Host) -> list[Network]:
     """Return the networks of the drivers macvlan and ipvlan."""
     return [network for project in host.projects for network in project.networks if network.macvlan is not None]
 
 
-def lower(network: Network) -> str:
+def parent_link(network: Network) -> str:
     """Return the interface that the network's links are made on."""
-    return of(network).parent or network.bridge_name
+    return macvlan_of(network).parent or network.bridge_name
 
 
 def vlan_of(parent: str) -> tuple[str, int] | None:
@@ -44,7 +44,7 @@ def shares_mac(network: Network) -> bool:
 
 def found_parent(network: Network, facts: Facts) -> Parent | None:
     """Return the host's interface that the network needs: its parent or, of a VLAN that we make, the one below."""
-    name = of(network).parent
+    name = macvlan_of(network).parent
     there = facts.parent(name)
     vlan = vlan_of(name)
     return facts.parent(vlan[0]) if vlan and (there is None or there.ours) else there

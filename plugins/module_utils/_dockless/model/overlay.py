@@ -9,12 +9,12 @@ import typing as t
 from .. import names
 from ..names import TUNNEL_SLOTS
 from .facts import Facts
-from .host import Host, Network, Overlay, Peer, PeerSandbox
+from .host import Host, Network, Overlay, OverlayPeer, PeerSandbox
 
 _OVERHEAD, _OVERHEAD6 = 60, 80  # bytes of WireGuard's headers, UDP and the outer IP header
 
 
-def encrypted(host: Host) -> list[Network]:
+def encrypted_networks(host: Host) -> list[Network]:
     """Return the networks of a host that go through its tunnels."""
     return [
         network
@@ -24,12 +24,12 @@ def encrypted(host: Host) -> list[Network]:
     ]
 
 
-def mtu(peers: t.Iterable[Peer], facts: Facts) -> int:
+def mtu(peers: t.Iterable[OverlayPeer], facts: Facts) -> int:
     """Return what fits through a tunnel to these hosts, in bytes."""
     return facts.mtu - (_OVERHEAD6 if any(peer.endpoint.startswith("[") for peer in peers) else _OVERHEAD)
 
 
-def key_of(peer: Peer, slot: str, overlay: Overlay) -> str:
+def key_of(peer: OverlayPeer, slot: str, overlay: Overlay) -> str:
     """Return another host's public key of a tunnel, "" if it has none."""
     return dict(peer.public_keys).get(slot, "") or (peer.public_key if slot == overlay.tunnels[0] else "")
 
@@ -38,7 +38,7 @@ def _port(first: int, slot: str) -> int:
     return first + TUNNEL_SLOTS.index(slot)
 
 
-def device(network: Network) -> str:
+def vxlan_device(network: Network) -> str:
     """Return the name of a network's vxlan device."""
     return names.vxlan_link(network.project, network.name)
 

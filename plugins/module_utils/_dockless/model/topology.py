@@ -8,7 +8,18 @@ import re
 import typing as t
 
 from ..errors import DocklessError
-from .host import DEFAULT_BRIDGE, MODE_CONTAINER, SERVICE_VIP, Endpoint, Host, HostNames, Link, Network, Sandbox, Subnet
+from .host import (
+    DEFAULT_BRIDGE,
+    MODE_CONTAINER,
+    SERVICE_VIP,
+    Endpoint,
+    Host,
+    HostNames,
+    LegacyLink,
+    Network,
+    Sandbox,
+    Subnet,
+)
 
 NetworkKey = tuple[str, str]
 Member = tuple[Sandbox, Endpoint]
@@ -34,7 +45,7 @@ class Topology(t.NamedTuple):
         return tuple(dict.fromkeys(network for project, network in self.known_to_host))
 
 
-def read(host: Host) -> Topology:
+def read_topology(host: Host) -> Topology:
     """Return the topology of a resolved host (external networks stand under their owner's key)."""
     networks = networks_of(host)
     members: dict[NetworkKey, list[Member]] = {}
@@ -88,7 +99,7 @@ def has_names(network: Network) -> bool:
     return network.dns_enabled and not is_default_bridge(network.key)
 
 
-def joined(sandbox: Sandbox, topology: Topology) -> list[Network]:
+def networks_of_sandbox(sandbox: Sandbox, topology: Topology) -> list[Network]:
     """Return the networks the sandbox is on, in the order of its endpoints."""
     return [topology.networks[endpoint.network] for endpoint in sandbox.endpoints]
 
@@ -119,7 +130,7 @@ def is_domain(text: str) -> bool:
     return len(text) <= 253 and _DOMAIN.match(text) is not None
 
 
-def linked(link: Link, endpoint: Endpoint, topology: Topology) -> Member | None:
+def linked(link: LegacyLink, endpoint: Endpoint, topology: Topology) -> Member | None:
     """Return what a link points at on the endpoint's network; None while it does not exist.
 
     The own project's sandbox comes first where another project has one of that name.

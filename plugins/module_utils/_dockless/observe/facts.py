@@ -12,7 +12,7 @@ import pwd
 import typing as t
 
 from ..linux import programs, sockets
-from ..model.facts import Facts, Underlay
+from ..model.facts import Facts, UnderlayAddress
 from ..model.host import IPAddress, IPNetwork
 from ..names import FORMER_SETTINGS
 
@@ -22,7 +22,7 @@ _NSSWITCH_CONF = "/etc/nsswitch.conf"
 _RESOLVED_CONF = "/run/systemd/resolve/resolv.conf"  # the real servers, where the first names only a local stub
 
 
-class Resolv(t.NamedTuple):
+class ResolvConf(t.NamedTuple):
     """What resolv.conf(5) says: nameservers and search list; and which file named the servers."""
 
     nameservers: tuple[str, ...] = ()
@@ -30,13 +30,13 @@ class Resolv(t.NamedTuple):
     path: str = ""
 
 
-def gather(
+def read_facts(
     *,
     routes: tuple[IPNetwork, ...] = (),
     addresses: tuple[IPAddress, ...] = (),
     mtu: int = 1500,
     uplink: str = "",
-    underlay: tuple[Underlay, ...] = (),
+    underlay: tuple[UnderlayAddress, ...] = (),
     attached: tuple[tuple[str, int, str], ...] = (),
 ) -> Facts:
     """Return the facts of the host that the calling thread is in; the arguments are those that netlink knows."""
@@ -75,17 +75,17 @@ def account(user: str) -> tuple[str, ...]:
         return ()
 
 
-def host_resolv() -> Resolv:
+def host_resolv() -> ResolvConf:
     """Return the host's resolver settings, with real servers in place of a stub on a loopback address where they are known."""
     own = parse_resolv(_text(_RESOLV_CONF))
     if own.nameservers and all(_is_loopback(server) for server in own.nameservers):
         behind = parse_resolv(_text(_RESOLVED_CONF))
         if behind.nameservers:
-            return Resolv(behind.nameservers, own.search or behind.search, _RESOLVED_CONF)
+            return ResolvConf(behind.nameservers, own.search or behind.search, _RESOLVED_CONF)
     return own._replace(path=_RESOLV_CONF)
 
 
-def parse_resolv(text: str) -> Resolv:
+def parse_resolv(text: str) -> ResolvConf:
     """Return what a resolv.conf(5) says; the last of its search and domain lines wins, what is no address is left out."""
     servers: list[str] = []
     search: tuple[str, ...] = ()
@@ -99,7 +99,7 @@ def parse_resolv(text: str) -> Resolv:
             search = tuple(words[1:])
         elif words[0] == "domain":
             search = (words[1],)
-    return Resolv(tuple(servers), search)
+    return ResolvConf(tuple(servers), search)
 
 
 def _is_address(text: str) -> bool:

@@ -8,17 +8,17 @@ import typing as t
 
 from .. import names
 from ..names import LINK_GROUP, PAIR_GROUP
-from ..state.objects import HOST, Address, Forward, Key, Link, Neighbour, Route, State, Veth
-from .snapshot import IFF_UP, LinkRow, Space
+from ..state.objects import HOST, Address, ForwardingEntry, Key, Link, Neighbour, Route, State, Veth
+from .snapshot import IFF_UP, LinkSnapshot, NetnsSnapshot
 
 Keys = t.AbstractSet[Key]
 
 
 def observe(
-    host: Space, inside: dict[str, Space], wanted: State, kept: Keys, state: State, conflicts: list[str]
+    host: NetnsSnapshot, inside: dict[str, NetnsSnapshot], wanted: State, kept: Keys, state: State, conflicts: list[str]
 ) -> None:
     """Add to state what is ours of links, addresses and routes, and to conflicts what foreign links are in the way."""
-    distinct: dict[int, Space] = {}
+    distinct: dict[int, NetnsSnapshot] = {}
     for space in (host, *inside.values()):
         distinct.setdefault(space.inode, space)
     everywhere = list(distinct.values())
@@ -47,7 +47,7 @@ def observe(
     _foreign(host, inside, wanted, state, conflicts)
 
 
-def _strays(host: Space, wanted: State, kept: Keys) -> set[int]:
+def _strays(host: NetnsSnapshot, wanted: State, kept: Keys) -> set[int]:
     """Return inner ends that somebody has moved to the host: of a pair that is there whole, the one that nobody wants by name."""
     found = set()
     for row in host.links.values():
@@ -66,7 +66,9 @@ def _strays(host: Space, wanted: State, kept: Keys) -> set[int]:
     return found
 
 
-def _endpoint(row: LinkRow, host: Space, inner: t.Mapping[int, tuple[Space, LinkRow]], wanted: State) -> Veth:
+def _endpoint(
+    row: LinkSnapshot, host: NetnsSnapshot, inner: t.Mapping[int, tuple[NetnsSnapshot, LinkSnapshot]], wanted: State
+) -> Veth:
     space, peer = inner.get(row.index, (None, None))
     if peer is not None and peer.index != row.peer:
         space, peer = None, None
@@ -74,7 +76,12 @@ def _endpoint(row: LinkRow, host: Space, inner: t.Mapping[int, tuple[Space, Link
 
 
 def _veth(
-    space: Space, row: LinkRow, peer_space: Space | None, peer: LinkRow | None, wanted: State, label: str
+    space: NetnsSnapshot,
+    row: LinkSnapshot,
+    peer_space: NetnsSnapshot | None,
+    peer: LinkSnapshot | None,
+    wanted: State,
+    label: str,
 ) -> Veth:
     want = wanted.get(("veth", space.netns, row.name))
     want = want if isinstance(want, Veth) else None
@@ -105,11 +112,11 @@ def _veth(
     )
 
 
-def _name(space: Space, index: int) -> str:
+def _name(space: NetnsSnapshot, index: int) -> str:
     return space.links[index].name if index in space.links else ""
 
 
-def _single(row: LinkRow, space: Space, host: Space, wanted: State) -> Link:
+def _single(row: LinkSnapshot, space: NetnsSnapshot, host: NetnsSnapshot, wanted: State) -> Link:
     """Return a link that is none of a pair; what one in a sandbox sits on is the host's."""
     want = wanted.get(("link", space.netns, row.name))
     want = want if isinstance(want, Link) else None
@@ -131,9 +138,9 @@ def _single(row: LinkRow, space: Space, host: Space, wanted: State) -> Link:
     )
 
 
-def _plain_pairs(everywhere: t.Sequence[Space], wanted: State) -> t.Iterator[Veth]:
+def _plain_pairs(everywhere: t.Sequence[NetnsSnapshot], wanted: State) -> t.Iterator[Veth]:
     """Pairs outside any network are found by the alias on both ends, which says where the first end is."""
-    ends: dict[str, list[tuple[Space, LinkRow]]] = {}
+    ends: dict[str, list[tuple[NetnsSnapshot, LinkSnapshot]]] = {}
     for space in everywhere:
         for row in space.links.values():
             if row.group == PAIR_GROUP and row.kind == "veth":
@@ -144,7 +151,7 @@ def _plain_pairs(everywhere: t.Sequence[Space], wanted: State) -> t.Iterator[Vet
         yield _veth(space, row, rest[0][0] if rest else None, rest[0][1] if rest else None, wanted, label)
 
 
-def _contents(space: Space, wanted: State, kept: Keys, state: State) -> None:
+def _contents(space: NetnsSnapshot, wanted: State, kept: Keys, state: State) -> None:
     ours = {
         row.index: row.name
         for row in space.links.values()
@@ -168,7 +175,7 @@ def _contents(space: Space, wanted: State, kept: Keys, state: State) -> None:
             state[thing.key] = thing
 
 
-def _forwards(space: Space, ours: t.Mapping[int, str], wanted: State) -> t.Iterator[Forward]:
+def _forwards(space: NetnsSnapshot, ours: t.Mapping[int, str], wanted: State) -> t.Iterator[ForwardingEntry]:
     """Yield the static forwarding entries of ports; that of a vxlan device and its bridge's are one.
 
     A routing daemon takes over what it finds, and says so in the bridge's entry only. What it has taken over is
@@ -179,12 +186,14 @@ def _forwards(space: Space, ours: t.Mapping[int, str], wanted: State) -> t.Itera
     for index, mac in {**dict.fromkeys(bridged), **dict.fromkeys(tunnelled)}:
         if index not in ours:
             continue
-        thing = Forward(space.netns, ours[index], mac, tunnelled.get((index, mac), ""), (index, mac) in bridged)
+        thing = ForwardingEntry(space.netns, ours[index], mac, tunnelled.get((index, mac), ""), (index, mac) in bridged)
         if thing.key in wanted or not bridged.get((index, mac)):
             yield thing
 
 
-def _foreign(host: Space, inside: dict[str, Space], wanted: State, state: State, conflicts: list[str]) -> None:
+def _foreign(
+    host: NetnsSnapshot, inside: dict[str, NetnsSnapshot], wanted: State, state: State, conflicts: list[str]
+) -> None:
     links = {"": host.by_name(), **{name: space.by_name() for name, space in inside.items()}}
     for key, thing in wanted.items():
         if key in state:

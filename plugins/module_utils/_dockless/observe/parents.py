@@ -13,16 +13,16 @@ from ..model import macvlan
 from ..model.facts import Facts, Parent
 from ..model.host import Host
 from ..names import LINK_GROUP
-from .snapshot import IFF_UP, LinkRow, Space
+from .snapshot import IFF_UP, LinkSnapshot, NetnsSnapshot
 
 _SYSFS = "/sys/class/net"
 _RTM_NEWLINK, _FLAGS = 16, 0x1 | 0x4 | 0x200 | 0x400  # a request, acknowledged, that makes and replaces nothing
 _NOWHERE = 0x7FFFFFFF  # no interface has this number
 
 
-def known(facts: Facts, host: Host, present: Space) -> Facts:
+def with_parents(facts: Facts, host: Host, present: NetnsSnapshot) -> Facts:
     """Return the facts with what they need to tell of parents, where any network has one."""
-    networks = macvlan.on_parents(host)
+    networks = macvlan.parented_networks(host)
     if not networks:
         return facts
     asked: dict[str, None] = {}
@@ -30,7 +30,7 @@ def known(facts: Facts, host: Host, present: Space) -> Facts:
     by_name = present.by_name()
     for network in networks:
         kinds.add(network.driver)
-        parent = macvlan.of(network).parent
+        parent = macvlan.macvlan_of(network).parent
         vlan = macvlan.vlan_of(parent)
         asked.update({parent: None, **({vlan[0]: None} if vlan else {})})
         if vlan and parent not in by_name:
@@ -39,7 +39,7 @@ def known(facts: Facts, host: Host, present: Space) -> Facts:
     return facts._replace(parents=found, missing_kinds=frozenset(kind for kind in kinds if not has_kind(kind)))
 
 
-def _parent(row: LinkRow, present: Space) -> Parent:
+def _parent(row: LinkSnapshot, present: NetnsSnapshot) -> Parent:
     master = present.links.get(row.master)
     busy = master.name if master is not None and master.kind != "vrf" else ""
     return Parent(row.name, row.mtu, row.kind, busy, row.group == LINK_GROUP, bool(row.flags & IFF_UP), _nic(row.name))

@@ -10,7 +10,6 @@ import struct
 import typing as t
 
 from ..linux import link_attributes, netlink
-from ..linux import netns as linux_netns
 from ..linux.netlink import (
     ADDRESSES,
     FORWARDS,
@@ -23,6 +22,7 @@ from ..linux.netlink import (
     Attributes,
     Socket,
 )
+from ..linux.netns import enter, inode_of, open_named, open_own
 from ..names import LINK_GROUP, PAIR_GROUP, ROUTE_PROTOCOL, TUNNEL_GROUP
 
 if t.TYPE_CHECKING:
@@ -53,7 +53,7 @@ _EVERY_SETTING = tuple(
 _NONE: Attributes = {}
 
 
-class LinkRow(t.NamedTuple):
+class LinkSnapshot(t.NamedTuple):
     """One interface as the kernel shows it. peer and master are interface numbers; away: peer is one of another namespace."""
 
     index: int
@@ -93,19 +93,19 @@ class LinkRow(t.NamedTuple):
         return (self.index, self.flags & IFF_UP, *self[2:-2], self.away, settings)
 
 
-class Space(t.NamedTuple):
+class NetnsSnapshot(t.NamedTuple):
     """What one namespace holds. inode tells whether two names are one namespace."""
 
     netns: str
     inode: int
-    links: dict[int, LinkRow]
+    links: dict[int, LinkSnapshot]
     addresses: list[tuple[int, str]]  # interface number, CIDR
     routes: list[tuple[int, str, str, int, bool]]  # interface number, destination, via, metric, onlink; ours only
     neighbours: t.Sequence[tuple[int, str, str]] = ()  # interface number, address, MAC; ours only
     # interface number, MAC, VTEP, whether it is the bridge's row, whether a routing daemon has taken that over
     forwards: t.Sequence[tuple[int, str, str, bool, bool]] = ()
 
-    def by_name(self) -> dict[str, LinkRow]:
+    def by_name(self) -> dict[str, LinkSnapshot]:
         """Return the interfaces by name."""
         return {row.name: row for row in self.links.values()}
 
@@ -113,12 +113,12 @@ class Space(t.NamedTuple):
 _REQUESTS = ((RTM_GETLINK, LINKS), (RTM_GETADDR, ADDRESSES), (RTM_GETROUTE, netlink.routes_of(ROUTE_PROTOCOL)))
 
 
-def read(name: str, inode: int, sock: Socket) -> Space:
+def read(name: str, inode: int, sock: Socket) -> NetnsSnapshot:
     """Return what the socket's namespace holds."""
     links, addresses, routes = (sock.dump(*request) for request in _REQUESTS)
     rows = [_link(fixed, attributes) for fixed, attributes in links]
     overlaid = any(row.kind == "vxlan" and row.group == LINK_GROUP for row in rows)
-    return Space(
+    return NetnsSnapshot(
         name,
         inode,
         {row.index: row for row in rows},
@@ -156,52 +156,52 @@ def _text(address: bytes | None) -> str:
     return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)
 
 
-def read_host() -> Space:
+def read_host() -> NetnsSnapshot:
     """Return what the calling thread's namespace holds."""
-    fd = linux_netns.open_own()
+    fd = open_own()
     try:
         with Socket() as sock:
-            return read("", linux_netns.inode_of(fd), sock)
+            return read("", inode_of(fd), sock)
     finally:
         os.close(fd)
 
 
-def read_named(wanted: t.Iterable[str], also: t.Callable[[str], None] = lambda name: None) -> dict[str, Space]:
+def read_named(wanted: t.Iterable[str], also: t.Callable[[str], None] = lambda name: None) -> dict[str, NetnsSnapshot]:
     """Return the namespaces that exist of those wanted; also is called inside each.
 
     A handle that is no namespace (any file may lie in /run/netns) is left out.
     """
     found = {}
-    home = linux_netns.open_own()
+    home = open_own()
     try:
         for name in wanted:
             try:
-                fd = linux_netns.open_named(name)
+                fd = open_named(name)
             except OSError:
                 continue
             try:
-                linux_netns.enter(fd)
+                enter(fd)
                 with Socket() as sock:
-                    found[name] = read(name, linux_netns.inode_of(fd), sock)
+                    found[name] = read(name, inode_of(fd), sock)
                 also(name)
             except OSError:
                 continue
             finally:
                 os.close(fd)
     finally:
-        linux_netns.enter(home)
+        enter(home)
         os.close(home)
     return found
 
 
-def _link(fixed: bytes, attributes: Attributes) -> LinkRow:
+def _link(fixed: bytes, attributes: Attributes) -> LinkSnapshot:
     index, flags = struct.unpack_from("=iI", fixed, 4)
     info = netlink.nested(attributes[18]) if 18 in attributes else _NONE
     kind = netlink.text(info.get(1))
     data = link_attributes.data(kind, netlink.nested(info[2])) if kind != "veth" and 2 in info else ()
     port = netlink.nested(info[5]) if 5 in info and info.get(4) == b"bridge\0" else _NONE
     number = netlink.number
-    return LinkRow(
+    return LinkSnapshot(
         index,
         flags,
         netlink.text(attributes.get(3)),
@@ -251,9 +251,9 @@ def _setting(families: Attributes, key: str) -> int:
     return int(struct.unpack_from("=i", values, 4 * places[name])[0])
 
 
-class Sight(t.NamedTuple):
+class HostSnapshot(t.NamedTuple):
     """What was read of a host: its own namespace, those of sandboxes, and nft's generation where we have a table."""
 
-    host: Space
-    inside: dict[str, Space]
+    host: NetnsSnapshot
+    inside: dict[str, NetnsSnapshot]
     generations: dict[str, int]

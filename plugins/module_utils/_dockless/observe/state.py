@@ -15,20 +15,20 @@ from ..names import DNS_DIRECTORY, LABEL_PREFIX, LINK_GROUP, NETNS_ETC_DIRECTORY
 from ..resolvers import probe, supervisor
 from ..state.objects import HOST, File, Key, Netns, Object, Resolver, State, Sysctl, Veth
 from . import links, snapshot, wireguard
-from .snapshot import IFF_UP, LinkRow, Sight, Space
+from .snapshot import IFF_UP, HostSnapshot, LinkSnapshot, NetnsSnapshot
 
 Keys = t.AbstractSet[Key]
 
 
-class Seen(t.NamedTuple):
+class Observation(t.NamedTuple):
     """What is ours, and what stands in its way: sentences about foreign objects with names that we want."""
 
     state: State
     conflicts: list[str]
-    sight: Sight
+    sight: HostSnapshot
 
 
-def observe(wanted: State, kept: Keys, facts: Facts, tables: Tables, host: Space) -> Seen:
+def observe(wanted: State, kept: Keys, facts: Facts, tables: Tables, host: NetnsSnapshot) -> Observation:
     """Return the present state. kept are keys that other projects want: they are not looked at."""
     reader = _Inside(wanted, tables)
     inside = _owners_first(snapshot.read_named(_names(wanted, kept), reader.visit), wanted)
@@ -42,10 +42,10 @@ def observe(wanted: State, kept: Keys, facts: Facts, tables: Tables, host: Space
         state[thing.key] = thing
     _files(wanted, kept, state, conflicts)
     _resolvers(wanted, kept, facts, state)
-    return Seen(state, conflicts, Sight(host, inside, dict(tables.generations)))
+    return Observation(state, conflicts, HostSnapshot(host, inside, dict(tables.generations)))
 
 
-def _owners_first(inside: dict[str, Space], wanted: State) -> dict[str, Space]:
+def _owners_first(inside: dict[str, NetnsSnapshot], wanted: State) -> dict[str, NetnsSnapshot]:
     """Put first names before second ones, for what is inside is told of the first.
 
     A namespace's first name is that of the sandbox that is to have it as its own, else the one that its mark tells of.
@@ -103,7 +103,7 @@ def _sysctl(want: Sysctl) -> str | None:
     return want.value if value.split() == want.value.split() else " ".join(value.split())
 
 
-def _namespaces(inside: dict[str, Space], wanted: State, state: State, conflicts: list[str]) -> None:
+def _namespaces(inside: dict[str, NetnsSnapshot], wanted: State, state: State, conflicts: list[str]) -> None:
     first: dict[int, str] = {}
     for name, space in list(inside.items()):
         want = wanted.get(("netns", name))
@@ -123,7 +123,7 @@ def _namespaces(inside: dict[str, Space], wanted: State, state: State, conflicts
             first.setdefault(space.inode, name)
 
 
-def _shared_unasked(inside: dict[str, Space], wanted: State) -> t.Iterator[str]:
+def _shared_unasked(inside: dict[str, NetnsSnapshot], wanted: State) -> t.Iterator[str]:
     """Yield a sentence for each sandbox that attaches to another sandbox's namespace: one namespace has one owner."""
     named = reversed(list(inside.items()))  # the owner stays, as it comes before those that share
     owners = {space.inode: name for name, space in named if space.links[1].group == LINK_GROUP}
@@ -134,7 +134,7 @@ def _shared_unasked(inside: dict[str, Space], wanted: State) -> t.Iterator[str]:
                 yield f"sandbox {thing.name} attaches to the namespace of sandbox {owner} (network_mode: container:{owner} shares it)"
 
 
-def _is_handle_of_ours(name: str, lo: LinkRow, want: Object | None) -> bool:
+def _is_handle_of_ours(name: str, lo: LinkSnapshot, want: Object | None) -> bool:
     """Return whether we gave a namespace this name. One that we attached to has names that others gave it too."""
     if not lo.alias.startswith(LABEL_PREFIX):
         return False

@@ -10,7 +10,7 @@ import socket
 import time
 
 from ..model.addresses import is_address
-from ..model.facts import Facts, Underlay
+from ..model.facts import Facts, UnderlayAddress
 from ..model.host import Host
 from . import snapshot
 
@@ -18,7 +18,7 @@ WAIT_S = 20.0
 _ADDRESS_EVENTS = 0x10 | 0x100  # RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR (linux/rtnetlink.h)
 
 
-def await_ends(host: Host) -> None:
+def await_vteps(host: Host) -> None:
     """Return when this host has every address that a tunnel is to end at, or after WAIT_S seconds."""
     wanted = _ends(host)
     if not wanted:
@@ -36,13 +36,13 @@ def await_ends(host: Host) -> None:
                 continue
 
 
-def assumed(facts: Facts, host: Host) -> tuple[Facts, list[str]]:
+def with_missing_vteps(facts: Facts, host: Host) -> tuple[Facts, list[str]]:
     """Return the facts as if the missing ends were there, and a warning for each: the kernel sends when they come.
 
     Without them the whole run would be refused, and with it the networks that need no other host.
     """
     missing = sorted(_ends(host) - {str(each.address) for each in facts.underlay})
-    ends = tuple(Underlay(ipaddress.ip_address(text), "", facts.mtu) for text in missing)
+    ends = tuple(UnderlayAddress(ipaddress.ip_address(text), "", facts.mtu) for text in missing)
     return facts._replace(underlay=facts.underlay + ends), [
         f"this host has no address {text} yet: overlay networks that end there reach no other host until it has"
         for text in missing

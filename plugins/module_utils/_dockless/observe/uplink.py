@@ -12,7 +12,7 @@ import typing as t
 from ..linux import netlink
 from ..linux.netlink import ALL_ROUTES, RTM_GETROUTE, Socket
 from ..names import LINK_GROUP, TUNNEL_GROUP
-from .snapshot import OUR_GROUPS, Space
+from .snapshot import OUR_GROUPS, NetnsSnapshot
 
 if t.TYPE_CHECKING:
     from ..model.host import IPAddress, IPNetwork
@@ -28,7 +28,7 @@ class Uplink(t.NamedTuple):
     underlay: tuple[tuple[IPAddress, str, int], ...]
 
 
-def uplink(host: Space) -> Uplink:
+def read_uplink(host: NetnsSnapshot) -> Uplink:
     """Return the host's foreign routes and addresses, and the MTU of its default route's device (1500 if it has none)."""
     with Socket() as sock:
         rows = sock.dump(RTM_GETROUTE, ALL_ROUTES)
@@ -54,7 +54,7 @@ def uplink(host: Space) -> Uplink:
     )
 
 
-def _underlay(host: Space) -> tuple[tuple[IPAddress, str, int], ...]:
+def _underlay(host: NetnsSnapshot) -> tuple[tuple[IPAddress, str, int], ...]:
     """Return the host's addresses that another host can reach, in the kernel's order, IPv4 first."""
     found = []
     for index, cidr in host.addresses:

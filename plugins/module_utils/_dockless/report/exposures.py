@@ -32,7 +32,7 @@ def exposures(host: Host, project: str | None = None) -> list[Row]:
 
 
 def _of_port(host: Host, networks: Networks, sandbox: Sandbox, mapping: PortMapping) -> t.Iterator[Row]:
-    for found in published_ports.of(sandbox, mapping, networks):
+    for found in published_ports.publications(sandbox, mapping, networks):
         guests = None if not found.audience else [str(network) for network in found.audience if not _is_nobody(network)]
         if found.port:
             address = found.address or ("0.0.0.0" if found.version == 4 else "::")

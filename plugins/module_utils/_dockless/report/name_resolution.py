@@ -17,12 +17,12 @@ from .rows import Row
 States = t.Mapping[str, State]
 
 
-class Names:
+class ResolutionReport:
     """The names of a resolved host, as its states have them."""
 
     def __init__(self, host: Host, states: States, facts: Facts) -> None:
         self._host = host
-        self._topology: Topology = topology.read(host)
+        self._topology: Topology = topology.read_topology(host)
         self._facts = facts
         self._texts = {
             thing.path: thing.text for state in states.values() for thing in state.values() if isinstance(thing, File)
@@ -56,7 +56,7 @@ class Names:
             else _said(said, "nameserver")
         )
         return {
-            "resolves": [n.name for n in topology.joined(sandbox, self._topology) if topology.has_names(n)]
+            "resolves": [n.name for n in topology.networks_of_sandbox(sandbox, self._topology) if topology.has_names(n)]
             if resolved
             else [],
             "name_servers": list(asked),

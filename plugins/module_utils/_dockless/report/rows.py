@@ -40,7 +40,7 @@ def ports(host: Host, project: str | None = None) -> list[Row]:
         for p in _projects(host, project)
         for s in sorted(p.sandboxes, key=lambda s: s.name)
         for m in s.ports
-        for found in published_ports.of(s, m, networks)
+        for found in published_ports.publications(s, m, networks)
     ]
 
 

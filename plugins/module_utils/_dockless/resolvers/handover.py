@@ -20,7 +20,7 @@ from ..dns import dnsmasq_config
 from ..firewall import sandbox_table
 from ..linux import conntrack, files, netns, nft
 from ..linux.nft import DETOUR
-from ..names import RESOLVER_ADDRESS, RESOLVER_PORT, STANDINS
+from ..names import HANDOVERS, RESOLVER_ADDRESS, RESOLVER_PORT
 from ..state.objects import Resolver
 from . import processes
 
@@ -33,7 +33,7 @@ _DETOUR = f"table inet {DETOUR} {{\n{sandbox_table.names_chain(-101, _PORT)}}}\n
 
 
 @contextlib.contextmanager
-def serving(resolvers: t.Sequence[Resolver], dnsmasq: str) -> t.Iterator[None]:
+def handed_over(resolvers: t.Sequence[Resolver], dnsmasq: str) -> t.Iterator[None]:
     """Have others answer in these resolvers' sandboxes for the length of a with block, at whose end their own must answer.
 
     Raises DocklessError where one does not start; then the block is not entered, and those that run still do.
@@ -49,9 +49,9 @@ def serving(resolvers: t.Sequence[Resolver], dnsmasq: str) -> t.Iterator[None]:
         _end(others)
 
 
-def end_left() -> None:
+def end_leftovers() -> None:
     """End what a run that was killed has left."""
-    paths = [path for path in files.listed(STANDINS) if path.endswith(".conf")]
+    paths = [path for path in files.listed(HANDOVERS) if path.endswith(".conf")]
     left = [
         Resolver(name, name, path, "")
         for path, name in ((path, os.path.basename(path)[: -len(".conf")]) for path in paths)
@@ -64,9 +64,9 @@ def _configure(resolver: Resolver) -> str:
     """Write its configuration with another port and file for the process's number, and return where."""
     changes = {
         f"port={RESOLVER_PORT}": f"port={_PORT}",
-        f"pid-file={dnsmasq_config.pid_path(resolver.sandbox)}": f"pid-file={STANDINS}/{resolver.sandbox}.pid",
+        f"pid-file={dnsmasq_config.pid_path(resolver.sandbox)}": f"pid-file={HANDOVERS}/{resolver.sandbox}.pid",
     }
-    path = f"{STANDINS}/{resolver.sandbox}.conf"
+    path = f"{HANDOVERS}/{resolver.sandbox}.conf"
     files.write(
         path,
         "".join(changes.get(line, line) + "\n" for line in (files.read(resolver.config) or "").splitlines()),
@@ -101,7 +101,7 @@ def _in(name: str, work: t.Callable[[], t.Any]) -> None:
 
 def _end(resolvers: t.Sequence[Resolver]) -> None:
     processes.end(resolvers)
-    for path in files.listed(STANDINS):
+    for path in files.listed(HANDOVERS):
         files.remove(path)
     with contextlib.suppress(OSError):
-        os.rmdir(STANDINS)
+        os.rmdir(HANDOVERS)

@@ -14,7 +14,7 @@ import threading
 import time
 import typing as t
 
-from ..errors import DocklessError, joined
+from ..errors import DocklessError, join_messages
 from ..linux import netns
 from ..names import RESOLVER_PORT
 from ..state.objects import Resolver
@@ -132,7 +132,7 @@ def spawn(resolvers: t.Sequence[Resolver], dnsmasq: str) -> None:
     for worker in workers:
         worker.join()
     if problems:
-        raise DocklessError("resolvers do not start: " + joined(sorted(problems)), remedy(" ".join(problems)))
+        raise DocklessError("resolvers do not start: " + join_messages(sorted(problems)), remedy(" ".join(problems)))
 
 
 def _spawn_one(resolver: Resolver, dnsmasq: str) -> str:
@@ -187,7 +187,7 @@ def await_answers(resolvers: t.Sequence[Resolver], port: int = RESOLVER_PORT) ->
         if time.monotonic() > deadline:
             raise DocklessError(
                 "resolvers started but do not answer from their configuration: "
-                + joined([f"sandbox {resolver.sandbox}" for resolver in silent]),
+                + join_messages([f"sandbox {resolver.sandbox}" for resolver in silent]),
                 "Is lo up in the sandbox, and does anything else use 127.0.0.11 there?",
             )
         threading.Event().wait(0.02)  # another program's readiness has no event here to wait for

@@ -32,7 +32,7 @@ def _pairs(text: str) -> _Pairs:
     return {(address, name) for address, *called in lines for name in called}
 
 
-def between(steps: Steps) -> t.Iterator[File]:
+def transitional_files(steps: Steps) -> t.Iterator[File]:
     """Yield what stands for a moment in record files that gain a name from others: the old lines and the new ones.
 
     An alias that goes from one sandbox to another, as between blue and green, would else be nobody's when the first file has lost it.
@@ -55,7 +55,7 @@ def readers(directories: t.Collection[str]) -> list[Resolver]:
     return [known for known, text in found if any(end in text for end in ends)]
 
 
-def refresh(steps: Steps, facts: Facts) -> None:
+def reload_readers(steps: Steps, facts: Facts) -> None:
     """Make resolvers read all files anew that do not see by themselves what these changes of record files leave."""
     changed = _among(steps)
     lost: _Pairs = set()

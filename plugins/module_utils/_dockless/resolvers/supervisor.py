@@ -19,7 +19,7 @@ import typing as t
 from ..dns import systemd_units
 from ..dns.dnsmasq_config import PID_DIRECTORY, pid_path
 from ..dns.systemd_units import DROP_IN, HOST_UNITS, PATHS, SERVICE
-from ..errors import DocklessError, joined
+from ..errors import DocklessError, join_messages
 from ..linux import files
 from ..model.facts import Facts
 from ..names import DNS_DIRECTORY
@@ -48,7 +48,7 @@ def configured() -> list[Resolver]:
     return [Resolver(name, "" if name in HOST_UNITS else name, path, "") for path, name in found]
 
 
-def answering(resolvers: t.Sequence[Resolver]) -> list[Resolver]:
+def running_resolvers(resolvers: t.Sequence[Resolver]) -> list[Resolver]:
     """Return those that run, with the digest that they answer with: what they are to answer after a restart."""
     digests = processes.answers(resolvers)
     return [known._replace(digest=digests[known.sandbox]) for known in resolvers if known.sandbox in digests]
@@ -77,7 +77,7 @@ def start(resolvers: t.Sequence[Resolver], facts: Facts) -> None:
         from .handover import AT_ONCE  # which most runs need not pay for
 
         for batch in (busy[first : first + AT_ONCE] for first in range(0, len(busy), AT_ONCE)):
-            with handover.serving(batch, facts.dnsmasq):
+            with handover.handed_over(batch, facts.dnsmasq):
                 _start(batch, facts)
 
 
@@ -111,7 +111,7 @@ def reload(resolvers: t.Sequence[Resolver]) -> None:
             os.kill(pid, signal.SIGHUP)
 
 
-def settle(paths: t.Collection[str], facts: Facts) -> None:
+def reload_services(paths: t.Collection[str], facts: Facts) -> None:
     """Make systemd read changed units again, and the host's own resolver its drop-in file. Raises DocklessError with systemctl's words.
 
     Resolvers of changed units run on, and have the new settings from their next start.
@@ -165,7 +165,10 @@ def _restart_units(resolvers: t.Sequence[Resolver]) -> None:
     )
     _for_units("stop", silent)  # or systemd would try for ever
     raise DocklessError(
-        "resolvers do not start: " + joined([f"sandbox {resolver.sandbox}" for resolver in silent]) + ": " + said,
+        "resolvers do not start: "
+        + join_messages([f"sandbox {resolver.sandbox}" for resolver in silent])
+        + ": "
+        + said,
         processes.remedy(said) or "Read journalctl -u 'dockless-dns@*'.",
     )
 

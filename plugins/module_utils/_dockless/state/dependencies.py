@@ -11,7 +11,7 @@ from .objects import HOST, Key, Link, Object, State, Veth
 End = tuple[str, str]  # namespace, name
 
 
-def ends(thing: Object | None) -> tuple[End, ...]:
+def interfaces_of(thing: Object | None) -> tuple[End, ...]:
     """Return the interfaces that an object is."""
     if isinstance(thing, Veth):
         return (thing.netns, thing.name), (thing.peer_netns, thing.peer_name)
@@ -46,7 +46,7 @@ def also_mutable(wanted: Object, actual: Object) -> frozenset[str]:
     return frozenset()
 
 
-def in_the_way(wanted: State, actual: State, surplus: t.AbstractSet[Key]) -> set[Key]:
+def blocking(wanted: State, actual: State, surplus: t.AbstractSet[Key]) -> set[Key]:
     """Return surplus links and pairs that must go first: a namespace holds one eth0, a parent one link of each MAC, a host one vxlan of each number."""
     held: dict[t.Any, list[Key]] = {}
     stacked = []
@@ -71,14 +71,14 @@ def in_the_way(wanted: State, actual: State, surplus: t.AbstractSet[Key]) -> set
 
 def _claims(thing: Object) -> tuple[t.Any, ...]:
     """Return what only one object can have: the names of its ends, and of a vxlan device its number and port."""
-    own = tuple(end for end in ends(thing) if end[1])
+    own = tuple(end for end in interfaces_of(thing) if end[1])
     if isinstance(thing, Link) and thing.kind == "vxlan":
         said = dict(thing.data)
         return *own, (thing.kind, said.get("id"), said.get("port"))
     return own
 
 
-def renamed(before: Object | None, wanted: State) -> bool:
+def is_renamed(before: Object | None, wanted: State) -> bool:
     """Return whether what is cleared is a sandbox's link that is wanted under another name."""
     return (
         isinstance(before, Link)

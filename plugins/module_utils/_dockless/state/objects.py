@@ -124,7 +124,7 @@ class Neighbour(t.NamedTuple):
         return "neighbour", self.netns, self.link, self.address
 
 
-class Forward(t.NamedTuple):
+class ForwardingEntry(t.NamedTuple):
     """A static forwarding entry: frames to mac leave by link.
 
     vtep is the host behind a vxlan device; bridged says whether the bridge that link is a port of has the
@@ -162,7 +162,7 @@ class Route(t.NamedTuple):
         return "route", self.netns, self.destination, self.metric
 
 
-class TunnelKey(t.NamedTuple):
+class WireguardKey(t.NamedTuple):
     """A private key of this host, known by its public one. "" is any: it is yet to be made."""
 
     slot: str
@@ -174,7 +174,7 @@ class TunnelKey(t.NamedTuple):
         return "tunnelkey", self.slot
 
 
-class Barrier(t.NamedTuple):
+class KillSwitchRoute(t.NamedTuple):
     """An unreachable route behind all others: what is for a tunnel that is not there must not leave by another way."""
 
     netns: str
@@ -186,7 +186,7 @@ class Barrier(t.NamedTuple):
         return "barrier", self.netns, self.destination
 
 
-class Tunnel(t.NamedTuple):
+class WireguardLink(t.NamedTuple):
     """A WireGuard link. slot tells which private key it has, by public_key that key is known; "" is any.
 
     answering is False where nothing serves the link any more, or it was left half made.
@@ -210,7 +210,7 @@ class Tunnel(t.NamedTuple):
         return "tunnel", self.netns, self.name
 
 
-class TunnelPeer(t.NamedTuple):
+class WireguardPeer(t.NamedTuple):
     """Another host at the end of a WireGuard link. Only it may send from allowed; routed: and what is for those goes by this link.
 
     endpoint "" is anywhere: the one that it spoke from last.
@@ -282,7 +282,7 @@ class Resolver(t.NamedTuple):
         return "resolver", self.sandbox
 
 
-class Passage(t.NamedTuple):
+class ForeignFirewallRules(t.NamedTuple):
     """What another firewall of the host is asked to let through: a line for each rule or setting, as coexist.py words them."""
 
     firewall: str
@@ -297,21 +297,21 @@ class Passage(t.NamedTuple):
 Key = tuple[str, ...]
 Object = t.Union[
     Netns,
-    TunnelKey,
-    Barrier,
-    Tunnel,
-    TunnelPeer,
+    WireguardKey,
+    KillSwitchRoute,
+    WireguardLink,
+    WireguardPeer,
     Link,
     Veth,
     Address,
     Neighbour,
-    Forward,
+    ForwardingEntry,
     Route,
     Sysctl,
     NftTable,
     File,
     Resolver,
-    Passage,
+    ForeignFirewallRules,
 ]
 State = dict[Key, Object]
 
@@ -331,21 +331,21 @@ def title(thing: Object | None) -> str:
         return f"route {thing.destination} on {_at(thing.link, thing.netns)}"
     if isinstance(thing, Neighbour):
         return f"neighbour {thing.address} on {_at(thing.link, thing.netns)}"
-    if isinstance(thing, Forward):
+    if isinstance(thing, ForwardingEntry):
         return f"forwarding entry {thing.mac} on {_at(thing.link, thing.netns)}"
-    if isinstance(thing, TunnelKey):
+    if isinstance(thing, WireguardKey):
         return f"key of tunnel {thing.slot}"
-    if isinstance(thing, Tunnel):
+    if isinstance(thing, WireguardLink):
         return f"tunnel {thing.name}"
-    if isinstance(thing, TunnelPeer):
+    if isinstance(thing, WireguardPeer):
         return f"host {thing.allowed} behind tunnel {thing.link}"
-    if isinstance(thing, Barrier):
+    if isinstance(thing, KillSwitchRoute):
         return f"barrier before {thing.destination}"
     if isinstance(thing, Sysctl):
         return f"sysctl {_at(thing.name, thing.netns)}"
     if isinstance(thing, NftTable):
         return _at("nft table inet dockless", thing.netns)
-    if isinstance(thing, Passage):
+    if isinstance(thing, ForeignFirewallRules):
         return f"passage through {thing.firewall}"
     if isinstance(thing, File):
         return f"file {thing.path}"
@@ -356,14 +356,14 @@ def _at(what: str, netns: str) -> str:
     return f"{what} in {netns}" if netns else what
 
 
-def passage(firewall: str, lines: t.Iterable[str]) -> Passage:
+def foreign_firewall_rules(firewall: str, lines: t.Iterable[str]) -> ForeignFirewallRules:
     """Return lines as one object."""
-    return Passage(firewall, "".join(line + "\n" for line in lines))
+    return ForeignFirewallRules(firewall, "".join(line + "\n" for line in lines))
 
 
 Data = tuple[tuple[str, t.Any], ...]
 
 
-def vxlan(vni: int, local: str, udp_port: int) -> Data:
+def vxlan_data(vni: int, local: str, udp_port: int) -> Data:
     """Return the settings of a vxlan device that learns nothing; local is the address of its own end."""
     return ("id", vni), ("learning", 0), ("local6" if ":" in local else "local", local), ("port", udp_port)

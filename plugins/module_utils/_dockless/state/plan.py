@@ -13,7 +13,7 @@ import typing as t
 from ..errors import DocklessError
 from ..firewall import host_table
 from . import dependencies
-from .objects import HOST, Forward, Key, Link, Netns, NftTable, Object, Resolver, State, Veth, title
+from .objects import HOST, ForwardingEntry, Key, Link, Netns, NftTable, Object, Resolver, State, Veth, title
 
 CREATE, UPDATE, REPLACE, DELETE = "create", "update", "replace", "delete"
 RANK = {
@@ -122,7 +122,7 @@ def no_hook(step: Step) -> None:
     """Let every step pass."""
 
 
-def plan(wanted: State, actual: State, kept: t.AbstractSet[Key] = frozenset()) -> Plan:
+def make_plan(wanted: State, actual: State, kept: t.AbstractSet[Key] = frozenset()) -> Plan:
     """Return the steps that make actual equal to wanted.
 
     actual holds only objects that are ours; those in kept belong to somebody
@@ -134,7 +134,7 @@ def plan(wanted: State, actual: State, kept: t.AbstractSet[Key] = frozenset()) -
         for key, reasons in _mismatches(wanted, actual).items()
         if not _in_place(key, reasons, wanted[key], actual[key])
     }
-    blocking = dependencies.in_the_way(wanted, actual, surplus)
+    blocking = dependencies.blocking(wanted, actual, surplus)
     gone = _falling_with(actual, rebuilt | blocking)
     left = {key: thing for key, thing in actual.items() if key not in gone} if gone else actual
     left = _orphaned(left, rebuilt | blocking)
@@ -157,7 +157,9 @@ def plan(wanted: State, actual: State, kept: t.AbstractSet[Key] = frozenset()) -
         and not _falls_with_netns(key, actual, surplus)
     ]
     if _TABLE in surplus:  # unpublish before links go, guard until they are gone: a port must never lead elsewhere
-        removal.append(Step(UPDATE, _TABLE, actual[_TABLE], NftTable(HOST, host_table.bare()), "nothing is published"))
+        removal.append(
+            Step(UPDATE, _TABLE, actual[_TABLE], NftTable(HOST, host_table.empty_table()), "nothing is published")
+        )
     return Plan(
         tuple(sorted(clearing, key=_removal_order)),
         tuple(sorted(building, key=_order)),
@@ -165,7 +167,7 @@ def plan(wanted: State, actual: State, kept: t.AbstractSet[Key] = frozenset()) -
     )
 
 
-def restorable(state: State) -> State:
+def without_unrestorable(state: State) -> State:
     """Return what of a state can be made again; a pair without its other end, or a process in a namespace without a name, cannot."""
     broken = {
         key
@@ -198,7 +200,7 @@ def refuse_rebuilds(work: Plan, wanted: State, on_mismatch: str, recorded: t.Map
         drifted = isinstance(want, Veth) and recorded.get(step.key) == want.peer_name
         # A second name of a namespace whose first name was lost: by its mark it is still the partner's.
         shared = isinstance(want, Netns) and want.partner in step.before.label.rpartition("/")[2].split()
-        moved = step.reason != "rebuilt" and step.key in recorded and dependencies.renamed(step.before, wanted)
+        moved = step.reason != "rebuilt" and step.key in recorded and dependencies.is_renamed(step.before, wanted)
         rejoined = dependencies.is_inner(step.before) and getattr(want, "label", "") != getattr(
             step.before, "label", ""
         )  # of another network
@@ -249,7 +251,7 @@ def _falling_with(actual: State, roots: set[Key]) -> set[Key]:
         if isinstance(thing, Veth) and (key in roots or thing.netns in spaces or thing.peer_netns in spaces)
     }
     above = dependencies.sitting_on(actual, roots)
-    ends = {end for key in pairs for end in dependencies.ends(actual[key])}
+    ends = {end for key in pairs for end in dependencies.interfaces_of(actual[key])}
     ends |= {(key[1], key[2]) for key in roots | above if key[0] in ("link", "tunnel")}
     gone = roots | pairs | above
     for key, thing in actual.items():
@@ -291,7 +293,7 @@ def _orphaned(left: State, gone: set[Key]) -> State:
     }
     found: State = {}
     for key, thing in left.items():
-        if isinstance(thing, Forward) and thing.link in ports:
+        if isinstance(thing, ForwardingEntry) and thing.link in ports:
             if thing.vtep:
                 found[key] = thing._replace(bridged=False)
         else:

@@ -58,7 +58,7 @@ def _field(name: str, value: t.Any) -> str:
     return "" if value in ("", None) else f"  {name}: {value}\n"
 
 
-def to_do(work: Plan, facts: Facts) -> tuple[str, ...]:
+def manual_steps(work: Plan, facts: Facts) -> tuple[str, ...]:
     """Return a sentence for what people have to do themselves after a plan."""
     if facts.systemd or not any(step.key == ("file", DROP_IN) for step in work.steps):
         return ()

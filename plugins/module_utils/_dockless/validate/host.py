@@ -14,7 +14,7 @@ from .endpoints import check_endpoints
 from .macvlan import check_macvlans
 from .networks import check_networks
 from .overlay import check_overlays
-from .ports import Binding, check_ports, told_owner
+from .ports import Binding, check_ports, owner_suffix
 from .sandboxes import check_sandboxes, check_veth_pairs
 from .services import check_services
 
@@ -23,7 +23,7 @@ def check_host(
     host: Host,
     facts: Facts,
     kept_ports: frozenset[Binding] = frozenset(),
-    owner_of: t.Callable[[Listener], str] = told_owner,
+    owner_of: t.Callable[[Listener], str] = owner_suffix,
 ) -> None:
     """Raise DocklessError for the first thing declared that cannot be beside the rest, or beside what listens on the host.
 
@@ -35,7 +35,7 @@ def check_host(
     networks = {network.key: network for project in host.projects for network in project.networks}
     check_networks(networks.values(), host.defaults)
     check_overlays(host, facts)
-    wireguard.check(host, facts)
+    wireguard.check_encrypted(host, facts)
     check_sandboxes(host)
     check_veth_pairs(host)
     check_endpoints(host, networks)

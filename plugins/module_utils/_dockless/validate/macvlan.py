@@ -17,13 +17,13 @@ _Taken = dict[tuple[str, t.Any], Endpoint]
 
 def check_macvlans(host: Host) -> None:
     """Raise DocklessError for networks that cannot share a parent, and for addresses and MACs that cannot be had there."""
-    found = macvlan.on_parents(host)
+    found = macvlan.parented_networks(host)
     if not found:
         return
     by_parent: dict[str, list[Network]] = {}
     for network in found:
-        if macvlan.of(network).parent:
-            by_parent.setdefault(macvlan.of(network).parent, []).append(network)
+        if macvlan.macvlan_of(network).parent:
+            by_parent.setdefault(macvlan.macvlan_of(network).parent, []).append(network)
         _check_host_addresses(network)
     for networks in by_parent.values():
         _check_beside(networks)
@@ -33,7 +33,7 @@ def check_macvlans(host: Host) -> None:
 def _check_beside(networks: t.Sequence[Network]) -> None:
     first = networks[0]
     for network in networks[1:]:
-        mine, other, path = macvlan.of(network), macvlan.of(first), network.path
+        mine, other, path = macvlan.macvlan_of(network), macvlan.macvlan_of(first), network.path
         shared = f"network {first.project}/{first.name} ({first.path}) sits on {mine.parent} as well"
         if "passthru" in (mine.mode, other.mode):
             which = "this one" if mine.mode == "passthru" else "that one"
@@ -58,12 +58,12 @@ def _check_beside(networks: t.Sequence[Network]) -> None:
 
 def _check_host_addresses(network: Network) -> None:
     path = network.path + ".host_access_address"
-    if not (network.enable_ipv4 or network.enable_ipv6) and macvlan.of(network).host_access:
+    if not (network.enable_ipv4 or network.enable_ipv6) and macvlan.macvlan_of(network).host_access:
         refuse(
             network.path + ".host_access", "a network with ipam driver none has no addresses for the host", "Remove it."
         )
     seen: set[int] = set()
-    for address in macvlan.of(network).addresses:
+    for address in macvlan.macvlan_of(network).addresses:
         if address.version in seen:
             refuse(
                 path,
@@ -86,7 +86,7 @@ def _check_members(host: Host, networks: t.Mapping[tuple[str, str], Network]) ->
                 if network is not None:
                     _check_member(endpoint, network, taken)
                     other = alone.setdefault(network.key, endpoint)
-                    if other is not endpoint and macvlan.of(network).mode == "passthru":
+                    if other is not endpoint and macvlan.macvlan_of(network).mode == "passthru":
                         refuse(
                             endpoint.path,
                             f"network {network.project}/{network.name} hands its parent over to one sandbox, which is "
@@ -103,13 +103,13 @@ def _check_member(endpoint: Endpoint, network: Network, taken: _Taken) -> None:
             "Remove it, or use driver: macvlan in another mode than passthru.",
         )
     for address, key in ((endpoint.ipv4_address, "ipv4_address"), (endpoint.ipv6_address, "ipv6_address")):
-        if address is not None and address in macvlan.of(network).addresses:
+        if address is not None and address in macvlan.macvlan_of(network).addresses:
             refuse(
                 f"{endpoint.path}.{key}",
                 f"{address} is the host's on network {network.project}/{network.name}",
                 "Choose another address.",
             )
-    parent = macvlan.of(network).parent
+    parent = macvlan.macvlan_of(network).parent
     for what, key in (
         (endpoint.ipv4_address, "ipv4_address"),
         (endpoint.ipv6_address, "ipv6_address"),
@@ -125,7 +125,9 @@ def _check_member(endpoint: Endpoint, network: Network, taken: _Taken) -> None:
                 )
 
 
-def way_out(sandbox: Sandbox, networks: t.Mapping[tuple[str, str], Network], version: int) -> Network | None:
+def default_route_network(
+    sandbox: Sandbox, networks: t.Mapping[tuple[str, str], Network], version: int
+) -> Network | None:
     """Return the network on a parent that takes a sandbox's default route of a family away from its bridge networks."""
     found = []
     for endpoint in sandbox.endpoints:
@@ -152,9 +154,13 @@ _VIRTUAL = frozenset(
 )
 
 
-def obstacle(network: Network, facts: Facts) -> DocklessError | None:
+def refusal(network: Network, facts: Facts) -> DocklessError | None:
     """Return why this host cannot have the network, None if it can."""
-    found, name, path = macvlan.found_parent(network, facts), macvlan.of(network).parent, network.path + ".parent"
+    found, name, path = (
+        macvlan.found_parent(network, facts),
+        macvlan.macvlan_of(network).parent,
+        network.path + ".parent",
+    )
     vlan = macvlan.vlan_of(name) if facts.parent(name) is None else None
     if network.driver in facts.missing_kinds:
         return DocklessError(

@@ -10,7 +10,7 @@ from ..allocate import overlay
 from ..errors import refuse
 from ..model import addresses
 from ..model.facts import Facts
-from ..model.host import Endpoint, Host, IPAddress, Network, Peer, Project
+from ..model.host import Endpoint, Host, IPAddress, Network, OverlayPeer, Project
 from .networks import gateway_of
 
 _FLEET = "The role overlay fills it in for all hosts at once."
@@ -106,7 +106,7 @@ def _check_vtep(network: Network, facts: Facts) -> None:
 
 def _check_peers(network: Network, facts: Facts) -> None:
     own = overlay.own_vtep(network.overlay, facts)
-    ends: dict[IPAddress, Peer] = {}
+    ends: dict[IPAddress, OverlayPeer] = {}
     slices = [subnet.ip_range for subnet in network.subnets if subnet.ip_range is not None]
     for peer in network.peers:
         path = f"{network.path}.peers.{peer.name}"
@@ -127,7 +127,7 @@ def _check_peers(network: Network, facts: Facts) -> None:
     _check_tuples(network)
 
 
-def _check_slices(network: Network, peer: Peer, taken: t.Sequence[t.Any], path: str) -> None:
+def _check_slices(network: Network, peer: OverlayPeer, taken: t.Sequence[t.Any], path: str) -> None:
     if not peer.subnets:
         refuse(
             path + ".subnets",

@@ -10,14 +10,14 @@ from ..errors import refuse
 from ..model.facts import Facts, Listener
 from ..model.host import Defaults, Host, IPAddress, Network, PortMapping, Sandbox
 from .endpoints import DEFAULT_KEY, Networks
-from .macvlan import way_out
+from .macvlan import default_route_network
 
 Binding = tuple[str, str, int]  # (protocol, host address or "" for all, host port)
 _WILDCARDS = ("0.0.0.0", "::")
 _ALL = "all addresses"
 
 
-def told_owner(listener: Listener) -> str:
+def owner_suffix(listener: Listener) -> str:
     """Return what the facts say whose a socket is."""
     return listener.owner or "a process"
 
@@ -27,7 +27,7 @@ def check_ports(
     networks: Networks,
     facts: Facts,
     kept: frozenset[Binding],
-    owner_of: t.Callable[[Listener], str] = told_owner,
+    owner_of: t.Callable[[Listener], str] = owner_suffix,
 ) -> None:
     """Raise DocklessError for ports that no network can carry, and those that something else has.
 
@@ -91,7 +91,7 @@ def _refuse_on_parents(sandbox: Sandbox, networks: Networks) -> None:
 def _check_way_back(sandbox: Sandbox, networks: Networks) -> None:
     """Raise DocklessError where answers of a published port would leave by another network than questions came in by."""
     for version in (4, 6):
-        winner = way_out(sandbox, networks, version)
+        winner = default_route_network(sandbox, networks, version)
         if winner is not None and (
             not sandbox.ports or any(m.host_ip is None or m.host_ip.version == version for m in sandbox.ports)
         ):

@@ -9,15 +9,15 @@ import typing as t
 
 from ..errors import refuse
 from ..model.facts import Facts
-from ..model.host import Host, Network, Overlay, Peer
-from ..model.overlay import _port, encrypted, key_of
+from ..model.host import Host, Network, Overlay, OverlayPeer
+from ..model.overlay import _port, encrypted_networks, key_of
 
 _ONE = "A host has one tunnel for all of its encrypted networks: say the same in each."
 
 
-def check(host: Host, facts: Facts) -> None:
+def check_encrypted(host: Host, facts: Facts) -> None:
     """Raise DocklessError for encrypted networks that cannot share a tunnel, or that lack what it needs."""
-    networks = encrypted(host)
+    networks = encrypted_networks(host)
     for network in networks:
         _check_own(network, t.cast(Overlay, networks[0].overlay), facts)
         for peer in network.peers:
@@ -52,7 +52,7 @@ def _check_own(network: Network, first: Overlay, facts: Facts) -> None:
             refuse(f"{path}.{key}", f"{mine} is not {other}, as another encrypted network of this host has it", _ONE)
 
 
-def _check_peer(network: Network, peer: Peer, own: t.Mapping[str, str]) -> None:
+def _check_peer(network: Network, peer: OverlayPeer, own: t.Mapping[str, str]) -> None:
     path, overlay = f"{network.path}.peers.{peer.name}", t.cast(Overlay, network.overlay)
     keys = [key for key in (key_of(peer, slot, overlay) for slot in overlay.tunnels) if key]
     if not keys:
@@ -79,8 +79,8 @@ def _check_peer(network: Network, peer: Peer, own: t.Mapping[str, str]) -> None:
 
 def _check_hosts(networks: t.Sequence[Network]) -> None:
     """A tunnel tells hosts apart by their keys, and each may send from its own address only."""
-    by_key: dict[str, Peer] = {}
-    by_address: dict[t.Any, Peer] = {}
+    by_key: dict[str, OverlayPeer] = {}
+    by_address: dict[t.Any, OverlayPeer] = {}
     for network in networks:
         for peer in network.peers:
             path = f"{network.path}.peers.{peer.name}"
@@ -100,7 +100,7 @@ def _check_hosts(networks: t.Sequence[Network]) -> None:
                 )
 
 
-def _tunnel_of(peer: Peer) -> tuple[t.Any, ...]:
+def _tunnel_of(peer: OverlayPeer) -> tuple[t.Any, ...]:
     return peer.public_key, peer.public_keys, peer.endpoint
 
 

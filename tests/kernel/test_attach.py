@@ -9,9 +9,9 @@ import pytest
 
 CODE = """
 import json, sys
-from _dockless import attach
+from _dockless.linux import attach
 from _dockless.errors import DocklessError
-from _dockless.model import Attach
+from _dockless.model.host import Attach
 try:
     path = attach.locate(Attach(sys.argv[1], sys.argv[2]))
     print(json.dumps([path, attach.inode(path)]))

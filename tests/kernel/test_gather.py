@@ -9,8 +9,8 @@ import pytest
 
 CODE = """
 import json, ipaddress
-from _dockless import gather
-f = gather.gather(routes=(ipaddress.ip_network("10.0.0.0/8"),), mtu=1400, attached=(("web", 7),))
+from _dockless.observe import facts
+f = facts.read_facts(routes=(ipaddress.ip_network("10.0.0.0/8"),), mtu=1400, attached=(("web", 7),))
 print(json.dumps(f._replace(routes=[str(r) for r in f.routes])._asdict(), default=sorted))
 """
 

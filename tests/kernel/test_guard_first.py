@@ -7,7 +7,7 @@ import json
 
 WATCH = """
 import json, os, subprocess, sys
-from _dockless import converge
+from _dockless.engine import converge
 links = []
 def hook(step):
     present = any(name.startswith(("br-", "veth")) for name in os.listdir("/sys/class/net"))

@@ -90,7 +90,7 @@ BY_TEXT = {
 # One process asks for all of them, and is watched: what it opens to write, makes, links, mounts and sends.
 ASK = """
 import json, sys
-from _dockless import converge
+from _dockless.engine import converge
 from _dockless.errors import DocklessError
 for kind, document, project in json.load(sys.stdin):
     try:

@@ -20,7 +20,7 @@ LAN6 = {"subnet": "2001:db8:1::/64", "gateway": NEIGHBOUR_ADDRESSES[1], "aux_add
 PAIR = {"one": {"networks": ["lan"]}, "two": {"networks": ["lan"]}}
 KINDS = """
 import sys
-from _dockless import parents
+from _dockless.observe import parents
 print(parents.has_kind(sys.argv[1]))
 """
 

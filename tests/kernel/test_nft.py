@@ -173,8 +173,8 @@ print(json.dumps(nft.canonical(sys.argv[1])))""",
     kept = ask(
         private_host,
         """
-for number in range(40): nft.remember(str(number), "x")
-from _dockless import files
+for number in range(40): nft.cache_listing(str(number), "x")
+from _dockless.linux import files
 print(json.dumps([len(files.listed(nft.CANONICAL_DIRECTORY)), nft.canonical("39")]))""",
     )
     assert kept == [32, "x"]

@@ -19,9 +19,10 @@ PLACES = "ls /run/dockless/dns/standins 2>/dev/null || true; pgrep -f [c]onf-fil
 # Start all resolvers again, and be killed when others answer in their places.
 _DYING = """
 import os, signal
-from _dockless import facts, resolver
-resolver._start = lambda some, _facts: os.kill(os.getpid(), signal.SIGKILL) if some else None
-resolver.start(resolver.answering(resolver.configured()), facts.Facts())
+from _dockless.model import facts
+from _dockless.resolvers import supervisor
+supervisor._start = lambda some, _facts: os.kill(os.getpid(), signal.SIGKILL) if some else None
+supervisor.start(supervisor.running_resolvers(supervisor.configured()), facts.Facts())
 """
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is declared beside each other: what may stand (the refusals are in bad_input.yml), and whose network is whose."""
+"""What is declared beside each other: what may stand (the refusals are in validate/bad_input), and whose network is whose."""
 
 from __future__ import annotations
 

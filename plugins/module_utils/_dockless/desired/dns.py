@@ -17,6 +17,7 @@ from ..dns import dnsmasq_config, etc_files, systemd_units
 from ..dns.dnsmasq_config import Upstreams
 from ..dns.systemd_units import SANDBOX_UNIT
 from ..errors import DocklessError
+from ..model.dns_names import is_dns_name
 from ..model.facts import Facts
 from ..model.host import (
     MODE_CONTAINER,
@@ -36,7 +37,6 @@ from ..model.topology import (
     effective_netns,
     has_names,
     is_default_bridge,
-    is_domain,
     linked,
     netns_of,
     networks_of_sandbox,
@@ -122,7 +122,7 @@ def _peer_files(network: Network, services: Services) -> t.Iterator[File]:
 def endpoint_records(sandbox: Sandbox, endpoint: Endpoint, services: Services) -> list[str]:
     """Return the endpoint's lines of hosts(5), the name that a reverse query gets first."""
     for alias in endpoint.aliases:
-        if not is_domain(alias):
+        if not is_dns_name(alias):
             raise DocklessError(
                 f"alias {alias!r} of sandbox {sandbox.name} is not a domain name",
                 "Use letters, digits, dashes and dots.",
@@ -132,7 +132,7 @@ def endpoint_records(sandbox: Sandbox, endpoint: Endpoint, services: Services) -
     own = (sandbox.name, sandbox.hostname, *endpoint.aliases, names.short_id(sandbox.project, sandbox.name))
     plain = services.names(endpoint.network, sandbox.project, sandbox.name, own)
     called = (f"{sandbox.name}.{network}", *plain, *(f"{name}.{network}" for name in plain if name))
-    text = " ".join(name for name in dict.fromkeys(called) if is_domain(name))
+    text = " ".join(name for name in dict.fromkeys(called) if is_dns_name(name))
     return [f"{address} {text}" for address in addresses(endpoint)] if text else []
 
 
@@ -146,7 +146,7 @@ def address_records(records: t.Sequence[DnsRecord]) -> list[str]:
             address = ipaddress.ip_address(record.value)
         except ValueError:
             address = None
-        if address is None or address.version != (4 if record.kind == "A" else 6) or not is_domain(record.name):
+        if address is None or address.version != (4 if record.kind == "A" else 6) or not is_dns_name(record.name):
             raise DocklessError(
                 f"the {record.kind} record of {record.name!r} cannot be served",
                 f"Give a domain name and an IPv{4 if record.kind == 'A' else 6} address.",
@@ -223,6 +223,6 @@ def _private_links(sandbox: Sandbox, topology: Topology) -> t.Iterator[str]:
             continue
         for link in endpoint.links:
             target = linked(link, endpoint, topology)
-            if target and is_domain(link.alias):
+            if target and is_dns_name(link.alias):
                 for address in addresses(target[1]):
                     yield f"{address} {link.alias} {link.alias}.{endpoint.network[1]}"

@@ -17,9 +17,10 @@ import typing as t
 from .. import names
 from ..errors import DocklessError
 from ..model import gateways
+from ..model.dns_names import is_dns_name
 from ..model.facts import Facts
 from ..model.host import Defaults, DnsRecord, IPNetwork, Network, Sandbox
-from ..model.topology import Topology, has_names, is_domain, netns_of, networks_of_sandbox, own_addresses
+from ..model.topology import Topology, has_names, netns_of, networks_of_sandbox, own_addresses
 from ..names import DNS_DIRECTORY, RESOLVER_ADDRESS, RESOLVER_PORT
 
 DIGEST_NAME = "config.dockless.invalid"  # a TXT record that tells which configuration is running
@@ -198,7 +199,7 @@ def _fixed(netns: str, watched: str) -> list[str]:
 
 def _own_zones(sandbox: Sandbox, networks: t.Sequence[Network], topology: Topology) -> t.Iterator[str]:
     for network in networks:
-        if is_domain(network.name):
+        if is_dns_name(network.name):
             yield network.name
         for subnet in network.subnets:
             if subnet.network is not None:
@@ -207,7 +208,7 @@ def _own_zones(sandbox: Sandbox, networks: t.Sequence[Network], topology: Topolo
     links = (link.alias for endpoint in sandbox.endpoints for link in endpoint.links)
     records = (r.name for owner in (*networks, sandbox) for r in owner.records if r.kind != "PTR")
     for name in (*links, *records):
-        if "." in name and is_domain(name):
+        if "." in name and is_dns_name(name):
             yield name
 
 
@@ -238,7 +239,7 @@ def directives(record: DnsRecord) -> list[str]:
 
 def _domain(text: str) -> str:
     name = text[:-1] if text.endswith(".") else text
-    if not is_domain(name):
+    if not is_dns_name(name):
         raise ValueError(text)
     return name
 

@@ -8,6 +8,7 @@ import re
 import typing as t
 
 from ..errors import DocklessError
+from ..model.dns_names import is_dns_name
 from ..model.facts import Facts
 from ..model.gateways import gateways
 from ..model.host import Defaults, Network, Sandbox
@@ -16,7 +17,6 @@ from ..model.topology import (
     addresses,
     host_name,
     is_default_bridge,
-    is_domain,
     linked,
     netns_of,
     networks_of_sandbox,
@@ -63,7 +63,7 @@ def own_names(sandbox: Sandbox) -> list[str]:
     """Return what the sandbox is called, the full name first, as gethostbyaddr(3) wants it."""
     name = host_name(sandbox)
     full = [f"{name}.{sandbox.domainname}"] if sandbox.domainname else []
-    return [text for text in dict.fromkeys((*full, name, sandbox.name)) if is_domain(text)]
+    return [text for text in dict.fromkeys((*full, name, sandbox.name)) if is_dns_name(text)]
 
 
 def resolv_conf(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaults) -> str:
@@ -151,5 +151,5 @@ def _bridge_links(sandbox: Sandbox, topology: Topology) -> t.Iterator[str]:
         for link in endpoint.links:
             target = linked(link, endpoint, topology)
             for address in addresses(target[1]) if target else ():
-                called = [n for n in dict.fromkeys((link.alias, *own_names(target[0]))) if is_domain(n)]
+                called = [n for n in dict.fromkeys((link.alias, *own_names(target[0]))) if is_dns_name(n)]
                 yield f"{address}\t{' '.join(called)}\n"

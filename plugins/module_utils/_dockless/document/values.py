@@ -14,12 +14,11 @@ import typing as t
 from ..errors import refuse
 from ..model import addresses
 from ..model.addresses import MAPPED
+from ..model.dns_names import NAME_LIMIT, is_dns_name
 from ..model.host import IPAddress, IPNetwork
 from ..names import INTERFACE, INTERFACE_LIMIT, NAME, RESERVED_INTERFACES
 from .readers import Reader, shown, text, wrong_type
 
-_LABEL = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
-_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?\Z")
 _MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}\Z")
 _HOST_INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.@-]{0,14}\Z")
 _SYSCTL_PART = re.compile(r"[a-zA-Z0-9_.-]+\Z")
@@ -69,13 +68,14 @@ def interface_of_host(value: t.Any, path: str) -> str:
 def domain(value: t.Any, path: str) -> str:
     """Return a DNS name (RFC 1123; underscores too, as service names have them), without the final dot."""
     value = text(value, path)
-    if len(value) > 253 or not _DOMAIN.match(value):
+    name_without_dot = value[:-1] if value.endswith(".") else value
+    if len(value) > NAME_LIMIT or not is_dns_name(name_without_dot):
         refuse(
             path,
             f"{shown(value)} is not a DNS name",
             "Use labels of 1 to 63 letters, digits, dashes and underscores, joined by dots.",
         )
-    return value.rstrip(".")
+    return name_without_dot
 
 
 def search_domain(value: t.Any, path: str) -> str:

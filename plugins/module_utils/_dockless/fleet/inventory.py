@@ -16,6 +16,7 @@ from ..document.network import MTU
 from ..document.readers import boolean, integer, is_list, is_mapping, shown, wrong_type
 from ..document.sandbox import parse_sandbox
 from ..errors import DocklessError, refuse
+from ..model.external_networks import Index, index_by_reference
 from ..model.host import Endpoint
 from .model import EndpointDeclaration, FleetHost, FleetOverlay, Inventory, Key, Membership, Spec
 
@@ -36,7 +37,7 @@ def read_inventory(hosts: t.Sequence[FleetHost], known: t.Iterable[Key] = ()) ->
     for host in hosts:
         with _of(host):
             _read_networks(host, reading)
-    index = _index([*reading.networks, *known])
+    index = index_by_reference([*reading.networks, *known])
     for host in hosts:
         with _of(host):
             _read_sandboxes(host, reading, _called(host, reading, index))
@@ -175,16 +176,7 @@ _OPTIONS: tuple[tuple[str, str, t.Callable[[t.Any, str], t.Any]], ...] = (
 )
 
 
-def _index(keys: t.Iterable[Key]) -> dict[str, set[Key]]:
-    """Return what a network may be called by another project -> the networks called so."""
-    index: dict[str, set[Key]] = {}
-    for project, name in keys:
-        for called in (name, f"{project}/{name}", f"{project}_{name}"):
-            index.setdefault(called, set()).add((project, name))
-    return index
-
-
-def _called(host: FleetHost, reading: Inventory, index: t.Mapping[str, set[Key]]) -> dict[Key, Key]:
+def _called(host: FleetHost, reading: Inventory, index: Index) -> dict[Key, Key]:
     """Return the overlay networks that the host's sandboxes can join: (project, name in its document) -> real key."""
     found: dict[Key, Key] = {}
     for name, spec in _mapping(host.networks, "networks").items():
@@ -199,7 +191,7 @@ def _called(host: FleetHost, reading: Inventory, index: t.Mapping[str, set[Key]]
     return found
 
 
-def _owner(host: FleetHost, name: str, spec: Spec, index: t.Mapping[str, set[Key]]) -> Key | None:
+def _owner(host: FleetHost, name: str, spec: Spec, index: Index) -> Key | None:
     """Return the overlay network that an external entry means; None if it means none, which the host's engine judges."""
     external = spec["external"]
     said = spec.get("name") or (external.get("name") if is_mapping(external) else None)

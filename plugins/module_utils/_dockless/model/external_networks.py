@@ -10,7 +10,7 @@ from ..errors import refuse
 from .host import DEFAULT_BRIDGE, Host, Network, Project, Sandbox
 
 Key = tuple[str, str]
-Index = dict[str, list[Key]]  # what a network may be called -> the networks called so
+Index = dict[str, list[Key]]  # a reference as another project writes it -> the networks that it may mean
 
 
 def resolve_external(host: Host, key: Key) -> Key:
@@ -39,18 +39,27 @@ def resolve_externals(host: Host) -> Host:
     return host._replace(projects=tuple(_resolved(project, owners) for project in host.projects))
 
 
-def _index(host: Host) -> Index:
-    index: Index = {DEFAULT_BRIDGE: [("", DEFAULT_BRIDGE)]}
-    for project in host.projects:
-        for network in project.networks:
-            if not network.external:
-                for called in (network.name, f"{project.name}/{network.name}", f"{project.name}_{network.name}"):
-                    index.setdefault(called, []).append(network.key)
+def index_by_reference(keys: t.Iterable[Key]) -> Index:
+    """Return the networks that each reference may mean.
+
+    A reference is NETWORK, PROJECT/NETWORK or, as Compose writes it, PROJECT_NETWORK.
+    One reference may mean several networks: a_b is network a_b of any project, and network b of project a.
+    """
+    index: Index = {}
+    for key in dict.fromkeys(keys):
+        project, name = key
+        for reference in (name, f"{project}/{name}", f"{project}_{name}"):
+            index.setdefault(reference, []).append(key)
     return index
 
 
+def _index(host: Host) -> Index:
+    own = (network.key for project in host.projects for network in project.networks if not network.external)
+    return {DEFAULT_BRIDGE: [("", DEFAULT_BRIDGE)], **index_by_reference(own)}
+
+
 def _owner(network: Network, index: Index) -> Key:
-    found = [key for key in dict.fromkeys(index.get(network.external, ())) if key != network.key]
+    found = [key for key in index.get(network.external, ()) if key != network.key]
     if len(found) == 1:
         return found[0]
     path = network.path + ".name"

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 from ..errors import DocklessError
+from .dns_names import is_dns_name
 from .host import (
     DEFAULT_BRIDGE,
     MODE_CONTAINER,
@@ -24,8 +24,6 @@ from .host import (
 NetworkKey = tuple[str, str]
 Member = tuple[Sandbox, Endpoint]
 TASKS = "tasks"  # tasks.SERVICE are the addresses behind a virtual one
-_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
 
 
 class Topology(t.NamedTuple):
@@ -64,7 +62,7 @@ def _known_to_host(
     if wish is None:
         return ()
     possible = {
-        f"{key[0]}/{key[1]}": key for key, network in networks.items() if has_names(network) and is_domain(key[1])
+        f"{key[0]}/{key[1]}": key for key, network in networks.items() if has_names(network) and is_dns_name(key[1])
     }
     for index, name in enumerate(wish.networks):
         if name not in possible:
@@ -91,7 +89,7 @@ def _dotted(members: t.Iterable[Member], network: Network) -> list[str]:
     ]
     served = [TASKS] if any(service.mode == SERVICE_VIP for service in network.services) else []
     names = (*called, *(service.name for service in network.services))
-    return served + list(dict.fromkeys(name for name in names if "." in name and is_domain(name)))
+    return served + list(dict.fromkeys(name for name in names if "." in name and is_dns_name(name)))
 
 
 def has_names(network: Network) -> bool:
@@ -123,11 +121,6 @@ def addresses(endpoint: Endpoint) -> list[str]:
 def own_addresses(sandbox: Sandbox) -> frozenset[str]:
     """Return all addresses of the sandbox, link-local ones too, without prefix length."""
     return frozenset(cidr.partition("/")[0] for endpoint in sandbox.endpoints for cidr in endpoint.addresses)
-
-
-def is_domain(text: str) -> bool:
-    """Return whether text can stand as a domain name in a DNS file (RFC 1035, and underscores)."""
-    return len(text) <= 253 and _DOMAIN.match(text) is not None
 
 
 def linked(link: LegacyLink, endpoint: Endpoint, topology: Topology) -> Member | None:

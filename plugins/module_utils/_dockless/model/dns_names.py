@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""What counts as a DNS name: one rule for the document, the record files and the resolvers' configuration."""
+
+from __future__ import annotations
+
+import re
+
+NAME_LIMIT = 253  # characters, without the final dot (RFC 1035, section 2.3.4)
+_LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\Z")
+
+
+def is_dns_name(text: str) -> bool:
+    """Return whether text is a DNS name without a final dot.
+
+    Labels follow RFC 1123, section 2.1; underscores are allowed too, because names of services have them (RFC 2782).
+    """
+    return len(text) <= NAME_LIMIT and _NAME.match(text) is not None

@@ -31,12 +31,12 @@ def wrong_type(value: t.Any, path: str, wanted: str, remedy: str = "") -> t.NoRe
     errors.refuse(path, f"{shown(value)} is {kind}, not {wanted}", remedy or f"Give {wanted}.")
 
 
-def is_mapping(value: t.Any) -> bool:
+def is_mapping(value: t.Any) -> t.TypeGuard[t.Mapping[str, t.Any]]:
     """Return whether it is a dictionary (dict first: asking for a Mapping takes ten times as long)."""
     return isinstance(value, (dict, t.Mapping))
 
 
-def is_list(value: t.Any) -> bool:
+def is_list(value: t.Any) -> t.TypeGuard[t.Sequence[t.Any]]:
     """Return whether it is a list."""
     return isinstance(value, (list, tuple))
 

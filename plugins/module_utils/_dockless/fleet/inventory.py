@@ -70,7 +70,7 @@ def _mapping(value: t.Any, path: str) -> Spec:
         return {}
     if not is_mapping(value):
         wrong_type(value, path, f"a dictionary of {path} by name")
-    return t.cast(Spec, value)
+    return value
 
 
 def is_overlay(spec: t.Any) -> bool:

@@ -20,10 +20,11 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH):/usr/sbin:/sbin
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: help tree packages test-packages molecule-packages bench-packages quickstart teardown test $(SUITES) bench molecule coexist runtimes test-full clean
+.PHONY: help tree packages test-packages molecule-packages bench-packages quickstart teardown check test $(SUITES) bench molecule coexist runtimes test-full clean
 
 help:
 	@echo 'make quickstart | teardown          an example on this machine, and its end (root)'
+	@echo 'make check                          lint, unit and the smoke kernel tests, in a minute: before each commit'
 	@echo 'make test                           $(SUITES), molecule/{evpn,fleet,systemd}'
 	@echo 'make coexist                        beside a live Docker engine, firewalld and ufw'
 	@echo 'make runtimes                       containers of podman, docker and systemd-nspawn in sandboxes'
@@ -31,6 +32,9 @@ help:
 
 quickstart teardown: tree packages $(VENV)/done
 	$(VENV)/bin/ansible-playbook --inventory localhost, --connection local playbooks/$@.yml
+
+check: tree test-packages $(VENV)/done
+	@tests/run check
 
 test: tree test-packages $(VENV)/done $(NEWEST)/done
 	@tests/run $(SUITES) molecule

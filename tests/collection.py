@@ -26,8 +26,8 @@ def environment() -> dict[str, str]:
     }
 
 
-def check(*argv: str) -> str:
-    """Run a command at the checkout's root and return its output. Fails with that when the command does."""
+def check(*argv: str, succeeds: bool = True) -> str:
+    """Run a command at the checkout's root and return its output. With succeeds, fails when the command fails."""
     env = environment()
     program = shutil.which(argv[0], path=env["PATH"]) or argv[0]
     done = subprocess.run(
@@ -40,5 +40,5 @@ def check(*argv: str) -> str:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, f"{' '.join(argv)} ended with {done.returncode}\n{done.stdout}"
+    assert done.returncode == 0 or not succeeds, f"{' '.join(argv)} ended with {done.returncode}\n{done.stdout}"
     return done.stdout

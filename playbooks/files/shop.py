@@ -8,6 +8,7 @@ Each runs in its sandbox: as a transient systemd unit where systemd runs the
 host, else as a background process with its number in DIRECTORY. A process tells
 that it is ready as sd_notify(3) has it, in both cases.
 """
+
 from __future__ import annotations
 
 import contextlib
@@ -55,7 +56,7 @@ class Row(socketserver.StreamRequestHandler):
 class Page(http.server.BaseHTTPRequestHandler):
     """Answers with a page that has a row of the database in it."""
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         """Ask the database by its name, and answer."""
         with socket.create_connection(("database", DATABASE_PORT), timeout=5) as door:
             row = door.makefile().readline().strip()
@@ -117,7 +118,12 @@ def unit_of(role: str) -> str:
 def pid_of(role: str) -> int:
     """Return the number of a running process, 0 if it does not run."""
     if has_systemd():
-        told = subprocess.run(["systemctl", "show", "--value", "-p", "MainPID", unit_of(role)], capture_output=True, text=True, check=False)
+        told = subprocess.run(
+            ["systemctl", "show", "--value", "-p", "MainPID", unit_of(role)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         return int(told.stdout.strip() or 0)
     try:
         with open(f"{DIRECTORY}/{role}.pid", encoding="ascii") as file:
@@ -126,7 +132,9 @@ def pid_of(role: str) -> int:
             words = file.read().split(b"\0")
     except (OSError, ValueError):
         return 0
-    return pid if role.encode() in words and any(word.endswith(b"shop.py") for word in words) else 0  # numbers are reused
+    # The kernel reuses process numbers.
+    is_ours = role.encode() in words and any(word.endswith(b"shop.py") for word in words)
+    return pid if is_ours else 0
 
 
 def runs_in_sandbox(role: str) -> bool:
@@ -158,9 +166,14 @@ def start(role: str) -> None:
     command = [sys.executable, os.path.abspath(__file__), role]
     sandbox = SANDBOXES[role]
     if has_systemd():
-        properties = {"Type": "notify", "NotifyAccess": "main", "TimeoutStartSec": str(START_TIMEOUT), "InaccessiblePaths": HIDDEN,
-                      "NetworkNamespacePath": "/run/netns/" + sandbox,
-                      "BindReadOnlyPaths": f"/etc/netns/{sandbox}/resolv.conf:/etc/resolv.conf"}
+        properties = {
+            "Type": "notify",
+            "NotifyAccess": "main",
+            "TimeoutStartSec": str(START_TIMEOUT),
+            "InaccessiblePaths": HIDDEN,
+            "NetworkNamespacePath": "/run/netns/" + sandbox,
+            "BindReadOnlyPaths": f"/etc/netns/{sandbox}/resolv.conf:/etc/resolv.conf",
+        }
         options = [f"--property={key}={value}" for key, value in properties.items()]
         subprocess.run(["systemd-run", "--quiet", "--collect", "--unit", unit_of(role), *options, *command], check=True)
         return
@@ -170,8 +183,15 @@ def start(role: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door, open(f"{DIRECTORY}/{role}.log", "wb") as log:
         door.bind(address)
         door.settimeout(START_TIMEOUT)
-        process = subprocess.Popen(["ip", "netns", "exec", sandbox, *command], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                   start_new_session=True, cwd="/", env={**os.environ, "NOTIFY_SOCKET": address})
+        process = subprocess.Popen(
+            ["ip", "netns", "exec", sandbox, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
+            env={**os.environ, "NOTIFY_SOCKET": address},
+        )
         with open(f"{DIRECTORY}/{role}.pid", "w", encoding="ascii") as file:
             file.write(f"{process.pid}\n")
         try:

@@ -15,10 +15,6 @@ def test_ansible_lint_production():
     )
 
 
-def test_yamllint():
-    check("yamllint", "--strict", ".")
-
-
 def test_changelog():
     check("antsibull-changelog", "lint")
 

@@ -164,7 +164,7 @@ def test_s_78_canonical_form_is_read_where_it_is_known_and_never_written(private
     told = ask(
         private_host,
         """
-nft.remember(sys.argv[1], nft.canonical(sys.argv[1]))
+nft.cache_listing(sys.argv[1], nft.canonical(sys.argv[1]))
 nft._ENVIRONMENT["PATH"] = "/nowhere"  # whatever asks nft now fails
 print(json.dumps(nft.canonical(sys.argv[1])))""",
         TABLE,
@@ -214,7 +214,7 @@ def bridged_host(private_host):
 
 def obstacles(host, families=("ip", "ip6")):
     """Return what is in the way of br0."""
-    code = "print(json.dumps([o._asdict() for o in nft.drops_in_our_way(['br0'], sys.argv[1].split())]))"
+    code = "print(json.dumps([o._asdict() for o in nft.blocking_chains(['br0'], sys.argv[1].split())]))"
     return ask(host, code, " ".join(families))
 
 

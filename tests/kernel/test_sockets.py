@@ -69,9 +69,9 @@ def work():
     fd = netns.open_named("web")
     with netns.entered(fd):
         theirs = socket.socket(); theirs.bind(("0.0.0.0", 82)); theirs.listen()
-        seen.append([sockets.listeners(), gather.gather().forwarding4])
+        seen.append([sockets.listeners(), gather.read_facts().forwarding4])
 thread = threading.Thread(target=work); thread.start(); thread.join()
-print(json.dumps([seen[0], sockets.listeners(), gather.gather().forwarding4]))"""
+print(json.dumps([seen[0], sockets.listeners(), gather.read_facts().forwarding4]))"""
     )
     seen = json.loads(private_host.python(code).stdout)
     assert seen == [[[["tcp", "0.0.0.0", 82, ""]], False], [["tcp", "127.0.0.1", 81, ""]], True]

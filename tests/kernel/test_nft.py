@@ -148,7 +148,7 @@ def test_generation_rises_with_each_change_and_only_then(private_host):
 seen = [nft.generation()]
 nft.listing(); nft.canonical(sys.argv[1]); seen.append(nft.generation())
 nft.replace(sys.argv[1]); seen.append(nft.generation())
-with netns.scratch(): nft.replace(sys.argv[1])
+with netns.temporary_namespace(): nft.replace(sys.argv[1])
 seen.append(nft.generation())
 print(json.dumps(seen))""",
         TABLE,

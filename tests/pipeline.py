@@ -8,7 +8,7 @@ import typing as t
 from documents import UNDERLAY, host_of
 
 from _dockless.allocate.host import resolve_host
-from _dockless.allocate.leases import project_leases
+from _dockless.allocate.leases import Leases
 from _dockless.desired.host import States, desired_state
 from _dockless.firewall import host_table
 from _dockless.model import topology
@@ -27,13 +27,14 @@ def resolved(
     defaults: Document | None = None,
     **projects: Document,
 ) -> Host:
-    """Return the host with every blank filled in. leases are by project."""
-    return resolve_host(host_of(document, defaults=defaults, **projects), leases or {}, known)
+    """Return the host with every blank filled in. leases are JSON by project."""
+    recorded = {name: Leases.from_json(each) for name, each in (leases or {}).items()}
+    return resolve_host(host_of(document, defaults=defaults, **projects), recorded, known)
 
 
 def leases_of(host: Host) -> dict[str, t.Any]:
     """Return what a run would remember of every project, the host's own things under ""."""
-    return {project.name: project_leases(project) for project in host.projects}
+    return {project.name: Leases.from_project(project).to_json() for project in host.projects}
 
 
 def states(host: Host, known: Facts = FACTS) -> States:

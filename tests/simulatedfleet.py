@@ -12,7 +12,7 @@ import json
 import typing as t
 
 from _dockless.allocate.host import resolve_host
-from _dockless.allocate.leases import project_leases
+from _dockless.allocate.leases import NO_LEASES, Leases
 from _dockless.document.project import parse_project
 from _dockless.engine import fleet_files
 from _dockless.fleet import host_documents, host_report, ledger
@@ -37,12 +37,12 @@ class SimulatedHost:
             routes=(ipaddress.ip_network("192.0.2.0/24"),),
         )
         self.documents: dict[str, dict[str, t.Any]] = {}
-        self.leases: dict[str, t.Any] = {}
+        self.leases: dict[str, Leases] = {}
         self.keys: dict[str, str] = {}  # public ones
 
     def told(self, vtep: str, peers: bool) -> t.Any:
         """Return what the module overlay_member would, by way of JSON."""
-        both = {name: (document, self.leases.get(name, {})) for name, document in self.documents.items()}
+        both = {name: (document, self.leases.get(name, NO_LEASES)) for name, document in self.documents.items()}
         return json.loads(
             json.dumps({**host_report.host_report(both, self.facts, vtep, peers), "public_keys": self.keys})
         )
@@ -58,8 +58,8 @@ class SimulatedHost:
         host = Host(tuple(parse_project(name, one) for name, one in sorted(self.documents.items())))
         host = external_networks.resolve_externals(host)
         check_host(host, self.facts)
-        host = resolve_host(host, {**self.leases, "": {}}, self.facts)
-        self.leases = {project.name: project_leases(project) for project in host.projects}
+        host = resolve_host(host, self.leases, self.facts)
+        self.leases = {project.name: Leases.from_project(project) for project in host.projects}
 
 
 class SimulatedFleet:
@@ -121,12 +121,12 @@ class SimulatedFleet:
         owners: dict[tuple[str, str], str] = {}
         for host in self.hosts.values():
             for leases in host.leases.values():
-                for sandbox, endpoints in leases["endpoints"].items():
-                    for wire, lease in endpoints.items():
-                        if network in ("", wire.partition("/")[2]):
-                            found.setdefault(sandbox, []).extend(cidr.partition("/")[0] for cidr in lease["addresses"])
-                            for cidr in lease["addresses"]:
-                                assert owners.setdefault((wire, cidr), sandbox) == sandbox, f"{cidr} is given out twice"
+                for sandbox, endpoints in leases.endpoints.items():
+                    for key, lease in endpoints.items():
+                        if network in ("", key[1]):
+                            found.setdefault(sandbox, []).extend(cidr.partition("/")[0] for cidr in lease.addresses)
+                            for cidr in lease.addresses:
+                                assert owners.setdefault((key, cidr), sandbox) == sandbox, f"{cidr} is given out twice"
         return found
 
     def peers(self, name: str, network: str, project: str = "shop") -> dict[str, t.Any]:

@@ -23,6 +23,7 @@ sys.path[:0] = [str(ROOT / "plugins" / "module_utils"), str(ROOT / "tests")]
 # pylint: disable=wrong-import-position
 from collection import environment
 
+from _dockless.allocate.leases import Leases
 from _dockless.engine import fleet_files
 from _dockless.fleet import host_documents, host_report
 from _dockless.fleet.ledger import ledger_text, parse_host_report, parse_ledger
@@ -70,11 +71,10 @@ def told(declared: t.Mapping[str, t.Any], documents: t.Sequence[t.Any]) -> t.Any
         for document in documents
         for name, one in document["sandboxes"].items()
     }
-    both = (
-        {"shop": (documents[0], {"networks": {name: [] for name in documents[0]["networks"]}, "endpoints": leases})}
-        if documents
-        else {}
-    )
+    both = {}
+    if documents:
+        networks = {name: [] for name in documents[0]["networks"]}
+        both["shop"] = (documents[0], Leases.from_json({"networks": networks, "endpoints": leases}))
     return json.loads(json.dumps(host_report.host_report(both, facts, "", False)))
 
 

@@ -19,7 +19,7 @@ def fleet(services, mode="l2", subnet="10.60.0.0/28", **options):
 
 def vips(found):
     """Return what each host has as the services' addresses."""
-    return {name: host.leases["shop"].get("services", {}).get("red") for name, host in found.hosts.items()}
+    return {name: host.leases["shop"].to_json().get("services", {}).get("red") for name, host in found.hosts.items()}
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import ipaddress
 import pytest
 from pipeline import FACTS, leases_of, of_kind, resolved, state, states
 
-from _dockless.allocate import leases
+from _dockless.allocate.leases import Leases, recorded_interfaces
 from _dockless.engine.target import _on_parents
 from _dockless.errors import DocklessError
 from _dockless.model import gateways, macvlan
@@ -279,7 +279,7 @@ def test_what_goes_with_a_link_and_what_changes_in_place():
 def test_a_declared_name_is_asked_for_and_a_lost_one_repaired():
     host = resolved(document(), ETH0)
     before = state(host, ETH0)
-    known = leases.recorded_names({"shop": leases_of(host)["shop"]})
+    known = recorded_interfaces({"shop": Leases.from_json(leases_of(host)["shop"])})
     renamed = {**PAIR, "one": {"networks": {"lan": {"interface_name": "lan0"}}}}
     wanted = state(resolved(document(sandboxes=renamed), ETH0), ETH0)
     with pytest.raises(DocklessError, match="macvlan eth0 in one cannot be changed in place"):

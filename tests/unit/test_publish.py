@@ -8,7 +8,8 @@ import random
 import pytest
 from pipeline import leases_of, resolved
 
-from _dockless.allocate.host_ports import HostPortAllocations, binding_of, lease_key
+from _dockless.allocate.host_ports import HostPortAllocations, binding_of
+from _dockless.allocate.leases import PortLease
 from _dockless.errors import DocklessError
 from _dockless.model.facts import Facts, Listener
 from _dockless.report import rows
@@ -193,5 +194,9 @@ def _ports(chance, number):
 
 def _ephemeral(host):
     return {
-        lease_key(m): m.host_port for p in host.projects for s in p.sandboxes for m in s.ports if m.target_port != 99
+        PortLease.from_mapping(m).key: m.host_port
+        for p in host.projects
+        for s in p.sandboxes
+        for m in s.ports
+        if m.target_port != 99
     }

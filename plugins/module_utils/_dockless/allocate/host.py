@@ -1,12 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Host as declared -> Host with every blank filled in, and the leases to remember it by.
-
-Leases are JSON: {"networks": {NAME: [SUBNET …]},
-"services": {NAME: {SERVICE: [ADDRESS …]}},
-"endpoints": {SANDBOX: {PROJECT/NETWORK: {"addresses": [CIDR …], "interface": NAME}}},
-"ports": [[SANDBOX, PROTOCOL, HOST_IP, TARGET_PORT, HOST_PORT] …]}.
-"""
+"""Host as declared -> Host with every blank filled in, and the leases to remember it by."""
 
 from __future__ import annotations
 
@@ -21,11 +15,11 @@ from ..model.macvlan import shares_mac
 from ..model.topology import Networks
 from ..names import DEFAULT_BRIDGE_LINK
 from . import host_ports, ipam, macvlan, overlay, service_addresses
-from .leases import Leases, port_leases
+from .leases import NO_LEASES, Leases, ProjectLeases, endpoint_lease
 from .macvlan import SharedAddressPool
 
 
-def resolve_host(host: Host, leases: t.Mapping[str, Leases], facts: Facts) -> Host:
+def resolve_host(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
     """Return the host with subnets, gateways, addresses, MACs, interface names and ports.
 
     Raises DocklessError where something is exhausted. Externals must have been
@@ -37,7 +31,7 @@ def resolve_host(host: Host, leases: t.Mapping[str, Leases], facts: Facts) -> Ho
     host = macvlan.with_host_addresses(host, leases)
     networks = topology.networks_of(host)
     host = _with_endpoints(host, networks, leases)
-    return host_ports.resolve_ports(host, networks, {name: port_leases(kept) for name, kept in leases.items()}, facts)
+    return host_ports.resolve_ports(host, networks, leases, facts)
 
 
 def _with_default_bridge(host: Host) -> Host:
@@ -69,13 +63,13 @@ def _with_default_bridge(host: Host) -> Host:
     return host._replace(projects=(*host.projects, Project("", networks=(bridge,))))
 
 
-def _with_subnets(host: Host, leases: t.Mapping[str, Leases], facts: Facts) -> Host:
+def _with_subnets(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
     projects = {
         p.name: p._replace(networks=tuple(_with_defaults(n, host.defaults, facts) for n in p.networks))
         for p in sorted(host.projects, key=lambda p: p.name)
     }
     taken: list[IPNetwork] = [s.network for p in projects.values() for n in p.networks for s in n.subnets if s.network]
-    kept = {p.name: _kept_subnets(p, leases.get(p.name, {}), taken) for p in projects.values()}
+    kept = {p.name: _kept_subnets(p, leases.get(p.name, NO_LEASES), taken) for p in projects.values()}
     taken += facts.routes
     for project in projects.values():
         filled = tuple(_fill(n, kept[project.name].get(n.name, []), taken, host.defaults) for n in project.networks)
@@ -106,7 +100,7 @@ def _kept_subnets(project: Project, leases: Leases, taken: list[IPNetwork]) -> d
     """Return what automatic subnets were before, unless somebody now asks for an overlapping one by name."""
     found: dict[str, list[IPNetwork]] = {}
     for network in project.networks:
-        for text in leases.get("networks", {}).get(network.name, ()):
+        for text in leases.networks.get(network.name, ()):
             kept = ipaddress.ip_network(text)
             asked = any(s.network and s.version == kept.version for s in network.subnets)
             if not asked and addresses.overlaps(kept, taken) is None:
@@ -141,17 +135,12 @@ def _filled(
     )
 
 
-def _with_endpoints(host: Host, networks: Networks, leases: t.Mapping[str, Leases]) -> Host:
-    given = {name: kept.get("endpoints", {}) for name, kept in leases.items()}
+def _with_endpoints(host: Host, networks: Networks, leases: ProjectLeases) -> Host:
     addressed: dict[t.Any, Endpoint] = {}
     book = SharedAddressPool(host, leases)
     without6 = {(s.project, s.name) for p in host.projects for s in p.sandboxes if topology.turns_ipv6_off(s)}
     for key, endpoints in topology.endpoints_by_network(host).items():
-        wire = "/".join(key)
-        before = {
-            (e.project, e.sandbox): given.get(e.project, {}).get(e.sandbox, {}).get(wire, {}).get("addresses", ())
-            for e in endpoints
-        }
+        before = {(e.project, e.sandbox): endpoint_lease(leases, e).addresses for e in endpoints}
         for endpoint in _with_macs(networks[key], ipam.assign(networks[key], endpoints, before, book.others(key))):
             book.put(key, macvlan.address_numbers(endpoint))
             if (endpoint.project, endpoint.sandbox) in without6:
@@ -161,10 +150,7 @@ def _with_endpoints(host: Host, networks: Networks, leases: t.Mapping[str, Lease
         projects=tuple(
             p._replace(
                 sandboxes=tuple(
-                    _with_interfaces(s, addressed, networks, given.get(p.name, {}).get(s.name, {}))
-                    if s.endpoints
-                    else s
-                    for s in p.sandboxes
+                    _with_interfaces(s, addressed, networks, leases) if s.endpoints else s for s in p.sandboxes
                 )
             )
             for p in host.projects
@@ -187,13 +173,13 @@ def _with_macs(network: Network, endpoints: t.Sequence[Endpoint]) -> t.Iterator[
 
 
 def _with_interfaces(
-    sandbox: Sandbox, addressed: t.Mapping[t.Any, Endpoint], networks: Networks, given: t.Mapping[str, t.Any]
+    sandbox: Sandbox, addressed: t.Mapping[t.Any, Endpoint], networks: Networks, leases: ProjectLeases
 ) -> Sandbox:
     """Name interfaces: as asked, as before, else the lowest free number in the order of declaration."""
     endpoints = [addressed[e.key] for e in sandbox.endpoints]
     used = {e.interface_name for e in endpoints if e.interface_name}
     for i, endpoint in enumerate(endpoints):
-        before = given.get("/".join(endpoint.network), {}).get("interface", "")
+        before = endpoint_lease(leases, endpoint).interface
         if (
             not endpoint.interface_name
             and before

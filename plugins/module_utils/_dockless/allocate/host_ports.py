@@ -11,11 +11,10 @@ from ..model.facts import Facts
 from ..model.gateways import publishing_endpoint
 from ..model.host import Defaults, Host, IPAddress, PortMapping, Project, Sandbox
 from ..model.topology import Networks
+from .leases import NO_LEASES, Leases, PortKey, PortLease, ProjectLeases
 
 # (protocol, host address or "", host port)
 Binding = tuple[str, str, int]
-# (sandbox, protocol, host address as declared or "", target port) -> host ports given before
-PortLeases = dict[tuple[str, str, str, int], list[int]]
 
 
 class HostPortAllocations:
@@ -36,7 +35,7 @@ class HostPortAllocations:
         return not held or not any(_meet(binding[1], other) for other in held)
 
 
-def resolve_ports(host: Host, networks: Networks, leases: t.Mapping[str, PortLeases], facts: Facts) -> Host:
+def resolve_ports(host: Host, networks: Networks, leases: ProjectLeases, facts: Facts) -> Host:
     """Return the host with every mapping bound to one address and one port.
 
     leases are by project. Raises DocklessError when a range is exhausted.
@@ -54,7 +53,7 @@ def resolve_ports(host: Host, networks: Networks, leases: t.Mapping[str, PortLea
         return host._replace(projects=tuple(bound))
     given: dict[int, int] = {}
     for project in bound:
-        _keep(project, leases.get(project.name, {}), book, given)
+        _keep(project, leases.get(project.name, NO_LEASES), book, given)
     source = _Source(book, facts)
     return host._replace(projects=tuple(_numbered(p, given, source) for p in bound))
 
@@ -62,11 +61,6 @@ def resolve_ports(host: Host, networks: Networks, leases: t.Mapping[str, PortLea
 def binding_of(mapping: PortMapping) -> Binding:
     """Return what the mapping holds on the host."""
     return mapping.protocol, str(mapping.host_ip or ""), mapping.host_port
-
-
-def lease_key(mapping: PortMapping) -> tuple[str, str, str, int]:
-    """Return what an ephemeral mapping is remembered by."""
-    return mapping.sandbox, mapping.protocol, str(mapping.host_ip or ""), mapping.target_port
 
 
 def _with_addresses(sandbox: Sandbox, networks: Networks, defaults: Defaults) -> Sandbox:
@@ -98,12 +92,14 @@ def _is_open(mapping: PortMapping) -> bool:
     return not mapping.host_port or bool(mapping.host_port_end)
 
 
-def _keep(project: Project, leases: PortLeases, book: HostPortAllocations, given: dict[int, int]) -> None:
+def _keep(project: Project, leases: Leases, book: HostPortAllocations, given: dict[int, int]) -> None:
     """Give open mappings the ports they had, as long as those are not taken by something fixed."""
-    left = {key: list(ports) for key, ports in leases.items()}
+    left: dict[PortKey, list[int]] = {}
+    for lease in leases.ports:
+        left.setdefault(lease.key, []).append(lease.host_port)
     for sandbox in project.sandboxes:
         for mapping in sandbox.ports:
-            ports = left.get(lease_key(mapping))
+            ports = left.get(PortLease.from_mapping(mapping).key)
             if not _is_open(mapping) or not ports:
                 continue
             port = ports.pop(0)

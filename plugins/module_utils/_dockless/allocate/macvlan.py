@@ -10,18 +10,18 @@ from ..model import addresses, macvlan, topology
 from ..model.facts import Facts
 from ..model.host import Endpoint, Host, IPAddress, Network, Subnet
 from . import ipam
+from .leases import NO_LEASES, ProjectLeases, endpoint_lease
 
 Key = tuple[str, str]
 HOST_NAME = "host"  # the auxiliary address of this name is the host's
 Number = tuple[int, int]  # version, address
 Numbers = set[Number]
-Leases = t.Mapping[str, t.Mapping[str, t.Any]]
 
 
 class SharedAddressPool:
     """What each network has given, as (version, number), by the network's key."""
 
-    def __init__(self, host: Host, leases: Leases) -> None:
+    def __init__(self, host: Host, leases: ProjectLeases) -> None:
         self._reserved: dict[Key, Numbers] = {
             network.key: reserved(network) for network in macvlan.parented_networks(host)
         }
@@ -47,7 +47,7 @@ class SharedAddressPool:
             self._given[key].update(numbers)
 
 
-def with_host_addresses(host: Host, leases: Leases) -> Host:
+def with_host_addresses(host: Host, leases: ProjectLeases) -> Host:
     """Return the host with its own addresses on the networks that it has access to."""
     asking = [network for network in macvlan.parented_networks(host) if macvlan.macvlan_of(network).host_access]
     if not asking:
@@ -55,7 +55,7 @@ def with_host_addresses(host: Host, leases: Leases) -> Host:
     book = SharedAddressPool(host, leases)
     chosen = {}
     for network in sorted(asking, key=lambda one: one.key):
-        kept = leases.get(network.project, {}).get("host_access", {}).get(network.name, ())
+        kept = leases.get(network.project, NO_LEASES).host_access.get(network.name, ())
         found = host_addresses(network, kept, book.everything())
         book.put(network.key, ((a.version, int(a)) for a in found))
         chosen[network.key] = network._replace(macvlan=macvlan.macvlan_of(network)._replace(addresses=found))
@@ -71,16 +71,10 @@ def address_numbers(endpoint: Endpoint) -> t.Iterator[Number]:
         yield address.version, int(address)
 
 
-def _before(endpoint: Endpoint, leases: Leases) -> t.Iterator[Number]:
+def _before(endpoint: Endpoint, leases: ProjectLeases) -> t.Iterator[Number]:
     """Yield an endpoint's fixed addresses, and of the other families those that it had."""
     fixed = [a for a in (endpoint.ipv4_address, endpoint.ipv6_address) if a is not None]
-    kept = (
-        leases.get(endpoint.project, {})
-        .get("endpoints", {})
-        .get(endpoint.sandbox, {})
-        .get("/".join(endpoint.network), {})
-    )
-    had = [addresses.address_in(cidr) for cidr in kept.get("addresses", ())]
+    had = [addresses.address_in(cidr) for cidr in endpoint_lease(leases, endpoint).addresses]
     for address in (*fixed, *(a for a in had if a.version not in {f.version for f in fixed})):
         yield address.version, int(address)
 

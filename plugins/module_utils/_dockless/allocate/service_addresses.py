@@ -10,11 +10,10 @@ from ..errors import DocklessError
 from ..model import addresses, topology
 from ..model.host import SERVICE_VIP, Endpoint, Host, IPAddress, IPNetwork, Network, Subnet
 from . import ipam
+from .leases import NO_LEASES, ProjectLeases, endpoint_lease
 
-Leases = t.Mapping[str, t.Mapping[str, t.Any]]  # by project
 
-
-def with_service_addresses(host: Host, leases: Leases) -> Host:
+def with_service_addresses(host: Host, leases: ProjectLeases) -> Host:
     """Return the host with addresses for services that declare none. Raises DocklessError where a subnet has none left."""
     if not any(network.services for project in host.projects for network in project.networks):
         return host
@@ -32,14 +31,9 @@ def with_service_addresses(host: Host, leases: Leases) -> Host:
     )
 
 
-def service_leases(network: Network) -> dict[str, list[str]]:
-    """Return what must be remembered of a resolved network's services."""
-    return {service.name: [str(vip) for vip in service.vips] for service in network.services if service.vips}
-
-
-def chosen(network: Network, endpoints: t.Sequence[Endpoint], leases: Leases) -> Network:
+def chosen(network: Network, endpoints: t.Sequence[Endpoint], leases: ProjectLeases) -> Network:
     """Return the network with addresses for its services that declare none. endpoints are those on it."""
-    kept = leases.get(network.project, {}).get("services", {}).get(network.name, {})
+    kept = leases.get(network.project, NO_LEASES).services.get(network.name, {})
     waiting = [service for service in network.services if service.mode == SERVICE_VIP and not service.vips]
     if not waiting:
         return network
@@ -56,7 +50,7 @@ def chosen(network: Network, endpoints: t.Sequence[Endpoint], leases: Leases) ->
             for service, address in before
             if not any(one.version == subnet.version for one in found[service.name])
         ]
-        source = _from_the_top(subnet, taken | _given(network, endpoints, leases, subnet.version))
+        source = _from_the_top(subnet, taken | _given(endpoints, leases, subnet.version))
         for service in fresh:
             address = next(source, None)
             if address is None:
@@ -92,17 +86,12 @@ def _fixed(network: Network, endpoints: t.Sequence[Endpoint], version: int) -> s
     return {int(address) for address in found if address is not None and address.version == version}
 
 
-def _given(network: Network, endpoints: t.Sequence[Endpoint], leases: Leases, version: int) -> set[int]:
+def _given(endpoints: t.Sequence[Endpoint], leases: ProjectLeases, version: int) -> set[int]:
     """Return the addresses that sandboxes had before."""
-    wire = "/".join(network.key)
     return {
         int(address)
         for endpoint in endpoints
-        for cidr in leases.get(endpoint.project, {})
-        .get("endpoints", {})
-        .get(endpoint.sandbox, {})
-        .get(wire, {})
-        .get("addresses", ())
+        for cidr in endpoint_lease(leases, endpoint).addresses
         for address in [addresses.address_in(cidr)]
         if address.version == version
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ..allocate import leases
+from ..allocate.leases import Leases, recorded_interfaces
 from ..desired import foreign_firewalls
 from ..errors import DocklessError, VerifyError, join_messages
 from ..firewall import coexistence
@@ -143,7 +143,7 @@ class _Converger:
                 work,
                 self._wanted,
                 self._request.on_mismatch,
-                leases.recorded_names({name: d.leases for name, d in documents.projects.items()}),
+                recorded_interfaces({name: Leases.from_json(d.leases) for name, d in documents.projects.items()}),
             )
         return work
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..allocate.leases import Leases
 from ..fleet import host_report
 from ..linux import wireguard
 from ..model.facts import Facts, UnderlayAddress
@@ -34,7 +35,10 @@ def report_host(
         underlay=tuple(UnderlayAddress(*each) for each in way_out.underlay),
     )
     found = host_report.host_report(
-        {name: (document.declaration, document.leases) for name, document in documents.projects.items()},
+        {
+            name: (document.declaration, Leases.from_json(document.leases))
+            for name, document in documents.projects.items()
+        },
         facts,
         vtep,
         peers,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ..allocate.host import resolve_host
-from ..allocate.leases import project_leases, recorded_ports
+from ..allocate.leases import Leases, recorded_ports
 from ..desired.host import States, desired_state
 from ..document import defaults, values
 from ..document.project import parse_project
@@ -55,7 +55,7 @@ class Target(t.NamedTuple):
     def leases_of(self, project: str) -> dict[str, t.Any]:
         """Return what to remember of a project."""
         found = [p for p in self.host.projects if p.name == project]
-        return project_leases(found[0]) if found else {}
+        return Leases.from_project(found[0]).to_json() if found else {}
 
     def endpoints(self, project: str | None) -> list[Row]:
         """Return the endpoints of a project, or of all."""
@@ -94,9 +94,9 @@ def compute_target(documents: Documents, project: str | None, boot: bool = False
     facts = parents.with_parents(facts, host, present)
     if host.defaults.coexist:
         facts = facts._replace(firewalls=foreign_firewalls.detect(host.defaults.coexist))
-    leases = {name: document.leases for name, document in documents.projects.items()}
+    leases = {name: Leases.from_json(document.leases) for name, document in documents.projects.items()}
     check_host(host, facts, recorded_ports(leases), sockets.owner_of)
-    host = resolve_host(host, {**leases, "": documents.host.leases}, facts)
+    host = resolve_host(host, {**leases, "": Leases.from_json(documents.host.leases)}, facts)
     host_support.refuse_missing_families(host, facts)
     dns.refuse_loops(host)
     host_support.refuse_without_forwarding(host, facts)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..allocate.leases import EndpointLease, Leases
 from ..document.readers import is_list, is_mapping
 from ..errors import DocklessError
 from ..model.facts import Facts, UnderlayAddress
@@ -16,7 +17,7 @@ from .inventory import is_overlay
 from .services import reported_services
 
 Json = dict[str, t.Any]
-Document = tuple[t.Mapping[str, t.Any], t.Mapping[str, t.Any]]  # declaration and leases
+Document = tuple[t.Mapping[str, t.Any], Leases]  # declaration and leases
 _LINK_LOCAL = ("fe80:", "169.254.")
 
 
@@ -30,7 +31,7 @@ def host_report(documents: t.Mapping[str, Document], facts: Facts, vtep: str, pe
     others: Json = {}
     taken = {str(route) for route in facts.routes}
     for project, (declaration, leases) in sorted(documents.items()):
-        for name, subnets in leases.get("networks", {}).items():
+        for name, subnets in leases.networks.items():
             spec = _part(declaration, "networks").get(name)
             if is_overlay(spec):
                 networks[f"{project}/{name}"] = _network(spec)
@@ -41,8 +42,9 @@ def host_report(documents: t.Mapping[str, Document], facts: Facts, vtep: str, pe
             else:
                 taken.update(subnets)
     for project, (declaration, leases) in sorted(documents.items()):
-        for sandbox, endpoints in leases.get("endpoints", {}).items():
-            for network, lease in endpoints.items():
+        for sandbox, endpoints in leases.endpoints.items():
+            for key, lease in endpoints.items():
+                network = "/".join(key)
                 if network in networks:
                     spec = _part(declaration, "sandboxes").get(sandbox)
                     networks[network]["endpoints"][f"{project}/{sandbox}"] = _endpoint(spec, network, lease)
@@ -96,9 +98,9 @@ def _network(spec: t.Mapping[str, t.Any]) -> Json:
     return found
 
 
-def _endpoint(spec: t.Any, network: str, lease: t.Mapping[str, t.Any]) -> Json:
+def _endpoint(spec: t.Any, network: str, lease: EndpointLease) -> Json:
     """Return a sandbox's addresses and names. Its network may have another name in an external project's document."""
-    addresses = [cidr.partition("/")[0] for cidr in lease.get("addresses", ())]
+    addresses = [cidr.partition("/")[0] for cidr in lease.addresses]
     found: Json = {"addresses": [address for address in addresses if not address.startswith(_LINK_LOCAL)]}
     spec = spec if is_mapping(spec) else {}
     networks = spec.get("networks")

@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ..allocate import service_addresses
+from ..allocate.leases import EndpointLease, Leases, service_leases
 from ..document.readers import is_mapping
 from ..document.services import parse_services
 from ..errors import DocklessError
@@ -57,14 +58,15 @@ def assign_addresses(
             kept.services.get(service.name, ())
         ):
             refuse_new("service " + service.name)
-    return {name: tuple(addresses) for name, addresses in service_addresses.service_leases(found).items()}
+    return service_leases(found)
 
 
-def _as_leases(network: Key, kept: PriorNetwork, given: t.Mapping[Key, t.Sequence[str]]) -> dict[str, dict[str, t.Any]]:
-    leases: dict[str, dict[str, t.Any]] = {network[0]: {"services": {network[1]: dict(kept.services)}}}
+def _as_leases(network: Key, kept: PriorNetwork, given: t.Mapping[Key, t.Sequence[str]]) -> dict[str, Leases]:
+    endpoints: dict[str, dict[str, dict[Key, EndpointLease]]] = {network[0]: {}}
     for (project, sandbox), addresses in given.items():
-        endpoints = leases.setdefault(project, {}).setdefault("endpoints", {})
-        endpoints[sandbox] = {"/".join(network): {"addresses": list(addresses)}}
+        endpoints.setdefault(project, {})[sandbox] = {network: EndpointLease(tuple(addresses))}
+    leases = {project: Leases(endpoints=each) for project, each in endpoints.items()}
+    leases[network[0]] = leases[network[0]]._replace(services={network[1]: kept.services})
     return leases
 
 

@@ -3,7 +3,7 @@
 
     .cache/venv/bin/python tests/bench/clients.py [CLIENTS [SERVICES [SANDBOXES]]]
 
-CLIENTS sandboxes on one network, which has SERVICES services with SANDBOXES of them behind each, in a private host (tests/kernel/hosts.py;
+CLIENTS sandboxes on one network, which has SERVICES services with SANDBOXES of them behind each, in a private host (tests/support/private_host.py;
 the machine is not touched, root is needed). services.py has the parts of one sandbox's table.
 """
 
@@ -15,11 +15,12 @@ import sys
 import typing as t
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "kernel")]
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 # pylint: disable=wrong-import-position
 import engine
-import hosts
+
+from support.private_host import PrivateHost
 
 
 def document(clients: int, services: int, behind: int) -> dict[str, t.Any]:
@@ -36,7 +37,7 @@ def document(clients: int, services: int, behind: int) -> dict[str, t.Any]:
     return {"networks": {"front": network}, "sandboxes": {name: {"networks": ["front"]} for name in names}}
 
 
-def run(host: hosts.PrivateHost, declared: dict[str, t.Any]) -> str:
+def run(host: PrivateHost, declared: dict[str, t.Any]) -> str:
     """Converge and return what it took, in words."""
     done = host.run(
         [engine.PYTHON, str(HERE / "measure.py"), engine.PYTHON, "-m", "_dockless.cli", *engine.arguments()],
@@ -53,7 +54,7 @@ def main(clients: int = 100, services: int = 1000, behind: int = 10) -> None:
     """Measure and print a line for each run."""
     print(f"{clients} sandboxes, {services} services, {behind} sandboxes behind each")
     declared = document(clients, services, behind)
-    with hosts.PrivateHost() as host:
+    with PrivateHost() as host:
         print("from nothing         ", run(host, declared))
         print("that changes nothing ", run(host, declared))
         declared["networks"]["front"]["services"]["s0"]["ports"] = [81]

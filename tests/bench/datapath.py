@@ -3,7 +3,7 @@
 
     .cache/venv/bin/python tests/bench/datapath.py [--sizes 10 1000 10000] [--rounds 15] [--seconds 1]
 
-Each case is a private host (tests/kernel/hosts.py; the machine is not touched, root is needed) with one sandbox that has so many ports; a client
+Each case is a private host (tests/support/private_host.py; the machine is not touched, root is needed) with one sandbox that has so many ports; a client
 on the host's link calls the port that was published last, the worst one for rules that are tried one after another. All hosts stand at
 once and rounds go over all of them, each in another order, so that what disturbs the machine disturbs them alike; medians are
 printed, and in brackets what part that is of the same subject's figure with the fewest ports.
@@ -23,11 +23,12 @@ import time
 import typing as t
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "kernel")]
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 # pylint: disable=wrong-import-position
-import hosts
 from publishers import FIRST_PORT, IPTABLES, NETAVARK, NETAVARK_PROGRAM, PUBLISHERS, SANDBOX
+
+from support.private_host import HOST_ADDRESSES, SYSTEM_PYTHON, PrivateHost
 
 LOAD = str(HERE / "load.py")
 NEEDS = {IPTABLES: "iptables-restore", NETAVARK: NETAVARK_PROGRAM}
@@ -55,9 +56,9 @@ def main() -> int:
     ]
     measured: dict[Case, Rates] = {}
     with contextlib.ExitStack() as stack:
-        standing: dict[Case, hosts.PrivateHost] = {}
+        standing: dict[Case, PrivateHost] = {}
         for case in cases:
-            standing[case] = stack.enter_context(hosts.PrivateHost())
+            standing[case] = stack.enter_context(PrivateHost())
             measured[case] = Rates(build(standing[case], case), [], [], [])
             print(
                 f"{case[0]}, {case[1]} ports: published in {measured[case].publishing:.2f} s",
@@ -76,18 +77,18 @@ def main() -> int:
     return 0
 
 
-def build(host: hosts.PrivateHost, case: Case) -> float:
+def build(host: PrivateHost, case: Case) -> float:
     """Publish, start the server, and return the seconds that publishing took."""
     name, size = case
     taken = timed(lambda: PUBLISHERS[name].build(host, size))
-    server = host.popen([hosts.SYSTEM_PYTHON, LOAD, "serve", str(PUBLISHERS[name].target(size - 1))], SANDBOX)
+    server = host.popen([SYSTEM_PYTHON, LOAD, "serve", str(PUBLISHERS[name].target(size - 1))], SANDBOX)
     assert server.readline() == "ready"
     return taken
 
 
-def rate(host: hosts.PrivateHost, case: Case, kind: str, seconds: float) -> float:
+def rate(host: PrivateHost, case: Case, kind: str, seconds: float) -> float:
     """Return what the client gets through the last port. Raises Failed when it does not answer."""
-    argv = [hosts.SYSTEM_PYTHON, LOAD, kind, hosts.HOST_ADDRESSES[0], str(FIRST_PORT + case[1] - 1), str(seconds)]
+    argv = [SYSTEM_PYTHON, LOAD, kind, HOST_ADDRESSES[0], str(FIRST_PORT + case[1] - 1), str(seconds)]
     return float(host.neighbour().run(argv).stdout)
 
 

@@ -21,8 +21,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "plugins" / "module_utils"), str(ROOT / "tests")]
 
 # pylint: disable=wrong-import-position
-from collection import environment
-
 from _dockless.allocate.leases import Leases
 from _dockless.engine import fleet_files
 from _dockless.fleet import host_documents, host_report
@@ -30,6 +28,7 @@ from _dockless.fleet.ledger import ledger_text, parse_host_report, parse_ledger
 from _dockless.fleet.model import FleetHost, Ledger
 from _dockless.fleet.plan import plan_fleet
 from _dockless.model.facts import Facts, UnderlayAddress
+from support.collection import environment
 
 PLAY = """
 - hosts: {first}

@@ -3,7 +3,8 @@
 
     .cache/venv/bin/python tests/bench/names.py [--sandboxes 100 500] [--docker 20] [--names 10] [--seconds 2]
 
-Each case is a private host (tests/kernel/hosts.py; of the machine only a limit on inotify is raised meanwhile, root is needed) with one network, so many
+Each case is a private host (tests/support/private_host.py; root is needed, and of the machine only a limit on inotify
+is raised for the time) with one network, so many
 sandboxes on it
 and so many names of each. Beside it, where they are installed, aardvark-dns with the same names: one process for all, which
 answers on the gateway; and Docker's resolver, a part of dockerd, with fewer containers, as each takes a second. The last column is what a
@@ -24,12 +25,13 @@ import time
 import typing as t
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "kernel")]
+sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 # pylint: disable=wrong-import-position
-import containers
-import hosts
 import limits
+
+from support import containers
+from support.private_host import SYSTEM_PYTHON, PrivateHost, Server
 
 AARDVARK = "/usr/lib/podman/aardvark-dns"
 GATEWAY = "10.77.0.1"
@@ -114,7 +116,7 @@ def document(sandboxes: int, names: int) -> dict[str, t.Any]:
 
 def ours(sandboxes: int, names: int, seconds: float) -> Costs:
     """Measure the engine and its resolvers."""
-    with limits.room_for_resolvers(sandboxes), hosts.PrivateHost() as host:
+    with limits.room_for_resolvers(sandboxes), PrivateHost() as host:
         begin = time.monotonic()
         host.apply(document(sandboxes, names))
         making = time.monotonic() - begin
@@ -130,7 +132,7 @@ def ours(sandboxes: int, names: int, seconds: float) -> Costs:
         all_known = time.monotonic() - begin
         rate = float(
             host.run(
-                [hosts.SYSTEM_PYTHON, "-c", _ASK, "rate", "127.0.0.11", str(seconds), *_asked(sandboxes)], netns="s0"
+                [SYSTEM_PYTHON, "-c", _ASK, "rate", "127.0.0.11", str(seconds), *_asked(sandboxes)], netns="s0"
             ).stdout
         )
         silence(host)
@@ -140,15 +142,15 @@ def ours(sandboxes: int, names: int, seconds: float) -> Costs:
     return Costs(making, unchanged, memory, private / sandboxes, known, all_known, rate, flooded)
 
 
-def until(host: hosts.PrivateHost, record: str, name: str, sandboxes: int) -> float:
+def until(host: PrivateHost, record: str, name: str, sandboxes: int) -> float:
     """Put a name into a file of records, if one is given, and return after how many milliseconds every sandbox knows it."""
-    argv = [hosts.SYSTEM_PYTHON, "-c", _ASK, "until", record, name, *(f"s{n}" for n in range(sandboxes))]
+    argv = [SYSTEM_PYTHON, "-c", _ASK, "until", record, name, *(f"s{n}" for n in range(sandboxes))]
     return float(host.run(argv).stdout)
 
 
 def aardvark(sandboxes: int, names: int, seconds: float) -> Costs:
     """Measure aardvark-dns with the same names; it is told of a new one by a signal."""
-    with hosts.PrivateHost() as host:
+    with PrivateHost() as host:
         rows = [
             f"id{n} 10.77.{n // 250 + 1}.{n % 250 + 1}  s{n},{','.join(f's{n}-a{m}' for m in range(1, names))}"
             for n in range(sandboxes)
@@ -211,7 +213,7 @@ def docker(sandboxes: int, names: int, seconds: float) -> Costs:
     return Costs(seconds_made, 0.0, memory, private, 0.0, 0.0, rate, flooded)
 
 
-def silence(host: hosts.PrivateHost) -> None:
+def silence(host: PrivateHost) -> None:
     """Have the name server of the host say nothing."""
     host.neighbour().sh(
         "nft add table inet silent; nft add chain inet silent in '{ type filter hook input priority 0; }'; "
@@ -219,7 +221,7 @@ def silence(host: hosts.PrivateHost) -> None:
     )
 
 
-def late(host: hosts.PrivateHost, flood: hosts.Server, seconds: float, asking: t.Sequence[str]) -> float:
+def late(host: PrivateHost, flood: Server, seconds: float, asking: t.Sequence[str]) -> float:
     """Return how many milliseconds 99 of 100 answers take at most while flood goes on, and end it."""
     assert flood.readline() == "ready"
     found = float(host.run([*asking, str(seconds), "s1"]).stdout)
@@ -228,10 +230,10 @@ def late(host: hosts.PrivateHost, flood: hosts.Server, seconds: float, asking: t
 
 
 def _asking(how: str, server: str) -> list[str]:
-    return [hosts.SYSTEM_PYTHON, "-c", _ASK, how, server]
+    return [SYSTEM_PYTHON, "-c", _ASK, how, server]
 
 
-def weight(host: hosts.PrivateHost, pids: t.Sequence[str]) -> tuple[float, float]:
+def weight(host: PrivateHost, pids: t.Sequence[str]) -> tuple[float, float]:
     """Return the megabytes of processes: proportional (shared pages counted once), and private ones."""
     text = host.sh("cat " + " ".join(f"/proc/{pid}/smaps_rollup" for pid in pids))
     rows = [line.split() for line in text.splitlines()]

@@ -3,7 +3,7 @@
 
     .cache/venv/bin/python tests/bench/planes.py [ENDPOINTS [HOSTS]]
 
-One network over three private hosts (see tests/kernel/hosts.py; the machine is not touched, root is needed). The first host
+One network over three private hosts (see tests/support/private_host.py; the machine is not touched, root is needed). The first host
 is the one that is looked at; the last stands for all others of a fleet and has their ENDPOINTS sandboxes, as entries only. Routed is
 measured with HOSTS other hosts. The kernel's memory is the machine's (SUnreclaim): nothing else should run.
 """
@@ -17,11 +17,10 @@ import time
 import typing as t
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "kernel"), str(HERE.parent.parent / "plugins" / "module_utils")]
+sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent / "plugins" / "module_utils")]
 
-import fleet
-import frr
-import hosts
+from support import frr, private_fleet
+from support.private_host import Place, PrivateHost
 
 NETWORK = {"driver": "overlay", "vni": 300, "dns_enabled": False, "ipam": {"config": [{"subnet": "10.0.0.0/8"}]}}
 OTHERS = 3  # the number of the host that stands for all others
@@ -62,7 +61,7 @@ def kernel_memory() -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("SUnreclaim"))
 
 
-def resident(host: hosts.Place, daemon: str) -> float:
+def resident(host: Place, daemon: str) -> float:
     """Return a daemon's proportional share of memory in MB."""
     text = host.read(f"/proc/{frr.pid(host, daemon)}/smaps_rollup")
     return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) / 1024
@@ -70,16 +69,16 @@ def resident(host: hosts.Place, daemon: str) -> float:
 
 def document(vtep: int, peers: t.Mapping[str, t.Any], **more: t.Any) -> dict[str, t.Any]:
     """Return a host's document: the network and one sandbox."""
-    networks = {"red": {**NETWORK, "vtep": fleet.address(vtep), "peers": peers, **more}}
+    networks = {"red": {**NETWORK, "vtep": private_fleet.address(vtep), "peers": peers, **more}}
     return {"networks": networks, "sandboxes": {f"s{vtep}": {"networks": {"red": {"ipv4_address": f"10.0.{vtep}.2"}}}}}
 
 
-def static(host: hosts.PrivateHost, endpoints: int) -> None:
+def static(host: PrivateHost, endpoints: int) -> None:
     """Measure the runs that tell one host of all others' sandboxes."""
 
     def told(count: int) -> dict[str, t.Any]:
         sandboxes = {f"e{n}": {"addresses": [address(n)], "mac_address": mac(n)} for n in range(count)}
-        return document(1, {"others": {"vtep": fleet.address(OTHERS), "sandboxes": sandboxes}})
+        return document(1, {"others": {"vtep": private_fleet.address(OTHERS), "sandboxes": sandboxes}})
 
     host.apply(told(0))
     before = kernel_memory()
@@ -93,7 +92,7 @@ def static(host: hosts.PrivateHost, endpoints: int) -> None:
     host.teardown()
 
 
-def routed(host: hosts.PrivateHost, others: int) -> None:
+def routed(host: PrivateHost, others: int) -> None:
     """Measure the runs that tell one host of all other hosts."""
 
     def told(count: int) -> dict[str, t.Any]:
@@ -118,13 +117,13 @@ def routed(host: hosts.PrivateHost, others: int) -> None:
     host.teardown()
 
 
-def evpn(lab: fleet.Fleet, endpoints: int) -> None:
+def evpn(lab: private_fleet.Fleet, endpoints: int) -> None:
     """Measure FRR: convergence and memory of a host that learns, of a reflector, and of the one that announces."""
-    reflectors = [fleet.address(2)]
+    reflectors = [private_fleet.address(2)]
     for number, host in enumerate(lab.hosts, 1):
         if number != 2:
             host.apply(document(number, {}, control_plane="evpn"))
-        frr.configure(host, fleet.address(number), reflectors, evpn_member=number != 2)
+        frr.configure(host, private_fleet.address(number), reflectors, evpn_member=number != 2)
         frr.start(host)
     one, reflector, others = lab.hosts
     frr.until(lambda: frr.remote_macs(one, 300) and frr.remote_macs(others, 300), "both hosts know each other")
@@ -169,14 +168,14 @@ def evpn(lab: fleet.Fleet, endpoints: int) -> None:
     print(f"  a host that starts from nothing knows all after {time.monotonic() - begin:.1f} s")
 
 
-def bridge_of(host: hosts.Place) -> str:
+def bridge_of(host: Place) -> str:
     """Return the name of a host's bridge."""
     return host.sh("ip -o link show group 25707 type bridge | cut -d' ' -f2 | tr -d :")
 
 
 def main(endpoints: int = 10000, others: int = 999) -> None:
     """Measure all three."""
-    with fleet.Fleet(3) as lab:
+    with private_fleet.Fleet(3) as lab:
         static(lab.hosts[0], endpoints)
         routed(lab.hosts[0], others)
         evpn(lab, endpoints)

@@ -14,8 +14,9 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import engine
-import hosts
 import limits
+
+from support.private_host import PrivateHost
 
 PHASES = ("cold", "noop", "one", "teardown")
 _PRINT = (
@@ -36,7 +37,7 @@ def main() -> int:
         tools.remove("strace")
     engine.CACHE.mkdir(parents=True, exist_ok=True)
     for tool in tools:
-        with limits.room_for_resolvers(options.size + 1 if options.names else 0), hosts.PrivateHost() as host:
+        with limits.room_for_resolvers(options.size + 1 if options.names else 0), PrivateHost() as host:
             for phase in PHASES[: 1 + max(map(PHASES.index, options.phase))]:
                 _run(host, tool if phase in options.phase else "plain", phase, options)
     return 0
@@ -54,7 +55,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(host: hosts.PrivateHost, tool: str, phase: str, options: argparse.Namespace) -> None:
+def _run(host: PrivateHost, tool: str, phase: str, options: argparse.Namespace) -> None:
     declared = engine.document(options.size, options.names)
     if phase == "one":
         declared = engine.with_one_more(declared)

@@ -7,7 +7,8 @@ import json
 import typing as t
 
 import engine
-import hosts
+
+from support.private_host import PrivateHost
 
 SANDBOX = "web"
 FIRST_PORT = 20000
@@ -25,11 +26,11 @@ class Publisher:
         """Return the sandbox's port behind the host's port FIRST_PORT + number."""
         return FIRST_PORT + number + self.apart
 
-    def build(self, host: hosts.PrivateHost, size: int) -> None:
+    def build(self, host: PrivateHost, size: int) -> None:
         """Make the sandbox and publish its ports with the numbers from 0 to size - 1."""
         raise NotImplementedError
 
-    def add(self, host: hosts.PrivateHost, size: int) -> None:
+    def add(self, host: PrivateHost, size: int) -> None:
         """Publish the port with the number size, where all before it are."""
         raise NotImplementedError
 
@@ -41,7 +42,7 @@ class Engine(Publisher):
         """Return the ports as a document has them."""
         return [f"{FIRST_PORT + number}:{self.target(number)}" for number in range(size)]
 
-    def build(self, host: hosts.PrivateHost, size: int) -> None:
+    def build(self, host: PrivateHost, size: int) -> None:
         declared = {
             "networks": {"front": {"dns_enabled": False, "ipam": {"config": [{"subnet": _SUBNET}]}}},
             "sandboxes": {SANDBOX: {"networks": ["front"], "ports": self.ports(size)}},
@@ -53,7 +54,7 @@ class Engine(Publisher):
             timeout=600,
         )
 
-    def add(self, host: hosts.PrivateHost, size: int) -> None:
+    def add(self, host: PrivateHost, size: int) -> None:
         self.build(host, size + 1)
 
 
@@ -69,7 +70,7 @@ class EngineRange(Engine):
 class Iptables(Publisher):
     """Rules as Docker Engine lays them: for each port one that translates, one that lets through, one for the sandbox's calls to itself."""
 
-    def build(self, host: hosts.PrivateHost, size: int) -> None:
+    def build(self, host: PrivateHost, size: int) -> None:
         _bridge(host)
         host.run(
             ["iptables-restore"],
@@ -99,7 +100,7 @@ class Iptables(Publisher):
             ),
         )
 
-    def add(self, host: hosts.PrivateHost, size: int) -> None:
+    def add(self, host: PrivateHost, size: int) -> None:
         host.sh("; ".join(f"iptables -w -t {table} {rule}" for table, rule in self._rules(size)))
 
     def _rules(self, number: int) -> list[tuple[str, str]]:
@@ -120,13 +121,13 @@ class Iptables(Publisher):
 class Netavark(Publisher):
     """Netavark: one call, one container, a mapping for each port. A port more is a second container, as a running one cannot be given any."""
 
-    def build(self, host: hosts.PrivateHost, size: int) -> None:
+    def build(self, host: PrivateHost, size: int) -> None:
         self._call(host, SANDBOX, _ADDRESS, range(size))
 
-    def add(self, host: hosts.PrivateHost, size: int) -> None:
+    def add(self, host: PrivateHost, size: int) -> None:
         self._call(host, "more", "10.60.0.3", [size])
 
-    def _call(self, host: hosts.PrivateHost, name: str, address: str, numbers: t.Sequence[int]) -> None:
+    def _call(self, host: PrivateHost, name: str, address: str, numbers: t.Sequence[int]) -> None:
         network = {
             "name": "bench",
             "id": "a" * 64,
@@ -167,7 +168,7 @@ class Netavark(Publisher):
 PUBLISHERS = {OURS: Engine(), OURS_RANGE: EngineRange(), IPTABLES: Iptables(), NETAVARK: Netavark()}
 
 
-def _bridge(host: hosts.PrivateHost) -> None:
+def _bridge(host: PrivateHost) -> None:
     host.sh(f"""
         ip netns add {SANDBOX}
         ip link add {_BRIDGE} type bridge; ip address add 10.60.0.1/16 dev {_BRIDGE}; ip link set {_BRIDGE} up

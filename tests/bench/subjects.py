@@ -12,8 +12,9 @@ import shutil
 import typing as t
 
 import engine
-import hosts
 import limits
+
+from support.private_host import HOST_ADDRESSES, Failed, PrivateHost
 
 HERE = pathlib.Path(__file__).resolve().parent
 VENV = engine.ROOT / ".cache" / "venv" / "bin"
@@ -69,22 +70,22 @@ def measure(case: Case) -> dict[str, Measurement]:
         else contextlib.nullcontext()
     )
     try:
-        with room, hosts.PrivateHost() as host:
+        with room, PrivateHost() as host:
             if case.subject == OURS:
                 return _measure_ours(host, case)
             return {"cold": _measure_playbook(host, case) if case.subject == ANSIBLE else _measure_peer(host, case)}
-    except hosts.Failed as error:
+    except Failed as error:
         raise Wrong(" ".join(str(error).split())[-600:]) from error
 
 
-def _measure_peer(host: hosts.PrivateHost, case: Case) -> Measurement:
+def _measure_peer(host: PrivateHost, case: Case) -> Measurement:
     script = str(HERE / "peers" / _PEERS[case.subject])
     cold, _answer = _run(host, [script, str(case.size)], environment={"NAMES": str(case.names).lower()})
     _check(host, case)
     return cold
 
 
-def _measure_ours(host: hosts.PrivateHost, case: Case) -> dict[str, Measurement]:
+def _measure_ours(host: PrivateHost, case: Case) -> dict[str, Measurement]:
     declared = engine.document(case.size, case.names)
     larger = engine.with_one_more(declared)
     phases = {}
@@ -101,7 +102,7 @@ def _measure_ours(host: hosts.PrivateHost, case: Case) -> dict[str, Measurement]
     return phases
 
 
-def _measure_playbook(host: hosts.PrivateHost, case: Case) -> Measurement:
+def _measure_playbook(host: PrivateHost, case: Case) -> Measurement:
     declared = engine.document(case.size, case.names)
     variables = "/run/declared.json"
     host.run(["tee", variables], input=json.dumps({f"declared_{key}": value for key, value in declared.items()}))
@@ -128,9 +129,7 @@ def _measure_playbook(host: hosts.PrivateHost, case: Case) -> Measurement:
     return cold
 
 
-def _converge(
-    host: hosts.PrivateHost, declared: dict[str, t.Any], *options: str
-) -> tuple[Measurement, dict[str, t.Any]]:
+def _converge(host: PrivateHost, declared: dict[str, t.Any], *options: str) -> tuple[Measurement, dict[str, t.Any]]:
     taken, answer = _run(
         host,
         [engine.PYTHON, "-m", "_dockless.cli", *engine.arguments(*options)],
@@ -141,7 +140,7 @@ def _converge(
 
 
 def _run(
-    host: hosts.PrivateHost,
+    host: PrivateHost,
     argv: list[str],
     text: str = "",
     environment: dict[str, str] | None = None,
@@ -155,7 +154,7 @@ def _run(
     return json.loads(done.stderr.strip().splitlines()[-1]), done.stdout
 
 
-def _check(host: hosts.PrivateHost, case: Case) -> None:
+def _check(host: PrivateHost, case: Case) -> None:
     """Raise Wrong unless all links are there, the last sandbox answers a ping, its port and, with names, its name."""
     last = f"p{case.size}"
     ports = int(host.sh("find /sys/class/net/*/brport -maxdepth 0 | wc -l"))
@@ -167,14 +166,14 @@ def _check(host: hosts.PrivateHost, case: Case) -> None:
         raise Wrong(f"{last} has no address")
     _expect(host.ping(None, address[1], wait=10), f"{last} does not answer a ping")
     server = host.serve_http(last, 80, "here")
-    answer = host.neighbour().fetch(None, f"http://{hosts.HOST_ADDRESSES[0]}:{engine.FIRST_PORT + case.size}/", wait=5)
+    answer = host.neighbour().fetch(None, f"http://{HOST_ADDRESSES[0]}:{engine.FIRST_PORT + case.size}/", wait=5)
     server.stop()
     _expect((answer or "").startswith("here"), f"the published port of {last} does not answer")
     if case.names:
         _check_names(host, case, address[1])
 
 
-def _check_names(host: hosts.PrivateHost, case: Case, address: str) -> None:
+def _check_names(host: PrivateHost, case: Case, address: str) -> None:
     server = "127.0.0.11" if case.subject in (OURS, ANSIBLE) else "10.60.0.1"
     domain = ".dns.podman" if case.subject == NETAVARK else ""
     asking = [f"p{number}" for number in range(1, case.size + 1)] if case.subject == OURS else ["p1", f"p{case.size}"]

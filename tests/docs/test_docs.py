@@ -8,7 +8,8 @@ import json
 import typing as t
 
 import pytest
-from collection import MODULES, NAME, ROLES, check
+
+from support.collection import MODULES, NAME, ROLES, check
 
 MODULE_NAMES = [f"{NAME}.{module}" for module in MODULES]
 ROLE_NAMES = [f"{NAME}.{role}" for role in ROLES]

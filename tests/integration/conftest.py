@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Integration tests run in the private hosts of the kernel tests; see tests/kernel/fixtures.py."""
+"""Integration tests run in the private hosts of the kernel tests; see tests/support/fixtures.py."""
 
 from __future__ import annotations
 
-from fixtures import private_host, untouched_machine
+from support.fixtures import private_host, untouched_machine
 
 __all__ = ["private_host", "untouched_machine"]

@@ -10,8 +10,9 @@ import json
 
 import pytest
 import yaml
-from books import run_playbook
-from collection import ROOT
+
+from support.collection import ROOT
+from support.playbooks import run_playbook
 
 FILES = ROOT / "roles" / "boot" / "files"
 ENGINE = "/usr/local/lib/dockless/dockless"

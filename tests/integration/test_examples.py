@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import pytest
-from books import changes, own_limits, run_playbook
-from collection import ROOT
+
+from support.collection import ROOT
+from support.playbooks import changes, own_limits, run_playbook
 
 EXAMPLES = sorted(path.stem for path in (ROOT / "playbooks" / "examples").glob("*.yml"))
 

@@ -15,10 +15,11 @@ import subprocess
 import typing as t
 
 import pytest
-import sealing
 import yaml
-from collection import ROOT, environment
-from fleet import Fleet
+
+from support import capture
+from support.collection import ROOT, environment
+from support.private_fleet import Fleet
 
 EXAMPLE = ROOT / "playbooks" / "examples" / "fleet"
 PLAY = [{"hosts": "fleet", "gather_facts": False, "roles": ["dockless.network.overlay"]}]
@@ -169,15 +170,15 @@ def test_s_47_s_48_keys_are_renewed_and_shown_nowhere(sealed):
     assert changes(sealed.run()) == {"one": 0, "two": 0}
     addresses = [traffic["addresses"][0] for traffic in sealed.ledger.values()]
     assert one.ping("a", addresses[1])
-    secrets = sealing.private(one) + sealing.private(two)
-    before = sealing.key(one)
-    with sealing.flow(one, "a", addresses[1]) as counts:
+    secrets = capture.private(one) + capture.private(two)
+    before = capture.key(one)
+    with capture.flow(one, "a", addresses[1]) as counts:
         said.append(sealed.run("-vvv", "--diff", book=ROTATE))
-    secrets += sealing.private(one) + sealing.private(two)
+    secrets += capture.private(one) + capture.private(two)
     assert "overlay_tunnels: [b]" in said[1] and counts["sent"] == counts["answered"] > 100
     assert one.sh("ls /etc/dockless/wireguard") == "b" == two.sh("ls /etc/dockless/wireguard")
     ledger = "".join(path.read_text(encoding="utf-8") for path in sealed._inventory.iterdir())
-    assert before in said[0] + said[1] and before not in ledger and sealing.key(one, "b") in ledger
+    assert before in said[0] + said[1] and before not in ledger and capture.key(one, "b") in ledger
     assert not [secret for secret in secrets for text in (*said, ledger) if secret in text]
     sealed.inventory["fleet"]["vars"]["overlay_tunnels"] = ["b"]
     assert changes(sealed.run()) == {"one": 0, "two": 0}

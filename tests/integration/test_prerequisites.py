@@ -8,8 +8,9 @@ import typing as t
 
 import pytest
 import yaml
-from books import changes, own_limits, run_playbook
-from collection import ROOT
+
+from support.collection import ROOT
+from support.playbooks import changes, own_limits, run_playbook
 
 FILES = ROOT / "roles" / "prerequisites" / "files"
 SYSCTL_FILE = "/etc/sysctl.d/60-dockless.conf"

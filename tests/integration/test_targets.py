@@ -9,7 +9,8 @@ import typing as t
 
 import pytest
 import yaml
-from collection import MODULES, ROOT, environment
+
+from support.collection import MODULES, ROOT, environment
 
 TARGETS = ROOT / "tests" / "integration" / "targets"
 SETUPS = ROOT / "tests" / "integration" / "examples"

@@ -6,8 +6,9 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-import traffic
-from traffic import network
+
+from support import traffic
+from support.traffic import network
 
 
 def subnets(host, project="shop"):

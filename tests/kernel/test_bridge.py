@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import pytest
-import traffic
-from traffic import network
+
+from support import traffic
+from support.traffic import network
 
 FAR4, FAR6 = "198.51.100.1", "2001:db8:2::1"
 PAIR = {"one": {"networks": ["front"]}, "two": {"networks": ["front"]}}

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import pytest
-import straced
-from promises import QUIET, SHOP, assert_same, changed, full
+
+from support import strace
+from support.invariants import QUIET, SHOP, assert_same, changed, full
 
 CHANGES = {
     "from nothing": ({}, SHOP),
@@ -25,7 +26,7 @@ def test_g_4_plan_is_what_the_run_does(private_host, start, end):
     if start:
         private_host.apply(start)
     before = full(private_host)
-    traced = straced.run(private_host, "plan", "--project", "shop", "--diff", "--json", "-", document=end)
+    traced = strace.run(private_host, "plan", "--project", "shop", "--diff", "--json", "-", document=end)
     assert traced.changes == [] and traced.questions > 3
     assert_same(before, private_host)
     real = private_host.apply(end, diff=True)

@@ -10,9 +10,10 @@ import contextlib
 from concurrent import futures
 
 import pytest
-import traffic
-from promises import hooked
-from traffic import network
+
+from support import traffic
+from support.invariants import hooked
+from support.traffic import network
 
 DOCUMENT = {
     "networks": {

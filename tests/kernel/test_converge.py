@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 
-import straced
-from promises import QUIET, SHOP, address, assert_same, changed, full, kinds
+from support import strace
+from support.invariants import QUIET, SHOP, address, assert_same, changed, full, kinds
 
 CHATTER = """
 import os, socket, sys
@@ -51,7 +51,7 @@ def test_g_3_second_run_sends_no_change_and_writes_no_file(private_host):
     """G-3, LC-14: strace sees no mutating message and no file opened for writing, and every byte is as it was."""
     assert private_host.apply(SHOP)["changed"] is True
     before = full(private_host)
-    second = straced.run(private_host, "apply", "--project", "shop", "--json", "-", document=SHOP)
+    second = strace.run(private_host, "apply", "--project", "shop", "--json", "-", document=SHOP)
     assert second.changes == [] and second.questions > 10
     assert second.answer["changed"] is False and second.answer["operations"] == []
     assert_same(before, private_host)
@@ -59,7 +59,7 @@ def test_g_3_second_run_sends_no_change_and_writes_no_file(private_host):
 
 def test_g_3_the_watch_sees_what_a_first_run_does(private_host):
     """The positive control of every test with strace: links, addresses, tables, mounts and files are all noticed."""
-    first = straced.run(private_host, "apply", "--project", "shop", "--json", "-", document=QUIET)
+    first = strace.run(private_host, "apply", "--project", "shop", "--json", "-", document=QUIET)
     private_host.apply(QUIET)  # the harness takes away what it knows of
     text = "\n".join(first.changes)
     for trace in (
@@ -73,7 +73,7 @@ def test_g_3_the_watch_sees_what_a_first_run_does(private_host):
         "/proc/sys",
     ):
         assert trace in text, f"the watch does not see {trace}"
-    removed = straced.run(private_host, "apply", "--project", "shop", "--absent", "--json")
+    removed = strace.run(private_host, "apply", "--project", "shop", "--absent", "--json")
     text = "\n".join(removed.changes)
     for trace in ("nlmsg_type=0x11,", "umount2(", "unlink"):
         assert trace in text, f"the watch does not see {trace}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import contextlib
 
-import hosts
 import pytest
-from promises import SHOP, assert_same, full
+
+from support.invariants import SHOP, assert_same, full
+from support.private_host import PrivateHost
 
 BRIDGE = "$(ip -json address show to 10.41.0.1 | jq -r '.[] | select(.ifname) | .ifname')"
 PORT = "$(ip -json link show master " + BRIDGE + " | jq -r '.[0].ifname')"
@@ -91,7 +92,7 @@ class Mended:
     def lent(self):
         """Give the host and what it is like; one that comes back from a failure is not lent again."""
         if self._host is None:
-            self._host = hosts.PrivateHost()
+            self._host = PrivateHost()
             self._host.apply(SHOP)
             self._host.sh(FOREIGN)
             self._was = full(self._host)

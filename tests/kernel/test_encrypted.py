@@ -7,11 +7,10 @@ import json
 import os
 import time
 
-import fleet as fleets
-import hosts
 import pytest
-import sealing
-import traffic
+
+from support import capture, private_fleet, traffic
+from support.private_host import PYTHON, SUPPORT, SYSTEM_PYTHON
 
 
 @pytest.fixture(autouse=True)
@@ -66,10 +65,10 @@ while True:
 def test_s_43_hosts_talk_and_no_wire_sees_it(fleet, outer, inner, options):
     """S-43, S-45: data cross, as large as the MTU says; on no wire is there a word of them. A second run finds nothing to do."""
     first, second = fleet.hosts[:2]
-    found = sealing.documents(fleet, outer, inner, **options)
-    wires = sealing.Wires(fleet, options.get("port", 4787))
-    sealing.apply_all(fleet, found)
-    with sealing.flow(first) as counts:
+    found = capture.documents(fleet, outer, inner, **options)
+    wires = capture.Wires(fleet, options.get("port", 4787))
+    capture.apply_all(fleet, found)
+    with capture.flow(first) as counts:
         body = "marker" * 15_000
         second.serve_http("s2", 80, body)
         assert (first.fetch("s1", "http://10.60.0.3/", wait=20) or "").startswith(body)
@@ -79,16 +78,16 @@ def test_s_43_hosts_talk_and_no_wire_sees_it(fleet, outer, inner, options):
     size = traffic.links(first, "s1")["eth0"]["mtu"]
     assert size == options.get("mtu", {4: 1390, 6: 1350}[outer])
     assert traffic.fits(first, "s1", "10.60.0.3", size)
-    assert not any(result["changed"] for result in sealing.apply_all(fleet, found))
+    assert not any(result["changed"] for result in capture.apply_all(fleet, found))
     assert first.sh("stat -c '%a %U' /etc/dockless/wireguard /etc/dockless/wireguard/a") == "700 root\n600 root"
 
 
 def test_s_43_no_wire_sees_any_of_a_large_transfer(fleet):
     """S-43: all wires recorded without a gap, every byte a marked one; test_two_walls_keep_it_in shows that the recorders see what is in clear."""
-    wires = sealing.Wires(fleet)
-    sealing.apply_all(fleet, sealing.documents(fleet))
+    wires = capture.Wires(fleet)
+    capture.apply_all(fleet, capture.documents(fleet))
     begin = time.monotonic()
-    assert sealing.pour(*fleet.hosts[:2], CAPTURED_BYTES, timeout=60 + CAPTURED_BYTES / 1e6) == CAPTURED_BYTES
+    assert capture.pour(*fleet.hosts[:2], CAPTURED_BYTES, timeout=60 + CAPTURED_BYTES / 1e6) == CAPTURED_BYTES
     took, captured, clear = time.monotonic() - begin, wires.captured(), wires.seen()[0]
     print(f"{captured / 1e6:.0f} MB of WireGuard's captured in {took:.0f} s, {clear} packets in clear")
     assert captured > CAPTURED_BYTES and clear == 0
@@ -97,18 +96,18 @@ def test_s_43_no_wire_sees_any_of_a_large_transfer(fleet):
 def test_no_wire_sees_it_while_networks_come_and_go(fleet):
     """From the first message to the last: one host knows nothing of the other yet, or no longer."""
     first, second = fleet.hosts[:2]
-    found = sealing.documents(fleet)
-    wires = sealing.Wires(fleet)
+    found = capture.documents(fleet)
+    wires = capture.Wires(fleet)
     first.apply(found[0])
-    with sealing.flow(first):
+    with capture.flow(first):
         second.apply(found[1])
         assert first.ping("s1", "10.60.0.3")
         second.apply({}, absent=True)
-        found = sealing.documents(fleet)  # its key went with its network
+        found = capture.documents(fleet)  # its key went with its network
         second.apply(found[1])
         first.apply(found[0])
         assert first.ping("s1", "10.60.0.3")
-    with sealing.flow(second, "s2", "10.60.0.2"):
+    with capture.flow(second, "s2", "10.60.0.2"):
         assert second.ping("s2", "10.60.0.2")
         first.apply({**found[0], "networks": {}, "sandboxes": {}})
     clear, sealed = wires.seen()
@@ -121,8 +120,8 @@ def test_no_wire_sees_it_while_networks_come_and_go(fleet):
 def test_s_42_what_comes_in_clear_is_dropped(fleet, port, alone):
     """S-40, S-42, S-44, S-45: with the other end's address and all the right numbers, and whatever other tables accept."""
     first, _second, third = fleet.hosts
-    found = sealing.documents(fleet, alone=alone, port=port)
-    sealing.apply_all(fleet, found)
+    found = capture.documents(fleet, alone=alone, port=port)
+    capture.apply_all(fleet, found)
     first.run(
         ["nft", "-f", "-"],
         input="table inet lax { chain early { type filter hook prerouting priority -400; udp dport 4787-7777 accept; }; "
@@ -134,32 +133,32 @@ def test_s_42_what_comes_in_clear_is_dropped(fleet, port, alone):
 
 def test_s_44_a_network_without_endpoints_is_closed_as_well(fleet):
     """S-44: guards belong to the network, not to who is on it."""
-    found = sealing.documents(fleet)
+    found = capture.documents(fleet)
     for document in found:
         document["sandboxes"] = {}
         for peer in document["networks"]["blue"]["peers"].values():
             peer["sandboxes"] = {}
-    sealing.apply_all(fleet, found)
+    capture.apply_all(fleet, found)
     _refuse_forged(fleet.hosts[0], fleet.hosts[2], 4787, "02:00:00:00:00:99")
 
 
 def _refuse_forged(first, third, port, mac):
     """Try to get data in clear into the network, and see them arrive once the rule against them is gone."""
     device = next(name for name in traffic.links(first) if name.startswith("vx-"))
-    listener = first.popen([hosts.SYSTEM_PYTHON, "-c", _LISTEN, device])
+    listener = first.popen([SYSTEM_PYTHON, "-c", _LISTEN, device])
     assert listener.readline() == "ready"
 
     def forge(text, source):
-        third.run([hosts.SYSTEM_PYTHON, "-c", _FORGED, source, sealing.tunnel_address(1), str(port), mac, text])
+        third.run([SYSTEM_PYTHON, "-c", _FORGED, source, capture.tunnel_address(1), str(port), mac, text])
 
-    for source in (sealing.tunnel_address(2), fleets.address(2), fleets.address(3)):
+    for source in (capture.tunnel_address(2), private_fleet.address(2), private_fleet.address(3)):
         forge("forged", source)
     with traffic.without(first, "udp dport @encrypted_ports fib daddr type local iifgroup"):
-        forge("mutant", sealing.tunnel_address(2))
+        forge("mutant", capture.tunnel_address(2))
         assert listener.readline() == "mutant"  # the first word: what was forged before it never came
-    forge("forged", sealing.tunnel_address(2))
+    forge("forged", capture.tunnel_address(2))
     with traffic.without(first, "udp dport @encrypted_ports fib daddr type local iifgroup"):
-        forge("end", sealing.tunnel_address(2))
+        forge("end", capture.tunnel_address(2))
         assert listener.readline() == "end"
 
 
@@ -178,17 +177,17 @@ def _refuse_forged(first, third, port, mac):
 def test_s_43_traffic_stops_when_the_tunnel_is_lost(fleet, loss):
     """S-43: nothing goes another way, and the next run mends it."""
     first = fleet.hosts[0]
-    found = sealing.documents(fleet)
-    sealing.apply_all(fleet, found)
-    wires = sealing.Wires(fleet)
+    found = capture.documents(fleet)
+    capture.apply_all(fleet, found)
+    wires = capture.Wires(fleet)
     assert first.ping("s1", "10.60.0.3")
-    link = sealing.link(first)
+    link = capture.link(first)
     words = {
         "link": link,
         "pid": first.sh(f"pgrep -f '^[^ ]*wireguard-go {link}'"),
-        "peer": sealing.key(fleet.hosts[1]),
+        "peer": capture.key(fleet.hosts[1]),
     }
-    with sealing.flow(first) as counts:
+    with capture.flow(first) as counts:
         first.sh(loss.format(**words))
         assert not first.ping("s1", "10.60.0.3", wait=1)
         operations = first.plan(found[0])["operations"]
@@ -203,34 +202,34 @@ def test_s_43_traffic_stops_when_the_tunnel_is_lost(fleet, loss):
 def test_two_walls_keep_it_in(fleet):
     """The barrier and the chain sealed each do alone; without both, data go out in clear, so there is something to keep in."""
     first = fleet.hosts[0]
-    sealing.apply_all(fleet, sealing.documents(fleet))
-    first.sh(f"ip link set {sealing.link(first)} down")
+    capture.apply_all(fleet, capture.documents(fleet))
+    first.sh(f"ip link set {capture.link(first)} down")
     for barrier, rule, leaks in ((True, False, False), (False, True, False), (False, False, True)):
-        wires = sealing.Wires(fleet)
+        wires = capture.Wires(fleet)
         if not barrier:
             first.sh("ip route del unreachable 100.100.0.2 metric 4294967280 2>/dev/null || true")
-        with sealing.contextlib.ExitStack() as stack:
+        with capture.contextlib.ExitStack() as stack:
             if not rule:
                 stack.enter_context(traffic.without(first, SEALED_RULE))
             assert not first.ping("s1", "10.60.0.3", wait=1)
         assert (wires.seen()[0] > 0) is leaks
-    first.sh(f"ip link set {sealing.link(first)} up")
+    first.sh(f"ip link set {capture.link(first)} up")
 
 
 def rotate(fleet, old, new, **options):
     """Renew the keys of all hosts: every host gets a second tunnel, sends by it, and gives up the first."""
     for tunnels in ((old, new), (new, old), (new,)):
-        sealing.apply_all(fleet, sealing.documents(fleet, tunnels=tunnels, **options))
+        capture.apply_all(fleet, capture.documents(fleet, tunnels=tunnels, **options))
 
 
 def test_s_47_keys_are_renewed_without_a_lost_packet(fleet):
     """S-47, again and again under traffic both ways: nothing lost, nothing in clear, and no key is used again."""
     first, second = fleet.hosts[:2]
-    sealing.apply_all(fleet, sealing.documents(fleet))
+    capture.apply_all(fleet, capture.documents(fleet))
     assert first.ping("s1", "10.60.0.3")
-    wires = sealing.Wires(fleet)
-    keys = {sealing.key(first)}
-    with sealing.flow(first) as counts, sealing.flow(second, "s2", "10.60.0.2") as others:
+    wires = capture.Wires(fleet)
+    keys = {capture.key(first)}
+    with capture.flow(first) as counts, capture.flow(second, "s2", "10.60.0.2") as others:
         for number in range(ROTATIONS):
             old, new = ("a", "b") if number % 2 == 0 else ("b", "a")
             rotate(fleet, old, new)
@@ -238,7 +237,7 @@ def test_s_47_keys_are_renewed_without_a_lost_packet(fleet):
                 first.sh("ls /etc/dockless/wireguard") == new
                 and len(first.run(["wg", "show", "interfaces"]).stdout.split()) == 1
             )
-            keys.add(sealing.key(first, new))
+            keys.add(capture.key(first, new))
     assert counts["sent"] == counts["answered"] > 100 and others["sent"] == others["answered"] > 100
     clear, sealed = wires.seen()
     print(
@@ -252,10 +251,10 @@ def test_s_47_keys_are_renewed_without_a_lost_packet(fleet):
 def test_a_host_that_missed_the_new_keys_is_still_reached(fleet):
     """What has one tunnel only is sent to by that one, whichever comes first here."""
     first, second = fleet.hosts[:2]
-    found = sealing.documents(fleet)
+    found = capture.documents(fleet)
     second.apply(found[1])
-    ahead = sealing.documents(fleet)[0]
-    sealing.key(first, "b")
+    ahead = capture.documents(fleet)[0]
+    capture.key(first, "b")
     blue = ahead["networks"]["blue"]
     blue["tunnels"] = ["b", "a"]
     peer = blue["peers"]["host2"]
@@ -267,17 +266,17 @@ def test_a_host_that_missed_the_new_keys_is_still_reached(fleet):
 def test_s_48_no_output_holds_a_key(fleet):
     """S-48: plan, diff, messages, files that others read, and the arguments of every program that runs."""
     first = fleet.hosts[0]
-    found = sealing.documents(fleet)
+    found = capture.documents(fleet)
     said = [json.dumps(first.plan(found[0], diff=True))]
     first.run(["tee", "/run/document"], input=json.dumps(found[0]))
     first.sh(
         "strace -D -f -qq -s 4096 -e trace=execve -o /run/calls "
-        f"{hosts.PYTHON} -m _dockless.cli apply --diff --project shop /run/document >/run/said 2>&1"
+        f"{PYTHON} -m _dockless.cli apply --diff --project shop /run/document >/run/said 2>&1"
     )
     first.apply(found[0])
     fleet.hosts[1].apply(found[1])
     assert first.ping("s1", "10.60.0.3")
-    link = sealing.link(first)
+    link = capture.link(first)
     first.sh(f"wg set {link} listen-port 4")
     said += [json.dumps(first.plan(found[0], diff=True)), first.read("/run/calls"), first.read("/run/said")]
     said.append(json.dumps(first.apply(found[0], diff=True)) + json.dumps(first.dockless("show", "--json")))
@@ -298,32 +297,32 @@ def test_s_48_no_output_holds_a_key(fleet):
     first.sh(
         "rm /etc/dockless/wireguard/b; cat /run/kept >/etc/dockless/wireguard/a; rm /run/kept; ip link del blocker"
     )
-    secrets = sealing.private(first)
-    assert len(secrets) == 5 and "wireguard-go" in said[2] and sealing.key(first) in said[0] + said[1] + said[3]
+    secrets = capture.private(first)
+    assert len(secrets) == 5 and "wireguard-go" in said[2] and capture.key(first) in said[0] + said[1] + said[3]
     assert not [secret for secret in secrets for text in said if secret in text]
 
 
 def test_a_key_is_made_when_there_is_none_and_goes_with_the_network(fleet):
     """A document by hand needs no key of its own; one made beforehand stays until it is needed."""
     first = fleet.hosts[0]
-    document = sealing.documents(fleet)[0]
+    document = capture.documents(fleet)[0]
     first.sh("rm -r /etc/dockless")
     planned = first.plan(document)["operations"]
     assert "create key of tunnel a (missing)" in planned
     assert first.apply(document)["operations"] == planned
     assert first.apply(document)["operations"] == []
-    public = sealing.key(first)
-    assert first.run(["wg", "show", sealing.link(first), "public-key"]).stdout.strip() == public
+    public = capture.key(first)
+    assert first.run(["wg", "show", capture.link(first), "public-key"]).stdout.strip() == public
     first.sh("rm /etc/dockless/wireguard/a")
     assert [line.split(" (")[0] for line in first.apply(document)["operations"]] == [
         "create key of tunnel a",
-        f"update tunnel {sealing.link(first)}",
+        f"update tunnel {capture.link(first)}",
     ]
-    assert sealing.key(first) != public and first.apply(document)["operations"] == []
+    assert capture.key(first) != public and first.apply(document)["operations"] == []
     first.apply({"networks": {"plain": {}}}, project="other")
     first.apply({}, absent=True)
     assert first.sh("ls /etc/dockless; pgrep -x wireguard-go || true") == "host.json\nlast-good\nprojects"
-    sealing.key(first)
+    capture.key(first)
     first.apply({"networks": {"plain": {"labels": {"a": "b"}}}}, project="other")
     assert first.sh("ls /etc/dockless/wireguard") == "a"
 
@@ -332,10 +331,10 @@ def test_a_key_is_made_when_there_is_none_and_goes_with_the_network(fleet):
 def test_a_run_that_ends_early_leaves_nothing_in_clear_and_the_next_one_is_whole(fleet, what):
     """At every step of a tunnel's making, and some of its messages: back to nothing, or mended by the next run."""
     first = fleet.hosts[0]
-    document = sealing.documents(fleet)[0]
+    document = capture.documents(fleet)[0]
     first.sh("cp -r /etc/dockless/wireguard /run/lock/kept")
     before = first.snapshot()
-    argv = [hosts.PYTHON, str(hosts.HERE / "hooked.py")]
+    argv = [PYTHON, str(SUPPORT / "faults.py")]
     counted = json.loads(first.run([*argv, "count", "0", "--project", "shop"], input=json.dumps(document)).stdout)
     events = counted["events"]
     first.apply({}, absent=True)
@@ -356,9 +355,9 @@ def test_a_run_that_ends_early_leaves_nothing_in_clear_and_the_next_one_is_whole
 def test_a_foreign_link_with_the_tunnels_name_stays(fleet):
     """What has the name and is not ours is a conflict, before anything is touched."""
     first = fleet.hosts[0]
-    document = sealing.documents(fleet)[0]
+    document = capture.documents(fleet)[0]
     first.apply(document)
-    link = sealing.link(first)
+    link = capture.link(first)
     first.apply({}, absent=True)
     first.sh(f"ip link add {link} type bridge")
     assert f"interface {link} exists on this host and is not ours" in first.refusal(document)

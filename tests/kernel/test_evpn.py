@@ -10,14 +10,13 @@ import concurrent.futures
 import os
 import typing as t
 
-import fleet
-import frr
-import hosts
 import pytest
-import sealing
+
+from support import capture, frr, private_fleet
+from support.private_host import FAR_ADDRESSES, SYSTEM_PYTHON, PrivateHost, Result
 
 VNI = 300
-REFLECTORS = [fleet.address(1), fleet.address(2)]
+REFLECTORS = [private_fleet.address(1), private_fleet.address(2)]
 NETWORK = {
     "vni": VNI,
     "enable_ipv6": True,
@@ -40,12 +39,10 @@ NUMBERS = {name: number for number, name in enumerate("abcd", 2)}
 class Fabric:
     """Three hosts on one overlay, and what is declared on them."""
 
-    def __init__(self, lab: fleet.Fleet) -> None:
+    def __init__(self, lab: private_fleet.Fleet) -> None:
         self.lab, self.hosts = lab, lab.hosts
 
-    def declare(
-        self, control_plane: str, placed: Names = HOME, only: t.Sequence[int] = (0, 1, 2)
-    ) -> list[hosts.Result]:
+    def declare(self, control_plane: str, placed: Names = HOME, only: t.Sequence[int] = (0, 1, 2)) -> list[Result]:
         """Converge the hosts with these numbers."""
         documents = self.documents(control_plane, placed)
         return [self.hosts[number].apply(documents[number]) for number in only]
@@ -56,12 +53,12 @@ class Fabric:
             {name: {"networks": {"red": {"ipv4_address": v4(name), "ipv6_address": v6(name)}}} for name in names}
             for names in placed
         ]
-        return fleet.documents({"red": {**NETWORK, "control_plane": control_plane}}, sandboxes)
+        return private_fleet.documents({"red": {**NETWORK, "control_plane": control_plane}}, sandboxes)
 
     def configure(self) -> None:
         """Write FRR's files."""
         for number, host in enumerate(self.hosts, 1):
-            frr.configure(host, fleet.address(number), REFLECTORS)
+            frr.configure(host, private_fleet.address(number), REFLECTORS)
 
     def start(self) -> None:
         """Start FRR everywhere and return when each host knows the sandboxes of the others."""
@@ -86,7 +83,7 @@ class Fabric:
         )
 
 
-def everywhere(places: t.Sequence[hosts.PrivateHost], what: t.Callable[[hosts.PrivateHost], object]) -> None:
+def everywhere(places: t.Sequence[PrivateHost], what: t.Callable[[PrivateHost], object]) -> None:
     """Do something on all hosts at once."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
         list(pool.map(what, places))
@@ -105,7 +102,7 @@ def v6(name: str) -> str:
 @pytest.fixture(scope="module", name="fabric")
 def make_fabric() -> t.Iterator[Fabric]:
     """Return a fabric that has converged by EVPN. At the end FRR and networks go, and nothing may be left."""
-    with fleet.Fleet(3) as lab:
+    with private_fleet.Fleet(3) as lab:
         fabric = Fabric(lab)
         fabric.declare("evpn")
         fabric.configure()
@@ -123,7 +120,7 @@ def test_sandboxes_reach_each_other_and_their_own_gateway(fabric: Fabric) -> Non
     for number, host in enumerate(fabric.hosts):
         name = HOME[number][0]
         assert host.ping(name, "10.60.0.1") and host.ping(name, "fd60::1")
-        assert host.ping(name, hosts.FAR_ADDRESSES[0]), "the way out is this host's own gateway"
+        assert host.ping(name, FAR_ADDRESSES[0]), "the way out is this host's own gateway"
 
 
 def test_only_sandboxes_are_announced_not_the_gateway_that_all_hosts_have(fabric: Fabric) -> None:
@@ -147,7 +144,9 @@ def test_nothing_is_flooded_and_frr_opens_no_port_to_sandboxes(fabric: Fabric) -
         assert "00:00:00:00:00:00" not in host.sh("bridge fdb show")
         listening = host.sh("ss -Hlnt").splitlines()
         addresses = [line.split()[3] for line in listening]
-        assert addresses == ([f"{fleet.address(number)}:179"] if fleet.address(number) in REFLECTORS else [])
+        assert addresses == (
+            [f"{private_fleet.address(number)}:179"] if private_fleet.address(number) in REFLECTORS else []
+        )
 
 
 def test_password_is_in_one_file_that_only_root_and_frr_read(fabric: Fabric) -> None:
@@ -158,7 +157,7 @@ def test_password_is_in_one_file_that_only_root_and_frr_read(fabric: Fabric) -> 
     assert frr.PASSWORD not in host.sh(
         "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; cat /run/frr.start; cat /run/frr.log 2>/dev/null || true"
     )
-    done = host.run(["ip", "netns", "exec", "a", "python3", "-c", _CALL, fleet.address(2)], check=False)
+    done = host.run(["ip", "netns", "exec", "a", "python3", "-c", _CALL, private_fleet.address(2)], check=False)
     assert "refused" not in done.stdout and "connected" not in done.stdout, "an unsigned call is not answered at all"
 
 
@@ -201,7 +200,8 @@ def test_sandbox_that_moves_is_found_at_its_new_host(fabric: Fabric) -> None:
     mac = next(iter(set(frr.remote_macs(fabric.hosts[2], VNI)) - set(_home_macs(fabric))))
     fabric.declare("evpn", (("a",), ("b", "d"), ("c",)), only=[0, 1])
     frr.until(
-        lambda: frr.remote_macs(fabric.hosts[2], VNI).get(mac) == fleet.address(2), "its MAC is behind the new host"
+        lambda: frr.remote_macs(fabric.hosts[2], VNI).get(mac) == private_fleet.address(2),
+        "its MAC is behind the new host",
     )
     assert fabric.hosts[2].ping("c", v4("d")) and fabric.hosts[2].ping("c", v6("d"))
     assert fabric.hosts[0].ping("a", v4("d")), "the host that it left reaches it, too"
@@ -330,7 +330,7 @@ def test_claiming_the_address_of_another_hosts_sandbox_changes_nothing(fabric: F
     before = [frr.learned(host) for host in fabric.hosts]
 
     def claim(address: str) -> None:
-        fabric.hosts[0].run([hosts.SYSTEM_PYTHON, "-c", _CLAIM, "eth0", mac, address, "10.60.0.1"], netns="a")
+        fabric.hosts[0].run([SYSTEM_PYTHON, "-c", _CLAIM, "eth0", mac, address, "10.60.0.1"], netns="a")
 
     claim("10.60.9.8")  # stopped at the port
     unguarded = fabric.documents("evpn")[0]
@@ -349,19 +349,19 @@ def test_claiming_the_address_of_another_hosts_sandbox_changes_nothing(fabric: F
 
 def test_encrypted_network_by_evpn(fabric: Fabric) -> None:
     """S-43: FRR says that a sandbox is behind a tunnel's address, and WireGuard carries it: all of it is answered, none of it is in clear."""
-    documents = sealing.documents(fabric.lab, control_plane="evpn", vni=VNI + 1)
+    documents = capture.documents(fabric.lab, control_plane="evpn", vni=VNI + 1)
     for document in documents:
         for peer in document["networks"]["blue"]["peers"].values():
             peer["sandboxes"] = {}  # the play does not say where they are
-    wires = sealing.Wires(fabric.lab)
-    sealing.apply_all(fabric.lab, documents)
+    wires = capture.Wires(fabric.lab)
+    capture.apply_all(fabric.lab, documents)
     frr.until(
         lambda: all(len(frr.remote_macs(host, VNI + 1)) == 1 for host in fabric.hosts[:2]),
         "both hosts know the other's sandbox",
     )
-    assert set(frr.remote_macs(fabric.hosts[0], VNI + 1).values()) == {sealing.tunnel_address(2)}
+    assert set(frr.remote_macs(fabric.hosts[0], VNI + 1).values()) == {capture.tunnel_address(2)}
     assert fabric.hosts[0].ping("s1", "10.60.0.3")
-    with sealing.flow(fabric.hosts[0]) as counts:
+    with capture.flow(fabric.hosts[0]) as counts:
         fabric.hosts[1].serve_http("s2", 80, "marker" * 15_000)
         assert fabric.hosts[0].fetch("s1", "http://10.60.0.3/", wait=20)
     assert counts["sent"] == counts["answered"] > 0

@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 import os
 
-import hosts
 import pytest
-from traffic import network
 
-HOST4, HOST6 = hosts.HOST_ADDRESSES
+from support.private_host import HOST_ADDRESSES, SYSTEM_PYTHON
+from support.traffic import network
+
+HOST4, HOST6 = HOST_ADDRESSES
 HIGHEST = 65535 if os.environ.get("DOCKLESS_TEST_EVERY_PORT") else 1200
 # SYNs by hand, because a connect of the kernel's own waits a second for each port that is dropped. Says the ports that answer with SYN, ACK.
 # A port of the host that must answer comes last: what was sent before it has been through the host by then.
@@ -120,11 +121,11 @@ def test_a_scan_finds_what_the_report_tells(private_host, source):
     for name in SANDBOXES:
         assert (
             private_host.popen(
-                [hosts.SYSTEM_PYTHON, "-c", _SERVERS, "1000", "1001", *map(str, range(990, 996))], name
+                [SYSTEM_PYTHON, "-c", _SERVERS, "1000", "1001", *map(str, range(990, 996))], name
             ).readline()
             == "ready"
         )
-    assert private_host.popen([hosts.SYSTEM_PYTHON, "-c", _SERVERS, "1199"], None).readline() == "ready"
+    assert private_host.popen([SYSTEM_PYTHON, "-c", _SERVERS, "1199"], None).readline() == "ready"
     report = private_host.dockless("show", "--json")["exposures"]
     for six in (False, True):
         for target in ((HOST4, HOST6)[six], *(addresses[six] for addresses in SANDBOXES.values())):
@@ -138,7 +139,7 @@ def test_a_scan_finds_what_the_report_tells(private_host, source):
 def scan(host, source, target, marker):
     """Return the open ports of an address as the neighbour finds them; marker is an address of the host, whose port 1199 answers."""
     argv = ["eth0", "02:00:00:00:00:02", source, target, marker, str(HIGHEST), "1199"]
-    return json.loads(host.neighbour().run([hosts.SYSTEM_PYTHON, "-c", _SCAN, *argv], timeout=300).stdout)
+    return json.loads(host.neighbour().run([SYSTEM_PYTHON, "-c", _SCAN, *argv], timeout=300).stdout)
 
 
 def told(report, target, own):

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import subprocess
 
-import hosts
 import pytest
-import traffic
-from traffic import network
 
-HOST4, HOST6 = hosts.HOST_ADDRESSES
+from support import traffic
+from support.private_host import HOST_ADDRESSES, NEIGHBOUR_ADDRESSES, SYSTEM_PYTHON
+from support.traffic import network
+
+HOST4, HOST6 = HOST_ADDRESSES
 NETWORKS = {"front": network("172.20.0.0/24 fd00:20::/64")}
 # One socket, so one source port: what a client with a fixed port does. Orders come on its standard input: ADDRESS PORT TEXT.
 _CLIENT = """
@@ -59,7 +60,7 @@ class Talker:
 
     def __init__(self, place, code, *args, netns=None):
         self._process = subprocess.Popen(  # pylint: disable=consider-using-with
-            place.command([hosts.SYSTEM_PYTHON, "-c", code, *args], netns),
+            place.command([SYSTEM_PYTHON, "-c", code, *args], netns),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -133,7 +134,7 @@ def test_s_18_streams_end_with_their_port_and_no_other(private_host):
     """S-18: a connection by a port that goes falls silent at once, one by another port goes on; so does one whose clients stay welcome."""
     guests = {"target": 7, "published": 7003, "source_ranges": ["192.0.2.0/24"]}
     private_host.apply(document(web=["7001:7", "7002:7", guests]))
-    server = private_host.popen([hosts.SYSTEM_PYTHON, "-c", _ECHO, "7"], "web")
+    server = private_host.popen([SYSTEM_PYTHON, "-c", _ECHO, "7"], "web")
     assert server.readline() == "ready"
     neighbour = private_host.neighbour()
     doomed, kept, guest = (Talker(neighbour, _STREAM, HOST4, port) for port in ("7001", "7002", "7003"))
@@ -154,7 +155,7 @@ def test_s_18_streams_to_a_sandboxs_own_address_end_with_their_port(private_host
     some = {"target": 8, "published": 8, "source_ranges": ["198.51.100.0/24", "2001:db8:2::/64"]}
     private_host.apply({**document(web=["7:7", "8:8", "9:9"]), "networks": {"front": routed}})
     for port in ("7", "8", "9"):
-        assert private_host.popen([hosts.SYSTEM_PYTHON, "-c", _ECHO, port], "web").readline() == "ready"
+        assert private_host.popen([SYSTEM_PYTHON, "-c", _ECHO, port], "web").readline() == "ready"
     neighbour = private_host.neighbour()
     neighbour.sh(f"ip route replace 172.20.0.0/24 via {HOST4}; ip route replace fd00:20::/64 via {HOST6}")
     talks = [Talker(neighbour, _STREAM, address, port) for port in ("7", "8", "9")]
@@ -172,9 +173,9 @@ def test_s_18_streams_out_of_a_network_end_with_its_egress(private_host, version
     sandboxes = {"web": {"networks": ["front"]}, "kept": {"networks": ["other"]}}
     private_host.apply({"networks": networks, "sandboxes": sandboxes})
     neighbour = private_host.neighbour()
-    server = neighbour.popen([hosts.SYSTEM_PYTHON, "-c", _ECHO, "7"])
+    server = neighbour.popen([SYSTEM_PYTHON, "-c", _ECHO, "7"])
     assert server.readline() == "ready"
-    outside = hosts.NEIGHBOUR_ADDRESSES[version == 6]
+    outside = NEIGHBOUR_ADDRESSES[version == 6]
     doomed, kept = (Talker(private_host, _STREAM, outside, "7", netns=name) for name in ("web", "kept"))
     assert doomed("one") == kept("one") == "one"
     networks["front"]["egress"] = False
@@ -200,7 +201,7 @@ def test_s_18_streams_between_open_networks_end_with_a_wall(private_host, masque
         },
     }
     private_host.apply(document)
-    assert private_host.popen([hosts.SYSTEM_PYTHON, "-c", _ECHO, "7"], "db").readline() == "ready"
+    assert private_host.popen([SYSTEM_PYTHON, "-c", _ECHO, "7"], "db").readline() == "ready"
     doomed, kept = (Talker(private_host, _STREAM, "172.21.0.10", "7", netns=name) for name in ("web", "kept"))
     assert doomed("one") == kept("one") == "one"
     networks["front"]["isolate"] = "strict"
@@ -225,7 +226,7 @@ def test_s_18_streams_into_a_network_end_with_its_ingress(private_host):
     }
     private_host.apply(document)
     for name in ("web", "kept"):
-        assert private_host.popen([hosts.SYSTEM_PYTHON, "-c", _ECHO, "7"], name).readline() == "ready"
+        assert private_host.popen([SYSTEM_PYTHON, "-c", _ECHO, "7"], name).readline() == "ready"
     neighbour = private_host.neighbour()
     neighbour.sh(f"ip route replace 172.20.0.0/24 via {HOST4}; ip route replace 172.21.0.0/24 via {HOST4}")
     doomed, kept = (Talker(neighbour, _STREAM, address, "7") for address in ("172.20.0.10", "172.21.0.10"))

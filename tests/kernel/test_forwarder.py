@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import hosts
 import pytest
-import traffic
-from test_resolver import dig, until
 
-NEIGHBOUR4 = hosts.NEIGHBOUR_ADDRESSES[0]
-HOST4 = hosts.HOST_ADDRESSES[0]
+from support import traffic
+from support.dns_questions import dig, until
+from support.private_host import HOST_ADDRESSES, NEIGHBOUR_ADDRESSES, SUPPORT, SYSTEM_PYTHON
+
+NEIGHBOUR4 = NEIGHBOUR_ADDRESSES[0]
+HOST4 = HOST_ADDRESSES[0]
 ANSWERED = ("NOERROR", ["203.0.113.7"])
 DOCUMENT = {
     "networks": {
@@ -37,7 +38,7 @@ DOCUMENT = {
 def _stubbed(private_host):
     """Return a host whose only server is 127.0.0.53, where one answers, and that server."""
     private_host.sh("cp /etc/resolv.conf /run/lock/resolv.conf; echo 'nameserver 127.0.0.53' >/etc/resolv.conf")
-    upstream = private_host.popen([hosts.SYSTEM_PYTHON, str(hosts.HERE / "dns_upstream.py"), "127.0.0.53"])
+    upstream = private_host.popen([SYSTEM_PYTHON, str(SUPPORT / "dns_upstream.py"), "127.0.0.53"])
     assert upstream.readline() == "ready"
     private_host.apply(DOCUMENT)
     yield private_host, upstream
@@ -129,7 +130,7 @@ def test_s_51_s_56_nobody_else_reaches_the_forwarder(stubbed):
 def test_dn_21_a_change_of_the_hosts_resolver_needs_no_run(stubbed):
     """DN-21, R-37: resolv.conf names another loopback server, and what was there ends."""
     host, upstream = stubbed
-    other = host.popen([hosts.SYSTEM_PYTHON, str(hosts.HERE / "dns_upstream.py"), "127.0.0.54"])
+    other = host.popen([SYSTEM_PYTHON, str(SUPPORT / "dns_upstream.py"), "127.0.0.54"])
     assert other.readline() == "ready"
     upstream.stop()
     host.sh("echo 'nameserver 127.0.0.54' >/etc/resolv.conf")

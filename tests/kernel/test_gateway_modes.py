@@ -6,12 +6,13 @@ from __future__ import annotations
 import json
 from concurrent import futures
 
-import hosts
 import pytest
-from traffic import network
 
-HOST4, HOST6 = hosts.HOST_ADDRESSES
-NEIGHBOUR4, NEIGHBOUR6 = hosts.NEIGHBOUR_ADDRESSES
+from support.private_host import HOST_ADDRESSES, NEIGHBOUR_ADDRESSES
+from support.traffic import network
+
+HOST4, HOST6 = HOST_ADDRESSES
+NEIGHBOUR4, NEIGHBOUR6 = NEIGHBOUR_ADDRESSES
 WEB, FRIEND = ("172.30.10.11", "fd00:10::11"), ("172.30.10.12", "fd00:10::12")
 STRANGER = ("172.30.20.11", "fd00:20::11")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import pathlib
 
-import pipeline
 import pytest
 import yaml
+
+from support import pipeline
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "unit" / "ruleset"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import os
 
-import hosts
 import pytest
-import snapshot
+
+from support import snapshot
+from support.private_host import FAR_ADDRESSES, HOST_ADDRESSES, NEIGHBOUR_ADDRESSES
 
 PAIR = "ip link add left group 7 type veth peer right"
 
@@ -22,9 +23,9 @@ def test_host_is_apart_from_the_machine(private_host):
 
 
 def test_neighbour_and_far_host_answer(private_host):
-    for address in (*hosts.NEIGHBOUR_ADDRESSES, *hosts.FAR_ADDRESSES):
+    for address in (*NEIGHBOUR_ADDRESSES, *FAR_ADDRESSES):
         assert private_host.ping(None, address)
-    for address in hosts.HOST_ADDRESSES:
+    for address in HOST_ADDRESSES:
         assert private_host.neighbour().ping(None, address)
     assert not private_host.ping(None, "192.0.2.77", wait=1)
 

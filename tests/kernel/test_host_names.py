@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import json
 
-import hosts
 import pytest
-from test_names import address
-from test_resolver import dig
+
+from support.dns_questions import dig
+from support.invariants import address
+from support.private_host import SUPPORT, SYSTEM_PYTHON, Failed
 
 DROP_IN = "/etc/dnsmasq.d/dockless.conf"
 DOCUMENT = {
@@ -56,7 +57,7 @@ def _resolving(private_host):
     private_host.sh(
         "cp /etc/resolv.conf /run/lock/resolv.conf; echo 'nameserver 127.0.0.1' >/etc/resolv.conf; mkdir -p /etc/dnsmasq.d"
     )
-    upstream = private_host.popen([hosts.SYSTEM_PYTHON, str(hosts.HERE / "dns_upstream.py"), "127.0.0.53"])
+    upstream = private_host.popen([SYSTEM_PYTHON, str(SUPPORT / "dns_upstream.py"), "127.0.0.53"])
     assert upstream.readline() == "ready"
     restart(private_host)
     yield private_host
@@ -113,13 +114,13 @@ def test_dn_24_what_the_host_knows_its_sandboxes_do_not(resolving):
 def test_nothing_foreign_is_changed_and_what_is_not_there_is_told(resolving):
     host = resolving
     host.sh(f"echo 'server=/front/192.0.2.9' >{DROP_IN}")
-    with pytest.raises(hosts.Failed, match=f"file {DROP_IN} exists and is not ours"):
+    with pytest.raises(Failed, match=f"file {DROP_IN} exists and is not ours"):
         converge(host, {"through": "dnsmasq"})
     assert host.read(DROP_IN) == "server=/front/192.0.2.9\n"
     converge(host, None)
     assert host.read(DROP_IN) == "server=/front/192.0.2.9\n"
     host.sh(f"rm {DROP_IN}")
     with pytest.raises(
-        hosts.Failed, match=r"defaults\.host_names\.networks\[0\]: the host is to know the names of network shop/gone"
+        Failed, match=r"defaults\.host_names\.networks\[0\]: the host is to know the names of network shop/gone"
     ):
         converge(host, {"through": "dnsmasq", "networks": ["shop/gone"]})

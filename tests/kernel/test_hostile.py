@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import json
 
-import hosts
 import pytest
-from traffic import network
+
+from support.private_host import PYTHON
+from support.traffic import network
 
 FRONT = {"front": network("172.20.0.0/24")}
 NAMES = [
@@ -128,7 +129,7 @@ def test_s_70_s_71_s_76_hostile_names_have_no_effect(private_host):
         else []
     )
     monitor = private_host.popen(["ip", "monitor", "link", "address", "route"])
-    done = private_host.run([*watched, hosts.PYTHON, "-c", ASK], input=json.dumps(asked), timeout=300, env=QUIETLY)
+    done = private_host.run([*watched, PYTHON, "-c", ASK], input=json.dumps(asked), timeout=300, env=QUIETLY)
     assert [line for line in done.stdout.splitlines() if not line.startswith("refused ")] == []
     assert len(done.stdout.splitlines()) == len(asked) > 200
     if watched:
@@ -140,8 +141,7 @@ def test_s_70_s_71_s_76_hostile_names_have_no_effect(private_host):
     assert private_host.run(["ls", "/run/owned"], check=False).returncode
     good = [("good", {"networks": FRONT, "sandboxes": {"web": {"networks": ["front"]}}}, "shop")]
     assert (
-        private_host.run([*watched, hosts.PYTHON, "-c", ASK], input=json.dumps(good), env=QUIETLY).stdout
-        == "accepted good\n"
+        private_host.run([*watched, PYTHON, "-c", ASK], input=json.dumps(good), env=QUIETLY).stdout == "accepted good\n"
     )
     if watched:  # what is watched for is seen where it happens
         seen = "\n".join(line for line in private_host.read("/run/trace").splitlines() if is_effect(line))
@@ -157,7 +157,7 @@ def is_effect(line):
     """Tell whether a line of strace is about a change: its own start, the lock and dumps of the kernel's tables are none."""
     call = line.split(None, 1)[1]
     if (
-        call.startswith(('execve("' + hosts.PYTHON, "+++", "---"))
+        call.startswith(('execve("' + PYTHON, "+++", "---"))
         or "= -1 " in call
         or "/run/dockless" in call
         or '"lock", O_RDWR' in call

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import ipaddress
 
-import hosts
 import pytest
-import traffic
-from traffic import network
 
-FAR4, FAR6 = hosts.FAR_ADDRESSES
+from support import traffic
+from support.private_host import FAR_ADDRESSES, SYSTEM_PYTHON
+from support.traffic import network
+
+FAR4, FAR6 = FAR_ADDRESSES
 PAIR = {"one": {"networks": ["front"]}, "two": {"networks": ["front"]}}
 ULA = ipaddress.ip_network("fd00::/8")
 DISABLED = "/proc/sys/net/ipv6/conf/{}/disable_ipv6"
@@ -138,11 +139,11 @@ def test_router_advertisements_are_not_believed(private_host):
         "prefix = struct.pack('!BBBBIII', 3, 4, 64, 0xc0, 3600, 3600, 0) + bytes.fromhex('20010db80bad') + bytes(10)\n"
         "s.sendto(struct.pack('!BBHBBHII', 134, 0, 0, 64, 0, 1800, 0, 0) + prefix, ('ff02::1', 0, 0, socket.if_nametoindex('eth0')))\n"
     )
-    private_host.run([hosts.SYSTEM_PYTHON, "-c", advertise], netns="two")
+    private_host.run([SYSTEM_PYTHON, "-c", advertise], netns="two")
     assert private_host.ping("two", "fd00:20::2")
     assert "bad:" not in private_host.sh("ip -6 address; ip -6 route", netns="one")
     private_host.sh("echo 2 >/proc/sys/net/ipv6/conf/eth0/accept_ra", netns="one")
-    private_host.run([hosts.SYSTEM_PYTHON, "-c", advertise], netns="two")
+    private_host.run([SYSTEM_PYTHON, "-c", advertise], netns="two")
     private_host.sh(
         "until ip -6 address | grep -q bad:; do :; done", netns="one"
     )  # the advertisement is one that is believed
@@ -171,5 +172,5 @@ def test_addresses_are_ready_when_the_run_ends(private_host, enable_ipv4):
     private_host.apply({"networks": {"front": network("fd00:20::/64", enable_ipv4=enable_ipv4)}, "sandboxes": PAIR})
     assert "fd00" not in private_host.sh("ip -6 address show tentative", netns="one")
     bind = "import socket; s = socket.socket(socket.AF_INET6); s.bind(('fd00:20::2', 80))"
-    private_host.run([hosts.SYSTEM_PYTHON, "-c", bind], netns="one")
+    private_host.run([SYSTEM_PYTHON, "-c", bind], netns="one")
     assert "fd00" not in private_host.sh("ip -6 address show tentative")

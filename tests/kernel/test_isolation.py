@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from concurrent import futures
 
-import hosts
 import pytest
-import traffic
-from traffic import network
 
-HOST4, HOST6 = hosts.HOST_ADDRESSES
-NEIGHBOUR4, NEIGHBOUR6 = hosts.NEIGHBOUR_ADDRESSES
-FAR4, FAR6 = hosts.FAR_ADDRESSES
+from support import traffic
+from support.private_host import FAR_ADDRESSES, HOST_ADDRESSES, NEIGHBOUR_ADDRESSES
+from support.traffic import network
+
+HOST4, HOST6 = HOST_ADDRESSES
+NEIGHBOUR4, NEIGHBOUR6 = NEIGHBOUR_ADDRESSES
+FAR4, FAR6 = FAR_ADDRESSES
 HOST_MAC = "02:00:00:00:00:02"
 GUARD_LOOPBACK = 'iifname != "lo" ip daddr 127.0.0.0/8 counter'
 GUARD_SOURCE = 'iifname != "lo" ip saddr 127.0.0.0/8 counter'

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 
 import pytest
-import traffic
+
 from lab import attacks_port, claims, mutants, places, trial, wire
 from lab.memory import Memory
+from support import traffic
 
 PACKETS = 10
 SAMPLE = 14  # mutants that are tried where DOCKLESS_TEST_MUTATIONS=all does not ask for every one

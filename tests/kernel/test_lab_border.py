@@ -7,10 +7,11 @@ import random
 import socket
 
 import pytest
+
 from lab import attacks_port, claims, places, wire
 from lab.stations import entered
 from lab.topology import one_processor
-from traffic import network
+from support.traffic import network
 
 FORGED = 4000  # frames of one kind of network
 

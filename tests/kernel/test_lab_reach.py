@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import pytest
-import traffic
+
 from lab import policy, reach
+from support import traffic
 
 
 def disagreements(lab, bridge_calls):

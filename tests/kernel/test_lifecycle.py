@@ -8,8 +8,9 @@ import copy
 import json
 
 import pytest
-from hosts import HERE, PYTHON
-from promises import SHOP, address, assert_same, changed, full, kinds, links
+
+from support.invariants import SHOP, address, assert_same, changed, full, kinds, links
+from support.private_host import PYTHON, SUPPORT
 
 BASE = {
     "networks": {
@@ -221,7 +222,7 @@ def test_a_second_run_waits_for_the_first(private_host):
             "/bin/sh",
             "-c",
             f"mkfifo /run/go; echo '{json.dumps(quick)}' >/run/doc; "
-            f"(cat /run/doc; cat /run/go) | {PYTHON} {HERE}/hooked.py wait 0",
+            f"(cat /run/doc; cat /run/go) | {PYTHON} {SUPPORT}/faults.py wait 0",
         ]
     )
     assert first.readline() == "waiting"

@@ -7,13 +7,14 @@ import copy
 import ipaddress
 import subprocess
 
-import hosts
 import pytest
-from test_names import address
-from test_resolver import DOCUMENT as NAMED
-from test_resolver import UPSTREAM, act, asked_upstream, dig, until
 
-SERVER = [hosts.SYSTEM_PYTHON, str(hosts.HERE / "dns_upstream.py")]
+from support.dns_questions import DOCUMENT as NAMED
+from support.dns_questions import UPSTREAM, act, asked_upstream, dig, until
+from support.invariants import address
+from support.private_host import NEIGHBOUR_ADDRESSES, SUPPORT, SYSTEM_PYTHON
+
+SERVER = [SYSTEM_PYTHON, str(SUPPORT / "dns_upstream.py")]
 MANY = 60
 GLIBC = (
     "import socket, sys\ntry: print(*(found[4][0] for found in socket.getaddrinfo(sys.argv[1], None, type=socket.SOCK_STREAM)), sep='\\n')\n"
@@ -47,14 +48,14 @@ DOCUMENT = {
 def _programs(tmp_path_factory):
     """Return the command that looks a name up by each C library: Python is linked with glibc, a small program with musl."""
     program = str(tmp_path_factory.mktemp("lookup") / "lookup")
-    subprocess.run(["musl-gcc", "-static", "-o", program, str(hosts.HERE / "lookup.c")], check=True)
-    return {"musl": [program], "glibc": [hosts.SYSTEM_PYTHON, "-c", GLIBC]}
+    subprocess.run(["musl-gcc", "-static", "-o", program, str(SUPPORT / "lookup.c")], check=True)
+    return {"musl": [program], "glibc": [SYSTEM_PYTHON, "-c", GLIBC]}
 
 
 @pytest.mark.parametrize("library", ["musl", "glibc"])
 def test_dn_04_dn_11_both_libraries_find_names_of_either_family(private_host, programs, library):
     """DN-04, DN-07, DN-11, S-54: behind an upstream that refuses everything, which musl takes for "try again" if it is ever asked about a name of ours."""
-    upstream = private_host.neighbour().popen([*SERVER, hosts.NEIGHBOUR_ADDRESSES[0], "refuse"])
+    upstream = private_host.neighbour().popen([*SERVER, NEIGHBOUR_ADDRESSES[0], "refuse"])
     assert upstream.readline() == "ready"
     private_host.apply(DOCUMENT)
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 from concurrent import futures
 
 import pytest
-import traffic
-from hosts import FAR_ADDRESSES, HERE, HOST_ADDRESSES, NEIGHBOUR_ADDRESSES, SYSTEM_PYTHON
+
+from support import traffic
+from support.private_host import FAR_ADDRESSES, HOST_ADDRESSES, NEIGHBOUR_ADDRESSES, SUPPORT, SYSTEM_PYTHON
 
 FAR4, FAR6 = FAR_ADDRESSES
 LAN4 = {
@@ -222,7 +223,7 @@ def test_mv_09_names(private_host):
         "al1": {"networks": {"alone": {"aliases": ["www"]}}},
         "al2": {"networks": ["alone"]},
     }
-    upstream = private_host.neighbour().popen([SYSTEM_PYTHON, str(HERE / "dns_upstream.py"), NEIGHBOUR_ADDRESSES[0]])
+    upstream = private_host.neighbour().popen([SYSTEM_PYTHON, str(SUPPORT / "dns_upstream.py"), NEIGHBOUR_ADDRESSES[0]])
     assert upstream.readline() == "ready"
     answer = private_host.apply({"networks": networks, "sandboxes": sandboxes})
     assert private_host.lookup("one", "two") == addresses(answer, "two") and private_host.lookup(

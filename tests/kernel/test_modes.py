@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from promises import address, assert_same, changed, full, links
+
+from support.invariants import address, assert_same, changed, full, links
 
 NET = {"front": {"ipam": {"config": [{"subnet": "10.41.0.0/24"}]}}}
 SHARED = {

@@ -6,8 +6,9 @@ from __future__ import annotations
 import copy
 
 import pytest
-from promises import hooked
-from test_resolver import dig, until
+
+from support.dns_questions import dig, until
+from support.invariants import address, hooked
 
 SHOP = {
     "networks": {"front": {}, "back": {"internal": True}},
@@ -22,15 +23,6 @@ SHOP = {
         },
     },
 }
-
-
-def address(result, sandbox, network):
-    """Return the address that a run gave to an endpoint."""
-    return next(
-        e["addresses"][0].partition("/")[0]
-        for e in result["endpoints"]
-        if (e["sandbox"], e["network"]) == (sandbox, network)
-    )
 
 
 def test_dn_26_names_follow_what_is_declared(private_host):

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-import hosts
 import pytest
+
+from support.private_host import SYSTEM_PYTHON
 
 DOCUMENT = {
     "networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}},
@@ -62,7 +63,7 @@ def _daemon(private_host, tmp_path):
         f"cp /etc/nsswitch.conf /run/lock; gcc -w -shared -fPIC -o /usr/local/lib/libnss_outside.so.2 {tmp_path}/source.c; ldconfig"
     )
     private_host.run(["tee", "/etc/nsswitch.conf"], input=SOURCES.format("outside [!UNAVAIL=return]"))
-    daemon = private_host.popen([hosts.SYSTEM_PYTHON, "-c", _DAEMON])
+    daemon = private_host.popen([SYSTEM_PYTHON, "-c", _DAEMON])
     assert daemon.readline() == "ready"
     yield daemon
     daemon.stop()

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import os
 
-import hosts
 import pytest
-from test_resolver import dig, until
+
+from support.dns_questions import dig, until
+from support.private_host import SYSTEM_PYTHON
 
 MESSAGES = int(os.environ.get("DOCKLESS_TEST_MESSAGES", "3000"))
 DOCUMENT = {
@@ -121,9 +122,7 @@ def test_dn_10_dn_22_s_53_malformed_messages_end_nothing(named):
     assert dig(named, "web", "web") == KNOWN
     for seed in range(2):
         assert (
-            named.run(
-                [hosts.SYSTEM_PYTHON, "-c", _GARBAGE, str(seed), str(MESSAGES // 2)], netns="web", timeout=600
-            ).stdout
+            named.run([SYSTEM_PYTHON, "-c", _GARBAGE, str(seed), str(MESSAGES // 2)], netns="web", timeout=600).stdout
             == "sent\n"
         )
     assert dig(named, "web", "web") == dig(named, "web", "web", "A", "+tcp") == KNOWN
@@ -137,7 +136,7 @@ def test_dn_10_dn_22_s_53_malformed_messages_end_nothing(named):
 
 def test_s_52_idle_connections_keep_nobody_waiting(named):
     """S-52: two hundred clients that say half a word; others are answered by UDP and TCP, in the sandbox and in its neighbour."""
-    idle = named.popen([hosts.SYSTEM_PYTHON, "-c", _IDLE, "200"], "web")
+    idle = named.popen([SYSTEM_PYTHON, "-c", _IDLE, "200"], "web")
     word, kept = idle.readline().split()
     assert word == "ready" and int(kept) >= 20  # the rest wait in the queue of a server that serves twenty at once
     assert dig(named, "web", "web") == dig(named, "cli", "web") == dig(named, "cli", "web", "A", "+tcp") == KNOWN
@@ -145,7 +144,7 @@ def test_s_52_idle_connections_keep_nobody_waiting(named):
 
 def test_s_57_a_flood_delays_no_neighbour(named):
     """S-57: one sandbox asks a dead server for names without end; its neighbour's hundred questions are all answered."""
-    flood = named.popen([hosts.SYSTEM_PYTHON, "-c", _FLOOD], "web")
+    flood = named.popen([SYSTEM_PYTHON, "-c", _FLOOD], "web")
     assert flood.readline() == "ready"
     said = named.sh(
         "for n in $(seq 100); do echo 'web A'; done >/run/lock/questions; "
@@ -158,7 +157,7 @@ def test_s_57_a_flood_delays_no_neighbour(named):
 def test_s_59_who_guesses_wrong_is_not_believed(private_host):
     """S-59: forgeries of all other numbers, from all other ports, and to other questions; the control is one that guesses all of it right."""
     server = "192.0.2.2"
-    forger = private_host.popen([hosts.SYSTEM_PYTHON, "-c", _FORGER, server])
+    forger = private_host.popen([SYSTEM_PYTHON, "-c", _FORGER, server])
     assert forger.readline() == "ready"
     private_host.apply({**DOCUMENT, "sandboxes": {"web": {"networks": ["front"], "dns": [server]}}})
     assert dig(private_host, "web", "all.example") == ("NOERROR", ["203.0.113.66"])

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shutil
 
-import containers
 import pytest
-from containers import IMAGE
+
+from support import containers
+from support.containers import IMAGE
 
 DOCUMENT = {
     "networks": {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}},

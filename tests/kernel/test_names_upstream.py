@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-import hosts
 import pytest
-from test_resolver import dig
 
-UPSTREAM, NEIGHBOUR = "192.0.2.2", hosts.NEIGHBOUR_ADDRESSES[0]
+from support.dns_questions import dig
+from support.private_host import NEIGHBOUR_ADDRESSES, SUPPORT, SYSTEM_PYTHON
+
+UPSTREAM, NEIGHBOUR = "192.0.2.2", NEIGHBOUR_ADDRESSES[0]
 OUTSIDE = ("NOERROR", ["203.0.113.7"])
 NETWORKS = {"front": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}}
 
@@ -26,7 +27,7 @@ def document(*servers, **more):
 @pytest.fixture(name="upstream")
 def _upstream(private_host):
     """Return a server that answers everything and tells what it was asked."""
-    server = private_host.popen([hosts.SYSTEM_PYTHON, str(hosts.HERE / "dns_upstream.py"), UPSTREAM])
+    server = private_host.popen([SYSTEM_PYTHON, str(SUPPORT / "dns_upstream.py"), UPSTREAM])
     assert server.readline() == "ready"
     return server
 
@@ -71,11 +72,11 @@ def test_s_54_what_is_known_is_not_asked_outside(private_host, upstream):
 def test_s_59_each_question_leaves_by_a_port_and_a_number_of_chance(private_host):
     """S-59: who guesses must hit both; sixty questions."""
     code = (
-        "import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind(('{}', 53))\nprint('ready', flush=True)\n"
+        f"import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind(('{UPSTREAM}', 53))\nprint('ready', flush=True)\n"
         "while True:\n m, c = s.recvfrom(999)\n print(c[1], int.from_bytes(m[:2], 'big'), flush=True)\n"
-        " s.sendto(m[:2] + b'\\x81\\x83' + m[4:6] + bytes(6) + m[12:], c)".format(UPSTREAM)
+        " s.sendto(m[:2] + b'\\x81\\x83' + m[4:6] + bytes(6) + m[12:], c)"
     )
-    server = private_host.popen([hosts.SYSTEM_PYTHON, "-c", code])
+    server = private_host.popen([SYSTEM_PYTHON, "-c", code])
     assert server.readline() == "ready"
     private_host.apply(document(UPSTREAM))
     private_host.sh(

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import pytest
-import traffic
-from traffic import network
+
+from support import traffic
+from support.traffic import network
 
 DOCUMENT = {
     "networks": {"front": network("172.20.0.0/24", bridge_name="br0")},

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import json
 
-import fleet as fleets
-import hosts
 import pytest
-import traffic
+
+from support import private_fleet, traffic
+from support.private_host import PYTHON, SYSTEM_PYTHON
 
 BLUE, GREEN = "10.60.0.0/16 fd00:60::/64", "10.61.0.0/16"
 
@@ -46,7 +46,7 @@ PLAIN = [
 @pytest.mark.parametrize("version", [4, 6], ids=["IPv4 underlay", "IPv6 underlay"])
 def test_two_subnets_over_two_hosts(fleet, version):
     """A, B and D share a subnet, C and E another; nothing goes from one to the other, by either host."""
-    documents = fleets.documents(NETWORKS, PLACED, version)
+    documents = private_fleet.documents(NETWORKS, PLACED, version)
     first, second = fleet.hosts[:2]
     assert all(result["changed"] for result in apply_all(fleet, documents))
     for address in ("10.60.0.4", "fd00:60::4", "10.60.0.3"):
@@ -66,7 +66,7 @@ def test_two_subnets_over_two_hosts(fleet, version):
     assert (shown["blue"]["scope"], shown["blue"]["vni"], shown["blue"]["vtep"]) == (
         "fleet",
         300,
-        fleets.address(1, version),
+        private_fleet.address(1, version),
     )
     assert shown["blue"]["peers"]["host2"]["sandboxes"] == {"d": ["10.60.0.4", "fd00:60::4"]}
 
@@ -75,9 +75,9 @@ def test_ov_01_ov_03_names_of_interfaces_and_the_port_are_given(fleet):
     """OV-01, OV-03: an endpoint's interface has the name asked for, and packets cross by the port asked for, which the firewall knows."""
     first, second = fleet.hosts[:2]
     placed = [{"a": on("blue", 2, interface_name="foobar")}, {"d": on("blue", 4)}]
-    apply_all(fleet, fleets.documents({"blue": spec(300, BLUE, port=7777)}, placed))
+    apply_all(fleet, private_fleet.documents({"blue": spec(300, BLUE, port=7777)}, placed))
     assert set(traffic.links(first, "a")) == {"lo", "foobar"}
-    listener = fleet.switch.popen([hosts.SYSTEM_PYTHON, "-c", _LISTEN.replace("4789", "7777")])
+    listener = fleet.switch.popen([SYSTEM_PYTHON, "-c", _LISTEN.replace("4789", "7777")])
     assert listener.readline() == "ready"
     assert first.ping("a", "10.60.0.4") and second.ping("d", "fd00:60::2")
     assert listener.readline().split()[0] in ("0800", "86dd")
@@ -91,10 +91,10 @@ def unnamed(**options):
 def test_a_packet_as_large_as_the_mtu_crosses_whole(fleet):
     """The MTU is the underlay's less what VXLAN adds: one more byte is refused at the sender, not cut up on the way."""
     first = fleet.hosts[0]
-    apply_all(fleet, fleets.documents(unnamed(), PLACED))
+    apply_all(fleet, private_fleet.documents(unnamed(), PLACED))
     assert traffic.links(first, "a")["eth0"]["mtu"] == 1450
     assert traffic.fits(first, "a", "10.60.0.4", 1450) and not traffic.fits(first, "a", "10.60.0.4", 1451)
-    apply_all(fleet, fleets.documents(unnamed(), PLACED, 6))
+    apply_all(fleet, private_fleet.documents(unnamed(), PLACED, 6))
     assert traffic.links(first, "a")["eth0"]["mtu"] == 1430
     assert traffic.fits(first, "a", "10.60.0.4", 1430)
 
@@ -115,8 +115,8 @@ while True:
 def test_nothing_is_asked_or_flooded_over_the_underlay(fleet):
     """No ARP, no neighbour discovery, no broadcast, no frame for an unknown one: what is where is known beforehand."""
     first = fleet.hosts[0]
-    apply_all(fleet, fleets.documents(unnamed(), PLACED))
-    listener = fleet.switch.popen([hosts.SYSTEM_PYTHON, "-c", _LISTEN])
+    apply_all(fleet, private_fleet.documents(unnamed(), PLACED))
+    listener = fleet.switch.popen([SYSTEM_PYTHON, "-c", _LISTEN])
     assert listener.readline() == "ready"
     assert not first.ping("a", "10.60.0.99", wait=1)  # nobody's
     first.run(["ping", "-b", "-c", "1", "-w", "1", "10.60.255.255"], netns="a", check=False)
@@ -140,27 +140,27 @@ def test_each_sandbox_leaves_and_is_reached_by_its_own_host(fleet):
     """The gateway is the same everywhere; a port is published where the sandbox is, and the way out is that host's."""
     placed = [PLACED[0], {**PLACED[1], "d": {**on("blue", 4), "ports": ["8080:80"]}}]
     first, second, third = fleet.hosts
-    apply_all(fleet, fleets.documents(unnamed(), placed))
+    apply_all(fleet, private_fleet.documents(unnamed(), placed))
     second.serve_http("d", 80, "hello")
     assert first.fetch("a", "http://10.60.0.4/") == "hello\n10.60.0.2\n"
     for client, netns, seen in (
-        (third, None, fleets.address(3)),
-        (first, None, fleets.address(1)),
-        (first, "a", fleets.address(1)),
+        (third, None, private_fleet.address(3)),
+        (first, None, private_fleet.address(1)),
+        (first, "a", private_fleet.address(1)),
     ):
-        assert client.fetch(netns, f"http://{fleets.address(2)}:8080/") == f"hello\n{seen}\n"
-    assert third.fetch(None, f"http://{fleets.address(1)}:8080/", wait=1) is None
+        assert client.fetch(netns, f"http://{private_fleet.address(2)}:8080/") == f"hello\n{seen}\n"
+    assert third.fetch(None, f"http://{private_fleet.address(1)}:8080/", wait=1) is None
     sink = traffic.record(third, None, 7000)
     for host, sandbox, seen in ((first, "a", 1), (second, "d", 2)):
-        traffic.send(host, sandbox, fleets.address(3), 7000, "out")
-        assert sink.readline() == f"out {fleets.address(seen)}"
+        traffic.send(host, sandbox, private_fleet.address(3), 7000, "out")
+        assert sink.readline() == f"out {private_fleet.address(seen)}"
 
 
 def test_an_internal_network_has_no_way_out(fleet):
-    documents = fleets.documents(unnamed(internal=True), PLACED)
+    documents = private_fleet.documents(unnamed(internal=True), PLACED)
     first = fleet.hosts[0]
     apply_all(fleet, documents)
-    assert first.ping("a", "10.60.0.4") and not first.ping("a", fleets.address(3), wait=1)
+    assert first.ping("a", "10.60.0.4") and not first.ping("a", private_fleet.address(3), wait=1)
     assert not first.ping("a", "10.61.0.3", wait=1)
 
 
@@ -182,22 +182,22 @@ def _vxlan(place, source, target, vni, mac, inner_source, inner_target, text):
         "s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)\n"
         "s.sendto(ip(source, target, outer), (target, 0))\n"
     )
-    place.run([hosts.SYSTEM_PYTHON, "-c", code, source, target, str(vni), mac, inner_source, inner_target, text])
+    place.run([SYSTEM_PYTHON, "-c", code, source, target, str(vni), mac, inner_source, inner_target, text])
 
 
 def test_s_40_a_stranger_cannot_inject(fleet):
     """S-40: VXLAN has no authentication. A peer's frames arrive, a stranger's with all the right numbers don't."""
     first, second, third = fleet.hosts
-    apply_all(fleet, fleets.documents(unnamed(), PLACED))
+    apply_all(fleet, private_fleet.documents(unnamed(), PLACED))
     mac = traffic.links(first, "a")["eth0"]["address"]
     sink = traffic.record(first, "a", 7000)
-    target = fleets.address(1)
+    target = private_fleet.address(1)
 
     def inject(text):
-        _vxlan(third, fleets.address(3), target, 300, mac, "10.60.0.4", "10.60.0.2", text)
+        _vxlan(third, private_fleet.address(3), target, 300, mac, "10.60.0.4", "10.60.0.2", text)
 
     inject("stranger")
-    _vxlan(second, fleets.address(2), target, 300, mac, "10.60.0.4", "10.60.0.2", "peer")
+    _vxlan(second, private_fleet.address(2), target, 300, mac, "10.60.0.4", "10.60.0.2", "peer")
     assert sink.readline() == "peer 10.60.0.4"
     with traffic.without(first, "udp dport @vxlan_ports fib daddr type local ip saddr"):
         inject("mutant")
@@ -210,7 +210,7 @@ def test_s_40_a_stranger_cannot_inject(fleet):
 def test_s_41_a_sandbox_cannot_speak_to_the_other_end(fleet):
     """S-41: masquerading would give it its host's address, which is a peer's."""
     first, second = fleet.hosts[:2]
-    apply_all(fleet, fleets.documents(unnamed(), PLACED))
+    apply_all(fleet, private_fleet.documents(unnamed(), PLACED))
     mac = traffic.links(second, "e")["eth0"]["address"]  # of another network than the sender's
     code = (
         "import socket, struct, sys\n"
@@ -226,8 +226,8 @@ def test_s_41_a_sandbox_cannot_speak_to_the_other_end(fleet):
     )
     sink = traffic.record(second, "e", 7000)
 
-    def forge(text, target=fleets.address(2)):
-        first.run([hosts.SYSTEM_PYTHON, "-c", code, target, mac, text], netns="a", check=False)
+    def forge(text, target=private_fleet.address(2)):
+        first.run([SYSTEM_PYTHON, "-c", code, target, mac, text], netns="a", check=False)
 
     forge("forged")
     traffic.send(first, "c", "10.61.0.3", 7000, "end")
@@ -241,7 +241,7 @@ def test_s_41_a_sandbox_cannot_speak_to_its_own_hosts_end(fleet):
     """Nor to the end on its own host, under a peer's address."""
     first = fleet.hosts[0]
     apply_all(
-        fleet, fleets.documents(unnamed(port_security=False), PLACED)
+        fleet, private_fleet.documents(unnamed(port_security=False), PLACED)
     )  # else a peer's address is the first thing that stops it
     gateway = next(link for name, link in traffic.links(first).items() if "10.60.0.1/16" in link["cidrs"])
     mac = traffic.links(first, "c")["eth0"]["address"]
@@ -249,7 +249,7 @@ def test_s_41_a_sandbox_cannot_speak_to_its_own_hosts_end(fleet):
     inner = _inner_frame(mac, "10.61.0.3", "10.61.0.2")
 
     def forge():
-        _raw_udp(first, "a", gateway["address"], fleets.address(2), fleets.address(1), 4789, inner)
+        _raw_udp(first, "a", gateway["address"], private_fleet.address(2), private_fleet.address(1), 4789, inner)
 
     forge()
     traffic.send(fleet.hosts[1], "e", "10.61.0.2", 7000, "end")
@@ -301,13 +301,13 @@ def _raw_udp(host, netns, mac, source, target, port, body):
         + _ip(source, target, 17, _udp(40000, port, body))
     )
     code = "import socket, sys\nw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\nw.bind(('eth0', 0))\nw.send(bytes.fromhex(sys.argv[1]))\n"
-    host.run([hosts.SYSTEM_PYTHON, "-c", code, frame.hex()], netns=netns)
+    host.run([SYSTEM_PYTHON, "-c", code, frame.hex()], netns=netns)
 
 
 def test_s_46_a_sandbox_cannot_take_anothers_place(fleet):
     """S-46: a sandbox that sends with another's MAC, and says that the other's address is its own, changes nothing."""
     first, second = fleet.hosts[:2]
-    apply_all(fleet, fleets.documents(unnamed(), PLACED))
+    apply_all(fleet, private_fleet.documents(unnamed(), PLACED))
     victim = traffic.links(first, "a")["eth0"]["address"]
     liar = (
         "import socket, sys\nw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\nw.bind(('eth0', 0))\nmac = bytes.fromhex(sys.argv[1])\n"
@@ -321,7 +321,7 @@ def test_s_46_a_sandbox_cannot_take_anothers_place(fleet):
 
     before = [whereabouts(host) for host in (first, second)]
     for host, sandbox in ((second, "d"), (first, "b")):
-        host.run([hosts.SYSTEM_PYTHON, "-c", liar, victim.replace(":", "")], netns=sandbox)
+        host.run([SYSTEM_PYTHON, "-c", liar, victim.replace(":", "")], netns=sandbox)
     assert [whereabouts(host) for host in (first, second)] == before
     assert second.ping("d", "10.60.0.2") and first.ping("b", "10.60.0.2")
     assert second.run(["ip", "neigh", "show", "10.60.0.2"]).stdout.split()[4] == victim
@@ -330,9 +330,9 @@ def test_s_46_a_sandbox_cannot_take_anothers_place(fleet):
 def test_a_change_touches_only_what_changes(fleet):
     """A sandbox comes: its host makes it, the others get its entries, and a host that is not concerned changes nothing."""
     placed = [*PLACED, {"f": on("green", 4)}]
-    apply_all(fleet, fleets.documents(unnamed(), placed))
+    apply_all(fleet, private_fleet.documents(unnamed(), placed))
     more = [placed[0], {**placed[1], "g": on("blue", 9)}, placed[2]]
-    first, second, third = apply_all(fleet, fleets.documents(unnamed(), more))
+    first, second, third = apply_all(fleet, private_fleet.documents(unnamed(), more))
     assert [line.split(" (")[0].split(" on ")[0].split(" 02:")[0] for line in first["operations"]] == [
         "create neighbour 10.60.0.9",
         "create neighbour fd00:60::9",
@@ -343,7 +343,7 @@ def test_a_change_touches_only_what_changes(fleet):
     # The third host is on blue as well, for its document says so; without a sandbox there it only knows the addresses.
     assert all(line.startswith(("create neighbour", "create forwarding", "record")) for line in third["operations"])
     assert fleet.hosts[0].ping("a", "10.60.0.9")
-    gone = apply_all(fleet, fleets.documents(unnamed(), placed))
+    gone = apply_all(fleet, private_fleet.documents(unnamed(), placed))
     assert all(
         line.startswith(("delete neighbour", "delete forwarding", "record", "update nft"))
         for line in gone[0]["operations"]
@@ -352,19 +352,19 @@ def test_a_change_touches_only_what_changes(fleet):
 
 def test_a_sandbox_moves_and_keeps_its_address(fleet):
     first, second = fleet.hosts[:2]
-    apply_all(fleet, fleets.documents(unnamed(), PLACED))
+    apply_all(fleet, private_fleet.documents(unnamed(), PLACED))
     mac = traffic.links(first, "b")["eth0"]["address"]
     moved = [{name: sandbox for name, sandbox in PLACED[0].items() if name != "b"}, {**PLACED[1], "b": PLACED[0]["b"]}]
-    apply_all(fleet, fleets.documents(unnamed(), moved))
+    apply_all(fleet, private_fleet.documents(unnamed(), moved))
     assert first.ping("a", "10.60.0.3") and second.ping("d", "10.60.0.3")
     assert traffic.links(second, "b")["eth0"]["address"] == mac
-    assert not any(result["changed"] for result in apply_all(fleet, fleets.documents(unnamed(), moved)))
+    assert not any(result["changed"] for result in apply_all(fleet, private_fleet.documents(unnamed(), moved)))
 
 
 def test_another_address_of_a_host_is_followed(fleet):
     """The ends of the tunnels move to another address: sandboxes keep their links, and answer again after the run."""
     first, second = fleet.hosts[:2]
-    documents = fleets.documents(unnamed(), PLACED)
+    documents = private_fleet.documents(unnamed(), PLACED)
     apply_all(fleet, documents)
     before = traffic.links(second, "d")["eth0"]["ifindex"]
     second.sh("ip address add 203.0.113.102/24 dev under0")
@@ -382,7 +382,7 @@ def test_another_address_of_a_host_is_followed(fleet):
 
 
 def test_what_drifts_is_told_and_repaired(fleet):
-    documents = fleets.documents(unnamed(), PLACED)
+    documents = private_fleet.documents(unnamed(), PLACED)
     first = fleet.hosts[0]
     apply_all(fleet, documents)
     device = next(
@@ -418,7 +418,7 @@ def test_routed_slices(fleet):
         found = []
         for number, own in enumerate(where, 1):
             peers = {
-                f"host{other}": {"vtep": fleets.address(other), "subnets": [f"10.70.{other}.0/24"]}
+                f"host{other}": {"vtep": private_fleet.address(other), "subnets": [f"10.70.{other}.0/24"]}
                 for other in (1, 2, 3)
                 if other != number
             }
@@ -426,7 +426,7 @@ def test_routed_slices(fleet):
                 "driver": "overlay",
                 "mode": "routed",
                 "vni": 400,
-                "vtep": fleets.address(number),
+                "vtep": private_fleet.address(number),
                 "dns_enabled": False,
                 "peers": peers,
                 "ipam": {"config": [{"subnet": "10.70.0.0/16", "ip_range": f"10.70.{number}.0/24"}]},
@@ -443,7 +443,7 @@ def test_routed_slices(fleet):
     apply_all(fleet, documents(placed))
     for address in ("10.70.2.2", "10.70.3.2", "10.70.1.1"):
         assert first.ping("a", address), address
-    assert fleet.hosts[1].ping(None, fleets.address(1)) and not first.ping("alone1", "10.70.2.2", wait=1)
+    assert fleet.hosts[1].ping(None, private_fleet.address(1)) and not first.ping("alone1", "10.70.2.2", wait=1)
     fleet.hosts[1].serve_udp("b", 53, "b")
     assert first.ask_udp("a", "10.70.2.2", 53) == "b\n10.70.1.2\n"  # the real sender
     more = [placed[0], {**placed[1], "d": routed("2.3")}, placed[2]]
@@ -461,21 +461,21 @@ def test_routed_slices_of_an_internal_network(fleet):
             "driver": "overlay",
             "mode": "routed",
             "vni": 400,
-            "vtep": fleets.address(number),
+            "vtep": private_fleet.address(number),
             "dns_enabled": False,
             "internal": True,
-            "peers": {f"host{other}": {"vtep": fleets.address(other), "subnets": [f"10.70.{other}.0/24"]}},
+            "peers": {f"host{other}": {"vtep": private_fleet.address(other), "subnets": [f"10.70.{other}.0/24"]}},
             "ipam": {"config": [{"subnet": "10.70.0.0/16", "ip_range": f"10.70.{number}.0/24"}]},
         }
         documents.append({"networks": {"wide": network}, "sandboxes": {f"s{number}": routed(f"{number}.2")}})
     apply_all(fleet, documents)
-    assert fleet.hosts[0].ping("s1", "10.70.2.2") and not fleet.hosts[0].ping("s1", fleets.address(2), wait=1)
+    assert fleet.hosts[0].ping("s1", "10.70.2.2") and not fleet.hosts[0].ping("s1", private_fleet.address(2), wait=1)
 
 
 def test_a_network_gets_another_name_and_keeps_its_number(fleet):
     """A host holds one vxlan device of a number, so the old one goes before the new one comes."""
     first = fleet.hosts[0]
-    documents = fleets.documents(unnamed(), PLACED)
+    documents = private_fleet.documents(unnamed(), PLACED)
     apply_all(fleet, documents)
     renamed = {"purple" if name == "blue" else name: network for name, network in documents[0]["networks"].items()}
     sandboxes = {
@@ -494,11 +494,11 @@ def test_a_network_gets_another_name_and_keeps_its_number(fleet):
 def test_at_boot_the_end_of_the_tunnels_is_waited_for(fleet):
     """Networks are made while the host still gets its addresses; nothing is refused for it, and nothing changes when it has them."""
     first = fleet.hosts[0]
-    documents = fleets.documents(unnamed(), PLACED)
+    documents = private_fleet.documents(unnamed(), PLACED)
     apply_all(fleet, documents)
     lost = "ip address del 203.0.113.1/24 dev under0; ip -batch - <<<$(ip -brief link show type vxlan | awk '{print \"link del \" $1}')"
     first.sh(lost)
-    booting = first.popen([hosts.PYTHON, "-m", "_dockless.cli", "apply", "--boot", "--json"])
+    booting = first.popen([PYTHON, "-m", "_dockless.cli", "apply", "--boot", "--json"])
     first.sh("until grep -q FLOCK /proc/locks; do :; done; ip address add 203.0.113.1/24 dev under0")
     assert json.loads(booting.readline())["warnings"] == []
     assert first.ping("a", "10.60.0.4")
@@ -516,7 +516,7 @@ def test_a_run_that_fails_goes_back(fleet):
     first = fleet.hosts[0]
     first.sh("ip link add foreign type vxlan id 300 dstport 4789 local 203.0.113.1")
     before = first.snapshot()
-    message = first.refusal(fleets.documents(unnamed(), PLACED)[0])
+    message = first.refusal(private_fleet.documents(unnamed(), PLACED)[0])
     assert "cannot create vxlan" in message and "File exists" in message and "as it was before" in message
     first.assert_back_to(before)
     first.sh("ip link del foreign")

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-import hosts
 import pytest
-from traffic import network
+
+from support.private_host import SYSTEM_PYTHON
+from support.traffic import network
 
 CONFLICTS = {
     "another mapping": (["8080:80"], "shop/web publishes it on all addresses already"),
@@ -32,7 +33,7 @@ def test_po_09_conflicts_are_refused_before_anything_changes(private_host, ports
         "sandboxes": {"web": {"networks": ["front"], "ports": ["8080:80"]}},
     }
     private_host.apply(shop)
-    assert private_host.popen([hosts.SYSTEM_PYTHON, "-c", SOCKETS]).readline() == "ready"
+    assert private_host.popen([SYSTEM_PYTHON, "-c", SOCKETS]).readline() == "ready"
     before = private_host.snapshot()
     late = {"networks": ["front"], "ports": ports}
     told = private_host.refusal({**shop, "sandboxes": {**shop["sandboxes"], "late": late}})

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-import hosts
 import pytest
-import traffic
-from traffic import network
 
-HOST4, HOST6 = hosts.HOST_ADDRESSES
-NEIGHBOUR4, NEIGHBOUR6 = hosts.NEIGHBOUR_ADDRESSES
+from support import traffic
+from support.private_host import HOST_ADDRESSES, NEIGHBOUR_ADDRESSES, SYSTEM_PYTHON
+from support.traffic import network
+
+HOST4, HOST6 = HOST_ADDRESSES
+NEIGHBOUR4, NEIGHBOUR6 = NEIGHBOUR_ADDRESSES
 SHOP = {
     "networks": {"front": network("172.20.0.0/24 fd00:20::/64"), "other": network("172.21.0.0/24 fd00:21::/64")},
     "sandboxes": {
@@ -306,7 +307,7 @@ def test_po_23_replaced_sandbox_gets_the_datagrams(private_host):
         "  if now != last: last = now; print(now, flush=True)\n"
         " except OSError: pass"
     )
-    asking = private_host.neighbour().popen([hosts.SYSTEM_PYTHON, "-c", stream])
+    asking = private_host.neighbour().popen([SYSTEM_PYTHON, "-c", stream])
     assert asking.readline() == "one"
     document["sandboxes"] = {"two": document["sandboxes"]["one"]}
     private_host.apply(document)
@@ -358,11 +359,11 @@ def test_s_07_port_of_others_is_not_taken(private_host):
     private_host.serve_udp("web", 53, "ours")
     neighbour = private_host.neighbour()
     neighbour.serve_udp(None, 53, "theirs")
-    for address in hosts.NEIGHBOUR_ADDRESSES:
+    for address in NEIGHBOUR_ADDRESSES:
         assert (
             body(private_host.ask_udp("friend", address, 53))
             == body(private_host.ask_udp(None, address, 53))
             == "theirs"
         )
-    for address in hosts.HOST_ADDRESSES:
+    for address in HOST_ADDRESSES:
         assert body(private_host.ask_udp("friend", address, 53)) == body(neighbour.ask_udp(None, address, 53)) == "ours"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from promises import SHOP
+from support.invariants import SHOP
 
 _FAKE = """
 set -e

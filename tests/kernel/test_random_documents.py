@@ -12,7 +12,8 @@ import os
 import random
 
 import pytest
-from randomdocuments import document
+
+from support.random_documents import document
 
 SEEDS = range(int(os.environ.get("DOCKLESS_TEST_SEEDS", "4")))
 DELETIONS = {

@@ -4,84 +4,18 @@
 from __future__ import annotations
 
 import json
-import time
 
-import hosts
 import pytest
 
+from support.dns_questions import DOCUMENT, UPSTREAM, act, asked_upstream, dig, until
+from support.private_host import SUPPORT, SYSTEM_PYTHON, Failed
+
 pytestmark = pytest.mark.leaves_behind("links are made by hand here; what the engine leaves is checked by each test")
-
-UPSTREAM = "192.0.2.2"
-DOCUMENT = {
-    "networks": {
-        "front": {"ipam": {"config": [{"subnet": "172.20.0.0/16"}]}},
-        "back": {
-            "internal": True,
-            "enable_ipv6": True,
-            "ipam": {"config": [{"subnet": "172.21.0.0/16"}, {"subnet": "fd00:21::/64"}]},
-        },
-    },
-    "sandboxes": {
-        "web": {
-            "hostname": "www1",
-            "networks": {
-                "front": {"ipv4_address": "172.20.0.10", "aliases": ["www", "app.example"]},
-                "back": {"ipv4_address": "172.21.0.10"},
-            },
-        },
-        "web2": {"networks": {"front": {"ipv4_address": "172.20.0.11", "aliases": ["www"]}}},
-        "cli": {
-            "networks": {"front": {"ipv4_address": "172.20.0.12", "links": ["web:site", "absent:later"]}},
-            "dns_search": ["corp.example"],
-        },
-        "db": {
-            "networks": {"back": {"ipv4_address": "172.21.0.20", "ipv6_address": "fd00:21::20"}},
-            "dns": ["192.0.2.2"],
-        },
-    },
-}
-
-
-def act(host, action, document=None):
-    """Run an action of names_inside.py and return its answer."""
-    argv = [hosts.PYTHON, str(hosts.HERE / "names_inside.py"), action]
-    return json.loads(host.run(argv, input=json.dumps(document or DOCUMENT)).stdout)
-
-
-def dig(host, sandbox, name, kind="A", *options):
-    """Return (status, sorted answers) of a query through 127.0.0.11:53 of the sandbox."""
-    said = host.run(
-        ["dig", "@127.0.0.11", "+tries=2", "+time=3", "+noall", "+comments", "+answer", *options, name, kind],
-        netns=sandbox,
-    ).stdout
-    status = next(line.partition("status: ")[2].partition(",")[0] for line in said.splitlines() if "status: " in line)
-    return status, sorted(line.split(None, 4)[4] for line in said.splitlines() if line and not line.startswith(";"))
-
-
-def until(answer, wanted, seconds=10):
-    """Wait until answer() is wanted, and return what it was last."""
-    deadline = time.monotonic() + seconds
-    found = answer()
-    while found != wanted and time.monotonic() < deadline:
-        found = answer()
-    return found
-
-
-def asked_upstream(host, upstream, sandbox="web"):
-    """Return what upstream was asked until now; a query of our own marks the end."""
-    assert dig(host, sandbox, "sentinel.example.org") == ("NOERROR", ["203.0.113.7"])
-    lines = iter(upstream.readline, "")
-    found = []
-    for line in lines:
-        if line.startswith("sentinel.example.org "):
-            return found
-        found.append(line)
-    raise AssertionError("the upstream server ended")
 
 
 @pytest.fixture(name="named")
 def _named(private_host):
-    upstream = private_host.popen([hosts.SYSTEM_PYTHON, str(hosts.HERE / "dns_upstream.py"), UPSTREAM])
+    upstream = private_host.popen([SYSTEM_PYTHON, str(SUPPORT / "dns_upstream.py"), UPSTREAM])
     assert upstream.readline() == "ready"
     done = act(private_host, "up")
     assert done["running"] == done["wanted"] and len(done["wanted"]) == 4
@@ -219,7 +153,7 @@ def test_stop_ends_every_process_and_lets_the_namespace_go(named):
         "import socket, sys\ns = socket.create_connection(('127.0.0.11', 53)); s.send(b'\\0'); print('open', flush=True)\n"
         "s.recv(1); print('closed', flush=True); sys.stdin.read()"
     )
-    client = named.popen([hosts.SYSTEM_PYTHON, "-c", code], netns="cli")
+    client = named.popen([SYSTEM_PYTHON, "-c", code], netns="cli")
     assert client.readline() == "open"
     assert until(lambda: len(act(named, "running")["processes"]["cli"]), 2) == 2
     found = act(named, "stop")
@@ -290,9 +224,9 @@ def test_dn_35_error_names_sandbox_and_reason(named):
     """DN-35: a port that is taken in the sandbox, told in dnsmasq's words."""
     act(named, "stop")
     code = "import socket\ns = socket.socket(); s.bind(('127.0.0.11', 10053)); s.listen(); print('ready', flush=True)\ns.accept()"
-    taker = named.popen([hosts.SYSTEM_PYTHON, "-c", code], netns="cli")
+    taker = named.popen([SYSTEM_PYTHON, "-c", code], netns="cli")
     assert taker.readline() == "ready"
-    with pytest.raises(hosts.Failed, match=r"sandbox cli: .*(?i:in use).*let it use another"):
+    with pytest.raises(Failed, match=r"sandbox cli: .*(?i:in use).*let it use another"):
         act(named, "start")
     taker.stop()
     found = act(named, "start")
@@ -307,7 +241,7 @@ def test_dn_10_junk_does_not_end_it(named):
         "s = socket.create_connection(('127.0.0.11', 53)); s.send(b'\\0\\x3c'); s.close()"
     )
     before = act(named, "running")
-    named.run([hosts.SYSTEM_PYTHON, "-c", code], netns="cli")
+    named.run([SYSTEM_PYTHON, "-c", code], netns="cli")
     assert dig(named, "cli", "web2") == ("NOERROR", ["172.20.0.11"])
     assert dig(named, "cli", "web2", "A", "+tcp") == ("NOERROR", ["172.20.0.11"])
     assert act(named, "running")["running"] == before["running"]
@@ -335,7 +269,7 @@ RECORDS = [
 
 
 def test_declared_records(private_host):
-    upstream = private_host.popen([hosts.SYSTEM_PYTHON, str(hosts.HERE / "dns_upstream.py"), UPSTREAM])
+    upstream = private_host.popen([SYSTEM_PYTHON, str(SUPPORT / "dns_upstream.py"), UPSTREAM])
     assert upstream.readline() == "ready"
     document = json.loads(json.dumps(DOCUMENT))
     document["networks"]["front"]["records"] = RECORDS

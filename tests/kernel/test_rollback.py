@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from promises import SHOP, assert_same, changed, full, hooked
+
+from support.invariants import SHOP, assert_same, changed, full, hooked
 
 SPACING = 1 if os.environ.get("DOCKLESS_TEST_EVERY_STEP") else 20
 PARTS = 4  # tests for each kind of run, so that several workers share them

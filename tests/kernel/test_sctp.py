@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import hosts
+from support.private_host import HOST_ADDRESSES, NEIGHBOUR_ADDRESSES, SYSTEM_PYTHON
 
 _RECEIVER = """
 import socket, struct
@@ -48,10 +48,10 @@ def test_po_16_sctp_is_translated_like_the_others(private_host):
             },
         }
     )
-    receiver = private_host.popen([hosts.SYSTEM_PYTHON, "-c", _RECEIVER], "web")
+    receiver = private_host.popen([SYSTEM_PYTHON, "-c", _RECEIVER], "web")
     assert receiver.readline() == "ready"
     private_host.neighbour().run(
-        [hosts.SYSTEM_PYTHON, "-c", _SENDER, hosts.HOST_ADDRESSES[0], "5000", "7004", "6000", "4999", "5001"]
+        [SYSTEM_PYTHON, "-c", _SENDER, HOST_ADDRESSES[0], "5000", "7004", "6000", "4999", "5001"]
     )
-    neighbour = hosts.NEIGHBOUR_ADDRESSES[0]
+    neighbour = NEIGHBOUR_ADDRESSES[0]
     assert [receiver.readline() for turn in range(3)] == [f"{neighbour} 50", f"{neighbour} 7004", f"{neighbour} 51"]

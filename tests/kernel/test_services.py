@@ -7,9 +7,10 @@ import collections
 import copy
 import json
 
-import fleet as fleets
 import pytest
-from hosts import PYTHON, SYSTEM_PYTHON
+
+from support import private_fleet
+from support.private_host import PYTHON, SYSTEM_PYTHON
 
 VIP, VIP6 = "10.60.0.250", "fd00:60::250"
 _SERVE = """
@@ -384,7 +385,7 @@ def over_hosts(number, mode, service, internal=False, hosts=(1, 2, 3)):
 
     peers = {
         f"host{other}": {
-            "vtep": fleets.address(other),
+            "vtep": private_fleet.address(other),
             "sandboxes": {
                 f"web{other}": {"addresses": [address(other, 2)], "aliases": ["web"]},
                 f"cli{other}": {"addresses": [address(other, 3)]},
@@ -401,7 +402,7 @@ def over_hosts(number, mode, service, internal=False, hosts=(1, 2, 3)):
                 "driver": "overlay",
                 "mode": mode,
                 "vni": 400,
-                "vtep": fleets.address(number),
+                "vtep": private_fleet.address(number),
                 "peers": peers,
                 "internal": internal,
                 "ipam": {"config": [subnet]},

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import json
 
-import hosts
 import pytest
-from test_resolver import UPSTREAM, act, dig
+
+from support.dns_questions import UPSTREAM, act, dig
+from support.private_host import PYTHON, SUPPORT, SYSTEM_PYTHON
 
 pytestmark = pytest.mark.leaves_behind("links are made by hand here; what the engine leaves is checked by each test")
 SMALL = {
@@ -28,7 +29,7 @@ supervisor.start(supervisor.running_resolvers(supervisor.configured()), facts.Fa
 
 def asker(host, netns, name, *kept):
     """Start to ask in a sandbox."""
-    server = host.popen([hosts.SYSTEM_PYTHON, str(hosts.HERE / "asking.py"), "/run/enough", name, *kept], netns)
+    server = host.popen([SYSTEM_PYTHON, str(SUPPORT / "dns_client.py"), "/run/enough", name, *kept], netns)
     assert server.readline() == "ready"
     return server
 
@@ -43,7 +44,7 @@ def told(host, *askers):
 
 @pytest.fixture(name="late")
 def _late(private_host):
-    upstream = private_host.popen([hosts.SYSTEM_PYTHON, str(hosts.HERE / "dns_upstream.py"), UPSTREAM, "late"])
+    upstream = private_host.popen([SYSTEM_PYTHON, str(SUPPORT / "dns_upstream.py"), UPSTREAM, "late"])
     assert upstream.readline() == "ready"
     act(private_host, "up")
     return private_host
@@ -93,7 +94,7 @@ def test_a_configuration_that_is_refused_leaves_the_old_resolver_serving(late):
 def test_g_1_what_a_killed_run_had_in_others_places_is_ended(private_host):
     """G-1: the run dies while others answer; names go on, and the next run takes them away."""
     private_host.apply(SMALL)
-    died = private_host.run([hosts.PYTHON, "-c", _DYING], check=False)
+    died = private_host.run([PYTHON, "-c", _DYING], check=False)
     assert died.returncode in (-9, 137), died.stderr
     left = private_host.sh(PLACES.format("one"))
     assert "one.conf" in left and "table inet dockless-detour" in left

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import copy
 
-import hosts
-from test_resolver import dig, until
+from support.dns_questions import dig, until
+from support.private_host import HOST_ADDRESSES, NEIGHBOUR_ADDRESSES, SUPPORT, SYSTEM_PYTHON
 
-HOST4, NEIGHBOUR4 = hosts.HOST_ADDRESSES[0], hosts.NEIGHBOUR_ADDRESSES[0]
+HOST4, NEIGHBOUR4 = HOST_ADDRESSES[0], NEIGHBOUR_ADDRESSES[0]
 ANSWERED = ("NOERROR", ["203.0.113.7"])
-SERVER = [hosts.SYSTEM_PYTHON, str(hosts.HERE / "dns_upstream.py")]
+SERVER = [SYSTEM_PYTHON, str(SUPPORT / "dns_upstream.py")]
 HANGING = (
     "import socket, time\nu = socket.socket(type=socket.SOCK_DGRAM); u.bind(('{0}', 53))\n"
     "t = socket.create_server(('{0}', 53)); print('ready', flush=True); time.sleep(600)"
@@ -79,7 +79,7 @@ def test_dn_16_dn_17_a_server_that_hangs_hides_no_other(private_host):
     """DN-16, DN-17: one that takes questions and connections and never answers; UDP and TCP, names of sandboxes in any case."""
     first = "192.0.2.9"
     private_host.sh("ip address add 192.0.2.9/32 dev lo")
-    hanging = private_host.popen([hosts.SYSTEM_PYTHON, "-c", HANGING.format("192.0.2.9")])
+    hanging = private_host.popen([SYSTEM_PYTHON, "-c", HANGING.format("192.0.2.9")])
     assert hanging.readline() == "ready"
     serve(private_host, HOST4)
     private_host.apply(changed(own={"dns": [first, HOST4]}, web={"dns": [first]}))

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import pytest
-import traffic
-from traffic import network
+
+from support import traffic
+from support.traffic import network
 
 TWO = {"left": {"networks": []}, "right": {"networks": []}}
 LEFT, RIGHT = "10.1.0.1/24", "10.1.0.2/24"

@@ -6,7 +6,8 @@ from __future__ import annotations
 import tarfile
 
 import yaml
-from collection import MODULES, ROOT, check
+
+from support.collection import MODULES, ROOT, check
 
 
 def test_ansible_lint_production():

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import scenarios
+from support import scenarios
 
 
 @scenarios.steps_of("evpn")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from collection import ROOT, check
+from support.collection import ROOT, check
 
 LEAST = 15  # tests that have something to look at in any collection with modules
 

@@ -10,10 +10,10 @@ import pathlib
 
 import pytest
 import yaml
-from documents import host_of
 
 from _dockless.errors import DocklessError
 from _dockless.model.facts import Listener
+from support.documents import host_of
 
 FILES = sorted(pathlib.Path(__file__).parent.glob("*/bad_input/*.yml"))
 CASES = [case for file in FILES for case in yaml.safe_load(file.read_text(encoding="utf-8"))]

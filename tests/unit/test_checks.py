@@ -6,7 +6,6 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from documents import host_of
 
 from _dockless.document import project
 from _dockless.errors import DocklessError
@@ -14,6 +13,7 @@ from _dockless.model import external_networks
 from _dockless.model.facts import Listener
 from _dockless.model.host import Host
 from _dockless.validate import overlay
+from support.documents import host_of
 
 FRONT = {"networks": {"front": {"ipam": {"config": [{"subnet": "10.1.0.0/24"}, {"subnet": "fd00:1::/64"}]}}}}
 ADDRESSES = ["", "0.0.0.0", "192.0.2.1", "192.0.2.2", "[::]", "[fd00::1]"]

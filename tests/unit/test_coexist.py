@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import pytest
-from pipeline import FACTS, of_kind, resolved, state
 
 from _dockless.desired import foreign_firewalls
 from _dockless.firewall import coexistence, docker_user, firewalld, foreign_chains, ufw
@@ -14,6 +13,7 @@ from _dockless.firewall.foreign_chains import BlockingChain, Chain
 from _dockless.model import topology
 from _dockless.model.facts import Firewall
 from _dockless.state.objects import ForeignFirewallRules
+from support.pipeline import FACTS, of_kind, resolved, state
 
 DOCUMENT = {
     "networks": {"front": {"bridge_name": "br-front"}, "back": {"bridge_name": "br-back", "internal": True}},

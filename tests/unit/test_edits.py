@@ -7,7 +7,6 @@ import copy
 import itertools
 
 import pytest
-from documents import host_of
 
 from _dockless.document.ports import parse_ports
 from _dockless.edits import dns, ports, veth_pairs
@@ -25,6 +24,7 @@ from _dockless.edits.networks import (
     replace_document,
 )
 from _dockless.errors import DocklessError
+from support.documents import host_of
 
 SHOP = {
     "networks": {"front": {"internal": False, "mtu": 1400}, "back": {"internal": True}, "spare": None},

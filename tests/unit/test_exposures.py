@@ -6,11 +6,11 @@ from __future__ import annotations
 import collections
 
 import pytest
-from pipeline import resolved
 
 from _dockless.firewall import published_ports
 from _dockless.model import topology
 from _dockless.report import exposures
+from support.pipeline import resolved
 
 SUBNET = {"ipam": {"config": [{"subnet": "172.20.0.0/16"}]}}
 PORT = {"target": 80, "published": 8080}

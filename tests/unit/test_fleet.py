@@ -7,11 +7,11 @@ import ipaddress
 import random
 
 import pytest
-from simulatedfleet import SimulatedFleet, through_files
 
 from _dockless import names
 from _dockless.errors import DocklessError
 from _dockless.fleet import host_documents
+from support.fake_fleet import SimulatedFleet, through_files
 
 RED = {"driver": "overlay", "ipam": {"config": [{"subnet": "10.60.0.0/24"}]}}
 SCENARIO = {

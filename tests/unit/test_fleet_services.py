@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import pytest
-from simulatedfleet import SimulatedFleet
 
 from _dockless.errors import DocklessError
+from support.fake_fleet import SimulatedFleet
 
 RED = {"driver": "overlay", "ipam": {"config": [{"subnet": "10.60.0.0/28"}]}}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plans and tables, case by case: see tests/golden.py for how to add one."""
+"""Plans and tables, case by case: see tests/support/golden.py for how to add one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pathlib
 
 import pytest
 import yaml
-from golden import cases, planned, ruleset_of
+
+from support.golden import cases, planned, ruleset_of
 
 HERE = pathlib.Path(__file__).parent
 

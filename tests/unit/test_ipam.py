@@ -7,13 +7,13 @@ import ipaddress
 import random
 
 import pytest
-from pipeline import leases_of, resolved
 
 from _dockless.allocate import ipam
 from _dockless.errors import DocklessError
 from _dockless.model.addresses import overlaps
 from _dockless.model.facts import Facts
 from _dockless.model.host import Defaults, Network
+from support.pipeline import leases_of, resolved
 
 
 def net(text):

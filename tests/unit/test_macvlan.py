@@ -6,7 +6,6 @@ from __future__ import annotations
 import ipaddress
 
 import pytest
-from pipeline import FACTS, leases_of, of_kind, resolved, state, states
 
 from _dockless.allocate.leases import Leases, recorded_interfaces
 from _dockless.engine.target import _on_parents
@@ -16,6 +15,7 @@ from _dockless.model.facts import Parent
 from _dockless.state import dependencies, plan
 from _dockless.state.objects import Link, Route
 from _dockless.validate import macvlan as validate_macvlan
+from support.pipeline import FACTS, leases_of, of_kind, resolved, state, states
 
 ETH0 = FACTS._replace(parents=(Parent("eth0", 1450),))
 LAN = {"subnet": "192.0.2.0/24", "gateway": "192.0.2.1"}

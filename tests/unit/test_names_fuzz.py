@@ -7,10 +7,9 @@ import os
 import random
 import re
 
-import pipeline
-
 from _dockless.errors import DocklessError
 from _dockless.state.objects import File
+from support import pipeline
 
 TURNS = int(os.environ.get("DOCKLESS_TEST_NAMES", "100000"))
 PIECES = [

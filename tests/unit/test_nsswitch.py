@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import pipeline  # pylint: disable=unused-import  # noqa: F401  # brings the engine
 import pytest
 
 from _dockless.dns import etc_files
 from _dockless.model.facts import Facts
 from _dockless.model.host import Sandbox
+from support import pipeline  # pylint: disable=unused-import  # noqa: F401  # brings the engine
 
 WEB = Sandbox("shop", "web")
 CASES = {

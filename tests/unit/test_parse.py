@@ -7,7 +7,6 @@ import copy
 from ipaddress import ip_address, ip_network
 
 import pytest
-from documents import host_of
 
 from _dockless.document import defaults
 from _dockless.document.project import parse_project
@@ -26,6 +25,7 @@ from _dockless.model.host import (
     Subnet,
     VethEnd,
 )
+from support.documents import host_of
 
 
 def network(spec, name="frontend"):

@@ -7,9 +7,9 @@ import copy
 import random
 
 import pytest
-from documents import host_of
 
 from _dockless.errors import DocklessError
+from support.documents import host_of
 
 OPTIONS = "com.docker.network."
 DOCUMENT = {

@@ -9,15 +9,15 @@ from __future__ import annotations
 import random
 
 import pytest
-from kernelmodel import Kernel, Refused, executed
-from pipeline import FACTS, leases_of, resolved, state, states, table
-from randomdocuments import document
 
 from _dockless.model.facts import Firewall
 from _dockless.names import FIREWALLS
 from _dockless.state import plan
 from _dockless.state.objects import Netns
 from _dockless.state.plan import CREATE, RANK
+from support.fake_kernel import Kernel, Refused, executed
+from support.pipeline import FACTS, leases_of, resolved, state, states, table
+from support.random_documents import document
 
 SEEDS = range(60)
 

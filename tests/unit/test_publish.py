@@ -6,13 +6,13 @@ from __future__ import annotations
 import random
 
 import pytest
-from pipeline import leases_of, resolved
 
 from _dockless.allocate.host_ports import HostPortAllocations, binding_of
 from _dockless.allocate.leases import PortLease
 from _dockless.errors import DocklessError
 from _dockless.model.facts import Facts, Listener
 from _dockless.report import rows
+from support.pipeline import leases_of, resolved
 
 NARROW = Facts(port_range=(40000, 40003))
 

@@ -8,10 +8,10 @@ import re
 
 import pytest
 import yaml
-from documents import host_of
-from pipeline import resolved, state
 
 from _dockless.errors import DocklessError
+from support.documents import host_of
+from support.pipeline import resolved, state
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import pytest
-from pipeline import of_kind, resolved, state, states
 
 from _dockless import names
 from _dockless.desired.host import desired_state
 from _dockless.model.facts import Facts
 from _dockless.state.objects import HOST, Address, File, Link, Netns, NftTable, Resolver, Route, Sysctl, Veth
+from support.pipeline import of_kind, resolved, state, states
 
 NET = {"n": {"bridge_name": "br-n", "ipam": {"config": [{"subnet": "10.1.0.0/24"}]}}}
 SIX = {"n": {"bridge_name": "br-n", "ipam": {"config": [{"subnet": "10.1.0.0/24"}, {"subnet": "fd00:1::/64"}]}}}

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from pipeline import resolved, state
-
 from _dockless.report import rows
 from _dockless.state import objects, plan, render
 from _dockless.state.objects import Address, File, Link, Netns, NftTable, Resolver, Route, Sysctl, Veth
 from _dockless.state.plan import Plan
+from support.pipeline import resolved, state
 
 WEB = {
     "networks": {

@@ -8,8 +8,6 @@ import random
 import re
 
 import pytest
-from pipeline import leases_of, resolved
-from randomdocuments import document
 
 from _dockless import names
 from _dockless.errors import DocklessError
@@ -17,6 +15,8 @@ from _dockless.model.facts import Facts
 from _dockless.model.host import MODE_NONE
 from _dockless.names import INTERFACE, INTERFACE_LIMIT
 from _dockless.validate import host_support
+from support.pipeline import leases_of, resolved
+from support.random_documents import document
 
 NETWORKS = {"a": None, "b": None, "c": {"driver_opts": {"com.docker.network.container_iface_prefix": "lan"}}}
 

@@ -9,7 +9,6 @@ import json
 import re
 
 import pytest
-from pipeline import FACTS, leases_of, of_kind, resolved, state
 
 from _dockless.allocate.host import resolve_host
 from _dockless.desired.services import Services
@@ -22,6 +21,7 @@ from _dockless.model.facts import UnderlayAddress
 from _dockless.model.host import Host
 from _dockless.state.objects import File, NftTable
 from _dockless.validate.host import check_host
+from support.pipeline import FACTS, leases_of, of_kind, resolved, state
 
 
 def document(service=None, network=None, **sandboxes):

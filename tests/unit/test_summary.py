@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import summary
+from support import junit_summary
 
 GOOD = '<testsuites><testsuite><testcase name="a"/><testcase name="b"/></testsuite></testsuites>'
 MIXED = (
@@ -17,7 +17,7 @@ def run(directory, capsys, *suites: str, **files: str):
     """Return the exit status and the last line for JUnit files of these names and contents."""
     for name, content in files.items():
         (directory / f"{name}.xml").write_text(content, encoding="utf-8")
-    status = summary.main(str(directory), suites)
+    status = junit_summary.main(str(directory), suites)
     return status, capsys.readouterr().out.splitlines()[-1]
 
 
@@ -32,7 +32,7 @@ def test_packets_are_added_up(tmp_path, capsys):
     told = '<testsuites><testsuite><testcase name="a"><properties><property name="packets" value="40"/></properties></testcase></testsuite></testsuites>'
     (tmp_path / "kernel.xml").write_text(told, encoding="utf-8")
     (tmp_path / "kernel-2.xml").write_text(told, encoding="utf-8")
-    assert summary.main(str(tmp_path), ["kernel"]) == 0
+    assert junit_summary.main(str(tmp_path), ["kernel"]) == 0
     assert "80 packets arrived where they should, or nowhere" in capsys.readouterr().out
 
 

@@ -7,7 +7,6 @@ import base64
 import ipaddress
 
 import pytest
-from documents import host_of
 
 from _dockless import names
 from _dockless.desired.wireguard import wireguard_objects
@@ -20,6 +19,7 @@ from _dockless.state import plan
 from _dockless.state.objects import KillSwitchRoute, WireguardKey, WireguardLink, WireguardPeer
 from _dockless.state.plan import RANK
 from _dockless.validate.wireguard import check_encrypted
+from support.documents import host_of
 
 KEYS = [base64.b64encode(bytes([number]) * 32).decode() for number in range(1, 9)]
 

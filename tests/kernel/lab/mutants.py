@@ -7,7 +7,7 @@ import contextlib
 import re
 import typing as t
 
-import traffic
+from support import traffic
 
 from . import places
 from .claims import Call, try_passages

@@ -13,17 +13,16 @@ import typing as t
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 sys.path[:0] = [str(ROOT / part) for part in ("tests/kernel", "tests", "plugins/module_utils")]
 
-import hosts
-
 from lab import mutants, trial
 from lab.claims import try_passages
 from lab.memory import Memory
 from lab.topology import Lab
+from support.private_host import PrivateHost
 
 
 def main() -> int:
     """Run all mutants and print those that live, and the score."""
-    with hosts.PrivateHost() as host:
+    with PrivateHost() as host:
         lab = Lab(host)
         fault = try_passages(lab, *trial.ways())
         assert not fault, fault

@@ -14,8 +14,8 @@ import os
 import time
 import typing as t
 
-import hosts
-import traffic
+from support import traffic
+from support.private_host import Place, PrivateHost
 
 from . import places
 from .stations import Heard, Station, flush_connections, mac_in
@@ -37,7 +37,7 @@ Counters = dict[str, int]
 class Lab:
     """The stations, by name, and what is known of the node. close() takes everything away again, to the last link."""
 
-    def __init__(self, host: hosts.PrivateHost) -> None:
+    def __init__(self, host: PrivateHost) -> None:
         self.host = host
         self._numbers = itertools.count()
         self.packets = 0  # sent so far
@@ -265,7 +265,7 @@ def one_processor() -> t.Iterator[None]:
         os.sched_setaffinity(0, processors)
 
 
-def _address(place: hosts.Place, link: str, addresses: tuple[str, str], netns: str | None = None) -> None:
+def _address(place: Place, link: str, addresses: tuple[str, str], netns: str | None = None) -> None:
     """Give a link addresses, a link-local one among them: who forwards asks for neighbours by that."""
     own = "fe80::99" if addresses is GUEST else "fe80::9" if netns else "fe80::2"
     place.sh(

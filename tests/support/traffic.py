@@ -11,7 +11,7 @@ import contextlib
 import json
 import typing as t
 
-import hosts
+from support.private_host import SYSTEM_PYTHON, Failed, Place, Server
 
 _RECORDER = """
 import socket, sys
@@ -54,37 +54,37 @@ wire.send(bytes.fromhex(mac.replace(":", "")) + wire.getsockname()[4] + struct.p
 """
 
 
-def record(place: hosts.Place, netns: str | None, port: int) -> hosts.Server:
+def record(place: Place, netns: str | None, port: int) -> Server:
     """Start a server that says each datagram to the UDP port as "TEXT CLIENT" on a line; return when it listens.
 
     It ends, and its lines with it, when none comes for 15 seconds.
     """
-    server = place.popen([hosts.SYSTEM_PYTHON, "-c", _RECORDER, str(port)], netns)
+    server = place.popen([SYSTEM_PYTHON, "-c", _RECORDER, str(port)], netns)
     if server.readline() != "ready":
-        raise hosts.Failed(f"the recorder on port {port} of {netns or 'the host'} does not start")
+        raise Failed(f"the recorder on port {port} of {netns or 'the host'} does not start")
     return server
 
 
-def send(place: hosts.Place, netns: str | None, address: str, port: int, text: str, check: bool = True) -> None:
+def send(place: Place, netns: str | None, address: str, port: int, text: str, check: bool = True) -> None:
     """Send one datagram. Raises Failed where the sender's own kernel refuses it and check is set."""
-    place.run([hosts.SYSTEM_PYTHON, "-c", _SEND, address, str(port), text], netns=netns, check=check)
+    place.run([SYSTEM_PYTHON, "-c", _SEND, address, str(port), text], netns=netns, check=check)
 
 
 def send_frame(
-    place: hosts.Place, netns: str | None, link: str, mac: str, source: str, target: str, port: int, text: str
+    place: Place, netns: str | None, link: str, mac: str, source: str, target: str, port: int, text: str
 ) -> None:
     """Put a UDP datagram on a link as a raw frame: any source and target address, whatever routes say."""
-    place.run([hosts.SYSTEM_PYTHON, "-c", _FRAME, link, mac, source, target, str(port), text], netns=netns)
+    place.run([SYSTEM_PYTHON, "-c", _FRAME, link, mac, source, target, str(port), text], netns=netns)
 
 
-def fits(place: hosts.Place, netns: str | None, address: str, size: int) -> bool:
+def fits(place: Place, netns: str | None, address: str, size: int) -> bool:
     """Tell whether an echo of size bytes, IP header included, is answered without being cut up on the way."""
     payload = size - (48 if ":" in address else 28)
     argv = ["ping", "-n", "-q", "-c", "1", "-w", "2", "-M", "do", "-s", str(payload), address]
     return place.run(argv, netns=netns, check=False).returncode == 0
 
 
-def links(host: hosts.Place, netns: str | None = None) -> dict[str, dict[str, t.Any]]:
+def links(host: Place, netns: str | None = None) -> dict[str, dict[str, t.Any]]:
     """Return ip's own words on each link, its addresses as CIDR under "cidrs"."""
     found = json.loads(host.run(["ip", "-json", "-details", "address", "show"], netns=netns).stdout)
     for link in found:
@@ -92,7 +92,7 @@ def links(host: hosts.Place, netns: str | None = None) -> dict[str, dict[str, t.
     return {link["ifname"]: link for link in found}
 
 
-def default_routes(host: hosts.Place, netns: str) -> list[str]:
+def default_routes(host: Place, netns: str) -> list[str]:
     """Return "GATEWAY DEVICE" of each default route of a sandbox, IPv4 first."""
     found = [
         json.loads(host.run(["ip", "-json", family, "route", "show", "default"], netns=netns).stdout or "[]")
@@ -102,7 +102,7 @@ def default_routes(host: hosts.Place, netns: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def without(host: hosts.Place, *rules: str) -> t.Iterator[None]:
+def without(host: Place, *rules: str) -> t.Iterator[None]:
     """Take rules out of our live table for the length of a with block: each the one rule that holds this text."""
     kept = host.run(["nft", "list", "table", "inet", "dockless"]).stdout
     for text in rules:
@@ -119,18 +119,18 @@ def without(host: hosts.Place, *rules: str) -> t.Iterator[None]:
         host.run(["nft", "-f", "-"], input=f"delete table inet dockless\n{kept}")
 
 
-def _rules(host: hosts.Place) -> list[dict[str, t.Any]]:
+def _rules(host: Place) -> list[dict[str, t.Any]]:
     listed = json.loads(host.run(["nft", "--json", "--handle", "list", "table", "inet", "dockless"]).stdout)["nftables"]
     return [item for item in listed if "rule" in item]
 
 
-def _text_of(host: hosts.Place, rule: dict[str, t.Any]) -> str:
+def _text_of(host: Place, rule: dict[str, t.Any]) -> str:
     text = host.run(["nft", "--handle", "list", "chain", "inet", "dockless", rule["chain"]]).stdout
     return next(line for line in text.splitlines() if line.endswith(f"# handle {rule['handle']}"))
 
 
 @contextlib.contextmanager
-def sysctls(host: hosts.Place, values: t.Mapping[str, t.Any]) -> t.Iterator[None]:
+def sysctls(host: Place, values: t.Mapping[str, t.Any]) -> t.Iterator[None]:
     """Set keys under /proc/sys/net for the length of a with block."""
     before = {key: host.read(f"/proc/sys/net/{key}").strip() for key in values}
     try:
@@ -140,11 +140,11 @@ def sysctls(host: hosts.Place, values: t.Mapping[str, t.Any]) -> t.Iterator[None
         _write(host, before)
 
 
-def _write(host: hosts.Place, values: t.Mapping[str, t.Any]) -> None:
+def _write(host: Place, values: t.Mapping[str, t.Any]) -> None:
     host.sh("; ".join(f"echo '{value}' >/proc/sys/net/{key}" for key, value in values.items()))
 
 
-def bridge_calls_iptables(host: hosts.Place, on: int) -> t.ContextManager[None]:
+def bridge_calls_iptables(host: Place, on: int) -> t.ContextManager[None]:
     """Set bridge-nf-call-iptables and -ip6tables for the length of a with block."""
     return sysctls(host, {f"bridge/bridge-nf-call-{program}": on for program in ("iptables", "ip6tables")})
 

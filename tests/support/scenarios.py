@@ -12,7 +12,8 @@ import typing as t
 
 import pytest
 import yaml
-from collection import ROOT, environment
+
+from support.collection import ROOT, environment
 
 Step = tuple[str, int]  # the scenario, and the step's place
 

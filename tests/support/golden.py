@@ -3,8 +3,8 @@
 
 Add a case: write its input, look at the answer, and keep it once it is what you meant:
 
-    PYTHONPATH=plugins/module_utils:tests python3 tests/golden.py tests/unit/plan/my-case > tests/unit/plan/my-case/plan.yml
-    PYTHONPATH=plugins/module_utils:tests python3 tests/golden.py tests/unit/ruleset/my-case > tests/unit/ruleset/my-case/table.nft
+    PYTHONPATH=plugins/module_utils:tests python3 tests/support/golden.py tests/unit/plan/my-case > tests/unit/plan/my-case/plan.yml
+    PYTHONPATH=plugins/module_utils:tests python3 tests/support/golden.py tests/unit/ruleset/my-case > tests/unit/ruleset/my-case/table.nft
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import sys
 import typing as t
 
 import yaml
-from pipeline import resolved, table
 
 from _dockless.errors import DocklessError
 from _dockless.firewall import rules
 from _dockless.state import plan, render
 from _dockless.state.objects import Address, File, Link, Netns, NftTable, Resolver, Route, State, Sysctl, Veth
 from _dockless.state.plan import Plan
+from support.pipeline import resolved, table
 
 KINDS = {
     "namespaces": Netns,

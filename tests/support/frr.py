@@ -11,8 +11,9 @@ import signal
 import time
 import typing as t
 
-import hosts
 import jinja2
+
+from support.private_host import TIMEOUT, Failed, Place
 
 ROLE = pathlib.Path(__file__).resolve().parent.parent.parent / "roles" / "evpn"
 SCRIPT = "/usr/lib/frr/frrinit.sh"
@@ -28,7 +29,7 @@ _TEMPLATES = jinja2.Environment(
 )
 
 
-def configure(host: hosts.Place, address: str, reflectors: t.Sequence[str], **variables: t.Any) -> None:
+def configure(host: Place, address: str, reflectors: t.Sequence[str], **variables: t.Any) -> None:
     """Write the role's files for a member of the fabric, which is a reflector as well if its address is among them."""
     values = {
         "inventory_hostname_short": "host" + address.rpartition(".")[2],
@@ -60,30 +61,30 @@ def configure(host: hosts.Place, address: str, reflectors: t.Sequence[str], **va
     )
 
 
-def start(host: hosts.Place) -> None:
+def start(host: Place) -> None:
     """Start it and return when its daemons have their configuration."""
     host.sh(f"{SCRIPT} start </dev/null >/run/frr.start 2>&1")
 
 
-def stop(host: hosts.Place) -> None:
+def stop(host: Place) -> None:
     """Stop it in order: what it has learned goes from the kernel."""
     host.sh(
         f"{SCRIPT} stop </dev/null >/run/frr.stop 2>&1 || true; rm -f /run/frr.* {PROGRAM}; umount /var/tmp; rm -rf /run/frr"
     )
 
 
-def pid(host: hosts.Place, daemon: str) -> int:
+def pid(host: Place, daemon: str) -> int:
     """Return a daemon's process id as the host sees it; 0 when it has none or does not run."""
     text = host.sh(f"p=$(cat /run/frr/{daemon}.pid 2>/dev/null || echo 0); [ -d /proc/$p ] && echo $p || echo 0")
     return int(text)
 
 
-def kill(host: hosts.Place, *daemons: str) -> None:
+def kill(host: Place, *daemons: str) -> None:
     """End daemons in the middle of whatever they do."""
     host.sh("; ".join(f"kill -KILL $(cat /run/frr/{daemon}.pid)" for daemon in daemons))
 
 
-def vtysh(host: hosts.Place, command: str) -> t.Any:
+def vtysh(host: Place, command: str) -> t.Any:
     """Return what FRR says to a command with JSON; an empty dictionary while it does not run."""
     done = host.run(["vtysh", "-c", command + " json"], check=False)
     try:
@@ -92,25 +93,25 @@ def vtysh(host: hosts.Place, command: str) -> t.Any:
         return {}
 
 
-def sessions(host: hosts.Place) -> int:
+def sessions(host: Place) -> int:
     """Return how many BGP sessions are established."""
     peers = vtysh(host, "show bgp l2vpn evpn summary").get("peers", {})
     return sum(peer.get("state") == "Established" for peer in peers.values())
 
 
-def watched(host: hosts.Place) -> int:
+def watched(host: Place) -> int:
     """Return how many hosts BFD sees alive."""
     peers = vtysh(host, "show bfd peers")
     return sum(peer.get("status") == "up" for peer in peers) if isinstance(peers, list) else 0
 
 
-def remote_macs(host: hosts.Place, vni: int) -> dict[str, str]:
+def remote_macs(host: Place, vni: int) -> dict[str, str]:
     """Return the MACs that FRR knows behind other hosts, each with that host's VTEP address."""
     macs = vtysh(host, "show evpn mac vni all").get(str(vni), {}).get("macs", {})
     return {mac: row.get("remoteVtep", "") for mac, row in macs.items() if row["type"] == "remote"}
 
 
-def learned(host: hosts.Place) -> list[str]:
+def learned(host: Place) -> list[str]:
     """Return the kernel's entries that carry a routing daemon's mark, those for multicast and for link-local addresses left out."""
     lines = host.sh("bridge fdb show; ip neigh show; ip neigh show nud noarp; ip -6 neigh show nud noarp").splitlines()
     return sorted({line.strip() for line in lines if "extern_learn" in line and not line.startswith("fe80:")})
@@ -121,7 +122,7 @@ def until(what: t.Callable[[], t.Any], text: str, patience: float = PATIENCE) ->
     begin = time.monotonic()
     while not what():
         if time.monotonic() > begin + patience:
-            raise hosts.Failed(f"{text}: not within {patience} s")
+            raise Failed(f"{text}: not within {patience} s")
         time.sleep(0.01)
     return time.monotonic() - begin
 
@@ -129,7 +130,7 @@ def until(what: t.Callable[[], t.Any], text: str, patience: float = PATIENCE) ->
 class Pings:
     """Pings that go on, one each 20 ms, until they are counted."""
 
-    def __init__(self, host: hosts.Place, netns: str, *addresses: str) -> None:
+    def __init__(self, host: Place, netns: str, *addresses: str) -> None:
         self._running = {
             address: host.popen(["ip", "netns", "exec", netns, "ping", "-n", "-q", "-i", "0.02", address])
             for address in addresses
@@ -143,7 +144,7 @@ class Pings:
             hosts_pid = server.pid
             if hosts_pid:
                 signal_to(hosts_pid)
-            said = server.process.communicate(timeout=hosts.TIMEOUT)[0]
+            said = server.process.communicate(timeout=TIMEOUT)[0]
             sent, received = map(int, re.search(r"(\d+) packets transmitted, (\d+) received", said).groups())  # type: ignore[union-attr]
             assert sent > 10, said
             found[address] = max(0, sent - received - 1)

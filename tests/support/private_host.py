@@ -15,10 +15,10 @@ import signal
 import subprocess
 import typing as t
 
-import snapshot as snapshots
+from support.snapshot import Snapshot, difference
 
-HERE = pathlib.Path(__file__).resolve().parent
-ENGINE = HERE.parent.parent / "plugins" / "module_utils"
+SUPPORT = pathlib.Path(__file__).resolve().parent
+ENGINE = SUPPORT.parent.parent / "plugins" / "module_utils"
 SYSTEM_PYTHON = "/usr/bin/python3"
 PYTHON = os.environ.get("DOCKLESS_TEST_PYTHON", SYSTEM_PYTHON)  # runs the engine
 TIMEOUT = 60  # seconds; a command that takes longer hangs
@@ -31,7 +31,7 @@ _ENVIRONMENT = {
     "HOME": "/root",
     "PYTHONPATH": str(ENGINE),
     "PYTHONPYCACHEPREFIX": str(
-        HERE.parent.parent / ".cache" / "bytecode"
+        SUPPORT.parent.parent / ".cache" / "bytecode"
     ),  # compiled once: the engine is started thousands of times
 }
 
@@ -179,7 +179,7 @@ class Place:
             self._servers.pop().stop()
 
     def _serve(self, kind: str, netns: str | None, port: int, body: str) -> Server:
-        server = self.popen([SYSTEM_PYTHON, str(HERE / "servers.py"), kind, str(port), body], netns)
+        server = self.popen([SYSTEM_PYTHON, str(SUPPORT / "servers.py"), kind, str(port), body], netns)
         if server.readline() != "ready":
             raise Failed(f"the {kind} server on port {port} of {netns or 'the host'} does not start")
         return server
@@ -204,7 +204,7 @@ class PrivateHost(Place):
                 "--kill-child",
                 "--mount-proc",
                 "/bin/bash",
-                str(HERE / "private_init.sh"),
+                str(SUPPORT / "private_init.sh"),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -278,13 +278,13 @@ class PrivateHost(Place):
             self.apply({}, project=project, absent=True)
         self._projects.clear()
 
-    def snapshot(self) -> snapshots.Snapshot:
+    def snapshot(self) -> Snapshot:
         """Return what the host is like now."""
-        return json.loads(self.run([SYSTEM_PYTHON, str(HERE / "snapshot.py")]).stdout)
+        return json.loads(self.run([SYSTEM_PYTHON, str(SUPPORT / "snapshot.py")]).stdout)
 
-    def assert_back_to(self, before: snapshots.Snapshot) -> None:
+    def assert_back_to(self, before: Snapshot) -> None:
         """Fail, with a line for each difference, unless the host is as it was."""
-        lines = snapshots.difference(before, self.snapshot())
+        lines = difference(before, self.snapshot())
         assert not lines, "the host is not as it was:\n" + "\n".join(lines)
 
     def _engine(

@@ -7,7 +7,7 @@ import os
 import types
 import typing as t
 
-import hosts
+from support.private_host import Failed, PrivateHost
 
 IMAGE = "/run/image"
 _DOCKERD = [
@@ -33,7 +33,7 @@ class Containers:
     """Use it as a context manager; host is the private host."""
 
     def __init__(self) -> None:
-        self.host = hosts.PrivateHost()
+        self.host = PrivateHost()
         self.cgroup = f"/sys/fs/cgroup/dockless-test-{os.getpid()}"
         self.host.sh(f"mount -t cgroup2 cgroup2 /sys/fs/cgroup; mkdir {self.cgroup}")
         self.host.sh(_MAKE_IMAGE.format(image=IMAGE))
@@ -74,5 +74,5 @@ class Containers:
             if "API listen on" in line:
                 break
         else:
-            raise hosts.Failed("dockerd ended")
+            raise Failed("dockerd ended")
         self.host.sh(f"tar -C {IMAGE} -c . | docker import - image")

@@ -10,7 +10,7 @@ import contextlib
 import subprocess
 import typing as t
 
-import hosts
+from support.private_host import TIMEOUT, Failed, Place, PrivateHost, child_of
 
 _SWITCH = (
     "ip link set lo up; ip link add underlay type bridge mcast_snooping 0; ip link set underlay up; echo ready; cat"
@@ -41,10 +41,10 @@ class Fleet:
         )
         assert self._switch.stdout
         if self._switch.stdout.readline() != "ready\n":
-            raise hosts.Failed("the switch of the underlay does not start")
-        pid = hosts.child_of(self._switch.pid)
-        self.switch = hosts.Place(["nsenter", f"--target={pid}", "--net", "--mount", "--pid"])
-        self.hosts: list[hosts.PrivateHost] = []
+            raise Failed("the switch of the underlay does not start")
+        pid = child_of(self._switch.pid)
+        self.switch = Place(["nsenter", f"--target={pid}", "--net", "--mount", "--pid"])
+        self.hosts: list[PrivateHost] = []
         for _number in range(size):
             self.join()
 
@@ -56,15 +56,15 @@ class Fleet:
         self._stack.close()
         assert self._switch.stdin and self._switch.stdout
         self._switch.stdin.close()
-        self._switch.wait(timeout=hosts.TIMEOUT)
+        self._switch.wait(timeout=TIMEOUT)
         self._switch.stdout.close()
 
-    def join(self) -> hosts.PrivateHost:
+    def join(self) -> PrivateHost:
         """Add a host and return it."""
-        host = self._stack.enter_context(hosts.PrivateHost())
+        host = self._stack.enter_context(PrivateHost())
         self.hosts.append(host)
         number = len(self.hosts)
-        pid = hosts.child_of(self._switch.pid)
+        pid = child_of(self._switch.pid)
         # Both namespaces by their first processes, as this machine numbers them; the machine's own links are not touched.
         subprocess.run(
             [

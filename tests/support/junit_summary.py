@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Add up the JUnit files of test suites: python3 summary.py DIRECTORY SUITE ...
+"""Add up the JUnit files of test suites: python3 junit_summary.py DIRECTORY SUITE ...
 
 Prints a line for each file and ends with "N passed, N failed". Ends with 1 when something failed
 or a suite ran nothing.

@@ -7,8 +7,8 @@ import copy
 import json
 import typing as t
 
-import snapshot
-from hosts import HERE, PYTHON, PrivateHost, Result
+from support import snapshot
+from support.private_host import PYTHON, SUPPORT, PrivateHost, Result
 
 Document = dict[str, t.Any]
 
@@ -131,9 +131,9 @@ def assert_same(before: snapshot.Snapshot, host: PrivateHost, what: str = "", bu
 
 
 def hooked(host: PrivateHost, what: str, number: int, document: Document, *options: str) -> Result:
-    """Run the engine with something happening at its step of that number; see hooked.py. Returns what it tells."""
+    """Run the engine with something happening at its step of that number; see faults.py. Returns what it tells."""
     done = host.run(
-        [PYTHON, str(HERE / "hooked.py"), what, str(number), *options], input=json.dumps(document), check=False
+        [PYTHON, str(SUPPORT / "faults.py"), what, str(number), *options], input=json.dumps(document), check=False
     )
     if done.returncode == -9 or done.returncode == 137:
         return {"killed": True}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# First process of a private host (tests/kernel/hosts.py). It says on stdout when the host is ready
+# First process of a private host (tests/support/private_host.py). It says on stdout when the host is ready
 # and the host lives until its stdin ends, so that a killed test run leaves nothing behind.
 set -euo pipefail
 

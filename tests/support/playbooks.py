@@ -8,7 +8,7 @@ import pathlib
 import re
 import typing as t
 
-from collection import ROOT, environment
+from support.collection import ROOT, environment
 
 MACHINE_LIMITS = ("max_user_instances", "max_user_watches")
 Host = t.Any

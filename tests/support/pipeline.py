@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import typing as t
 
-from documents import UNDERLAY, host_of
-
 from _dockless.allocate.host import resolve_host
 from _dockless.allocate.leases import Leases
 from _dockless.desired.host import States, desired_state
@@ -15,6 +13,7 @@ from _dockless.model import topology
 from _dockless.model.facts import Facts
 from _dockless.model.host import Host
 from _dockless.state.objects import State
+from support.documents import UNDERLAY, host_of
 
 Document = t.Mapping[str, t.Any]
 FACTS = Facts(nameservers=("192.0.2.53",), uplink="eth0", underlay=UNDERLAY)

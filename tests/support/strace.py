@@ -11,7 +11,7 @@ import json
 import re
 import typing as t
 
-from hosts import PYTHON, PrivateHost
+from support.private_host import PYTHON, PrivateHost
 
 _LOG = "/run/strace"
 _CALLS = (

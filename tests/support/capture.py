@@ -9,8 +9,8 @@ import os
 import signal
 import typing as t
 
-import fleet as fleets
-import hosts
+from support import private_fleet
+from support.private_host import SYSTEM_PYTHON, PrivateHost, Result, Server
 
 _RECORDER = """
 import socket, struct, sys
@@ -96,11 +96,11 @@ wire.send(b"\\xff" * 6 + b"\\x02\\0\\0\\0\\0\\x42" + b"\\x88\\xb5" + b"mark")
 class Wires:
     """Recorders on the underlay of two hosts, and on the links that their default routes lead to."""
 
-    def __init__(self, fleet: fleets.Fleet, port: int = 4787) -> None:
-        self._taps: list[tuple[hosts.PrivateHost, str, hosts.Server]] = []
+    def __init__(self, fleet: private_fleet.Fleet, port: int = 4787) -> None:
+        self._taps: list[tuple[PrivateHost, str, Server]] = []
         for number, host in enumerate(fleet.hosts[:2], 1):
             for place, link, own in ((fleet.switch, f"port{number}", "under0"), (host.neighbour(), "eth0", "eth0")):
-                server = place.popen([hosts.SYSTEM_PYTHON, "-c", _RECORDER, link, str(port)])
+                server = place.popen([SYSTEM_PYTHON, "-c", _RECORDER, link, str(port)])
                 assert server.readline() == "ready"
                 self._taps.append((host, own, server))
 
@@ -117,21 +117,21 @@ class Wires:
         """Return for each wire packets in clear, packets of WireGuard's, and bytes of these."""
         found = []
         for host, link, server in self._taps:
-            host.run([hosts.SYSTEM_PYTHON, "-c", _MARK, link])
+            host.run([SYSTEM_PYTHON, "-c", _MARK, link])
             word, clear, sealed, size, dropped = server.readline().split()
             assert (word, dropped) == ("mark", "0"), "the recorder missed packets"
             found.append((int(clear), int(sealed), int(size)))
         return found
 
 
-def key(host: hosts.PrivateHost, slot: str = "a") -> str:
+def key(host: PrivateHost, slot: str = "a") -> str:
     """Make a host's key unless it has one; return the public one."""
     return host.python(
         "import sys; from _dockless.linux import wireguard; print(wireguard.create_key(sys.argv[1]))", slot
     ).stdout.strip()
 
 
-def private(host: hosts.PrivateHost) -> list[str]:
+def private(host: PrivateHost) -> list[str]:
     """Return the secrets of a host in every form in which they might show up."""
     found = []
     for text in host.sh("cat /etc/dockless/wireguard/*").split():
@@ -146,7 +146,7 @@ def tunnel_address(number: int, version: int = 4) -> str:
 
 
 def documents(
-    fleet: fleets.Fleet,
+    fleet: private_fleet.Fleet,
     version: int = 4,
     inner: int = 4,
     tunnels: t.Sequence[str] = ("a",),
@@ -158,7 +158,7 @@ def documents(
     keys = {slot: [key(host, slot) for host in pair] for slot in tunnels}
     found = []
     for own, other in ((1, 2), (2, 1)):
-        outer = fleets.address(other, version)
+        outer = private_fleet.address(other, version)
         peer = {
             "vtep": tunnel_address(other, inner),
             "endpoint": f"[{outer}]:51820" if version == 6 else f"{outer}:51820",
@@ -186,30 +186,30 @@ def documents(
     return found
 
 
-def apply_all(fleet: fleets.Fleet, found: t.Sequence[dict[str, t.Any]]) -> list[hosts.Result]:
+def apply_all(fleet: private_fleet.Fleet, found: t.Sequence[dict[str, t.Any]]) -> list[Result]:
     """Apply each host its document and return the results."""
     return [host.apply(document) for host, document in zip(fleet.hosts, found)]
 
 
-def link(host: hosts.PrivateHost) -> str:
+def link(host: PrivateHost) -> str:
     """Return the name of a host's one tunnel."""
     found = host.run(["wg", "show", "interfaces"]).stdout.split()
     assert len(found) == 1
     return found[0]
 
 
-def pour(source: hosts.PrivateHost, target: hosts.PrivateHost, size: int, timeout: float) -> int:
+def pour(source: PrivateHost, target: PrivateHost, size: int, timeout: float) -> int:
     """Send marked bytes from s1 to s2 by one TCP connection, and return how many arrived. timeout is in seconds."""
-    server = target.popen([hosts.SYSTEM_PYTHON, "-c", _DRAIN], "s2")
+    server = target.popen([SYSTEM_PYTHON, "-c", _DRAIN], "s2")
     assert server.readline() == "ready"
-    source.run([hosts.SYSTEM_PYTHON, "-c", _POUR, "10.60.0.3", str(size)], netns="s1", timeout=timeout)
+    source.run([SYSTEM_PYTHON, "-c", _POUR, "10.60.0.3", str(size)], netns="s1", timeout=timeout)
     return int(server.readline())
 
 
 @contextlib.contextmanager
-def flow(host: hosts.PrivateHost, sandbox: str = "s1", address: str = "10.60.0.3") -> t.Iterator[dict[str, int]]:
+def flow(host: PrivateHost, sandbox: str = "s1", address: str = "10.60.0.3") -> t.Iterator[dict[str, int]]:
     """Send marked packets from a sandbox, 100 a second, for the length of a with block; then tell how many were sent and answered."""
-    server = host.popen([hosts.SYSTEM_PYTHON, "-c", _FLOW, address], sandbox)
+    server = host.popen([SYSTEM_PYTHON, "-c", _FLOW, address], sandbox)
     assert server.readline() == "ready"
     counts: dict[str, int] = {}
     yield counts

@@ -6,11 +6,11 @@ from __future__ import annotations
 import os
 import typing as t
 
-import fleet as fleets
-import hosts
 import pytest
-import snapshot
+
 from lab.topology import Lab
+from support import private_fleet, snapshot
+from support.private_host import PrivateHost
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,9 +25,9 @@ def untouched_machine() -> t.Iterator[None]:
 
 
 @pytest.fixture
-def private_host(request: pytest.FixtureRequest) -> t.Iterator[hosts.PrivateHost]:
+def private_host(request: pytest.FixtureRequest) -> t.Iterator[PrivateHost]:
     """Return a new private host. At the end of the test its projects are taken away and nothing may be left."""
-    with hosts.PrivateHost() as host:
+    with PrivateHost() as host:
         yield host
         if request.node.get_closest_marker("leaves_behind") is None:
             host.teardown()
@@ -35,9 +35,9 @@ def private_host(request: pytest.FixtureRequest) -> t.Iterator[hosts.PrivateHost
 
 
 @pytest.fixture
-def fleet() -> t.Iterator[fleets.Fleet]:
+def fleet() -> t.Iterator[private_fleet.Fleet]:
     """Return three hosts on one underlay. At the end of the test their projects are taken away and nothing may be left."""
-    with fleets.Fleet(3) as found:
+    with private_fleet.Fleet(3) as found:
         yield found
         found.check_clean()
 
@@ -45,7 +45,7 @@ def fleet() -> t.Iterator[fleets.Fleet]:
 @pytest.fixture(scope="session")
 def lab() -> t.Iterator[Lab]:
     """Return the attackers' lab, one for all tests of this process. At the end nothing of it may be left."""
-    with hosts.PrivateHost() as host:
+    with PrivateHost() as host:
         found = Lab(host)
         yield found
         found.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs in a private host: python3 hooked.py WHAT NUMBER [--project P] [--absent] [--on-mismatch M] < document.
+"""Runs in a private host: python3 faults.py WHAT NUMBER [--project P] [--absent] [--on-mismatch M] < document.
 
 Converges with something happening on the way. An event is a step that is about to pass the engine's
 hook, or one netlink message that the kernel has just acknowledged (each goes out on its own here, so that

@@ -31,8 +31,16 @@ def with_service_addresses(host: Host, leases: ProjectLeases) -> Host:
     )
 
 
-def chosen(network: Network, endpoints: t.Sequence[Endpoint], leases: ProjectLeases) -> Network:
-    """Return the network with addresses for its services that declare none. endpoints are those on it."""
+def chosen(
+    network: Network,
+    endpoints: t.Sequence[Endpoint],
+    leases: ProjectLeases,
+    others: t.AbstractSet[tuple[int, int]] = frozenset(),
+) -> Network:
+    """Return the network with addresses for its services that declare none. endpoints are those on it.
+
+    others are (version, number) of addresses that are assigned elsewhere, as for ipam.assign().
+    """
     kept = leases.get(network.project, NO_LEASES).services.get(network.name, {})
     waiting = [service for service in network.services if service.mode == SERVICE_VIP and not service.vips]
     if not waiting:
@@ -40,6 +48,7 @@ def chosen(network: Network, endpoints: t.Sequence[Endpoint], leases: ProjectLea
     found: dict[str, list[IPAddress]] = {service.name: [] for service in waiting}
     for subnet in _first_of_each_family(network):
         taken = _fixed(network, endpoints, subnet.version)
+        taken |= {number for version, number in others if version == subnet.version}
         before = [(service, ipam.kept_address(kept.get(service.name, ()), subnet, taken)) for service in waiting]
         for service, address in before:
             if address is not None and int(address) not in taken:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collection import check
+from support.collection import check
 
 # Packages that mypy does not pass yet, and rules that ruff does not pass yet.
 NOT_TYPED = {

@@ -10,8 +10,6 @@ from ..model import overlay as model_overlay
 from ..model.facts import Facts, UnderlayAddress
 from ..model.host import IPNetwork, Network, Overlay, Subnet
 
-_VXLAN_OVERHEAD = 30  # Ethernet, VXLAN and UDP headers; the IP header is 20 or 40 more
-
 
 def own_vtep(overlay: Overlay, facts: Facts) -> UnderlayAddress | None:
     """Return this host's end of the tunnels: the address asked for, the first on the interface asked for, else the first on the way out."""
@@ -49,9 +47,6 @@ def _slice(subnet: Subnet) -> Subnet:
 
 
 def _mtu(network: Network, own: UnderlayAddress | None, facts: Facts) -> int:
-    room = own.mtu if own else model_overlay.mtu(network.peers, facts)
-    return (
-        room
-        - _VXLAN_OVERHEAD
-        - (40 if ":" in (str(own.address) if own else t.cast(Overlay, network.overlay).vtep) else 20)
-    )
+    link_mtu = own.mtu if own else model_overlay.mtu(network.peers, facts)
+    vtep = str(own.address) if own else t.cast(Overlay, network.overlay).vtep
+    return link_mtu - model_overlay.VXLAN_OVERHEAD[6 if ":" in vtep else 4]

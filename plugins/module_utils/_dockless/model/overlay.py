@@ -11,7 +11,9 @@ from ..names import TUNNEL_SLOTS
 from .facts import Facts
 from .host import Host, Network, Overlay, OverlayPeer, PeerSandbox
 
-_OVERHEAD, _OVERHEAD6 = 60, 80  # bytes of WireGuard's headers, UDP and the outer IP header
+# Bytes that the outer headers of a packet take, by the version of the outer IP header (20 or 40 bytes of them).
+VXLAN_OVERHEAD = {4: 50, 6: 70}  # IP, UDP, VXLAN and the inner Ethernet header (RFC 7348)
+WIREGUARD_OVERHEAD = {4: 60, 6: 80}  # IP, UDP, WireGuard's header and its authentication tag
 
 
 def encrypted_networks(host: Host) -> list[Network]:
@@ -26,7 +28,8 @@ def encrypted_networks(host: Host) -> list[Network]:
 
 def mtu(peers: t.Iterable[OverlayPeer], facts: Facts) -> int:
     """Return what fits through a tunnel to these hosts, in bytes."""
-    return facts.mtu - (_OVERHEAD6 if any(peer.endpoint.startswith("[") for peer in peers) else _OVERHEAD)
+    has_ipv6_endpoint = any(peer.endpoint.startswith("[") for peer in peers)
+    return facts.mtu - WIREGUARD_OVERHEAD[6 if has_ipv6_endpoint else 4]
 
 
 def key_of(peer: OverlayPeer, slot: str, overlay: Overlay) -> str:

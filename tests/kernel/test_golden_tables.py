@@ -10,7 +10,7 @@ import yaml
 
 from support import pipeline
 
-GOLDEN = pathlib.Path(__file__).parents[1] / "unit" / "ruleset"
+GOLDEN = pathlib.Path(__file__).parents[1] / "unit" / "firewall" / "host_table"
 
 
 @pytest.mark.parametrize("case", sorted(GOLDEN.iterdir()), ids=lambda case: case.name)

@@ -3,8 +3,10 @@
 
 Add a case: write its input, look at the answer, and keep it once it is what you meant:
 
-    PYTHONPATH=plugins/module_utils:tests python3 tests/support/golden.py tests/unit/plan/my-case > tests/unit/plan/my-case/plan.yml
-    PYTHONPATH=plugins/module_utils:tests python3 tests/support/golden.py tests/unit/ruleset/my-case > tests/unit/ruleset/my-case/table.nft
+    export PYTHONPATH=plugins/module_utils:tests case=tests/unit/state/plan/my-case
+    python3 tests/support/golden.py $case > $case/plan.yml
+    export case=tests/unit/firewall/host_table/my-case
+    python3 tests/support/golden.py $case > $case/table.nft
 """
 
 from __future__ import annotations

@@ -5,14 +5,8 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import pathlib
-import sys
 
 import pytest
-
-ENGINE = str(pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils")
-if ENGINE not in sys.path:
-    sys.path.insert(0, ENGINE)
 
 # pylint: disable=wrong-import-position
 from _dockless import names

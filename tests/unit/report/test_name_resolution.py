@@ -3,14 +3,7 @@
 
 from __future__ import annotations
 
-import pathlib
-import sys
-
 import pytest
-
-ENGINE = str(pathlib.Path(__file__).resolve().parents[2] / "plugins" / "module_utils")
-if ENGINE not in sys.path:
-    sys.path.insert(0, ENGINE)
 
 # pylint: disable=wrong-import-position
 from _dockless.allocate.host import resolve_host

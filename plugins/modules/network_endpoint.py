@@ -133,7 +133,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 operations:
-  description: What was done, or in check mode what would be done, one line each with its reason. Empty when nothing changes.
+  description: The operations that changed the host, or in check mode would change it, each with its reason. Empty when nothing changes.
   returned: success
   type: list
   elements: str

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("ansible")
 
-from _dockless.ansible_module import _done, given_options, objects, one_or_many
+from _dockless.ansible_module import _or_fail, given_options, objects, one_or_many
 from _dockless.errors import DocklessError
 
 OPTIONS = {"name": {"type": "str"}, "mtu": {"type": "int"}, "dns": {"type": "list"}}
@@ -37,7 +37,7 @@ def test_an_object_told_twice_is_refused_with_both_places():
     entries = [{"netns": None, "name": "eth0"}, {"netns": "lab", "name": "eth0"}, {"netns": "lab", "name": "eth0"}]
     with pytest.raises(DocklessError) as refusal:
         objects({"pairs": entries}, "pairs", OPTIONS, key=("netns", "name"))
-    assert str(refusal.value) == "pairs[2]: lab/eth0 is there twice, the first time as pairs[1]. Leave one of them out."
+    assert str(refusal.value) == "pairs[2]: lab/eth0 is listed twice, first as pairs[1]. Remove one of the entries."
 
 
 def test_a_list_excludes_the_options_of_one_object_and_its_entries_need_their_key():
@@ -73,4 +73,4 @@ def test_a_refusal_is_the_message_and_a_missing_library_is_told_in_ansible_s_wor
         raise DocklessError("front is taken", "Choose another name.") from cause
 
     with pytest.raises(Told, match=message):
-        _done(Failing(), work)
+        _or_fail(Failing(), work)

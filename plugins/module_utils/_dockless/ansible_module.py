@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The one door to Ansible: a task's arguments in, what came of them out.
+"""The adapter between Ansible and the engine: task arguments in, task results out.
 
-A module is its documentation and one call of run_edit, run_work, run_told or
-run_inspect. Nothing else here imports Ansible, so that the engine runs without it.
+A module is its documentation and one call of run_networks, run_edit, run_work,
+run_host_report or run_inspect. No other file imports Ansible, so that the engine
+runs without it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
+from .edits import networks
 from .engine.converge import Outcome, Request, converge
 from .errors import DocklessError
 
@@ -23,17 +25,103 @@ Work = t.Callable[[Params, bool], Outcome]
 Report = t.Callable[[Params, Outcome], dict[str, t.Any]]
 R = t.TypeVar("R")
 
-PROJECT = {"project": {"type": "str", "default": "default"}}
-ON_MISMATCH = {"on_mismatch": {"type": "str", "choices": ["update", "recreate", "fail"], "default": "update"}}
-STATE = {"state": {"type": "str", "choices": ["present", "absent"], "default": "present"}}
+PROJECT: Params = {"project": {"type": "str", "default": "default"}}
+ON_MISMATCH: Params = {"on_mismatch": {"type": "str", "choices": ["update", "recreate", "fail"], "default": "update"}}
+STATE: Params = {"state": {"type": "str", "choices": ["present", "absent"], "default": "present"}}
+
+# Options of networks of every driver.
+NETWORK: Params = {
+    "name": {"type": "str"},
+    "ipam": {
+        "type": "dict",
+        "options": {
+            "driver": {"type": "str", "choices": ["default", "none"]},
+            "config": {
+                "type": "list",
+                "elements": "dict",
+                "options": {
+                    "subnet": {"type": "str"},
+                    "ip_range": {"type": "str"},
+                    "gateway": {"type": "str"},
+                    "aux_addresses": {"type": "dict"},
+                },
+            },
+        },
+    },
+    "internal": {"type": "bool"},
+    "enable_ipv4": {"type": "bool"},
+    "enable_ipv6": {"type": "bool"},
+    "mtu": {"type": "int"},
+    "dns": {"type": "list", "elements": "str"},
+    "driver_opts": {"type": "dict"},
+    "labels": {"type": "dict"},
+}
+# Options of networks with a bridge, bridge and overlay: the host routes, translates and filters their packets.
+BRIDGED_NETWORK: Params = {
+    **NETWORK,
+    "isolate": {"type": "str", "choices": ["strict", "open"]},
+    "icc": {"type": "bool"},
+    "masquerade": {"type": "bool"},
+    "egress": {"type": "bool"},
+    "ingress": {"type": "bool"},
+    "trusted_host_interfaces": {"type": "list", "elements": "str"},
+    "host_ipv4": {"type": "str"},
+    "host_ipv6": {"type": "str"},
+    "port_security": {"type": "bool"},
+    "bridge_name": {"type": "str"},
+    "default_publish_address": {"type": "str"},
+    "services": {"type": "dict"},
+}
+
+
+def run_networks(drivers: t.Sequence[str], options: Params) -> None:
+    """Run a module that manages the networks of some drivers, one network or a list of them.
+
+    options are those of a network. A new network has the first driver unless the
+    task sets another one.
+    """
+    arguments = one_or_many("networks", options, ("name",))
+
+    def edit(params: Params, declaration: Declaration) -> Declaration:
+        return edit_networks(drivers, objects(params, "networks", options), params, declaration)
+
+    run_edit(arguments.options, edit, **arguments.rules)
+
+
+def edit_networks(
+    drivers: t.Sequence[str], specs: t.Iterable[Params], params: Params, declaration: Declaration
+) -> Declaration:
+    """Return the declaration with the networks of specs added, changed or removed, as state and purge request."""
+    named = {spec["name"]: {key: value for key, value in spec.items() if key != "name"} for spec in specs}
+    for name, spec in named.items():
+        if params["state"] == "absent":
+            declaration = networks.remove_network(declaration, name)
+        else:
+            declared = (declaration.get("networks") or {}).get(name) or {}
+            declaration = networks.put_network(declaration, name, {**_driver(drivers, declared), **spec})
+    if params["purge"]:
+        return networks.keep_networks(declaration, named, drivers)
+    return declaration
+
+
+def _driver(drivers: t.Sequence[str], declared: Params) -> Params:
+    """Return the driver of a network: the declared one if the module manages it, otherwise the first.
+
+    A declaration leaves out bridge, the default.
+    """
+    if drivers[0] == "bridge":
+        return {}
+    before = declared.get("driver")
+    return {"driver": before if before in drivers else drivers[0]}
 
 
 def run_edit(options: Params, edit: Edit, report: Report | None = None, **rules: t.Any) -> None:
     """Run a module that changes a part of its project's declaration.
 
-    options are its own, beside project, state and on_mismatch. edit takes the
-    task's arguments and the declaration and returns the declaration changed.
-    report adds to what the module returns. rules are AnsibleModule's.
+    options are its own, in addition to project, state and on_mismatch. edit takes
+    the task's arguments and the declaration, and returns the changed declaration.
+    report returns more results of the task. rules are those of AnsibleModule, such
+    as mutually_exclusive.
     """
 
     def work(params: Params, check: bool) -> Outcome:
@@ -49,9 +137,9 @@ def run_edit(options: Params, edit: Edit, report: Report | None = None, **rules:
 
 
 def run_work(options: Params, work: Work, report: Report | None = None, **rules: t.Any) -> None:
-    """Run a module whose work takes the arguments and whether to change nothing, and returns an Outcome."""
+    """Run a module that converges: work takes the task's arguments and whether it runs in check mode."""
     module = AnsibleModule(argument_spec=options, supports_check_mode=True, **rules)
-    outcome = _done(module, lambda: work(module.params, module.check_mode))
+    outcome = _or_fail(module, lambda: work(module.params, module.check_mode))
     for warning in outcome.warnings:
         module.warn(warning)
     result: dict[str, t.Any] = {"changed": outcome.changed, "operations": list(outcome.operations)}
@@ -63,29 +151,30 @@ def run_work(options: Params, work: Work, report: Report | None = None, **rules:
 
 
 def run_inspect(options: Params, read: t.Callable[[Params], dict[str, t.Any]], **rules: t.Any) -> None:
-    """Run a module that reads and changes nothing."""
+    """Run a module that only reads."""
     module = AnsibleModule(argument_spec=options, supports_check_mode=True, **rules)
-    found = dict(_done(module, lambda: read(module.params)))
-    for warning in found.pop("warnings", ()):
+    result = dict(_or_fail(module, lambda: read(module.params)))
+    for warning in result.pop("warnings", ()):
         module.warn(warning)
-    module.exit_json(changed=False, **found)
+    module.exit_json(changed=False, **result)
 
 
 def run_host_report(options: Params, read: t.Callable[[Params, bool], tuple[bool, dict[str, t.Any]]]) -> None:
-    """Run a module that reads, and may make what is missing: read takes the arguments and whether to change nothing.
+    """Run a module that reads the host, and may create missing keys.
 
-    It returns whether something changed, or would, and what to return.
+    read takes the task's arguments and whether it runs in check mode. It returns
+    whether it changed (or would change) something, and the results of the task.
     """
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
-    changed, found = _done(module, lambda: read(module.params, module.check_mode))
-    module.exit_json(changed=changed, **found)
+    changed, result = _or_fail(module, lambda: read(module.params, module.check_mode))
+    module.exit_json(changed=changed, **result)
 
 
 def given_options(value: t.Any) -> t.Any:
-    """Return a task's arguments without the options that it leaves out, at every depth.
+    """Return a task's arguments without the omitted options, at every depth.
 
-    Ansible hands an option that was not given over as None; an empty list or
-    dictionary was given, and stays.
+    Ansible passes an omitted option as None. Empty lists and dictionaries were
+    set by the user, and stay.
     """
     if isinstance(value, dict):
         return {key: given_options(inner) for key, inner in value.items() if inner is not None}
@@ -95,9 +184,9 @@ def given_options(value: t.Any) -> t.Any:
 
 
 def objects(params: Params, plural: str, options: t.Iterable[str], key: t.Sequence[str] = ("name",)) -> list[Params]:
-    """Return the objects a task is about: those in its list, or the one that it describes itself.
+    """Return the objects of a task: the entries of its list, or the one object of its own options.
 
-    key are the options that name an object. Raises DocklessError where two have the same.
+    key are the options that identify an object. Raises DocklessError if two objects have the same key.
     """
     if params[plural] is None:
         return [given_options({option: params[option] for option in options})]
@@ -106,22 +195,22 @@ def objects(params: Params, plural: str, options: t.Iterable[str], key: t.Sequen
         name = tuple(entry[option] or "" for option in key)
         first = seen.setdefault(name, index)
         if first != index:
-            what = f"{'/'.join(filter(None, name))} is there twice, the first time as {plural}[{first}]"
-            raise DocklessError(what, "Leave one of them out.", f"{plural}[{index}]")
+            what = f"{'/'.join(filter(None, name))} is listed twice, first as {plural}[{first}]"
+            raise DocklessError(what, "Remove one of the entries.", f"{plural}[{index}]")
     return [given_options(entry) for entry in params[plural]]
 
 
 class Arguments(t.NamedTuple):
-    """What a module accepts: its options, and AnsibleModule's rules on which go together."""
+    """The options of a module, and AnsibleModule's rules, such as mutually_exclusive."""
 
     options: Params
     rules: dict[str, t.Any]
 
 
 def one_or_many(plural: str, options: Params, key: t.Sequence[str]) -> Arguments:
-    """Return the arguments of a module that takes one object, or a list of them called plural.
+    """Return the arguments of a module that takes one object, or a list of objects in the option plural.
 
-    options are those of an object, key the ones that name it and that it cannot do without.
+    options are those of an object. key are the options that identify it, which are required.
     """
     entry = {name: dict(spec, required=True) if name in key else spec for name, spec in options.items()}
     many = {"type": "list", "elements": "dict", "options": entry}
@@ -134,8 +223,8 @@ def one_or_many(plural: str, options: Params, key: t.Sequence[str]) -> Arguments
     return Arguments({**options, plural: many, "purge": {"type": "bool", "default": False}}, rules)
 
 
-def _done(module: AnsibleModule, work: t.Callable[[], R]) -> R:
-    """Return what work returns; a refusal becomes the task's message."""
+def _or_fail(module: AnsibleModule, work: t.Callable[[], R]) -> R:
+    """Return the result of work, or fail the task with the message of the error."""
     try:
         return work()
     except DocklessError as error:
@@ -143,7 +232,6 @@ def _done(module: AnsibleModule, work: t.Callable[[], R]) -> R:
             module.fail_json(msg=missing_required_lib("pyroute2"), exception=traceback.format_exc())
         module.fail_json(msg=str(error))
     except PermissionError as error:
-        module.fail_json(
-            msg=f"{error}. Networks are made by root: run the task with become: true.", exception=traceback.format_exc()
-        )
+        message = f"{error}. Only root can change networks. Set become: true on the task."
+        module.fail_json(msg=message, exception=traceback.format_exc())
     raise AssertionError("fail_json returned")

@@ -112,11 +112,13 @@ def test_a_range_gives_the_first_free_one_and_keeps_it():
     [
         (
             publishing(a=["80", "81", "82", "83", "84"]),
-            "sandboxes.a.ports[4]: no free host port is left in 40000-40003 for 84/tcp of sandbox a. Name a port, or widen the range.",
+            "sandboxes.a.ports[4]: no free host port is left in 40000-40003 for 84/tcp of sandbox a. "
+            "Declare a host port, or widen net.ipv4.ip_local_port_range.",
         ),
         (
             publishing(a=["8000-8001:80"], b=["8000:80"], c=["8001:80"]),
-            "sandboxes.a.ports[0]: no free host port is left in 8000-8001 for 80/tcp of sandbox a. Name a port, or widen the range.",
+            "sandboxes.a.ports[0]: no free host port is left in 8000-8001 for 80/tcp of sandbox a. "
+            "Declare a host port, or widen the range.",
         ),
     ],
 )

@@ -266,8 +266,8 @@ def test_pools_run_out_with_a_sentence():
     with pytest.raises(DocklessError) as refusal:
         resolved({"networks": dict.fromkeys("abc")}, defaults=defaults)
     assert str(refusal.value) == (
-        "networks.c.ipam: no free IPv4 subnet is left in the address pools for network c. "
-        "Give it a subnet, or enlarge default_address_pools."
+        "networks.c.ipam: network c cannot get an IPv4 subnet, because the address pools are exhausted. "
+        "Set ipam.config[0].subnet, or enlarge default_address_pools."
     )
 
 

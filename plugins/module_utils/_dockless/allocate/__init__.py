@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Choices that a declaration leaves open: subnets, addresses, MACs, interface names, VIPs, host ports; and the leases by which
-the next run chooses the same.
+"""Choices that a declaration leaves open: subnets, addresses, MACs, interface names, VIPs and host ports.
+
+Leases record the choices of a run, so that the next run makes the same ones.
 
 Not here: rules that refuse a declaration (validate).
 """

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Host as declared -> Host with every blank filled in, and the leases to remember it by."""
+"""Declared host -> host with every blank filled in. Recorded choices (leases) are kept where they still fit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import ipaddress
 import typing as t
 
 from .. import names
-from ..model import addresses, gateways, topology
+from ..model import addresses, topology
 from ..model.facts import Facts
 from ..model.host import DEFAULT_BRIDGE, Defaults, Endpoint, Host, IPNetwork, Network, Project, Sandbox, Subnet
 from ..model.macvlan import shares_mac
@@ -16,14 +16,18 @@ from ..model.topology import Networks
 from ..names import DEFAULT_BRIDGE_LINK
 from . import host_ports, ipam, macvlan, overlay, service_addresses
 from .leases import NO_LEASES, Leases, ProjectLeases, endpoint_lease
+from .mac_addresses import free_mac
 from .macvlan import SharedAddressPool
+from .replace import replace_sandboxes
+
+EndpointKey = tuple[str, str, tuple[str, str]]  # (project, sandbox, network's key)
 
 
 def resolve_host(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
     """Return the host with subnets, gateways, addresses, MACs, interface names and ports.
 
-    Raises DocklessError where something is exhausted. Externals must have been
-    resolved; relations must have been checked.
+    External networks must have been resolved, and relations checked (validate). Raises DocklessError
+    when pools, subnets or port ranges are exhausted.
     """
     host = _with_default_bridge(host)
     host = _with_subnets(host, leases, facts)
@@ -35,27 +39,14 @@ def resolve_host(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
 
 
 def _with_default_bridge(host: Host) -> Host:
-    """Add the host's one default bridge network when a sandbox is on it."""
-    key = ("", DEFAULT_BRIDGE)
-    if not any(e.network == key for p in host.projects for s in p.sandboxes for e in s.endpoints):
+    """Add the host's one default bridge network when a sandbox is on it. It belongs to project ""."""
+    endpoints = (e for project in host.projects for sandbox in project.sandboxes for e in sandbox.endpoints)
+    if not any(topology.is_default_bridge(endpoint.network) for endpoint in endpoints):
         return host
-    defaults = host.defaults
-    subnets: list[Subnet] = []
-    if defaults.bip:
-        address, length = defaults.bip
-        network = ipaddress.ip_network(f"{address}/{length}", strict=False)
-        subnets.append(
-            Subnet(
-                network,
-                version=network.version,
-                gateway=defaults.default_gateway or address,
-                ip_range=defaults.fixed_cidr,
-            )
-        )
     bridge = Network(
         "",
         DEFAULT_BRIDGE,
-        subnets=tuple(subnets),
+        subnets=_default_bridge_subnets(host.defaults),
         bridge_name=DEFAULT_BRIDGE_LINK,
         dns_enabled=False,
         path="dockless_defaults",
@@ -63,135 +54,173 @@ def _with_default_bridge(host: Host) -> Host:
     return host._replace(projects=(*host.projects, Project("", networks=(bridge,))))
 
 
+def _default_bridge_subnets(defaults: Defaults) -> tuple[Subnet, ...]:
+    """Return the subnet that bip describes; none without bip, so that one is chosen from the address pools."""
+    if defaults.bip is None:
+        return ()
+    address, prefix_length = defaults.bip
+    network = addresses.network_of(address, prefix_length)
+    gateway = defaults.default_gateway or address
+    return (Subnet(network, version=network.version, gateway=gateway, ip_range=defaults.fixed_cidr),)
+
+
 def _with_subnets(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
+    """Return the host with defaults and subnets in every network, its projects in order of name.
+
+    Declared subnets come first, then recorded ones of all projects, then new ones, which avoid the host's routes too.
+    """
     projects = {
-        p.name: p._replace(networks=tuple(_with_defaults(n, host.defaults, facts) for n in p.networks))
-        for p in sorted(host.projects, key=lambda p: p.name)
+        project.name: project._replace(
+            networks=tuple(_with_defaults(network, host.defaults, facts) for network in project.networks)
+        )
+        for project in sorted(host.projects, key=lambda project: project.name)
     }
-    taken: list[IPNetwork] = [s.network for p in projects.values() for n in p.networks for s in n.subnets if s.network]
-    kept = {p.name: _kept_subnets(p, leases.get(p.name, NO_LEASES), taken) for p in projects.values()}
+    networks = [network for project in projects.values() for network in project.networks]
+    taken = [subnet.network for network in networks for subnet in network.subnets if subnet.network is not None]
+    recorded = {name: _kept_subnets(p, leases.get(name, NO_LEASES), taken) for name, p in projects.items()}
     taken += facts.routes
-    for project in projects.values():
-        filled = tuple(_fill(n, kept[project.name].get(n.name, []), taken, host.defaults) for n in project.networks)
-        projects[project.name] = project._replace(networks=filled)
+    for name, project in projects.items():
+        projects[name] = project._replace(
+            networks=tuple(
+                _with_chosen_subnets(network, recorded[name].get(network.name, []), taken, host.defaults)
+                for network in project.networks
+            )
+        )
     return host._replace(projects=tuple(projects.values()))
 
 
 def _with_defaults(network: Network, defaults: Defaults, facts: Facts) -> Network:
-    def said(value: t.Any, default: t.Any) -> t.Any:
-        return default if value is None else value
-
+    """Return the network with the host's defaults in place of undeclared options."""
+    has_ipv6_subnet = any(subnet.version == 6 for subnet in network.subnets)
     network = network._replace(
-        enable_ipv6=said(network.enable_ipv6, defaults.ipv6 or any(s.version == 6 for s in network.subnets)),
-        icc=said(network.icc, defaults.icc),
-        masquerade=said(network.masquerade, defaults.ip_masq),
+        enable_ipv6=_or_default(network.enable_ipv6, defaults.ipv6 or has_ipv6_subnet),
+        icc=_or_default(network.icc, defaults.icc),
+        masquerade=_or_default(network.masquerade, defaults.ip_masq),
         bridge_name=network.bridge_name or names.bridge_link(network.project, network.name),
     )
     if network.macvlan is not None:
         return macvlan.resolve_network(network, facts)
-    return (
-        overlay.resolve_network(network, facts)
-        if network.overlay
-        else network._replace(mtu=network.mtu or defaults.mtu or facts.mtu)
-    )
+    if network.overlay is not None:
+        return overlay.resolve_network(network, facts)
+    return network._replace(mtu=network.mtu or defaults.mtu or facts.mtu)
+
+
+def _or_default(value: bool | None, default: bool) -> bool:
+    return default if value is None else value
 
 
 def _kept_subnets(project: Project, leases: Leases, taken: list[IPNetwork]) -> dict[str, list[IPNetwork]]:
-    """Return what automatic subnets were before, unless somebody now asks for an overlapping one by name."""
-    found: dict[str, list[IPNetwork]] = {}
+    """Return recorded automatic subnets by network, and add them to taken.
+
+    One that overlaps a declared subnet is not kept, nor one of a family that the network now declares a subnet of.
+    """
+    kept: dict[str, list[IPNetwork]] = {}
     for network in project.networks:
+        declared_versions = {subnet.version for subnet in network.subnets if subnet.network is not None}
         for text in leases.networks.get(network.name, ()):
-            kept = ipaddress.ip_network(text)
-            asked = any(s.network and s.version == kept.version for s in network.subnets)
-            if not asked and addresses.overlaps(kept, taken) is None:
-                found.setdefault(network.name, []).append(kept)
-                taken.append(kept)
-    return found
+            subnet = ipaddress.ip_network(text)
+            if subnet.version not in declared_versions and addresses.overlaps(subnet, taken) is None:
+                kept.setdefault(network.name, []).append(subnet)
+                taken.append(subnet)
+    return kept
 
 
-def _fill(network: Network, kept: t.Sequence[IPNetwork], taken: list[IPNetwork], defaults: Defaults) -> Network:
+def _with_chosen_subnets(
+    network: Network, recorded: t.Sequence[IPNetwork], taken: list[IPNetwork], defaults: Defaults
+) -> Network:
+    """Return the network with a subnet and its gateway for each enabled family. New subnets are added to taken."""
     subnets = []
-    for version, enabled in ((4, network.enable_ipv4), (6, bool(network.enable_ipv6))):
-        if enabled:
-            declared = [s for s in network.subnets if s.version == version] or [Subnet(version=version)]
-            subnets += [_filled(network, s, kept, taken, defaults) for s in declared]
+    for version, is_enabled in ((4, network.enable_ipv4), (6, bool(network.enable_ipv6))):
+        if not is_enabled:
+            continue
+        declared = [subnet for subnet in network.subnets if subnet.version == version]
+        for subnet in declared or [Subnet(version=version)]:
+            if subnet.network is None:
+                subnet = _with_network(subnet, network, recorded, taken, defaults)
+            subnets.append(subnet._replace(gateway=ipam.subnet_gateway(network, subnet)))
     return network._replace(subnets=tuple(subnets))
 
 
-def _filled(
-    network: Network, subnet: Subnet, kept: t.Sequence[IPNetwork], taken: list[IPNetwork], defaults: Defaults
+def _with_network(
+    subnet: Subnet, network: Network, recorded: t.Sequence[IPNetwork], taken: list[IPNetwork], defaults: Defaults
 ) -> Subnet:
-    if subnet.network is None:
-        before = [k for k in kept if k.version == subnet.version and subnet.prefix_length in (None, k.prefixlen)]
-        chosen = (
-            before[0] if before else ipam.free_subnet(subnet.version, subnet.prefix_length, taken, defaults, network)
-        )
-        taken.append(chosen)
-        subnet = subnet._replace(network=chosen)
-    return (
-        subnet
-        if subnet.gateway or not gateways.keeps_gateway(network, subnet.version)
-        else subnet._replace(gateway=ipam.first_gateway(subnet))
-    )
+    """Return an automatic subnet with its recorded network, or a free one if there is none of its size."""
+    fitting = [
+        each for each in recorded if each.version == subnet.version and subnet.prefix_length in (None, each.prefixlen)
+    ]
+    chosen = next(iter(fitting), None)
+    if chosen is None:
+        chosen = ipam.free_subnet(subnet.version, subnet.prefix_length, taken, defaults, network)
+    taken.append(chosen)
+    return subnet._replace(network=chosen)
 
 
 def _with_endpoints(host: Host, networks: Networks, leases: ProjectLeases) -> Host:
-    addressed: dict[t.Any, Endpoint] = {}
-    book = SharedAddressPool(host, leases)
-    without6 = {(s.project, s.name) for p in host.projects for s in p.sandboxes if topology.turns_ipv6_off(s)}
+    """Return the host with addresses, MACs and interface names of all endpoints."""
+    resolved = _addressed_endpoints(host, networks, leases)
+
+    def with_interfaces(sandbox: Sandbox) -> Sandbox:
+        endpoints = [resolved[endpoint.key] for endpoint in sandbox.endpoints]
+        return sandbox._replace(endpoints=tuple(_with_interface_names(endpoints, networks, leases)))
+
+    return replace_sandboxes(host, lambda sandbox: with_interfaces(sandbox) if sandbox.endpoints else sandbox)
+
+
+def _addressed_endpoints(host: Host, networks: Networks, leases: ProjectLeases) -> dict[EndpointKey, Endpoint]:
+    """Return every endpoint with its addresses and MAC."""
+    resolved: dict[EndpointKey, Endpoint] = {}
+    pool = SharedAddressPool(host, leases)
+    without_ipv6 = {(s.project, s.name) for p in host.projects for s in p.sandboxes if topology.turns_ipv6_off(s)}
     for key, endpoints in topology.endpoints_by_network(host).items():
-        before = {(e.project, e.sandbox): endpoint_lease(leases, e).addresses for e in endpoints}
-        for endpoint in _with_macs(networks[key], ipam.assign(networks[key], endpoints, before, book.others(key))):
-            book.put(key, macvlan.address_numbers(endpoint))
-            if (endpoint.project, endpoint.sandbox) in without6:
-                endpoint = endpoint._replace(addresses=tuple(a for a in endpoint.addresses if ":" not in a))
-            addressed[endpoint.key] = endpoint
-    return host._replace(
-        projects=tuple(
-            p._replace(
-                sandboxes=tuple(
-                    _with_interfaces(s, addressed, networks, leases) if s.endpoints else s for s in p.sandboxes
-                )
-            )
-            for p in host.projects
-        )
-    )
+        recorded = {(e.project, e.sandbox): endpoint_lease(leases, e).addresses for e in endpoints}
+        addressed = ipam.assign(networks[key], endpoints, recorded, pool.used_by_others(key))
+        for endpoint in _with_macs(networks[key], addressed):
+            pool.add(key, macvlan.address_numbers(endpoint))
+            if (endpoint.project, endpoint.sandbox) in without_ipv6:
+                ipv4 = tuple(cidr for cidr in endpoint.addresses if ":" not in cidr)
+                endpoint = endpoint._replace(addresses=ipv4)
+            resolved[endpoint.key] = endpoint
+    return resolved
 
 
-def _with_macs(network: Network, endpoints: t.Sequence[Endpoint]) -> t.Iterator[Endpoint]:
-    seen = {e.mac_address for e in endpoints if e.mac_address}
+def _with_macs(network: Network, endpoints: t.Sequence[Endpoint]) -> t.Sequence[Endpoint]:
+    """Return the endpoints with MACs, where the driver gives a sandbox one of its own."""
+    if shares_mac(network):
+        return endpoints
+    taken = {endpoint.mac_address for endpoint in endpoints if endpoint.mac_address}
+    found = []
     for endpoint in endpoints:
-        salt, mac = 0, endpoint.mac_address
-        if shares_mac(network):
-            yield endpoint
-            continue
-        while not mac:  # two of 2**40 may meet; the salt is as repeatable as the rest
-            candidate = names.endpoint_mac(endpoint.project, network.key, endpoint.sandbox, salt)
-            mac, salt = ("", salt + 1) if candidate in seen else (candidate, salt)
-        seen.add(mac)
-        yield endpoint._replace(mac_address=mac)
+        if not endpoint.mac_address:
+            mac, _ = free_mac(endpoint.project, network.key, endpoint.sandbox, taken)
+            taken.add(mac)
+            endpoint = endpoint._replace(mac_address=mac)
+        found.append(endpoint)
+    return found
 
 
-def _with_interfaces(
-    sandbox: Sandbox, addressed: t.Mapping[t.Any, Endpoint], networks: Networks, leases: ProjectLeases
-) -> Sandbox:
-    """Name interfaces: as asked, as before, else the lowest free number in the order of declaration."""
-    endpoints = [addressed[e.key] for e in sandbox.endpoints]
-    used = {e.interface_name for e in endpoints if e.interface_name}
-    for i, endpoint in enumerate(endpoints):
-        before = endpoint_lease(leases, endpoint).interface
-        if (
-            not endpoint.interface_name
-            and before
-            and before not in used
-            and before.startswith(networks[endpoint.network].iface_prefix)
-        ):
-            endpoints[i] = endpoint._replace(interface_name=before)
-            used.add(before)
-    for i, endpoint in enumerate(endpoints):
-        if not endpoint.interface_name:
-            prefix = networks[endpoint.network].iface_prefix
-            name = next(f"{prefix}{n}" for n in range(len(used) + 1) if f"{prefix}{n}" not in used)
-            endpoints[i] = endpoint._replace(interface_name=name)
+def _with_interface_names(
+    endpoints: t.Sequence[Endpoint], networks: Networks, leases: ProjectLeases
+) -> t.Iterator[Endpoint]:
+    """Yield a sandbox's endpoints with interface names.
+
+    Declared names come first, then recorded ones, then the lowest free numbers in the order of declaration.
+    """
+    used = {endpoint.interface_name for endpoint in endpoints if endpoint.interface_name}
+    recorded: dict[EndpointKey, str] = {}
+    for endpoint in endpoints:
+        name = endpoint_lease(leases, endpoint).interface
+        is_usable = name and name not in used and name.startswith(networks[endpoint.network].iface_prefix)
+        if not endpoint.interface_name and is_usable:
+            recorded[endpoint.key] = name
             used.add(name)
-    return sandbox._replace(endpoints=tuple(endpoints))
+    for endpoint in endpoints:
+        name = endpoint.interface_name or recorded.get(endpoint.key) or ""
+        if not name:
+            name = _lowest_free_name(networks[endpoint.network].iface_prefix, used)
+            used.add(name)
+        yield endpoint._replace(interface_name=name)
+
+
+def _lowest_free_name(prefix: str, used: t.Collection[str]) -> str:
+    candidates = (f"{prefix}{number}" for number in range(len(used) + 1))
+    return next(name for name in candidates if name not in used)

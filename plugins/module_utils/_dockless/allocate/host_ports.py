@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Host ports: which ones ephemeral mappings get, chosen once and kept."""
+"""Host addresses and host ports of published ports; free host ports are chosen once and recorded."""
 
 from __future__ import annotations
 
@@ -9,130 +9,166 @@ import typing as t
 from ..errors import DocklessError
 from ..model.facts import Facts
 from ..model.gateways import publishing_endpoint
-from ..model.host import Defaults, Host, IPAddress, PortMapping, Project, Sandbox
+from ..model.host import Defaults, Host, IPAddress, Network, PortMapping, Sandbox
 from ..model.topology import Networks
-from .leases import NO_LEASES, Leases, PortKey, PortLease, ProjectLeases
+from .leases import PortKey, PortLease, ProjectLeases
+from .replace import replace_sandboxes
 
-# (protocol, host address or "", host port)
-Binding = tuple[str, str, int]
+Binding = tuple[str, str, int]  # (protocol, host address or "" for every address, host port)
+_WILDCARDS = ("0.0.0.0", "::")
+
+
+def addresses_conflict(one: str, other: str) -> bool:
+    """Return whether one port cannot be bound on both addresses.
+
+    "" is every address of both families; 0.0.0.0 and :: are every address of one, as with IPV6_V6ONLY (ipv6(7)).
+    """
+    if one == other or not one or not other:
+        return True
+    same_family = (":" in one) == (":" in other)
+    return same_family and (one in _WILDCARDS or other in _WILDCARDS)
+
+
+def default_publish_address(network: Network | None, defaults: Defaults) -> IPAddress | None:
+    """Return the host address of a mapping that declares none, None for every address.
+
+    The network's default_publish_address comes before the host's ip.
+    """
+    address = (network.publish_address if network is not None else None) or defaults.ip
+    # 0.0.0.0 as a default means both families, as with dockerd --ip.
+    return None if address is not None and str(address) == "0.0.0.0" else address
 
 
 class HostPortAllocations:
-    """Who holds which (protocol, port) on which addresses, with the kernel's rules for wildcards."""
+    """The bindings in use on the host: listening sockets and published ports."""
 
     def __init__(self, facts: Facts) -> None:
-        self._held: dict[tuple[str, int], set[str]] = {}
+        self._addresses: dict[tuple[str, int], set[str]] = {}
         for listener in facts.listeners:
             self.hold((listener.protocol, listener.address, listener.port))
 
     def hold(self, binding: Binding) -> None:
-        """Note that binding is taken."""
-        self._held.setdefault((binding[0], binding[2]), set()).add(binding[1])
+        """Note that a binding is in use."""
+        protocol, address, port = binding
+        self._addresses.setdefault((protocol, port), set()).add(address)
 
     def is_free(self, binding: Binding) -> bool:
-        """Return whether nothing overlaps binding: "" is every address, 0.0.0.0 and :: every one of a family."""
-        held = self._held.get((binding[0], binding[2]))
-        return not held or not any(_meet(binding[1], other) for other in held)
+        """Return whether a binding conflicts with none in use."""
+        protocol, address, port = binding
+        held = self._addresses.get((protocol, port), ())
+        return not any(addresses_conflict(address, other) for other in held)
 
 
 def resolve_ports(host: Host, networks: Networks, leases: ProjectLeases, facts: Facts) -> Host:
-    """Return the host with every mapping bound to one address and one port.
+    """Return the host with an address and a port for every mapping.
 
-    leases are by project. Raises DocklessError when a range is exhausted.
+    Raises DocklessError when a port range is exhausted.
     """
-    bound = [
-        p._replace(sandboxes=tuple(_with_addresses(s, networks, host.defaults) for s in p.sandboxes))
-        for p in host.projects
-    ]
-    book = HostPortAllocations(facts)
-    mappings = [m for p in bound for s in p.sandboxes for m in s.ports]
+    host = replace_sandboxes(host, lambda sandbox: _with_host_addresses(sandbox, networks, host.defaults))
+    allocations = HostPortAllocations(facts)
+    mappings = [m for project in host.projects for sandbox in project.sandboxes for m in sandbox.ports]
     for mapping in mappings:
-        if mapping.host_port and not mapping.host_port_end:
-            book.hold(binding_of(mapping))
-    if not any(_is_open(m) for m in mappings):
-        return host._replace(projects=tuple(bound))
-    given: dict[int, int] = {}
-    for project in bound:
-        _keep(project, leases.get(project.name, NO_LEASES), book, given)
-    source = _Source(book, facts)
-    return host._replace(projects=tuple(_numbered(p, given, source) for p in bound))
+        if not _is_ephemeral(mapping):
+            allocations.hold(binding_of(mapping))
+    if not any(_is_ephemeral(mapping) for mapping in mappings):
+        return host
+    recorded = _RecordedPorts(leases, allocations)
+    host = replace_sandboxes(host, lambda sandbox: _with_host_ports(sandbox, recorded.port_for))
+    free = _FreePorts(allocations, facts)
+    return replace_sandboxes(host, lambda sandbox: _with_host_ports(sandbox, free.port_for))
 
 
 def binding_of(mapping: PortMapping) -> Binding:
-    """Return what the mapping holds on the host."""
+    """Return the binding that a mapping needs on the host."""
     return mapping.protocol, str(mapping.host_ip or ""), mapping.host_port
 
 
-def _with_addresses(sandbox: Sandbox, networks: Networks, defaults: Defaults) -> Sandbox:
-    ports = sandbox.ports
-    if sandbox.publish_all:
-        published = {(m.target_port, m.protocol) for m in ports}
-        ports += tuple(
-            PortMapping(sandbox.project, sandbox.name, port, protocol, path=sandbox.path + ".expose")
-            for port, protocol in sandbox.expose
-            if (port, protocol) not in published
-        )
+def _is_ephemeral(mapping: PortMapping) -> bool:
+    """Return whether the host port is dockless' choice: any, or one of a range."""
+    return not mapping.host_port or bool(mapping.host_port_end)
+
+
+def _with_host_addresses(sandbox: Sandbox, networks: Networks, defaults: Defaults) -> Sandbox:
+    """Return the sandbox with exposed ports published if publish_all is set, and a host address for every mapping."""
+    ports = (*sandbox.ports, *_exposed(sandbox)) if sandbox.publish_all else sandbox.ports
     if not ports:
         return sandbox
-    address = _default_address(sandbox, networks, defaults)
+    endpoint = publishing_endpoint(sandbox, networks, 4) or publishing_endpoint(sandbox, networks, 6)
+    address = default_publish_address(networks[endpoint.network] if endpoint else None, defaults)
     if address is not None:
         ports = tuple(m if m.host_ip is not None else m._replace(host_ip=address) for m in ports)
     return sandbox._replace(ports=ports)
 
 
-def _default_address(sandbox: Sandbox, networks: Networks, defaults: Defaults) -> IPAddress | None:
-    endpoint = publishing_endpoint(sandbox, networks, 4) or publishing_endpoint(sandbox, networks, 6)
-    own = networks[endpoint.network].publish_address if endpoint else None
-    address = own or defaults.ip
-    # 0.0.0.0 as a default means both families, as with dockerd --ip.
-    return None if address is not None and address.version == 4 and address.is_unspecified else address
+def _exposed(sandbox: Sandbox) -> list[PortMapping]:
+    published = {(mapping.target_port, mapping.protocol) for mapping in sandbox.ports}
+    path = sandbox.path + ".expose"
+    return [
+        PortMapping(sandbox.project, sandbox.name, port, protocol, path=path)
+        for port, protocol in sandbox.expose
+        if (port, protocol) not in published
+    ]
 
 
-def _is_open(mapping: PortMapping) -> bool:
-    return not mapping.host_port or bool(mapping.host_port_end)
+def _with_host_ports(sandbox: Sandbox, port_for: t.Callable[[PortMapping], int]) -> Sandbox:
+    """Return the sandbox with port_for(mapping) as host port of each ephemeral mapping; 0 leaves one as it is."""
+    if not sandbox.ports:
+        return sandbox
+    ports = []
+    for mapping in sandbox.ports:
+        port = port_for(mapping) if _is_ephemeral(mapping) else 0
+        ports.append(mapping._replace(host_port=port, host_port_end=0) if port else mapping)
+    return sandbox._replace(ports=tuple(ports))
 
 
-def _keep(project: Project, leases: Leases, book: HostPortAllocations, given: dict[int, int]) -> None:
-    """Give open mappings the ports they had, as long as those are not taken by something fixed."""
-    left: dict[PortKey, list[int]] = {}
-    for lease in leases.ports:
-        left.setdefault(lease.key, []).append(lease.host_port)
-    for sandbox in project.sandboxes:
-        for mapping in sandbox.ports:
-            ports = left.get(PortLease.from_mapping(mapping).key)
-            if not _is_open(mapping) or not ports:
-                continue
-            port = ports.pop(0)
-            candidate = mapping._replace(host_port=port, host_port_end=0)
-            if _within(mapping, port) and book.is_free(binding_of(candidate)):
-                book.hold(binding_of(candidate))
-                given[id(mapping)] = port
+class _RecordedPorts:
+    """Gives ephemeral mappings the host ports that they had, unless a fixed mapping or a listener has taken them."""
+
+    def __init__(self, leases: ProjectLeases, allocations: HostPortAllocations) -> None:
+        self._allocations = allocations
+        self._recorded: dict[tuple[str, PortKey], list[int]] = {}
+        for project, recorded in leases.items():
+            for lease in recorded.ports:
+                self._recorded.setdefault((project, lease.key), []).append(lease.host_port)
+
+    def port_for(self, mapping: PortMapping) -> int:
+        """Return the recorded port, 0 if there is none or it cannot be used."""
+        ports = self._recorded.get((mapping.project, PortLease.from_mapping(mapping).key))
+        if not ports:
+            return 0
+        port = ports.pop(0)
+        in_range = not mapping.host_port_end or mapping.host_port <= port <= mapping.host_port_end
+        binding = binding_of(mapping._replace(host_port=port))
+        if not in_range or not self._allocations.is_free(binding):
+            return 0
+        self._allocations.hold(binding)
+        return port
 
 
-def _within(mapping: PortMapping, port: int) -> bool:
-    return not mapping.host_port_end or mapping.host_port <= port <= mapping.host_port_end
+class _FreePorts:
+    """Gives ephemeral mappings free host ports; each search of the host's range starts after the last one found."""
 
-
-class _Source:
-    """Hands out free ports; the next search starts after the last one given."""
-
-    def __init__(self, book: HostPortAllocations, facts: Facts) -> None:
-        self._book = book
+    def __init__(self, allocations: HostPortAllocations, facts: Facts) -> None:
+        self._allocations = allocations
         self._reserved = facts.reserved_ports
         self._low, self._high = facts.port_range
         self._next = self._low
 
-    def take(self, mapping: PortMapping) -> int:
+    def port_for(self, mapping: PortMapping) -> int:
+        """Return a free port. Raises DocklessError if there is none."""
         for port in self._candidates(mapping):
             binding = binding_of(mapping._replace(host_port=port))
-            if port not in self._reserved and self._book.is_free(binding):
-                self._book.hold(binding)
+            if port not in self._reserved and self._allocations.is_free(binding):
+                self._allocations.hold(binding)
                 return port
-        span = f"{mapping.host_port}-{mapping.host_port_end}" if mapping.host_port_end else f"{self._low}-{self._high}"
+        if mapping.host_port_end:
+            low, high, source = mapping.host_port, mapping.host_port_end, "the range"
+        else:
+            low, high, source = self._low, self._high, "net.ipv4.ip_local_port_range"
         raise DocklessError(
-            f"no free host port is left in {span} for {mapping.target_port}/{mapping.protocol} "
+            f"no free host port is left in {low}-{high} for {mapping.target_port}/{mapping.protocol} "
             f"of sandbox {mapping.sandbox}",
-            "Name a port, or widen the range.",
+            f"Declare a host port, or widen {source}.",
             mapping.path,
         )
 
@@ -144,24 +180,3 @@ class _Source:
         for port in (*range(first, self._high + 1), *range(self._low, first)):
             self._next = port + 1
             yield port
-
-
-def _numbered(project: Project, given: t.Mapping[int, int], source: _Source) -> Project:
-    def number(mapping: PortMapping) -> PortMapping:
-        if not _is_open(mapping):
-            return mapping
-        return mapping._replace(host_port=given.get(id(mapping)) or source.take(mapping), host_port_end=0)
-
-    return project._replace(
-        sandboxes=tuple(
-            s._replace(ports=tuple(number(m) for m in s.ports)) if s.ports else s for s in project.sandboxes
-        )
-    )
-
-
-def _meet(one: str, other: str) -> bool:
-    if one == other or not one or not other:
-        return True
-    if (":" in one) != (":" in other):
-        return False
-    return one in ("0.0.0.0", "::") or other in ("0.0.0.0", "::")

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Subnets and addresses: what is fixed first, then what was given before, then the lowest free."""
+"""Subnets from the address pools, gateways, and addresses of endpoints.
+
+Declared addresses are given first, then recorded ones, then the lowest free ones.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,25 @@ import typing as t
 
 from .. import names
 from ..errors import DocklessError
-from ..model import addresses
-from ..model.host import Defaults, Endpoint, IPNetwork, Network, Subnet
+from ..model import addresses, gateways
+from ..model.host import Defaults, Endpoint, IPAddress, IPNetwork, Network, Subnet
 
-# What Docker hands out: 172.17 to 172.31 as /16, then 192.168.0.0/16 as /20.
-POOLS: tuple[tuple[IPNetwork, int], ...] = tuple(
-    (ipaddress.ip_network(f"172.{n}.0.0/16"), 16) for n in range(17, 32)
-) + ((ipaddress.ip_network("192.168.0.0/16"), 20),)
+Owner = tuple[str, str]  # (project, sandbox)
+Pool = tuple[IPNetwork, int]  # (base, prefix length of the subnets that are cut from it)
+
+# Docker's default pools: 172.17 to 172.31 as /16, then 192.168.0.0/16 as /20.
+POOLS: tuple[Pool, ...] = (
+    *((ipaddress.ip_network(f"172.{second}.0.0/16"), 16) for second in range(17, 32)),
+    (ipaddress.ip_network("192.168.0.0/16"), 20),
+)
 IPV6_PREFIX_LENGTH = 64
+_GLOBAL_ID_BITS = 56  # the global and subnet ID of a unique local prefix (RFC 4193, 3.1), after the byte fd
+_ULA_ATTEMPTS = 256
+_LINK_LOCAL_PREFIX_LENGTHS = {4: 16, 6: 64}
 
 
 class Span(t.NamedTuple):
-    """A subnet as numbers: addresses first..last may be given out."""
+    """A range of addresses as numbers, both ends included."""
 
     version: int
     low: int
@@ -30,70 +40,94 @@ class Span(t.NamedTuple):
 def free_subnet(
     version: int, prefix_length: int | None, taken: t.Sequence[IPNetwork], defaults: Defaults, network: Network
 ) -> IPNetwork:
-    """Return a subnet that nobody uses. Raises DocklessError when the pools are exhausted."""
-    if version == 6 and not any(base.version == 6 for base, size in defaults.default_address_pools):
-        return _ula(network, prefix_length or IPV6_PREFIX_LENGTH, taken)
-    pools = [pool for pool in defaults.default_address_pools or POOLS if pool[0].version == version] or list(POOLS)
-    for kept in ([_of_default_bridge(pools)] if network.project and not defaults.bip else [], []):
-        for base, size in pools:
-            found = (
-                _first_gap(base, prefix_length or size, [*taken, *kept])
-                if (prefix_length or size) >= base.prefixlen
-                else None
-            )
-            if found:
-                return found
-    raise DocklessError(
-        f"no free IPv{version} subnet is left in the address pools for network {network.name}",
-        "Give it a subnet, or enlarge default_address_pools.",
-        f"{network.path}.ipam",
-    )
+    """Return a subnet that overlaps none of taken. Raises DocklessError when the pools are exhausted."""
+    pools = [pool for pool in defaults.default_address_pools if pool[0].version == version]
+    if version == 6 and not pools:
+        return _unique_local_subnet(network, prefix_length or IPV6_PREFIX_LENGTH, taken)
+    pools = pools or list(POOLS)
+    found = None
+    if network.project and not defaults.bip:
+        found = _first_free(pools, prefix_length, [*taken, _default_bridge_subnet(pools)])
+    found = found or _first_free(pools, prefix_length, taken)
+    if found is None:
+        raise DocklessError(
+            f"network {network.name} cannot get an IPv{version} subnet, because the address pools are exhausted",
+            "Set ipam.config[0].subnet, or enlarge default_address_pools.",
+            f"{network.path}.ipam",
+        )
+    return found
 
 
-def _of_default_bridge(pools: t.Sequence[tuple[IPNetwork, int]]) -> IPNetwork:
-    """Return the first block of the pools: the default bridge's, as with dockerd, and others' only when no other is left."""
-    base, size = pools[0]
-    return type(base)((int(base.network_address), max(size, base.prefixlen)))  # type: ignore[call-arg]
+def _default_bridge_subnet(pools: t.Sequence[Pool]) -> IPNetwork:
+    """Return the first block of the pools. It is the default bridge's, as with dockerd, unless no other is left."""
+    base, prefix_length = pools[0]
+    return type(base)((int(base.network_address), max(prefix_length, base.prefixlen)))
 
 
-def _first_gap(base: IPNetwork, size: int, taken: t.Sequence[IPNetwork]) -> IPNetwork | None:
-    """Walk the pool, leaping over what is taken rather than trying each candidate inside it."""
-    step = 1 << (base.max_prefixlen - size)
+def _first_free(pools: t.Iterable[Pool], prefix_length: int | None, taken: t.Sequence[IPNetwork]) -> IPNetwork | None:
+    for base, pool_prefix_length in pools:
+        length = prefix_length or pool_prefix_length
+        found = _first_gap(base, length, taken) if length >= base.prefixlen else None
+        if found is not None:
+            return found
+    return None
+
+
+def _first_gap(base: IPNetwork, prefix_length: int, taken: t.Sequence[IPNetwork]) -> IPNetwork | None:
+    """Return the first free subnet of a pool.
+
+    The search skips a taken network as a whole, because trying each candidate inside it may take 65,536 steps.
+    """
+    step = 1 << (base.max_prefixlen - prefix_length)
     start, end = int(base.network_address), int(base.broadcast_address)
     while start + step - 1 <= end:
-        candidate = type(base)((start, size))
+        candidate = type(base)((start, prefix_length))
         clash = addresses.overlaps(candidate, taken)
         if clash is None:
             return candidate
-        start = max(start + step, -(-(int(clash.broadcast_address) + 1) // step) * step)
+        after_clash = int(clash.broadcast_address) + 1
+        aligned = -(-after_clash // step) * step  # rounded up to a multiple of step
+        start = max(start + step, aligned)
     return None
 
 
-def _ula(network: Network, prefix_length: int, taken: t.Sequence[IPNetwork]) -> IPNetwork:
-    """Return the network's own prefix of fd00::/8, the same on every run (RFC 4193)."""
+def _unique_local_subnet(network: Network, prefix_length: int, taken: t.Sequence[IPNetwork]) -> IPNetwork:
+    """Return the network's own prefix of fd00::/8 (RFC 4193), derived from its name: every run finds the same one."""
     seed = int.from_bytes(names.ula_seed(network.project, network.name), "big")
-    for attempt in range(256):
-        high = (0xFD << 56 | (seed + attempt) & (1 << 56) - 1) << 64
-        found = ipaddress.IPv6Network((high >> (128 - prefix_length) << (128 - prefix_length), prefix_length))
+    host_bits = 128 - prefix_length
+    for attempt in range(_ULA_ATTEMPTS):
+        identifier = (seed + attempt) & ((1 << _GLOBAL_ID_BITS) - 1)
+        address = (0xFD << _GLOBAL_ID_BITS | identifier) << 64
+        found = ipaddress.IPv6Network((address >> host_bits << host_bits, prefix_length))
         if addresses.overlaps(found, taken) is None:
             return found
-    raise DocklessError(f"no free IPv6 prefix was found for network {network.name}", "Give it a subnet.", network.path)
+    raise DocklessError(
+        f"network {network.name} cannot get an IPv6 prefix, because all candidates overlap other subnets or routes",
+        "Set ipam.config[0].subnet.",
+        network.path,
+    )
 
 
-def first_gateway(subnet: Subnet) -> t.Any:
-    """Return the lowest address that is not reserved as an auxiliary one, None where all are or the subnet is not chosen yet."""
+def subnet_gateway(network: Network, subnet: Subnet) -> IPAddress | None:
+    """Return the gateway that a subnet has or will get: the declared one, or the first address that is not auxiliary.
+
+    None where the subnet has no gateway, and where it is not known because the subnet is not chosen yet.
+    """
+    if subnet.gateway is not None or subnet.network is None:
+        return subnet.gateway
+    return first_gateway(subnet) if gateways.keeps_gateway(network, subnet.version) else None
+
+
+def first_gateway(subnet: Subnet) -> IPAddress | None:
+    """Return the first address that is not auxiliary, None where all are or the subnet is not chosen yet."""
     if subnet.network is None:
         return None
-    used = {int(address) for name, address in subnet.aux_addresses}
-    span = usable(subnet.network)
-    for number in range(span.low, min(span.high, span.low + len(used)) + 1):
-        if number not in used:
-            return type(subnet.network.network_address)(number)
-    return None
+    auxiliary = {int(address) for _, address in subnet.aux_addresses}
+    return next(_free_addresses(subnet.network, usable(subnet.network), auxiliary), None)
 
 
 def usable(network: IPNetwork) -> Span:
-    """Return what may be given to hosts; /31 and /32, /127 and /128 have no reserved ends (RFC 3021, RFC 6164)."""
+    """Return the host addresses of a subnet; /31 and /32, /127 and /128 have no reserved ends (RFC 3021, RFC 6164)."""
     low, high = int(network.network_address), int(network.broadcast_address)
     if network.max_prefixlen - network.prefixlen >= 2:
         low += 1
@@ -102,119 +136,160 @@ def usable(network: IPNetwork) -> Span:
 
 
 def dynamic(network: IPNetwork, ip_range: IPNetwork | None) -> Span:
-    """Return what may be given without being asked for: the range, else the whole subnet."""
+    """Return the addresses that are given automatically: those of ip_range, or of the whole subnet without one."""
     whole = usable(network)
     if ip_range is None:
         return whole
-    return Span(
-        whole.version, max(whole.low, int(ip_range.network_address)), min(whole.high, int(ip_range.broadcast_address))
-    )
+    low, high = int(ip_range.network_address), int(ip_range.broadcast_address)
+    return Span(whole.version, max(whole.low, low), min(whole.high, high))
+
+
+def _free_addresses(
+    network: IPNetwork, span: Span, taken: t.AbstractSet[int], from_top: bool = False
+) -> t.Iterator[IPAddress]:
+    make_address = type(network.network_address)
+    numbers = range(span.low, span.high + 1)
+    for number in reversed(numbers) if from_top else numbers:
+        if number not in taken:
+            yield make_address(number)
+
+
+class FamilyAllocator:
+    """Gives out the addresses of one IP version on one network: first fix, then keep, then next_free.
+
+    subnets are of one version, and all chosen. taken are addresses that are in use already. from_top turns
+    the search for free addresses around: services are given theirs from the last one down.
+    """
+
+    def __init__(self, subnets: t.Sequence[Subnet], taken: t.Iterable[int], from_top: bool = False) -> None:
+        self._networks = [subnet.network for subnet in subnets if subnet.network is not None]
+        self._usable = [usable(network) for network in self._networks]
+        self._taken = set(taken)
+        self._free = (
+            address
+            for subnet in subnets
+            if subnet.network is not None
+            for address in _free_addresses(
+                subnet.network, dynamic(subnet.network, subnet.ip_range), self._taken, from_top
+            )
+        )
+
+    def fix(self, address: IPAddress) -> None:
+        """Take a declared address."""
+        self._taken.add(int(address))
+
+    def keep(self, recorded: t.Iterable[str]) -> IPAddress | None:
+        """Take the first recorded address or CIDR that is still usable and free. Return None if there is none."""
+        version = self._networks[0].version
+        for text in recorded:
+            address = addresses.address_in(text)
+            if address.version == version and self._is_available(int(address)):
+                self._taken.add(int(address))
+                return address
+        return None
+
+    def next_free(self) -> IPAddress | None:
+        """Take the next free address. Return None if the subnets are exhausted."""
+        address = next(self._free, None)
+        if address is not None:
+            self._taken.add(int(address))
+        return address
+
+    def exclude(self, numbers: t.Iterable[int]) -> None:
+        """Keep next_free from these addresses."""
+        self._taken.update(numbers)
+
+    def cidr(self, address: IPAddress) -> str:
+        """Return the address with the prefix length of its subnet."""
+        subnet = next((network for network in self._networks if address in network), self._networks[0])
+        return f"{address}/{subnet.prefixlen}"
+
+    def _is_available(self, number: int) -> bool:
+        return number not in self._taken and any(span.low <= number <= span.high for span in self._usable)
 
 
 def assign(
     network: Network,
     endpoints: t.Sequence[Endpoint],
-    leases: t.Mapping[tuple[str, str], t.Sequence[str]],
-    others: t.AbstractSet[tuple[int, int]] = frozenset(),
+    recorded: t.Mapping[Owner, t.Sequence[str]],
+    taken_elsewhere: t.AbstractSet[tuple[int, int]] = frozenset(),
 ) -> list[Endpoint]:
-    """Return the endpoints with their addresses, in order of (project, sandbox).
+    """Return the endpoints of a network with their addresses.
 
-    leases are the CIDRs that (project, sandbox) had before; others are (version, number) of addresses that are
-    given elsewhere. Raises DocklessError when a subnet is exhausted.
+    recorded are the addresses or CIDRs that (project, sandbox) had before; taken_elsewhere are addresses as
+    (version, number) that other networks have given. Raises DocklessError when a subnet is exhausted.
     """
-    found: dict[tuple[str, str], list[str]] = {(e.project, e.sandbox): [] for e in endpoints}
+    found: dict[Owner, tuple[str, ...]] = {}
     for version in (4, 6):
         subnets = [s for s in network.subnets if s.version == version and s.network is not None]
-        if subnets:
-            _assign_family(
-                network, subnets, endpoints, leases, found, {number for family, number in others if family == version}
-            )
+        if not subnets:
+            continue
+        taken = {number for family, number in taken_elsewhere if family == version}
+        allocator = FamilyAllocator(subnets, taken | _reserved(network, version))
+        for owner, address in _choose(network, subnets, endpoints, recorded, allocator).items():
+            found[owner] = (*found.get(owner, ()), allocator.cidr(address))
     return [
-        e._replace(
-            addresses=tuple(found[e.project, e.sandbox])
-            + tuple(f"{a}/{16 if a.version == 4 else 64}" for a in e.link_local_ips)
-        )
-        for e in endpoints
+        endpoint._replace(addresses=(*found.get(_owner(endpoint), ()), *_link_local(endpoint)))
+        for endpoint in endpoints
     ]
 
 
-def _assign_family(
+def _choose(
     network: Network,
     subnets: t.Sequence[Subnet],
     endpoints: t.Sequence[Endpoint],
-    leases: t.Mapping[tuple[str, str], t.Sequence[str]],
-    found: dict[tuple[str, str], list[str]],
-    others: t.AbstractSet[int],
-) -> None:
-    version = subnets[0].version
-    taken = {int(a) for s in subnets for name, a in s.aux_addresses} | others
-    taken |= {int(s.gateway) for s in subnets if s.gateway is not None}
-    taken |= {int(vip) for service in network.services for vip in service.vips if vip.version == version}
-    taken |= {
-        int(a) for peer in network.peers for there in peer.sandboxes for a in there.addresses if a.version == version
-    }
-    waiting = []
+    recorded: t.Mapping[Owner, t.Sequence[str]],
+    allocator: FamilyAllocator,
+) -> dict[Owner, IPAddress]:
+    """Return an address of the allocator's family for each endpoint."""
+    chosen: dict[Owner, IPAddress] = {}
     for endpoint in endpoints:
-        fixed = endpoint.ipv4_address if version == 4 else endpoint.ipv6_address
-        if fixed is None:
-            waiting.append(endpoint)
-        else:
-            taken.add(int(fixed))
-            found[endpoint.project, endpoint.sandbox].append(f"{fixed}/{_prefix(subnets, int(fixed))}")
-    spans = [usable(s.network) for s in subnets if s.network is not None]
-    fresh = []
-    for endpoint in waiting:
-        kept = _kept(leases.get((endpoint.project, endpoint.sandbox), ()), version, spans, taken)
-        if kept is None:
-            fresh.append(endpoint)
-        else:
-            taken.add(int(kept))
-            found[endpoint.project, endpoint.sandbox].append(f"{kept}/{_prefix(subnets, int(kept))}")
-    source = _free_numbers([dynamic(s.network, s.ip_range) for s in subnets if s.network is not None], taken)
-    make = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
-    for endpoint in fresh:
-        number = next(source, None)
-        if number is None:
+        declared = endpoint.ipv4_address if subnets[0].version == 4 else endpoint.ipv6_address
+        if declared is not None:
+            allocator.fix(declared)
+            chosen[_owner(endpoint)] = declared
+    without_declared = [endpoint for endpoint in endpoints if _owner(endpoint) not in chosen]
+    for endpoint in without_declared:
+        kept = allocator.keep(recorded.get(_owner(endpoint), ()))
+        if kept is not None:
+            chosen[_owner(endpoint)] = kept
+    without_recorded = [endpoint for endpoint in without_declared if _owner(endpoint) not in chosen]
+    for endpoint in without_recorded:
+        free = allocator.next_free()
+        if free is None:
             raise exhausted(network, subnets, f"sandbox {endpoint.sandbox}", endpoint.path)
-        found[endpoint.project, endpoint.sandbox].append(f"{make(number)}/{_prefix(subnets, number)}")
+        chosen[_owner(endpoint)] = free
+    return chosen
 
 
-def _kept(cidrs: t.Sequence[str], version: int, spans: t.Sequence[Span], taken: t.AbstractSet[int]) -> t.Any:
-    """Return the address that was given before, if it still fits and is still free."""
-    for cidr in cidrs:
-        if (":" in cidr) == (version == 6):
-            address = addresses.address_in(cidr)
-            number = int(address)
-            if number not in taken and any(s.low <= number <= s.high for s in spans):
-                return address
-    return None
+def _owner(endpoint: Endpoint) -> Owner:
+    return endpoint.project, endpoint.sandbox
 
 
-def kept_address(before: t.Sequence[str], subnet: Subnet, taken: t.AbstractSet[int]) -> t.Any:
-    """Return the address that something had before, if it is still of the subnet and free, else None."""
-    return None if subnet.network is None else _kept(before, subnet.version, [usable(subnet.network)], taken)
+def _link_local(endpoint: Endpoint) -> list[str]:
+    return [f"{address}/{_LINK_LOCAL_PREFIX_LENGTHS[address.version]}" for address in endpoint.link_local_ips]
 
 
-def _prefix(subnets: t.Sequence[Subnet], number: int) -> int:
-    for subnet in subnets:
-        network = subnet.network
-        if network is not None and int(network.network_address) <= number <= int(network.broadcast_address):
-            return network.prefixlen
-    return subnets[0].network.prefixlen if subnets[0].network else 0
+def _reserved(network: Network, version: int) -> set[int]:
+    """Return the addresses of a family that endpoints cannot get: gateways, auxiliary, of services, of other hosts."""
+    found: list[IPAddress] = []
+    for subnet in network.subnets:
+        found += [address for _, address in subnet.aux_addresses]
+        if subnet.gateway is not None:
+            found.append(subnet.gateway)
+    for service in network.services:
+        found += service.vips
+    for peer in network.peers:
+        for sandbox in peer.sandboxes:
+            found += sandbox.addresses
+    return {int(address) for address in found if address.version == version}
 
 
-def _free_numbers(spans: t.Sequence[Span], taken: t.AbstractSet[int]) -> t.Iterator[int]:
-    for span in spans:
-        for number in range(span.low, span.high + 1):
-            if number not in taken:
-                yield number
-
-
-def exhausted(network: Network, subnets: t.Sequence[Subnet], whom: str, path: str) -> DocklessError:
-    """Return the error that no address is left."""
-    ranges = ", ".join(str(s.ip_range or s.network) for s in subnets)
+def exhausted(network: Network, subnets: t.Sequence[Subnet], owner: str, path: str) -> DocklessError:
+    """Return the error that no address is left for an owner, such as "sandbox web"."""
+    ranges = ", ".join(str(subnet.ip_range or subnet.network) for subnet in subnets)
     return DocklessError(
-        f"network {network.name} has no free address left in {ranges} for {whom}",
+        f"network {network.name} has no free address left in {ranges} for {owner}",
         "Add a subnet, widen ip_range, or remove sandboxes.",
         path,
     )

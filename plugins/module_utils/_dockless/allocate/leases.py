@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Leases: subnets, addresses, interface names and host ports that a run chose, recorded so that the next run chooses the same.
+"""Leases: what a run chose, recorded so that the next run chooses the same.
 
-The leases of one project are stored as JSON in its document:
+They hold subnets, addresses, interface names and host ports, but no MACs: those are derived from names. The leases
+of one project are stored as JSON in its document:
 
     {"networks": {NETWORK: [SUBNET, ...]},
      "services": {NETWORK: {SERVICE: [ADDRESS, ...]}},

@@ -8,124 +8,116 @@ import typing as t
 
 from ..model import addresses, macvlan, topology
 from ..model.facts import Facts
-from ..model.host import Endpoint, Host, IPAddress, Network, Subnet
+from ..model.host import Endpoint, Host, IPAddress, Network
 from . import ipam
 from .leases import NO_LEASES, ProjectLeases, endpoint_lease
+from .replace import replace_networks
 
-Key = tuple[str, str]
+Key = tuple[str, str]  # of a network
 HOST_NAME = "host"  # the auxiliary address of this name is the host's
-Number = tuple[int, int]  # version, address
+Number = tuple[int, int]  # (version, address)
 Numbers = set[Number]
 
 
 class SharedAddressPool:
-    """What each network has given, as (version, number), by the network's key."""
+    """Addresses in use on each macvlan and ipvlan network. Several networks may share the subnet of one LAN."""
 
     def __init__(self, host: Host, leases: ProjectLeases) -> None:
         self._reserved: dict[Key, Numbers] = {
-            network.key: reserved(network) for network in macvlan.parented_networks(host)
+            network.key: reserved_numbers(network) for network in macvlan.parented_networks(host)
         }
-        self._given = {key: set(numbers) for key, numbers in self._reserved.items()}
-        if self._given:
-            for key, endpoints in topology.endpoints_by_network(host).items():
-                if key in self._given:
-                    self._given[key].update(number for e in endpoints for number in _before(e, leases))
+        self._used = {key: set(numbers) for key, numbers in self._reserved.items()}
+        if not self._used:
+            return
+        for key, endpoints in topology.endpoints_by_network(host).items():
+            for endpoint in endpoints:
+                self.add(key, _expected_numbers(endpoint, leases))
 
-    def others(self, key: Key) -> Numbers:
-        """Return what a network's sandboxes must not get: what is reserved on it, or given by another network of this kind."""
-        if key not in self._given:
+    def used_by_others(self, key: Key) -> Numbers:
+        """Return the addresses that a network's sandboxes cannot get: reserved, or in use on other networks."""
+        if key not in self._used:
             return set()
-        return self._reserved[key].union(*(numbers for other, numbers in self._given.items() if other != key))
+        return self._reserved[key].union(*(numbers for other, numbers in self._used.items() if other != key))
 
-    def everything(self) -> Numbers:
-        """Return what any network has given."""
-        return set().union(*self._given.values())
+    def used(self) -> Numbers:
+        """Return the addresses in use on any network."""
+        return set().union(*self._used.values())
 
-    def put(self, key: Key, numbers: t.Iterable[Number]) -> None:
-        """Note addresses that a network gives."""
-        if key in self._given:
-            self._given[key].update(numbers)
+    def add(self, key: Key, numbers: t.Iterable[Number]) -> None:
+        """Note that addresses are in use on a network; networks of other drivers are ignored."""
+        if key in self._used:
+            self._used[key].update(numbers)
 
 
 def with_host_addresses(host: Host, leases: ProjectLeases) -> Host:
-    """Return the host with its own addresses on the networks that it has access to."""
-    asking = [network for network in macvlan.parented_networks(host) if macvlan.macvlan_of(network).host_access]
-    if not asking:
+    """Return the host with its own addresses on the networks that it has access to.
+
+    Raises DocklessError when a network is exhausted.
+    """
+    accessible = [network for network in macvlan.parented_networks(host) if macvlan.macvlan_of(network).host_access]
+    if not accessible:
         return host
-    book = SharedAddressPool(host, leases)
-    chosen = {}
-    for network in sorted(asking, key=lambda one: one.key):
-        kept = leases.get(network.project, NO_LEASES).host_access.get(network.name, ())
-        found = host_addresses(network, kept, book.everything())
-        book.put(network.key, ((a.version, int(a)) for a in found))
+    pool = SharedAddressPool(host, leases)
+    chosen: dict[Key, Network] = {}
+    for network in sorted(accessible, key=lambda network: network.key):
+        recorded = leases.get(network.project, NO_LEASES).host_access.get(network.name, ())
+        found = host_addresses(network, recorded, pool.used())
+        pool.add(network.key, ((address.version, int(address)) for address in found))
         chosen[network.key] = network._replace(macvlan=macvlan.macvlan_of(network)._replace(addresses=found))
-    return host._replace(
-        projects=tuple(p._replace(networks=tuple(chosen.get(n.key, n) for n in p.networks)) for p in host.projects)
-    )
+    return replace_networks(host, lambda network: chosen.get(network.key, network))
 
 
 def address_numbers(endpoint: Endpoint) -> t.Iterator[Number]:
-    """Yield the addresses that an endpoint has."""
+    """Yield the addresses of a resolved endpoint."""
     for cidr in endpoint.addresses:
         address = addresses.address_in(cidr)
         yield address.version, int(address)
 
 
-def _before(endpoint: Endpoint, leases: ProjectLeases) -> t.Iterator[Number]:
-    """Yield an endpoint's fixed addresses, and of the other families those that it had."""
-    fixed = [a for a in (endpoint.ipv4_address, endpoint.ipv6_address) if a is not None]
-    had = [addresses.address_in(cidr) for cidr in endpoint_lease(leases, endpoint).addresses]
-    for address in (*fixed, *(a for a in had if a.version not in {f.version for f in fixed})):
+def _expected_numbers(endpoint: Endpoint, leases: ProjectLeases) -> t.Iterator[Number]:
+    """Yield the addresses that an unresolved endpoint will have: declared ones, and recorded ones of other families."""
+    declared = [address for address in (endpoint.ipv4_address, endpoint.ipv6_address) if address is not None]
+    declared_versions = {address.version for address in declared}
+    recorded = [addresses.address_in(cidr) for cidr in endpoint_lease(leases, endpoint).addresses]
+    recorded = [address for address in recorded if address.version not in declared_versions]
+    for address in (*declared, *recorded):
         yield address.version, int(address)
 
 
 def resolve_network(network: Network, facts: Facts) -> Network:
-    """Return the network with its MTU where none is asked for; only one without a parent has a bridge."""
-    found = macvlan.found_parent(network, facts)
+    """Return the network with an MTU. Only a network without a parent has a bridge."""
+    parent = macvlan.found_parent(network, facts)
     return network._replace(
-        mtu=network.mtu or (found.mtu if found else facts.mtu),
+        mtu=network.mtu or (parent.mtu if parent else facts.mtu),
         bridge_name="" if macvlan.macvlan_of(network).parent else network.bridge_name,
     )
 
 
-def host_addresses(network: Network, kept: t.Sequence[str], taken: t.AbstractSet[Number]) -> tuple[IPAddress, ...]:
-    """Return the host's addresses on the network, one a family: asked for, called host, had before, else the lowest free."""
-    return tuple(
-        _host_address(network, version, subnets, [addresses.address_in(text) for text in kept], taken)
-        for version in (4, 6)
-        for subnets in [[s for s in network.subnets if s.version == version and s.network is not None]]
-        if subnets
-    )
+def host_addresses(network: Network, recorded: t.Sequence[str], taken: t.AbstractSet[Number]) -> tuple[IPAddress, ...]:
+    """Return the host's addresses on the network, one for each family that it has."""
+    versions = [v for v in (4, 6) if any(s.version == v and s.network is not None for s in network.subnets)]
+    return tuple(_host_address(network, version, recorded, taken) for version in versions)
 
 
-def _host_address(
-    network: Network,
-    version: int,
-    subnets: t.Sequence[Subnet],
-    kept: t.Sequence[IPAddress],
-    taken: t.AbstractSet[Number],
-) -> IPAddress:
-    asked = [a for a in macvlan.macvlan_of(network).addresses if a.version == version]
-    asked += [a for s in subnets for name, a in s.aux_addresses if name == HOST_NAME]
-    asked += [
-        a
-        for a in kept
-        if a.version == version
-        and (version, int(a)) not in taken
-        and any(a in t.cast(t.Any, s.network) for s in subnets)
-    ]
-    if asked:
-        return asked[0]
-    for subnet in subnets:
-        span = ipam.dynamic(t.cast(t.Any, subnet.network), subnet.ip_range)
-        for number in range(span.low, min(span.high, span.low + len(taken)) + 1):
-            if (version, number) not in taken:
-                return type(t.cast(t.Any, subnet.network).network_address)(number)
-    raise ipam.exhausted(network, subnets, "the host", network.path + ".host_access")
+def _host_address(network: Network, version: int, recorded: t.Sequence[str], taken: t.AbstractSet[Number]) -> IPAddress:
+    """Return the host's address: host_access_address, the auxiliary one named host, the recorded one, or a free one."""
+    subnets = [s for s in network.subnets if s.version == version and s.network is not None]
+    declared = [address for address in macvlan.macvlan_of(network).addresses if address.version == version]
+    auxiliary = [address for s in subnets for name, address in s.aux_addresses if name == HOST_NAME]
+    if declared or auxiliary:
+        return (declared or auxiliary)[0]
+    allocator = ipam.FamilyAllocator(subnets, {number for family, number in taken if family == version})
+    address = allocator.keep(recorded) or allocator.next_free()
+    if address is None:
+        raise ipam.exhausted(network, subnets, "the host", network.path + ".host_access")
+    return address
 
 
-def reserved(network: Network) -> set[Number]:
-    """Return what the network's sandboxes do not get."""
-    found = [address for subnet in network.subnets for name, address in subnet.aux_addresses]
-    found += [subnet.gateway for subnet in network.subnets if subnet.gateway is not None]
-    return {(a.version, int(a)) for a in (*found, *macvlan.macvlan_of(network).addresses)}
+def reserved_numbers(network: Network) -> Numbers:
+    """Return the addresses that the network's sandboxes cannot have: auxiliary ones, gateways and the host's own."""
+    found: list[IPAddress] = list(macvlan.macvlan_of(network).addresses)
+    for subnet in network.subnets:
+        found += [address for _, address in subnet.aux_addresses]
+        if subnet.gateway is not None:
+            found.append(subnet.gateway)
+    return {(address.version, int(address)) for address in found}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Virtual addresses of services: those declared, those given before, and free ones from the top end of the subnet."""
+"""Virtual addresses of services: declared ones, then recorded ones, then free ones from the top end of the subnet."""
 
 from __future__ import annotations
 
@@ -8,73 +8,71 @@ import typing as t
 
 from ..errors import DocklessError
 from ..model import addresses, topology
-from ..model.host import SERVICE_VIP, Endpoint, Host, IPAddress, IPNetwork, Network, Subnet
+from ..model.host import SERVICE_VIP, Endpoint, Host, IPAddress, Network, Service, Subnet
 from . import ipam
 from .leases import NO_LEASES, ProjectLeases, endpoint_lease
+from .replace import replace_networks
 
 
 def with_service_addresses(host: Host, leases: ProjectLeases) -> Host:
-    """Return the host with addresses for services that declare none. Raises DocklessError where a subnet has none left."""
+    """Return the host with addresses for services that declare none.
+
+    Raises DocklessError when a subnet is exhausted.
+    """
     if not any(network.services for project in host.projects for network in project.networks):
         return host
     members = topology.endpoints_by_network(host)
-    return host._replace(
-        projects=tuple(
-            project._replace(
-                networks=tuple(
-                    chosen(network, members.get(network.key, []), leases) if network.services else network
-                    for network in project.networks
-                )
-            )
-            for project in host.projects
-        )
-    )
+    return replace_networks(host, lambda network: assign_vips(network, members.get(network.key, []), leases))
 
 
-def chosen(
+def assign_vips(
     network: Network,
     endpoints: t.Sequence[Endpoint],
     leases: ProjectLeases,
-    others: t.AbstractSet[tuple[int, int]] = frozenset(),
+    taken_elsewhere: t.AbstractSet[tuple[int, int]] = frozenset(),
 ) -> Network:
     """Return the network with addresses for its services that declare none. endpoints are those on it.
 
-    others are (version, number) of addresses that are assigned elsewhere, as for ipam.assign().
+    taken_elsewhere are addresses as (version, number), as for ipam.assign(). Raises DocklessError when a subnet
+    is exhausted.
     """
-    kept = leases.get(network.project, NO_LEASES).services.get(network.name, {})
     waiting = [service for service in network.services if service.mode == SERVICE_VIP and not service.vips]
     if not waiting:
         return network
-    found: dict[str, list[IPAddress]] = {service.name: [] for service in waiting}
+    recorded = leases.get(network.project, NO_LEASES).services.get(network.name, {})
+    vips: dict[str, list[IPAddress]] = {service.name: [] for service in waiting}
     for subnet in _first_of_each_family(network):
-        taken = _fixed(network, endpoints, subnet.version)
-        taken |= {number for version, number in others if version == subnet.version}
-        before = [(service, ipam.kept_address(kept.get(service.name, ()), subnet, taken)) for service in waiting]
-        for service, address in before:
-            if address is not None and int(address) not in taken:
-                found[service.name].append(address)
-                taken.add(int(address))
-        fresh = [
-            service
-            for service, address in before
-            if not any(one.version == subnet.version for one in found[service.name])
-        ]
-        source = _from_the_top(subnet, taken | _given(endpoints, leases, subnet.version))
+        taken = {number for version, number in taken_elsewhere if version == subnet.version}
+        taken |= _declared(network, endpoints, subnet.version)
+        allocator = ipam.FamilyAllocator([subnet], taken, from_top=True)
+        fresh = []
+        for service in waiting:
+            kept = allocator.keep(recorded.get(service.name, ()))
+            if kept is None:
+                fresh.append(service)
+            else:
+                vips[service.name].append(kept)
+        allocator.exclude(_recorded_of_endpoints(endpoints, leases, subnet.version))
         for service in fresh:
-            address = next(source, None)
-            if address is None:
-                raise DocklessError(
-                    f"network {network.name} has no free address left in {subnet.ip_range or subnet.network} for service {service.name}",
-                    "Give it a vip, or the network a larger subnet.",
-                    service.path + ".vip",
-                )
-            found[service.name].append(address)
+            vips[service.name].append(_next_free(allocator, network, subnet, service))
     return network._replace(
         services=tuple(
-            service._replace(vips=tuple(found[service.name])) if service.name in found else service
+            service._replace(vips=tuple(vips[service.name])) if service.name in vips else service
             for service in network.services
         )
     )
+
+
+def _next_free(allocator: ipam.FamilyAllocator, network: Network, subnet: Subnet, service: Service) -> IPAddress:
+    address = allocator.next_free()
+    if address is None:
+        raise DocklessError(
+            f"network {network.name} has no free address left in {subnet.ip_range or subnet.network} "
+            f"for service {service.name}",
+            "Set vip of the service, or give the network a larger subnet.",
+            service.path + ".vip",
+        )
+    return address
 
 
 def _first_of_each_family(network: Network) -> list[Subnet]:
@@ -82,33 +80,24 @@ def _first_of_each_family(network: Network) -> list[Subnet]:
     return [subnet for subnet in found if subnet is not None and subnet.network is not None]
 
 
-def _fixed(network: Network, endpoints: t.Sequence[Endpoint], version: int) -> set[int]:
-    """Return the addresses that somebody named: gateways, auxiliary ones, sandboxes' here and elsewhere, other services'."""
-    found = [
-        address
-        for subnet in network.subnets
-        for address in (subnet.gateway, *(one for name, one in subnet.aux_addresses))
-    ]
-    found += [address for endpoint in endpoints for address in (endpoint.ipv4_address, endpoint.ipv6_address)]
-    found += [vip for service in network.services for vip in service.vips]
-    found += [address for peer in network.peers for there in peer.sandboxes for address in there.addresses]
+def _declared(network: Network, endpoints: t.Sequence[Endpoint], version: int) -> set[int]:
+    """Return the addresses of a family that are declared for somebody on the network, here or on other hosts."""
+    found: list[IPAddress | None] = []
+    for subnet in network.subnets:
+        found += [subnet.gateway, *(address for _, address in subnet.aux_addresses)]
+    for endpoint in endpoints:
+        found += [endpoint.ipv4_address, endpoint.ipv6_address]
+    for service in network.services:
+        found += service.vips
+    for peer in network.peers:
+        for sandbox in peer.sandboxes:
+            found += sandbox.addresses
     return {int(address) for address in found if address is not None and address.version == version}
 
 
-def _given(endpoints: t.Sequence[Endpoint], leases: ProjectLeases, version: int) -> set[int]:
-    """Return the addresses that sandboxes had before."""
-    return {
-        int(address)
-        for endpoint in endpoints
-        for cidr in endpoint_lease(leases, endpoint).addresses
-        for address in [addresses.address_in(cidr)]
-        if address.version == version
-    }
-
-
-def _from_the_top(subnet: Subnet, taken: t.AbstractSet[int]) -> t.Iterator[IPAddress]:
-    """Yield free addresses from the last one down: sandboxes are given theirs from the first one up."""
-    network = t.cast(IPNetwork, subnet.network)
-    span = ipam.dynamic(network, subnet.ip_range)
-    make = type(network.network_address)
-    return (make(number) for number in range(span.high, span.low - 1, -1) if number not in taken)
+def _recorded_of_endpoints(endpoints: t.Sequence[Endpoint], leases: ProjectLeases, version: int) -> set[int]:
+    """Return the addresses of a family that sandboxes had before: they keep them, so no service may get one."""
+    recorded = (
+        addresses.address_in(cidr) for endpoint in endpoints for cidr in endpoint_lease(leases, endpoint).addresses
+    )
+    return {int(address) for address in recorded if address.version == version}

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
-from .. import names
 from ..allocate import ipam
+from ..allocate.mac_addresses import free_mac
 from ..errors import DocklessError, refuse
 from ..model.host import Endpoint, IPAddress, Network, Subnet
 from .model import EndpointDeclaration, EndpointRecord, FleetOverlay, Key
@@ -118,12 +118,12 @@ def macs(overlay: FleetOverlay, places: t.Sequence[EndpointDeclaration]) -> tupl
     seen = set(found.values())
     salted: set[Key] = set()
     for place in sorted(places, key=lambda one: one.key):
-        salt, key = 0, place.key
-        while key not in found:  # two of 2**40 may meet
-            candidate = names.endpoint_mac(key[0], overlay.key, key[1], salt)
-            if candidate not in seen:
-                seen.add(candidate)
-                found[key] = candidate
-                salted |= {key} if salt else set()
-            salt += 1
+        if place.key in found:
+            continue
+        project, sandbox = place.key
+        mac, salt = free_mac(project, overlay.key, sandbox, seen)
+        seen.add(mac)
+        found[place.key] = mac
+        if salt:
+            salted.add(place.key)
     return found, salted

@@ -47,7 +47,7 @@ def assign_addresses(
         network = Network(
             *overlay.key, subnets=held, services=parse_services(declared, f"networks.{overlay.key[1]}.services")
         )
-        found = service_addresses.chosen(
+        found = service_addresses.assign_vips(
             network, [place.endpoint for place in places], _as_leases(overlay.key, kept, leases)
         )
     except DocklessError as error:

@@ -10,27 +10,26 @@ import typing as t
 
 from .host import IPAddress, IPNetwork
 
+MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # IPv4-mapped IPv6 addresses (RFC 4291, 2.5.5.2)
+LINK_LOCAL = ipaddress.IPv6Network("fe80::/10")
+
 
 def overlaps(network: IPNetwork, others: t.Iterable[IPNetwork]) -> IPNetwork | None:
     """Return the first of others that shares an address with network."""
     for other in others:
-        if other.version == network.version and network.overlaps(other):  # type: ignore[arg-type]
+        if other.version == network.version and network.overlaps(other):
             return other
     return None
 
 
-def address_in(cidr: str) -> t.Any:
-    """Return the address of a CIDR, or of an address alone."""
+def address_in(cidr: str) -> IPAddress:
+    """Return the address of a CIDR, or of an address without prefix length. Raises ValueError."""
     return ipaddress.ip_address(cidr.partition("/")[0])
-
-
-MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
-
-LINK_LOCAL = ipaddress.IPv6Network("fe80::/10")
 
 
 @functools.lru_cache(maxsize=4096)
 def parse_address(value: str) -> IPAddress | None:
+    """Return the address in a text, None if it is not one. An IPv6 scope (fe80::1%eth0) is not accepted."""
     try:
         return None if "%" in value else ipaddress.ip_address(value)
     except ValueError:
@@ -42,11 +41,11 @@ def is_address(value: str) -> bool:
     return parse_address(value) is not None
 
 
-def network_of(found: IPAddress, length: int) -> IPNetwork:
+def network_of(address: IPAddress, prefix_length: int) -> IPNetwork:
     """Return the network that an address of this prefix length lies in."""
-    return ipaddress.ip_network(f"{found}/{length}", strict=False)
+    return ipaddress.ip_network(f"{address}/{prefix_length}", strict=False)
 
 
 def is_within(part: IPNetwork, whole: IPNetwork) -> bool:
-    """Return whether part lies in whole; networks of two families never do."""
-    return part.version == whole.version and part.subnet_of(whole)  # type: ignore[arg-type]
+    """Return whether part lies in whole. Networks of two families never do."""
+    return part.version == whole.version and part.subnet_of(whole)  # type: ignore[arg-type]  # one family, see above

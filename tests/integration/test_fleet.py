@@ -163,8 +163,8 @@ def sealed(controlled: Controlled) -> Controlled:
     return controlled
 
 
-def test_s_47_s_48_keys_are_renewed_and_shown_nowhere(sealed):
-    """S-47, S-48: by one playbook, with -vvv and --diff and a log; no packet is lost, and no secret is in anything that is said or kept."""
+def test_key_rotation_shows_no_key(sealed):
+    """By one playbook, with -vvv and --diff and a log; no packet is lost, and no secret is in anything that is said or kept."""
     one, two = sealed.hosts.values()
     said = [sealed.run("-vvv", "--diff")]
     assert changes(sealed.run()) == {"one": 0, "two": 0}

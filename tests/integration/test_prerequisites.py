@@ -47,7 +47,7 @@ def book(tmp_path):
 
 
 def test_role_sets_and_puts_back(private_host, tmp_path, book):
-    """The role: check mode changes nothing, a second run neither, and absent restores what was there (R-18, R-30)."""
+    """The role: check mode changes nothing, a second run neither, and absent restores what was there."""
     private_host.sh("echo 0 > /proc/sys/net/ipv4/ip_forward")
     with own_limits(private_host):
         before = private_host.snapshot()
@@ -68,7 +68,7 @@ def test_role_sets_and_puts_back(private_host, tmp_path, book):
 
 
 def test_forwarding_restores_what_the_kernel_changed_along(private_host):
-    """R-18: one link forwarded before, and all links' accept_redirects were on; both are so again."""
+    """One link forwarded before, and all links' accept_redirects were on; both are so again."""
     private_host.sh("echo 0 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv4/conf/eth0/forwarding")
     before = private_host.snapshot()
     settings(private_host, exact=FORWARD)
@@ -80,7 +80,7 @@ def test_forwarding_restores_what_the_kernel_changed_along(private_host):
 
 
 def test_advertised_default_route_survives_forwarding(private_host):
-    """R-18: a default route from a router advertisement stays when IPv6 forwarding is turned on."""
+    """A default route from a router advertisement stays when IPv6 forwarding is turned on."""
     private_host.sh(
         "echo 0 > /proc/sys/net/ipv6/conf/all/forwarding; ip -6 route del default; ip address add fe80::4/64 dev eth0 nodad"
     )
@@ -114,7 +114,7 @@ def test_others_are_left_alone(private_host):
 
 
 def test_later_file_is_named(private_host):
-    """R-18: a file that would undo a setting at the next boot is named, and one that agrees is not."""
+    """A file that would undo a setting at the next boot is named, and one that agrees is not."""
     private_host.sh(
         "echo 'net.ipv4.ip_forward=0' > /etc/sysctl.d/90-rival.conf; echo 'net/ipv4/ip_forward = 1' > /etc/sysctl.d/91-friend.conf"
     )
@@ -133,7 +133,7 @@ def test_hostile_sysctl_name_is_refused(private_host):
 
 
 def test_preflight_finds_nothing_missing_and_leaves_nothing(private_host):
-    """S-38: every feature is tried in a namespace that ends with the program."""
+    """Every feature is tried in a namespace that ends with the program."""
     before = private_host.snapshot()
     found = json.loads(private_host.run(["/usr/bin/python3", str(FILES / "preflight.py")]).stdout)
     assert (found["programs"], found["features"]) == ([], [])
@@ -141,7 +141,7 @@ def test_preflight_finds_nothing_missing_and_leaves_nothing(private_host):
 
 
 def test_preflight_names_what_is_missing(private_host):
-    """S-38, R-23: a program that is not there, a rule that the kernel refuses (as all do outside a NAT chain) and a part of netfilter that
+    """A program that is not there, a rule that the kernel refuses (as all do outside a NAT chain) and a part of netfilter that
     nobody serves are told, with the symbol."""
     private_host.sh("mkdir /run/bin; for program in ip nft; do ln -s $(command -v $program) /run/bin; done")
     code = f"""import json, sys
@@ -161,7 +161,7 @@ print(json.dumps(preflight.main([])))"""
 
 
 def test_role_refuses_a_kernel_without_a_feature(private_host, tmp_path, book):
-    """R-23: the role fails before it changes anything, and names the kernel's symbol."""
+    """The role fails before it changes anything, and names the kernel's symbol."""
     missing = json.loads(
         private_host.run(["/usr/bin/python3", str(FILES / "preflight.py"), "wireguard", "ipvlan"]).stdout
     )["features"]

@@ -53,8 +53,8 @@ def test_asked_for_subnet_over_a_host_route_is_warned_of(private_host):
     private_host.sh("ip route del 10.50.0.0/16 via 192.0.2.3")
 
 
-def test_ip_01_ip_02_ip_03_pools(private_host):
-    """IP-01, IP-02, IP-03: pools in their order; changed pools reach new networks only; an explicit address wins."""
+def test_default_address_pools(private_host):
+    """Pools in their order; changed pools reach new networks only; an explicit address wins."""
     pools = [{"base": "175.30.0.0/16", "size": 16}, {"base": "175.33.0.0/16", "size": 24}]
     defaults = {"default_address_pools": pools}
     document = {"networks": plain("a", "b"), "sandboxes": {"old": {"network_mode": "bridge"}}}
@@ -74,8 +74,8 @@ def test_ip_01_ip_02_ip_03_pools(private_host):
     assert addresses(second)["old", "bridge"] == ["175.30.0.2/16"]
 
 
-def test_ip_03_bip_wins_over_pools(private_host):
-    """IP-03: bip with fixed_cidr and default_gateway on the default bridge."""
+def test_bip_wins_over_pools(private_host):
+    """bip with fixed_cidr and default_gateway on the default bridge."""
     defaults = {
         "bip": "10.60.0.1/24",
         "fixed_cidr": "10.60.0.128/25",
@@ -133,14 +133,13 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("networks, words", REFUSED.values(), ids=REFUSED.keys())
-def test_ip_04_ip_15_refused_before_anything_is_made(private_host, networks, words):
-    """IP-04, IP-15, IP-17."""
+def test_invalid_addressing_is_refused_before_any_change(private_host, networks, words):
     assert words in private_host.refusal({"networks": networks})
     private_host.assert_back_to(private_host.birth)
 
 
-def test_ip_05_what_is_asked_for_is_what_is_there(private_host):
-    """IP-05, IP-18: subnet, range, gateway, reserved addresses; dynamic ones out of the range, fixed ones also beside it."""
+def test_declared_addressing_is_applied(private_host):
+    """Subnet, range, gateway, reserved addresses; dynamic ones out of the range, fixed ones also beside it."""
     asked = {
         "subnet": "172.28.0.0/16",
         "ip_range": "172.28.5.252/30",
@@ -174,8 +173,8 @@ def test_ip_05_what_is_asked_for_is_what_is_there(private_host):
     )  # what is free again is given again
 
 
-def test_ip_07_subnets_by_size(private_host):
-    """IP-07: sizes asked for give concrete prefixes, the same ever after."""
+def test_subnets_by_size(private_host):
+    """Sizes asked for give concrete prefixes, the same ever after."""
     document = {
         "networks": {"a": network("0.0.0.0/24 ::/120"), "b": network("0.0.0.0/28")},
         "sandboxes": {"x": {"networks": ["a"]}},
@@ -189,8 +188,8 @@ def test_ip_07_subnets_by_size(private_host):
     assert private_host.ping("x", str(four[1])) and private_host.ping("x", str(six[1]))
 
 
-def test_ip_09_no_fixed_address_where_none_can_be(private_host):
-    """IP-09, IP-11, IP-12, IP-19: on the default bridge, of the wrong family, taken, the gateway, link-local outside its range."""
+def test_impossible_fixed_addresses_are_refused(private_host):
+    """On the default bridge, of the wrong family, taken, the gateway, link-local outside its range."""
     networks = {"a": network("172.20.0.0/24 fd00:20::/64"), "four": network("172.21.0.0/24"), "auto": network()}
 
     def told(endpoint, where="a", **more):
@@ -212,8 +211,8 @@ def test_ip_09_no_fixed_address_where_none_can_be(private_host):
     private_host.assert_back_to(private_host.birth)
 
 
-def test_ip_10_fixed_addresses_come_before_dynamic_ones(private_host):
-    """IP-10: on two networks, also when they are asked for late: who has one dynamically gives way, and only he."""
+def test_fixed_addresses_come_before_dynamic_ones(private_host):
+    """On two networks, also when they are asked for late: who has one dynamically gives way, and only he."""
     networks = {"a": network("172.20.0.0/24 fd00:20::/64"), "b": network("172.21.0.0/24 fd00:21::/64")}
     fixed = {
         "a": {"ipv4_address": "172.20.0.2", "ipv6_address": "fd00:20::2"},
@@ -260,8 +259,8 @@ def test_leases_stay_when_neighbours_come_and_go(private_host):
     assert len(held) == len(set(held)) == 5
 
 
-def test_ip_12_link_local_addresses_ping(private_host):
-    """IP-12: 169.254.x and fe80:: ones beside the network's own."""
+def test_link_local_addresses_ping(private_host):
+    """169.254.x and fe80:: ones beside the network's own."""
 
     def sandbox(number):
         return {"networks": {"a": {"link_local_ips": [f"169.254.8.{number}", f"fe80::8:{number}"]}}}
@@ -277,8 +276,7 @@ def test_ip_12_link_local_addresses_ping(private_host):
     )
 
 
-def test_ip_13_ranges_of_64_bits_and_at_the_end(private_host):
-    """IP-13."""
+def test_64_bit_ip_ranges_and_the_end_of_a_subnet(private_host):
     ends = {"subnet": "fd00:30::/64", "ip_range": "fd00:30::ffff:ffff:ffff:fffe/127"}
     wide = {"subnet": "fd00:31::/56", "ip_range": "fd00:31:0:1::/64"}
     networks = {
@@ -297,8 +295,8 @@ def test_ip_13_ranges_of_64_bits_and_at_the_end(private_host):
     )
 
 
-def test_ip_17_network_without_addresses(private_host):
-    """IP-17: up, with neither address nor route; what the user puts there works."""
+def test_network_without_addresses(private_host):
+    """Up, with neither address nor route; what the user puts there works."""
     private_host.apply(
         {
             "networks": {"bare": network(ipam={"driver": "none"})},
@@ -314,8 +312,8 @@ def test_ip_17_network_without_addresses(private_host):
     assert private_host.ping("one", "10.9.9.2")
 
 
-def test_ma_01_ma_02_ma_05_macs(private_host):
-    """MA-01, MA-02, MA-05: generated ones differ and return; a configured one is kept and answers."""
+def test_generated_and_configured_macs(private_host):
+    """Generated ones differ and return; a configured one is kept and answers."""
     networks = {"a": network("172.20.0.0/24"), "b": network("172.21.0.0/24")}
     document = {
         "networks": networks,
@@ -333,6 +331,6 @@ def test_ma_01_ma_02_ma_05_macs(private_host):
     again = {(row["sandbox"], row["network"]): row["mac_address"] for row in private_host.apply(document)["endpoints"]}
     assert again == macs
     stored = private_host.read("/etc/dockless/projects/shop.json")
-    assert macs["one", "a"] not in stored and "AA:BB:CC:DD:EE:FE" in stored  # MA-03
+    assert macs["one", "a"] not in stored and "AA:BB:CC:DD:EE:FE" in stored  # only configured MACs are stored
     document["sandboxes"]["one"]["networks"] = {"a": {"mac_address": "aa:bb:cc:dd:ee:fe"}, "b": None}
     assert "aa:bb:cc:dd:ee:fe is taken by the sandbox" in private_host.refusal(document)

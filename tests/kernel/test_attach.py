@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Namespaces that others made: found by pid, path, unit and container; what is none is refused (S-73)."""
+"""Namespaces that others made: found by pid, path, unit and container; what is none is refused."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("kind, value, message", REFUSED.values(), ids=REFUSED.keys())
-def test_s_73_what_is_no_namespace_to_attach_to_is_refused(private_host, kind, value, message):
-    """S-73: without hanging (a command that hangs fails the test) and in a sentence."""
+def test_attaching_to_something_else_than_a_namespace_is_refused(private_host, kind, value, message):
+    """Without hanging (a command that hangs fails the test) and in a sentence."""
     private_host.sh("mkfifo /run/fifo; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"/run/socket\")'")
     told = json.loads(
         private_host.python("import sys; sys.argv[2] = sys.argv[2].replace('\\\\0', chr(0))" + CODE, kind, value).stdout
@@ -86,8 +86,7 @@ def test_s_73_what_is_no_namespace_to_attach_to_is_refused(private_host, kind, v
     assert isinstance(told, str) and message in told
 
 
-def test_s_73_process_that_ended_is_refused(private_host):
-    """S-73."""
+def test_attaching_to_an_ended_process_is_refused(private_host):
     pid = private_host.sh("sleep 600 </dev/null >/dev/null 2>&1 & echo $!; kill -9 $!; wait $! || true")
     assert "there is no such process" in locate(private_host, "pid", pid)
 

@@ -26,8 +26,8 @@ def bridge_of(host):
 
 
 @pytest.mark.parametrize("options", BR_01.values(), ids=BR_01.keys())
-def test_br_01_neighbours_ping_by_address(private_host, options):
-    """BR-01: in every family, also where there is no way out; names have tests of their own."""
+def test_neighbours_ping_by_address(private_host, options):
+    """In every family, also where there is no way out; names have tests of their own."""
     answer = private_host.apply({"networks": {"front": {"dns_enabled": False, **options}}, "sandboxes": PAIR})
     address = answer["endpoints"][0]["addresses"][0].partition("/")[0]
     done = private_host.run(
@@ -36,15 +36,15 @@ def test_br_01_neighbours_ping_by_address(private_host, options):
     assert "1 received" in done.stdout and done.stderr == ""
 
 
-def test_br_02_link_local_address_of_a_fixed_mac(private_host):
-    """BR-02: the address that stateless configuration makes of a MAC answers."""
+def test_link_local_address_of_a_fixed_mac(private_host):
+    """The address that stateless configuration makes of a MAC answers."""
     sandboxes = {"one": {"networks": {"front": {"mac_address": "02:42:ac:11:00:02"}}}, "two": {"networks": ["front"]}}
     private_host.apply({"networks": {"front": network("fd00:20::/64", enable_ipv4=False)}, "sandboxes": sandboxes})
     assert private_host.ping("two", "fe80::42:acff:fe11:2%eth0", wait=4)
 
 
-def test_br_03_one_bridge_a_pair_each_and_nothing_left(private_host):
-    """BR-03, LC-14: kinds, states, addresses and MACs as told; the bridge stays until its last sandbox goes."""
+def test_bridge_and_veth_pairs_are_created_and_removed(private_host):
+    """Kinds, states, addresses and MACs as told; the bridge stays until its last sandbox goes."""
     document = {"networks": {"front": network("10.88.0.0/16", bridge_name="podman0")}, "sandboxes": PAIR}
     rows = {row["sandbox"]: row for row in private_host.apply(document)["endpoints"]}
     inside, outside = traffic.links(private_host, "one"), traffic.links(private_host)
@@ -74,8 +74,8 @@ def test_br_03_one_bridge_a_pair_each_and_nothing_left(private_host):
     assert set(traffic.links(private_host)) == {"lo", "eth0"}
 
 
-def test_br_04_br_21_links_follow_the_order_of_declaration(private_host):
-    """BR-04, BR-21: two networks are lo and two links; the first declared has the first index and the first name."""
+def test_links_follow_the_order_of_declaration(private_host):
+    """Two networks are lo and two links; the first declared has the first index and the first name."""
     networks = {"a": network("172.20.0.0/24"), "b": network("172.21.0.0/24")}
     private_host.apply(
         {"networks": networks, "sandboxes": {"one": {"networks": ["a", "b"]}, "two": {"networks": ["b", "a"]}}}
@@ -103,8 +103,8 @@ def mtus(host, sandbox="one"):
 ONE = {"one": {"networks": ["front"]}}
 
 
-def test_br_05_mtu_defaults_and_options(private_host):
-    """BR-05: 1500 by itself, the host's default, Docker's and our option; what fits passes and one byte more does not."""
+def test_mtu_defaults_and_options(private_host):
+    """1500 by itself, the host's default, Docker's and our option; what fits passes and one byte more does not."""
     document = {"networks": {"front": network("172.20.0.0/24 fd00:20::/64")}, "sandboxes": ONE}
     private_host.apply(document)
     assert mtus(private_host) == (1500, 1500, 1500)
@@ -126,8 +126,8 @@ def test_br_05_mtu_defaults_and_options(private_host):
 
 
 @pytest.mark.parametrize("mtu", [1400, 9000])
-def test_br_06_mtu_of_the_default_routes_device(private_host, mtu):
-    """BR-06: packets of that size leave the host whole."""
+def test_mtu_of_the_default_routes_interface(private_host, mtu):
+    """Packets of that size leave the host whole."""
     resize = "ip link set eth0 mtu {}"
     private_host.sh(resize.format(mtu))
     private_host.neighbour().sh(resize.format(mtu))
@@ -137,8 +137,8 @@ def test_br_06_mtu_of_the_default_routes_device(private_host, mtu):
     private_host.sh(resize.format(1500))
 
 
-def test_br_07_default_routes_of_other_tables_do_not_count(private_host):
-    """BR-07: the main table's device gives the size."""
+def test_mtu_ignores_default_routes_of_other_tables(private_host):
+    """The main table's device gives the size."""
     private_host.sh("""
         for n in 10 20 30; do ip link add up$n type veth peer name down$n; ip link set up$n up mtu ${n}00; ip address add 10.0.$n.1/24 dev up$n; done
         ip route add default via 10.0.10.9 dev up10 table 10; ip route add default via 10.0.30.9 dev up30 table 900
@@ -155,8 +155,8 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN.keys())
-def test_br_08_br_26_foreign_link_of_that_name_is_refused(private_host, make):
-    """BR-08, BR-26: it is neither taken over nor changed; the message names it."""
+def test_existing_link_with_the_bridge_name_is_refused(private_host, make):
+    """It is neither taken over nor changed; the message names it."""
     private_host.sh(make)
     before = private_host.snapshot()
     told = private_host.refusal(
@@ -167,8 +167,8 @@ def test_br_08_br_26_foreign_link_of_that_name_is_refused(private_host, make):
     private_host.sh("ip link del mine")
 
 
-def test_br_15_br_17_interface_names(private_host):
-    """BR-15: both spellings, and a prefix of the network; kept over runs; the lowest free number goes to the rest."""
+def test_interface_names(private_host):
+    """Both spellings, and a prefix of the network; kept over runs; the lowest free number goes to the rest."""
     named = {
         "a": {"interface_name": "foobar"},
         "b": {"driver_opts": {"com.docker.network.endpoint.ifname": "eth0"}},
@@ -188,8 +188,8 @@ def test_br_15_br_17_interface_names(private_host):
     assert set(traffic.links(private_host, "one")) == {"lo", "eth0", "eth1"}
 
 
-def test_br_16_one_interface_name_for_two_networks_is_refused(private_host):
-    """BR-16: before anything is made."""
+def test_one_interface_name_for_two_networks_is_refused(private_host):
+    """Before anything is made."""
     networks = {"a": network("172.20.0.0/24"), "b": network("172.21.0.0/24")}
     both = {"a": {"interface_name": "eth0"}, "b": {"interface_name": "eth0"}}
     told = private_host.refusal({"networks": networks, "sandboxes": {"one": {"networks": both}}})
@@ -198,8 +198,8 @@ def test_br_16_one_interface_name_for_two_networks_is_refused(private_host):
 
 
 @pytest.mark.parametrize("spelling", ["IFNAME", "ifname"])
-def test_br_18_settings_of_one_interface(private_host, spelling):
-    """BR-18: read back inside; the other interface keeps its own."""
+def test_endpoint_sysctls(private_host, spelling):
+    """Read back inside; the other interface keeps its own."""
     sysctls = f"net.ipv4.conf.{spelling}.forwarding=1,net.ipv4.conf.{spelling}.log_martians=1"
     endpoint = {"interface_name": "foobar", "driver_opts": {"com.docker.network.endpoint.sysctls": sysctls}}
     networks = {"a": network("172.20.0.0/24"), "b": network("172.21.0.0/24")}
@@ -211,8 +211,8 @@ def test_br_18_settings_of_one_interface(private_host, spelling):
     assert not private_host.apply(document)["changed"]
 
 
-def test_br_19_point_to_point(private_host):
-    """BR-19: both addresses of an IPv4 /31 are sandboxes' where the bridge has none."""
+def test_point_to_point_subnet(private_host):
+    """Both addresses of an IPv4 /31 are sandboxes' where the bridge has none."""
     document = {
         "networks": {
             "front": {
@@ -241,8 +241,8 @@ def test_inhibit_ipv4_keeps_the_gateway_free(private_host):
     assert private_host.ping("one", "172.20.0.2") and private_host.ping("one", "172.20.0.3")
 
 
-def test_br_28_bridge_keeps_its_mac(private_host):
-    """BR-28: whatever ports come and go, so that neighbours' caches stay right."""
+def test_bridge_keeps_its_mac(private_host):
+    """Whatever ports come and go, so that neighbours' caches stay right."""
     document = {"networks": {"front": network("172.20.0.0/24")}, "sandboxes": {}}
     macs = set()
     for names in ([], ["a"], ["a", "b", "c"], ["c"], []):
@@ -253,7 +253,7 @@ def test_br_28_bridge_keeps_its_mac(private_host):
 
 
 def test_gw_priority_chooses_the_way_out_for_each_family(private_host):
-    """V6-08: the highest wins, ties by name; a network of one family moves that family only, ports included; and back."""
+    """The highest wins, ties by name; a network of one family moves that family only, ports included; and back."""
     networks = {
         "a": network("172.20.0.0/24 fd00:20::/64"),
         "b": network("172.21.0.0/24 fd00:21::/64"),
@@ -280,8 +280,8 @@ def test_gw_priority_chooses_the_way_out_for_each_family(private_host):
     assert not private_host.apply(document)["changed"]
 
 
-def test_lc_19_forwarding_off_is_refused_by_name(private_host):
-    """LC-19: a network that leads out needs it; an internal one does not."""
+def test_disabled_forwarding_is_refused_by_sysctl_name(private_host):
+    """A network that leads out needs it; an internal one does not."""
     document = {"networks": {"front": network("172.20.0.0/24 fd00:20::/64")}, "sandboxes": ONE}
     for key, name in (
         ("ipv4/ip_forward", "net.ipv4.ip_forward"),
@@ -301,8 +301,8 @@ def test_lc_19_forwarding_off_is_refused_by_name(private_host):
     assert private_host.ping("one", FAR4)
 
 
-def test_lc_19_read_only_proc_where_all_is_right(private_host):
-    """LC-19: a second run, and a removal, write nothing under /proc/sys."""
+def test_read_only_proc_with_correct_sysctls(private_host):
+    """A second run, and a removal, write nothing under /proc/sys."""
     document = {"networks": {"front": network("172.20.0.0/24 fd00:20::/64")}, "sandboxes": PAIR}
     private_host.apply(document)
     private_host.sh(
@@ -315,8 +315,8 @@ def test_lc_19_read_only_proc_where_all_is_right(private_host):
     private_host.sh("umount /proc/sys")
 
 
-def test_v6_05_read_only_proc_where_something_is_wrong(private_host):
-    """V6-05: what cannot be set is named, and nothing is left."""
+def test_read_only_proc_with_wrong_sysctls(private_host):
+    """What cannot be set is named, and nothing is left."""
     private_host.sh("mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys")
     told = private_host.refusal({"networks": {"front": network("172.20.0.0/24")}, "sandboxes": ONE})
     assert "Read-only file system" in told and "Make /proc/sys writable" in told

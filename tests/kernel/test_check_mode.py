@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A plan says what a run will do and does nothing (S-78, G-4)."""
+"""A plan says what a run will do and does nothing."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("start, end", CHANGES.values(), ids=CHANGES.keys())
-def test_g_4_plan_is_what_the_run_does(private_host, start, end):
-    """G-4, S-78: the same operations and diff, no message and no file in the plan, and after is then what is before."""
+def test_plan_predicts_the_run(private_host, start, end):
+    """The same operations and diff, no message and no file in the plan, and after is then what is before."""
     if start:
         private_host.apply(start)
     before = full(private_host)
@@ -67,8 +67,8 @@ def test_missing_sees_what_is_missing(private_host):
     assert gone == {"namespace", "bridge", "address", "file", "veth"}
 
 
-def test_s_78_fresh_host_gets_no_file_and_no_directory(private_host):
-    """S-78: not even a directory for the lock."""
+def test_check_mode_creates_no_file_on_a_new_host(private_host):
+    """Not even a directory for the lock."""
     places = "find /run /etc/dockless /etc/netns /var/lib/dockless 2>/dev/null | sort || true"
     before = private_host.sh(places)
     assert private_host.plan(SHOP)["changed"] is True
@@ -77,8 +77,8 @@ def test_s_78_fresh_host_gets_no_file_and_no_directory(private_host):
     assert private_host.sh(places) != before
 
 
-def test_s_78_plan_of_a_refused_document_changes_nothing(private_host):
-    """S-78: a refusal in check mode is that of the real run."""
+def test_check_mode_refuses_as_the_run_does(private_host):
+    """A refusal in check mode is that of the real run."""
     wrong = changed(QUIET, sandboxes__lab={"networks": ["fornt"]})
     done = private_host.run(
         ["/usr/bin/python3", "-m", "_dockless.cli", "plan", "--project", "shop", "--json", "-"], input="{}", check=False

@@ -95,7 +95,7 @@ def docker(host):
 
 
 def test_docker_lets_pass_what_our_table_lets_pass_and_only_while_it_is_asked_to(private_host):
-    """R-01: blocked and named without coexist; with it traffic flows, our walls stand, and all of it goes with the last network."""
+    """Blocked and named without coexist; with it traffic flows, our walls stand, and all of it goes with the last network."""
     with docker(private_host), traffic.bridge_calls_iptables(private_host, 1):
         blocked = private_host.apply(DOCUMENT)["warnings"]
         serve(private_host)
@@ -133,7 +133,7 @@ def without_ours(listing):
 
 
 def test_what_docker_and_its_users_forbid_stays_forbidden(private_host):
-    """S-35: Docker's containers are no more open to our sandboxes than to others, and a rule that a user put into DOCKER-USER comes first."""
+    """Docker's containers are no more open to our sandboxes than to others, and a rule that a user put into DOCKER-USER comes first."""
     private_host.sh(CONTAINER)
     with docker(private_host):
         private_host.apply(told("docker"))
@@ -168,7 +168,7 @@ def test_what_others_do_to_our_rules_is_repaired(private_host):
 
 
 def test_a_run_that_fails_gives_back_what_it_took_away(private_host):
-    """G-1: a removal that stops at its last event leaves Docker's chain with our rules in it, and the table that guards what they let through."""
+    """A removal that stops at its last event leaves Docker's chain with our rules in it, and the table that guards what they let through."""
     with docker(private_host):
         private_host.apply(told("docker"))
         last = len(hooked(private_host, "count", 0, {}, "--absent")["events"]) - 1
@@ -181,7 +181,7 @@ def test_a_run_that_fails_gives_back_what_it_took_away(private_host):
 
 
 def test_docker_with_its_nftables_backend_needs_nothing(private_host):
-    """R-01: its tables drop what goes to its own bridges only, so no rule is made and nothing is warned of."""
+    """Its tables drop what goes to its own bridges only, so no rule is made and nothing is warned of."""
     private_host.run(
         ["nft", "-f", "-"],
         input="""
@@ -213,7 +213,7 @@ def test_a_firewall_that_is_not_there_needs_nothing(private_host):
 
 
 def test_ufw_lets_pass_what_is_declared(private_host):
-    """R-05, S-13: routed traffic is denied without coexist; with it ours passes, over ufw's reload, and what a user denies before stays denied."""
+    """Routed traffic is denied without coexist; with it ours passes, over ufw's reload, and what a user denies before stays denied."""
     settings = "sysctl -a --pattern 'net.ipv[46].conf.(all|default).(accept|log|rp)' 2>/dev/null"
     found = private_host.sh(settings)  # it sets some of the whole host
     # ufw writes its files in another form than their package once it has changed them.
@@ -270,7 +270,7 @@ def firewalld_has(host):
 
 
 def test_firewalld_lets_pass_what_is_declared_and_opens_nothing_of_the_host(firewalld):
-    """R-03, S-34: rejected without coexist; with it ours passes, over a reload, and a sandbox reaches less of the host than before."""
+    """Rejected without coexist; with it ours passes, over a reload, and a sandbox reaches less of the host than before."""
     host = firewalld
     before = firewalld_has(host)
     blocked = host.apply(DOCUMENT)["warnings"]

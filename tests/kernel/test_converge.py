@@ -47,8 +47,8 @@ class Talk:
         return self._client.readline() == word
 
 
-def test_g_3_second_run_sends_no_change_and_writes_no_file(private_host):
-    """G-3, LC-14: strace sees no mutating message and no file opened for writing, and every byte is as it was."""
+def test_second_run_sends_no_change_and_writes_no_file(private_host):
+    """strace sees no mutating message and no file opened for writing, and every byte is as it was."""
     assert private_host.apply(SHOP)["changed"] is True
     before = full(private_host)
     second = strace.run(private_host, "apply", "--project", "shop", "--json", "-", document=SHOP)
@@ -57,7 +57,7 @@ def test_g_3_second_run_sends_no_change_and_writes_no_file(private_host):
     assert_same(before, private_host)
 
 
-def test_g_3_the_watch_sees_what_a_first_run_does(private_host):
+def test_strace_sees_the_changes_of_a_first_run(private_host):
     """The positive control of every test with strace: links, addresses, tables, mounts and files are all noticed."""
     first = strace.run(private_host, "apply", "--project", "shop", "--json", "-", document=QUIET)
     private_host.apply(QUIET)  # the harness takes away what it knows of
@@ -80,7 +80,7 @@ def test_g_3_the_watch_sees_what_a_first_run_does(private_host):
 
 
 def test_everything_that_is_declared_works(private_host):
-    """BR-03, BR-04: what the document says is there, by packets."""
+    """What the document says is there, by packets."""
     result = private_host.apply(SHOP)
     assert (
         private_host.ping("cli", "web")
@@ -129,7 +129,7 @@ def test_one_changed_line_changes_only_that_and_talk_goes_on(private_host):
 
 
 def test_a_sandbox_that_goes_and_comes_leaves_others_alone(private_host):
-    """LC-14: removal takes what is its own, others' connections go on; what comes back has its old place."""
+    """Removal takes what is its own, others' connections go on; what comes back has its old place."""
     result = private_host.apply(SHOP)
     talk = Talk(private_host, "web", "cli", address(result, "web", "front"))
     operations = kinds(private_host.apply(changed(SHOP, sandboxes__db=None))["operations"])
@@ -147,7 +147,7 @@ def test_a_sandbox_that_goes_and_comes_leaves_others_alone(private_host):
 
 
 def test_removal_leaves_nothing(private_host):
-    """G-3, LC-14, LC-17: the host is as before the first run; removing what is not there is fine and changes nothing."""
+    """The host is as before the first run; removing what is not there is fine and changes nothing."""
     before = full(private_host)
     private_host.apply(SHOP)
     private_host.apply({}, absent=True)

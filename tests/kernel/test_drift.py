@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Drift: whatever somebody does to an object of ours, one run mends it and touches nothing else (G-7)."""
+"""Drift: whatever somebody does to an object of ours, one run mends it and touches nothing else."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def mended():
 
 
 @pytest.mark.parametrize("drift", DRIFT.values(), ids=DRIFT.keys())
-def test_g_7_drift_is_mended_by_one_run(mended, drift):
-    """G-7: the plan sees it, one run mends it, the next has nothing to do, and what is not ours stays to the last byte."""
+def test_drift_is_repaired_by_one_run(mended, drift):
+    """The plan sees it, one run mends it, the next has nothing to do, and what is not ours stays to the last byte."""
     with mended.lent() as (host, was):
         assert host.plan(SHOP)["changed"] is False
         host.sh(drift)
@@ -153,7 +153,7 @@ TAKEN = {  # somebody else's object with a name that we want, and the words of t
 
 @pytest.mark.parametrize("make, clear, words", TAKEN.values(), ids=TAKEN.keys())
 def test_what_is_not_ours_is_refused_before_anything_is_touched(private_host, make, clear, words):
-    """BR-26: exists and is not ours is an error, named; afterwards the host is as it was, and free names are taken."""
+    """Exists and is not ours is an error, named; afterwards the host is as it was, and free names are taken."""
     document = {
         **SHOP,
         "networks": {**SHOP["networks"], "front": {**SHOP["networks"]["front"], "bridge_name": "br-mine"}},
@@ -166,8 +166,8 @@ def test_what_is_not_ours_is_refused_before_anything_is_touched(private_host, ma
     assert private_host.apply(document)["changed"] and private_host.ping("cli", "web")
 
 
-def test_br_12_interface_of_others_inside_is_refused(private_host):
-    """BR-12: a namespace of ours in which somebody made an eth1 of their own."""
+def test_unmanaged_interface_in_a_sandbox_is_refused(private_host):
+    """A namespace of ours in which somebody made an eth1 of their own."""
     private_host.apply(SHOP)
     private_host.sh("ip -n cli link add eth1 type bridge")
     more = {**SHOP, "sandboxes": {**SHOP["sandboxes"], "cli": {"networks": ["front", "back"]}}}

@@ -60,10 +60,10 @@ while True:
 @pytest.mark.parametrize(
     ("outer", "inner", "options"),
     [(4, 4, {}), (6, 6, {}), (4, 4, {"port": 7777, "mtu": 1300})],
-    ids=["IPv4", "IPv6", "S-45 another port"],
+    ids=["IPv4", "IPv6", "another port"],
 )
-def test_s_43_hosts_talk_and_no_wire_sees_it(fleet, outer, inner, options):
-    """S-43, S-45: data cross, as large as the MTU says; on no wire is there a word of them. A second run finds nothing to do."""
+def test_no_cleartext_on_the_underlay(fleet, outer, inner, options):
+    """Data cross, as large as the MTU says; on no wire is there a word of them. A second run finds nothing to do."""
     first, second = fleet.hosts[:2]
     found = capture.documents(fleet, outer, inner, **options)
     wires = capture.Wires(fleet, options.get("port", 4787))
@@ -82,8 +82,8 @@ def test_s_43_hosts_talk_and_no_wire_sees_it(fleet, outer, inner, options):
     assert first.sh("stat -c '%a %U' /etc/dockless/wireguard /etc/dockless/wireguard/a") == "700 root\n600 root"
 
 
-def test_s_43_no_wire_sees_any_of_a_large_transfer(fleet):
-    """S-43: all wires recorded without a gap, every byte a marked one; test_two_walls_keep_it_in shows that the recorders see what is in clear."""
+def test_no_cleartext_in_a_large_transfer(fleet):
+    """All wires recorded without a gap, every byte a marked one; test_two_walls_keep_it_in shows that the recorders see what is in clear."""
     wires = capture.Wires(fleet)
     capture.apply_all(fleet, capture.documents(fleet))
     begin = time.monotonic()
@@ -117,8 +117,8 @@ def test_no_wire_sees_it_while_networks_come_and_go(fleet):
 @pytest.mark.parametrize(
     ("port", "alone"), [(4787, True), (7777, False)], ids=["one endpoint", "another port, two endpoints"]
 )
-def test_s_42_what_comes_in_clear_is_dropped(fleet, port, alone):
-    """S-40, S-42, S-44, S-45: with the other end's address and all the right numbers, and whatever other tables accept."""
+def test_cleartext_vxlan_is_dropped(fleet, port, alone):
+    """With the other end's address and all the right numbers, and whatever other tables accept."""
     first, _second, third = fleet.hosts
     found = capture.documents(fleet, alone=alone, port=port)
     capture.apply_all(fleet, found)
@@ -131,8 +131,8 @@ def test_s_42_what_comes_in_clear_is_dropped(fleet, port, alone):
     first.run(["nft", "delete", "table", "inet", "lax"])
 
 
-def test_s_44_a_network_without_endpoints_is_closed_as_well(fleet):
-    """S-44: guards belong to the network, not to who is on it."""
+def test_encrypted_network_without_endpoints_drops_cleartext(fleet):
+    """Guards belong to the network, not to who is on it."""
     found = capture.documents(fleet)
     for document in found:
         document["sandboxes"] = {}
@@ -174,8 +174,8 @@ def _refuse_forged(first, third, port, mac):
     ],
     ids=["link deleted", "link down", "wireguard-go killed", "route deleted", "peer removed", "and without rules"],
 )
-def test_s_43_traffic_stops_when_the_tunnel_is_lost(fleet, loss):
-    """S-43: nothing goes another way, and the next run mends it."""
+def test_traffic_stops_when_the_tunnel_is_lost(fleet, loss):
+    """Nothing goes another way, and the next run mends it."""
     first = fleet.hosts[0]
     found = capture.documents(fleet)
     capture.apply_all(fleet, found)
@@ -222,8 +222,8 @@ def rotate(fleet, old, new, **options):
         capture.apply_all(fleet, capture.documents(fleet, tunnels=tunnels, **options))
 
 
-def test_s_47_keys_are_renewed_without_a_lost_packet(fleet):
-    """S-47, again and again under traffic both ways: nothing lost, nothing in clear, and no key is used again."""
+def test_key_rotation_loses_no_packet(fleet):
+    """Again and again under traffic both ways: nothing lost, nothing in clear, and no key is used again."""
     first, second = fleet.hosts[:2]
     capture.apply_all(fleet, capture.documents(fleet))
     assert first.ping("s1", "10.60.0.3")
@@ -263,8 +263,8 @@ def test_a_host_that_missed_the_new_keys_is_still_reached(fleet):
     assert first.ping("s1", "10.60.0.3") and second.ping("s2", "10.60.0.2")
 
 
-def test_s_48_no_output_holds_a_key(fleet):
-    """S-48: plan, diff, messages, files that others read, and the arguments of every program that runs."""
+def test_no_output_contains_a_key(fleet):
+    """Plan, diff, messages, files that others read, and the arguments of every program that runs."""
     first = fleet.hosts[0]
     found = capture.documents(fleet)
     said = [json.dumps(first.plan(found[0], diff=True))]

@@ -150,7 +150,7 @@ def test_nothing_is_flooded_and_frr_opens_no_port_to_sandboxes(fabric: Fabric) -
 
 
 def test_password_is_in_one_file_that_only_root_and_frr_read(fabric: Fabric) -> None:
-    """S-48: neither in a process's arguments nor in what the start and the log say."""
+    """Neither in a process's arguments nor in what the start and the log say."""
     host = fabric.hosts[0]
     assert host.sh("stat -c %U:%G:%a /etc/frr/frr.conf") == "root:frr:640"
     assert frr.PASSWORD in host.read("/etc/frr/frr.conf"), "the control"
@@ -325,7 +325,7 @@ for kind, receiver in ((1, bytes(6)), (2, b"\\xff" * 6)):
 
 
 def test_claiming_the_address_of_another_hosts_sandbox_changes_nothing(fabric: Fabric) -> None:
-    """S-46: a sandbox asks its gateway in another's name, and answers where nobody asked. Its port lets no such claim through, and FRR believes none."""
+    """A sandbox asks its gateway in another's name, and answers where nobody asked. Its port lets no such claim through, and FRR believes none."""
     mac = fabric.hosts[0].sh("ip netns exec a cat /sys/class/net/eth0/address")
     before = [frr.learned(host) for host in fabric.hosts]
 
@@ -348,7 +348,7 @@ def test_claiming_the_address_of_another_hosts_sandbox_changes_nothing(fabric: F
 
 
 def test_encrypted_network_by_evpn(fabric: Fabric) -> None:
-    """S-43: FRR says that a sandbox is behind a tunnel's address, and WireGuard carries it: all of it is answered, none of it is in clear."""
+    """FRR says that a sandbox is behind a tunnel's address, and WireGuard carries it: all of it is answered, none of it is in clear."""
     documents = capture.documents(fabric.lab, control_plane="evpn", vni=VNI + 1)
     for document in documents:
         for peer in document["networks"]["blue"]["peers"].values():

@@ -116,7 +116,7 @@ import signal; signal.pause()
     "source", [("192.0.2.3", "2001:db8:1::3"), ("198.51.100.1", "2001:db8:2::1")], ids=["neighbour", "far"]
 )
 def test_a_scan_finds_what_the_report_tells(private_host, source):
-    """H-4, S-12: every port of the host's addresses and of five sandboxes', by raw SYNs past all routes; the host's own canary is the control."""
+    """Every port of the host's addresses and of five sandboxes', by raw SYNs past all routes; the host's own canary is the control."""
     private_host.apply(DOCUMENT)
     for name in SANDBOXES:
         assert (

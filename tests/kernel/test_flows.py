@@ -93,8 +93,8 @@ def document(**ports):
 
 
 @pytest.mark.parametrize("address", [HOST4, HOST6])
-def test_r_10_datagrams_follow_a_port_that_moves(private_host, address):
-    """R-10, S-18, PO-23: one client port throughout; the first datagram after each run goes where the port leads then, another port's stay."""
+def test_datagrams_follow_a_moved_port(private_host, address):
+    """One client port throughout; the first datagram after each run goes where the port leads then, another port's stay."""
     private_host.apply(document(old=["51897:1194/udp"], new=[], other=["51898:1194/udp"]))
     old, new, other = (traffic.record(private_host, name, 1194) for name in ("old", "new", "other"))
     tell = Talker(private_host.neighbour(), _CLIENT)
@@ -130,8 +130,8 @@ def tracked(host, port):
     return int(host.python(code).stdout)
 
 
-def test_s_18_streams_end_with_their_port_and_no_other(private_host):
-    """S-18: a connection by a port that goes falls silent at once, one by another port goes on; so does one whose clients stay welcome."""
+def test_withdrawn_port_ends_its_connections_only(private_host):
+    """A connection by a port that goes falls silent at once, one by another port goes on; so does one whose clients stay welcome."""
     guests = {"target": 7, "published": 7003, "source_ranges": ["192.0.2.0/24"]}
     private_host.apply(document(web=["7001:7", "7002:7", guests]))
     server = private_host.popen([SYSTEM_PYTHON, "-c", _ECHO, "7"], "web")
@@ -148,8 +148,8 @@ def test_s_18_streams_end_with_their_port_and_no_other(private_host):
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_s_18_streams_to_a_sandboxs_own_address_end_with_their_port(private_host, version):
-    """S-18: on a routed network a connection falls silent when its port is withdrawn, or is for others only; another port's goes on."""
+def test_withdrawn_port_ends_routed_connections(private_host, version):
+    """On a routed network a connection falls silent when its port is withdrawn, or is for others only; another port's goes on."""
     routed = network("172.20.0.0/24 fd00:20::/64", gateway_mode_ipv4="routed", gateway_mode_ipv6="routed")
     address = ("172.20.0.10", "fd00:20::10")[version == 6]
     some = {"target": 8, "published": 8, "source_ranges": ["198.51.100.0/24", "2001:db8:2::/64"]}
@@ -167,8 +167,8 @@ def test_s_18_streams_to_a_sandboxs_own_address_end_with_their_port(private_host
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_s_18_streams_out_of_a_network_end_with_its_egress(private_host, version):
-    """S-18: a connection that a sandbox has to the outside falls silent when its network loses egress; another network's goes on."""
+def test_connections_out_of_a_network_end_with_its_egress(private_host, version):
+    """A connection that a sandbox has to the outside falls silent when its network loses egress; another network's goes on."""
     networks = {"front": network("172.20.0.0/24 fd00:20::/64"), "other": network("172.21.0.0/24 fd00:21::/64")}
     sandboxes = {"web": {"networks": ["front"]}, "kept": {"networks": ["other"]}}
     private_host.apply({"networks": networks, "sandboxes": sandboxes})
@@ -186,8 +186,8 @@ def test_s_18_streams_out_of_a_network_end_with_its_egress(private_host, version
 
 
 @pytest.mark.parametrize("masquerade", [True, False])
-def test_s_18_streams_between_open_networks_end_with_a_wall(private_host, masquerade):
-    """S-18: a connection between two networks falls silent when one of them closes itself; one between those that stay open goes on."""
+def test_connections_between_open_networks_end_with_isolation(private_host, masquerade):
+    """A connection between two networks falls silent when one of them closes itself; one between those that stay open goes on."""
     networks = {
         name: {**network(f"172.2{number}.0.0/24"), "isolate": "open", "masquerade": masquerade}
         for number, name in enumerate(("front", "back", "side"))
@@ -211,8 +211,8 @@ def test_s_18_streams_between_open_networks_end_with_a_wall(private_host, masque
         talk.end()
 
 
-def test_s_18_streams_into_a_network_end_with_its_ingress(private_host):
-    """S-18: to a sandbox's own address, where the mode opens it; another network's goes on."""
+def test_connections_into_a_network_end_with_its_ingress(private_host):
+    """To a sandbox's own address, where the mode opens it; another network's goes on."""
     networks = {
         name: network(subnet, gateway_mode_ipv4="nat-unprotected")
         for name, subnet in (("front", "172.20.0.0/24"), ("other", "172.21.0.0/24"))

@@ -57,8 +57,8 @@ def asked(host, upstream):
     raise AssertionError("the upstream server ended")
 
 
-def test_dn_01_dn_02_names_from_outside_through_the_hosts_own_server(stubbed):
-    """DN-01, DN-02, DN-05: by a normal network, by one of IPv6 alone, by both kinds; names of sandboxes stay what they are."""
+def test_external_names_through_a_loopback_upstream(stubbed):
+    """By a normal network, by one of IPv6 alone, by both kinds; names of sandboxes stay what they are."""
     host, upstream = stubbed
     for sandbox in ("web", "six", "both", "kept"):
         assert dig(host, sandbox, "example.org") == ANSWERED, sandbox
@@ -82,8 +82,8 @@ def test_dn_01_dn_02_names_from_outside_through_the_hosts_own_server(stubbed):
     )
 
 
-def test_s_50_a_network_without_egress_asks_nothing_outside(stubbed):
-    """S-50: by UDP, TCP, PTR and ANY, and by a server that is set; the internal one and the one without egress; 0 queries upstream."""
+def test_network_without_egress_forwards_no_query(stubbed):
+    """By UDP, TCP, PTR and ANY, and by a server that is set; the internal one and the one without egress; 0 queries upstream."""
     host, upstream = stubbed
     assert asked(host, upstream) is not None
     for sandbox in ("db", "in"):
@@ -101,8 +101,8 @@ def test_s_50_a_network_without_egress_asks_nothing_outside(stubbed):
     assert any("evil" in line for line in asked(host, upstream))
 
 
-def test_s_51_s_56_nobody_else_reaches_the_forwarder(stubbed):
-    """S-51, S-56: a neighbour with routes, and sandboxes of closed networks with routes of their own, at every address it has; each wall is what stops it."""
+def test_forwarder_is_reachable_from_its_networks_only(stubbed):
+    """A neighbour with routes, and sandboxes of closed networks with routes of their own, at every address it has; each wall is what stops it."""
     host, _upstream = stubbed
     gateways = ("172.20.0.1", "172.24.0.1")
     host.neighbour().sh(f"ip route replace 172.20.0.0/24 via {HOST4}; ip route replace 172.24.0.0/24 via {HOST4}")
@@ -127,8 +127,8 @@ def test_s_51_s_56_nobody_else_reaches_the_forwarder(stubbed):
     assert "0.0.0.0:10053" not in listening and HOST4 not in listening and "172.21.0.1" not in listening
 
 
-def test_dn_21_a_change_of_the_hosts_resolver_needs_no_run(stubbed):
-    """DN-21, R-37: resolv.conf names another loopback server, and what was there ends."""
+def test_forwarder_follows_the_hosts_resolv_conf(stubbed):
+    """resolv.conf names another loopback server, and what was there ends."""
     host, upstream = stubbed
     other = host.popen([SYSTEM_PYTHON, str(SUPPORT / "dns_upstream.py"), "127.0.0.54"])
     assert other.readline() == "ready"
@@ -141,8 +141,8 @@ def test_dn_21_a_change_of_the_hosts_resolver_needs_no_run(stubbed):
     assert host.apply(DOCUMENT)["changed"] is False
 
 
-def test_r_37_a_forwarder_that_was_killed_is_made_again_and_goes_when_it_is_needed_no_more(stubbed):
-    """R-37, DN-35: by the next run where no systemd supervises it; a host with a server of its own needs none."""
+def test_killed_forwarder_is_started_again_and_removed_when_unused(stubbed):
+    """By the next run where no systemd supervises it; a host with a server of its own needs none."""
     host, _upstream = stubbed
     host.sh("kill -9 $(cat /run/dockless/dns/pids/@host.pid)")
     operations = host.apply(DOCUMENT)["operations"]

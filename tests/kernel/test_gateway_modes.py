@@ -69,8 +69,8 @@ TABLE = {
 
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("mode", TABLE)
-def test_is_03_is_12_is_13_who_reaches_a_network_of_each_mode(private_host, mode, version):
-    """IS-02, IS-03, IS-12, IS-13: by a neighbour with a route and from another network alike; the network's own sandboxes reach all."""
+def test_reachability_of_each_gateway_mode(private_host, mode, version):
+    """By a neighbour with a route and from another network alike; the network's own sandboxes reach all."""
     served(private_host, mode=mode)
     six = version == 6
     ping, published, unpublished, host_port = TABLE[mode]
@@ -92,8 +92,8 @@ def test_is_03_is_12_is_13_who_reaches_a_network_of_each_mode(private_host, mode
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_is_02_a_routed_network_reaches_no_other(private_host, version):
-    """IS-02, the other way: from the routed network to a nat one, ping and ports fail; outwards it keeps its own address (PO-25)."""
+def test_routed_network_cannot_reach_nat_networks(private_host, version):
+    """The other way: from the routed network to a nat one, ping and ports fail; outwards it keeps its own address."""
     served(private_host, mode="routed")
     private_host.serve_http("stranger", 80, "hello")
     private_host.neighbour().serve_http(None, 80, "outside")
@@ -106,8 +106,8 @@ def test_is_02_a_routed_network_reaches_no_other(private_host, version):
     assert private_host.fetch("web", f"http://{outside}/").splitlines() == ["outside", WEB[six]]
 
 
-def test_po_01_a_family_that_is_routed_has_no_host_port(private_host):
-    """PO-01: IPv4 by translation, IPv6 routed: rows, exposures and packets agree."""
+def test_routed_family_has_no_host_port(private_host):
+    """IPv4 by translation, IPv6 routed: rows, exposures and packets agree."""
     answer = served(private_host, mode="nat", gateway_mode_ipv6="routed")
     rows = [
         (row["host_ip"], row["host_port"], row["target_port"]) for row in answer["ports"] if row["protocol"] == "tcp"
@@ -122,8 +122,8 @@ def test_po_01_a_family_that_is_routed_has_no_host_port(private_host):
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_is_13_trusted_links_reach_published_ports_directly(private_host, version):
-    """IS-13: published ports and nothing else, by the trusted link alone; allow_direct_routing opens them by every link."""
+def test_trusted_interface_reaches_published_ports_directly(private_host, version):
+    """Published ports and nothing else, by the trusted link alone; allow_direct_routing opens them by every link."""
     served(private_host, trusted_host_interfaces=["eth0"])
     six = version == 6
     neighbour, address, host_address = private_host.neighbour(), WEB[six], (HOST4, HOST6)[six]
@@ -145,8 +145,8 @@ def test_is_13_trusted_links_reach_published_ports_directly(private_host, versio
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_br_20_an_isolated_network_has_neighbours_and_nothing_else(private_host, version):
-    """BR-19, BR-20, S-21: no address on the bridge, no default route; an internal one reaches the bridge's address, an isolated one nothing."""
+def test_isolated_network_reaches_only_itself(private_host, version):
+    """No address on the bridge, no default route; an internal one reaches the bridge's address, an isolated one nothing."""
     six = version == 6
     canary = private_host.serve_http(None, 9998, "canary")
     for mode in ("nat", "isolated"):
@@ -204,8 +204,8 @@ def test_ways_out_and_in_are_separate(private_host, version):
     assert "ports of web cannot be published" in message and "ingress" in message
 
 
-def test_po_25_leaving_packets_carry_the_address_asked_for(private_host):
-    """PO-25: host_ipv4 and host_ipv6 in place of the way out's own address; ports keep working."""
+def test_host_ipv4_and_host_ipv6_set_the_source_address(private_host):
+    """host_ipv4 and host_ipv6 in place of the way out's own address; ports keep working."""
     private_host.sh(
         "ip address add 192.0.2.77/24 dev eth0; ip address add 2001:db8:1::77/64 dev eth0 nodad preferred_lft 0"
     )
@@ -265,8 +265,8 @@ def test_guests_are_asked_for_at_a_sandboxs_own_address_too(private_host, how):
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_po_16_a_range_is_one_element_and_every_port_of_it_answers(private_host, protocol):
-    """PO-16: a range that keeps its numbers, one that is shifted, on all addresses and on one; its neighbours stay closed."""
+def test_port_range_is_one_set_element(private_host, protocol):
+    """A range that keeps its numbers, one that is shifted, on all addresses and on one; its neighbours stay closed."""
     suffix = f"/{protocol}"
     private_host.apply(
         document(
@@ -306,8 +306,8 @@ def test_po_16_a_range_is_one_element_and_every_port_of_it_answers(private_host,
     assert f"{protocol} . 7000-7999 : 172.30.10.11" in text and "7500" not in text
 
 
-def test_s_04_forwarding_that_is_on_for_our_sake_makes_no_router(private_host):
-    """S-04: what others send through this host is dropped if it was no router before, and passes if it was, or if that is asked for."""
+def test_enabling_forwarding_does_not_make_the_host_a_router(private_host):
+    """What others send through this host is dropped if it was no router before, and passes if it was, or if that is asked for."""
     private_host.sh(
         "ip netns add beyond; ip link add up2 type veth peer name up2 netns beyond; "
         "ip address add 203.0.113.2/24 dev up2; ip link set up2 up"
@@ -335,8 +335,8 @@ def test_s_04_forwarding_that_is_on_for_our_sake_makes_no_router(private_host):
     neighbour.sh("ip route delete 203.0.113.0/24")
 
 
-def test_s_09_a_port_on_an_address_that_is_not_there_is_told_of(private_host):
-    """S-09: it may come later; one that is there, and loopback, bring no warning."""
+def test_port_on_a_missing_host_address_is_a_warning(private_host):
+    """It may come later; one that is there, and loopback, bring no warning."""
     answer = private_host.apply(
         document(ports=["198.51.100.77:8080:80", f"{HOST4}:8081:80", "127.0.0.1:8082:80", "172.30.10.1:8083:80"])
     )

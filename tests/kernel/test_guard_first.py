@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""S-17: at no moment is a link of ours there without the table that guards it."""
+"""At no moment is a link of ours there without the table that guards it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def watched(host, document):
     return json.loads(host.python(WATCH, json.dumps(document)).stdout)
 
 
-def test_s_17_guarded_from_before_the_first_link_to_after_the_last(private_host):
-    """S-17: the table comes first and goes last; a step without links and without table is the control."""
+def test_firewall_exists_before_the_first_link_and_after_the_last(private_host):
+    """The table comes first and goes last; a step without links and without table is the control."""
     private_host.sh("umount /sys 2>/dev/null || true; mount -t sysfs sysfs /sys")
     for document in (DOCUMENT, {}):
         seen = watched(private_host, document)

@@ -98,8 +98,8 @@ def test_the_host_finds_names_of_the_chosen_networks_and_goes_back(resolving):
     assert "dockless" not in host.sh("ls /etc/dnsmasq.d") and "names" not in host.sh("ls /run/dockless/dns/resolvers")
 
 
-def test_dn_24_what_the_host_knows_its_sandboxes_do_not(resolving):
-    """DN-24, S-50: a sandbox whose questions end at the host's resolver finds no names of networks that it is not on; the host does."""
+def test_host_names_are_not_visible_to_sandboxes(resolving):
+    """A sandbox whose questions end at the host's resolver finds no names of networks that it is not on; the host does."""
     host = resolving
     first = converge(host, {"through": "dnsmasq"})
     restart(host)

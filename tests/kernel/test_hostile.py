@@ -120,8 +120,8 @@ def cases():
 QUIETLY = {"PYTHONDONTWRITEBYTECODE": "1"}  # so that every file that is written is the engine's
 
 
-def test_s_70_s_71_s_76_hostile_names_have_no_effect(private_host):
-    """S-70, S-71, S-76: refused one and all, with no file written, no namespace entered, no program run and no message sent."""
+def test_hostile_names_have_no_effect(private_host):
+    """Refused one and all, with no file written, no namespace entered, no program run and no message sent."""
     asked = cases()
     watched = (
         ["strace", "-f", "-qq", "-o", "/run/trace", "-e", f"trace={CALLS},openat,sendmsg,sendto"]
@@ -171,15 +171,15 @@ def is_effect(line):
 
 
 @pytest.mark.parametrize("kind, name", [("bridge_name", "all"), ("interface_name", "default"), ("end of a pair", "lo")])
-def test_s_71_reserved_interface_names_are_told_of(private_host, kind, name):
-    """S-71: they mean more than one link under /proc/sys."""
+def test_reserved_interface_names_are_refused(private_host, kind, name):
+    """They mean more than one link under /proc/sys."""
     told = private_host.refusal(BY_INTERFACE[kind](name))
     assert told.endswith(f"{name} is a reserved interface name. Choose another name.")
     private_host.assert_back_to(private_host.birth)
 
 
 def test_labels_may_say_anything(private_host):
-    """S-76: what is only stored and shown is accepted on one line, and reaches neither the firewall nor a program."""
+    """What is only stored and shown is accepted on one line, and reaches neither the firewall nor a program."""
     labels = {f"k{i}": text for i, text in enumerate(TEXTS) if "\n" not in text}
     document = {
         "networks": {"front": network("172.20.0.0/24", labels=labels)},

@@ -23,8 +23,8 @@ def families(host, sandbox):
     return [a for a in found if ":" not in a], [a for a in found if ":" in a]
 
 
-def test_v6_01_a_prefix_of_its_own(private_host):
-    """V6-01: enable_ipv6 alone, in either spelling or as the host's default, gives one of fd00::/8, the same after a new start."""
+def test_automatic_ipv6_subnet_is_a_stable_ula(private_host):
+    """enable_ipv6 alone, in either spelling or as the host's default, gives one of fd00::/8, the same after a new start."""
     spelled = {
         "a": network(enable_ipv6=True),
         "b": network(driver_opts={"com.docker.network.enable_ipv6": "true"}),
@@ -50,8 +50,7 @@ def test_v6_01_a_prefix_of_its_own(private_host):
     assert private_host.ping("one", str(first["a"][1])) and private_host.ping("one", FAR6)
 
 
-def test_v6_02_a_networks_own_word_wins_over_the_default(private_host):
-    """V6-02."""
+def test_network_option_overrides_the_default(private_host):
     networks = {
         "yes": network("172.20.0.0/24"),
         "no": network("172.21.0.0/24", enable_ipv6=False),
@@ -65,8 +64,8 @@ def test_v6_02_a_networks_own_word_wins_over_the_default(private_host):
     assert rows == {"yes": (True, True), "no": (True, False), "only": (False, True)}
 
 
-def test_v6_03_ipv4_network_has_no_ipv6_at_all(private_host):
-    """V6-03: not even a link-local address, inside or on the bridge; lo keeps ::1."""
+def test_ipv4_network_has_no_ipv6_at_all(private_host):
+    """Not even a link-local address, inside or on the bridge; lo keeps ::1."""
     private_host.apply({"networks": {"front": network("172.20.0.0/24")}, "sandboxes": PAIR})
     assert families(private_host, "one")[1] == []
     assert private_host.sh("cat " + DISABLED.format("eth0"), netns="one") == "1"
@@ -77,8 +76,8 @@ def test_v6_03_ipv4_network_has_no_ipv6_at_all(private_host):
     assert not private_host.ping("one", "ff02::1%eth0", wait=1) and private_host.ping("one", FAR4)
 
 
-def test_v6_04_sandbox_that_turns_ipv6_off(private_host):
-    """V6-04: on an IPv6 network, with the sandbox's own sysctl: no inet6 anywhere, a second run changes nothing."""
+def test_sandbox_that_turns_ipv6_off(private_host):
+    """On an IPv6 network, with the sandbox's own sysctl: no inet6 anywhere, a second run changes nothing."""
     quiet = {"networks": ["front"], "sysctls": {"net.ipv6.conf.all.disable_ipv6": "1"}}
     document = {
         "networks": {"front": network("172.20.0.0/24 fd00:20::/64")},

@@ -43,8 +43,8 @@ def with_ports(*ports):
     return {**TWO, "sandboxes": {**TWO["sandboxes"], "web": web}}
 
 
-def test_s_01_loopback_port_is_closed_to_raw_frames(private_host):
-    """S-01, S-10: a neighbour's frame to 127.0.0.1 or from it reaches nothing; without the guard it does."""
+def test_loopback_port_is_closed_to_frames_from_the_link(private_host):
+    """A neighbour's frame to 127.0.0.1 or from it reaches nothing; without the guard it does."""
     private_host.apply(with_ports("127.0.0.1:8080:80/udp"))
     heard = traffic.record(private_host, "web", 80)
     own = traffic.record(private_host, None, 9999)
@@ -72,8 +72,8 @@ def test_s_01_loopback_port_is_closed_to_raw_frames(private_host):
     assert heard.readline() == "control again 172.20.0.1"
 
 
-def test_s_10_sandbox_cannot_reach_the_hosts_loopback(private_host):
-    """S-10: though its bridge routes 127.0.0.0/8 for the answers of a loopback port."""
+def test_sandbox_cannot_reach_the_hosts_loopback(private_host):
+    """Though its bridge routes 127.0.0.0/8 for the answers of a loopback port."""
     private_host.apply(with_ports("127.0.0.1:8080:80/udp"))
     own = traffic.record(private_host, None, 9999)
     bridge = private_host.sh("ip -o -4 addr show to 172.20.0.1 | awk '{print $2}'")
@@ -89,8 +89,8 @@ def test_s_10_sandbox_cannot_reach_the_hosts_loopback(private_host):
 
 
 @pytest.mark.parametrize("version", [4, 6])
-def test_s_02_s_03_sandbox_is_not_addressed_directly(private_host, version):
-    """S-02, S-03, S-12: neither its published nor other ports, by a neighbour with a route; walls are two, each enough."""
+def test_sandbox_address_is_unreachable_from_outside(private_host, version):
+    """Neither its published nor other ports, by a neighbour with a route; walls are two, each enough."""
     private_host.apply(with_ports("8080:80/udp"))
     heard = traffic.record(private_host, "web", 80)
     other = traffic.record(private_host, "web", 81)
@@ -149,8 +149,8 @@ def pings(host, sandboxes):
     return {pair for pair, said in found.items() if True in said}
 
 
-def test_is_01_networks_are_apart(private_host):
-    """IS-01: over both families, both ways, also for one that forges its source; the wall is the rules."""
+def test_networks_are_isolated_from_each_other(private_host):
+    """Over both families, both ways, also for one that forges its source; the wall is the rules."""
     private_host.apply(TWO)
     ends = {"web": WEB, "stranger": ("172.21.0.10", "fd00:21::10")}
     apart = {("web", "web"), ("stranger", "stranger")}
@@ -171,8 +171,8 @@ def test_is_01_networks_are_apart(private_host):
     assert pings(private_host, ends) == apart
 
 
-def test_is_05_open_networks_reach_each_other(private_host):
-    """IS-05: two strict and two open networks; only the open ones know each other, and a change is made in place."""
+def test_open_networks_reach_each_other(private_host):
+    """Two strict and two open networks; only the open ones know each other, and a change is made in place."""
     networks = {
         name: network(f"172.2{i}.0.0/24 fd00:2{i}::/64", isolate=isolate)
         for i, (name, isolate) in enumerate((("a", "strict"), ("b", "strict"), ("c", "open"), ("d", "open")))
@@ -212,8 +212,8 @@ def test_icc_false_walls_off_neighbours_only(private_host):
     assert pings(private_host, ends) == {(one, other) for one in ends for other in ends}
 
 
-def test_is_07_is_08_internal_network_has_no_way_out(private_host):
-    """IS-01, IS-07, IS-08: no default route, the gateway answers, and a route made by hand leads nowhere."""
+def test_internal_network_has_no_egress(private_host):
+    """No default route, the gateway answers, and a route made by hand leads nowhere."""
     document = {
         "networks": {"back": network("172.30.0.0/24 fd00:30::/64", internal=True), "front": network("172.20.0.0/24")},
         "sandboxes": {"db": {"networks": ["back"]}, "cache": {"networks": ["back"]}, "web": {"networks": ["front"]}},
@@ -248,8 +248,8 @@ def test_is_07_is_08_internal_network_has_no_way_out(private_host):
     private_host.sh("ip route del default; ip -6 route del default", netns="db")
 
 
-def test_po_04_hairpin_needs_no_br_netfilter(private_host):
-    """PO-04: a neighbour's answer by the host comes back through it; without the rule it does not."""
+def test_hairpin_needs_no_br_netfilter(private_host):
+    """A neighbour's answer by the host comes back through it; without the rule it does not."""
     private_host.apply(with_ports("8080:80"))
     private_host.serve_http("web", 80, "hello")
     urls = [f"http://{HOST4}:8080/", f"http://[{HOST6}]:8080/"]
@@ -262,8 +262,8 @@ def test_po_04_hairpin_needs_no_br_netfilter(private_host):
         assert all(private_host.fetch("friend", url) for url in urls)
 
 
-def test_po_25_masquerade_on_and_off(private_host):
-    """PO-25: what leaves has the host's address, or its own where masquerade is off, and then it can be addressed too."""
+def test_masquerade_on_and_off(private_host):
+    """What leaves has the host's address, or its own where masquerade is off, and then it can be addressed too."""
     document = {
         "networks": {
             "front": network("172.20.0.0/24 fd00:20::/64"),

@@ -36,7 +36,7 @@ def hold(lab, attacks, count=PACKETS):
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_attacks_reach_nobody_and_are_counted(lab, memory, group, record_property):
-    """S-01, S-02, S-03, S-04, S-10, S-12, S-16, S-20 to S-30, S-32, S-33, S-40 to S-43, S-51, H-1: each family, each wall by its name."""
+    """Each family, each wall by its name."""
     lab.forget()
     assert hold(lab, GROUPS[group]) == []
     assert memory.changes() == []
@@ -44,7 +44,7 @@ def test_attacks_reach_nobody_and_are_counted(lab, memory, group, record_propert
 
 
 def test_what_must_pass_passes(lab, memory, record_property):
-    """S-07, S-11, S-25, PO-22, IS-04: and the other end sees the address that it should; sandboxes are not taught other ways."""
+    """The other end sees the address that it should; sandboxes are not taught other ways."""
     lab.forget()
     assert claims.try_passages(lab, *trial.ways()) == []
     assert memory.changes() == []
@@ -60,8 +60,8 @@ def test_nothing_arrives_where_bridges_call_iptables(lab, memory):
     assert memory.changes() == []
 
 
-def test_s_35_marks_open_nothing(lab, memory):
-    """S-35: whatever mark another table sets, no wall asks for one."""
+def test_packet_marks_bypass_no_rule(lab, memory):
+    """Whatever mark another table sets, no wall asks for one."""
     rules = "".join(
         f"add chain inet theirs {hook} {{ type filter hook {hook} priority -310; }}\nadd rule inet theirs {hook} meta mark set {mark}\n"
         for hook, mark in (("prerouting", "0x1000"), ("forward", "0x2000"), ("output", "0x1000"))
@@ -71,8 +71,8 @@ def test_s_35_marks_open_nothing(lab, memory):
     lab.host.run(["nft", "delete", "table", "inet", "theirs"])
 
 
-def test_s_80_a_sandbox_with_all_rights_gains_nothing(lab, memory):
-    """S-80: it takes its neighbour's addresses for its own, believes routers, forwards; the host's side of the pair decides."""
+def test_privileged_sandbox_cannot_bypass_the_rules(lab, memory):
+    """It takes its neighbour's addresses for its own, believes routers, forwards; the host's side of the pair decides."""
     stolen = [places.address("c2", 4) + "/24", places.address("c2", 6) + "/64"]
     lab.host.sh(
         "; ".join(
@@ -105,8 +105,8 @@ def test_s_80_a_sandbox_with_all_rights_gains_nothing(lab, memory):
     assert claims.try_passages(lab, *trial.ways()) == []
 
 
-def test_s_24_no_mac_of_a_flood_is_learned(lab, memory):
-    """S-24, H-5: ten thousand frames, each with another MAC; the bridge's table stays as it was."""
+def test_bridge_learns_no_mac_of_a_flood(lab, memory):
+    """Ten thousand frames, each with another MAC; the bridge's table stays as it was."""
     frames = 10000
     before = lab.counters()["source_macs"]
     for number in range(frames):
@@ -121,8 +121,8 @@ def test_s_24_no_mac_of_a_flood_is_learned(lab, memory):
     assert memory.changes() == []
 
 
-def test_h_2_a_missing_guard_is_noticed(lab, memory):
-    """H-2: each rule of both tables and each setting taken out by itself turns this lab red; here a sample, all by DOCKLESS_TEST_MUTATIONS=all."""
+def test_removed_rule_is_noticed(lab, memory):
+    """Each rule of both tables and each setting taken out by itself turns this lab red; here a sample, all by DOCKLESS_TEST_MUTATIONS=all."""
     found = [*mutants.of_rules(mutants.live(lab)), *mutants.of_settings(lab)]
     assert len(found) > 90
     chosen = found if os.environ.get("DOCKLESS_TEST_MUTATIONS") == "all" else found[:: len(found) // SAMPLE]

@@ -16,8 +16,8 @@ from support.traffic import network
 FORGED = 4000  # frames of one kind of network
 
 
-def test_s_19_s_37_a_run_opens_no_socket_on_the_host(private_host):
-    """S-19, S-37, S-56: no port, no API, no abstract socket; what listens does so in a sandbox, on its loopback address."""
+def test_run_opens_no_listening_socket_on_the_host(private_host):
+    """No port, no API, no abstract socket; what listens does so in a sandbox, on its loopback address."""
 
     def listeners(netns=None):
         return {line.split()[4] for line in private_host.sh("ss -Hlntu", netns=netns).splitlines()}
@@ -34,8 +34,8 @@ def test_s_19_s_37_a_run_opens_no_socket_on_the_host(private_host):
     assert inside and all(address.startswith("127.0.0.11") for address in inside)
 
 
-def test_s_15_no_helper_opens_a_pinhole(lab):
-    """S-15: what looks like FTP through a published port leads to no second way in."""
+def test_no_conntrack_helper_opens_a_port(lab):
+    """What looks like FTP through a published port leads to no second way in."""
     with entered(lab["c1"].namespace):
         server, data = socket.create_server(("", 21)), socket.create_server(("", 51201))
     lab.host.run(["nft", "add", "element", "inet", "dockless", "published4", "{ tcp . 21 : 172.30.10.11 . 21 }"])
@@ -69,8 +69,8 @@ def test_s_15_no_helper_opens_a_pinhole(lab):
 @pytest.mark.parametrize(
     "origin, victim", [("c1", "c2"), ("c4", "c5"), ("i1", "i2"), ("r1", "r2"), ("n1", "n2"), ("o1", "o2"), ("f1", "f2")]
 )
-def test_h_5_forged_frames_by_chance_reach_nobody(lab, origin, victim, record_property):
-    """H-5, S-23, S-24, S-25: MAC, type, addresses, protocol, all by chance but never all its own; each is dropped, none is learned."""
+def test_random_forged_frames_reach_nobody(lab, origin, victim, record_property):
+    """MAC, type, addresses, protocol, all by chance but never all its own; each is dropped, none is learned."""
     chance = random.Random(f"{origin} {victim}")
     before = sum(lab.counters().values())
     lab.taken()
@@ -134,8 +134,8 @@ def _forged(lab, origin, victim, chance, token):
     )
 
 
-def test_s_27_s_33_an_advertisement_in_pieces_is_not_believed(lab):
-    """S-27, S-33: cut so that no piece shows what it is, it passes the port, and no kernel puts it together; even a victim that believes routers."""
+def test_fragmented_router_advertisement_is_ignored(lab):
+    """Cut so that no piece shows what it is, it passes the port, and no kernel puts it together; even a victim that believes routers."""
     routes = "ip -6 route show default proto ra; ip -6 address show dynamic"
     lab.host.sh(
         "echo 2 >/proc/sys/net/ipv6/conf/eth0/accept_ra; echo 1 >/proc/sys/net/ipv6/conf/eth0/autoconf", netns="c2"
@@ -181,8 +181,8 @@ def test_s_27_s_33_an_advertisement_in_pieces_is_not_believed(lab):
 
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("target, counter", [("c1", "direct"), ("r1", "closed"), ("o1", "ingress"), ("u1", "")])
-def test_s_03_a_thousand_ports_by_chance(lab, target, counter, version, record_property):
-    """S-03, H-4: of a masqueraded network none answers at a sandbox's own address, of a routed one the published alone, of an unprotected one all."""
+def test_random_ports_answer_only_where_published(lab, target, counter, version, record_property):
+    """Of a masqueraded network none answers at a sandbox's own address, of a routed one the published alone, of an unprotected one all."""
     chance = random.Random(f"{target} {version}")
     ports = [port for port in chance.sample(range(1, 65536), 1000) if port != 80]
     lab.taken()

@@ -21,8 +21,8 @@ def disagreements(lab, bridge_calls):
 
 
 @pytest.mark.parametrize("calls", [0, 1], ids=["bridge-nf off", "bridge-nf on"])
-def test_s_20_who_reaches_whom_is_what_is_declared(lab, calls, record_property):
-    """S-02, S-03, S-12, S-20, S-21, S-30, IS-01 to IS-08, IS-12, IS-13, H-1: TCP, UDP and echo, published ports and others, host ports, gateways."""
+def test_reachability_equals_the_declaration(lab, calls, record_property):
+    """TCP, UDP and echo, published ports and others, host ports, gateways."""
     with traffic.bridge_calls_iptables(lab.host, calls):
         wrong, asked = disagreements(lab, bool(calls))
     record_property("packets", len(asked))

@@ -26,8 +26,8 @@ def endpoint(result, sandbox, network):
     return next(e for e in result["endpoints"] if (e["sandbox"], e["network"]) == (sandbox, network))
 
 
-def test_lc_05_connect_and_disconnect_take_exactly_that(private_host):
-    """LC-05: the second network comes and goes, with link, address and name; the first stays as it is."""
+def test_connect_and_disconnect_change_one_endpoint(private_host):
+    """The second network comes and goes, with link, address and name; the first stays as it is."""
     private_host.apply(BASE)
     before = full(private_host)
     result = private_host.apply(changed(BASE, sandboxes__web__networks=["front", "back"]))
@@ -107,7 +107,7 @@ IN_PLACE = {
 
 @pytest.mark.parametrize("change, holds", IN_PLACE.values(), ids=IN_PLACE.keys())
 def test_in_place_change_takes_hold_without_a_rebuild_and_back(private_host, change, holds):
-    """MA-02, MA-05 among them: no namespace, link or pair is made or removed; going back gives the first state again."""
+    """No namespace, link or pair is made or removed; going back gives the first state again."""
     private_host.apply(BASE)
     before = full(private_host)
     index = private_host.sh("cat /sys/class/net/eth0/ifindex", netns="web")
@@ -182,7 +182,7 @@ def test_two_projects_leave_each_other_alone(private_host):
 
 
 def test_external_network_is_joined_and_stays_its_owners(private_host):
-    """LC-03, LC-20: one that does not exist is refused; one in use is not removed under its guests."""
+    """One that does not exist is refused; one in use is not removed under its guests."""
     guest = {
         "networks": {"shared": {"external": True, "name": "shop/front"}},
         "sandboxes": {"wp": {"networks": ["shared"]}},
@@ -209,8 +209,7 @@ def test_one_sandbox_name_in_two_projects_is_refused(private_host):
 
 
 @pytest.mark.parametrize("name", ("bridge", "host", "none"))
-def test_lc_01_predefined_networks_cannot_be_declared(private_host, name):
-    """LC-01."""
+def test_predefined_networks_cannot_be_declared(private_host, name):
     assert f"{name} is reserved" in private_host.refusal({"networks": {name: {}}})
 
 
@@ -237,8 +236,8 @@ def test_a_second_run_waits_for_the_first(private_host):
     private_host.sh("rm /run/go /run/doc /run/doc2")
 
 
-def test_g_6_concurrent_runs_end_in_one_of_the_declared_states(private_host):
-    """G-6: sixteen runs of two documents of one project; the end is exactly one of the two, whole."""
+def test_concurrent_runs_end_in_one_declared_state(private_host):
+    """Sixteen runs of two documents of one project; the end is exactly one of the two, whole."""
     left = {
         "networks": {"a": {"dns_enabled": False}},
         "sandboxes": {"x": {"networks": ["a"]}, "y": {"networks": ["a"]}},

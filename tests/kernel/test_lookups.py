@@ -53,8 +53,8 @@ def _programs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("library", ["musl", "glibc"])
-def test_dn_04_dn_11_both_libraries_find_names_of_either_family(private_host, programs, library):
-    """DN-04, DN-07, DN-11, S-54: behind an upstream that refuses everything, which musl takes for "try again" if it is ever asked about a name of ours."""
+def test_glibc_and_musl_resolve_names_of_either_family(private_host, programs, library):
+    """Behind an upstream that refuses everything, which musl takes for "try again" if it is ever asked about a name of ours."""
     upstream = private_host.neighbour().popen([*SERVER, NEIGHBOUR_ADDRESSES[0], "refuse"])
     assert upstream.readline() == "ready"
     private_host.apply(DOCUMENT)
@@ -86,7 +86,7 @@ def test_dn_04_dn_11_both_libraries_find_names_of_either_family(private_host, pr
 
 
 def test_no_data_for_the_missing_family_and_reverse_names_of_both(private_host):
-    """DN-04, DN-28: NOERROR without an answer, TTL 0; one PTR for each address, over UDP and TCP, the sandbox's only."""
+    """NOERROR without an answer, TTL 0; one PTR for each address, over UDP and TCP, the sandbox's only."""
     private_host.apply(DOCUMENT)
     for options in ((), ("+tcp",)):
         assert (
@@ -105,8 +105,8 @@ def test_no_data_for_the_missing_family_and_reverse_names_of_both(private_host):
     assert ttl == "0"
 
 
-def test_dn_15_large_answers_are_cut_over_udp_and_whole_over_tcp(private_host):
-    """DN-15: without EDNS 512 bytes and the bit TC, of which a client makes a TCP query; with EDNS as much as it takes; several on a connection."""
+def test_large_answers_are_truncated_over_udp_only(private_host):
+    """Without EDNS 512 bytes and the bit TC, of which a client makes a TCP query; with EDNS as much as it takes; several on a connection."""
     private_host.apply(DOCUMENT)
 
     def said(*options):
@@ -127,8 +127,8 @@ def test_dn_15_large_answers_are_cut_over_udp_and_whole_over_tcp(private_host):
     assert three.split() == ["172.20.0.9", "fd00:26::6", "fd00:20::9"]
 
 
-def test_dn_06_dn_26_links_and_aliases_follow_the_network_that_they_are_on(private_host):
-    """DN-06, DN-26: another alias on each network; after disconnecting only the other one is left; a link's name comes with its target."""
+def test_links_and_aliases_follow_their_network(private_host):
+    """Another alias on each network; after disconnecting only the other one is left; a link's name comes with its target."""
     document = copy.deepcopy(DOCUMENT)
     document["sandboxes"]["both"]["networks"] = {"front": {"aliases": ["first"]}, "four": {"aliases": ["second"]}}
     private_host.apply(document)
@@ -145,8 +145,8 @@ def test_dn_06_dn_26_links_and_aliases_follow_the_network_that_they_are_on(priva
     assert dig(private_host, "both", "later")[0] == "NXDOMAIN"
 
 
-def test_dn_23_names_as_long_as_they_may_be(private_host):
-    """DN-23: a network's and a sandbox's name of 63 characters each, which is what DNS has room for."""
+def test_longest_names_resolve(private_host):
+    """A network's and a sandbox's name of 63 characters each, which is what DNS has room for."""
     network, name = "n" * 63, "s" * 63
     result = private_host.apply(
         {"networks": {network: {}}, "sandboxes": {name: {"networks": [network]}, "cli": {"networks": [network]}}}
@@ -159,8 +159,8 @@ def test_dn_23_names_as_long_as_they_may_be(private_host):
 
 
 @pytest.mark.leaves_behind("links are made by hand here")
-def test_dn_26_a_new_name_is_known_in_every_sandbox(private_host):
-    """DN-26: without a restart. How soon is measured in tests/bench/names.py."""
+def test_new_name_resolves_in_every_sandbox(private_host):
+    """Without a restart. How soon is measured in tests/bench/names.py."""
     upstream = private_host.popen([*SERVER, UPSTREAM])
     assert upstream.readline() == "ready"
     before = act(private_host, "up")

@@ -50,7 +50,7 @@ def needs(host, kind):
 
 
 def test_sandboxes_are_hosts_of_the_link(private_host):
-    """MV-12: device, address, route, sizes as told; a second run changes nothing; the neighbour and what is behind it are reached."""
+    """Device, address, route, sizes as told; a second run changes nothing; the neighbour and what is behind it are reached."""
     document = {"networks": {"lan": lan(LAN4, LAN6, mtu=1400)}, "sandboxes": PAIR}
     answer = private_host.apply(document)
     assert not private_host.apply(document)["changed"] and not private_host.plan(document)["changed"]
@@ -75,8 +75,8 @@ def test_sandboxes_are_hosts_of_the_link(private_host):
 
 
 @pytest.mark.parametrize("mode", ["private", "vepa", "passthru"])
-def test_mv_12_modes(private_host, mode):
-    """MV-12: as declared, by either spelling; in none of these do two sandboxes meet without the switch."""
+def test_macvlan_modes(private_host, mode):
+    """As declared, by either spelling; in none of these do two sandboxes meet without the switch."""
     sandboxes = PAIR if mode != "passthru" else {"one": PAIR["one"]}
     answer = private_host.apply(
         {"networks": {"lan": lan(LAN4, driver_opts={"macvlan_mode": mode})}, "sandboxes": sandboxes}
@@ -95,8 +95,8 @@ def test_mv_12_modes(private_host, mode):
     assert private_host.ping("two", addresses(answer, "one")[0])  # nobody has looked for this one in vain
 
 
-def test_mv_03_passthru_takes_over_when_the_others_leave(private_host):
-    """MV-03: refused in either order while another network is there (nothing touched); in its place, in one run, it is made."""
+def test_passthru_needs_the_parent_alone(private_host):
+    """Refused in either order while another network is there (nothing touched); in its place, in one run, it is made."""
     both = {"lan": lan(LAN4), "mine": lan(LAN4, mode="passthru")}
     assert "needs a parent for itself alone" in private_host.refusal({"networks": both, "sandboxes": PAIR})
     private_host.assert_back_to(private_host.birth)
@@ -110,8 +110,8 @@ def test_mv_03_passthru_takes_over_when_the_others_leave(private_host):
 
 
 @pytest.mark.parametrize("subnet", ["172.30.0.0/24", "172.30.0.0/31", "fd00:30::/64"])
-def test_mv_04_without_a_parent(private_host, subnet):
-    """MV-04: sandboxes reach each other, all addresses are theirs, and outside is unreachable; the bridge below goes with the network."""
+def test_macvlan_without_a_parent(private_host, subnet):
+    """Sandboxes reach each other, all addresses are theirs, and outside is unreachable; the bridge below goes with the network."""
     answer = private_host.apply({"networks": {"lan": lan({"subnet": subnet}, parent=None)}, "sandboxes": PAIR})
     assert private_host.ping("one", addresses(answer, "two")[0]) and private_host.ping(
         "two", addresses(answer, "one")[0]
@@ -127,8 +127,8 @@ def test_mv_04_without_a_parent(private_host, subnet):
     assert set(traffic.links(private_host)) == {"lo", "eth0"}
 
 
-def test_mv_04_internal_with_a_parent(private_host):
-    """MV-04: no way further than the link itself."""
+def test_internal_macvlan_with_a_parent(private_host):
+    """No way further than the link itself."""
     private_host.apply({"networks": {"lan": lan(LAN4, LAN6, internal=True)}, "sandboxes": PAIR})
     assert private_host.ping("one", NEIGHBOUR_ADDRESSES[0]) and traffic.default_routes(private_host, "one") == []
     assert "unreachable" in private_host.run(["ping", "-n", "-c", "1", FAR4], netns="one", check=False).stderr
@@ -143,8 +143,8 @@ SUBNETS = [
 
 
 @pytest.mark.parametrize("parent", ["eth0", None])
-def test_mv_05_several_subnets(private_host, parent):
-    """MV-05: sandboxes of one subnet reach each other; gateways are only where they are given, and none without a parent."""
+def test_macvlan_with_several_subnets(private_host, parent):
+    """Sandboxes of one subnet reach each other; gateways are only where they are given, and none without a parent."""
     places = {
         "one": ("172.28.2.10", "2001:db8:4::10"),
         "two": ("172.28.2.11", "2001:db8:4::11"),
@@ -163,8 +163,8 @@ def test_mv_05_several_subnets(private_host, parent):
     )
 
 
-def test_mv_06_a_gateway_of_one_family(private_host):
-    """MV-06: none by itself for the other."""
+def test_gateway_of_one_family_only(private_host):
+    """None by itself for the other."""
     private_host.apply(
         {"networks": {"lan": lan({"subnet": "192.0.2.0/24", "ip_range": "192.0.2.64/26"}, LAN6)}, "sandboxes": PAIR}
     )
@@ -175,8 +175,8 @@ def test_mv_06_a_gateway_of_one_family(private_host):
 @pytest.mark.parametrize(
     "families", [(True, True), (True, False), (False, True), None], ids=["both", "IPv4", "IPv6", "none"]
 )
-def test_mv_07_families(private_host, families):
-    """MV-07: addresses as the switches say, IPv6 off on the link where it has none, and lo with both."""
+def test_macvlan_address_families(private_host, families):
+    """Addresses as the switches say, IPv6 off on the link where it has none, and lo with both."""
     four, six = families or (False, False)
     options = {"enable_ipv4": four, "enable_ipv6": six} if families else {"ipam": {"driver": "none"}}
     answer = private_host.apply({"networks": {"lan": lan(**options)}, "sandboxes": PAIR})
@@ -186,8 +186,8 @@ def test_mv_07_families(private_host, families):
     assert private_host.sh("cat /proc/sys/net/ipv6/conf/eth0/disable_ipv6", netns="one") == str(int(not six))
 
 
-def test_mv_08_networks_on_one_subnet_share_its_addresses(private_host):
-    """MV-08: three networks with ranges that overlap; whoever comes, from whichever, gets what nobody has, and keeps it."""
+def test_macvlan_networks_on_one_subnet_share_its_addresses(private_host):
+    """Three networks with ranges that overlap; whoever comes, from whichever, gets what nobody has, and keeps it."""
     networks = {
         name: lan({"subnet": "172.28.0.0/24", **extra}, {"subnet": "2001:db8:9::/64"})
         for name, extra in {"a": {}, "b": {"ip_range": "172.28.0.0/29"}, "c": {"ip_range": "172.28.0.4/30"}}.items()
@@ -209,8 +209,8 @@ def test_mv_08_networks_on_one_subnet_share_its_addresses(private_host):
     assert not {*again["endpoints"][0]["addresses"]} & set(given)
 
 
-def test_mv_09_names(private_host):
-    """MV-09: sandboxes find each other; other names are asked for by way of the parent, and of nobody without one or where it is internal."""
+def test_dns_on_macvlan(private_host):
+    """Sandboxes find each other; other names are asked for by way of the parent, and of nobody without one or where it is internal."""
     named = {"dns_enabled": True}
     networks = {
         "lan": lan(LAN4, **named),
@@ -235,8 +235,8 @@ def test_mv_09_names(private_host):
     assert upstream.readline().startswith("far.example")  # and of inner.example it was not asked
 
 
-def test_mv_10_parent_that_is_down(private_host):
-    """MV-10: sandboxes are made on a tap without a user, and on a link that is down; when it comes up they are there."""
+def test_parent_link_down(private_host):
+    """Sandboxes are made on a tap without a user, and on a link that is down; when it comes up they are there."""
     private_host.sh("ip tuntap add mode tap tap0; ip link add down0 type veth peer name down1; ip link set down1 up")
     private_host.sh("ip address add 172.28.2.1/24 dev down1")
     subnets = (
@@ -262,8 +262,8 @@ def test_mv_10_parent_that_is_down(private_host):
     private_host.sh("ip link del tap0; ip link del down0")
 
 
-def test_mv_11_the_last_address_of_a_range(private_host):
-    """MV-11: a range of one address serves one sandbox, for no gateway takes it by itself; the next must name one."""
+def test_range_of_one_address(private_host):
+    """A range of one address serves one sandbox, for no gateway takes it by itself; the next must name one."""
     network = lan({"subnet": "172.28.0.0/24", "ip_range": "172.28.0.9/32"})
     assert addresses(private_host.apply({"networks": {"lan": network}, "sandboxes": {"one": PAIR["one"]}}), "one") == [
         "172.28.0.9"
@@ -275,8 +275,8 @@ def test_mv_11_the_last_address_of_a_range(private_host):
     assert private_host.ping("one", addresses(answer, "two")[0])
 
 
-def test_mv_02_vlans_of_others_are_used_and_stay(private_host):
-    """MV-02: one that is there before us, whatever made it, is neither changed nor removed; two networks share it."""
+def test_existing_vlan_link_is_used_and_kept(private_host):
+    """One that is there before us, whatever made it, is neither changed nor removed; two networks share it."""
     private_host.sh(
         "ip link add eth0.60 type veth peer name vlan60 && ip link set eth0.60 up mtu 1450 addrgenmode none && "
         "ip link set vlan60 up addrgenmode none && ip address add 172.28.0.1/24 dev vlan60"
@@ -300,8 +300,8 @@ def test_mv_02_vlans_of_others_are_used_and_stay(private_host):
     private_host.sh("ip link del eth0.60")
 
 
-def test_mv_01_mv_02_vlans_are_made_and_removed(private_host):
-    """MV-01, MV-02: made for the first network, marked as ours, kept for the second of another project, gone with the last; the link below stays."""
+def test_vlan_link_is_created_and_removed_with_its_networks(private_host):
+    """Made for the first network, marked as ours, kept for the second of another project, gone with the last; the link below stays."""
     needs(private_host, "vlan")
     neighbour = private_host.neighbour()
     neighbour.sh(
@@ -351,7 +351,7 @@ PARENTS = {
 
 @pytest.mark.parametrize("make, parent, words", PARENTS.values(), ids=PARENTS.keys())
 def test_parents_that_cannot_be(private_host, make, parent, words):
-    """MV-13's like: refused with the reason before anything is touched."""
+    """Refused with the reason before anything is touched."""
     private_host.sh(make or "true")
     before = private_host.snapshot()
     told = private_host.refusal({"networks": {"lan": lan(parent=parent)}, "sandboxes": PAIR})
@@ -551,8 +551,8 @@ def test_iv_ipvlan_is_refused_where_the_kernel_has_none(private_host):
 
 
 @pytest.mark.parametrize("mode", ["l2", "l3", "l3s"])
-def test_iv_01_iv_03_ipvlan_modes(private_host, mode):
-    """IV-01, IV-03: l2 has the given gateway, the others the link as way out; the parent's MAC; the parent stays."""
+def test_ipvlan_modes(private_host, mode):
+    """l2 has the given gateway, the others the link as way out; the parent's MAC; the parent stays."""
     needs(private_host, "ipvlan")
     document = {
         "networks": {"lan": lan(LAN4, driver="ipvlan", ipvlan_mode=mode, host_access=mode == "l2")},
@@ -574,8 +574,8 @@ def test_iv_01_iv_03_ipvlan_modes(private_host, mode):
         assert private_host.ping("one", FAR4)
 
 
-def test_iv_02_ipvlan_l3_between_subnets(private_host):
-    """IV-02: sandboxes of two subnets reach each other without any gateway, with a parent or without."""
+def test_ipvlan_l3_between_subnets(private_host):
+    """Sandboxes of two subnets reach each other without any gateway, with a parent or without."""
     needs(private_host, "ipvlan")
     sandboxes = {
         "one": {"networks": {"lan": {"ipv4_address": "172.28.1.9"}}},

@@ -26,7 +26,7 @@ def inode(host, name):
 
 
 def test_host_mode_has_no_namespace_and_discards_ports_with_a_warning(private_host):
-    """LC-20: nothing is made; the host's links are what its processes see; nothing answers on the port."""
+    """Nothing is made; the host's links are what its processes see; nothing answers on the port."""
     before = full(private_host)
     result = private_host.apply({"sandboxes": {"agent": {"network_mode": "host", "ports": ["8080:80"]}}})
     assert any("agent" in line and "discarded" in line for line in result["warnings"]) and result["ports"] == []
@@ -88,7 +88,7 @@ def test_process_of_a_shared_stack_outlives_its_partner(private_host):
 
 
 def test_default_bridge_finds_by_address_and_links_one_way(private_host):
-    """BR-01 on the default bridge: pings by address both ways; a link is one name in one direction."""
+    """Pings by address both ways; a link is one name in one direction."""
     document = {
         "sandboxes": {"one": {"network_mode": "bridge"}, "two": {"network_mode": "bridge", "links": ["one:first"]}}
     }
@@ -172,7 +172,7 @@ def test_attach_follows_a_process_that_was_started_again(private_host):
 
 
 def test_attach_to_nothing_is_refused_and_left_out_at_boot(private_host):
-    """LC-18: the pid is named; at boot the others come up all the same."""
+    """The pid is named; at boot the others come up all the same."""
     process = Process(private_host)
     private_host.apply(attached(process.pid))
     process.server.stop()

@@ -25,8 +25,8 @@ SHOP = {
 }
 
 
-def test_dn_26_names_follow_what_is_declared(private_host):
-    """DN-08, DN-26: connect, disconnect and replace; a second run changes nothing."""
+def test_names_follow_the_declaration(private_host):
+    """Connect, disconnect and replace; a second run changes nothing."""
     first = private_host.apply(SHOP)
     web_front, web_back, db = (
         address(first, "web", "front"),
@@ -147,8 +147,8 @@ def test_another_project_on_the_network_is_found_and_finds(private_host):
     assert private_host.apply(SHOP)["changed"] is False
 
 
-def test_dn_09_default_bridge_has_links_only(private_host):
-    """DN-09: found by address, not by name; a link is one name in one direction; no resolver runs."""
+def test_default_bridge_resolves_legacy_links_only(private_host):
+    """Found by address, not by name; a link is one name in one direction; no resolver runs."""
     document = {
         "sandboxes": {"one": {"network_mode": "bridge", "links": ["two:partner"]}, "two": {"network_mode": "bridge"}}
     }
@@ -161,8 +161,8 @@ def test_dn_09_default_bridge_has_links_only(private_host):
     assert "nameserver 192.0.2.3\n" in private_host.run(["cat", "/etc/resolv.conf"], netns="one").stdout
 
 
-def test_dn_37_names_need_no_address_on_the_bridge(private_host):
-    """DN-37: a resolver is inside each sandbox, so an isolated network, whose bridge has no address, has names; questions for others go nowhere."""
+def test_dns_works_without_a_bridge_address(private_host):
+    """A resolver is inside each sandbox, so an isolated network, whose bridge has no address, has names; questions for others go nowhere."""
     network = {"internal": True, "gateway_mode_ipv4": "isolated"}
     result = private_host.apply(
         {"networks": {"cell": network}, "sandboxes": {"one": {"networks": ["cell"]}, "two": {"networks": ["cell"]}}}
@@ -175,8 +175,8 @@ def test_dn_37_names_need_no_address_on_the_bridge(private_host):
     assert dig(private_host, "one", "example.org")[0] == "NXDOMAIN"
 
 
-def test_r_37_dead_and_hanging_resolvers_are_drift_that_a_run_repairs(private_host):
-    """R-37: what does not answer is found by the plan; the others keep their processes."""
+def test_dead_and_hanging_resolvers_are_drift(private_host):
+    """What does not answer is found by the plan; the others keep their processes."""
     private_host.apply(SHOP)
     pids = {name: private_host.sh(f"pgrep -f conf-file=.*/{name}.conf") for name in ("web", "cli", "db")}
     private_host.sh(f"kill -KILL {pids['cli']}; kill -STOP {pids['db']}")

@@ -106,8 +106,8 @@ def test_only_the_line_of_hosts_is_changed(private_host, daemon):
 
 
 @pytest.mark.parametrize("netns, called", [("cli", "c1"), ("near", "c1"), ("web", "web")])
-def test_dn_12_files_of_a_sandbox_are_those_of_who_is_in_it(private_host, netns, called):
-    """DN-01, DN-12: resolv.conf, hosts and hostname by ip netns exec, and for a partner under its own name."""
+def test_etc_files_as_programs_in_a_sandbox_see_them(private_host, netns, called):
+    """resolv.conf, hosts and hostname by ip netns exec, and for a partner under its own name."""
     private_host.apply(DOCUMENT)
     said = private_host.sh(
         "cat /etc/hostname; getent hosts $(cat /etc/hostname) | head -1; grep -c 'nameserver 127.0.0.11' /etc/resolv.conf",

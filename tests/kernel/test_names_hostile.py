@@ -116,8 +116,8 @@ def pid(host, sandbox="web"):
     return host.sh(f"cat /run/dockless/dns/pids/{sandbox}.pid")
 
 
-def test_dn_10_dn_22_s_53_malformed_messages_end_nothing(named):
-    """DN-10, DN-22, S-53, H-8: the same process answers afterwards, by UDP and TCP; more by DOCKLESS_TEST_MESSAGES=100000."""
+def test_malformed_dns_messages_do_not_stop_the_resolver(named):
+    """The same process answers afterwards, by UDP and TCP; more by DOCKLESS_TEST_MESSAGES=100000."""
     before = pid(named)
     assert dig(named, "web", "web") == KNOWN
     for seed in range(2):
@@ -134,16 +134,16 @@ def test_dn_10_dn_22_s_53_malformed_messages_end_nothing(named):
     ) == {"S"}
 
 
-def test_s_52_idle_connections_keep_nobody_waiting(named):
-    """S-52: two hundred clients that say half a word; others are answered by UDP and TCP, in the sandbox and in its neighbour."""
+def test_idle_tcp_clients_do_not_block_others(named):
+    """Two hundred clients that say half a word; others are answered by UDP and TCP, in the sandbox and in its neighbour."""
     idle = named.popen([SYSTEM_PYTHON, "-c", _IDLE, "200"], "web")
     word, kept = idle.readline().split()
     assert word == "ready" and int(kept) >= 20  # the rest wait in the queue of a server that serves twenty at once
     assert dig(named, "web", "web") == dig(named, "cli", "web") == dig(named, "cli", "web", "A", "+tcp") == KNOWN
 
 
-def test_s_57_a_flood_delays_no_neighbour(named):
-    """S-57: one sandbox asks a dead server for names without end; its neighbour's hundred questions are all answered."""
+def test_dns_flood_does_not_delay_other_sandboxes(named):
+    """One sandbox asks a dead server for names without end; its neighbour's hundred questions are all answered."""
     flood = named.popen([SYSTEM_PYTHON, "-c", _FLOOD], "web")
     assert flood.readline() == "ready"
     said = named.sh(
@@ -154,8 +154,8 @@ def test_s_57_a_flood_delays_no_neighbour(named):
     assert said.count("status: NOERROR") == 100 and "SERVFAIL" not in said
 
 
-def test_s_59_who_guesses_wrong_is_not_believed(private_host):
-    """S-59: forgeries of all other numbers, from all other ports, and to other questions; the control is one that guesses all of it right."""
+def test_forged_upstream_answers_are_ignored(private_host):
+    """Forgeries of all other numbers, from all other ports, and to other questions; the control is one that guesses all of it right."""
     server = "192.0.2.2"
     forger = private_host.popen([SYSTEM_PYTHON, "-c", _FORGER, server])
     assert forger.readline() == "ready"

@@ -39,8 +39,8 @@ def heard(host, upstream):
 
 
 @pytest.mark.parametrize("dead", ["127.127.127.1", NEIGHBOUR], ids=["refusing", "silent"])
-def test_dn_03_dn_17_the_next_server_answers_for_one_that_does_not(private_host, upstream, dead):
-    """DN-03, DN-17: one that refuses, and one that says nothing at all (its neighbour drops the question)."""
+def test_next_upstream_answers_for_a_silent_one(private_host, upstream, dead):
+    """One that refuses, and one that says nothing at all (its neighbour drops the question)."""
     assert upstream.pid
     private_host.neighbour().sh(
         "nft add table inet silent; nft add chain inet silent in '{ type filter hook input priority 0; }'; "
@@ -51,8 +51,8 @@ def test_dn_03_dn_17_the_next_server_answers_for_one_that_does_not(private_host,
     private_host.neighbour().sh("nft delete table inet silent")
 
 
-def test_s_54_what_is_known_is_not_asked_outside(private_host, upstream):
-    """S-54: a server that has an answer to everything, and a search domain that it serves, take no name of a sandbox."""
+def test_local_names_are_never_asked_upstream(private_host, upstream):
+    """A server that has an answer to everything, and a search domain that it serves, take no name of a sandbox."""
     private_host.apply(document(UPSTREAM, dns_search=["corp.example"]))
     private_host.sh(
         "for n in $(seq 300); do echo 'db A'; echo 'db AAAA'; echo 'DB.front A'; echo 'nobody A'; done >/run/lock/questions"
@@ -69,8 +69,8 @@ def test_s_54_what_is_known_is_not_asked_outside(private_host, upstream):
     assert asked and all(line.startswith("nobody.corp.example ") for line in asked)
 
 
-def test_s_59_each_question_leaves_by_a_port_and_a_number_of_chance(private_host):
-    """S-59: who guesses must hit both; sixty questions."""
+def test_upstream_queries_have_random_ports_and_ids(private_host):
+    """Who guesses must hit both; sixty questions."""
     code = (
         f"import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind(('{UPSTREAM}', 53))\nprint('ready', flush=True)\n"
         "while True:\n m, c = s.recvfrom(999)\n print(c[1], int.from_bytes(m[:2], 'big'), flush=True)\n"
@@ -87,8 +87,8 @@ def test_s_59_each_question_leaves_by_a_port_and_a_number_of_chance(private_host
     assert len(set(ports)) > 50 and max(ports) - min(ports) > 16384 and len(set(numbers)) > 50
 
 
-def test_dn_31_names_need_nothing_of_the_hosts_input_rules(private_host, upstream):
-    """DN-31, DN-32: a host that lets nothing in; a resolver is inside of its sandbox."""
+def test_dns_works_with_an_input_drop_policy(private_host, upstream):
+    """A host that lets nothing in; a resolver is inside of its sandbox."""
     assert upstream.pid
     private_host.apply(document(UPSTREAM))
     assert private_host.ping("cli", "172.20.0.1")

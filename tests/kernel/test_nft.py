@@ -61,8 +61,8 @@ def test_listing_of_a_named_namespace(private_host):
     private_host.sh("ip netns delete web")
 
 
-def test_fw_11_words_of_nft_and_the_lines_they_are_about_are_in_the_error(private_host):
-    """FW-11; and a refused table changes nothing."""
+def test_error_contains_nft_output_and_the_lines_it_refers_to(private_host):
+    """A refused table changes nothing."""
     ask(private_host, "nft.replace(sys.argv[1]); print(0)", TABLE)
     before = private_host.sh("nft list ruleset")
     told = ask(
@@ -103,8 +103,8 @@ print(json.dumps(errors))""",
         "table inet dockless {\n # {\n}\nflush ruleset # }\n",
     ],
 )
-def test_s_76_text_that_reaches_beyond_our_table_is_not_loaded(private_host, text):
-    """S-76: whatever got into the text, foreign tables stay byte for byte."""
+def test_text_that_changes_another_table_is_not_loaded(private_host, text):
+    """Whatever got into the text, foreign tables stay byte for byte."""
     private_host.run(["nft", "-f", "-"], input=FOREIGN)
     ask(private_host, "nft.replace(sys.argv[1]); print(0)", TABLE)
     before = private_host.sh("nft list ruleset")
@@ -157,8 +157,8 @@ print(json.dumps(seen))""",
     private_host.sh("nft delete table inet dockless")
 
 
-def test_s_78_canonical_form_is_read_where_it_is_known_and_never_written(private_host):
-    """S-78: a check writes nothing; a remembered form costs no process."""
+def test_check_reads_the_cached_canonical_form_and_writes_nothing(private_host):
+    """A check writes nothing; a remembered form costs no process."""
     ask(private_host, "nft.canonical(sys.argv[1]); print(0)", TABLE)
     assert private_host.sh("ls -A /run/dockless 2>/dev/null || true") == ""
     told = ask(

@@ -71,8 +71,8 @@ def test_two_subnets_over_two_hosts(fleet, version):
     assert shown["blue"]["peers"]["host2"]["sandboxes"] == {"d": ["10.60.0.4", "fd00:60::4"]}
 
 
-def test_ov_01_ov_03_names_of_interfaces_and_the_port_are_given(fleet):
-    """OV-01, OV-03: an endpoint's interface has the name asked for, and packets cross by the port asked for, which the firewall knows."""
+def test_overlay_interface_name_and_vxlan_port(fleet):
+    """An endpoint's interface has the name asked for, and packets cross by the port asked for, which the firewall knows."""
     first, second = fleet.hosts[:2]
     placed = [{"a": on("blue", 2, interface_name="foobar")}, {"d": on("blue", 4)}]
     apply_all(fleet, private_fleet.documents({"blue": spec(300, BLUE, port=7777)}, placed))
@@ -185,8 +185,8 @@ def _vxlan(place, source, target, vni, mac, inner_source, inner_target, text):
     place.run([SYSTEM_PYTHON, "-c", code, source, target, str(vni), mac, inner_source, inner_target, text])
 
 
-def test_s_40_a_stranger_cannot_inject(fleet):
-    """S-40: VXLAN has no authentication. A peer's frames arrive, a stranger's with all the right numbers don't."""
+def test_vxlan_from_an_unknown_source_is_dropped(fleet):
+    """VXLAN has no authentication. A peer's frames arrive, a stranger's with all the right numbers don't."""
     first, second, third = fleet.hosts
     apply_all(fleet, private_fleet.documents(unnamed(), PLACED))
     mac = traffic.links(first, "a")["eth0"]["address"]
@@ -207,8 +207,8 @@ def test_s_40_a_stranger_cannot_inject(fleet):
     assert sink.readline() == "end 10.60.0.4"
 
 
-def test_s_41_a_sandbox_cannot_speak_to_the_other_end(fleet):
-    """S-41: masquerading would give it its host's address, which is a peer's."""
+def test_sandbox_cannot_send_vxlan_to_a_remote_vtep(fleet):
+    """Masquerading would give it its host's address, which is a peer's."""
     first, second = fleet.hosts[:2]
     apply_all(fleet, private_fleet.documents(unnamed(), PLACED))
     mac = traffic.links(second, "e")["eth0"]["address"]  # of another network than the sender's
@@ -237,7 +237,7 @@ def test_s_41_a_sandbox_cannot_speak_to_the_other_end(fleet):
         assert sink.readline() == "mutant 10.61.0.2"
 
 
-def test_s_41_a_sandbox_cannot_speak_to_its_own_hosts_end(fleet):
+def test_sandbox_cannot_send_vxlan_to_its_own_vtep(fleet):
     """Nor to the end on its own host, under a peer's address."""
     first = fleet.hosts[0]
     apply_all(
@@ -304,8 +304,8 @@ def _raw_udp(host, netns, mac, source, target, port, body):
     host.run([SYSTEM_PYTHON, "-c", code, frame.hex()], netns=netns)
 
 
-def test_s_46_a_sandbox_cannot_take_anothers_place(fleet):
-    """S-46: a sandbox that sends with another's MAC, and says that the other's address is its own, changes nothing."""
+def test_sandbox_cannot_take_over_a_remote_mac_or_address(fleet):
+    """A sandbox that sends with another's MAC, and says that the other's address is its own, changes nothing."""
     first, second = fleet.hosts[:2]
     apply_all(fleet, private_fleet.documents(unnamed(), PLACED))
     victim = traffic.links(first, "a")["eth0"]["address"]

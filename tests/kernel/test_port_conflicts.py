@@ -26,8 +26,8 @@ __import__("signal").pause()
 
 
 @pytest.mark.parametrize("ports, words", CONFLICTS.values(), ids=CONFLICTS.keys())
-def test_po_09_conflicts_are_refused_before_anything_changes(private_host, ports, words):
-    """PO-09: the message has the owner's name, and the host is as it was."""
+def test_port_conflict_is_refused_before_any_change(private_host, ports, words):
+    """The message has the owner's name, and the host is as it was."""
     shop = {
         "networks": {"front": network("172.20.0.0/24")},
         "sandboxes": {"web": {"networks": ["front"], "ports": ["8080:80"]}},

@@ -44,8 +44,8 @@ def client(answer):
 
 
 @pytest.mark.parametrize("on", [0, 1], ids=["bridge-nf off", "bridge-nf on"])
-def test_po_02_03_04_05_06_16_reached_from_everywhere(private_host, on):
-    """PO-02, PO-03, PO-04, PO-05, PO-06, PO-16, PO-22, IS-04: by every address, over TCP and UDP, whether bridges call iptables or not."""
+def test_published_port_is_reachable_by_every_host_address(private_host, on):
+    """By every address, over TCP and UDP, whether bridges call iptables or not."""
     with traffic.bridge_calls_iptables(private_host, on):
         served(private_host)
         neighbour = private_host.neighbour()
@@ -103,8 +103,8 @@ def test_clients_address_is_kept(private_host):
     assert client(private_host.fetch("friend", "http://172.20.0.10/")) == "172.20.0.2"
 
 
-def test_po_17_bound_addresses_serve_only_themselves(private_host):
-    """PO-17: loopback, one IPv4 address, one IPv6 address."""
+def test_port_on_one_host_address_answers_on_that_address_only(private_host):
+    """Loopback, one IPv4 address, one IPv6 address."""
     served(private_host)
     neighbour = private_host.neighbour()
     reached = {
@@ -126,8 +126,8 @@ def test_po_17_bound_addresses_serve_only_themselves(private_host):
     assert body(private_host.fetch("stranger", f"http://{HOST4}:8444/")) == "secret"
 
 
-def test_po_01_every_form(private_host):
-    """PO-01, PO-16: short and long forms; what is told is what answers."""
+def test_every_form_of_a_port_mapping(private_host):
+    """Short and long forms; what is told is what answers."""
     web = {
         "networks": ["front"],
         "ports": [
@@ -174,7 +174,7 @@ def test_po_01_every_form(private_host):
 
 
 def test_sctp_is_published_as_tcp_is(private_host):
-    """PO-16: SCTP has its own port space; packets only where the kernel has SCTP."""
+    """SCTP has its own port space; packets only where the kernel has SCTP."""
     ports = ["8080:80/sctp", "8080:80/tcp"]
     answer = private_host.apply(
         {"networks": SHOP["networks"], "sandboxes": {"web": {"networks": ["front"], "ports": ports}}}
@@ -210,7 +210,7 @@ def narrow(private_host):
 
 
 def test_ephemeral_ports_are_chosen_once(narrow):
-    """PO-15: kept over re-runs and when others come and go; same for both families; inside the kernel's range."""
+    """Kept over re-runs and when others come and go; same for both families; inside the kernel's range."""
     sandboxes = {name: {"networks": ["front"], "ports": ["80"]} for name in ("a", "b", "c")}
     document = {"networks": SHOP["networks"], "sandboxes": sandboxes}
     first = host_ports(narrow.apply(document))
@@ -240,8 +240,8 @@ def test_ephemeral_ports_avoid_listeners_and_tell_when_none_is_left(narrow):
     assert host_ports(narrow.plan({**document, "sandboxes": {"web": {**web, "ports": ["80"]}}})) == {("web", 80): 40002}
 
 
-def test_po_14_publish_all_and_expose(private_host):
-    """PO-14: publish_all publishes what is exposed, once; without it expose publishes nothing."""
+def test_publish_all_and_expose(private_host):
+    """publish_all publishes what is exposed, once; without it expose publishes nothing."""
     web = {"networks": ["front"], "ports": ["8080:80"], "expose": ["80", "53/udp", 3000], "publish_all": True}
     document = {
         "networks": SHOP["networks"],
@@ -275,8 +275,8 @@ def test_range_of_host_ports_gives_the_first_free(private_host):
     assert "no free host port is left in 8000-8002 for 80/tcp of sandbox most" in private_host.refusal(document)
 
 
-def test_po_13_default_publish_address(private_host):
-    """PO-13: of the network, and of the host, where a port names none."""
+def test_default_publish_address(private_host):
+    """Of the network, and of the host, where a port names none."""
     own = {"front": network("172.20.0.0/24", default_publish_address=HOST4), "other": network("172.21.0.0/24")}
     sandboxes = {
         "web": {"networks": ["front"], "ports": ["8080:80"]},
@@ -291,8 +291,8 @@ def test_po_13_default_publish_address(private_host):
     ] == ["web", None, None, "two"]
 
 
-def test_po_23_replaced_sandbox_gets_the_datagrams(private_host):
-    """PO-23: a flow of a client that goes on reaches the new sandbox on the same host port."""
+def test_replacing_sandbox_receives_the_datagrams(private_host):
+    """A flow of a client that goes on reaches the new sandbox on the same host port."""
     document = {
         "networks": {"front": SHOP["networks"]["front"]},
         "sandboxes": {"one": {"networks": ["front"], "ports": ["5353:53/udp"]}},
@@ -316,8 +316,8 @@ def test_po_23_replaced_sandbox_gets_the_datagrams(private_host):
     asking.stop()
 
 
-def test_po_10_families_of_two_networks(private_host):
-    """PO-10: an IPv4 network and an IPv6 network of one sandbox carry a port together; each family by its own."""
+def test_port_over_an_ipv4_network_and_an_ipv6_network(private_host):
+    """An IPv4 network and an IPv6 network of one sandbox carry a port together; each family by its own."""
     networks = {"four": network("172.20.0.0/24"), "six": network("fd00:20::/64", enable_ipv4=False)}
     answer = served(
         private_host,
@@ -334,7 +334,7 @@ def test_po_10_families_of_two_networks(private_host):
 
 @pytest.mark.parametrize("on", [0, 1], ids=["bridge-nf off", "bridge-nf on"])
 def test_reached_by_those_it_shares_another_network_with(private_host, on):
-    """PO-04, PO-05: by way of the host's address, though the answer's straight way would be the other network."""
+    """By way of the host's address, though the answer's straight way would be the other network."""
     both = {"front": {"gw_priority": 1, "ipv4_address": "172.20.0.10", "ipv6_address": "fd00:20::10"}, "other": None}
     sandboxes = {
         "web": {"networks": both, "ports": ["8080:80"]},
@@ -349,8 +349,8 @@ def test_reached_by_those_it_shares_another_network_with(private_host, on):
     assert client(private_host.neighbour().fetch(None, f"http://{HOST4}:8080/")) == NEIGHBOUR4
 
 
-def test_s_07_port_of_others_is_not_taken(private_host):
-    """S-07: what sandboxes and the host ask of another host's port arrives there, though the same port is published here."""
+def test_port_of_another_host_is_not_intercepted(private_host):
+    """What sandboxes and the host ask of another host's port arrives there, though the same port is published here."""
     document = {
         "networks": SHOP["networks"],
         "sandboxes": {"web": {"networks": ["front"], "ports": ["53:53/udp"]}, "friend": {"networks": ["front"]}},

@@ -17,8 +17,8 @@ exec sleep infinity
 """
 
 
-def test_s_79_no_setting_of_the_host_itself_changes(private_host):
-    """S-79: with every kind of object there, what differs from before are settings of links of ours; afterwards (the leak check) nothing does."""
+def test_no_sysctl_of_the_host_changes(private_host):
+    """With every kind of object there, what differs from before are settings of links of ours; afterwards (the leak check) nothing does."""
     before = set(private_host.snapshot()["sysctl"])
     private_host.apply(SHOP)
     changed = {line.partition(" = ")[0] for line in before ^ set(private_host.snapshot()["sysctl"])}
@@ -29,8 +29,8 @@ def test_s_79_no_setting_of_the_host_itself_changes(private_host):
     assert foreign == []
 
 
-def test_s_74_a_container_with_a_proc_of_its_own_is_given_the_real_settings(private_host):
-    """S-74: only its network namespace is entered, never its mounts: what it laid over /proc/sys stays as it is, and the kernel has the value."""
+def test_sysctls_are_set_despite_mounts_over_proc(private_host):
+    """Only its network namespace is entered, never its mounts: what it laid over /proc/sys stays as it is, and the kernel has the value."""
     container = private_host.popen(["unshare", "--net", "--mount", "/bin/sh", "-c", _FAKE])
     pid = container.readline()
     private_host.apply(

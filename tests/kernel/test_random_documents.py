@@ -2,7 +2,7 @@
 """Documents made by chance on a real kernel: from one to the next, after things were deleted by hand, and away.
 
 The same documents as in tests/unit/state/test_plan_properties.py, whose kernel is a dictionary: what
-holds there must hold here (G-3, G-5, G-7 in a small number). A failure names its seed;
+holds there must hold here. A failure names its seed;
 DOCKLESS_TEST_SEEDS=100 tries as many.
 """
 

@@ -23,8 +23,8 @@ def _named(private_host):
     return private_host
 
 
-def test_dn_15_names_aliases_and_hostname_over_udp_and_tcp(named):
-    """DN-15, DN-24: own and others' names, TTL 0, both transports."""
+def test_names_aliases_and_hostname_over_udp_and_tcp(named):
+    """Own and others' names, TTL 0, both transports."""
     for options in ((), ("+tcp",)):
         for name in ("web", "web.front", "www1", "app.example", "WEB"):
             assert dig(named, "cli", name, "A", *options) == ("NOERROR", ["172.20.0.10"])
@@ -34,16 +34,16 @@ def test_dn_15_names_aliases_and_hostname_over_udp_and_tcp(named):
     assert named.lookup("cli", "web") == ["172.20.0.10"]
 
 
-def test_dn_07_name_with_network_and_nothing_behind_it(named):
-    """DN-07: name.network resolves, with something appended it goes to the world and not to us."""
+def test_name_qualified_by_network(named):
+    """name.network resolves, with something appended it goes to the world and not to us."""
     assert dig(named, "cli", "web2.front") == ("NOERROR", ["172.20.0.11"])
     assert dig(named, "cli", "www.front") == ("NOERROR", ["172.20.0.10", "172.20.0.11"])
     assert dig(named, "cli", "missing.front") == ("NXDOMAIN", [])
     assert dig(named, "cli", "web2.front.example.org") == ("NOERROR", ["203.0.113.7"])
 
 
-def test_dn_24_names_of_networks_not_joined_do_not_exist(named):
-    """DN-24: each sandbox sees the names of its own networks only; one on both sees the union."""
+def test_names_of_other_networks_do_not_exist(named):
+    """Each sandbox sees the names of its own networks only; one on both sees the union."""
     assert dig(named, "cli", "db")[0] == "NXDOMAIN"
     assert dig(named, "db", "web2")[0] == "NXDOMAIN"
     assert dig(named, "db", "web") == ("NOERROR", ["172.21.0.10"])
@@ -52,15 +52,15 @@ def test_dn_24_names_of_networks_not_joined_do_not_exist(named):
 
 
 def test_ipv4_only_name_has_an_empty_aaaa_that_never_goes_upstream(named):
-    """DN-04: the upstream would answer it with an address of its own."""
+    """The upstream would answer it with an address of its own."""
     for name in ("web2", "web2.front", "app.example"):
         assert dig(named, "cli", name, "AAAA") == ("NOERROR", [])
     assert dig(named, "web", "db", "AAAA") == ("NOERROR", ["fd00:21::20"])
     assert asked_upstream(named, named.upstream) == []
 
 
-def test_dn_28_reverse_names(named):
-    """DN-28: one PTR an address, name.network first; addresses of our subnets never go upstream."""
+def test_reverse_names(named):
+    """One PTR an address, name.network first; addresses of our subnets never go upstream."""
     assert dig(named, "cli", "10.0.20.172.in-addr.arpa", "PTR") == ("NOERROR", ["web.front."])
     assert dig(named, "web", "0.2.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.2.0.0.0.0.d.f.ip6.arpa", "PTR") == (
         "NOERROR",
@@ -77,8 +77,8 @@ def test_shared_alias_is_a_round_robin(named):
     assert sorted(firsts) == both
 
 
-def test_dn_06_links_are_private_to_their_sandbox(named):
-    """DN-06: a link to what is not there yet is no obstacle; others do not see it."""
+def test_links_are_private_to_their_sandbox(named):
+    """A link to what is not there yet is no obstacle; others do not see it."""
     assert dig(named, "cli", "site") == ("NOERROR", ["172.20.0.10"])
     assert dig(named, "cli", "site.front") == ("NOERROR", ["172.20.0.10"])
     assert dig(named, "cli", "later")[0] == "NXDOMAIN"
@@ -86,8 +86,8 @@ def test_dn_06_links_are_private_to_their_sandbox(named):
     assert dig(named, "cli", "10.0.20.172.in-addr.arpa", "PTR") == ("NOERROR", ["web.front."])
 
 
-def test_dn_18_unknown_single_labels_stay_here_others_go_upstream(named):
-    """DN-18: no type of query for a plain name leaves; a qualified one does, with the search list."""
+def test_unknown_single_labels_are_not_forwarded(named):
+    """No type of query for a plain name leaves; a qualified one does, with the search list."""
     for kind in ("A", "AAAA", "MX", "TXT"):
         assert dig(named, "cli", "nobody", kind) == ("NXDOMAIN", [])
     assert dig(named, "cli", "web2", "MX") == ("NOERROR", [])
@@ -98,8 +98,8 @@ def test_dn_18_unknown_single_labels_stay_here_others_go_upstream(named):
 
 
 @pytest.mark.parametrize("transport", ["+notcp", "+tcp"])
-def test_dn_19_internal_only_never_forwards(named, transport):
-    """DN-19, DN-02: even with servers of its own; a sandbox that also has a way out does forward."""
+def test_internal_network_never_forwards(named, transport):
+    """Even with servers of its own; a sandbox that also has a way out does forward."""
     for name, kind in (
         ("example.org", "A"),
         ("example.org", "TXT"),
@@ -111,8 +111,8 @@ def test_dn_19_internal_only_never_forwards(named, transport):
     assert asked_upstream(named, named.upstream) == []
 
 
-def test_dn_29_application_may_own_port_53(named):
-    """DN-29: the resolver is on another port, and queries to 127.0.0.11 still reach it."""
+def test_application_may_bind_port_53(named):
+    """The resolver is on another port, and queries to 127.0.0.11 still reach it."""
     named.serve_udp("cli", 53, "mine")
     named.serve_http("cli", 53, "mine")
     assert named.ask_udp("cli", "172.20.0.12", 53) == "mine\n172.20.0.12\n"
@@ -120,8 +120,8 @@ def test_dn_29_application_may_own_port_53(named):
     assert dig(named, "cli", "web2", "A", "+tcp") == ("NOERROR", ["172.20.0.11"])
 
 
-def test_dn_26_changed_names_are_seen_without_a_restart(named):
-    """DN-26, DN-33: a sandbox and an alias come and go by one renamed file; the processes stay."""
+def test_changed_names_are_served_without_a_restart(named):
+    """A sandbox and an alias come and go by one renamed file; the processes stay."""
     before = act(named, "running")
     more = json.loads(json.dumps(DOCUMENT))
     more["sandboxes"]["late"] = {"networks": {"front": {"ipv4_address": "172.20.0.30", "aliases": ["www"]}}}
@@ -182,7 +182,7 @@ def test_hanging_resolver_is_no_answer_and_the_rest_still_counts(named):
 
 
 def test_resolver_of_a_namespace_that_lost_its_name_is_found_and_ended(named):
-    """R-37: ip netns delete does not end it, and it would hold the namespace for ever."""
+    """ip netns delete does not end it, and it would hold the namespace for ever."""
     before = act(named, "running")
     named.run(["ip", "netns", "delete", "cli"])
     found = act(named, "running")
@@ -204,7 +204,7 @@ def test_reload_reads_all_files_again_in_the_same_processes(named):
     assert dig(named, "cli", "10.0.20.172.in-addr.arpa", "PTR") == ("NOERROR", ["web.front."])
 
 
-def test_dn_35_missing_program_is_told_with_its_remedy(private_host):
+def test_missing_dnsmasq_is_reported_with_a_remedy(private_host):
     code = (
         "from _dockless.model import facts; from _dockless.state import objects as kernel; from _dockless.resolvers import supervisor as resolver\n"
         "one = [kernel.Resolver('web', 'web', '/run/dockless/dns/resolvers/web.conf', 'x')]\n"
@@ -220,8 +220,8 @@ def test_dn_35_missing_program_is_told_with_its_remedy(private_host):
     assert lines[2] == "{} (0, 0) True"
 
 
-def test_dn_35_error_names_sandbox_and_reason(named):
-    """DN-35: a port that is taken in the sandbox, told in dnsmasq's words."""
+def test_error_names_sandbox_and_reason(named):
+    """A port that is taken in the sandbox, told in dnsmasq's words."""
     act(named, "stop")
     code = "import socket\ns = socket.socket(); s.bind(('127.0.0.11', 10053)); s.listen(); print('ready', flush=True)\ns.accept()"
     taker = named.popen([SYSTEM_PYTHON, "-c", code], netns="cli")
@@ -233,8 +233,8 @@ def test_dn_35_error_names_sandbox_and_reason(named):
     assert found["running"] == found["wanted"]
 
 
-def test_dn_10_junk_does_not_end_it(named):
-    """DN-10, DN-22: junk over UDP, and a TCP length that is never kept."""
+def test_invalid_packets_do_not_stop_the_resolver(named):
+    """Junk over UDP, and a TCP length that is never kept."""
     code = (
         "import os, socket\nu = socket.socket(type=socket.SOCK_DGRAM)\n"
         "for n in (0, 1, 11, 12, 13, 100, 4000): u.sendto(os.urandom(n), ('127.0.0.11', 53))\n"
@@ -247,8 +247,8 @@ def test_dn_10_junk_does_not_end_it(named):
     assert act(named, "running")["running"] == before["running"]
 
 
-def test_dn_30_daemon_keeps_nothing_of_its_starter(named):
-    """DN-30, S-75: no descriptor of a namespace, a directory or another's pipe is inherited."""
+def test_resolver_inherits_no_descriptors(named):
+    """No descriptor of a namespace, a directory or another's pipe is inherited."""
     pid = act(named, "running")["processes"]["cli"][0]
     links = [named.sh(f"readlink /proc/{pid}/fd/{number}") for number in named.sh(f"ls /proc/{pid}/fd").split()]
     assert links and not [
@@ -289,8 +289,8 @@ def test_declared_records(private_host):
     assert dig(private_host, "db", "printer.lan")[0] == "NXDOMAIN"
 
 
-def test_dn_12_dn_14_files_of_the_sandbox(named):
-    """DN-01, DN-12, DN-14: what programs read in /etc of a sandbox."""
+def test_etc_files_of_a_sandbox(named):
+    """What programs read in /etc of a sandbox."""
     assert named.run(["cat", "/etc/resolv.conf"], netns="cli").stdout == (
         "# dockless: sandbox shop/cli\n# forwards to: 192.0.2.2\nnameserver 127.0.0.11\nsearch corp.example\noptions ndots:0\n"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A run that fails goes back to what was there; one that is killed leaves something that the next run mends (G-1, G-2, G-10).
+"""A run that fails goes back to what was there; one that is killed leaves something that the next run mends.
 
 DOCKLESS_TEST_EVERY_STEP=1 fails and kills at every event, which takes long; without it at every
 twentieth of them, the first and the last included: always the same ones.
@@ -49,8 +49,8 @@ def prepare(host, start):
 
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("start, end, options", RUNS.values(), ids=RUNS.keys())
-def test_g_10_failure_at_a_step_goes_back(private_host, start, end, options, part):
-    """G-2, G-10: whatever step or message fails, every link, rule, file and process is as before; then the same run succeeds."""
+def test_failed_step_is_rolled_back(private_host, start, end, options, part):
+    """Whatever step or message fails, every link, rule, file and process is as before; then the same run succeeds."""
     prepare(private_host, start)
     before = full(private_host)
     counted = count(private_host, start, end, options)
@@ -73,8 +73,8 @@ def count(host, start, end, options):
 
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("start, end, options", RUNS.values(), ids=RUNS.keys())
-def test_g_1_what_a_killed_run_leaves_is_mended(private_host, start, end, options, part):
-    """G-1: after SIGKILL the next run makes what is asked for, the one after has nothing to do, and nothing is left over."""
+def test_next_run_repairs_after_a_killed_run(private_host, start, end, options, part):
+    """After SIGKILL the next run makes what is asked for, the one after has nothing to do, and nothing is left over."""
     prepare(private_host, start)
     counted = count(private_host, start, end, options)
     absent = {"absent": True} if options else {}
@@ -90,8 +90,8 @@ def test_g_1_what_a_killed_run_leaves_is_mended(private_host, start, end, option
 
 
 @pytest.mark.parametrize("what", ["raise", "kill"])
-def test_g_1_g_2_a_namespace_has_its_mark_before_its_name(private_host, what):
-    """G-1, G-2: between the first namespace and the next no run's end leaves one that nobody knows as ours."""
+def test_namespace_is_marked_before_it_is_named(private_host, what):
+    """Between the first namespace and the next no run's end leaves one that nobody knows as ours."""
     made = [
         number
         for number, event in enumerate(hooked(private_host, "count", 0, SHOP)["events"])
@@ -120,8 +120,8 @@ BEHIND = {  # what something else does while a run is under way, and the object 
 @pytest.mark.parametrize(
     "start", (None, changed(SHOP, sandboxes__cli=None, sandboxes__db=None, veth_pairs={})), ids=("first", "update")
 )
-def test_g_10_what_changes_behind_the_run_is_noticed_and_gone_back_from(private_host, start, command, named):
-    """G-10: verification reads everything again; what is not as asked for is named, and the host is as before."""
+def test_failed_verification_is_rolled_back(private_host, start, command, named):
+    """Verification reads everything again; what is not as asked for is named, and the host is as before."""
     end = changed(SHOP, sandboxes__cli__networks={"front": {"ipv4_address": "10.41.0.9"}})
     prepare(private_host, start)
     before = full(private_host)

@@ -35,8 +35,8 @@ for port in sys.argv[2:]:
 """
 
 
-def test_po_16_sctp_is_translated_like_the_others(private_host):
-    """PO-16: one port, one of a range, and none that is not published; the client's address is kept. The last one tells that all have been through."""
+def test_sctp_packets_are_translated(private_host):
+    """One port, one of a range, and none that is not published; the client's address is kept. The last one tells that all have been through."""
     private_host.apply(
         {
             "networks": {"front": {"dns_enabled": False}},

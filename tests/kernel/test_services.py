@@ -347,7 +347,7 @@ def test_an_address_is_chosen_kept_and_given_to_nobody_else(private_host):
 
 
 def test_names_alone_share_by_the_order_of_answers(private_host):
-    """Mode dnsrr, and an alias of several sandboxes: every address in each answer, each as often first (DN-08)."""
+    """Mode dnsrr, and an alias of several sandboxes: every address in each answer, each as often first."""
     document = shop(
         {"mode": "dnsrr", "vip": None, "ports": None, "sandboxes": {"web1": {}, "web2": {}, "web3": {"drain": True}}}
     )

@@ -91,8 +91,8 @@ def test_a_configuration_that_is_refused_leaves_the_old_resolver_serving(late):
     assert late.sh(PLACES.format("cli")).splitlines() == ["table inet dockless"]
 
 
-def test_g_1_what_a_killed_run_had_in_others_places_is_ended(private_host):
-    """G-1: the run dies while others answer; names go on, and the next run takes them away."""
+def test_stand_in_resolvers_of_a_killed_run_are_removed(private_host):
+    """The run dies while others answer; names go on, and the next run takes them away."""
     private_host.apply(SMALL)
     died = private_host.run([PYTHON, "-c", _DYING], check=False)
     assert died.returncode in (-9, 137), died.stderr

@@ -49,8 +49,7 @@ def test_documents_come_back_as_they_were_written(private_host):
     assert sorted(json.loads(private_host.read("/etc/dockless/host.json"))) == ["defaults", "format", "leases"]
 
 
-def test_s_77_modes_do_not_depend_on_the_umask(private_host):
-    """S-77."""
+def test_modes_do_not_depend_on_the_umask(private_host):
     ask(private_host, f"os.umask(0); store.write({SHOP}); store.write_host(store.HostDocument()); print(0)")
     modes = private_host.sh("find /etc/dockless -printf '%y %m\\n' | sort | uniq -c").split()
     assert modes == ["4", "d", "700", "4", "f", "600"]
@@ -145,8 +144,7 @@ def test_what_is_no_document_is_not_read(private_host):
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/abs", "-rf", "a\nb", "a" * 64, "\u0430b", "a\\0b"])
-def test_s_70_project_name_cannot_leave_the_directory(private_host, name):
-    """S-70."""
+def test_project_name_cannot_leave_the_directory(private_host, name):
     code = "store.write(store.Document(sys.argv[1].replace('\\\\0', chr(0)), {}, {}))"
     assert "is not a project name" in refusal(private_host, code, name)
     assert "is not a project name" in refusal(private_host, "store.remove(sys.argv[1].replace('\\\\0', chr(0)))", name)
@@ -163,8 +161,8 @@ LINKS = {
 
 @pytest.mark.parametrize("prepare, link", LINKS.values(), ids=LINKS.keys())
 @pytest.mark.parametrize("kind", ["file", "directory", "dangling"])
-def test_s_77_symlink_in_our_place_is_refused(private_host, prepare, link, kind):
-    """S-77: neither followed nor replaced in silence; what it points to stays as it was."""
+def test_symlink_instead_of_the_directory_is_refused(private_host, prepare, link, kind):
+    """Neither followed nor replaced in silence; what it points to stays as it was."""
     target = {"file": "/run/canary/file", "directory": "/run/canary", "dangling": "/run/canary/new"}[kind]
     private_host.sh(f"mkdir /run/canary; echo alive >/run/canary/file; umask 077; {prepare}; ln -s {target} {link}")
     told = refusal(private_host, f"store.write({SHOP})")
@@ -174,8 +172,7 @@ def test_s_77_symlink_in_our_place_is_refused(private_host, prepare, link, kind)
     ask(private_host, f"store.write({SHOP}); print(0)")
 
 
-def test_s_77_directory_that_others_can_write_is_refused(private_host):
-    """S-77."""
+def test_directory_writable_by_others_is_refused(private_host):
     stored(private_host)
     private_host.sh("chmod 777 /etc/dockless/projects")
     assert "can be written to by others than root" in refusal(private_host, "store.load_all()")
@@ -221,7 +218,7 @@ def test_lock_ends_with_its_process(private_host):
 
 
 def test_lock_is_not_handed_to_programs_that_are_started(private_host):
-    """S-75: a resolver that outlives the run must not hold its lock."""
+    """A resolver that outlives the run must not hold its lock."""
     server = private_host.popen(
         [
             "/usr/bin/python3",
@@ -244,14 +241,12 @@ def test_readers_share_and_a_writer_waits_for_them(private_host):
     assert "has been changing" in refusal(private_host, "with lock.lock(0.1): pass")
 
 
-def test_s_78_reading_lock_makes_nothing(private_host):
-    """S-78."""
+def test_shared_lock_creates_no_file(private_host):
     assert refusal(private_host, "with lock.lock_for_reading(1): pass") == 0
     assert private_host.sh("ls -d /run/dockless 2>/dev/null || true") == ""
 
 
-def test_s_77_symlink_in_the_place_of_the_lock_is_refused(private_host):
-    """S-77."""
+def test_symlink_instead_of_the_lock_file_is_refused(private_host):
     private_host.sh("mkdir -m 700 /run/dockless; ln -s /run/canary /run/dockless/lock")
     assert "symbolic link" in refusal(private_host, "with lock.lock(1): pass")
     assert "symbolic link" in refusal(private_host, "with lock.lock_for_reading(1): pass")

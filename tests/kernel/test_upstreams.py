@@ -62,7 +62,7 @@ def changed(**sandboxes):
 
 
 def test_the_sandboxs_own_servers_come_before_the_hosts_and_all_of_both_transports(private_host):
-    """DN-16: each is asked its own; the host's are not asked by who has others."""
+    """Each is asked its own; the host's are not asked by who has others."""
     theirs, ours = serve(private_host.neighbour(), NEIGHBOUR4), serve(private_host, HOST4)
     private_host.apply(DOCUMENT)
     for options in ((), ("+tcp",)):
@@ -75,8 +75,8 @@ def test_the_sandboxs_own_servers_come_before_the_hosts_and_all_of_both_transpor
     assert asked(ours, private_host, "own", "mark-own.example") == ["by-own.example"] * 2
 
 
-def test_dn_16_dn_17_a_server_that_hangs_hides_no_other(private_host):
-    """DN-16, DN-17: one that takes questions and connections and never answers; UDP and TCP, names of sandboxes in any case."""
+def test_next_upstream_answers_for_a_hanging_one(private_host):
+    """One that takes questions and connections and never answers; UDP and TCP, names of sandboxes in any case."""
     first = "192.0.2.9"
     private_host.sh("ip address add 192.0.2.9/32 dev lo")
     hanging = private_host.popen([SYSTEM_PYTHON, "-c", HANGING.format("192.0.2.9")])
@@ -88,13 +88,13 @@ def test_dn_16_dn_17_a_server_that_hangs_hides_no_other(private_host):
         assert dig(private_host, "web", "own", "A", *options)[0] == "NOERROR"
     silent = private_host.run(
         ["dig", "@127.0.0.11", "+time=1", "+tries=1", "example.org"], netns="web", check=False
-    ).stdout  # DN-16: nobody to ask
+    ).stdout  # nobody to ask
     assert "status: NOERROR" not in silent
     private_host.sh("ip address delete 192.0.2.9/32 dev lo")
 
 
-def test_dn_18_a_refusal_is_tried_elsewhere_and_passed_on_where_nobody_knows(private_host):
-    """DN-18: REFUSED of one is no answer while another has one."""
+def test_refused_is_retried_with_the_next_upstream(private_host):
+    """REFUSED of one is no answer while another has one."""
     refusing = serve(private_host.neighbour(), NEIGHBOUR4, "refuse")
     private_host.apply(changed(own={"dns": [NEIGHBOUR4, HOST4]}))
     assert dig(private_host, "web", "example.org")[0] == "REFUSED"
@@ -103,8 +103,8 @@ def test_dn_18_a_refusal_is_tried_elsewhere_and_passed_on_where_nobody_knows(pri
     assert refusing.process.poll() is None
 
 
-def test_s_50_a_server_on_the_internal_network_itself_is_asked_and_no_other(private_host):
-    """S-50, DN-02: the control is the sandbox's other server, which a sandbox with a way out does ask."""
+def test_internal_network_asks_only_servers_on_itself(private_host):
+    """The control is the sandbox's other server, which a sandbox with a way out does ask."""
     outside = serve(private_host, HOST4)
     private_host.apply(DOCUMENT)
     inside = serve(private_host, "172.21.0.53", netns="server")
@@ -116,8 +116,8 @@ def test_s_50_a_server_on_the_internal_network_itself_is_asked_and_no_other(priv
     assert asked(outside, private_host, "own", "mark.example") == []
 
 
-def test_dn_02_a_way_out_comes_and_goes_with_networks(private_host):
-    """DN-02: normal, with an internal one, that alone, normal again."""
+def test_forwarding_follows_the_networks_of_a_sandbox(private_host):
+    """Normal, with an internal one, that alone, normal again."""
     serve(private_host.neighbour(), NEIGHBOUR4)
     for networks, wanted in (
         (["front"], ANSWERED),
@@ -129,8 +129,8 @@ def test_dn_02_a_way_out_comes_and_goes_with_networks(private_host):
         assert dig(private_host, "web", "example.org") == wanted, networks
 
 
-def test_dn_21_r_37_the_hosts_servers_are_followed_without_a_run(private_host):
-    """DN-21, DN-33, R-37: resolv.conf names another server, the old one is gone; no process is another, and a run has nothing to do."""
+def test_change_of_the_hosts_resolv_conf_is_followed(private_host):
+    """resolv.conf names another server, the old one is gone; no process is another, and a run has nothing to do."""
     before, after = serve(private_host.neighbour(), NEIGHBOUR4), serve(private_host, HOST4)
     private_host.apply(DOCUMENT)
     pid = private_host.read("/run/dockless/dns/pids/web.pid")
@@ -144,8 +144,8 @@ def test_dn_21_r_37_the_hosts_servers_are_followed_without_a_run(private_host):
     private_host.sh(f"echo 'nameserver {NEIGHBOUR4}' >/etc/resolv.conf")
 
 
-def test_dn_33_servers_change_in_place(private_host):
-    """DN-33: those of a sandbox and of a network, to and fro; the process stays. A directory that was taken away is watched again."""
+def test_upstreams_change_without_a_restart(private_host):
+    """Those of a sandbox and of a network, to and fro; the process stays. A directory that was taken away is watched again."""
     serve(private_host.neighbour(), NEIGHBOUR4)
     serve(private_host, HOST4)
     private_host.apply(changed(own={"dns": ["192.0.2.9"]}))
@@ -162,8 +162,8 @@ def test_dn_33_servers_change_in_place(private_host):
     assert dig(private_host, "own", "example.org") == ANSWERED
 
 
-def test_dn_20_a_server_with_a_link_local_address(private_host):
-    """DN-20: no sandbox has the link, so the host's forwarder asks for all."""
+def test_upstream_with_a_link_local_address(private_host):
+    """No sandbox has the link, so the host's forwarder asks for all."""
     private_host.sh("echo 'nameserver fe80::3%eth0' >/etc/resolv.conf")
     serve(private_host.neighbour(), "fe80::3%eth0")
     private_host.apply(DOCUMENT)
@@ -171,8 +171,8 @@ def test_dn_20_a_server_with_a_link_local_address(private_host):
     private_host.sh(f"echo 'nameserver {NEIGHBOUR4}' >/etc/resolv.conf")
 
 
-def test_s_58_dn_36_an_upstream_that_leads_back_is_refused_before_anything_is_touched(private_host):
-    """S-58, DN-36: a gateway, the resolver, the sandbox itself; a server somewhere else is the control."""
+def test_upstream_loop_is_refused_before_any_change(private_host):
+    """A gateway, the resolver, the sandbox itself; a server somewhere else is the control."""
     for dns, said in (
         ("172.20.0.1", "the gateway of network front"),
         ("127.0.0.11", "own resolver"),

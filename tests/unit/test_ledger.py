@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every advisory that we learned from has a test that is there, or a reason (H-11)."""
+"""Every advisory that we learned from has a test that is there, or a reason."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ def is_there(reference):
     return path.is_file() and bool(functions_of(path)) and (not function or function in functions_of(path))
 
 
-def test_h_11_every_advisory_is_in_the_ledger():
+def test_every_advisory_is_in_the_ledger():
     assert {name for key in LEDGER["advisories"] for name in key.split(", ")} == ADVISORIES
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_h_11_an_entry_is_proved_or_reasoned(name):
+def test_every_advisory_has_a_test_or_a_reason(name):
     entry = ENTRIES[name]
     assert set(entry) <= {"lesson", "tests", "reason"} and entry["lesson"].endswith(".")
     assert entry.get("tests") or entry.get("reason")

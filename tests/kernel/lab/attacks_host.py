@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Attacks on the border between networks, the host and the world: S-01 to S-21, S-25, S-33, S-40 to S-43."""
+"""Attacks on the border between networks, the host and the world."""
 
 from __future__ import annotations
 
@@ -48,18 +48,16 @@ def _attack(name: str, origin: str, target: str, port: int, counter: str, versio
 
 def _loopback(version: int) -> t.Iterator[Attack]:
     if version == 6:  # a kernel takes neither ::1 from a wire nor to it
-        yield _attack("S-01 neighbour to ::1", "nbr", "::1", 9999, "", 6, victim="node")
-        yield Attack("S-01 neighbour as ::1", "nbr", udp_from("nbr", "::1", HOST[1], 9998), "", "node")
-        yield _attack("S-10 sandbox to ::1", "c1", "::1", 9999, "", 6, victim="node")
+        yield _attack("neighbour to ::1", "nbr", "::1", 9999, "", 6, victim="node")
+        yield Attack("neighbour as ::1", "nbr", udp_from("nbr", "::1", HOST[1], 9998), "", "node")
+        yield _attack("sandbox to ::1", "c1", "::1", 9999, "", 6, victim="node")
         return
-    yield _attack(
-        "S-01 neighbour to a port published on 127.0.0.1", "nbr", "127.0.0.1", 8900, "loopback", 4, victim="c1"
-    )
-    yield _attack("S-01 neighbour to another loopback address", "nbr", "127.0.0.2", 8900, "loopback", 4, victim="c1")
-    yield Attack("S-01 neighbour as 127.0.0.1", "nbr", udp_from("nbr", "127.0.0.1", HOST[0], 9998), "loopback", "node")
-    yield _attack("S-10 sandbox to the host's loopback", "c1", "127.0.0.1", 9999, "loopback", 4, victim="node")
+    yield _attack("neighbour to a port published on 127.0.0.1", "nbr", "127.0.0.1", 8900, "loopback", 4, victim="c1")
+    yield _attack("neighbour to another loopback address", "nbr", "127.0.0.2", 8900, "loopback", 4, victim="c1")
+    yield Attack("neighbour as 127.0.0.1", "nbr", udp_from("nbr", "127.0.0.1", HOST[0], 9998), "loopback", "node")
+    yield _attack("sandbox to the host's loopback", "c1", "127.0.0.1", 9999, "loopback", 4, victim="node")
     yield Attack(
-        "S-10 unguarded sandbox as 127.0.0.1",
+        "unguarded sandbox as 127.0.0.1",
         "l1",
         udp_from("l1", "127.0.0.1", gateway("l1", 4), 9998),
         "loopback",
@@ -77,7 +75,7 @@ def _direct(version: int) -> t.Iterator[Attack]:
             if (origin, version) == ("i1", 6):
                 counter = ""  # the bridge of an isolated network has no IPv6
             yield _attack(
-                f"S-02 S-03 S-20 {origin} to port {port}",
+                f"{origin} to port {port}",
                 origin,
                 address("c1", version),
                 port,
@@ -85,17 +83,15 @@ def _direct(version: int) -> t.Iterator[Attack]:
                 version,
                 victim="c1",
             )
+    yield _attack("neighbour to a trusted network", "nbr", address("t1", version), 80, "direct", version, victim="t1")
     yield _attack(
-        "S-02 neighbour to a trusted network", "nbr", address("t1", version), 80, "direct", version, victim="t1"
+        "trusted link to an unpublished port", "vpn", address("t1", version), 81, "closed", version, victim="t1"
     )
     yield _attack(
-        "S-03 trusted link to an unpublished port", "vpn", address("t1", version), 81, "closed", version, victim="t1"
-    )
-    yield _attack(
-        "S-02 neighbour to a gateway's address", "nbr", gateway("c1", version), 9998, "direct", version, victim="node"
+        "neighbour to a gateway's address", "nbr", gateway("c1", version), 9998, "direct", version, victim="node"
     )
     yield Attack(
-        f"S-25 neighbour as a sandbox, IPv{version}",
+        f"neighbour as a sandbox, IPv{version}",
         "nbr",
         udp_from("nbr", address("c2", version), address("c1", version), 80),
         "direct",
@@ -103,7 +99,7 @@ def _direct(version: int) -> t.Iterator[Attack]:
     )
     for origin in ("nbr", "far", "c1"):
         yield _attack(
-            f"S-03 {origin} to a routed network's unpublished port",
+            f"{origin} to a routed network's unpublished port",
             origin,
             address("r1", version),
             81,
@@ -115,16 +111,14 @@ def _direct(version: int) -> t.Iterator[Attack]:
     def other_protocol(lab: Lab, token: bytes) -> None:
         lab["nbr"].frame(frame_of(lab, "nbr", address("nbr", version), address("r1", version), 47, token))
 
-    yield Attack(f"S-03 neighbour to a routed network by GRE, IPv{version}", "nbr", other_protocol, "closed", "r1")
-    yield _attack("S-22 detour by the gateway", "q1", address("q2", version), 81, "closed", version, victim="q2")
+    yield Attack(f"neighbour to a routed network by GRE, IPv{version}", "nbr", other_protocol, "closed", "r1")
+    yield _attack("detour by the gateway", "q1", address("q2", version), 81, "closed", version, victim="q2")
 
 
 def _ways(version: int) -> t.Iterator[Attack]:
+    yield _attack("into a network without ingress", "nbr", address("o1", version), 80, "ingress", version, victim="o1")
     yield _attack(
-        "S-20 into a network without ingress", "nbr", address("o1", version), 80, "ingress", version, victim="o1"
-    )
-    yield _attack(
-        "S-20 another network into one without ingress",
+        "another network into one without ingress",
         "c1",
         address("o1", version),
         80,
@@ -133,10 +127,10 @@ def _ways(version: int) -> t.Iterator[Attack]:
         victim="o1",
     )
     yield _attack(
-        "S-20 out of a network without egress", "n1", _outside("nbr", version), 80, "egress", version, victim="nbr"
+        "out of a network without egress", "n1", _outside("nbr", version), 80, "egress", version, victim="nbr"
     )
     yield _attack(
-        "S-20 out of a network without egress to a routed one",
+        "out of a network without egress to a routed one",
         "n1",
         address("r1", version),
         80,
@@ -145,7 +139,7 @@ def _ways(version: int) -> t.Iterator[Attack]:
         victim="r1",
     )
     yield _attack(
-        "S-20 out of a network without egress by a host port",
+        "out of a network without egress by a host port",
         "n1",
         HOST[version == 6],
         host_port("c1"),
@@ -154,15 +148,11 @@ def _ways(version: int) -> t.Iterator[Attack]:
         victim="c1",
     )
     for target in ("nbr", "far", "vpn", "r1"):
-        yield _attack(
-            f"S-21 internal to {target}", "c4", address(target, version), 80, "internal", version, victim=target
-        )
-    yield _attack("S-21 neighbour to internal", "nbr", address("c4", version), 80, "internal", version, victim="c4")
+        yield _attack(f"internal to {target}", "c4", address(target, version), 80, "internal", version, victim=target)
+    yield _attack("neighbour to internal", "nbr", address("c4", version), 80, "internal", version, victim="c4")
+    yield _attack("another network to internal", "c1", address("c4", version), 80, "internal", version, victim="c4")
     yield _attack(
-        "S-21 another network to internal", "c1", address("c4", version), 80, "internal", version, victim="c4"
-    )
-    yield _attack(
-        "S-21 isolated to the world",
+        "isolated to the world",
         "i1",
         _outside("nbr", version),
         80,
@@ -172,7 +162,7 @@ def _ways(version: int) -> t.Iterator[Attack]:
     )
     for origin, target in (("nbr", "vpn"), ("vpn", "nbr"), ("far", "vpn"), ("vpn", "far")):
         yield _attack(
-            f"S-04 {origin} to {target} through the node",
+            f"{origin} to {target} through the node",
             origin,
             _outside(target, version),
             80,
@@ -187,14 +177,12 @@ def _walled(version: int) -> t.Iterator[Attack]:
     for origin in ("c4", "i1"):
         counter = "" if (origin, version) == ("i1", 6) else "gateway_only"
         for name, both in addresses.items():
-            yield _attack(
-                f"S-21 {origin} to the {name}", origin, both[version == 6], 9998, counter, version, victim="node"
-            )
+            yield _attack(f"{origin} to the {name}", origin, both[version == 6], 9998, counter, version, victim="node")
         yield _attack(
-            f"S-21 {origin} to a host port", origin, HOST[version == 6], host_port("c1"), counter, version, victim="c1"
+            f"{origin} to a host port", origin, HOST[version == 6], host_port("c1"), counter, version, victim="c1"
         )
         yield _attack(
-            f"S-51 {origin} to another network's port 53",
+            f"{origin} to another network's port 53",
             origin,
             gateway("c1", version),
             53,
@@ -215,7 +203,7 @@ def _forged(version: int) -> t.Iterator[Attack]:
     for name, source in sources.items():
         for target in ("nbr", "c3"):
             yield Attack(
-                f"S-25 unguarded sandbox to {target} with {name} address, IPv{version}",
+                f"unguarded sandbox to {target} with {name} address, IPv{version}",
                 "l1",
                 udp_from("l1", source, address(target, version), 80),
                 "sources",
@@ -227,13 +215,13 @@ def _forged(version: int) -> t.Iterator[Attack]:
         segment = wire.tcp(source, target, 10000 + int(token[2:]) % 50000, 80, wire.RST, token)
         lab["c1"].frame(frame_of(lab, "c1", source, target, wire.TCP, segment))
 
-    yield Attack(f"S-16 reset of no connection, IPv{version}", "c1", reset, "invalid", "nbr")
+    yield Attack(f"reset of no connection, IPv{version}", "c1", reset, "invalid", "nbr")
 
 
 def _audience(version: int) -> t.Iterator[Attack]:
     for origin in ("nbr", "vpn", "c1", "c3"):
         yield _attack(
-            f"S-03 {origin} to a port that is not for it",
+            f"{origin} to a port that is not for it",
             origin,
             HOST[version == 6],
             8500,
@@ -267,7 +255,7 @@ def tunnelled(origin: str, source: str, target: str, inner: str, version: int) -
 def _names(version: int) -> t.Iterator[Attack]:
     for origin in ("nbr", "far", "vpn", "n1"):
         yield _attack(
-            f"S-51 S-56 {origin} to the forwarder of names",
+            f"{origin} to the forwarder of names",
             origin,
             gateway("c1", version),
             FORWARDER,
@@ -282,7 +270,7 @@ def _tunnels(version: int) -> t.Iterator[Attack]:
     far, c1 = _outside("far", version), address("c1", version)
     name = f", IPv{version}"
     yield Attack(
-        "S-40 stranger into an overlay" + name,
+        "stranger into an overlay" + name,
         "far",
         tunnelled("far", far, host, inner, version),
         "vxlan",
@@ -290,25 +278,25 @@ def _tunnels(version: int) -> t.Iterator[Attack]:
         VIA_NEIGHBOUR,
     )
     yield Attack(
-        "S-41 sandbox into its host's overlay" + name, "c1", tunnelled("c1", c1, host, inner, version), "tunnels", inner
+        "sandbox into its host's overlay" + name, "c1", tunnelled("c1", c1, host, inner, version), "tunnels", inner
     )
     yield Attack(
-        "S-41 unguarded sandbox as a peer into an overlay" + name,
+        "unguarded sandbox as a peer into an overlay" + name,
         "l1",
         tunnelled("l1", nbr, host, inner, version),
         "vxlan",
         inner,
     )
     yield Attack(
-        "S-41 sandbox into another host's overlay" + name,
+        "sandbox into another host's overlay" + name,
         "c1",
         tunnelled("c1", c1, nbr, inner, version),
         "vxlan",
         "nbr",
     )
-    yield _attack("S-42 data of an encrypted network in clear", "nbr", host, SEALED, "vxlan", version, victim="node")
+    yield _attack("data of an encrypted network in clear", "nbr", host, SEALED, "vxlan", version, victim="node")
     yield Attack(
-        "S-43 data of an encrypted network leave in clear" + name,
+        "data of an encrypted network leave in clear" + name,
         "node",
         asks("node", nbr, SEALED),
         "unencrypted",
@@ -325,4 +313,4 @@ def _pieces(version: int) -> t.Iterator[Attack]:
         for part in wire.fragments(source, target, wire.UDP, whole, 16, int(token[2:])):
             lab["nbr"].frame(wire.ethernet(lab.hop("nbr"), lab["nbr"].mac, wire.IP6 if version == 6 else wire.IP, part))
 
-    yield Attack(f"S-33 neighbour in fragments, IPv{version}", "nbr", send, "direct", "c1")
+    yield Attack(f"neighbour in fragments, IPv{version}", "nbr", send, "direct", "c1")

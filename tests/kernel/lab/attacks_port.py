@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Attacks of a sandbox on its own network: S-22 to S-33. Other MACs, other addresses, other protocols, and answers that nobody asked for."""
+"""Attacks of a sandbox on its own network: other MACs, other addresses, other protocols, and answers that nobody asked for."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def _stations(origin: str, victim: str) -> t.Iterator[Attack]:
         }
         for name, mac in macs.items():
             yield Attack(
-                f"S-24 {origin} with {name} MAC, IPv{version}", origin, claimed(mac, version), "source_macs", victim
+                f"{origin} with {name} MAC, IPv{version}", origin, claimed(mac, version), "source_macs", victim
             )
     yield Attack(
-        f"S-24 {origin} with a MAC for each frame",
+        f"{origin} with a MAC for each frame",
         origin,
         _frame(
             origin, lambda lab, token: wire.ethernet(wire.BROADCAST, "02:ee:" + token[4:8].hex(":"), wire.IP, token)
@@ -91,7 +91,7 @@ def _stations(origin: str, victim: str) -> t.Iterator[Attack]:
     for name, kind in kinds.items():
         for target in (victim, wire.BROADCAST):
             yield Attack(
-                f"S-22 S-32 {origin} sends {name} to {target}",
+                f"{origin} sends {name} to {target}",
                 origin,
                 _typed(origin, target, kind),
                 "source_macs",
@@ -107,14 +107,14 @@ def _stations(origin: str, victim: str) -> t.Iterator[Attack]:
     for name, tag in tags.items():
         for version in (4, 6):
             yield Attack(
-                f"S-22 S-33 {origin} behind {name} tags, IPv{version}",
+                f"{origin} behind {name} tags, IPv{version}",
                 origin,
                 _tagged(origin, victim, version, tag),
                 "source_macs",
                 victim,
             )
     yield Attack(
-        f"S-32 {origin} claims to be the root bridge",
+        f"{origin} claims to be the root bridge",
         origin,
         _frame(origin, lambda lab, token: bpdu(lab[origin].mac, token)),
         "source_macs",
@@ -196,25 +196,25 @@ def _arp(origin: str, victim: str) -> t.Iterator[Attack]:
         for operation in (1, 2):
             for to in ("all", victim, "node"):
                 yield Attack(
-                    f"S-23 {origin} claims {name} address in ARP {operation} to {to}",
+                    f"{origin} claims {name} address in ARP {operation} to {to}",
                     origin,
                     said(operation, sender, target, to),
                     "arp_senders",
                     victim,
                 )
         yield Attack(
-            f"S-23 {origin} announces {name} address", origin, said(2, sender, sender, "all"), "arp_senders", victim
+            f"{origin} announces {name} address", origin, said(2, sender, sender, "all"), "arp_senders", victim
         )
     yield Attack(
-        f"S-23 {origin} gives the victim's MAC in ARP",
+        f"{origin} gives the victim's MAC in ARP",
         origin,
         said(2, mine, its, victim, mac="its"),
         "arp_senders",
         victim,
     )
-    yield Attack(f"S-23 {origin} asks in inverse ARP", origin, said(8, mine, its, victim), "arp_senders", victim)
+    yield Attack(f"{origin} asks in inverse ARP", origin, said(8, mine, its, victim), "arp_senders", victim)
     yield Attack(
-        f"S-23 {origin} sends ARP of another hardware", origin, said(2, its, its, victim, kind=6), "arp_senders", victim
+        f"{origin} sends ARP of another hardware", origin, said(2, its, its, victim, kind=6), "arp_senders", victim
     )
 
 
@@ -232,7 +232,7 @@ def _sources4(origin: str, victim: str) -> t.Iterator[Attack]:
     for name, source in sources.items():
         for to, target in ((victim, address(victim, 4)), ("", "192.0.2.3"), ("", HOST[0])):
             yield Attack(
-                f"S-25 {origin} to {target} with {name} address",
+                f"{origin} to {target} with {name} address",
                 origin,
                 udp_from(origin, source, target, 80, to),
                 "source_addresses",
@@ -264,7 +264,7 @@ def _sources6(origin: str, victim: str) -> t.Iterator[Attack]:
     for name, source in sources.items():
         for whom, to, target in targets:
             yield Attack(
-                f"S-25 {origin} with {name} IPv6 address to {whom}",
+                f"{origin} with {name} IPv6 address to {whom}",
                 origin,
                 from_(source, target, to),
                 "source_addresses",
@@ -296,7 +296,7 @@ def _services(origin: str, victim: str) -> t.Iterator[Attack]:
         )
 
     yield Attack(
-        f"S-26 {origin} asks DHCP as nobody",
+        f"{origin} asks DHCP as nobody",
         origin,
         asked("0.0.0.0", 68, 67, "255.255.255.255"),
         "source_addresses",
@@ -304,12 +304,12 @@ def _services(origin: str, victim: str) -> t.Iterator[Attack]:
     )
     for target in ("255.255.255.255", address(victim, 4)):
         yield Attack(
-            f"S-29 {origin} offers DHCP to {target}", origin, asked(address(origin, 4), 67, 68, target), "dhcp", victim
+            f"{origin} offers DHCP to {target}", origin, asked(address(origin, 4), 67, 68, target), "dhcp", victim
         )
     for target in (address(victim, 6), "ff02::1:2"):
         for name, source in (("its address", address(origin, 6)), ("its link-local address", "")):
             yield Attack(
-                f"S-29 {origin} offers DHCPv6 to {target} by {name}",
+                f"{origin} offers DHCPv6 to {target} by {name}",
                 origin,
                 asked(source, 547, 546, target),
                 "dhcp",
@@ -363,29 +363,27 @@ def _routers(origin: str, victim: str) -> t.Iterator[Attack]:
 
     for name, kind in (("advertises a router", ROUTER_ADVERTISEMENT), ("redirects", REDIRECT)):
         for target in ("all", "victim", "node"):
-            yield Attack(f"S-27 S-28 {origin} {name} to {target}", origin, sent(kind, target), "routers", victim)
+            yield Attack(f"{origin} {name} to {target}", origin, sent(kind, target), "routers", victim)
             for where, header in (
                 ("hop-by-hop options", wire.HOP_BY_HOP),
                 ("destination options", wire.OPTIONS),
                 ("a fragment header", wire.FRAGMENT),
             ):
                 yield Attack(
-                    f"S-27 S-28 {origin} {name} to {target} behind {where}",
+                    f"{origin} {name} to {target} behind {where}",
                     origin,
                     sent(kind, target, header),
                     "routers",
                     victim,
                 )
         yield Attack(
-            f"S-27 S-28 {origin} {name} by its address",
+            f"{origin} {name} by its address",
             origin,
             sent(kind, "all", source=address(origin, 6)),
             "routers",
             victim,
         )
-        yield Attack(
-            f"S-27 S-28 {origin} {name} as nobody", origin, sent(kind, "all", source="::"), "source_addresses", victim
-        )
+        yield Attack(f"{origin} {name} as nobody", origin, sent(kind, "all", source="::"), "source_addresses", victim)
 
     def redirect4(lab: Lab, token: bytes) -> bytes:
         told = wire.packet(
@@ -401,9 +399,7 @@ def _routers(origin: str, victim: str) -> t.Iterator[Attack]:
             victim,
         )
 
-    yield Attack(
-        f"S-28 {origin} redirects as the gateway", origin, _frame(origin, redirect4), "source_addresses", victim
-    )
+    yield Attack(f"{origin} redirects as the gateway", origin, _frame(origin, redirect4), "source_addresses", victim)
 
 
 def _neighbours(origin: str, victim: str) -> t.Iterator[Attack]:
@@ -431,14 +427,14 @@ def _neighbours(origin: str, victim: str) -> t.Iterator[Attack]:
     for name, whose in claimed.items():
         for target in ("all", "victim", "node"):
             yield Attack(
-                f"S-28 {origin} advertises {name} address to {target}",
+                f"{origin} advertises {name} address to {target}",
                 origin,
                 claims(whose, target),
                 "neighbours",
                 victim,
             )
         yield Attack(
-            f"S-28 {origin} advertises {name} address behind options",
+            f"{origin} advertises {name} address behind options",
             origin,
             claims(whose, "victim", behind=wire.OPTIONS),
             "neighbours",
@@ -446,7 +442,7 @@ def _neighbours(origin: str, victim: str) -> t.Iterator[Attack]:
         )
     for name, kind in (("asks", SOLICITATION), ("advertises", ADVERTISEMENT)):
         yield Attack(
-            f"S-27 {origin} {name} in a fragment",
+            f"{origin} {name} in a fragment",
             origin,
             claims(lambda lab: address(origin, 6), "victim", kind, wire.FRAGMENT),
             "neighbours",
@@ -457,7 +453,7 @@ def _neighbours(origin: str, victim: str) -> t.Iterator[Attack]:
 def _queriers(origin: str, victim: str) -> t.Iterator[Attack]:
     for version, body in ((1, bytes(4)), (2, bytes(4)), (3, bytes(8))):
         yield Attack(
-            f"S-32 {origin} queries IGMPv{version}",
+            f"{origin} queries IGMPv{version}",
             origin,
             _frame(
                 origin,
@@ -479,7 +475,7 @@ def _queriers(origin: str, victim: str) -> t.Iterator[Attack]:
         )
     for name, source, counter in (("", "", "queriers"), (" as nobody", "::", "source_addresses")):
         yield Attack(
-            f"S-32 {origin} queries MLD{name}",
+            f"{origin} queries MLD{name}",
             origin,
             _frame(
                 origin,
@@ -510,7 +506,7 @@ def _unguarded() -> t.Iterator[Attack]:
         )
 
     yield Attack(
-        "S-27 unguarded sandbox advertises a router to the host",
+        "unguarded sandbox advertises a router to the host",
         "l1",
         told(ROUTER_ADVERTISEMENT, lambda lab, token: advertisement(lab, "l1", token)),
         "",
@@ -530,22 +526,22 @@ def _unguarded() -> t.Iterator[Attack]:
             wire.icmp(5, 1, wire.packed(address("l1", 4)) + told),
         )
 
-    yield Attack("S-28 unguarded sandbox redirects the host as its router", "l1", _frame("l1", redirect4), "", "l2")
+    yield Attack("unguarded sandbox redirects the host as its router", "l1", _frame("l1", redirect4), "", "l2")
     # A bridge never forwards the first and the second, and hands them to nobody whom a rule could ask.
     for name, group, kind, wall in (
         ("LLDP", LLDP_GROUP, 0x88CC, ""),
         ("pause", PAUSE_GROUP, 0x8808, ""),
         ("LACP", LACP_GROUP, 0x8809, "protocols"),
     ):
-        yield Attack(f"S-32 unguarded sandbox sends {name} to the host", "l1", _typed("l1", group, kind), wall, "l2")
+        yield Attack(f"unguarded sandbox sends {name} to the host", "l1", _typed("l1", group, kind), wall, "l2")
     yield Attack(
-        "S-32 unguarded sandbox sends an unknown type to the host",
+        "unguarded sandbox sends an unknown type to the host",
         "l1",
         _frame("l1", lambda lab, token: wire.ethernet(lab.hop("l1"), lab["l1"].mac, 0x88B5, token)),
         "protocols",
         "l2",
     )
-    yield Attack("S-32 sandbox sends LACP to the host", "c1", _typed("c1", LACP_GROUP, 0x8809), "protocols", "c2")
+    yield Attack("sandbox sends LACP to the host", "c1", _typed("c1", LACP_GROUP, 0x8809), "protocols", "c2")
 
 
 def _without_ipv6() -> t.Iterator[Attack]:
@@ -567,7 +563,7 @@ def _without_ipv6() -> t.Iterator[Attack]:
     for name, packet in kinds.items():
         for target in ("f2", "node"):
             yield Attack(
-                f"S-30 {name} on an IPv4 network to {target}",
+                f"{name} on an IPv4 network to {target}",
                 "f1",
                 _frame(
                     "f1",
@@ -587,9 +583,9 @@ def _apart() -> t.Iterator[Attack]:
     """Neighbours that may not talk (icc: false): what the port guard lets pass, the bridge does not hand over."""
     for version in (4, 6):
         source, target = address("q1", version), address("q2", version)
-        yield Attack(f"S-22 neighbours apart, IPv{version}", "q1", udp_from("q1", source, target, 80, "q2"), "", "q2")
+        yield Attack(f"neighbours apart, IPv{version}", "q1", udp_from("q1", source, target, 80, "q2"), "", "q2")
     yield Attack(
-        "S-22 neighbours apart, ARP",
+        "neighbours apart, ARP",
         "q1",
         _frame(
             "q1",
@@ -604,7 +600,7 @@ def _apart() -> t.Iterator[Attack]:
         "q2",
     )
     yield Attack(
-        "S-22 neighbours apart, link-local IPv6",
+        "neighbours apart, link-local IPv6",
         "q1",
         _frame(
             "q1",

@@ -94,9 +94,7 @@ def _out(version: int) -> t.Iterator[Passage]:
             yield _asked(origin, OUTSIDE[target][six], 80, target, source, version=version)
     yield _asked("c1", OUTSIDE["vpn"][six], 80, "vpn", SECOND[six], version=version)
     yield _asked("s1", OUTSIDE["vpn"][six], 80, "vpn", HOST[six], version=version)
-    yield _asked(
-        "c2", OUTSIDE["nbr"][six], 53, "nbr", HOST[six], 53, version
-    )  # S-07: the port is published here as well
+    yield _asked("c2", OUTSIDE["nbr"][six], 53, "nbr", HOST[six], 53, version)  # the port is published here as well
     for origin in ("c1", "r1"):
         yield Passage(
             f"{origin} is told of a closed port, IPv{version}",
@@ -168,7 +166,7 @@ def _host(version: int) -> t.Iterator[Passage]:
         yield _asked(origin, HOST[six], 81, "node", OUTSIDE[origin][six], version=version)
     inner = ("v1", "w1")[six]
     yield Passage(
-        f"S-40 a peer's frame in an overlay, IPv{version}",
+        f"a peer's frame in an overlay, IPv{version}",
         tunnelled("nbr", OUTSIDE["nbr"][six], HOST[six], inner, version),
         inner,
     )

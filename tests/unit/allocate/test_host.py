@@ -61,7 +61,7 @@ def test_a_changed_prefix_gives_a_new_name():
 
 
 def test_macs_are_the_same_on_every_run_and_none_is_remembered():
-    """MA-03: a generated MAC needs no state; one that is asked for stands in the declaration."""
+    """A generated MAC needs no state; one that is asked for stands in the declaration."""
     one, again = on(["a", "b"]), on(["b", "a"])
     macs = {e.network: e.mac_address for e in one.projects[0].sandboxes[0].endpoints}
     assert macs == {e.network: e.mac_address for e in again.projects[0].sandboxes[0].endpoints}
@@ -70,7 +70,6 @@ def test_macs_are_the_same_on_every_run_and_none_is_remembered():
 
 
 def test_a_mac_that_is_asked_for_is_taken():
-    """MA-05."""
     assert (
         on({"a": {"mac_address": "AA:bb:cc:dd:ee:ff"}}).projects[0].sandboxes[0].endpoints[0].mac_address
         == "aa:bb:cc:dd:ee:ff"

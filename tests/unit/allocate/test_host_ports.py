@@ -54,7 +54,7 @@ def host_ports(host):
     ],
 )
 def test_wildcards_meet_as_in_the_kernel(held, wanted, free):
-    """PO-09: "" is every address of both families."""
+    """An empty address is every address of both families."""
     book = HostPortAllocations(Facts())
     book.hold(("tcp", held, 80))
     assert book.is_free(("tcp", wanted, 80)) is free
@@ -149,7 +149,7 @@ def test_publish_all_publishes_what_is_exposed_and_not_published_yet():
     ],
 )
 def test_addresses_that_a_port_binds(network, defaults, port, expected):
-    """PO-01, PO-13: both families unless said otherwise; a port's own address before the network's before the host's."""
+    """Both families unless said otherwise; a port's own address before the network's before the host's."""
     document = {
         "networks": {"n": {"enable_ipv6": True, **network}},
         "sandboxes": {"a": {"networks": ["n"], "ports": [port]}},
@@ -158,7 +158,7 @@ def test_addresses_that_a_port_binds(network, defaults, port, expected):
 
 
 def test_each_family_leads_to_the_network_that_has_it():
-    """PO-10: an IPv4 network and an IPv6 one, both serve the port."""
+    """An IPv4 network and an IPv6 one, both serve the port."""
     document = {
         "networks": {"v4": None, "v6": {"enable_ipv4": False, "enable_ipv6": True}},
         "sandboxes": {"a": {"networks": ["v4", "v6"], "ports": ["8000:80"], "expose": ["81"]}},

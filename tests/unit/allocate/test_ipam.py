@@ -70,7 +70,7 @@ def test_a_kept_address_of_another_subnet_is_forgotten():
 
 
 def test_range_gateway_and_auxiliary_addresses():
-    """IP-05: dynamic addresses are of the range; the gateway and what is reserved are never given."""
+    """Dynamic addresses are of the range; the gateway and what is reserved are never given."""
     config = [
         {
             "subnet": "172.28.0.0/16",
@@ -110,7 +110,7 @@ def test_the_first_address_that_is_not_reserved_is_the_gateway():
     ],
 )
 def test_smallest_subnets(subnet, more, expected):
-    """RFC 3021, RFC 6164: both addresses of a /31 or /127 are hosts; IPv6 has no broadcast address (IP-13)."""
+    """RFC 3021, RFC 6164: both addresses of a /31 or /127 are hosts; IPv6 has no broadcast address."""
     names = "abc"[: len(expected)]
     assert [
         a
@@ -138,7 +138,7 @@ def test_what_may_be_given_of_a_subnet(text, low, high):
 
 
 def test_a_range_at_the_very_end_of_a_subnet():
-    """IP-13: fd00::ffff:ffff:ffff:fffe/127 holds two sandboxes, and no third."""
+    """fd00::ffff:ffff:ffff:fffe/127 holds two sandboxes, and no third."""
     config = [{"subnet": "fd00::/64", "ip_range": "fd00::ffff:ffff:ffff:fffe/127"}]
     host = resolved(on_one(config, {"a": None, "b": None}, enable_ipv4=False))
     assert addresses(host) == {"a": ["fd00::ffff:ffff:ffff:fffe/64"], "b": ["fd00::ffff:ffff:ffff:ffff/64"]}
@@ -163,13 +163,12 @@ def test_a_second_subnet_of_a_family_takes_over():
 
 
 def test_link_local_addresses_come_last():
-    """IP-12."""
     host = resolved(on_one([{"subnet": "10.1.0.0/24"}], {"a": {"link_local_ips": ["169.254.3.4", "fe80::9"]}}))
     assert addresses(host) == {"a": ["10.1.0.2/24", "169.254.3.4/16", "fe80::9/64"]}
 
 
 def test_fixed_addresses_of_both_families():
-    """IP-10: on two networks, IPv4 and IPv6 each."""
+    """On two networks, IPv4 and IPv6 each."""
     one = {"ipam": {"config": [{"subnet": "10.1.0.0/24"}, {"subnet": "fd00:1::/64"}]}}
     two = {"ipam": {"config": [{"subnet": "10.2.0.0/24"}, {"subnet": "fd00:2::/64"}]}}
     host = resolved(
@@ -198,7 +197,7 @@ def test_automatic_subnets_are_dockers_and_avoid_routes():
 
 
 def test_pools_of_the_host():
-    """IP-01: the default bridge is of the first pool, the networks are of the second."""
+    """The default bridge is of the first pool, the networks are of the second."""
     pools = {"default_address_pools": [{"base": "175.30.0.0/16", "size": 16}, {"base": "175.33.0.0/16", "size": 24}]}
     host = resolved(
         {"networks": {"a": None, "b": None}, "sandboxes": {"s": {"network_mode": "bridge"}}}, defaults=pools
@@ -213,7 +212,6 @@ def test_the_default_bridges_block_is_for_others_when_no_other_is_left():
 
 
 def test_changed_pools_reach_new_networks_only():
-    """IP-02."""
     before = resolved(
         {"networks": {"a": None}}, defaults={"default_address_pools": [{"base": "10.90.0.0/16", "size": 24}]}
     )
@@ -226,7 +224,6 @@ def test_changed_pools_reach_new_networks_only():
 
 
 def test_bip_wins_over_pools():
-    """IP-03."""
     host = resolved(
         {"sandboxes": {"a": {"network_mode": "bridge"}}},
         defaults={"bip": "192.168.99.1/24", "default_address_pools": [{"base": "10.90.0.0/16", "size": 24}]},
@@ -235,7 +232,7 @@ def test_bip_wins_over_pools():
 
 
 def test_only_a_size_is_asked_for():
-    """IP-07: concrete prefixes of those sizes, kept on the next run."""
+    """Concrete prefixes of those sizes, kept on the next run."""
     document = {"networks": {"a": {"ipam": {"config": [{"subnet": "0.0.0.0/24"}, {"subnet": "::/120"}]}}}}
     before = resolved(document)
     four, six = map(net, subnets(before)["a"])

@@ -131,7 +131,7 @@ fd00:20::2    w1.shop.example w1 web
 
 
 def test_one_sandbox_on_one_network():
-    """DN-01, DN-12: all files of a sandbox; the host's loopback servers are left out."""
+    """All files of a sandbox; the host's loopback servers are left out."""
     files, others = realized(WEB)
     digest = names.text_digest(CONFIGURATION)
     assert files == {
@@ -148,7 +148,7 @@ def test_one_sandbox_on_one_network():
 
 
 def test_internal_only_and_no_way_out_forward_nothing():
-    """DN-19: an internal network gives no way out, servers of its own or not; with another network it is no obstacle."""
+    """An internal network gives no way out, servers of its own or not; with another network it is no obstacle."""
     both = on("app", (("shop", "back"), ("172.21.0.4/16",)), (("shop", "front"), ("172.20.0.4/16",)))
     only = on("db", (("shop", "back"), ("172.21.0.3/16",)), dns=(ipaddress.ip_address("192.0.2.1"),))
     files, others = realized(only, both)
@@ -180,7 +180,7 @@ def test_internal_only_and_no_way_out_forward_nothing():
     ],
 )
 def test_order_of_servers(sandbox_dns, network, defaults, known, servers):
-    """DN-16, S-50: the sandbox's own before the network's, the host's defaults, and the host's; never an invented one."""
+    """The sandbox's own before the network's, the host's defaults, and the host's; never an invented one."""
 
     def parsed(text):
         return tuple(ipaddress.ip_address(one) for one in text.split())
@@ -201,7 +201,7 @@ def test_order_of_servers(sandbox_dns, network, defaults, known, servers):
 
 
 def test_a_server_of_the_network_does_not_ask_itself():
-    """S-58: what a network's dns names is a sandbox on it, whose own resolver leaves that address out."""
+    """What a network's dns names is a sandbox on it, whose own resolver leaves that address out."""
     net = FRONT._replace(dns=(ipaddress.ip_address("172.20.0.2"), ipaddress.ip_address("192.0.2.9")))
     files, others = realized(WEB, on("cli", (("shop", "front"), ("172.20.0.9/16",))), networks=(net,))
     assert files["/run/dockless/dns/upstreams/web/resolv.conf"].endswith("shop/web\nnameserver 192.0.2.9\n")
@@ -211,7 +211,7 @@ def test_a_server_of_the_network_does_not_ask_itself():
 
 
 def test_the_hosts_file_is_followed_where_each_of_its_servers_can_be_reached():
-    """DN-21: then a change of it changes nothing here; loopback servers and zones are nothing that a sandbox could follow."""
+    """Then a change of it changes nothing here; loopback servers and zones are nothing that a sandbox could follow."""
     known = FACTS._replace(nameservers=("192.0.2.53",), resolv_conf="/etc/resolv.conf")
     files, others = realized(WEB, known=known)
     text = files["/run/dockless/dns/resolvers/web.conf"]
@@ -258,7 +258,7 @@ def test_a_wish_of_the_sandbox_brings_its_files_without_names(option):
 
 
 def test_default_bridge_has_links_in_one_direction_and_no_resolver():
-    """DN-09: names on the default bridge are those of links, in the file of the one that links."""
+    """Names on the default bridge are those of links, in the file of the one that links."""
     one = on("one", (("", "bridge"), ("172.17.0.2/16",), {"links": (LegacyLink("two", "db"), LegacyLink("gone", "x"))}))
     two = on("two", (("", "bridge"), ("172.17.0.3/16",)))
     files, others = realized(one, two)
@@ -294,7 +294,7 @@ def test_modes(mode, paths):
 
 
 def test_links_have_a_directory_of_their_own():
-    """DN-06: a link to what does not exist yet leaves an empty file that is watched."""
+    """A link to what does not exist yet leaves an empty file that is watched."""
     cli = on(
         "cli",
         (("shop", "front"), ("172.20.0.9/16",), {"links": (LegacyLink("web", "site"), LegacyLink("later", "l8"))}),
@@ -334,7 +334,7 @@ def test_directories_of_two_networks_never_meet():
 
 
 def test_extra_hosts_and_host_gateway():
-    """DN-14: host-gateway is where the default route of each family goes."""
+    """host-gateway is where the default route of each family goes."""
     both = on(
         "app",
         (("shop", "back"), ("172.21.0.4/16",)),
@@ -359,7 +359,7 @@ def test_search_and_options():
 
 
 def test_names_that_dns_cannot_carry_are_left_out():
-    """DN-34: namespaces may be called what DNS names may not be."""
+    """Namespaces may be called what DNS names may not be."""
     files, others = realized(on("a..b", (("shop", "front"), ("172.20.0.5/16",), {"aliases": ("ok",)})))
     assert files["/run/dockless/dns/networks/shop.front/shop@38"].splitlines()[1:] == [
         "172.20.0.5 ok 250d764b9122 ok.front 250d764b9122.front"
@@ -370,7 +370,7 @@ def test_names_that_dns_cannot_carry_are_left_out():
 
 @pytest.mark.parametrize("alias", ["a b", "a\nserver=192.0.2.1", "a/b", "", "-a", "a,b", "#", "ä"])
 def test_an_alias_cannot_carry_anything_else(alias):
-    """DN-34: refused here too, though it cannot come through the parser."""
+    """Refused here too, though it cannot come through the parser."""
     with pytest.raises(DocklessError, match="not a domain name"):
         realized(on("web", (("shop", "front"), ("172.20.0.5/16",), {"aliases": (alias,)})))
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hostile names, aliases and records: what is accepted stands in the files as itself, and nothing else does (S-55, DN-34, H-7)."""
+"""Hostile names, aliases and records: what is accepted stands in the files as itself, and nothing else does."""
 
 from __future__ import annotations
 
@@ -151,8 +151,8 @@ def wrong_lines(state):
     return found
 
 
-def test_s_55_nothing_but_what_was_meant_gets_into_the_files():
-    """S-55, DN-34: refused with one printable sentence, or in the files as a name; a hundred thousand of them, more by DOCKLESS_TEST_NAMES=1000000."""
+def test_hostile_names_do_not_change_the_files():
+    """Refused with one printable sentence, or in the files as a name; a hundred thousand of them, more by DOCKLESS_TEST_NAMES=1000000."""
     source = random.Random(55)
     refused = accepted = 0
     for turn in range(TURNS):

@@ -43,7 +43,7 @@ def lines(*firewalls, document=None, named=None, **known):
 
 
 def test_docker_decides_about_its_own_bridges_and_we_about_ours():
-    """R-01: only for families that networks have, in the order that matters; a bridge of Docker's with a name of its own is left to it too."""
+    """Only for families that networks have, in the order that matters; a bridge of Docker's with a name of its own is left to it too."""
     assert lines(DOCKER._replace(taken=("br-0123456789ab", "docker0", "web0")))["docker"] == [
         "iptables -m devgroup --src-group 25707 --dst-group 25707 -j ACCEPT",
         *[
@@ -72,7 +72,7 @@ def test_an_uplink_called_like_a_bridge_of_docker_s_is_none():
 
 
 def test_ufw_is_asked_for_each_way_that_traffic_goes_but_not_for_what_others_allow():
-    """R-05: no way in without published ports, no way out of internal networks."""
+    """No way in without published ports, no way out of internal networks."""
     assert lines(Firewall("ufw"))["ufw"] == [
         "route allow in on br-back out on br-back",
         "route allow in on br-front",
@@ -85,7 +85,7 @@ def test_ufw_is_asked_for_each_way_that_traffic_goes_but_not_for_what_others_all
 
 
 def test_firewalld_gets_a_zone_and_only_with_a_way_out_a_policy():
-    """FW-10: internal networks need no policy. Of one that is stopped only the files are meant."""
+    """Internal networks need no policy. Of one that is stopped only the files are meant."""
     zone = ["zone", "forward", "interface br-back", "interface br-front", "policy dockless-out"]
     assert lines(Firewall("firewalld"))["firewalld"] == [
         f"{time} {each}" for time in ("permanent", "runtime") for each in zone
@@ -155,7 +155,7 @@ def test_what_a_reload_would_lose():
     ],
 )
 def test_an_obstacle_is_told_with_its_remedy(named, flows, remedy):
-    """S-13: with StrictForwardPorts firewalld decides about published ports, and we say so."""
+    """With StrictForwardPorts firewalld decides about published ports, and we say so."""
     obstacle = BlockingChain("inet", "firewalld", "filter_FORWARD", "it drops", False, flows, ("br0",), "firewalld")
     assert foreign_firewalls.blocking_chain_warning(obstacle, named).startswith("it drops. " + remedy)
     assert foreign_firewalls.blocking_chain_warning(obstacle._replace(firewall=""), named) == "it drops"

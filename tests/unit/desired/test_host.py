@@ -57,7 +57,6 @@ def test_a_network_is_a_bridge_with_its_gateways():
 
 
 def test_ipv6_is_off_on_a_network_without_it_and_not_mentioned_on_a_kernel_without_it():
-    """S-30."""
     assert ("ipv6/disable_ipv6", 1) in one(found({"networks": NET}), Link).conf
     assert not any(key.startswith("ipv6") for key, value in one(found({"networks": NET}, Facts(ipv6=False)), Link).conf)
 
@@ -67,13 +66,13 @@ def test_ipv6_is_off_on_a_network_without_it_and_not_mentioned_on_a_kernel_witho
     [("80:80", 1), ("127.0.0.1:80:80", 1), ("0.0.0.0:80:80", 1), ("192.0.2.1:80:80", 0), ("[::]:80:80", 0)],
 )
 def test_a_bridge_is_reached_from_loopback_only_where_a_port_asks_for_it(port, looped):
-    """S-10: route_localnet."""
+    """Only route_localnet is set."""
     objects = found({"networks": SIX, "sandboxes": {"web": {"networks": ["n"], "ports": [port]}}})
     assert dict(one(objects, Link).conf)["ipv4/route_localnet"] == looped
 
 
 def test_a_network_without_addresses_has_none():
-    """IP-17: the pair is there, and nothing on it."""
+    """The pair is there, and nothing on it."""
     objects = found({"networks": {"n": {"ipam": {"driver": "none"}}}, "sandboxes": {"a": {"networks": ["n"]}}})
     assert not of_kind(objects, Address) and not of_kind(objects, Route) and not of_kind(objects, Resolver)
     assert one(objects, Veth).peer_name == "eth0"
@@ -100,7 +99,7 @@ def test_an_external_network_is_made_by_its_own_project():
 
 
 def test_a_sandbox_is_a_namespace_a_pair_addresses_and_a_way_out():
-    """BR-01: both ends with their names, MACs, MTU and bridge; one default route a family."""
+    """Both ends with their names, MACs, MTU and bridge; one default route a family."""
     objects = found({"networks": {"n": {**SIX["n"], "mtu": 1400}}, "sandboxes": {"web": {"networks": ["n"]}}})
     identity = "shop", ("shop", "n"), "web"
     assert one(objects, Netns) == Netns(
@@ -144,7 +143,7 @@ def test_the_way_out_is_that_of_the_highest_priority_then_the_first_name(priorit
 
 
 def test_neighbours_that_may_not_talk_have_isolated_ports():
-    """S-22: icc false is a property of the port, below any protocol."""
+    """icc: false is a property of the port, below any protocol."""
     assert one(found({"networks": {"n": {"icc": False}}, "sandboxes": {"a": {"networks": ["n"]}}}), Veth).isolated
     assert not one(found({"networks": {"n": None}, "sandboxes": {"a": {"networks": ["n"]}}}), Veth).isolated
 
@@ -195,7 +194,6 @@ def test_the_mark_of_an_attached_namespace_tells_every_name_that_is_ours():
 
 
 def test_the_default_bridge_has_no_names():
-    """DN-09."""
     objects = found({"sandboxes": {"a": {"network_mode": "bridge"}}})
     assert one(objects, Link).name == "dockless0" and one(objects, Link).label == "dockless bridge"
     assert not of_kind(objects, Resolver) and not any(path.startswith("/run") for path in paths(objects))
@@ -266,7 +264,7 @@ def test_a_veth_pair_outside_any_network():
 
 
 def test_a_published_sandbox_gets_its_own_frames_back():
-    """PO-04: its own published port, from inside, where br_netfilter hands the frame back to the bridge."""
+    """Its own published port, from inside, where br_netfilter hands the frame back to the bridge."""
     objects = found(
         {"networks": NET, "sandboxes": {"web": {"networks": ["n"], "ports": ["80:80"]}, "db": {"networks": ["n"]}}}
     )

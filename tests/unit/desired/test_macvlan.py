@@ -44,7 +44,7 @@ def routes(found, netns):
     return [(route.destination, route.via) for route in of_kind(found, Route) if route.netns == netns]
 
 
-def test_iv_01_ipvlan_has_its_parents_mac_and_the_given_gateway():
+def test_ipvlan_has_its_parents_mac_and_the_given_gateway():
     found = state(resolved(document(driver="ipvlan"), ETH0), ETH0)
     one = links(found)["one", "eth0"]
     assert (one.kind, one.mac, one.parent, one.mtu, one.data) == ("ipvlan", "", "eth0", 1450, (("mode", 0),))
@@ -52,7 +52,7 @@ def test_iv_01_ipvlan_has_its_parents_mac_and_the_given_gateway():
 
 
 @pytest.mark.parametrize("mode, number", [("l3", 1), ("l3s", 2)])
-def test_iv_02_ipvlan_l3_has_the_link_as_its_way_out_and_to_its_other_subnets(mode, number):
+def test_ipvlan_l3_routes_by_the_link(mode, number):
     sandboxes = {
         "one": {"networks": {"lan": {"ipv4_address": "192.0.2.9"}}},
         "two": {"networks": {"lan": {"ipv4_address": "198.51.100.9"}}},
@@ -72,7 +72,7 @@ def test_iv_02_ipvlan_l3_has_the_link_as_its_way_out_and_to_its_other_subnets(mo
     assert routes(state(resolved(alone)), "one") == [("198.51.100.0/24", "")]
 
 
-def test_mv_01_a_vlan_is_the_hosts_and_follows_its_parent():
+def test_vlan_link_is_on_the_host_and_depends_on_its_parent():
     below = ETH0._replace(parents=(Parent("eth0", 1450, up=False),))
     parts = states(
         resolved(shop=document(parent="eth0.60"), other=document(parent="eth0.60", sandboxes={"three": PAIR["one"]})),
@@ -90,7 +90,7 @@ def test_mv_01_a_vlan_is_the_hosts_and_follows_its_parent():
     assert links(parts["other"])["three", "eth0"].parent == "eth0.60"
 
 
-def test_mv_02_a_vlan_of_somebody_else_is_not_ours_to_declare():
+def test_unmanaged_vlan_link_is_not_declared():
     for there, declared in ((Parent("eth0.60", 1400), False), (Parent("eth0.60", 1400, ours=True), True)):
         known = FACTS._replace(parents=(Parent("eth0"), there))
         found = links(state(resolved(document(parent="eth0.60"), known), known))
@@ -111,7 +111,7 @@ def test_passthru_leaves_the_parents_mac_alone():
     assert one.mac == "" and one.data == (("mode", "passthru"),)
 
 
-def test_mv_08_one_address_book_for_all_networks_of_the_kind():
+def test_macvlan_networks_share_one_address_pool():
     networks = {
         name: document({"subnet": "192.0.2.0/28"}, LAN)["networks"]["lan"]
         if name == "x"

@@ -50,12 +50,10 @@ def mappings(*entries):
     ],
 )
 def test_every_form_of_one_port(entry, expected):
-    """PO-16, PO-17."""
     assert mappings(entry) == [expected]
 
 
 def test_ranges_map_one_to_one():
-    """PO-16."""
     assert mappings("8000-8002:9000-9002/udp") == [("", 8000 + n, 0, 9000 + n, "udp") for n in range(3)]
     assert mappings("3000-3001") == [("", 0, 0, 3000, "tcp"), ("", 0, 0, 3001, "tcp")]
 
@@ -103,7 +101,6 @@ def test_a_mapping_knows_its_entry():
     ],
 )
 def test_what_is_no_port_is_refused(entry):
-    """PO-19, PO-24."""
     with pytest.raises(DocklessError) as refusal:
         parse_ports("p", "s", [entry], "sandboxes.s.ports")
     assert refusal.value.path.startswith("sandboxes.s.ports[0]")

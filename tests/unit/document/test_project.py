@@ -101,7 +101,7 @@ def test_bridge_is_the_hosts_default_bridge_in_either_way():
 
 
 def test_subnets_gateways_ranges_and_reserved_addresses():
-    """IP-05: what was given is what there is."""
+    """What was given is what there is."""
     found = network(
         {
             "ipam": {
@@ -133,19 +133,16 @@ def test_subnets_gateways_ranges_and_reserved_addresses():
 
 @pytest.mark.parametrize(("subnet", "expected"), [("0.0.0.0/24", (None, 24, 4)), ("::/64", (None, 64, 6))])
 def test_a_subnet_may_be_a_size_alone(subnet, expected):
-    """IP-07."""
     found = network({"ipam": {"config": [{"subnet": subnet}]}}).subnets[0]
     assert (found.network, found.prefix_length, found.version) == expected
 
 
 def test_ipam_none_has_no_addresses_and_no_names():
-    """IP-17."""
     found = network({"ipam": {"driver": "none"}})
     assert (found.enable_ipv4, found.enable_ipv6, found.dns_enabled, found.subnets) == (False, False, False, ())
 
 
 def test_two_addresses_are_enough_without_a_gateway():
-    """BR-19."""
     options = {"com.docker.network.bridge.inhibit_ipv4": True}
     host_of(
         {
@@ -296,7 +293,6 @@ def test_a_sandboxs_mac_goes_to_its_first_network_alone():
 
 
 def test_links_are_seen_on_each_network():
-    """DN-06."""
     found = sandbox({"links": ["db", "cache:redis"], "networks": {"a": {}, "b": {"links": ["db:other"]}}})
     assert found.endpoints[0].links == (LegacyLink("db", "db"), LegacyLink("cache", "redis"))
     assert found.endpoints[1].links == found.endpoints[0].links + (LegacyLink("db", "other"),)
@@ -452,7 +448,7 @@ def test_the_document_is_left_as_it_was():
     ],
 )
 def test_hostile_names_get_nowhere(hostile):
-    """S-70, S-55: names that would escape a path or a line, wherever a name may stand."""
+    """Names that would escape a path or a line, wherever a name may stand."""
     places = [
         {"networks": {hostile: {}}},
         {"sandboxes": {hostile: {}}},

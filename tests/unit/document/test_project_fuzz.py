@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Broken documents by the thousand: each is read or refused with one printable sentence, never a traceback (H-7)."""
+"""Broken documents by the thousand: each is read or refused with one printable sentence, never a traceback."""
 
 from __future__ import annotations
 

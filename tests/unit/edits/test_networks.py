@@ -30,7 +30,6 @@ def test_put_network_keeps_what_is_not_said(shop):
 
 
 def test_a_network_in_use_stays(shop):
-    """LC-03."""
     with pytest.raises(DocklessError, match="the network back has active endpoints: db, web"):
         remove_network(shop, "back")
     assert list(remove_network(shop, "spare")["networks"]) == ["front", "back"]
@@ -44,7 +43,6 @@ def test_the_implied_default_network_is_in_use_too(shop):
 
 @pytest.mark.parametrize("name", ["bridge", "host", "none"])
 def test_predefined_networks_cannot_be_removed(shop, name):
-    """LC-01."""
     with pytest.raises(DocklessError, match="predefined"):
         remove_network(shop, name)
 
@@ -81,7 +79,7 @@ def test_keep_sandboxes_takes_partners_away_together(shop):
 
 
 def test_connect_adds_and_changes(shop):
-    """LC-05: list, dictionary, nothing said and the default bridge are all joined the same."""
+    """List, dictionary, nothing said and the default bridge are all joined the same."""
 
     def networks(declaration, name):
         return declaration["sandboxes"][name]["networks"]
@@ -106,13 +104,11 @@ def test_connect_adds_and_changes(shop):
     ],
 )
 def test_connect_refuses(shop, sandbox, network, message):
-    """LC-08."""
     with pytest.raises(DocklessError, match=message):
         connect(shop, sandbox, network, {})
 
 
 def test_disconnect_takes_exactly_that_away(shop):
-    """LC-05."""
     found = disconnect(shop, "web", "back")["sandboxes"]["web"]
     assert found == {"networks": {"front": {"aliases": ["www"]}}, "ports": shop["sandboxes"]["web"]["ports"]}
     assert disconnect(shop, "web", "spare") is shop
@@ -128,7 +124,6 @@ def test_disconnect_drops_ports_that_no_network_is_left_to_carry(shop):
 
 
 def test_disconnect_from_the_host_is_refused(shop):
-    """LC-08."""
     with pytest.raises(DocklessError, match="cannot be disconnected from the host's network"):
         disconnect(shop, "agent", "host")
 

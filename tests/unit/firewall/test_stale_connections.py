@@ -87,8 +87,8 @@ OPEN = {
 }
 
 
-def test_s_18_what_leaves_a_network_that_lost_its_egress_is_cut():
-    """S-18: and neither what stays in it, nor another network's, nor questions to the host itself."""
+def test_connections_out_of_a_network_without_egress_are_cut():
+    """Neither what stays in it, nor another network's, nor questions to the host itself."""
     shut = {**OPEN, "egress": ['"br-b"']}
     outward = [
         flow(443, protocol=TCP, source="10.0.0.2", address="198.51.100.1"),
@@ -104,8 +104,8 @@ def test_s_18_what_leaves_a_network_that_lost_its_egress_is_cut():
     assert cut(shut, OPEN, *outward, *others) == []
 
 
-def test_s_18_what_goes_through_a_new_wall_is_cut():
-    """S-18: between networks that were open to each other, both ways; not within one, not by a port that is open there or published, nor elsewhere."""
+def test_connections_across_new_isolation_are_cut():
+    """Between networks that were open to each other, both ways; not within one, not by a port that is open there or published, nor elsewhere."""
     known = {
         "attached4": ['10.0.0.0/24 . "br-a"', '10.0.3.0/24 . "br-a"', '10.0.1.0/24 . "br-b"', '10.0.2.0/24 . "br-c"'],
         "attached6": ['fd00:1::/64 . "br-b"'],
@@ -132,8 +132,8 @@ def test_s_18_what_goes_through_a_new_wall_is_cut():
     assert cut(after, before, *through, *others) == cut(before, before, *through) == []
 
 
-def test_s_18_what_got_into_a_network_that_lost_its_ingress_is_cut():
-    """S-18: at a port, and at a sandbox's own address; what its sandboxes asked for goes on, and so does what the host itself asks them."""
+def test_connections_into_a_network_without_ingress_are_cut():
+    """At a port, and at a sandbox's own address; what its sandboxes asked for goes on, and so does what the host itself asks them."""
     open_in = {**OPEN, "ingress": OPEN["egress"]}
     shut = {**open_in, "ingress": ['"br-b"']}
     inward = [flow(8080, "10.0.0.2:80", TCP), flow(80, protocol=TCP, source="198.51.100.1", address="10.0.0.2")]
@@ -147,14 +147,13 @@ def test_s_18_what_got_into_a_network_that_lost_its_ingress_is_cut():
 
 
 @pytest.mark.parametrize("before, after, found", GONE.values(), ids=GONE.keys())
-def test_r_10_cut_when(before, after, found):
-    """R-10, S-18."""
+def test_connection_is_cut(before, after, found):
     assert cut(before, after, found) == [found]
     assert cut(before, before, found) == [] == cut(after, after, found)
 
 
-def test_s_18_what_is_closed_at_a_sandboxs_own_address_is_cut():
-    """S-18: for those to whom it is closed; this host reaches its sandboxes whatever is published."""
+def test_connections_to_a_closed_port_of_a_sandbox_are_cut():
+    """For those to whom it is closed; this host reaches its sandboxes whatever is published."""
     near, far, own = (
         flow(80, protocol=TCP, source=source, address="10.0.0.2")
         for source in ("192.0.2.3", "203.0.113.3", "192.0.2.2")
@@ -187,8 +186,8 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("found", OTHERS.values(), ids=OTHERS.keys())
-def test_r_10_left_alone(found):
-    """R-10: three known cures cut too much or too little; neither is cut here when udp/53 goes, nor when it comes."""
+def test_connection_is_kept(found):
+    """Three known cures cut too much or too little; neither is cut here when udp/53 goes, nor when it comes."""
     less = {"published4": PUBLISHED["published4"][1:]}
     assert cut(PUBLISHED, less, found, flow(53, "10.0.0.2:53")) == [flow(53, "10.0.0.2:53")]
     assert cut(less, PUBLISHED, found, flow(53)) == [flow(53)]

@@ -66,7 +66,7 @@ def test_what_a_network_knows():
 
 @pytest.mark.parametrize("known, asked", [(FACTS, ["192.0.2.53"]), (STUB, ["172.20.0.1#10053"])])
 def test_where_questions_go(known, asked):
-    """S-50: an internal network's sandbox is told to ask nowhere."""
+    """An internal network's sandbox is told to ask nowhere."""
     networks, found = told(known)
     assert (found["web"]["resolves"], found["web"]["name_servers"]) == (["front", "shut"], asked)
     assert found["own"]["name_servers"] == ["192.0.2.7"] and found["probe"] == found["own"]

@@ -52,8 +52,8 @@ def judge(sandbox=WEB, network=FRONT, defaults=Defaults()):
         ("224.0.0.251", "no host's address"),
     ],
 )
-def test_s_58_dn_36_a_server_that_leads_back_is_refused(address, reason):
-    """S-58, DN-36: wherever it is said, with the option's path."""
+def test_upstream_loop_is_refused(address, reason):
+    """Wherever it is said, with the option's path."""
     for option, given in (
         ("sandboxes.web.dns", {"sandbox": WEB._replace(dns=addresses("192.0.2.1", address))}),
         ("networks.front.dns", {"network": FRONT._replace(path="networks.front", dns=addresses(address))}),
@@ -64,8 +64,8 @@ def test_s_58_dn_36_a_server_that_leads_back_is_refused(address, reason):
 
 
 @pytest.mark.parametrize("address", ["172.20.0.2", "fd00:20::2"])
-def test_s_58_a_sandbox_is_not_its_own_server(address):
-    """S-58: another sandbox of the network may be."""
+def test_upstream_that_is_the_sandbox_itself_is_refused(address):
+    """Another sandbox of the network may be."""
     with pytest.raises(DocklessError, match=r"sandboxes\.web\.dns\[0\]: .*an address of its own"):
         judge(WEB._replace(dns=addresses(address)))
     judge(WEB._replace(dns=addresses("172.20.0.9", "fd00:20::9")), FRONT._replace(dns=addresses(address)))

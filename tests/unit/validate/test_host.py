@@ -30,7 +30,7 @@ def published(*addresses):
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.product(ADDRESSES, repeat=2)))
 def test_ports_meet_as_the_kernel_has_it(one, other):
-    """PO-09: the same address, or a wildcard of the same family; no address is both wildcards."""
+    """The same address, or a wildcard of the same family; no address is both wildcards."""
     families = [{4, 6} if not address else {6} if "[" in address else {4} for address in (one, other)]
     wild = any(address in ("", "0.0.0.0", "[::]") for address in (one, other))
     meet = one == other or (wild and families[0] & families[1])
@@ -52,7 +52,7 @@ def test_free_ports_never_collide():
 
 
 def test_a_port_that_is_ours_already_is_no_conflict():
-    """S-14: only what a run would take anew is compared with listeners."""
+    """Only what a run would take anew is compared with listeners."""
     document = {"sandboxes": {"web": {"ports": ["80:80"]}}}
     listeners = [Listener("tcp", "0.0.0.0", 80, "nginx")]
     with pytest.raises(DocklessError, match="nginx"):
@@ -70,7 +70,6 @@ def test_listeners_elsewhere_are_no_conflict(listener):
 
 
 def test_the_default_publish_address_is_what_is_compared():
-    """PO-13."""
     document = {
         "networks": {"a": {"default_publish_address": "192.0.2.1"}, "b": {"default_publish_address": "192.0.2.2"}},
         "sandboxes": {"one": {"networks": ["a"], "ports": ["80:80"]}, "two": {"networks": ["b"], "ports": ["80:80"]}},
@@ -124,7 +123,7 @@ def test_one_external_network_alone_can_be_asked_for():
 
 
 def test_fixed_addresses_and_macs_that_can_be_had():
-    """IP-10: an address outside of ip_range is still one of the subnet."""
+    """An address outside of ip_range is still one of the subnet."""
     host_of(
         {
             "networks": {
@@ -144,7 +143,6 @@ def test_fixed_addresses_and_macs_that_can_be_had():
     [({"aux_addresses": {"a": "10.1.0.1"}}, "10.1.0.2"), ({"gateway": "10.1.0.254"}, "10.1.0.254")],
 )
 def test_the_gateway_is_the_one_given_or_the_first_free_address(subnet, gateway):
-    """IP-19."""
     document = {
         "networks": {"front": {"ipam": [{"subnet": "10.1.0.0/24", **subnet}]}},
         "sandboxes": {"web": {"networks": {"front": {"ipv4_address": gateway}}}},
@@ -160,7 +158,7 @@ def test_subnets_side_by_side():
 
 
 def test_links_to_what_is_not_there_yet():
-    """DN-06: on networks of one's own the target may come later; on the default bridge it must be there."""
+    """On networks of one's own the target may come later; on the default bridge it must be there."""
     host_of({"sandboxes": {"web": {"links": ["later"]}}})
     host_of({"sandboxes": {"web": {"network_mode": "bridge", "links": ["db"]}, "db": {"network_mode": "bridge"}}})
 

@@ -125,7 +125,7 @@ def write_pair_conf(step: Step, inherited: t.Mapping[str, int], handles: Handles
 
 
 def write_settings(step: Step, link: str, settings: t.Iterable[tuple[str, int]]) -> None:
-    """Write an interface's settings in this thread's namespace; one that is right already may be read-only (LC-19)."""
+    """Write an interface's settings in this thread's namespace; one that is right already may be read-only."""
     for key, value in settings:
         try:
             linux_sysctl.write_conf(link, key, value)

@@ -123,11 +123,11 @@ REFUSED = {
         {"a": config(subnet="10.100.0.0/24", gateway="10.200.0.1")},
         "10.200.0.1 is not within the subnet 10.100.0.0/24",
     ),
-    "one address": ({"a": network("10.1.0.7/32")}, "10.1.0.7/32 has no room"),
-    "unknown driver": ({"a": network(ipam={"driver": "magic"})}, "'magic' is not a driver of addresses"),
+    "one address": ({"a": network("10.1.0.7/32")}, "10.1.0.7/32 is too small"),
+    "unknown driver": ({"a": network(ipam={"driver": "magic"})}, "the ipam driver 'magic' is not supported"),
     "none with subnets": (
         {"a": network(ipam={"driver": "none", "config": [{"subnet": "10.1.0.0/24"}]})},
-        "has no subnets",
+        "cannot have subnets",
     ),
 }
 

@@ -209,7 +209,7 @@ def test_a_firewall_that_is_not_there_needs_nothing(private_host):
     tables = private_host.sh("nft list tables")
     answer = private_host.apply(told("docker"))
     assert answer["warnings"] == [] and private_host.sh("nft list tables | grep -v dockless || true") == tables
-    assert "defaults.coexist[0]: 'podman' is not one of the choices" in private_host.refusal(told("podman"))
+    assert "defaults.coexist[0]: 'podman' is not supported" in private_host.refusal(told("podman"))
 
 
 def test_ufw_lets_pass_what_is_declared(private_host):

@@ -174,7 +174,7 @@ def is_effect(line):
 def test_reserved_interface_names_are_refused(private_host, kind, name):
     """They mean more than one link under /proc/sys."""
     told = private_host.refusal(BY_INTERFACE[kind](name))
-    assert told.endswith(f"{name} is a reserved interface name. Choose another name.")
+    assert told.endswith(f"the interface name {name} is reserved. Choose another name.")
     private_host.assert_back_to(private_host.birth)
 
 

@@ -126,7 +126,7 @@ def test_foreign_link_in_the_place_of_an_end_is_refused(private_host, make, netn
 REFUSED = {
     "missing master": (pair(peer={"name": "port", "master": "nobody"}), "nobody"),
     "missing namespace": ({"veth_pairs": {"nowhere/eth0": {"peer": {"name": "port"}}}}, "nowhere"),
-    "both the same": ({"veth_pairs": {"one": {"peer": {"name": "one"}}}}, "both ends would be one"),
+    "both the same": ({"veth_pairs": {"one": {"peer": {"name": "one"}}}}, "both ends are named one"),
     "an endpoint's name": (
         {
             "networks": {"front": network("172.20.0.0/24")},

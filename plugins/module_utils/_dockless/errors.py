@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The one exception that reaches a person, and what it says."""
+"""The exceptions that users see, and how their messages are built."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import typing as t
 
 
 class DocklessError(Exception):
-    """A refusal or failure told as a sentence.
+    """A run cannot continue. Every front end shows the exception's text as it is.
 
-    path is the option it is about (``networks.frontend.ipam.config[0].subnet``),
-    what names the object and the reason, remedy says what to do about it.
+    ``path`` is the option that is wrong (``networks.frontend.ipam.config[0].subnet``), or empty. ``what`` names the
+    object and says what is wrong with it and why: it starts with a lower-case letter, because the path precedes it,
+    and has no final period. ``remedy`` is a full sentence that names the option or command that fixes the problem.
     """
 
     def __init__(self, what: str, remedy: str = "", path: str = "") -> None:
@@ -21,13 +22,15 @@ class DocklessError(Exception):
         self.path = path
 
     def __str__(self) -> str:
-        """Return ``path: what. Remedy.`` as one line."""
+        """Return ``path: what. Remedy.`` on one line."""
         text = f"{self.path}: {self.what}" if self.path else self.what
-        return f"{text.rstrip('.')}. {self.remedy}" if self.remedy else text
+        if not self.remedy:
+            return text
+        return f"{text.rstrip('.')}. {self.remedy}"
 
 
 class KernelError(DocklessError):
-    """The kernel refused one step; errno is its number."""
+    """The kernel rejected one operation. ``errno`` is the error number that it returned (errno(3))."""
 
     def __init__(self, what: str, errno: int, remedy: str = "") -> None:
         super().__init__(what, remedy)
@@ -35,16 +38,20 @@ class KernelError(DocklessError):
 
 
 class VerifyError(DocklessError):
-    """After apply, the host is not what was asked for."""
+    """After all changes were applied, the host still differs from the desired state."""
 
 
 def join_messages(problems: t.Sequence[str], limit: int = 5) -> str:
-    """Return the first problems as one text, and how many more there are."""
+    """Return the first ``limit`` problems joined by semicolons, and the number of the remaining ones."""
     text = "; ".join(problems[:limit])
     more = len(problems) - limit
     return f"{text}; and {more} more" if more > 0 else text
 
 
 def refuse(path: str, what: str, remedy: str = "") -> t.NoReturn:
-    """Raise the sentence for the option at path, which may hold a name that nobody has judged yet."""
-    raise DocklessError(what, remedy, path if path.isprintable() else path.encode("unicode_escape").decode())
+    """Raise DocklessError for the option at path.
+
+    The path may contain a name that has not been validated yet; unprintable characters in it are escaped.
+    """
+    printable_path = path if path.isprintable() else path.encode("unicode_escape").decode()
+    raise DocklessError(what, remedy, printable_path)

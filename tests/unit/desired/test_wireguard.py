@@ -113,13 +113,13 @@ def test_links_come_after_tunnels_and_go_before_them():
             ".public_key",
             "host host2 has the same public key",
         ),
-        ({"tunnels": []}, ".tunnels", "these are not one or two tunnels"),
-        ({"tunnels": ["a", "a"]}, ".tunnels", "these are not one or two tunnels"),
+        ({"tunnels": []}, ".tunnels", "the list does not contain one or two different tunnels"),
+        ({"tunnels": ["a", "a"]}, ".tunnels", "the list does not contain one or two different tunnels"),
         ({"tunnels": ["c"]}, ".tunnels", "c"),
         (
             {"peers": {"host2": {"vtep": "100.64.0.2", "public_key": "x"}}},
             ".public_key",
-            "this is not a WireGuard public key",
+            "the value is not a WireGuard public key",
         ),
     ],
 )

@@ -370,8 +370,8 @@ def test_published_ports_of_the_hosts_stack_are_discarded_with_a_warning():
     )
     assert project.sandboxes[0].ports == ()
     assert project.warnings == (
-        "sandboxes.agent: published ports are discarded, because agent uses the host's own network",
-        "sandboxes.agent: dns has no effect, because agent uses the host's own network",
+        "sandboxes.agent: published ports are discarded, because agent uses the host's network stack.",
+        "sandboxes.agent: dns has no effect, because agent uses the host's network stack.",
     )
 
 

@@ -284,7 +284,7 @@ def test_options_must_be_the_same_on_all_hosts():
 def test_an_error_of_a_declaration_names_its_host():
     fleet = red(one={"a": {"networks": {"red": {"ipv4_addres": "10.60.0.2"}}}})
     assert refusal(fleet).startswith(
-        "host one, sandboxes.a.networks.red: 'ipv4_addres' is not an option here. Did you mean ipv4_address?"
+        "host one, sandboxes.a.networks.red: unknown option 'ipv4_addres'. Did you mean ipv4_address?"
     )
 
 

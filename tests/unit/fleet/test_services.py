@@ -98,5 +98,5 @@ def test_a_run_over_one_host_chooses_nothing_that_another_may_have():
 
 
 def test_what_cannot_be_meant_is_told_with_its_host():
-    with pytest.raises(DocklessError, match="^host one, networks.red.services.web: 'vips' is not an option here"):
+    with pytest.raises(DocklessError, match="^host one, networks.red.services.web: unknown option 'vips'"):
         fleet({"web": {"vips": []}}).run()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Parser of dockless_defaults."""
+"""Parses dockless_defaults: the defaults of a host's networks, and its default bridge network."""
 
 from __future__ import annotations
 
@@ -8,106 +8,109 @@ import typing as t
 
 from ..errors import refuse
 from ..model import addresses
-from ..model.host import Defaults, HostNames, IPNetwork
+from ..model.host import Defaults, HostNames, IPAddress, IPNetwork
 from ..names import FIREWALLS
 from . import values
-from .dns import DNS
-from .network import MTU
+from .dns import DNS_OPTIONS
 from .ports import host_ip
-from .readers import boolean, choice, integer, is_list, list_of, read, text, wrong_type
+from .readers import boolean, choice, integer, list_of, read, text
 
-_POOL = {"base": values.network, "size": integer(1, 126)}
-
-
-def _pools(value: t.Any, path: str) -> tuple[tuple[IPNetwork, int], ...]:
-    if not is_list(value):
-        wrong_type(value, path, "a list")
-    return tuple(_pool(item, f"{path}[{index}]") for index, item in enumerate(value))
+_POOL_OPTIONS = {
+    "base": values.network,  # CIDR
+    "size": integer(1, 126),  # prefix length of the subnets
+}
 
 
 def _pool(value: t.Any, path: str) -> tuple[IPNetwork, int]:
-    said = read(value, path, _POOL)
-    for key in _POOL:
-        if key not in said:
-            refuse(path, f"the pool has no {key}", "Give base and size, like {base: 172.30.0.0/16, size: 24}.")
-    base, size = said["base"], said["size"]
-    if not base.prefixlen <= size <= base.max_prefixlen - 2:
+    """Return (base, prefix length)."""
+    options = read(value, path, _POOL_OPTIONS)
+    for key in _POOL_OPTIONS:
+        if key not in options:
+            refuse(path, f"the pool has no {key}", "Set base and size, as in {base: 172.30.0.0/16, size: 24}.")
+    base, size = options["base"], options["size"]
+    smallest = base.max_prefixlen - 2
+    if not base.prefixlen <= size <= smallest:
         refuse(
             path + ".size",
-            f"subnets of /{size} cannot be cut from {base}",
-            f"Give a size from /{base.prefixlen} to /{base.max_prefixlen - 2}.",
+            f"{base} cannot be divided into subnets of size /{size}",
+            f"Use a prefix length from /{base.prefixlen} to /{smallest}.",
         )
     return base, size
 
 
-_HOST_NAMES = {"through": choice("dnsmasq"), "networks": list_of(text)}
-
-
-def _host_names(value: t.Any, path: str) -> HostNames:
-    return HostNames(**read(value, path, _HOST_NAMES))
-
-
-_DEFAULTS = {
-    "host_names": _host_names,
-    "bip": values.with_prefix,
-    "fixed_cidr": values.network,
-    "default_gateway": values.address,
-    "default_address_pools": _pools,
-    "icc": boolean,
-    "ip": host_ip,
-    "ip_masq": boolean,
-    "mtu": MTU,
-    "ipv6": boolean,
-    "allow_direct_routing": boolean,
-    "ip_forward_no_drop": boolean,
-    "coexist": list_of(choice(*FIREWALLS)),
-    **DNS,
+_HOST_NAMES_OPTIONS = {
+    "through": choice("dnsmasq"),  # the host's own resolver, which dockless configures to ask the sandboxes' names
+    "networks": list_of(text),  # PROJECT/NETWORK; default: all
 }
 
 
-def parse_defaults(mapping: t.Mapping[str, t.Any] | None) -> Defaults:
-    """Return a host's defaults; None and {} are Docker's own.
+def _host_names(value: t.Any, path: str) -> HostNames:
+    return HostNames(**read(value, path, _HOST_NAMES_OPTIONS))
 
-    bip (address of the default bridge with prefix length), fixed_cidr (its
-    range for sandboxes), default_gateway, default_address_pools (list of base
-    and size), dns, dns_search, dns_opt, icc, ip (publish address), ip_masq,
-    host_names (through, networks), mtu in bytes, ipv6, allow_direct_routing, ip_forward_no_drop, coexist
-    (docker, firewalld, ufw).
+
+# Up to ip_forward_no_drop these are the flags of dockerd, with underscores.
+_OPTIONS = {
+    "bip": values.with_prefix,  # address and prefix length of the default bridge
+    "fixed_cidr": values.network,  # range of the default bridge's subnet for sandboxes
+    "default_gateway": values.address,  # of sandboxes on the default bridge
+    "default_address_pools": list_of(_pool),  # automatic subnets: list of base and size
+    **DNS_OPTIONS,
+    "icc": boolean,  # whether sandboxes on a network may talk to each other; default true
+    "ip": host_ip,  # address on which ports are published; default: all
+    "ip_masq": boolean,  # whether outgoing packets get an address of the host; default true
+    "mtu": values.mtu,  # bytes
+    "ipv6": boolean,  # whether networks have IPv6; default false
+    "allow_direct_routing": boolean,  # whether sandboxes' own addresses are reachable from outside; default false
+    "ip_forward_no_drop": boolean,  # true: forwarded packets of others pass; default false
+    "host_names": _host_names,  # the host resolves sandboxes' names
+    "coexist": list_of(choice(*FIREWALLS)),  # firewalls that dockless adds allow rules to
+}
+
+
+def parse_defaults(value: t.Mapping[str, t.Any] | None) -> Defaults:
+    """Return a host's defaults from a dictionary of _OPTIONS; None is an empty one: Docker's own defaults.
+
+    Raises DocklessError for addresses that do not fit the default bridge's subnet.
     """
-    defaults = Defaults(**read(mapping if mapping is not None else {}, "defaults", _DEFAULTS))
+    defaults = Defaults(**read(value if value is not None else {}, "defaults", _OPTIONS))
     if defaults.bip is not None:
-        _check_bip(defaults)
-    elif (
-        defaults.fixed_cidr is not None
-        and defaults.default_gateway is not None
-        and defaults.default_gateway.version != defaults.fixed_cidr.version
-    ):
-        refuse(
-            "defaults.default_gateway",
-            f"{defaults.default_gateway} is of another family than fixed_cidr",
-            "Give one of the same family.",
-        )
+        _check_bip(*defaults.bip)
+        _check_addresses(defaults, addresses.network_of(*defaults.bip))
+    elif defaults.fixed_cidr is not None and defaults.default_gateway is not None:
+        _check_same_family(defaults.default_gateway, defaults.fixed_cidr)
     return defaults
 
 
-def _check_bip(defaults: Defaults) -> None:
-    address, length = t.cast(t.Any, defaults.bip)
+def _check_bip(address: IPAddress, length: int) -> None:
     subnet = addresses.network_of(address, length)
-    if length > address.max_prefixlen - 2 or address in (subnet.network_address, subnet.broadcast_address):
+    is_host_address = address not in (subnet.network_address, subnet.broadcast_address)
+    if not is_host_address or length > address.max_prefixlen - 2:
         refuse(
             "defaults.bip",
-            f"{address}/{length} is not the address of one host in a subnet",
-            "Write it like 172.17.0.1/16.",
+            f"{address}/{length} is not the address of a host in a subnet",
+            "Use one such as 172.17.0.1/16.",
         )
+
+
+def _check_addresses(defaults: Defaults, subnet: IPNetwork) -> None:
     if defaults.fixed_cidr is not None and not addresses.is_within(defaults.fixed_cidr, subnet):
         refuse(
             "defaults.fixed_cidr",
             f"{defaults.fixed_cidr} is not within {subnet}, the subnet of bip",
-            "Give a part of that subnet.",
+            "Use a range of that subnet.",
         )
     if defaults.default_gateway is not None and defaults.default_gateway not in subnet:
         refuse(
             "defaults.default_gateway",
             f"{defaults.default_gateway} is not within {subnet}, the subnet of bip",
-            "Give an address of that subnet.",
+            "Use an address of that subnet.",
+        )
+
+
+def _check_same_family(gateway: IPAddress, fixed_cidr: IPNetwork) -> None:
+    if gateway.version != fixed_cidr.version:
+        refuse(
+            "defaults.default_gateway",
+            f"{gateway} and fixed_cidr {fixed_cidr} are not of the same family",
+            "Use an address of the same family as fixed_cidr.",
         )

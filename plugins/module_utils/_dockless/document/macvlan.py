@@ -1,135 +1,156 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What a network on one of the host's interfaces declares beside what a bridge network does, and what it cannot have."""
+"""Parses the options that only networks with the drivers macvlan and ipvlan have, and refuses those of bridges."""
 
 from __future__ import annotations
 
-import re
 import typing as t
 
 from ..errors import refuse
 from ..model.host import Macvlan
-from ..names import RESERVED_INTERFACES
 from . import values
-from .readers import Reader, boolean, choice, integer, one_or_list_of, pairs, shown, text
+from .readers import Reader, boolean, choice, one_or_list_of, pairs, shown, text
 
-_PARENT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.@-]{0,14}\Z")  # dots too: links on VLANs have them
 _DOCKER = "com.docker.network."
+_HIGHEST_VLAN = 4094  # IEEE 802.1Q; 0 and 4095 are reserved
+# Driver -> modes; the first is the default.
 _MODES = {"macvlan": ("bridge", "private", "vepa", "passthru"), "ipvlan": ("l2", "l3", "l3s")}
+_MODES_WITHOUT_HOST = ("private", "vepa", "passthru")  # the kernel passes no packets between host and sandboxes
+_BRIDGE_OPTIONS = (
+    "isolate",
+    "icc",
+    "masquerade",
+    "gateway_mode_ipv4",
+    "gateway_mode_ipv6",
+    "bridge_name",
+    "default_publish_address",
+    "egress",
+    "ingress",
+    "trusted_host_interfaces",
+    "host_ipv4",
+    "host_ipv6",
+    "port_security",
+)
 
 
 def _parent(value: t.Any, path: str) -> str:
-    """Return the name of an interface, or of a VLAN of one: eth0.60."""
-    value = text(value, path)
-    if not _PARENT.match(value) or value in RESERVED_INTERFACES:
+    """Return the name of a host interface, or of a VLAN on one: eth0.60."""
+    link = text(value, path)
+    if not values.is_host_interface(link):
         refuse(
             path,
-            f"{shown(value)} is not an interface that networks can sit on",
-            "Give one of this host, like eth0, or eth0.60 for VLAN 60 on it.",
+            f"{shown(link)} cannot be the parent interface of a network",
+            "Use an interface of this host, such as eth0, or eth0.60 for VLAN 60 on eth0.",
         )
-    base, dot, number = value.rpartition(".")
-    if base and number.isdigit() and not 1 <= int(number) <= 4094:
-        refuse(path, f"{number} is not the number of a VLAN", "Give one from 1 to 4094.")
-    return value
+    base, dot, vlan = link.rpartition(".")
+    if base and vlan.isdigit() and not 1 <= int(vlan) <= _HIGHEST_VLAN:
+        refuse(path, f"{vlan} is not a valid VLAN ID", f"Use a number from 1 to {_HIGHEST_VLAN}.")
+    return link
 
 
-def _of_bridges(value: t.Any, path: str) -> t.NoReturn:
+def _refuse_bridge_option(value: t.Any, path: str) -> t.NoReturn:
+    option = path.rpartition(".")[2]
     refuse(
         path,
-        "a macvlan or ipvlan network has no bridge on this host, and its packets do not pass this host's firewall",
-        "Remove it.",
+        f"{option} is not available for macvlan and ipvlan networks, because they have no bridge on this host and "
+        "their packets bypass its firewall",
+        f"Remove {option}.",
     )
 
 
-def _flag(value: t.Any, path: str) -> str:
+def _ipvlan_flag(value: t.Any, path: str) -> str:
     if value not in ("", "bridge"):
-        refuse(path, f"the flag {shown(value)} of ipvlan networks is not served here", "Remove it.")
+        refuse(path, f"the ipvlan flag {shown(value)} is not supported", "Remove it.")
     return "bridge"
 
 
 def _driver_opts(driver: str) -> Reader:
-    mode = choice(*_MODES[driver])
-    readers: dict[str, tuple[str, Reader]] = {
+    """Return a reader of Docker's driver_opts; the result has dockless' names of the options."""
+    options: dict[str, tuple[str, Reader]] = {
         "parent": ("parent", _parent),
-        f"{driver}_mode": ("mode", mode),
-        _DOCKER + "driver.mtu": ("mtu", integer(68, 65535)),
+        f"{driver}_mode": ("mode", choice(*_MODES[driver])),
+        _DOCKER + "driver.mtu": ("mtu", values.mtu),
         _DOCKER + "enable_ipv4": ("enable_ipv4", boolean),
         _DOCKER + "enable_ipv6": ("enable_ipv6", boolean),
     }
     if driver == "ipvlan":
-        readers["ipvlan_flag"] = ("", _flag)
+        options["ipvlan_flag"] = ("", _ipvlan_flag)  # only its default is supported, so its value is not needed
 
     def reader(value: t.Any, path: str) -> dict[str, t.Any]:
-        said = {}
+        found = {}
         for key, item in pairs(value, path):
-            if key not in readers:
+            if key not in options:
                 refuse(
                     path,
-                    f"{shown(key)} is not a driver option of {driver} networks",
-                    f"Known options: {', '.join(sorted(readers))}.",
+                    f"unknown driver option {shown(key)} of a network with driver {driver}",
+                    f"Known options: {', '.join(sorted(options))}.",
                 )
-            own, read = readers[key]
-            said[own] = read(item, f"{path}.{key}")
-        said.pop("", None)
-        return said
+            option, read_item = options[key]
+            found[option] = read_item(item, f"{path}.{key}")
+        found.pop("", None)
+        return found
 
     return reader
 
 
-def _keys(driver: str) -> dict[str, Reader]:
-    bridge = (
-        "isolate",
-        "icc",
-        "masquerade",
-        "gateway_mode_ipv4",
-        "gateway_mode_ipv6",
-        "bridge_name",
-        "default_publish_address",
-        "egress",
-        "ingress",
-        "trusted_host_interfaces",
-        "host_ipv4",
-        "host_ipv6",
-        "port_security",
-    )
-    mode = choice(*_MODES[driver])
+def _options(driver: str) -> dict[str, Reader]:
+    read_mode = choice(*_MODES[driver])
     return {
-        **dict.fromkeys(bridge, _of_bridges),
-        "parent": _parent,
-        "mode": mode,
-        f"{driver}_mode": mode,
-        "host_access": boolean,
-        "host_access_address": one_or_list_of(values.address),
-        "driver_opts": _driver_opts(driver),
+        **dict.fromkeys(_BRIDGE_OPTIONS, _refuse_bridge_option),
+        "parent": _parent,  # host interface, or a VLAN on one (eth0.60); default: none, an isolated network
+        "mode": read_mode,  # default: the first of _MODES
+        f"{driver}_mode": read_mode,  # Docker's name of mode
+        "host_access": boolean,  # true: the host has an interface and an address on the network
+        "host_access_address": one_or_list_of(values.address),  # the host's addresses; by default assigned
+        "driver_opts": _driver_opts(driver),  # Docker's names of the above
     }
 
 
-MACVLAN, IPVLAN = _keys("macvlan"), _keys("ipvlan")
+MACVLAN_OPTIONS = _options("macvlan")
+IPVLAN_OPTIONS = _options("ipvlan")
 
 
-def macvlan_of(said: t.Mapping[str, t.Any], path: str) -> Macvlan:
-    """Return what is special to a network of the driver macvlan or ipvlan among what it says."""
-    driver = said["driver"]
-    mode = said.get("mode", said.get(f"{driver}_mode", _MODES[driver][0]))
-    if said.get(f"{driver}_mode", mode) != mode:
-        refuse(f"{path}.{driver}_mode", "it says another mode than the option mode does", "Say it once.")
-    found = Macvlan(said.get("parent", ""), mode, said.get("host_access", False), said.get("host_access_address", ()))
-    if mode == "passthru" and not found.parent:
+def build_macvlan(options: t.Mapping[str, t.Any], path: str) -> Macvlan:
+    """Return the macvlan or ipvlan part of a network with these parsed options; options["driver"] is the driver.
+
+    Raises DocklessError for options that contradict each other.
+    """
+    mode = _mode(options, path)
+    macvlan = Macvlan(
+        parent=options.get("parent", ""),
+        mode=mode,
+        host_access=options.get("host_access", False),
+        addresses=options.get("host_access_address", ()),
+    )
+    if mode == "passthru" and not macvlan.parent:
         refuse(
             path + ".mode",
-            "passthru hands a parent over to a sandbox, and the network has none",
-            "Give it a parent, or choose another mode.",
+            "mode passthru requires a parent interface, because one sandbox takes over the parent",
+            "Set parent, or use another mode.",
         )
-    if found.addresses and not found.host_access:
+    if macvlan.addresses and not macvlan.host_access:
         refuse(
             path + ".host_access_address",
-            "the host has no address on the network, because host_access is not set",
-            "Set host_access: true.",
+            "host_access_address requires host_access, because the host otherwise has no address on the network",
+            "Set host_access: true, or remove host_access_address.",
         )
-    if found.host_access and mode in ("private", "vepa", "passthru"):
+    if macvlan.host_access and mode in _MODES_WITHOUT_HOST:
         refuse(
             path + ".host_access",
-            f"in the mode {mode} the host and its sandboxes cannot reach each other",
-            "Use mode: bridge, or remove it.",
+            f"host_access is not available in mode {mode}, because the host and the sandboxes cannot reach each other",
+            "Use mode: bridge, or remove host_access.",
         )
-    return found
+    return macvlan
+
+
+def _mode(options: t.Mapping[str, t.Any], path: str) -> str:
+    driver = options["driver"]
+    dockers_name = f"{driver}_mode"
+    mode: str = options.get("mode", options.get(dockers_name, _MODES[driver][0]))
+    if options.get(dockers_name, mode) != mode:
+        refuse(
+            f"{path}.{dockers_name}",
+            f"the mode is set twice with different values: {options[dockers_name]} here and {mode} in mode",
+            "Remove one of the two.",
+        )
+    return mode

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What a network that spans hosts declares beside what a bridge network does: its number, its ends, its other hosts."""
+"""Parses the options that only networks with the driver overlay have: VNI, VTEP, encryption, the peers."""
 
 from __future__ import annotations
 
@@ -27,61 +27,62 @@ from .readers import (
     wrong_type,
 )
 
-PORT, SEALED_PORT = (
-    4789,
-    4787,
-)  # of VXLAN (RFC 7348), and of what is sent through a tunnel only: the firewall tells them by it
-_UDP_PORT = integer(1, 65535)
-_KEY = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\Z")  # 32 bytes in base64
-_DOCKER = "com.docker.network.driver."
+# UDP ports. The firewall distinguishes the two: packets to the second may leave the host through WireGuard only.
+VXLAN_PORT = 4789  # RFC 7348
+ENCRYPTED_VXLAN_PORT = 4787
+_WIREGUARD_PORT = 51820
+_HIGHEST_VNI = 0xFFFFFF  # 24 bits (RFC 7348)
+_read_udp_port = integer(1, 65535)
+_read_slot = choice(*TUNNEL_SLOTS)
+_read_slots = list_of(_read_slot)
+_PUBLIC_KEY = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\Z")  # 32 bytes in base64
+_DOCKER_MTU = "com.docker.network.driver.mtu"
+_DOCKER_VNI = "com.docker.network.driver.overlay.vxlanid_list"
 
 
 def _vtep(value: t.Any, path: str) -> str:
-    """Return an address, or the name of the interface that has it."""
-    value = text(value, path)
-    if addresses.is_address(value):
-        return str(values.address(value, path))
-    if not INTERFACE.match(value):
+    """Return an address of this host, or the name of the interface that has it."""
+    vtep = text(value, path)
+    if addresses.is_address(vtep):
+        return str(values.address(vtep, path))
+    if not INTERFACE.match(vtep):
         refuse(
             path,
-            f"{shown(value)} is neither an address nor an interface",
-            "Give this host's end of the tunnels, like 192.0.2.2 or eth0.",
+            f"{shown(vtep)} is neither a valid address nor a valid interface name",
+            "Use the address of this host's VXLAN tunnel end (VTEP) or its interface, such as 192.0.2.2 or eth0.",
         )
-    return value
+    return vtep
 
 
 def _public_key(value: t.Any, path: str) -> str:
-    value = text(value, path)
-    if not _KEY.match(value):
-        refuse(path, "this is not a WireGuard public key", "Give 32 bytes in base64, as wg pubkey prints them.")
-    return value
+    key = text(value, path)
+    if not _PUBLIC_KEY.match(key):
+        refuse(path, "the value is not a WireGuard public key", "Use the output of wg pubkey: 32 bytes in base64.")
+    return key
 
 
 def _endpoint(value: t.Any, path: str) -> str:
-    """Return ADDRESS:PORT, an IPv6 address in brackets."""
-    host, colon, port = text(value, path).rpartition(":")
+    """Return ADDRESS:PORT; an IPv6 address has brackets."""
+    host, colon, port_text = text(value, path).rpartition(":")
     if not colon:
         refuse(
             path,
-            f"{shown(value)} is not an address with a port",
-            "Write it like 192.0.2.3:51820 or [2001:db8::3]:51820.",
+            f"{shown(value)} is not a valid address with a port",
+            "Use a form such as 192.0.2.3:51820 or [2001:db8::3]:51820.",
         )
-    found = values.address(host[1:-1] if host[:1] == "[" and host[-1:] == "]" else host, path)
-    return f"[{found}]:{_UDP_PORT(port, path)}" if found.version == 6 else f"{found}:{_UDP_PORT(port, path)}"
+    in_brackets = host.startswith("[") and host.endswith("]")
+    address = values.address(host[1:-1] if in_brackets else host, path)
+    port = _read_udp_port(port_text, path)
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
-_SANDBOX: dict[str, Reader] = {
-    "project": values.name,
+_SANDBOX_OPTIONS: dict[str, Reader] = {
+    "project": values.name,  # default: the network's project
     "addresses": list_of(values.address),
-    "mac_address": values.mac,
+    "mac_address": values.mac,  # default: derived from the names of project, network and sandbox
     "aliases": list_of(values.domain),
     "hostname": values.domain,
 }
-
-
-def _sandbox(name: t.Any, value: t.Any, path: str) -> PeerSandbox:
-    said = read(value if value is not None else {}, path, _SANDBOX)
-    return PeerSandbox(values.name(name, path, "sandbox's name"), **said)
 
 
 def _sandboxes(value: t.Any, path: str) -> tuple[PeerSandbox, ...]:
@@ -90,29 +91,26 @@ def _sandboxes(value: t.Any, path: str) -> tuple[PeerSandbox, ...]:
     return tuple(_sandbox(name, spec, f"{path}.{name}") for name, spec in value.items())
 
 
+def _sandbox(name: t.Any, spec: t.Any, path: str) -> PeerSandbox:
+    options = read(spec if spec is not None else {}, path, _SANDBOX_OPTIONS)
+    return PeerSandbox(values.name(name, path, "sandbox name"), **options)
+
+
 def _public_keys(value: t.Any, path: str) -> tuple[tuple[str, str], ...]:
+    """Return (tunnel, public key) pairs."""
     if not is_mapping(value):
         wrong_type(value, path, "a dictionary of public keys by tunnel")
-    return tuple(
-        (choice(*TUNNEL_SLOTS)(slot, path), _public_key(key, f"{path}.{slot}")) for slot, key in sorted(value.items())
-    )
+    return tuple((_read_slot(slot, path), _public_key(key, f"{path}.{slot}")) for slot, key in sorted(value.items()))
 
 
-_PEER: dict[str, Reader] = {
-    "vtep": values.address,
-    "sandboxes": _sandboxes,
-    "subnets": one_or_list_of(values.network),
-    "public_key": _public_key,
-    "public_keys": _public_keys,
-    "endpoint": _endpoint,
+_PEER_OPTIONS: dict[str, Reader] = {
+    "vtep": values.address,  # required
+    "sandboxes": _sandboxes,  # by name
+    "subnets": one_or_list_of(values.network),  # mode routed: the host's slices of the network's subnets
+    "public_key": _public_key,  # of its WireGuard tunnel
+    "public_keys": _public_keys,  # of each of its tunnels by tunnel (a, b), while keys are rotated
+    "endpoint": _endpoint,  # ADDRESS:PORT of its WireGuard tunnel
 }
-
-
-def _peer(name: t.Any, value: t.Any, path: str) -> OverlayPeer:
-    said = read(value if value is not None else {}, path, _PEER)
-    if "vtep" not in said:
-        refuse(path, "the host has no vtep", "Give the address that its end of the tunnels has.")
-    return OverlayPeer(values.name(name, path, "host's name"), **said)
 
 
 def _peers(value: t.Any, path: str) -> tuple[OverlayPeer, ...]:
@@ -121,69 +119,85 @@ def _peers(value: t.Any, path: str) -> tuple[OverlayPeer, ...]:
     return tuple(_peer(name, spec, f"{path}.{name}") for name, spec in value.items())
 
 
+def _peer(name: t.Any, spec: t.Any, path: str) -> OverlayPeer:
+    options = read(spec if spec is not None else {}, path, _PEER_OPTIONS)
+    if "vtep" not in options:
+        refuse(path, "the host has no vtep", "Set vtep to the address of its VXLAN tunnel end (VTEP).")
+    return OverlayPeer(values.name(name, path, "host name"), **options)
+
+
 def _tunnels(value: t.Any, path: str) -> tuple[str, ...]:
-    found = list_of(choice(*TUNNEL_SLOTS))(value, path)
-    if not found or len(set(found)) < len(found):
+    slots: tuple[str, ...] = _read_slots(value, path)
+    if not slots or len(set(slots)) < len(slots):
         refuse(
             path,
-            "these are not one or two tunnels",
-            "Give [a], or while keys are renewed [a, b]: what is sent goes by the first.",
+            "the list does not contain one or two different tunnels",
+            "Use [a], or [a, b] while keys are rotated: the first tunnel is the one for sending.",
         )
-    return tuple(found)
+    return slots
 
 
-_OWN: dict[str, Reader] = {
-    "vni": integer(1, 0xFFFFFF),
-    "mode": choice("l2", "routed"),
-    "control_plane": choice("static", "evpn"),
-    "vtep": _vtep,
-    "port": _UDP_PORT,
-    "encrypted": boolean,
-    "tunnel_port": integer(1, 65534),
-    "tunnels": _tunnels,
+_OWN_OPTIONS: dict[str, Reader] = {
+    "vni": integer(1, _HIGHEST_VNI),  # VXLAN network identifier; a fleet plan assigns it, otherwise required
+    "mode": choice("l2", "routed"),  # one layer-2 network (default), or a slice of the subnet for each host
+    "control_plane": choice("static", "evpn"),  # entries from peers (default), or from FRR's bgpd
+    "vtep": _vtep,  # this host's VXLAN tunnel end: address or interface; default: the address of the default route
+    "port": _read_udp_port,  # UDP port of VXLAN; default 4789, encrypted 4787
+    "encrypted": boolean,  # true: VXLAN packets pass through WireGuard only
+    "tunnel_port": integer(1, 65534),  # UDP port of WireGuard tunnel a, the next one is tunnel b's; default 51820
+    "tunnels": _tunnels,  # the host's WireGuard tunnels, the one for sending first; default [a]
 }
 
 
 def _driver_opts(value: t.Any, path: str) -> dict[str, t.Any]:
-    """Return driver options: our own words without prefix, and those that Docker's overlay driver has."""
-    said = {}
+    """Return driver options: _OWN_OPTIONS, and those of Docker's overlay driver under dockless' names."""
+    options = {}
     for key, item in pairs(value, path):
         where = f"{path}.{key}"
-        if key in _OWN:
-            said[key] = _OWN[key]("true" if key == "encrypted" and item == "" else item, where)
-        elif key == _DOCKER + "mtu":
-            said["mtu"] = integer(68, 65535)(item, where)
-        elif key == _DOCKER + "overlay.vxlanid_list":
-            said["vni"] = _OWN["vni"](item, where)
+        if key == "encrypted" and item == "":  # Docker enables it by the name alone
+            options[key] = True
+        elif key in _OWN_OPTIONS:
+            options[key] = _OWN_OPTIONS[key](item, where)
+        elif key == _DOCKER_MTU:
+            options["mtu"] = values.mtu(item, where)
+        elif key == _DOCKER_VNI:
+            options["vni"] = _OWN_OPTIONS["vni"](item, where)
         else:
             refuse(
                 path,
-                f"{shown(key)} is not a driver option of an overlay",
-                f"Known options: {', '.join(sorted(_OWN))}, {_DOCKER}mtu, {_DOCKER}overlay.vxlanid_list.",
+                f"unknown driver option {shown(key)} of a network with driver overlay",
+                f"Known options: {', '.join([*sorted(_OWN_OPTIONS), _DOCKER_MTU, _DOCKER_VNI])}.",
             )
-    return said
+    return options
 
 
-OVERLAY: dict[str, Reader] = {**_OWN, "peers": _peers, "driver_opts": _driver_opts}
+OVERLAY_OPTIONS: dict[str, Reader] = {
+    **_OWN_OPTIONS,
+    "peers": _peers,  # the network's other hosts by name; the action plugin of fleets fills it in
+    "driver_opts": _driver_opts,
+}
 
 
-def overlay_of(said: t.Mapping[str, t.Any], path: str) -> Overlay:
-    """Return what is special to an overlay among what its network says; vni 0 is not chosen yet."""
-    sealed = said.get("encrypted", False)
-    found = Overlay(
-        vni=said.get("vni", 0),
-        mode=said.get("mode", "l2"),
-        control_plane=said.get("control_plane", "static"),
-        vtep=said.get("vtep", ""),
-        port=said.get("port", SEALED_PORT if sealed else PORT),
-        encrypted=sealed,
-        tunnel_port=said.get("tunnel_port", 51820),
-        tunnels=said.get("tunnels", ("a",)),
+def build_overlay(options: t.Mapping[str, t.Any], path: str) -> Overlay:
+    """Return the overlay part of a network with these parsed options. vni is 0 until one is assigned.
+
+    Raises DocklessError for options that contradict each other.
+    """
+    encrypted = options.get("encrypted", False)
+    overlay = Overlay(
+        vni=options.get("vni", 0),
+        mode=options.get("mode", "l2"),
+        control_plane=options.get("control_plane", "static"),
+        vtep=options.get("vtep", ""),
+        port=options.get("port", ENCRYPTED_VXLAN_PORT if encrypted else VXLAN_PORT),
+        encrypted=encrypted,
+        tunnel_port=options.get("tunnel_port", _WIREGUARD_PORT),
+        tunnels=options.get("tunnels", ("a",)),
     )
-    if found.mode == "routed" and found.control_plane == "evpn":
+    if overlay.mode == "routed" and overlay.control_plane == "evpn":
         refuse(
             path + ".control_plane",
-            "a routed network needs no control plane: each host has one route to every other",
+            "a network with mode routed cannot use EVPN, because each host has one static route to every other host",
             "Remove control_plane, or set mode: l2.",
         )
-    return found
+    return overlay

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Published and exposed ports, in Compose's short and long forms.
+"""Parses published and exposed ports, in the short and the long form of the Compose specification.
 
-Short: [[HOST_IP:]HOST_PORT:]TARGET[/PROTOCOL], where ports may be ranges.
-Long: a dictionary of target, published, host_ip, protocol, source_ranges (who may
-use it), and of mode, name and app_protocol, which have no effect here.
+Short: [[HOST_IP:]HOST_PORT:]TARGET[/PROTOCOL], where ports may be ranges (8000-8005).
+Long: a dictionary, see _LONG_FORM.
 """
 
 from __future__ import annotations
@@ -18,198 +17,246 @@ from ..model import addresses
 from ..model.addresses import LINK_LOCAL
 from ..model.host import IPAddress, IPNetwork, PortMapping
 from . import values
-from .readers import anything, choice, is_list, is_mapping, list_of, read, scalar, shown, text, wrong_type
+from .readers import anything, choice, either, is_list, is_mapping, list_of, read, scalar, shown, text, wrong_type
 
-Range = tuple[int, int]
-Exposed = tuple[int, str]
-PROTOCOLS = ("tcp", "udp", "sctp")
-_SHORT = re.compile(
-    r"(?:(?:(?P<ip>\[[0-9a-fA-F:.%]*\]|[^:/\[\]]*):)?(?P<host>[0-9-]*):)?(?P<target>[0-9-]+)(?:/(?P<protocol>[a-zA-Z]+))?\Z"
+PortRange = tuple[int, int]  # first and last port
+ExposedPort = tuple[int, str]  # port and protocol
+HIGHEST_PORT = 65535
+_PROTOCOLS = ("tcp", "udp", "sctp")
+_SHORT_FORM = re.compile(
+    r"(?:(?:(?P<ip>\[[0-9a-fA-F:.%]*\]|[^:/\[\]]*):)?(?P<host>[0-9-]*):)?"
+    r"(?P<target>[0-9-]+)(?:/(?P<protocol>[a-zA-Z]+))?\Z"
 )
-_RANGE = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?\Z")
-_FORMS = "Write it like 8080:80, 127.0.0.1:8080:80/tcp, [fd00::1]:8080:80 or 8000-8005:9000-9005 (in quotes)."
-_EXPOSED = "Write it like 80, 53/udp or 3000-3005."
+_RANGE = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?\Z")
+_MAPPING_FORMS = "Use 8080:80, 127.0.0.1:8080:80/tcp, [fd00::1]:8080:80 or 8000-8005:9000-9005, in quotes."
+_EXPOSED_FORMS = "Use 80, 53/udp or 3000-3005."
 
 
-def _source(value: t.Any, path: str) -> IPNetwork:
-    """Return a network of clients, also from one address."""
+def _source_range(value: t.Any, path: str) -> IPNetwork:
+    """Return a network in CIDR notation; an address alone is a network of one address."""
     if isinstance(value, str) and addresses.is_address(value):
-        return addresses.network_of(values.address(value, path), 32 if "." in value else 128)
+        address = values.address(value, path)
+        return addresses.network_of(address, address.max_prefixlen)
     return values.network(value, path)
 
 
-def _sources(value: t.Any, path: str) -> tuple[IPNetwork, ...]:
-    """Return networks of clients in order, none within another: the kernel takes no elements that overlap."""
-    said = _SOURCES(value, path)
-    if not said:
-        refuse(path, "an empty list would let nobody in", "Name who may use the port, or remove it for everybody.")
-    found = (ipaddress.collapse_addresses(one for one in said if one.version == version) for version in (4, 6))
-    return tuple(network for part in found for network in part)
+_read_source_ranges = list_of(_source_range)
 
 
-_SOURCES = list_of(_source)
-_LONG = {
-    "source_ranges": _sources,
-    "target": scalar,
-    "published": scalar,
-    "host_ip": text,
-    "protocol": choice(*PROTOCOLS),
-    "mode": choice("host", "ingress"),
-    "name": anything,
-    "app_protocol": anything,
+def _source_ranges(value: t.Any, path: str) -> tuple[IPNetwork, ...]:
+    """Return the networks sorted, IPv4 first, without overlaps: the kernel refuses overlapping elements in a set."""
+    networks = _read_source_ranges(value, path)
+    if not networks:
+        refuse(
+            path,
+            "an empty list allows no client to use the port",
+            "List the networks of the clients, or remove source_ranges to allow all clients.",
+        )
+    merged: list[IPNetwork] = []
+    for version in (4, 6):
+        merged += ipaddress.collapse_addresses(network for network in networks if network.version == version)
+    return tuple(merged)
+
+
+_LONG_FORM = {
+    "target": scalar,  # port in the sandbox, or a range; required
+    "published": scalar,  # port of the host, or a range; by default, or with 0, dockless assigns a free one
+    "host_ip": text,  # address of the host; default: all
+    "protocol": choice(*_PROTOCOLS),  # default tcp
+    "source_ranges": _source_ranges,  # networks or addresses of the clients that may use the port; default: all
+    "mode": choice("host", "ingress"),  # accepted, no effect
+    "name": anything,  # accepted, no effect
+    "app_protocol": anything,  # accepted, no effect
 }
 
 
-class _Port(t.NamedTuple):
-    """One entry, ranges not yet spread. published None asks for a free port."""
+class _Entry(t.NamedTuple):
+    """One entry of ports before its ranges are expanded. published is None if dockless assigns a free host port."""
 
     host_ip: IPAddress | None
-    published: Range | None
-    target: Range
+    published: PortRange | None
+    target: PortRange
     protocol: str
     source_ranges: tuple[IPNetwork, ...] = ()
 
 
 def parse_ports(project: str, sandbox: str, value: t.Any, path: str) -> tuple[PortMapping, ...]:
-    """Return the mappings of a sandbox, ranges spread to one each. path is that of the list."""
+    """Return the port mappings of a sandbox, one for each port of a range. path is the list's.
+
+    value is a list of entries in the short form (also a number: the target port) or the long form. Raises
+    DocklessError for two entries that map the same ports.
+    """
     if not is_list(value):
         wrong_type(value, path, "a list")
-    found: list[PortMapping] = []
+    mappings: list[PortMapping] = []
     for index, entry in enumerate(value):
-        found.extend(_spread(project, sandbox, entry, f"{path}[{index}]"))
-    if len(found) > 1:
-        _refuse_repeated(found)
-    return tuple(found)
+        mappings.extend(parse_port(project, sandbox, entry, f"{path}[{index}]"))
+    if len(mappings) > 1:
+        _refuse_repeated(mappings)
+    return tuple(mappings)
 
 
-def parse_expose(value: t.Any, path: str) -> tuple[Exposed, ...]:
-    """Return the ports that a sandbox exposes, each once, from 80, "80", "53/udp" and "3000-3005"."""
-    if not is_list(value):
-        wrong_type(value, path, "a list")
-    found: dict[Exposed, None] = {}
-    for index, entry in enumerate(value):
-        where = f"{path}[{index}]"
-        ports, slash, protocol = scalar(entry, where).partition("/")
-        protocol = _protocol(protocol or "tcp", where)
-        first, last = _range(ports, where, _EXPOSED)
-        found.update(((port, protocol), None) for port in range(first, last + 1))
-    return tuple(found)
+def parse_port(project: str, sandbox: str, entry: t.Any, path: str) -> t.Iterator[PortMapping]:
+    """Yield the port mappings of one entry. path is the entry's."""
+    parsed = _parse_entry(entry, path)
+    first, last = parsed.target
 
+    def mapping(target: int, host_port: int, host_port_end: int = 0) -> PortMapping:
+        return PortMapping(
+            project,
+            sandbox,
+            target,
+            parsed.protocol,
+            parsed.host_ip,
+            host_port,
+            host_port_end,
+            path,
+            parsed.source_ranges,
+        )
 
-def _spread(project: str, sandbox: str, entry: t.Any, path: str) -> t.Iterator[PortMapping]:
-    port = _entry(entry, path)
-    first, last = port.target
-    if port.published is None:
+    if parsed.published is None:
         for target in range(first, last + 1):
-            yield PortMapping(project, sandbox, target, port.protocol, port.host_ip, 0, 0, path, port.source_ranges)
+            yield mapping(target, 0)
         return
-    low, high = port.published
-    if first == last and low != high:
-        yield PortMapping(project, sandbox, first, port.protocol, port.host_ip, low, high, path, port.source_ranges)
+    low, high = parsed.published
+    if first == last and low != high:  # one target port: dockless assigns a free host port of the range
+        yield mapping(first, low, high)
         return
     if high - low != last - first:
         refuse(
             path,
             f"{high - low + 1} host ports cannot be mapped to {last - first + 1} target ports",
-            "Give ranges of the same length, or one target port.",
+            "Use ranges of the same length, or one target port.",
         )
     for offset in range(high - low + 1):
-        yield PortMapping(
-            project, sandbox, first + offset, port.protocol, port.host_ip, low + offset, 0, path, port.source_ranges
-        )
+        yield mapping(first + offset, low + offset)
 
 
-def _entry(entry: t.Any, path: str) -> _Port:
+def parse_expose(value: t.Any, path: str) -> tuple[ExposedPort, ...]:
+    """Return the ports that a sandbox exposes, each once, from Compose's expose: 80, "80", "53/udp", "3000-3005"."""
+    if not is_list(value):
+        wrong_type(value, path, "a list")
+    exposed: dict[ExposedPort, None] = {}
+    for index, entry in enumerate(value):
+        exposed.update(dict.fromkeys(parse_exposed(entry, f"{path}[{index}]")))
+    return tuple(exposed)
+
+
+def parse_exposed(entry: t.Any, path: str) -> list[ExposedPort]:
+    """Return the ports of one entry of expose. path is the entry's."""
+    ports, slash, protocol = scalar(entry, path).partition("/")
+    protocol = read_protocol(protocol or "tcp", path)
+    first, last = _range(ports, path, _EXPOSED_FORMS)
+    return [(port, protocol) for port in range(first, last + 1)]
+
+
+def _parse_entry(entry: t.Any, path: str) -> _Entry:
     if isinstance(entry, str):
-        return _short(entry, path)
+        return _parse_short_form(entry, path)
     if is_mapping(entry):
-        return _long(entry, path)
-    if isinstance(entry, int) and not isinstance(entry, bool):
-        if not 0 < entry < 65536:
-            refuse(
-                path, f"{entry} is not a port", "Quote ports: YAML reads an unquoted 22:22 as one number in base 60."
-            )
-        return _Port(None, None, (entry, entry), "tcp")
-    wrong_type(entry, path, "a port as text or a dictionary")
-
-
-def _short(entry: str, path: str) -> _Port:
-    match = _SHORT.match(entry)
-    if match is None:
-        _malformed(entry, path)
-    ip, host, target, protocol = match.groups()
-    if host == "" and not ip:
-        refuse(path, f"{shown(entry)} has an empty host port", f"Write {target} for a free one.")
-    if ip == "":
-        refuse(path, f"{shown(entry)} has an empty host address", f"Write {host}:{target} for all addresses.")
-    return _Port(
-        host_ip(ip.strip("[]"), path) if ip else None,
-        _range(host, path) if host else None,
-        _range(target, path),
-        _protocol(protocol, path) if protocol else "tcp",
-    )
-
-
-def _malformed(entry: str, path: str) -> t.NoReturn:
-    if entry.count(":") > 2 and "[" not in entry:
-        refuse(path, f"{shown(entry)} has an IPv6 address without brackets", "Write it like [fd00::1]:8080:80.")
-    refuse(path, f"{shown(entry)} is not a port mapping", _FORMS)
-
-
-def _long(entry: t.Mapping[str, t.Any], path: str) -> _Port:
-    said = read(entry, path, _LONG)
-    if "target" not in said:
-        refuse(path, "the port mapping has no target", "Give target, the port inside the sandbox.")
-    published = said.get("published", "")
-    return _Port(
-        host_ip(said["host_ip"].strip("[]"), path + ".host_ip") if "host_ip" in said else None,
-        _range(published, path + ".published") if published not in ("", "0") else None,
-        _range(said["target"], path + ".target"),
-        said.get("protocol", "tcp"),
-        said.get("source_ranges", ()),
-    )
-
-
-def _range(value: str, path: str, forms: str = _FORMS) -> Range:
-    match = _RANGE.match(value)
-    if match is None:
-        refuse(path, f"{shown(value)} is not a port or a range of ports", forms)
-    first = int(match.group(1))
-    last = int(match.group(2) or first)
-    if not 0 < first <= last < 65536:
+        return _parse_long_form(entry, path)
+    if not isinstance(entry, int) or isinstance(entry, bool):
+        wrong_type(entry, path, "a port as text or a dictionary")
+    if not 0 < entry <= HIGHEST_PORT:
         refuse(
             path,
-            f"{value} is not a range of ports" if match.group(2) else f"{first} is not a port",
-            "Ports go from 1 to 65535, and a range from its lower to its higher port.",
+            f"{entry} is not a valid port",
+            "Put ports in quotes: YAML reads 22:22 without quotes as one number in base 60.",
+        )
+    return _Entry(None, None, (entry, entry), "tcp")
+
+
+def _parse_short_form(entry: str, path: str) -> _Entry:
+    match = _SHORT_FORM.match(entry)
+    if match is None:
+        _refuse_malformed(entry, path)
+    ip, host, target, protocol = match.groups()
+    if host == "" and not ip:
+        refuse(path, f"{shown(entry)} has an empty host port", f"Use {target} to get a free host port.")
+    if ip == "":
+        refuse(path, f"{shown(entry)} has an empty host address", f"Use {host}:{target} to publish on all addresses.")
+    return _Entry(
+        host_ip(ip.strip("[]"), path) if ip else None,
+        _range(host, path, _MAPPING_FORMS) if host else None,
+        _range(target, path, _MAPPING_FORMS),
+        read_protocol(protocol, path) if protocol else "tcp",
+    )
+
+
+def _refuse_malformed(entry: str, path: str) -> t.NoReturn:
+    if entry.count(":") > 2 and "[" not in entry:
+        refuse(
+            path,
+            f"{shown(entry)} contains an IPv6 address without brackets",
+            "Use brackets, as in [fd00::1]:8080:80.",
+        )
+    refuse(path, f"{shown(entry)} is not a valid port mapping", _MAPPING_FORMS)
+
+
+def _parse_long_form(entry: t.Mapping[str, t.Any], path: str) -> _Entry:
+    options = read(entry, path, _LONG_FORM)
+    if "target" not in options:
+        refuse(path, "the port mapping has no target", "Set target to the port in the sandbox.")
+    published = options.get("published", "")
+    wants_free_port = published in ("", "0")
+    return _Entry(
+        host_ip(options["host_ip"].strip("[]"), path + ".host_ip") if "host_ip" in options else None,
+        None if wants_free_port else _range(published, path + ".published", _MAPPING_FORMS),
+        _range(options["target"], path + ".target", _MAPPING_FORMS),
+        options.get("protocol", "tcp"),
+        options.get("source_ranges", ()),
+    )
+
+
+def _range(value: str, path: str, forms: str) -> PortRange:
+    match = _RANGE.match(value)
+    if match is None:
+        refuse(path, f"{shown(value)} is not a valid port or port range", forms)
+    first = int(match["first"])
+    last = int(match["last"] or first)
+    if not 0 < first <= last <= HIGHEST_PORT:
+        refuse(
+            path,
+            f"{value} is not a valid port range" if match["last"] else f"{first} is not a valid port",
+            f"Use ports from 1 to {HIGHEST_PORT}, the lower port of a range first.",
         )
     return first, last
 
 
-def _protocol(value: str, path: str) -> str:
-    if value.lower() not in PROTOCOLS:
-        refuse(path, f"{shown(value)} is not a protocol with ports", "Choose tcp or udp or sctp.")
+def read_protocol(value: str, path: str) -> str:
+    """Return tcp, udp or sctp, from any case."""
+    if value.lower() not in _PROTOCOLS:
+        refuse(path, f"the protocol {shown(value)} is not supported", f"Use {either(_PROTOCOLS)}.")
     return value.lower()
 
 
 def host_ip(value: t.Any, path: str) -> IPAddress:
-    """Return a host address to publish on. Those that address translation cannot serve are refused."""
+    """Return an address of the host on which ports can be published.
+
+    Raises DocklessError for IPv6 loopback and link-local addresses: the kernel does not translate packets that are
+    sent to them (Docker serves them with its userland proxy), and for multicast addresses.
+    """
     found = values.address(value, path)
     if found.version == 6 and (found.is_loopback or found in LINK_LOCAL):
         refuse(
             path,
-            f"a port cannot be published on {found}: no proxy runs here, and the kernel does not "
-            "translate IPv6 loopback and link-local destinations",
+            f"a port cannot be published on {found}, because the kernel does not translate IPv6 loopback and "
+            "link-local destinations and dockless runs no proxy",
             "Publish on 127.0.0.1, or on a global or unique local IPv6 address of the host.",
         )
     if found.is_multicast:
-        refuse(path, f"a port cannot be published on {found}, a multicast address", "Give an address of the host.")
+        refuse(
+            path,
+            f"a port cannot be published on {found}, because it is a multicast address",
+            "Use an address of the host.",
+        )
     return found
 
 
-def _refuse_repeated(found: t.Sequence[PortMapping]) -> None:
-    seen: dict[tuple[t.Any, ...], str] = {}
-    for port in found:
-        key = port.target_port, port.protocol, port.host_ip, port.host_port, port.host_port_end
-        if key in seen:
-            refuse(port.path, f"the port mapping is there already, at {seen[key]}", "Remove one of them.")
-        seen[key] = port.path
+def _refuse_repeated(mappings: t.Sequence[PortMapping]) -> None:
+    paths: dict[tuple[t.Any, ...], str] = {}
+    for port in mappings:
+        key = (port.target_port, port.protocol, port.host_ip, port.host_port, port.host_port_end)
+        if key in paths:
+            refuse(port.path, f"{paths[key]} maps the same ports", "Remove one of the two.")
+        paths[key] = port.path

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""From the document that people write to the model. Pure: nothing of the host is looked at."""
+"""Parses the declaration of one project. Pure: nothing on the host is read."""
 
 from __future__ import annotations
 
@@ -12,44 +12,52 @@ from . import values
 from .endpoint import DEFAULT_NETWORK
 from .network import parse_network
 from .readers import anything, is_mapping, read, wrong_type
-from .sandbox import parse_sandbox
+from .sandbox import ParsedSandbox, parse_sandbox
 from .veth_pair import parse_veth
 
-_KEYS = {"networks": anything, "sandboxes": anything, "veth_pairs": anything}
-_Parser = t.Callable[[str, t.Any, t.Any, str], t.Any]
+_OPTIONS = {
+    "networks": anything,  # by name, see parse_network
+    "sandboxes": anything,  # by name, see parse_sandbox
+    "veth_pairs": anything,  # by the first end, see parse_veth
+}
+_Object = t.TypeVar("_Object")
 
 
 def parse_project(name: str, declaration: t.Mapping[str, t.Any]) -> Project:
-    """Return the project that a declaration of networks, sandboxes and veth_pairs describes.
+    """Return the project that a declaration describes: a dictionary of networks, sandboxes and veth_pairs by name.
 
-    Raises DocklessError with the option's path for anything that cannot be
-    meant. What can only be judged beside other objects is left to checks.
+    Raises DocklessError with the option's path for each error that one object alone shows. Errors that other objects
+    or the host show are left to the package validate.
     """
-    name = values.name(name, "project", "project's name")
+    name = values.name(name, "project", "project name")
     if is_mapping(declaration) and "services" in declaration:
-        refuse("services", "'services' is not an option here", "Call them sandboxes.")
-    said = read(declaration, "", _KEYS)
-    networks: tuple[Network, ...] = _each(name, said, "networks", parse_network)
-    parsed = _each(name, said, "sandboxes", parse_sandbox)
+        refuse("services", "unknown option 'services'", "Use sandboxes instead.")
+    options = read(declaration, "", _OPTIONS)
+    networks = _parse_each(name, options, "networks", parse_network)
+    parsed: tuple[ParsedSandbox, ...] = _parse_each(name, options, "sandboxes", parse_sandbox)
     sandboxes = tuple(one.sandbox for one in parsed)
     return Project(
         name,
-        networks + _implied(name, networks, sandboxes),
+        networks + _implied_network(name, networks, sandboxes),
         sandboxes,
-        _each(name, said, "veth_pairs", parse_veth),
+        _parse_each(name, options, "veth_pairs", parse_veth),
         tuple(warning for one in parsed for warning in one.warnings),
     )
 
 
-def _each(project: str, said: dict[str, t.Any], kind: str, parser: _Parser) -> tuple[t.Any, ...]:
-    value = said.get(kind, {})
-    if not is_mapping(value):
-        wrong_type(value, kind, f"a dictionary of {kind} by name")
-    return tuple([parser(project, name, spec, f"{kind}.{name}") for name, spec in value.items()])
+def _parse_each(
+    project: str, options: dict[str, t.Any], kind: str, parse: t.Callable[[str, t.Any, t.Any, str], _Object]
+) -> tuple[_Object, ...]:
+    objects = options.get(kind, {})
+    if not is_mapping(objects):
+        wrong_type(objects, kind, f"a dictionary of {kind} by name")
+    return tuple([parse(project, name, spec, f"{kind}.{name}") for name, spec in objects.items()])
 
 
-def _implied(project: str, networks: t.Sequence[Network], sandboxes: t.Sequence[Sandbox]) -> tuple[Network, ...]:
-    """Return the default network if a sandbox joins it and nobody declared it."""
+def _implied_network(
+    project: str, networks: t.Sequence[Network], sandboxes: t.Sequence[Sandbox]
+) -> tuple[Network, ...]:
+    """Return the network default if a sandbox joins it and the declaration does not contain it."""
     if any(network.name == DEFAULT_NETWORK for network in networks):
         return ()
     key = (project, DEFAULT_NETWORK)

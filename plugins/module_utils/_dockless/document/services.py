@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""A network's services: names over several sandboxes, with or without a virtual address."""
+"""Parses a network's option services: names that stand for several sandboxes, with or without a virtual address."""
 
 from __future__ import annotations
 
@@ -11,89 +11,94 @@ from ..errors import refuse
 from ..model.host import SERVICE_DNSRR, SERVICE_VIP, Backend, IPAddress, Service, ServicePort
 from ..model.topology import TASKS
 from . import values
-from .ports import PROTOCOLS
+from .ports import HIGHEST_PORT, read_protocol
 from .readers import boolean, choice, integer, is_list, is_mapping, one_or_list_of, read, scalar, shown, wrong_type
 
-WEIGHT_LIMIT = 256
-_PORT = re.compile(r"(?:([0-9]{1,5}):)?([0-9]{1,5})(?:/([a-zA-Z]+))?\Z")
-_FORMS = "Write it like 80, 53/udp or 8080:80 (the service's port before that of its sandboxes, in quotes)."
+HIGHEST_WEIGHT = 256
+_PORT = re.compile(r"(?:(?P<port>[0-9]{1,5}):)?(?P<target>[0-9]{1,5})(?:/(?P<protocol>[a-zA-Z]+))?\Z")
+_PORT_FORMS = "Use a form such as 80, 53/udp or 8080:80 (the service's port, then the sandboxes' port), in quotes."
+_read_addresses = one_or_list_of(values.address)
 
 
 def _vips(value: t.Any, path: str) -> tuple[IPAddress, ...]:
-    found: tuple[IPAddress, ...] = one_or_list_of(values.address)(value, path)
+    vips: tuple[IPAddress, ...] = _read_addresses(value, path)
     for version in (4, 6):
-        same = [address for address in found if address.version == version]
-        if len(same) > 1:
+        of_version = [vip for vip in vips if vip.version == version]
+        if len(of_version) > 1:
             refuse(
                 path,
-                f"{same[0]} and {same[1]} are two addresses of one family",
-                "Give one for IPv4 and one for IPv6 at most.",
+                f"{of_version[0]} and {of_version[1]} are both IPv{version} addresses",
+                "Use at most one IPv4 and one IPv6 address.",
             )
-    return found
+    return vips
 
 
 def _ports(value: t.Any, path: str) -> tuple[ServicePort, ...]:
     if not is_list(value):
         wrong_type(value, path, "a list")
-    found: dict[tuple[int, str], ServicePort] = {}
+    ports: dict[tuple[int, str], ServicePort] = {}
     for index, entry in enumerate(value):
         port = _port(entry, f"{path}[{index}]")
-        if found.setdefault((port.port, port.protocol), port) is not port:
-            refuse(f"{path}[{index}]", f"the port {port.port}/{port.protocol} is there already", "List it once.")
-    return tuple(found.values())
+        key = (port.port, port.protocol)
+        if key in ports:
+            refuse(f"{path}[{index}]", f"port {port.port}/{port.protocol} is listed twice", "Remove one of the two.")
+        ports[key] = port
+    return tuple(ports.values())
 
 
 def _port(entry: t.Any, path: str) -> ServicePort:
     match = _PORT.match(scalar(entry, path))
     if match is None:
-        refuse(path, f"{shown(entry)} is not a port of a service", _FORMS)
-    target = int(match.group(2))
-    port = int(match.group(1) or target)
-    protocol = (match.group(3) or "tcp").lower()
+        refuse(path, f"{shown(entry)} is not a valid service port", _PORT_FORMS)
+    target = int(match["target"])
+    port = int(match["port"] or target)
     for number in (port, target):
-        if not 0 < number < 65536:
-            refuse(path, f"{number} is not a port", "Ports go from 1 to 65535.")
-    if protocol not in PROTOCOLS:
-        refuse(path, f"{shown(match.group(3))} is not a protocol with ports", "Choose tcp or udp or sctp.")
-    return ServicePort(port, target, protocol)
+        if not 0 < number <= HIGHEST_PORT:
+            refuse(path, f"{number} is not a valid port", f"Use a port from 1 to {HIGHEST_PORT}.")
+    return ServicePort(port, target, read_protocol(match["protocol"] or "tcp", path))
 
 
-_BACKEND = {"weight": integer(1, WEIGHT_LIMIT), "drain": boolean}
+_BACKEND_OPTIONS = {
+    "weight": integer(1, HIGHEST_WEIGHT),  # share of new connections relative to the other sandboxes; default 1
+    "drain": boolean,  # true: no new connections; existing ones continue
+}
 
 
 def _backends(value: t.Any, path: str) -> tuple[Backend, ...]:
-    """Return the sandboxes from a dictionary of settings by name, or from a list of names."""
+    """Return the backends from a list of sandbox names, or from a dictionary of _BACKEND_OPTIONS by sandbox name."""
     if is_mapping(value):
-        return tuple(
-            Backend(_sandbox(name, path), **read(spec if spec is not None else {}, f"{path}.{name}", _BACKEND))
-            for name, spec in value.items()
-        )
+        return tuple(_backend(name, options, path) for name, options in value.items())
     if not is_list(value):
         wrong_type(value, path, "a list or a dictionary of sandboxes")
     for index, name in enumerate(value):
         if name in value[:index]:
-            refuse(f"{path}[{index}]", f"the sandbox {shown(name)} is listed twice", "List it once.")
-    return tuple(Backend(_sandbox(name, f"{path}[{index}]")) for index, name in enumerate(value))
+            refuse(f"{path}[{index}]", f"the sandbox {shown(name)} is listed twice", "Remove one of the two.")
+    return tuple(Backend(_sandbox_name(name, f"{path}[{index}]")) for index, name in enumerate(value))
 
 
-def _sandbox(name: t.Any, path: str) -> str:
-    return values.name(name, path, "sandbox's name")
+def _backend(name: t.Any, options: t.Any, path: str) -> Backend:
+    sandbox = _sandbox_name(name, path)
+    return Backend(sandbox, **read(options if options is not None else {}, f"{path}.{sandbox}", _BACKEND_OPTIONS))
 
 
-_KEYS = {
-    "vip": _vips,
-    "ports": _ports,
-    "sandboxes": _backends,
-    "sticky": boolean,
-    "mode": choice(SERVICE_VIP, SERVICE_DNSRR),
+def _sandbox_name(name: t.Any, path: str) -> str:
+    return values.name(name, path, "sandbox name")
+
+
+_OPTIONS = {
+    "mode": choice(SERVICE_VIP, SERVICE_DNSRR),  # vip (default), or DNS round robin without a virtual address
+    "vip": _vips,  # virtual address, or a list with one for each family; by default dockless assigns it
+    "ports": _ports,  # list of SERVICE_PORT[:TARGET_PORT][/PROTOCOL]; by default all ports are balanced
+    "sandboxes": _backends,  # by default the sandboxes that have the service's name as an alias
+    "sticky": boolean,  # true: connections from one client go to one sandbox
 }
 
 
 def parse_services(value: t.Any, path: str) -> tuple[Service, ...]:
-    """Return the services of a network by name.
+    """Return a network's services from a dictionary of _OPTIONS by service name (a DNS name).
 
-    Of each: vip (an address, or one a family), ports (SERVICE_PORT[:TARGET][/PROTOCOL]), sandboxes
-    (names, or a dictionary with weight and drain), sticky, and mode (vip or dnsrr).
+    Raises DocklessError for a name that starts with the label tasks, and for options that need a virtual address while
+    the mode is dnsrr.
     """
     if not is_mapping(value):
         wrong_type(value, path, "a dictionary of services by name")
@@ -105,35 +110,37 @@ def _service(name: t.Any, spec: t.Any, path: str) -> Service:
     path = f"{path}.{name}"
     if name.partition(".")[0].lower() == TASKS:
         refuse(
-            path, f"names that begin with {TASKS} are those of the sandboxes behind a service", "Choose another name."
+            path,
+            f"names that start with {TASKS} are reserved for the addresses of a service's sandboxes",
+            "Choose another name.",
         )
-    said = read(spec if spec is not None else {}, path, _KEYS)
+    options = read(spec if spec is not None else {}, path, _OPTIONS)
     service = Service(
         name,
-        said.get("mode", SERVICE_VIP),
-        said.get("vip", ()),
-        said.get("ports", ()),
-        said.get("sandboxes"),
-        said.get("sticky", False),
-        path,
+        mode=options.get("mode", SERVICE_VIP),
+        vips=options.get("vip", ()),
+        ports=options.get("ports", ()),
+        backends=options.get("sandboxes"),
+        sticky=options.get("sticky", False),
+        path=path,
     )
     if service.mode == SERVICE_DNSRR:
-        _refuse_without_address(service, said)
+        _refuse_options_of_vip(service, options)
     return service
 
 
-def _refuse_without_address(service: Service, said: t.Mapping[str, t.Any]) -> None:
+def _refuse_options_of_vip(service: Service, options: t.Mapping[str, t.Any]) -> None:
     for key in ("vip", "ports", "sticky"):
-        if said.get(key):
+        if options.get(key):
             refuse(
                 f"{service.path}.{key}",
-                "mode dnsrr has no virtual address to balance behind",
+                f"{key} cannot be combined with mode dnsrr, because the service then has no virtual address",
                 f"Remove {key}, or use mode: vip.",
             )
     for backend in service.backends or ():
         if backend.weight != 1:
             refuse(
                 f"{service.path}.sandboxes.{backend.sandbox}.weight",
-                "mode dnsrr gives every sandbox the same part",
+                "weight cannot be combined with mode dnsrr, because every sandbox gets the same share",
                 "Remove weight, or use mode: vip.",
             )

@@ -69,7 +69,7 @@ class Target(t.NamedTuple):
 def compute_target(documents: Documents, project: str | None, boot: bool = False) -> Target:
     """Return the goal. Raises DocklessError for anything that cannot be meant; nothing has been touched by then."""
     if project is not None:  # one that is to be removed, or read, is not parsed
-        values.name(project, "project", "project's name")
+        values.name(project, "project", "project name")
     projects = [parse_project(name, document.declaration) for name, document in sorted(documents.projects.items())]
     host = Host(tuple(projects), defaults.parse_defaults(documents.host.defaults))
     host, attached, warnings = _attached(host, project, boot)

@@ -12,7 +12,6 @@ import typing as t
 from ..document import values
 from ..document.endpoint import DEFAULT_NETWORK
 from ..document.ipam import parse_ipam
-from ..document.network import MTU
 from ..document.readers import boolean, integer, is_list, is_mapping, shown, wrong_type
 from ..document.sandbox import parse_sandbox
 from ..errors import DocklessError, refuse
@@ -83,7 +82,7 @@ def _read_networks(host: FleetHost, reading: Inventory) -> None:
         if not is_overlay(spec):
             continue
         path = f"networks.{name}"
-        key = (host.project, values.name(name, path, "network's name"))
+        key = (host.project, values.name(name, path, "network name"))
         first = reading.networks.get(key)
         if first is None:
             reading.networks[key] = _overlay(key, host.name, spec, path)
@@ -171,7 +170,7 @@ _OPTIONS: tuple[tuple[str, str, t.Callable[[t.Any, str], t.Any]], ...] = (
     ("mode", "mode", _mode),
     ("slice_prefix", "slice_prefix", _PREFIX),
     ("slice_prefix_ipv6", "slice_prefix_ipv6", _PREFIX6),
-    ("mtu", "mtu", MTU),
+    ("mtu", "mtu", values.mtu),
     ("tunnel_port", "tunnel_port", integer(1, 65534)),
 )
 

@@ -278,7 +278,7 @@ def _tunnels(version: int) -> t.Iterator[Attack]:
         VIA_NEIGHBOUR,
     )
     yield Attack(
-        "sandbox into its host's overlay" + name, "c1", tunnelled("c1", c1, host, inner, version), "tunnels", inner
+        "sandbox into its host's overlay" + name, "c1", tunnelled("c1", c1, host, inner, version), "vxlan", inner
     )
     yield Attack(
         "unguarded sandbox as a peer into an overlay" + name,

@@ -15,11 +15,12 @@ def attacks() -> list[Attack]:
 
 
 def groups() -> dict[str, list[Attack]]:
-    """Return the attacks by what is attacked: the first case that they are of, and the family in the name, if any."""
+    """Return the attacks by the counter of the rule that must drop them, and by the family where their name has one."""
     found: dict[str, list[Attack]] = {}
     for attack in attacks():
-        case = attack.name.split()[0]
-        found.setdefault(f"{case} IPv6" if attack.name.endswith("IPv6") else case, []).append(attack)
+        counter = attack.counter or "not counted"
+        group = f"{counter} IPv6" if attack.name.endswith("IPv6") else counter
+        found.setdefault(group, []).append(attack)
     return found
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the modules can do, in the words of Ansible's attributes."""
+"""Attributes and requirements of the modules."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ class ModuleDocFragment:
 options: {}
 attributes:
   check_mode:
-    description: Can run in check mode and return the operations of a real run without changing anything.
+    description: Runs in check mode, and returns the operations of a real run without changing anything.
     support: full
   diff_mode:
-    description: Returns what changes and why, before and after. In check mode the after is a prediction.
+    description: Returns the state before and after, with the reason of each change. In check mode, the state after is
+      predicted.
     support: full
   idempotent:
-    description: Run twice in a row, the second run changes nothing and sends the kernel nothing that changes it.
+    description: A second run changes nothing.
     support: full
   platform:
-    description: Where the module runs.
+    description: The platforms on which the module runs.
     support: full
     platforms: linux
   action_group:
-    description: Use C(group/dockless.network.dockless) in C(module_defaults) to set options of all modules of this collection at once.
+    description: Use C(group/dockless.network.dockless) in C(module_defaults) to set options for all modules of this
+      collection.
     support: full
     membership:
       - dockless.network.dockless
@@ -41,21 +43,22 @@ author:
 options: {}
 attributes:
   check_mode:
-    description: Can run in check mode. The module never changes anything.
+    description: Runs in check mode. The module never changes anything.
     support: full
   diff_mode:
-    description: Returns what changes and why, before and after.
+    description: Returns the state before and after.
     support: N/A
     details: The module changes nothing.
   idempotent:
-    description: Run twice in a row, the second run changes nothing.
+    description: A second run changes nothing.
     support: full
   platform:
-    description: Where the module runs.
+    description: The platforms on which the module runs.
     support: full
     platforms: linux
   action_group:
-    description: Use C(group/dockless.network.dockless) in C(module_defaults) to set options of all modules of this collection at once.
+    description: Use C(group/dockless.network.dockless) in C(module_defaults) to set options for all modules of this
+      collection.
     support: full
     membership:
       - dockless.network.dockless

@@ -6,30 +6,33 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The project, and what to do about what exists and differs."""
+    """The project, and what to do about existing objects that differ."""
 
     DOCUMENTATION = r"""
 options:
   project:
     description:
-      - The project that the objects belong to. Projects keep apart what is declared together, as in Compose.
-      - Names of networks are the project's own. Names of sandboxes are the host's, because their namespaces are
-        C(/run/netns/NAME); the same name in two projects is an error.
+      - The project of the objects. A project is a set of objects that are declared together, as in Compose.
+      - Two projects can use the same network name. Names of sandboxes are unique on a host, because their namespaces
+        are C(/run/netns/NAME). The same name in two projects is an error.
     type: str
     default: default
   on_mismatch:
     description:
-      - What to do about an object that exists and differs from what is asked for.
-      - V(update) changes it in place, and fails where that is impossible, such as for the name of an interface in a sandbox.
-      - V(recreate) changes it in place where that is possible, and builds it again where it is not. What is built again
-        has the addresses, MAC addresses and names that it had.
-      - V(fail) fails rather than change an interface or a namespace that exists.
+      - What to do if an object exists and differs from its declaration.
+      - V(update) changes it in place, and fails if the kernel cannot do that, for example for the name of an interface
+        in a sandbox.
+      - V(recreate) changes it in place if possible, and otherwise deletes and creates it again, with the same
+        addresses, MAC addresses and names.
+      - V(fail) does not change existing interfaces and namespaces, and fails instead.
     type: str
     choices: [update, recreate, fail]
     default: update
 notes:
-  - Objects that this collection did not make are never changed. One that stands in the way is an error.
-  - What is asked for, and the addresses and ports that were chosen, are kept in C(/etc/dockless), so that they stay the same.
+  - The module never changes objects that this collection did not create. If such an object has a name that is needed,
+    the module fails.
+  - The declaration, and the chosen addresses and ports, are stored in C(/etc/dockless), so that later runs use the
+    same.
 seealso:
   - module: dockless.network.container_networks
   - module: dockless.network.network_info
@@ -38,7 +41,7 @@ seealso:
     STATE = r"""
 options:
   state:
-    description: Whether the objects should be there.
+    description: Whether the objects must exist.
     type: str
     choices: [present, absent]
     default: present

@@ -286,7 +286,7 @@ parent:
   type: str
 mode:
   description:
-    - V(bridge), the default for macvlan, lets sandboxes reach each other and every host on the link.
+    - V(bridge), the default for macvlan, allows sandboxes to reach each other and every host on the link.
     - With V(private), sandboxes cannot reach each other. With V(vepa), they reach each other through a switch that
       reflects frames.
     - With V(passthru), the network has one sandbox, which uses the parent exclusively, with the parent's MAC address.

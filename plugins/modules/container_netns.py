@@ -1,97 +1,101 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Make, attach and remove sandboxes."""
+"""Manage sandboxes."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: container_netns
-short_description: Make and remove the network namespaces that containers run in
+short_description: Manage the network namespaces that containers run in
 version_added: 0.1.0
 description:
-  - Makes sandboxes. Each is a network namespace, C(/run/netns/NAME), with its own links, addresses, routes, ports and
-    C(/etc/netns/NAME/{resolv.conf,hosts,hostname}).
-  - Or attaches one to the namespace of a process, a container or a unit that runs already, so that it can be given
-    networks as any other.
-  - A new sandbox is on no network, and has only C(lo), until M(dockless.network.network_endpoint) connects it.
-  - Takes one sandbox, or a list of them in O(sandboxes).
-  - An option that is left out keeps what stands; on a new sandbox it is the default.
+  - Adds, changes and removes sandboxes. A sandbox is a network namespace, C(/run/netns/NAME), with its own links,
+    addresses, routes, ports and C(/etc/netns/NAME/{resolv.conf,hosts,hostname}).
+  - A sandbox can also be the existing namespace of a process, a container or a systemd unit, with O(attach). It can
+    then be connected to networks as any other sandbox.
+  - A new sandbox has only C(lo). M(dockless.network.network_endpoint) connects it to networks.
+  - Takes one sandbox, or a list of sandboxes in O(sandboxes).
+  - An omitted option of an existing sandbox is not changed. For a new sandbox it has its default.
 options:
   name:
-    description: The sandbox's name, which is its namespace's too.
+    description: The name of the sandbox and of its namespace.
     type: str
   sandboxes:
     description:
       - Several sandboxes. Each has the options of one sandbox.
-      - Sandboxes of the project that the list does not name stay as they are, unless O(purge=true).
+      - Sandboxes of the project that are not in the list are not changed, unless O(purge=true).
     type: list
     elements: dict
     suboptions:
       name:
-        description: The sandbox's name.
+        description: The name of the sandbox.
         type: str
         required: true
       network_mode: &network_mode
         description:
-          - Where the sandbox has its network from, instead of endpoints of its own.
-          - V(none) has only C(lo). V(host) is the host's own stack. V(bridge) is the host's default bridge network.
-          - V(container:NAME) is the stack of the sandbox NAME, with the same links and addresses.
+          - A network stack for the sandbox instead of endpoints of its own.
+          - V(none) is a namespace with only C(lo). V(host) is the host's network stack. V(bridge) is the host's default
+            bridge network.
+          - V(container:NAME) is the network stack of the sandbox NAME, with the same links and addresses.
         type: str
       attach: &attach
-        description: A namespace that exists already. It is given networks, and is left alone when the sandbox is removed.
+        description: An existing namespace. It is connected to networks, and is not removed with the sandbox.
         type: dict
         suboptions:
           pid:
-            description: That of the process with this number.
+            description: The namespace of the process with this number.
             type: int
           path:
-            description: The one with a handle at this absolute path, such as C(/proc/4711/ns/net).
+            description: The namespace with a file at this absolute path, such as C(/proc/4711/ns/net).
             type: path
           unit:
-            description: That of the main process of this systemd unit.
+            description: The namespace of the main process of this systemd unit.
             type: str
           docker:
-            description: That of the Docker container with this name or id.
+            description: The namespace of the Docker container with this name or id.
             type: str
           podman:
-            description: That of the Podman container with this name or id.
+            description: The namespace of the Podman container with this name or id.
             type: str
       netns: &netns
-        description: The name under C(/run/netns). By default the sandbox's own name.
+        description: The file name below C(/run/netns). The default is the name of the sandbox.
         type: str
       hostname: &hostname
-        description: The name that C(/etc/netns/NAME/hostname) and C(hosts) give the sandbox. By default its name.
+        description: The host name in C(/etc/netns/NAME/hostname) and C(/etc/netns/NAME/hosts). The default is the name
+          of the sandbox.
         type: str
       domainname: &domainname
-        description: The domain that follows O(hostname).
+        description: The domain of O(hostname).
         type: str
       dns: &dns
-        description: Name servers that unknown names are sent to, instead of the host's.
+        description: Name servers for names that the embedded DNS does not know. The default is the host's name servers.
         type: list
         elements: str
       dns_search: &dns_search
-        description: Domains that short names are looked up in. A single V(.) means none.
+        description: Search domains for short names. A single V(.) means none.
         type: list
         elements: str
       dns_opt: &dns_opt
-        description: Options of the resolver, such as V(ndots:1); see resolv.conf(5).
+        description: Resolver options, such as V(ndots:1); see resolv.conf(5).
         type: list
         elements: str
       extra_hosts: &extra_hosts
         description:
-          - Further names, each with an address. A dictionary, or a list of C(NAME=ADDRESS).
-          - V(host-gateway) instead of an address is the host, seen from the sandbox.
+          - More names with an address. A dictionary, or a list of C(NAME=ADDRESS).
+          - V(host-gateway) instead of an address is the host's address on the sandbox's network.
         type: raw
       links: &links
-        description: Sandboxes that this one sees by name on its networks, as C(NAME) or C(NAME:ALIAS). On the default bridge network there are no other names.
+        description:
+          - Sandboxes whose names this sandbox resolves on its networks, as C(NAME) or C(NAME:ALIAS).
+          - On the default bridge network, no other names of sandboxes exist.
         type: list
         elements: str
       sysctls: &sysctls
-        description: Kernel settings of the sandbox's namespace by name, such as C(net.ipv4.ip_unprivileged_port_start).
+        description: Sysctl settings of the namespace, by name, such as C(net.ipv4.ip_unprivileged_port_start).
         type: dict
       labels: &labels
-        description: Texts by name, to filter by in M(dockless.network.network_info) and M(dockless.network.network_prune).
+        description: Labels, by name. M(dockless.network.network_info) returns them.
         type: dict
   network_mode: *network_mode
   attach: *attach
@@ -107,12 +111,13 @@ options:
   labels: *labels
   force:
     description:
-      - Whether to remove a sandbox whose stack others share by O(network_mode). They keep their namespace, with only C(lo).
-      - Without it, that is an error which names them.
+      - Whether to remove a sandbox even if other sandboxes share its network stack by O(network_mode). They keep their
+        namespace, with only C(lo).
+      - With V(false), the module fails in that case.
     type: bool
     default: false
   purge:
-    description: Whether to remove the project's sandboxes that O(sandboxes) does not name.
+    description: Whether to remove sandboxes of the project that are not in O(sandboxes).
     type: bool
     default: false
 extends_documentation_fragment:
@@ -122,11 +127,11 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Make an empty network stack
+- name: Add a sandbox without networks
   dockless.network.container_netns:
     name: netns-lab
 
-- name: Make several, with settings
+- name: Add several, with options
   dockless.network.container_netns:
     sandboxes:
       - name: netns-web
@@ -139,23 +144,23 @@ EXAMPLES = r"""
       - name: netns-log
         network_mode: container:netns-web
 
-- name: A namespace that something else made
+- name: A namespace that another program created
   ansible.builtin.command:
     cmd: ip netns add netns-elsewhere
     creates: /run/netns/netns-elsewhere
 
-- name: Attach it, so that it can be given networks
+- name: Attach it, so that it can be connected to networks
   dockless.network.container_netns:
     name: netns-attached
     attach:
       path: /run/netns/netns-elsewhere
 
-- name: Let go of it; whoever made it keeps it
+- name: Detach it; the namespace itself is not removed
   dockless.network.container_netns:
     name: netns-attached
     state: absent
 
-- name: And removes it
+- name: Remove the namespace
   ansible.builtin.command:
     cmd: ip netns delete netns-elsewhere
     removes: /run/netns/netns-elsewhere
@@ -163,7 +168,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 operations:
-  description: The operations that changed the host, or in check mode would change it, each with its reason. Empty when nothing changes.
+  description: The operations that changed the host, or in check mode would change it, each with its reason. Empty when
+    nothing changes.
   returned: success
   type: list
   elements: str
@@ -198,7 +204,7 @@ ARGUMENTS = one_or_many("sandboxes", OPTIONS, ("name",))
 
 
 def edit(params: dict, declaration: dict) -> dict:
-    """Put or remove the sandboxes that the task names."""
+    """Add, change or remove the sandboxes of the task."""
     named = {spec.pop("name"): spec for spec in objects(params, "sandboxes", OPTIONS)}
     for name, spec in named.items():
         if params["state"] == "absent":

@@ -1,103 +1,108 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Give a host its networks, all of a project's at once."""
+"""Converge all networks of a project on a host."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: container_networks
-short_description: Give a host its container networks, all at once
+short_description: Converge all container networks of a project on a host
 version_added: 0.1.0
 description:
-  - Makes the networks, sandboxes, endpoints, published ports and names of one project what its document says, in one
-    plan and one transaction, however many they are.
-  - A sandbox is a network stack of its own, C(/run/netns/NAME). What runs in it is up to you, such as a systemd unit with
+  - Makes the networks, sandboxes, endpoints, published ports and names of a project on this host equal to its
+    declaration, with one plan and one transaction for any number of objects.
+  - A sandbox is a network namespace, C(/run/netns/NAME). Run any program in it, for example a systemd unit with
     C(NetworkNamespacePath=), or C(ip netns exec NAME COMMAND).
-  - The keys are those of the Compose specification. O(sandboxes) stands where Compose says C(services).
-  - A run that fails, or whose result is not what was asked for, is taken back to what was there before.
+  - The keys are those of the Compose specification, with O(sandboxes) in place of C(services).
+  - If a run fails, or the host differs from the declaration afterwards, the module restores the state before the run.
 options:
   networks:
     description:
-      - The project's networks by name. A name without settings (C(backend:)) is a bridge network with a subnet that
-        is chosen for it.
-      - When left out, the project's networks stay as they are. An empty dictionary means that there are none.
-      - C(driver) is V(bridge), V(overlay), V(macvlan) or V(ipvlan). The options of the last three are those of
+      - The networks of the project, by name. A network without options (C(backend:)) is a bridge network with a subnet
+        that dockless chooses.
+      - If omitted, the networks of the project are not changed. An empty dictionary removes all of them.
+      - C(driver) is V(bridge), V(overlay), V(macvlan) or V(ipvlan). For the options of the last three, see
         M(dockless.network.overlay_network) and M(dockless.network.macvlan_network).
-      - C(external) is V(true) for a network that another project holds, with C(name) if it has another name there.
-      - C(ipam) has C(config), a list with one entry a subnet of C(subnet), C(ip_range), C(gateway) and C(aux_addresses).
-      - C(internal), C(egress), C(ingress), C(enable_ipv4), C(enable_ipv6), C(isolate) (V(strict) or V(open)), C(icc),
-        C(masquerade), C(gateway_mode_ipv4), C(gateway_mode_ipv6), C(trusted_host_interfaces), C(host_ipv4), C(host_ipv6),
-        C(port_security), C(mtu), C(bridge_name), C(default_publish_address), C(labels) and C(driver_opts) are those of
-        M(dockless.network.bridge_network).
-      - C(dns), C(dns_search), C(dns_opt), C(forward) and C(records) are those of M(dockless.network.embedded_dns).
-      - C(services) are names over several sandboxes, each with an address that connections are shared out behind. Each has
-        C(vip), C(ports), C(sandboxes), C(sticky) and C(mode); see M(dockless.network.bridge_network).
+      - C(external) is V(true) for a network of another project. C(name) is its name there, if it differs.
+      - C(ipam) has the key C(config), a list of subnets, each with C(subnet), C(ip_range), C(gateway) and
+        C(aux_addresses).
+      - For C(internal), C(egress), C(ingress), C(enable_ipv4), C(enable_ipv6), C(isolate), C(icc), C(masquerade),
+        C(gateway_mode_ipv4), C(gateway_mode_ipv6), C(trusted_host_interfaces), C(host_ipv4), C(host_ipv6),
+        C(port_security), C(mtu), C(bridge_name), C(default_publish_address), C(services), C(labels) and C(driver_opts),
+        see M(dockless.network.bridge_network).
+      - For C(dns), C(dns_search), C(dns_opt), C(forward) and C(records), see M(dockless.network.embedded_dns).
     type: dict
   sandboxes:
     description:
-      - The project's sandboxes by name. A sandbox that names no network joins the project's network C(default).
-      - When left out, the project's sandboxes stay as they are. An empty dictionary means that there are none.
-      - C(networks) is a list of names, or a dictionary of the settings of each endpoint, which are C(aliases),
+      - The sandboxes of the project, by name. A sandbox without networks joins the project's network C(default).
+      - If omitted, the sandboxes of the project are not changed. An empty dictionary removes all of them.
+      - C(networks) is a list of names, or a dictionary with the options of each endpoint, which are C(aliases),
         C(ipv4_address), C(ipv6_address), C(link_local_ips), C(mac_address), C(gw_priority), C(interface_name) and
         C(driver_opts); see M(dockless.network.network_endpoint).
-      - C(network_mode) stands instead of C(networks). V(host) is the host's own stack, V(none) has only C(lo),
-        V(container:NAME) is another sandbox's stack, and V(bridge) is the host's default bridge network, which has no
-        names but those of C(links).
-      - C(ports) is a list in Compose's short form (C("8080:80"), C("127.0.0.1:8443:443/tcp")) or long form
-        (C(target), C(published), C(host_ip), C(protocol), C(source_ranges)); see M(dockless.network.port_publish).
-      - C(expose), C(publish_all), C(links), C(hostname), C(domainname), C(dns), C(dns_search), C(dns_opt),
-        C(extra_hosts), C(sysctls), C(labels), C(attach) and C(netns) are those of M(dockless.network.container_netns).
+      - C(network_mode) replaces C(networks). V(host) is the host's network stack, V(none) is a namespace with only
+        C(lo), V(container:NAME) is the network stack of another sandbox, and V(bridge) is the host's default bridge
+        network, on which only C(links) resolve names.
+      - C(ports) is a list in Compose's short form (C("8080:80"), C("127.0.0.1:8443:443/tcp")) or long form (C(target),
+        C(published), C(host_ip), C(protocol), C(source_ranges)); see M(dockless.network.port_publish).
+      - For C(expose) and C(publish_all), see M(dockless.network.port_publish). For C(links), C(hostname),
+        C(domainname), C(dns), C(dns_search), C(dns_opt), C(extra_hosts), C(sysctls), C(labels), C(attach) and C(netns),
+        see M(dockless.network.container_netns).
     type: dict
   veth_pairs:
     description:
-      - Pairs of interfaces outside any network, by the name of their first end; the settings are those of
+      - Pairs of interfaces outside any network, by the name of their first end. For the options, see
         M(dockless.network.veth_pair).
-      - When left out, the project's pairs stay as they are.
+      - If omitted, the pairs of the project are not changed.
     type: dict
   defaults:
     description:
-      - The host's defaults, for all projects, in the words of dockerd's flags, which are C(bip), C(fixed_cidr),
+      - The host's defaults for all projects, under the names of dockerd's options, which are C(bip), C(fixed_cidr),
         C(default_gateway), C(default_address_pools) (a list of C(base) and C(size)), C(dns), C(dns_search), C(dns_opt),
-        C(icc), C(ip) (the address that ports are published on), C(ip_masq), C(mtu), C(ipv6), C(allow_direct_routing) (whoever has a route
-        reaches published ports at the sandboxes' own addresses) and C(ip_forward_no_drop) (what others send through this host passes, though
-        the role prerequisites turned forwarding on for these networks); and C(coexist), as below.
-      - With C(host_names) the host itself finds sandboxes as C(NAME.NETWORK), at 127.0.0.12, port 10053. Of all networks with names, or of those in
-        C(host_names.networks), each as C(PROJECT/NETWORK). C(host_names.through=dnsmasq) writes C(/etc/dnsmasq.d/dockless.conf), so that
-        the host's own dnsmasq asks there, and restarts it where systemd runs the host. When C(host_names) goes, so does all of this.
-      - A network's own setting wins. A changed default reaches new networks, and others where it can be changed in place.
-      - When left out, the host's defaults stay as they are.
+        C(icc), C(ip) (the host address of published ports), C(ip_masq), C(mtu), C(ipv6), C(allow_direct_routing) and
+        C(ip_forward_no_drop). C(coexist) is described below.
+      - With C(allow_direct_routing), a client that has a route reaches published ports at the sandboxes' own addresses.
+      - With C(ip_forward_no_drop), the host forwards packets between interfaces that dockless does not manage, even if
+        forwarding was enabled by the role prerequisites. By default these packets are dropped.
+      - With C(host_names), the host itself resolves C(NAME.NETWORK) at 127.0.0.12, port 10053, for all networks with
+        names, or for those in C(host_names.networks), each as C(PROJECT/NETWORK). C(host_names.through=dnsmasq) writes
+        C(/etc/dnsmasq.d/dockless.conf), so that the host's own dnsmasq forwards these names, and restarts it if systemd
+        runs the host. Removing C(host_names) removes all of this.
+      - An option of a network takes precedence. A changed default applies to new networks, and to existing networks if
+        it can be changed in place.
+      - If omitted, the host's defaults are not changed.
     type: dict
   coexist:
     description:
-      - Other firewalls of this host that are asked to let this collection's traffic through, by the least rule that does. It is
-        taken away with the last network, or when they are no longer named. Nothing else of theirs is changed.
-      - V(docker) adds rules to the chain C(DOCKER-USER), for what Docker's C(FORWARD) policy would drop. What goes to or comes
-        from Docker's own bridges is left to Docker.
-      - V(firewalld) makes the zone C(dockless), which holds this collection's bridges and opens nothing of the host, and the
-        policy C(dockless-out), which lets them out; and C(dockless-in) where sandboxes are reached at their own addresses.
-        firewalld is reloaded when they come and go.
-      - V(ufw) adds C(ufw route allow) rules with the comment C(dockless), for each bridge.
-      - One that is not on the host needs nothing, so hosts with and without it may be told the same.
-      - They are the C(coexist) of O(defaults), and hold for the whole host. When left out, they are what O(defaults) says,
-        and when that is left out too, they stay as they are. An empty list means none.
+      - Other firewalls of this host in which dockless adds rules that accept the traffic of its networks. The rules are
+        removed with the last network, or when the firewall is no longer listed. Nothing else in that firewall is
+        changed.
+      - V(docker) adds rules to the chain C(DOCKER-USER) for packets that Docker's C(FORWARD) policy would drop. Docker
+        still decides about packets from and to its own bridges.
+      - V(firewalld) creates the zone C(dockless), which contains the bridges and opens no service of the host, and the
+        policy C(dockless-out) for packets that leave the networks. If sandboxes are reachable at their own addresses,
+        it also creates the policy C(dockless-in). firewalld is reloaded when they are added or removed.
+      - V(ufw) adds C(ufw route allow) rules with the comment C(dockless) for each bridge.
+      - A listed firewall that does not exist on the host has no effect, so all hosts can have the same list.
+      - It sets C(coexist) of O(defaults), for the whole host. If omitted, C(coexist) in O(defaults) applies. If both
+        are omitted, nothing changes. An empty list means none.
     type: list
     elements: str
     choices: [docker, firewalld, ufw]
   purge:
     description:
-      - Whether to remove what the project has and O(networks), O(sandboxes) or O(veth_pairs) no longer name.
-      - With V(false), what they name is added to the project. What it has already under the same name is changed in
-        what the new one says.
+      - Whether to remove objects of the project that are not in O(networks), O(sandboxes) or O(veth_pairs).
+      - With V(false), the listed objects are added to the project. Only the given options of existing objects are
+        changed.
     type: bool
     default: true
   state:
-    description: With V(absent), the whole project is removed, and nothing of it is left on the host.
+    description: V(absent) removes the whole project from the host.
     type: str
     choices: [present, absent]
     default: present
   verify:
-    description: Whether to read the host again after a change and fail if it is not what was asked for.
+    description: Whether to read the host again after a change, and to fail if it differs from the declaration.
     type: bool
     default: true
 extends_documentation_fragment:
@@ -106,7 +111,7 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: A shop with a frontend and a backend that has no way out
+- name: A shop with a frontend, and a backend that is isolated
   dockless.network.container_networks:
     project: shop
     networks:
@@ -128,7 +133,7 @@ EXAMPLES = r"""
       shop-probe:
         network_mode: container:shop-web
 
-- name: What the host has now, a sandbox later
+- name: Add a sandbox to the project
   dockless.network.container_networks:
     project: shop
     purge: false
@@ -136,7 +141,7 @@ EXAMPLES = r"""
       shop-client:
         networks: [frontend]
 
-- name: The host's defaults
+- name: Set the host's defaults
   dockless.network.container_networks:
     project: shop
     defaults:
@@ -144,12 +149,12 @@ EXAMPLES = r"""
         - base: 10.210.0.0/16
           size: 24
 
-- name: Docker and firewalld are on the same host
+- name: Coexist with Docker and firewalld on the same host
   dockless.network.container_networks:
     project: shop
     coexist: [docker, firewalld]
 
-- name: Nothing of the shop is left
+- name: Remove the project
   dockless.network.container_networks:
     project: shop
     state: absent
@@ -157,40 +162,41 @@ EXAMPLES = r"""
 
 RETURN = r"""
 operations:
-  description: The operations that changed the host, or in check mode would change it, each with its reason. Empty when nothing changes.
+  description: The operations that changed the host, or in check mode would change it, each with its reason. Empty when
+    nothing changes.
   returned: success
   type: list
   elements: str
 endpoints:
-  description: The project's endpoints, one for each network of each sandbox.
+  description: The endpoints of the project, one for each network of each sandbox.
   returned: success
   type: list
   elements: dict
   contains:
     project:
-      description: The sandbox's project.
+      description: The project of the sandbox.
       type: str
     network:
-      description: The network's name.
+      description: The name of the network.
       type: str
     sandbox:
-      description: The sandbox's name.
+      description: The name of the sandbox.
       type: str
     interface:
-      description: The interface's name in the sandbox.
+      description: The name of the interface in the sandbox.
       type: str
     addresses:
-      description: Its addresses with their prefix lengths.
+      description: The addresses with their prefix lengths.
       type: list
       elements: str
     mac_address:
-      description: Its MAC address.
+      description: The MAC address.
       type: str
     gateway:
-      description: The network's gateway, empty if it has none.
+      description: The gateway of the network, empty if it has none.
       type: str
     aliases:
-      description: Further names of the sandbox on this network.
+      description: Aliases of the sandbox on this network.
       type: list
       elements: str
   sample:
@@ -203,19 +209,20 @@ endpoints:
       gateway: 172.30.10.1
       aliases: [www]
 ports:
-  description: The project's published ports.
+  description: The published ports of the project.
   returned: success
   type: list
   elements: dict
   contains:
     sandbox:
-      description: The sandbox's name.
+      description: The name of the sandbox.
       type: str
     host_ip:
-      description: The host's address that the port is published on. Empty where the gateway mode is V(routed).
+      description: The host address of the published port. Empty if the gateway mode is V(routed).
       type: str
     host_port:
-      description: The port on the host. V(0) where the gateway mode is V(routed), since the port is open at the sandbox's own address.
+      description: The port on the host. V(0) if the gateway mode is V(routed), because the port is open at the
+        sandbox's own address.
       type: int
     protocol:
       description: V(tcp), V(udp) or V(sctp).
@@ -250,7 +257,7 @@ ARGUMENT_SPEC = {
 
 
 def work(params: dict, check: bool) -> Outcome:
-    """Replace the parts of the document that the task gives, or add to them."""
+    """Replace the parts of the declaration that the task sets, or merge into them, and converge."""
     document = {part: params[part] for part in ("networks", "sandboxes", "veth_pairs") if params[part] is not None}
     change = replace_document if params["purge"] else merge_document
     request = Request(

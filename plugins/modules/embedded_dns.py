@@ -1,40 +1,40 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Say which names sandboxes see, and where the others are looked up."""
+"""Manage the embedded DNS of networks and sandboxes."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: embedded_dns
-short_description: Set the names that sandboxes see
+short_description: Manage DNS records and name servers of networks and sandboxes
 version_added: 0.1.0
 description:
-  - Every sandbox on a user-defined network asks a name server of its own, at 127.0.0.11, which knows the sandboxes on its
-    networks by name, by C(NAME.NETWORK) and by alias, and sends other names on.
-  - This module adds names to a network or a sandbox, and says where others are looked up.
+  - Each sandbox on a user-defined network has its own DNS resolver at 127.0.0.11. It resolves the sandboxes on its
+    networks by C(NAME), C(NAME.NETWORK) and alias, and forwards queries for other names.
+  - This module adds records to a network or a sandbox, and sets the name servers for other names.
   - Takes one network or sandbox, or a list of them in O(scopes).
-  - An option that is left out keeps what stands.
+  - An omitted option is not changed.
 options:
   network:
-    description: The network whose sandboxes it is for. Exclusive with O(sandbox).
+    description: The network whose sandboxes the options apply to. Mutually exclusive with O(sandbox).
     type: str
   sandbox:
-    description: The sandbox that it is for. Exclusive with O(network).
+    description: The sandbox that the options apply to. Mutually exclusive with O(network).
     type: str
   scopes:
-    description: Several networks and sandboxes, each with its settings.
+    description: Several networks and sandboxes, each with its options.
     type: list
     elements: dict
     suboptions:
       network:
-        description: The network whose sandboxes it is for.
+        description: The network whose sandboxes the options apply to.
         type: str
       sandbox:
-        description: The sandbox that it is for.
+        description: The sandbox that the options apply to.
         type: str
       records: &records
-        description: Further names. They are added to the ones that there are, unless O(purge=true).
+        description: DNS records. They are added to the existing records, unless O(purge=true).
         type: list
         elements: dict
         suboptions:
@@ -43,33 +43,36 @@ options:
             type: str
             required: true
           type:
-            description: The record's type.
+            description: The type of the record.
             type: str
             choices: [A, AAAA, CNAME, SRV, TXT, PTR]
             default: A
           value:
             description:
-              - What the name has, in the form that zone files give it.
-              - An address for V(A) and V(AAAA), a name for V(CNAME) and V(PTR), C(PRIORITY WEIGHT PORT TARGET) for V(SRV).
+              - The value, in the form of a zone file.
+              - An address for V(A) and V(AAAA), a name for V(CNAME) and V(PTR), C(PRIORITY WEIGHT PORT TARGET) for
+                V(SRV).
             type: str
             required: true
       dns: &dns
-        description: Name servers that unknown names are sent to, instead of the host's.
+        description: Name servers for names that the embedded DNS does not know. The default is the host's name servers.
         type: list
         elements: str
       dns_search: &dns_search
-        description: Domains that short names are looked up in. A single V(.) means none.
+        description: Search domains for short names. A single V(.) means none.
         type: list
         elements: str
       dns_opt: &dns_opt
-        description: Options of the resolver, such as V(ndots:1); see resolv.conf(5).
+        description: Resolver options, such as V(ndots:1); see resolv.conf(5).
         type: list
         elements: str
       forward: &forward
         description:
-          - Where names are sent that the server does not know.
-          - V(host) is the host's name servers, V(servers) those of O(dns), V(none) nowhere, the name does not exist.
-          - By default V(servers) where O(dns) names some, else V(host). On internal networks V(none), whatever is said here.
+          - Where the embedded DNS forwards queries for names that it does not know.
+          - V(host) are the host's name servers, V(servers) are those of O(dns). With V(none) it answers that the name
+            does not exist.
+          - The default is V(servers) if O(dns) is set, and V(host) otherwise. On internal networks it is always
+            V(none).
         type: str
         choices: [host, servers, none]
   records: *records
@@ -78,13 +81,13 @@ options:
   dns_opt: *dns_opt
   forward: *forward
   purge:
-    description: Whether to remove the records of the named networks and sandboxes that the task does not name.
+    description: Whether to remove records of these networks and sandboxes that are not in O(records).
     type: bool
     default: false
   state:
     description:
-      - With V(absent), the given records are removed.
-      - When O(records) is not given, V(absent) removes all records, and sets the other options back to their defaults.
+      - V(absent) removes the given records.
+      - If O(records) is omitted, V(absent) removes all records, and resets the other options to their defaults.
     type: str
     choices: [present, absent]
     default: present
@@ -106,7 +109,7 @@ EXAMPLES = r"""
       dns-app:
         networks: [names]
 
-- name: Names of things outside
+- name: Add names of machines outside the network
   dockless.network.embedded_dns:
     project: dns-demo
     network: names
@@ -117,7 +120,7 @@ EXAMPLES = r"""
         type: CNAME
         value: printer
 
-- name: One sandbox looks nothing up outside
+- name: Forward no queries of one sandbox
   dockless.network.embedded_dns:
     project: dns-demo
     sandbox: dns-app
@@ -125,7 +128,7 @@ EXAMPLES = r"""
     dns_opt: ["ndots:1"]
     forward: none
 
-- name: Take a name away
+- name: Remove a name
   dockless.network.embedded_dns:
     project: dns-demo
     network: names
@@ -138,7 +141,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 operations:
-  description: The operations that changed the host, or in check mode would change it, each with its reason. Empty when nothing changes.
+  description: The operations that changed the host, or in check mode would change it, each with its reason. Empty when
+    nothing changes.
   returned: success
   type: list
   elements: str
@@ -181,7 +185,7 @@ RULES = {
 
 
 def edit(params: dict, declaration: dict) -> dict:
-    """Change the names of the networks and sandboxes that the task names."""
+    """Change the records and name servers of the task's networks and sandboxes."""
     for spec in objects(params, "scopes", OPTIONS, KEY):
         scope = ("networks", spec.pop("network")) if "network" in spec else ("sandboxes", spec.pop("sandbox"))
         if params["state"] == "absent":

@@ -7,55 +7,60 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: fleet_plan
-short_description: Plan the overlay networks of a fleet, once for all of its hosts
+short_description: Plan the overlay networks of all hosts of a fleet
 version_added: 0.1.0
 description:
-  - Reads from the inventory what every host of the fleet declares, and computes the VNI, the subnets, the addresses and the
-    MAC addresses of all overlay networks, and what each host must know of the others.
-  - Runs on the controller, once for the play (C(run_once)), and connects to no host. M(dockless.network.fleet_networks)
-    then gives each host its part.
-  - What a host declares comes first, then what was given before, then the lowest that is free. No two hosts are given one
-    address, because the plan is always made over all hosts of O(group), whichever the play runs over.
-  - A host that is outside of C(--limit) or cannot be reached keeps everything it has. What it had is known from O(ledger), or
-    from other hosts. Where it is not known at all, nothing new is given out on its networks, and the error says so.
-  - A sandbox keeps its address when hosts and other sandboxes come and go, and when it moves to another host. On a network of
-    C(mode=routed) it gets one of the other host's slice.
-  - Addresses are free again when nobody declares the sandbox any more, and its host was read and does not have it, or has
-    left the inventory.
+  - Reads the declarations of all hosts of the fleet from the inventory, and computes the VNI, subnets, addresses and
+    MAC addresses of all overlay networks, and the peers of each host.
+  - Runs once for each play (C(run_once)) on the controller, and connects to no host. M(dockless.network.fleet_networks)
+    then converges each host's part.
+  - Declared values take precedence, then those of earlier plans, then the lowest free one. Two hosts never get the same
+    address, because each plan covers all hosts of O(group), even if the play runs on some of them.
+  - A host that C(--limit) excludes or that is unreachable keeps its assignments. They are read from O(ledger), or from
+    other hosts. If they are unknown, the module assigns nothing new on the networks of that host, and fails if a new
+    assignment is needed.
+  - A sandbox keeps its address when hosts or other sandboxes are added or removed, and when it moves to another host.
+    On a network with C(mode=routed) it then gets an address of the new host's slice.
+  - An address becomes free when no host declares the sandbox any more, and its host was read and no longer has it, or
+    was removed from the inventory.
 options:
   group:
-    description: The group of the fleet's hosts.
+    description: The inventory group of the fleet's hosts.
     type: str
     default: all
   ledger:
     description:
-      - The file on the controller that remembers what was given. It holds no secret, and belongs into version control with
-        the inventory.
-      - By default C(.dockless-fleet.json) in the directory of the inventory, hidden because Ansible reads other files of such a directory as hosts.
-      - An empty text keeps none. The hosts then must remember, by O(dockless.network.overlay_member#module:peers).
+      - The file on the controller that stores the assignments of earlier plans. It contains no secrets. Keep it under
+        version control with the inventory.
+      - The default is C(.dockless-fleet.json) in the directory of the inventory. The name starts with a dot because
+        Ansible reads other files in such a directory as inventory.
+      - An empty string disables the file. Assignments are then read from the hosts only, with
+        O(dockless.network.overlay_member#module:peers).
     type: str
   memory:
     description:
-      - The variable that M(dockless.network.overlay_member) was registered in on each host. A host that has none was not
-        read in this run.
+      - The variable in which the result of M(dockless.network.overlay_member), the host report, was registered. A host
+        without the variable counts as not read in this run.
     type: str
     default: dockless_member
   purge:
-    description: Whether the hosts remove what they have and no longer declare. If not, the others still are told of it.
+    description: Whether hosts remove objects that they no longer declare. If V(false), these objects stay in the plan
+      of the other hosts.
     type: bool
     default: true
   tunnel_subnet:
-    description: The addresses inside of the tunnels of encrypted networks, one for each host.
+    description: The subnet of the addresses inside the tunnels of encrypted networks, one address for each host.
     type: str
     default: 100.64.0.0/16
   tunnels:
-    description: The tunnels of encrypted networks. Hosts send by the first and take what comes by any. There are two while keys are renewed.
+    description: The tunnels of encrypted networks. Hosts send through the first one and accept packets from all. A key
+      rotation uses two.
     type: list
     elements: str
     choices: [a, b]
     default: [a]
   project:
-    description: The project of hosts that have no variable C(dockless_project).
+    description: The project of hosts without the variable C(dockless_project).
     type: str
     default: default
 extends_documentation_fragment:
@@ -65,15 +70,16 @@ attributes:
     description: Runs on the controller.
     support: full
   check_mode:
-    details: The plan is made, but the ledger is not written.
+    details: The module computes the plan, but does not write the ledger.
 requirements:
   - Python 3.9 or newer, on the controller only
 notes:
-  - The variables are C(dockless_project), C(dockless_networks), C(dockless_sandboxes) and C(dockless_defaults), as
-    in M(dockless.network.container_networks), and C(dockless_vtep), an address of the host or one of its interfaces.
-    C(dockless_endpoint) is where the others reach the host's encrypted tunnel, C(ADDRESS:PORT), if not at its VTEP address.
-  - Besides what a network of C(driver=overlay) has elsewhere, C(slice_prefix) and C(slice_prefix_ipv6) are the prefix lengths
-    of the slices of a network of C(mode=routed), by default 24 and 80.
+  - The inventory variables are C(dockless_project), C(dockless_networks), C(dockless_sandboxes) and
+    C(dockless_defaults), as in M(dockless.network.container_networks), and C(dockless_vtep), an address or interface of
+    the host. C(dockless_endpoint) is the C(ADDRESS:PORT) at which other hosts reach the host's encrypted tunnel, if it
+    is not at the VTEP address.
+  - A network with C(driver=overlay) and C(mode=routed) has two more options. C(slice_prefix) and C(slice_prefix_ipv6)
+    are the prefix lengths of its slices. The defaults are 24 and 80.
   - The options of an overlay network must be the same on all hosts, except C(vtep), C(bridge_name) and
     C(default_publish_address).
 seealso:
@@ -82,7 +88,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Read what each host has
+- name: Read the report of each host
   dockless.network.overlay_member:
     vtep: "{{ dockless_vtep | default(omit) }}"
   register: dockless_member
@@ -94,7 +100,7 @@ EXAMPLES = r"""
   run_once: true
   register: fleet
 
-- name: Give each host its part
+- name: Converge each host's part
   dockless.network.fleet_networks:
     plan: "{{ fleet.plan }}"
 """
@@ -102,18 +108,18 @@ EXAMPLES = r"""
 RETURN = r"""
 plan:
   description:
-    - A directory on the controller with the part of each host. It is removed when the play ends.
-    - Results of tasks are copied to every host's variables, so the parts themselves, which are many, are not in it.
+    - A directory on the controller with the part of each host. It is removed at the end of the play.
+    - The parts are in files, because Ansible copies the result of the task into the variables of every host.
   returned: success
   type: str
   sample: /root/.ansible/tmp/ansible-local-1a2b3c/dockless-plan-x7k2
 ledger:
-  description: The file that remembers, empty if there is none.
+  description: The file with the assignments, empty if it is disabled.
   returned: success
   type: str
   sample: /srv/inventory/.dockless-fleet.json
 hosts:
-  description: For each host how many overlay networks it is on, how many sandboxes it has there, and how many others have.
+  description: For each host the number of its overlay networks, and of the local and remote sandboxes on them.
   returned: success
   type: dict
   sample:

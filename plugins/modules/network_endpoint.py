@@ -10,63 +10,68 @@ module: network_endpoint
 short_description: Connect sandboxes to networks and disconnect them
 version_added: 0.1.0
 description:
-  - Makes endpoints. Each is a sandbox's attachment to one network, an interface in the sandbox with addresses.
-  - O(state=present) connects, as C(docker network connect) does; O(state=absent) disconnects, and takes exactly that
-    away, with the ports that no other network of the sandbox can carry.
-  - Takes one endpoint, or a list of them in O(endpoints).
-  - An option that is left out keeps what stands; on a new endpoint it is the default.
+  - Connects sandboxes to networks, and disconnects them. An endpoint is the attachment of a sandbox to a network. It is
+    an interface in the sandbox, with addresses.
+  - O(state=present) connects, as C(docker network connect) does. O(state=absent) disconnects. If no other network of
+    the sandbox can publish its ports, they are removed too.
+  - Takes one endpoint, or a list of endpoints in O(endpoints).
+  - An omitted option of an existing endpoint is not changed. For a new endpoint it has its default.
 options:
   network:
-    description: The network's name in the project. V(bridge) is the host's default bridge network.
+    description: The name of the network in the project. V(bridge) is the host's default bridge network.
     type: str
   sandbox:
-    description: The sandbox's name.
+    description: The name of the sandbox.
     type: str
   endpoints:
     description:
       - Several endpoints. Each has the options of one endpoint.
-      - Other endpoints stay as they are, unless O(purge=true).
+      - Endpoints that are not in the list are not changed, unless O(purge=true).
     type: list
     elements: dict
     suboptions:
       network:
-        description: The network's name in the project.
+        description: The name of the network in the project.
         type: str
         required: true
       sandbox:
-        description: The sandbox's name.
+        description: The name of the sandbox.
         type: str
         required: true
       ipv4_address: &ipv4_address
-        description: The sandbox's IPv4 address on the network. By default one is chosen, and kept.
+        description: The IPv4 address of the sandbox on the network. By default dockless chooses one, and later runs
+          keep it.
         type: str
       ipv6_address: &ipv6_address
-        description: The sandbox's IPv6 address on the network. By default one is chosen, and kept.
+        description: The IPv6 address of the sandbox on the network. By default dockless chooses one, and later runs
+          keep it.
         type: str
       link_local_ips: &link_local_ips
-        description: Further addresses of the interface, out of 169.254.0.0/16 or fe80::/64.
+        description: More addresses of the interface, from 169.254.0.0/16 or fe80::/64.
         type: list
         elements: str
       mac_address: &mac_address
-        description: The interface's MAC address. By default one that follows from the names of project, network and sandbox.
+        description: The MAC address of the interface. The default is computed from the names of project, network and
+          sandbox.
         type: str
       aliases: &aliases
-        description: Further names of the sandbox on this network.
+        description: Aliases of the sandbox on this network.
         type: list
         elements: str
       links: &links
-        description: Sandboxes that this one sees by another name on this network, as C(NAME:ALIAS).
+        description: Other names by which this sandbox resolves sandboxes on this network, as C(NAME:ALIAS).
         type: list
         elements: str
       gw_priority: &gw_priority
-        description: The sandbox's default route is through its network with the highest number. By default 0.
+        description: The priority of this network's gateway. The sandbox's default route is through the network with the
+          highest number. The default is 0.
         type: int
       interface_name: &interface_name
-        description: The interface's name in the sandbox. By default C(eth) and the next number.
+        description: The name of the interface in the sandbox. The default is C(eth) and the next number.
         type: str
       driver_opts: &driver_opts
         description:
-          - Settings under the names that Docker gives them, such as C(com.docker.network.endpoint.ifname) and
+          - Options under the names that Docker uses, such as C(com.docker.network.endpoint.ifname) and
             C(com.docker.network.endpoint.sysctls).
         type: dict
   ipv4_address: *ipv4_address
@@ -79,7 +84,8 @@ options:
   interface_name: *interface_name
   driver_opts: *driver_opts
   purge:
-    description: Whether to disconnect the sandboxes that O(endpoints) names from the networks that it does not name with them.
+    description: Whether to disconnect the sandboxes in O(endpoints) from all networks for which they have no entry
+      there.
     type: bool
     default: false
 extends_documentation_fragment:
@@ -133,13 +139,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 operations:
-  description: The operations that changed the host, or in check mode would change it, each with its reason. Empty when nothing changes.
+  description: The operations that changed the host, or in check mode would change it, each with its reason. Empty when
+    nothing changes.
   returned: success
   type: list
   elements: str
   sample: [create veth pair veth5d07321fd45 - eth0 of ep-app (missing)]
 endpoints:
-  description: The endpoints that the task names, as they are now. Empty when they were taken away.
+  description: The endpoints of the task after the run. Empty if they were removed.
   returned: success
   type: list
   elements: dict
@@ -157,17 +164,17 @@ endpoints:
       description: The name of the interface in the sandbox.
       type: str
     addresses:
-      description: Its addresses with their prefix lengths.
+      description: The addresses with their prefix lengths.
       type: list
       elements: str
     mac_address:
-      description: Its MAC address.
+      description: The MAC address.
       type: str
     gateway:
       description: The gateway of the network, empty if it has none.
       type: str
     aliases:
-      description: Further names of the sandbox on this network.
+      description: Aliases of the sandbox on this network.
       type: list
       elements: str
 """
@@ -194,7 +201,7 @@ ARGUMENTS = one_or_many("endpoints", OPTIONS, KEY)
 
 
 def edit(params: dict, declaration: dict) -> dict:
-    """Connect or disconnect the endpoints that the task names."""
+    """Connect or disconnect the endpoints of the task."""
     named = [((spec.pop("sandbox"), spec.pop("network")), spec) for spec in objects(params, "endpoints", OPTIONS, KEY)]
     for (sandbox, network), spec in named:
         if params["state"] == "absent":
@@ -205,7 +212,7 @@ def edit(params: dict, declaration: dict) -> dict:
 
 
 def report(params: dict, outcome: Outcome) -> dict:
-    """Return the endpoints that the task names, not the project's thousands."""
+    """Return the endpoints of the task, not all endpoints of the project."""
     named = {(spec["sandbox"], spec["network"]) for spec in objects(params, "endpoints", OPTIONS, KEY)}
     return {"endpoints": [e for e in outcome.endpoints if (e["sandbox"], e["network"]) in named]}
 

@@ -1,38 +1,40 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Read what networks a host has."""
+"""Read the networks of a host."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: network_info
-short_description: Read the networks of a host, who is on them, and what they expose
+short_description: Read the networks, sandboxes and exposed ports of a host
 version_added: 0.1.0
 description:
-  - Returns what C(docker network ls), C(docker network inspect) and C(docker port) show, and besides which ports are
-    open to whom, which addresses are taken, and where the host differs from what was asked for.
+  - Returns the data that C(docker network ls), C(docker network inspect) and C(docker port) show, and also which
+    clients can reach which ports, which addresses are assigned, and where the host differs from its declaration.
   - Changes nothing.
 options:
   project:
-    description: Read this project only. By default all projects of the host.
+    description: The project to read. The default is all projects of the host.
     type: str
   filters:
-    description: Which networks to return, in the words of C(docker network ls --filter). All that are given must match.
+    description: The networks to return, with the filters of C(docker network ls --filter). A network must match all of
+      them.
     type: dict
     suboptions:
       name:
-        description: A part of the network's name.
+        description: A part of the name of the network.
         type: str
       driver:
-        description: The network's driver.
+        description: The driver of the network.
         type: str
       type:
-        description: V(custom) networks are declared in projects. The one V(builtin) network is the host's default bridge network.
+        description: V(custom) networks are declared in projects. The only V(builtin) network is the host's default
+          bridge network.
         type: str
         choices: [builtin, custom]
       label:
-        description: Labels, each C(KEY) or C(KEY=VALUE).
+        description: Labels, each as C(KEY) or C(KEY=VALUE).
         type: list
         elements: str
 extends_documentation_fragment:
@@ -58,53 +60,53 @@ EXAMPLES = r"""
       info-two:
         networks: [shown]
 
-- name: All that the host has
+- name: Read all networks of the host
   dockless.network.network_info:
   register: host
 
-- name: Who is on a network
+- name: Read one network
   dockless.network.network_info:
     project: info-demo
     filters:
       name: shown
   register: shown
 
-- name: Their addresses
+- name: Show its addresses
   ansible.builtin.debug:
     msg: "{{ item.sandbox }} has {{ item.addresses | join(', ') }} on {{ item.interface }}"
   loop: "{{ shown.endpoints }}"
   loop_control:
     label: "{{ item.sandbox }}"
 
-- name: Nothing has drifted
+- name: Fail if the host differs from its declaration
   ansible.builtin.assert:
     that: host.drift | length == 0
 """
 
 RETURN = r"""
 networks:
-  description: The networks of the projects, and those of others that their sandboxes have joined.
+  description: The networks of the projects, and networks of other projects that their sandboxes have joined.
   returned: success
   type: list
   elements: dict
   contains:
     project:
-      description: The network's project, empty for the host's default bridge network.
+      description: The project of the network, empty for the host's default bridge network.
       type: str
     name:
-      description: Its name.
+      description: The name.
       type: str
     driver:
-      description: Its driver.
+      description: The driver.
       type: str
     scope:
       description: V(local) for a network of one host, V(fleet) for an overlay.
       type: str
     bridge_name:
-      description: The bridge interface's name. Empty where a macvlan or ipvlan network has a parent.
+      description: The name of the bridge interface. Empty if a macvlan or ipvlan network has a parent.
       type: str
     parent:
-      description: The host's interface that a macvlan or ipvlan network is on. Empty where it leads nowhere.
+      description: The parent interface of a macvlan or ipvlan network. Empty if the network is isolated.
       returned: for macvlan and ipvlan networks
       type: str
     mode:
@@ -112,69 +114,72 @@ networks:
       returned: for macvlan and ipvlan networks
       type: str
     host_access:
-      description: The host's own addresses on a macvlan or ipvlan network.
+      description: The addresses of the host on a macvlan or ipvlan network.
       returned: for macvlan and ipvlan networks
       type: list
       elements: str
     internal:
-      description: Whether it has no way out.
+      description: Whether the network is isolated, with no route to other networks.
       type: bool
     egress:
-      description: Whether its sandboxes may open connections out of it.
+      description: Whether its sandboxes can open connections to destinations outside the network.
       type: bool
     ingress:
-      description: Whether its sandboxes may be connected to from outside of it, where something is open.
+      description: Whether clients outside the network can connect to its sandboxes, at open ports.
       type: bool
     gateway_mode_ipv4:
-      description: V(nat), V(nat-unprotected), V(routed) or V(isolated). Not of macvlan and ipvlan networks.
+      description: V(nat), V(nat-unprotected), V(routed) or V(isolated). macvlan and ipvlan networks have no gateway
+        mode.
       type: str
     gateway_mode_ipv6:
-      description: The same for IPv6.
+      description: The gateway mode of IPv6.
       type: str
     trusted_host_interfaces:
-      description: Interfaces of the host by which published ports are reached at the sandboxes' own addresses.
+      description: Interfaces of the host from which clients can reach published ports at the sandboxes' own addresses.
       type: list
       elements: str
     port_security:
-      description: Whether a sandbox sends with its own MAC and addresses only.
+      description: Whether a sandbox can send only with its own MAC address and IP addresses.
       type: bool
     isolate:
-      description: Whether other networks are kept out, V(strict) or V(open).
+      description: Whether the network is isolated from other networks, V(strict) or V(open).
       type: str
     icc:
-      description: Whether its sandboxes reach one another.
+      description: Whether its sandboxes can connect to each other.
       type: bool
     masquerade:
-      description: Whether what leaves it carries the host's address.
+      description: Whether packets that leave the network get an address of the host as their source.
       type: bool
     mtu:
-      description: The largest packet, in bytes.
+      description: The MTU, in bytes.
       type: int
     enable_ipv4:
-      description: Whether it has IPv4 addresses.
+      description: Whether the network has IPv4 addresses.
       type: bool
     enable_ipv6:
-      description: Whether it has IPv6 addresses.
+      description: Whether the network has IPv6 addresses.
       type: bool
     dns_enabled:
-      description: Whether its sandboxes find one another by name.
+      description: Whether its sandboxes can resolve each other's names.
       type: bool
     labels:
-      description: Its labels.
+      description: The labels.
       type: dict
     vni:
-      description: An overlay's number on the wire. With it come C(mode), C(control_plane), C(vtep), C(port), C(encrypted) and C(peers).
+      description: The VXLAN network identifier of an overlay network. Such a network also has C(mode),
+        C(control_plane), C(vtep), C(port), C(encrypted) and C(peers).
       type: int
     ipam:
-      description: Its subnets, as declared or as chosen, in C(config).
+      description: The subnets, declared or chosen, in C(config).
       type: dict
     services:
       description:
-        - Its services by name, with C(mode), C(vip), C(ports) and C(sticky).
-        - C(sandboxes) are those behind it by name, here and on other hosts, with C(project), C(addresses), C(weight) and C(drain).
+        - The services by name, with C(mode), C(vip), C(ports) and C(sticky).
+        - C(sandboxes) are the sandboxes of the service by name, on this and other hosts, with C(project), C(addresses),
+          C(weight) and C(drain).
       type: dict
     names:
-      description: What every sandbox on it finds by name, each entry with C(name), C(type) and C(value).
+      description: The names that every sandbox on the network resolves, each with C(name), C(type) and C(value).
       type: list
       elements: dict
       sample:
@@ -182,7 +187,8 @@ networks:
           type: A
           value: 172.30.71.2
     endpoints:
-      description: Who is on it, by the sandbox's name, with C(mac_address), C(interface), C(ipv4_address) and C(ipv6_address).
+      description: The endpoints by name of the sandbox, with C(mac_address), C(interface), C(ipv4_address) and
+        C(ipv6_address).
       type: dict
 sandboxes:
   description: The sandboxes.
@@ -191,56 +197,59 @@ sandboxes:
   elements: dict
   contains:
     project:
-      description: The sandbox's project.
+      description: The project of the sandbox.
       type: str
     name:
-      description: Its name.
+      description: The name.
       type: str
     id:
       description:
-        - Twelve hex digits that stand for the sandbox on this host and in a fleet, as a container's short id does. It is the same whenever the
-          sandbox is made again, and one of its names on every network.
+        - Twelve hexadecimal digits that identify the sandbox on this host and in a fleet, like the short id of a
+          container. They do not change when the sandbox is created again, and are one of its names on every network.
       type: str
     network_mode:
       description: V(networks), V(bridge), V(host), V(none) or C(container:NAME).
       type: str
     netns:
-      description: The path of its namespace, empty in mode V(host).
+      description: The path of the namespace, empty in mode V(host).
       type: str
     shares:
-      description: The name of the namespace that it shares, if it shares one.
+      description: The name of the namespace that the sandbox shares with another one, empty if it shares none.
       type: str
     networks:
-      description: The names of the networks that it is on.
+      description: The names of its networks.
       type: list
       elements: str
     expose:
-      description: The ports that it exposes.
+      description: The exposed ports.
       type: list
       elements: str
     hostname:
-      description: Its host name.
+      description: The host name.
       type: str
     resolves:
-      description: The networks whose names it resolves. Names of no other network are known to it.
+      description: The networks whose names the sandbox resolves. It resolves names of no other network.
       type: list
       elements: str
     name_servers:
       description:
-        - Where its questions for other names go, by way of its own resolver where it has one. Empty where they go nowhere.
-        - V(172.20.0.1#10053) is the host's forwarder, which asks the name servers on the host's loopback addresses.
+        - The name servers for all other names, to which its embedded DNS forwards queries, if it has one. Empty if they
+          are not forwarded.
+        - V(172.20.0.1#10053) is the host's forwarder, which forwards queries to name servers on the host's loopback
+          addresses.
       type: list
       elements: str
     search:
-      description: The domains that are tried behind short names.
+      description: The search domains for short names.
       type: list
       elements: str
     own_names:
-      description: What only this sandbox finds, by links and records of its own. Entries are as in a network's C(names).
+      description: The names that only this sandbox resolves, from its links and records. The entries are as in C(names)
+        of a network.
       type: list
       elements: dict
     labels:
-      description: Its labels.
+      description: The labels.
       type: dict
 endpoints:
   description: The endpoints, one for each network of each sandbox.
@@ -261,21 +270,21 @@ endpoints:
       description: The name of the interface in the sandbox.
       type: str
     addresses:
-      description: Its addresses with their prefix lengths.
+      description: The addresses with their prefix lengths.
       type: list
       elements: str
     mac_address:
-      description: Its MAC address.
+      description: The MAC address.
       type: str
     gateway:
       description: The gateway of the network, empty if it has none.
       type: str
     aliases:
-      description: Further names of the sandbox on this network.
+      description: Aliases of the sandbox on this network.
       type: list
       elements: str
 ports:
-  description: The published ports, one entry for each address that one is bound to.
+  description: The published ports, one entry for each host address.
   returned: success
   type: list
   elements: dict
@@ -284,10 +293,11 @@ ports:
       description: The name of the sandbox.
       type: str
     host_ip:
-      description: The address of the host that the port is published on. Empty where the gateway mode is V(routed).
+      description: The host address of the published port. Empty if the gateway mode is V(routed).
       type: str
     host_port:
-      description: The port on the host. V(0) where the gateway mode is V(routed), since the port is open at the sandbox's own address.
+      description: The port on the host. V(0) if the gateway mode is V(routed), because the port is open at the
+        sandbox's own address.
       type: int
     protocol:
       description: V(tcp), V(udp) or V(sctp).
@@ -297,10 +307,10 @@ ports:
       type: int
 exposures:
   description:
-    - Everything that the host lets in because of its networks, and for whom. Published ports, sandboxes' own addresses where the gateway
-      mode or a trusted interface opens them, and the ends of tunnels to other hosts.
-    - Each entry has what an entry of RV(ports) has, and besides the following. What is not a port of the host has an empty C(host_ip) and
-      C(host_port=0), the end of a tunnel has no C(sandbox).
+    - Everything that is reachable because of the host's networks, and from where. These are published ports, sandboxes'
+      own addresses that the gateway mode or a trusted interface opens, and tunnel endpoints for other hosts.
+    - Each entry has the keys of RV(ports) and the following. If it is not a port of the host, C(host_ip) is empty and
+      C(host_port) is 0. For a tunnel endpoint, C(sandbox) is empty.
   returned: success
   type: list
   elements: dict
@@ -309,13 +319,13 @@ exposures:
       description: V(ipv4) or V(ipv6).
       type: str
     address:
-      description: What a packet is sent to. V(0.0.0.0) and V(::) are every address of the host.
+      description: The destination address. V(0.0.0.0) and V(::) are every address of the host.
       type: str
     port:
-      description: And the port there; V(0) is every port, then C(protocol=any).
+      description: The destination port. V(0) is every port, with C(protocol=any).
       type: int
     reachable_from:
-      description: Who reaches the port.
+      description: The clients that can reach the port.
       type: str
   sample:
     - sandbox: info-one
@@ -328,11 +338,13 @@ exposures:
       port: 17080
       reachable_from: everyone who reaches any address of this host
 leases:
-  description: What was chosen for each project and is kept, such as addresses, interface names and ports.
+  description: The addresses, interface names, ports and other values that dockless chose for each project, and that
+    later runs keep.
   returned: success
   type: dict
 drift:
-  description: Where the host differs from what was asked for, as the operations that would put it right. Empty when it does not.
+  description: The differences between the host and its declaration, as the operations that would remove them. Empty if
+    there are none.
   returned: success
   type: list
   elements: str
@@ -356,7 +368,7 @@ ARGUMENT_SPEC = {
 
 
 def read(params: dict) -> dict:
-    """Return what the host has."""
+    """Return the networks of the host."""
     return read_info(params["project"], given_options(params["filters"] or {}))
 
 

@@ -1,32 +1,33 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Remove what nothing uses and nothing declares."""
+"""Remove unused networks."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: network_prune
-short_description: Remove networks that nothing uses
+short_description: Remove unused networks
 version_added: 0.1.0
 description:
-  - Removes the networks of a project that no sandbox is on, as C(docker network prune) does, and what is on the host
-    with the mark of this collection although no project declares it any more.
-  - Never removes a sandbox that is declared, and never what this collection did not make.
+  - Removes networks of a project without sandboxes, as C(docker network prune) does, and objects on the host that have
+    the mark of this collection but that no project declares any more.
+  - Never removes declared sandboxes, or objects that this collection did not create.
 options:
   project:
-    description: The project whose networks are looked at.
+    description: The project of the networks.
     type: str
     default: default
   filters:
-    description: Which networks to remove, in the words of C(docker network prune --filter). All that are given must match.
+    description: The networks to remove, with the filters of C(docker network prune --filter). A network must match all
+      of them.
     type: dict
     suboptions:
       name:
-        description: A part of the network's name.
+        description: A part of the name of the network.
         type: str
       label:
-        description: Labels, each C(KEY) or C(KEY=VALUE).
+        description: Labels, each as C(KEY) or C(KEY=VALUE).
         type: list
         elements: str
 extends_documentation_fragment:
@@ -36,7 +37,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Two networks, one of them in use
+- name: Two networks, one of them used
   dockless.network.container_networks:
     project: prune-demo
     networks:
@@ -54,20 +55,21 @@ EXAMPLES = r"""
       prune-app:
         networks: [used]
 
-- name: Remove the networks of a stage that nothing uses
+- name: Remove unused networks with a label
   dockless.network.network_prune:
     project: prune-demo
     filters:
       label: [stage=test]
 
-- name: Remove all that nothing uses
+- name: Remove all unused networks
   dockless.network.network_prune:
     project: prune-demo
 """
 
 RETURN = r"""
 operations:
-  description: What was removed, or in check mode what would be, one line each with its reason. Empty when nothing changes.
+  description: The operations that changed the host, or in check mode would change it, each with its reason. Empty when
+    nothing changes.
   returned: success
   type: list
   elements: str
@@ -88,7 +90,7 @@ ARGUMENT_SPEC = {
 
 
 def work(params: dict, check: bool) -> Outcome:
-    """Remove what the filters let through."""
+    """Remove the networks that match the filters."""
     return prune(params["project"], given_options(params["filters"] or {}), check)
 
 

@@ -1,59 +1,60 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Read what a host has of a fleet's overlay networks."""
+"""Report the state of a host's overlay networks to the fleet's plan."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: overlay_member
-short_description: Read what a host has of a fleet's overlay networks
+short_description: Report the state of a host's overlay networks
 version_added: 0.1.0
 description:
-  - Returns what M(dockless.network.fleet_plan) must know of a host, which is its end of the tunnels, the addresses of its
-    sandboxes on overlay networks, and the subnets that it uses already.
-  - Works on a host that has no networks yet.
-  - Changes nothing, except that O(encrypted=true) makes keys of the host that are missing.
+  - Returns the host report that M(dockless.network.fleet_plan) needs. It contains the host's VTEP, the addresses of its
+    sandboxes on overlay networks, and the subnets that it already uses.
+  - Works on a host without networks.
+  - Changes nothing, except that O(encrypted=true) creates missing keys.
 options:
   vtep:
     description:
-      - The host's end of the tunnels, an address or the name of the interface that has it.
-      - By default the first address of the interface that the default route leaves by.
+      - The VXLAN tunnel endpoint of the host, as an address or as the name of an interface.
+      - The default is the first address of the interface with the default route.
     type: str
   encrypted:
     description:
-      - Whether to make the keys of O(tunnels) that the host does not have, and to return the public ones. It needs C(wg).
-      - Private keys never leave the host and are in no output.
+      - Whether to create the missing keys of O(tunnels), and to return the public keys. It requires C(wg).
+      - Private keys stay on the host, and are never part of the output.
     type: bool
     default: false
   tunnels:
-    description: Which tunnels need a key. It is one, and two while keys are renewed.
+    description: The tunnels that need a key. There is one, and two during a key rotation.
     type: list
     elements: str
     choices: [a, b]
     default: [a]
   peers:
     description:
-      - Whether to return what the host knows of other hosts as well. It is needed only where the plan keeps no ledger,
-        and is much on a network of many hosts.
+      - Whether to return the host's data about other hosts too. The plan needs them only if it has no ledger. On a
+        network of many hosts they are large.
     type: bool
     default: false
   project:
-    description: Has no effect, as a host tells of all of its projects. It is accepted for C(module_defaults) of the whole group.
+    description: Has no effect, because the report covers all projects. It exists so that C(module_defaults) of the
+      whole group can set it.
     type: str
 extends_documentation_fragment:
   - dockless.network.attributes
 attributes:
   diff_mode:
     support: none
-    details: The one thing that it may change is a key, which is not shown.
+    details: The module can only change keys, which it does not show.
 seealso:
   - module: dockless.network.fleet_plan
   - module: dockless.network.fleet_networks
 """
 
 EXAMPLES = r"""
-- name: Read what the host has
+- name: Read the report of the host
   dockless.network.overlay_member:
     vtep: "{{ dockless_vtep | default(omit) }}"
   register: member
@@ -61,32 +62,32 @@ EXAMPLES = r"""
 
 RETURN = r"""
 memory:
-  description: What the host has, for the option O(dockless.network.fleet_plan#module:memory) of the plan.
+  description: The host report, for the option O(dockless.network.fleet_plan#module:memory) of the plan.
   returned: success
   type: dict
   contains:
     vtep:
-      description: The address of the host's end of the tunnels, empty if it has none.
+      description: The VTEP address of the host, empty if it has none.
       type: str
     mtu:
-      description: The MTU in bytes of the link that has this address.
+      description: The MTU, in bytes, of the link with this address.
       type: int
     public_keys:
-      description: The public key of each of its tunnels.
+      description: The public key of each tunnel.
       type: dict
       returned: with O(encrypted=true)
     interfaces:
-      description: The first address of each interface that could be an end of tunnels.
+      description: The first address of each interface that can be a VTEP.
       type: dict
     taken:
-      description: Subnets of its routes and of its other networks, which no new overlay network can have.
+      description: Subnets of the host's routes and other networks, which a new overlay network cannot use.
       type: list
       elements: str
     networks:
-      description: Its overlay networks by C(PROJECT/NETWORK), with C(vni), C(subnets), its C(slices) and its C(endpoints).
+      description: Its overlay networks by C(PROJECT/NETWORK), with C(vni), C(subnets), C(slices) and C(endpoints).
       type: dict
     peers:
-      description: What it knows of other hosts, by network and host.
+      description: Its data about other hosts, by network and host.
       type: dict
   sample:
     vtep: 192.0.2.11
@@ -117,7 +118,7 @@ ARGUMENT_SPEC = {
 
 
 def read(params: dict, check: bool) -> tuple:
-    """Return whether a key was made, and what the host has."""
+    """Return whether a key was created, and the host report."""
     changed, memory = report_host(
         params["vtep"] or "", params["peers"], params["tunnels"] if params["encrypted"] else (), check
     )

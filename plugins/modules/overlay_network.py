@@ -62,7 +62,7 @@ EXAMPLES = r"""
     name: spanning
     peers: {}
 
-- name: A routed network: one route for each host instead of one entry for each sandbox
+- name: A routed network with one route for each host instead of one entry for each sandbox
   dockless.network.overlay_network:
     name: wide
     vni: 4301

@@ -10,14 +10,15 @@ module: port_publish
 short_description: Publish ports of sandboxes on the host
 version_added: 0.1.0
 description:
-  - Makes ports of a sandbox reachable at addresses of the host, from the host itself, from other hosts and from other sandboxes.
-  - A port on all addresses of the host is open to everybody who reaches the host, and comes before the host's own rules
-    for what it lets in. M(dockless.network.network_info) lists every such port.
-  - A port of the host that something else has already, a sandbox or a process, is an error that names it.
-  - Takes one sandbox, or a list of them in O(sandboxes).
+  - Publishes ports of a sandbox at addresses of the host, for the host itself, other hosts and other sandboxes.
+  - A port that is published on all addresses is open to every client that can reach the host. The input rules of the
+    host's own firewall do not apply to it, because its packets are forwarded. M(dockless.network.network_info) lists
+    every published port.
+  - If another sandbox or a process already uses the port of the host, the module fails with its name.
+  - Takes one sandbox, or a list of sandboxes in O(sandboxes).
 options:
   sandbox:
-    description: The sandbox's name.
+    description: The name of the sandbox.
     type: str
   sandboxes:
     description: Several sandboxes, each with its ports.
@@ -25,40 +26,44 @@ options:
     elements: dict
     suboptions:
       sandbox:
-        description: The sandbox's name.
+        description: The name of the sandbox.
         type: str
         required: true
       ports: &ports
         description:
-          - The ports to publish. They are added to the ones that the sandbox has, unless O(purge=true).
-          - The short form is C([HOST_IP:][HOST_PORT:]PORT[/PROTOCOL]), such as C("80"), C("8080:80"), C("127.0.0.1:8443:443"),
-            C("[fd00::1]:8080:80"), C("8000-8010:80") and C("5353:53/udp"). Quote it, since YAML reads C(22:22) as a number.
+          - The ports to publish. They are added to the sandbox's published ports, unless O(purge=true).
+          - The short form is C([HOST_IP:][HOST_PORT:]PORT[/PROTOCOL]), such as C("80"), C("8080:80"),
+            C("127.0.0.1:8443:443"), C("[fd00::1]:8080:80"), C("8000-8010:80") and C("5353:53/udp"). Quote it, because
+            YAML parses C(22:22) as a number.
           - The long form has C(target), C(published), C(host_ip), C(protocol) and C(source_ranges).
-          - C(source_ranges) is a list of addresses and subnets of those who may use the port, besides the host itself; an address family
-            that it does not name may not. Without it, everybody may. It holds at the sandbox's own address as well, where the network's
-            gateway mode or a trusted interface opens published ports there; V(nat-unprotected) opens every port to everybody.
-            Publishing the same port for others takes the place of what was said.
-          - A port without one of the host gets a free one, which is chosen once and kept.
+          - C(source_ranges) is a list of addresses and subnets from which clients can use the port. The host itself
+            always can. If an address family is not in the list, no client of that family can use the port. The default
+            is every client. The list also applies at the sandbox's own address, if the gateway mode or a trusted
+            interface opens published ports there. Gateway mode V(nat-unprotected) opens every port to every client.
+            Publishing the same port again replaces its list.
+          - If no port of the host is set, dockless chooses a free one, and later runs keep it.
         type: list
         elements: raw
       publish_all: &publish_all
-        description: Whether to publish every port of O(expose) too, each on a free port of the host. By default not.
+        description: Whether to publish every port of O(expose) too, each on a free port of the host. The default is
+          V(false).
         type: bool
       expose: &expose
-        description: Ports that the sandbox serves, as C(PORT[/PROTOCOL]). They are added to the ones that it has, unless O(purge=true).
+        description: Ports of the sandbox's services, as C(PORT[/PROTOCOL]). They are added to its exposed ports, unless
+          O(purge=true).
         type: list
         elements: raw
   ports: *ports
   publish_all: *publish_all
   expose: *expose
   purge:
-    description: Whether to withdraw the ports of the named sandboxes that the task does not name.
+    description: Whether to unpublish ports of these sandboxes that are not in O(ports).
     type: bool
     default: false
   state:
     description:
-      - With V(absent), the given ports are withdrawn, and no longer exposed if O(expose) names them.
-      - When neither O(ports) nor O(expose) is given, V(absent) withdraws all.
+      - V(absent) unpublishes the ports in O(ports), and removes those in O(expose) from the exposed ports.
+      - If both O(ports) and O(expose) are omitted, V(absent) unpublishes all ports.
     type: str
     choices: [present, absent]
     default: present
@@ -80,7 +85,7 @@ EXAMPLES = r"""
       ports-web:
         networks: [front]
 
-- name: A port for two subnets
+- name: Publish a port for clients of two subnets
   dockless.network.port_publish:
     project: ports-demo
     sandbox: ports-web
@@ -89,7 +94,7 @@ EXAMPLES = r"""
         published: 15059
         source_ranges: [192.0.2.0/24, "2001:db8::/64"]
 
-- name: Its web server on port 15050 of the host, and its admin page for the host alone
+- name: Publish its web server on port 15050 of the host, and its admin page for the host only
   dockless.network.port_publish:
     project: ports-demo
     sandbox: ports-web
@@ -99,7 +104,7 @@ EXAMPLES = r"""
         published: "15443"
         host_ip: 127.0.0.1
 
-- name: What it exposes, on free ports of the host
+- name: Publish its exposed ports on free ports of the host
   dockless.network.port_publish:
     project: ports-demo
     sandbox: ports-web
@@ -107,14 +112,14 @@ EXAMPLES = r"""
     publish_all: true
   register: published
 
-- name: Where they are
+- name: Show them
   ansible.builtin.debug:
     msg: "{{ item.protocol }} {{ item.target_port }} is {{ item.host_ip }}:{{ item.host_port }}"
   loop: "{{ published.ports }}"
   loop_control:
     label: "{{ item.target_port }}"
 
-- name: Withdraw one
+- name: Unpublish one
   dockless.network.port_publish:
     project: ports-demo
     sandbox: ports-web
@@ -124,13 +129,14 @@ EXAMPLES = r"""
 
 RETURN = r"""
 operations:
-  description: The operations that changed the host, or in check mode would change it, each with its reason. Empty when nothing changes.
+  description: The operations that changed the host, or in check mode would change it, each with its reason. Empty when
+    nothing changes.
   returned: success
   type: list
   elements: str
   sample: [update nft table inet dockless (content differs)]
 ports:
-  description: The ports that the named sandboxes publish now, in check mode those that they would.
+  description: The published ports of these sandboxes after the run. In check mode, they are predicted.
   returned: success
   type: list
   elements: dict
@@ -139,10 +145,11 @@ ports:
       description: The name of the sandbox.
       type: str
     host_ip:
-      description: The address of the host that the port is published on. Empty where the gateway mode is V(routed).
+      description: The host address of the published port. Empty if the gateway mode is V(routed).
       type: str
     host_port:
-      description: The port on the host. V(0) where the gateway mode is V(routed), since the port is open at the sandbox's own address.
+      description: The port on the host. V(0) if the gateway mode is V(routed), because the port is open at the
+        sandbox's own address.
       type: int
     protocol:
       description: V(tcp), V(udp) or V(sctp).
@@ -164,11 +171,11 @@ OPTIONS = {
 }
 KEY = ("sandbox",)
 ARGUMENTS = one_or_many("sandboxes", OPTIONS, KEY)
-ARGUMENTS.rules.pop("required_if")  # a sandbox alone has a list too: its ports
+ARGUMENTS.rules.pop("required_if")  # purge also applies to the ports of one sandbox
 
 
 def edit(params: dict, declaration: dict) -> dict:
-    """Publish or withdraw the ports of the sandboxes that the task names."""
+    """Publish or unpublish the ports of the task's sandboxes."""
     for spec in objects(params, "sandboxes", OPTIONS, KEY):
         sandbox = spec.pop("sandbox")
         if params["state"] == "absent":
@@ -180,7 +187,7 @@ def edit(params: dict, declaration: dict) -> dict:
 
 
 def report(params: dict, outcome: Outcome) -> dict:
-    """Return the ports of the sandboxes that the task names."""
+    """Return the published ports of the task's sandboxes."""
     named = {spec["sandbox"] for spec in objects(params, "sandboxes", OPTIONS, KEY)}
     return {"ports": [port for port in outcome.ports if port["sandbox"] in named]}
 

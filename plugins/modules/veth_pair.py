@@ -1,42 +1,43 @@
 #!/usr/bin/python
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Join namespaces by pairs of interfaces."""
+"""Manage veth pairs outside of networks."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: veth_pair
-short_description: Join two network namespaces by a pair of interfaces
+short_description: Manage veth pairs between network namespaces
 version_added: 0.1.0
 description:
-  - Makes pairs of virtual Ethernet interfaces, outside any network. What enters one end leaves the other.
-  - Each end is in the host's own namespace or in a sandbox's, or in any other that has a handle under C(/run/netns).
-  - Takes one pair, or a list of them in O(pairs).
-  - An option that is left out keeps what stands; on a new pair it is the default.
+  - Adds, changes and removes pairs of virtual Ethernet interfaces that belong to no network. A packet sent into one end
+    arrives at the other.
+  - Each end is in the host's namespace, in that of a sandbox, or in any other namespace with a file in C(/run/netns).
+  - Takes one pair, or a list of pairs in O(pairs).
+  - An omitted option of an existing pair is not changed. For a new pair it has its default.
 options:
   name:
-    description: The first end's interface name, at most 15 characters. With O(netns) it names the pair.
+    description: The interface name of the first end, at most 15 characters. O(name) and O(netns) identify the pair.
     type: str
   pairs:
     description:
       - Several pairs. Each has the options of one pair.
-      - Pairs of the project that the list does not name stay as they are, unless O(purge=true).
+      - Pairs of the project that are not in the list are not changed, unless O(purge=true).
     type: list
     elements: dict
     suboptions:
       name:
-        description: The first end's interface name, at most 15 characters.
+        description: The interface name of the first end, at most 15 characters.
         type: str
         required: true
       netns: &netns
-        description: The namespace of the end, a name under C(/run/netns). By default the host's own.
+        description: The namespace of the end, a name in C(/run/netns). The default is the host's namespace.
         type: str
       master: &master
-        description: A bridge in the same namespace that the end is a port of.
+        description: The bridge in the same namespace of which the end is a port.
         type: str
       addresses: &addresses
-        description: The end's addresses with their prefix lengths, such as V(10.0.0.1/24).
+        description: The addresses of the end with their prefix lengths, such as V(10.0.0.1/24).
         type: list
         elements: str
       routes: &routes
@@ -45,27 +46,27 @@ options:
         elements: dict
         suboptions:
           destination:
-            description: Where to, as CIDR. V(0.0.0.0/0) and V(::/0) are the default routes.
+            description: The destination, in CIDR notation. V(0.0.0.0/0) and V(::/0) are default routes.
             type: str
             required: true
           via:
-            description: The router's address. Without it, the destination is on the link.
+            description: The address of the router. If omitted, the destination is on the link.
             type: str
       mac_address: &mac_address
-        description: The end's MAC address. By default the kernel chooses one.
+        description: The MAC address of the end. By default the kernel chooses one.
         type: str
       mtu: &mtu
-        description: The largest packet, in bytes. By default 1500.
+        description: The MTU, in bytes. The default is 1500.
         type: int
       up: &up
-        description: Whether the end is up. By default it is.
+        description: Whether the end is up. The default is V(true).
         type: bool
       peer: &peer
-        description: The other end. A new pair needs it.
+        description: The other end. A new pair requires it.
         type: dict
         suboptions:
           name:
-            description: Its interface name, at most 15 characters.
+            description: The interface name of the other end, at most 15 characters.
             type: str
             required: true
           netns: *netns
@@ -84,7 +85,7 @@ options:
   up: *up
   peer: *peer
   purge:
-    description: Whether to remove the project's pairs that O(pairs) does not name.
+    description: Whether to remove pairs of the project that are not in O(pairs).
     type: bool
     default: false
 extends_documentation_fragment:
@@ -94,13 +95,13 @@ extends_documentation_fragment:
 """
 
 EXAMPLES = r"""
-- name: Two empty network stacks
+- name: Two sandboxes without networks
   dockless.network.container_netns:
     sandboxes:
       - name: veth-left
       - name: veth-right
 
-- name: Joined by one pair, with addresses that ping each other
+- name: Connect them with a pair, so that they can ping each other
   dockless.network.veth_pair:
     name: eth0
     netns: veth-left
@@ -110,7 +111,7 @@ EXAMPLES = r"""
       netns: veth-right
       addresses: [10.230.31.2/24]
 
-- name: A way from the host into one of them
+- name: Connect the host to one of them
   dockless.network.veth_pair:
     pairs:
       - name: to-left
@@ -123,7 +124,7 @@ EXAMPLES = r"""
             - destination: 0.0.0.0/0
               via: 10.230.32.1
 
-- name: Apart again
+- name: Remove the pair
   dockless.network.veth_pair:
     name: eth0
     netns: veth-left
@@ -132,7 +133,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 operations:
-  description: The operations that changed the host, or in check mode would change it, each with its reason. Empty when nothing changes.
+  description: The operations that changed the host, or in check mode would change it, each with its reason. Empty when
+    nothing changes.
   returned: success
   type: list
   elements: str
@@ -161,7 +163,7 @@ ARGUMENTS = one_or_many("pairs", OPTIONS, ("name",))
 
 
 def edit(params: dict, declaration: dict) -> dict:
-    """Put or remove the pairs that the task names."""
+    """Add, change or remove the pairs of the task."""
     pairs = objects(params, "pairs", OPTIONS, key=("netns", "name"))
     for pair in pairs:
         if params["state"] == "absent":

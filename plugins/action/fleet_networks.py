@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Give a host its slice of a fleet's plan: take it from the plan's directory and have the host converge it."""
+"""Converge a host on its part of a fleet's plan: read its documents on the controller, run the module on the host."""
 
 from __future__ import annotations
 
@@ -21,39 +21,37 @@ OPTIONS = {
 
 
 class ActionModule(ActionBase):
-    """Runs on each host, by the module container_networks."""
+    """Runs the module container_networks on each host, once for each of its documents."""
 
     TRANSFERS_FILES = False
     _supports_check_mode = True
     _supports_async = False
 
     def run(self, tmp=None, task_vars=None):
-        """Return what the module returned, of several projects put together."""
+        """Return the results of the module, merged."""
         result = super().run(tmp, task_vars)
         validated, options = self.validate_argument_spec(argument_spec=OPTIONS)
         try:
             documents = fleet_files.read_host_documents(options["plan"], str(task_vars["inventory_hostname"]))
         except DocklessError as error:
-            return {**result, "failed": True, "msg": str(error)}  # not raised, so that failed_when is asked
+            # Returned, not raised: Ansible evaluates failed_when on results only.
+            return {**result, "failed": True, "msg": str(error)}
         own = {name: options[name] for name in ("veth_pairs", "defaults") if options[name] is not None}
         result.update(changed=False, operations=[], endpoints=[], ports=[], diff=[])
         for document in documents:
-            arguments = {
-                "purge": options["purge"],
-                **{name: options[name] for name in ("on_mismatch", "verify")},
-                **document,
-            }
+            common = {name: options[name] for name in ("purge", "on_mismatch", "verify")}
+            arguments = {**common, **document}
             if document is documents[-1]:
                 arguments.update(own)
             done = self._execute_module(module_name=MODULE, module_args=arguments, task_vars=task_vars)
             if done.get("failed") or done.get("unreachable"):
-                return shown({**result, **done, "changed": result["changed"] or done.get("changed", False)})
-            add(result, done)
-        return shown(result)
+                return without_arguments({**result, **done, "changed": result["changed"] or done.get("changed", False)})
+            merge(result, done)
+        return without_arguments(result)
 
 
-def add(result, done):
-    """Add what one project's run returned."""
+def merge(result, done):
+    """Add the result of one project to those of the projects before it."""
     result["changed"] = result["changed"] or done.get("changed", False)
     for key in ("operations", "endpoints", "ports"):
         result[key] += done.get(key, [])
@@ -66,8 +64,8 @@ def add(result, done):
         result.setdefault("ansible_facts", {}).update(done["ansible_facts"])
 
 
-def shown(result):
-    """Return the result without the arguments: they have every other host's sandboxes in them, and are much."""
+def without_arguments(result):
+    """Return the result without the module's arguments, which have the sandboxes of all other hosts."""
     result.pop("invocation", None)
     if not result["diff"]:
         del result["diff"]

@@ -23,12 +23,14 @@ sys.path[:0] = [str(ROOT / "plugins" / "module_utils"), str(ROOT / "tests")]
 # pylint: disable=wrong-import-position
 from _dockless.allocate.leases import Leases
 from _dockless.engine import fleet_files
-from _dockless.fleet import host_documents, host_report
-from _dockless.fleet.ledger import ledger_text, parse_host_report, parse_ledger
+from _dockless.fleet import host_report
+from _dockless.fleet.host_report import parse_host_report
+from _dockless.fleet.ledger import ledger_text, parse_ledger
 from _dockless.fleet.model import FleetHost, Ledger
 from _dockless.fleet.plan import plan_fleet
 from _dockless.model.facts import Facts, UnderlayAddress
 from support.collection import environment
+from support.fake_fleet import documents_with_peers
 
 PLAY = """
 - hosts: {first}
@@ -57,8 +59,8 @@ def variables(arguments: argparse.Namespace) -> dict[str, dict[str, t.Any]]:
     return found
 
 
-def told(declared: t.Mapping[str, t.Any], documents: t.Sequence[t.Any]) -> t.Any:
-    """Return what a host tells when it has these documents."""
+def report(declared: t.Mapping[str, t.Any], documents: t.Sequence[t.Any]) -> t.Any:
+    """Return what a host reports when it has these documents."""
     address = ipaddress.ip_address(declared["dockless_vtep"])
     facts = Facts(
         uplink="eth0",
@@ -86,7 +88,7 @@ def hosts(declared: t.Mapping[str, t.Any], documents: t.Mapping[str, t.Sequence[
             one["dockless_networks"],
             one["dockless_sandboxes"],
             vtep=one["dockless_vtep"],
-            memory=parse_host_report(told(one, documents.get(name, ())), name),
+            report=parse_host_report(report(one, documents.get(name, ())), name),
         )
         for name, one in declared.items()
     ]
@@ -122,13 +124,13 @@ def plans(declared: t.Mapping[str, t.Any], directory: str) -> Ledger:
     first = next(iter(declared))
     size = len(json.dumps(fleet_files.read_host_documents(written, first)))
     clock.step(f"one host's part read ({size >> 10} KiB)")
-    old = hosts(declared, {name: host_documents.slice_of(plan, name) for name in declared})
+    old = hosts(declared, {name: documents_with_peers(plan, name) for name in declared})
     clock.skip()
     ledger = parse_ledger(text, "ledger")
     clock.step("ledger read")
     again = plan_fleet(old, ledger)
     clock.step("plan of the same fleet again")
-    assert again.ledger == plan.ledger and again.tables == plan.tables
+    assert again.ledger == plan.ledger and again.peer_tables == plan.peer_tables
     return again.ledger
 
 

@@ -15,7 +15,8 @@ from _dockless.allocate.host import resolve_host
 from _dockless.allocate.leases import NO_LEASES, Leases
 from _dockless.document.project import parse_project
 from _dockless.engine import fleet_files
-from _dockless.fleet import host_documents, host_report, ledger
+from _dockless.fleet import host_report, ledger
+from _dockless.fleet.host_documents import with_peers
 from _dockless.fleet.model import FleetHost, FleetPlan, Ledger
 from _dockless.fleet.plan import plan_fleet
 from _dockless.model import external_networks
@@ -40,7 +41,7 @@ class SimulatedHost:
         self.leases: dict[str, Leases] = {}
         self.keys: dict[str, str] = {}  # public ones
 
-    def told(self, vtep: str, peers: bool) -> t.Any:
+    def report(self, vtep: str, peers: bool) -> t.Any:
         """Return what the module overlay_member would, by way of JSON."""
         both = {name: (document, self.leases.get(name, NO_LEASES)) for name, document in self.documents.items()}
         return json.loads(
@@ -100,9 +101,11 @@ class SimulatedFleet:
         hosts = []
         for name, variables in copy.deepcopy(self.inventory).items():
             reached = limit is None or name in limit
-            told = self.hosts[name].told(variables.get("vtep", ""), not self.keeps_ledger) if reached else None
-            memory = ledger.parse_host_report(told, name) if reached else None
-            hosts.append(FleetHost(name, memory=memory, **variables))
+            report = None
+            if reached:
+                written = self.hosts[name].report(variables.get("vtep", ""), not self.keeps_ledger)
+                report = host_report.parse_host_report(written, name)
+            hosts.append(FleetHost(name, report=report, **variables))
         return plan_fleet(hosts, self.ledger, **options)
 
     def run(self, limit: t.Collection[str] | None = None, **options: t.Any) -> FleetPlan:
@@ -112,7 +115,7 @@ class SimulatedFleet:
             self.ledger = ledger.parse_ledger(ledger.ledger_text(plan.ledger), "ledger")
             assert self.ledger == plan.ledger
         for name in self.inventory if limit is None else limit:
-            self.hosts[name].converge(host_documents.slice_of(plan, name))
+            self.hosts[name].converge(documents_with_peers(plan, name))
         return plan
 
     def addresses(self, network: str = "") -> dict[str, list[str]]:
@@ -137,7 +140,17 @@ class SimulatedFleet:
         }
 
 
+def documents_with_peers(plan: FleetPlan, host: str) -> list[dict[str, t.Any]]:
+    """Return the documents of one host with the peers of its networks, as fleet_files.read_host_documents() does."""
+    found = [dict(document) for document in plan.documents[host]]
+    for index, local_name, key in plan.positions[host]:
+        networks = found[index]["networks"]
+        spec = with_peers(networks[local_name], plan.peer_tables[key], host)
+        found[index]["networks"] = {**networks, local_name: spec}
+    return found
+
+
 def through_files(plan: FleetPlan, directory: str) -> dict[str, t.Any]:
-    """Return every host's slice by way of the plan's directory."""
+    """Return every host's documents by way of the plan's directory."""
     written = fleet_files.write_plan(plan, directory)
     return {name: fleet_files.read_host_documents(written, name) for name in plan.documents}

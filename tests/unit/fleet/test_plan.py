@@ -10,8 +10,7 @@ import pytest
 
 from _dockless import names
 from _dockless.errors import DocklessError
-from _dockless.fleet import host_documents
-from support.fake_fleet import SimulatedFleet, through_files
+from support.fake_fleet import SimulatedFleet, documents_with_peers, through_files
 
 RED = {"driver": "overlay", "ipam": {"config": [{"subnet": "10.60.0.0/24"}]}}
 SCENARIO = {
@@ -80,7 +79,7 @@ def test_vnis_count_up_from_256_stay_and_give_way_to_given_ones():
 
 def test_one_vni_for_two_networks_is_refused():
     fleet = SimulatedFleet({"n1": {"driver": "overlay", "vni": 7}, "n2": {"driver": "overlay", "vni": 7}}, {"one": []})
-    assert "networks.n2.vni: the VNI 7 is that of network shop/n1" in refusal(fleet)
+    assert "networks.n2.vni: network shop/n1 (host one) has the VNI 7 too" in refusal(fleet)
 
 
 def test_a_second_run_changes_nothing():
@@ -88,7 +87,11 @@ def test_a_second_run_changes_nothing():
         {"red": {"driver": "overlay", "enable_ipv6": True}, "blue": {"driver": "overlay", "mode": "routed"}}, SCENARIO
     )
     first, second = fleet.run(), fleet.run()
-    assert first.ledger == second.ledger and first.documents == second.documents and first.tables == second.tables
+    assert (
+        first.ledger == second.ledger
+        and first.documents == second.documents
+        and first.peer_tables == second.peer_tables
+    )
 
 
 def test_both_families():
@@ -198,14 +201,16 @@ def test_what_is_not_purged_is_still_told():
     fleet = red(one=["a"], two=["b", "c"])
     fleet.run()
     del fleet.inventory["two"]["sandboxes"]["b"]
-    assert host_documents.slice_of(fleet.plan(purge=False), "one")[0]["networks"]["red"]["peers"]["two"][
+    assert documents_with_peers(fleet.plan(purge=False), "one")[0]["networks"]["red"]["peers"]["two"][
         "sandboxes"
     ].keys() == {"b", "c"}
 
 
 def test_nothing_new_is_given_beside_a_host_that_nobody_knows():
     fleet = red(one=["a"], two=["b"])
-    assert "cannot give sandbox a something new, because host two was not read in this run" in refusal(fleet, "one")
+    assert "cannot assign a new address to sandbox a, because host two was not read in this run" in refusal(
+        fleet, "one"
+    )
     assert "Run over the whole fleet once" in refusal(fleet, "one")
     fleet.inventory["one"]["sandboxes"]["a"] = {"networks": {"red": {"ipv4_address": "10.60.0.9"}}}
     fleet.inventory["two"]["sandboxes"]["b"] = {"networks": {"red": {"ipv4_address": "10.60.0.8"}}}
@@ -239,7 +244,7 @@ def test_a_lost_ledger_is_made_again_from_what_hosts_have():
 def test_one_sandbox_on_two_hosts_is_refused_with_both():
     fleet = red(one=["a"], two=["a"])
     assert refusal(fleet).startswith(
-        "host two, sandboxes.a.networks[0]: the sandbox a is on network shop/red on host one too"
+        "host two, sandboxes.a.networks[0]: sandbox a is on network shop/red on host one too"
     )
 
 
@@ -249,7 +254,7 @@ def test_one_fixed_address_for_two_sandboxes_is_refused_with_both():
         two={"b": {"networks": {"red": {"ipv4_address": "10.60.0.9"}}}},
     )
     assert refusal(fleet).startswith(
-        "host two, sandboxes.b.networks.red: 10.60.0.9 is asked for by sandbox a on host one too"
+        "host two, sandboxes.b.networks.red: 10.60.0.9 is also the fixed address of sandbox a on host one"
     )
 
 
@@ -258,7 +263,7 @@ def test_a_fixed_address_that_an_unreached_host_still_has_is_refused():
     fleet.run()
     del fleet.inventory["two"]["sandboxes"]["b"]
     fleet.inventory["one"]["sandboxes"]["new"] = {"networks": {"red": {"ipv4_address": "10.60.0.3"}}}
-    assert "10.60.0.3 is that of sandbox shop/b on host two, which still has it" in refusal(fleet, "one")
+    assert "10.60.0.3 is the address of sandbox shop/b on host two, which still has it" in refusal(fleet, "one")
     fleet.plan()  # over both it goes in the same run
 
 
@@ -274,7 +279,7 @@ def test_options_must_be_the_same_on_all_hosts():
     fleet = red(one=["a"])
     fleet.add("two", ["b"], networks={"red": {**RED, "ipam": {"config": [{"subnet": "10.61.0.0/24"}]}}})
     assert refusal(fleet).startswith(
-        "host two, networks.red.ipam.config[0].subnet: the overlay network is one for all hosts, but it says "
+        "host two, networks.red.ipam.config[0].subnet: an overlay network must be the same on all hosts, but this option is "
         "'10.61.0.0/24' here and '10.60.0.0/24' on host one"
     )
     fleet.inventory["two"]["networks"] = {"red": {**RED, "vtep": "eth0", "bridge_name": "red0", "internal": None}}
@@ -332,7 +337,7 @@ def test_a_routed_host_gets_the_slice_of_its_fixed_address():
     fleet.run()
     assert fleet.ledger.networks["shop", "wide"].slices == {"one": ("10.9.1.0/24",), "two": ("10.9.0.0/24",)}
     fleet.inventory["one"]["sandboxes"]["c"] = {"networks": {"wide": {"ipv4_address": "10.9.0.78"}}}
-    assert "10.9.0.78 is not within 10.9.1.0/24, the slice of host one" in refusal(fleet)
+    assert "10.9.0.78 is outside of 10.9.1.0/24, the slice of host one" in refusal(fleet)
 
 
 def test_slices_that_cannot_be_cut_are_refused():
@@ -358,7 +363,7 @@ def test_vteps_by_address_by_interface_and_without():
     fleet.hosts["one"].facts = fleet.hosts["one"].facts._replace(uplink="", underlay=())
     fleet.ledger = fleet.ledger._replace(hosts={})
     assert (
-        "host one: no VTEP address is known of host one, which is on the overlay network shop/red. Set its variable dockless_vtep"
+        "host one: the VTEP address of host one, which is on the overlay network shop/red, is unknown. Set its variable dockless_vtep"
         in refusal(fleet)
     )
 
@@ -367,7 +372,7 @@ def test_one_vtep_address_on_two_hosts_is_refused():
     fleet = red(one=["a"])
     fleet.add("two", ["b"])
     fleet.hosts["two"].facts = fleet.hosts["one"].facts
-    assert "the VTEP address 192.0.2.1 is that of host one too" in refusal(fleet)
+    assert "host one has the VTEP address 192.0.2.1 too" in refusal(fleet)
 
 
 def test_the_lowest_mtu_counts_where_underlays_differ():
@@ -433,7 +438,7 @@ def test_bridge_networks_pass_as_they_are():
     )
     fleet.networks["default"] = None
     plan = fleet.plan()
-    (document,) = host_documents.slice_of(plan, "one")
+    (document,) = documents_with_peers(plan, "one")
     assert document["networks"]["lan"] == {"driver": "bridge"} and document["sandboxes"]["p"] is None
     assert document["sandboxes"]["a"] == {
         "networks": {"lan": None, "red": {"ipv4_address": "10.60.0.2"}},
@@ -461,7 +466,7 @@ def test_a_sandbox_without_ipv6_is_not_told_with_it():
 def test_slices_through_files_are_those_of_the_plan(tmp_path):
     fleet = SimulatedFleet({"red": RED, "blue": {"driver": "overlay"}}, SCENARIO)
     plan = fleet.run()
-    assert through_files(plan, str(tmp_path)) == {name: host_documents.slice_of(plan, name) for name in fleet.inventory}
+    assert through_files(plan, str(tmp_path)) == {name: documents_with_peers(plan, name) for name in fleet.inventory}
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -509,7 +514,7 @@ def test_encrypted_hosts_get_addresses_in_their_tunnels_and_each_others_keys():
     fleet.hosts["one"].facts = fleet.hosts["one"].facts._replace(
         underlay=(fleet.hosts["one"].facts.underlay[0]._replace(address=ipaddress.ip_address("192.0.2.99")),)
     )
-    rows = fleet.run().tables["shop", "red"]
+    rows = fleet.run().peer_tables["shop", "red"]
     assert (rows["one"]["endpoint"], rows["two"]["endpoint"]) == ("192.0.2.99:51000", "[2001:db8::2]:7")
 
 
@@ -517,8 +522,11 @@ def test_an_encrypted_host_without_a_key_yet_is_told_to_nobody():
     fleet = SimulatedFleet({"red": {**RED, "encrypted": True}}, {"one": ["a"], "two": ["b"]})
     fleet.hosts["two"].keys = {"a": "B" * 42 + "A="}
     plan = fleet.plan()
-    assert set(plan.tables["shop", "red"]) == {"two"}
-    assert plan.warnings == ("no other host is told of one yet, because how to reach it is not known until it is read",)
+    assert set(plan.peer_tables["shop", "red"]) == {"two"}
+    assert plan.warnings == (
+        "Other hosts do not know these hosts yet: one. "
+        "Their VTEP address or public key is unknown until a run reads them.",
+    )
 
 
 def test_a_host_that_says_nothing_keeps_what_it_has():
@@ -528,5 +536,5 @@ def test_a_host_that_says_nothing_keeps_what_it_has():
     fleet.inventory["two"] = {}
     fleet.add("three", networks=None)
     plan = fleet.plan()
-    assert host_documents.slice_of(plan, "two") == [{"project": "default"}]
-    assert host_documents.slice_of(plan, "three") == [{"project": "shop", "sandboxes": {}}]
+    assert documents_with_peers(plan, "two") == [{"project": "default"}]
+    assert documents_with_peers(plan, "three") == [{"project": "shop", "sandboxes": {}}]

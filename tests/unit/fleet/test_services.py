@@ -92,7 +92,7 @@ def test_a_run_over_one_host_chooses_nothing_that_another_may_have():
     assert vips(found) == {name: {"web": ["10.60.0.14"]} for name in ("one", "two")}
     lost = fleet({"web": {}}, keeps_ledger=False)
     with pytest.raises(
-        DocklessError, match="cannot give service web something new, because host two was not read in this run"
+        DocklessError, match="cannot assign a new address to service web, because host two was not read in this run"
     ):
         lost.run(["one"])
 

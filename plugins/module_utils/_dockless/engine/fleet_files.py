@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Files of a fleet's plan on the controller: the ledger, and a directory from which each host's task takes its part.
+"""Files of a fleet's plan on the controller: the ledger, and a directory from which each host's task reads its part.
 
-A network's peers are written once for all of its hosts, so that what is written grows with the fleet and not with its square.
+A network's peers are written once for all of its hosts, so that the directory grows with the fleet and not with its
+square. The directory has
+
+    host.NAME.json                the host's documents, and where overlay networks are in them
+    network.PROJECT%2FNAME.json   the network's peer table
 """
 
 from __future__ import annotations
@@ -20,12 +24,15 @@ from ..fleet.host_documents import Document, with_peers
 from ..fleet.ledger import ledger_text, parse_ledger
 from ..fleet.model import FleetPlan, Ledger
 
-_MODE = 0o644  # it holds no secret, and belongs to the inventory
+_MODE = 0o644  # the ledger holds no secret, and belongs to the inventory
 
 
 @contextlib.contextmanager
 def locked_ledger(path: str, check: bool) -> t.Iterator[Ledger]:
-    """Yield the ledger at path, empty if there is none, with its directory locked against other runs. path "" is none at all."""
+    """Yield the ledger at path, empty if there is none, with its directory locked against other runs.
+
+    With check the lock is shared. path "" means that no ledger is kept. Raises DocklessError if it cannot be read.
+    """
     if not path:
         yield Ledger()
         return
@@ -34,17 +41,17 @@ def locked_ledger(path: str, check: bool) -> t.Iterator[Ledger]:
     except OSError as error:
         raise DocklessError(
             f"the directory of the ledger {path} cannot be opened: {error.strerror}",
-            "Make it, or give another path.",
+            "Create it, or set another path.",
             "ledger",
         ) from None
     try:
         fcntl.flock(fd, fcntl.LOCK_SH if check else fcntl.LOCK_EX)
-        yield _read(path)
+        yield _read_ledger(path)
     finally:
         os.close(fd)
 
 
-def _read(path: str) -> Ledger:
+def _read_ledger(path: str) -> Ledger:
     try:
         with open(path, encoding="utf-8") as file:
             return parse_ledger(file.read(), path)
@@ -55,7 +62,7 @@ def _read(path: str) -> Ledger:
 
 
 def write_ledger(path: str, ledger: Ledger) -> None:
-    """Put the ledger in place of the one before, as a whole or not at all. Raises DocklessError where that is refused."""
+    """Replace the ledger by rename, so that no reader sees half of it. Raises DocklessError if that fails."""
     try:
         fd, temporary = tempfile.mkstemp(prefix=".dockless-fleet.", dir=os.path.dirname(path) or ".")
         try:
@@ -72,28 +79,31 @@ def write_ledger(path: str, ledger: Ledger) -> None:
         raise DocklessError(f"the ledger {path} cannot be written: {error.strerror}", "", "ledger") from None
 
 
-def write_plan(plan: FleetPlan, within: str) -> str:
-    """Write the plan to a new directory below within, and return it."""
-    directory = tempfile.mkdtemp(prefix="dockless-plan-", dir=within)
-    for key, rows in plan.tables.items():
+def write_plan(plan: FleetPlan, parent: str) -> str:
+    """Write the plan to a new directory in parent, and return its path."""
+    directory = tempfile.mkdtemp(prefix="dockless-plan-", dir=parent)
+    for key, rows in plan.peer_tables.items():
         _write(directory, "network", "/".join(key), rows)
     for name, documents in plan.documents.items():
-        joined = [(number, called, "/".join(key)) for number, called, key in plan.joined[name]]
-        _write(directory, "host", name, {"documents": documents, "joined": joined})
+        positions = [(index, local_name, "/".join(key)) for index, local_name, key in plan.positions[name]]
+        _write(directory, "host", name, {"documents": documents, "positions": positions})
     return directory
 
 
 def read_host_documents(directory: str, host: str) -> list[Document]:
-    """Return one host's documents from a plan's directory, its networks' peers in place. Raises DocklessError if it has none."""
+    """Return one host's documents, with the peers of its networks, from the directory of a plan.
+
+    Raises DocklessError if the plan does not have the host.
+    """
     try:
-        found = _load(directory, "host", host)
-        documents: list[Document] = found["documents"]
-        for number, called, key in found["joined"]:
-            networks = documents[number]["networks"]
-            networks[called] = with_peers(networks[called], _load(directory, "network", key), host)
+        content = _read(directory, "host", host)
+        documents: list[Document] = content["documents"]
+        for index, local_name, key in content["positions"]:
+            networks = documents[index]["networks"]
+            networks[local_name] = with_peers(networks[local_name], _read(directory, "network", key), host)
     except FileNotFoundError:
         raise DocklessError(
-            f"the plan in {directory} has nothing for host {host}",
+            f"the plan in {directory} does not include host {host}",
             "Plan in the same run as this task, over a group that the host belongs to.",
             "plan",
         ) from None
@@ -109,6 +119,6 @@ def _write(directory: str, kind: str, name: str, content: t.Any) -> None:
         file.write(json.dumps(content))
 
 
-def _load(directory: str, kind: str, name: str) -> t.Any:
+def _read(directory: str, kind: str, name: str) -> t.Any:
     with open(_path(directory, kind, name), encoding="utf-8") as file:
         return json.load(file)

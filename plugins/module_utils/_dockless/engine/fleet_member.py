@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Reads what a host must tell before a fleet is planned. It changes nothing but a key that is missing."""
+"""Read what a host reports before a fleet is planned. Nothing changes but keys that are missing."""
 
 from __future__ import annotations
 
@@ -19,33 +19,32 @@ Json = dict[str, t.Any]
 def report_host(
     vtep: str = "", peers: bool = False, tunnels: t.Sequence[str] = (), check: bool = False
 ) -> tuple[bool, Json]:
-    """Return whether a key was made, or with check would be, and what this host has, also where it has nothing yet.
+    """Return whether a key was created, or with check would be, and the report of this host.
 
-    tunnels makes those keys of its tunnels that are missing, and tells the public
-    halves of all. Raises DocklessError for a VTEP that it does not have.
+    The report can be empty, but it is never missing. For each of tunnels a missing key is created, and the report has
+    the public keys of all. Raises DocklessError for a VTEP address or interface that this host does not have.
     """
-    documents = store.load_all()
-    present = snapshot.read_host()
-    way_out = uplink.read_uplink(present)
-    facts = Facts(
-        routes=way_out.routes,
-        addresses=way_out.addresses,
-        mtu=way_out.mtu,
-        uplink=way_out.link,
-        underlay=tuple(UnderlayAddress(*each) for each in way_out.underlay),
-    )
-    found = host_report.host_report(
-        {
-            name: (document.declaration, Leases.from_json(document.leases))
-            for name, document in documents.projects.items()
-        },
-        facts,
-        vtep,
-        peers,
-    )
+    documents = {
+        name: (document.declaration, Leases.from_json(document.leases))
+        for name, document in store.load_all().projects.items()
+    }
+    report = host_report.host_report(documents, _read_facts(), vtep, peers)
     if not tunnels:
-        return False, found
+        return False, report
     missing = [slot for slot in tunnels if wireguard.public_key(slot) is None]
-    for slot in missing if not check else ():
-        wireguard.create_key(slot)
-    return bool(missing), {**found, "public_keys": wireguard.public_keys()}
+    if not check:
+        for slot in missing:
+            wireguard.create_key(slot)
+    return bool(missing), {**report, "public_keys": wireguard.public_keys()}
+
+
+def _read_facts() -> Facts:
+    """Return only those facts of the host that its report is made of."""
+    found = uplink.read_uplink(snapshot.read_host())
+    return Facts(
+        routes=found.routes,
+        addresses=found.addresses,
+        mtu=found.mtu,
+        uplink=found.link,
+        underlay=tuple(UnderlayAddress(*each) for each in found.underlay),
+    )

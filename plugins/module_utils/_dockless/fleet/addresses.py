@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Addresses and MAC addresses of all sandboxes on one overlay network, over all hosts."""
+"""IP and MAC addresses of all sandboxes on one overlay network, over all hosts."""
 
 from __future__ import annotations
 
@@ -9,121 +9,159 @@ import typing as t
 from ..allocate import ipam
 from ..allocate.mac_addresses import free_mac
 from ..errors import DocklessError, refuse
+from ..model.addresses import address_in
 from ..model.host import Endpoint, IPAddress, Network, Subnet
 from .model import EndpointDeclaration, EndpointRecord, FleetOverlay, Key
+from .previous_state import NewAssignmentGuard
 
-Leases = t.Mapping[Key, t.Sequence[str]]
-Entries = t.Mapping[Key, EndpointRecord]
-RefuseNewAssignment = t.Callable[[str], None]
-
-
-def check_declarations(places: t.Sequence[EndpointDeclaration], staying: Entries) -> None:
-    """Raise DocklessError where two sandboxes are one, or want one address or one MAC address."""
-    seen: dict[Key, EndpointDeclaration] = {}
-    wanted: dict[t.Any, EndpointDeclaration] = {}
-    used = {address: (one, entry) for one, entry in staying.items() for address in entry.addresses}
-    for place in places:
-        first = seen.setdefault(place.key, place)
-        if first is not place:
-            refuse(
-                _path(place),
-                f"the sandbox {place.endpoint.sandbox} is on network {'/'.join(place.endpoint.network)} on host {first.host} too",
-                "Declare it on one host, in that host's own variables, or give the two different names.",
-            )
-        for address in _asked(place.endpoint):
-            other = wanted.setdefault(address, place)
-            if other is not place:
-                refuse(
-                    _path(place),
-                    f"{address} is asked for by sandbox {other.endpoint.sandbox} on host {other.host} too",
-                    "Give each its own, or none.",
-                )
-            owner = used.get(str(address))
-            if owner and owner[0] != place.key:
-                one, entry = owner
-                refuse(
-                    _path(place),
-                    f"{address} is that of sandbox {'/'.join(one)} on host {entry.host}, which still has it",
-                    f"Run over host {entry.host} too, or give another address.",
-                )
+SandboxAddresses = t.Mapping[Key, t.Sequence[str]]  # without prefix length
+TakenAddresses = t.AbstractSet[tuple[int, int]]  # (version, number), as ipam.assign() reads them
+Records = t.Mapping[Key, EndpointRecord]
 
 
-def _asked(endpoint: Endpoint) -> t.Iterator[t.Any]:
-    for asked in (endpoint.ipv4_address, endpoint.ipv6_address, endpoint.mac_address):
-        if asked:
-            yield asked
+def taken_addresses(texts: t.Iterable[str]) -> set[tuple[int, int]]:
+    """Return addresses as ipam.assign() reads them."""
+    found = (address_in(text) for text in texts)
+    return {(address.version, int(address)) for address in found}
 
 
-def _path(place: EndpointDeclaration) -> str:
-    return f"host {place.host}, {place.endpoint.path}"
+def check_declarations(declarations: t.Sequence[EndpointDeclaration], staying: Records) -> None:
+    """Raise DocklessError if two hosts declare one sandbox, or two sandboxes have one fixed IP or MAC address.
+
+    staying are sandboxes that no host declares, but that keep their addresses.
+    """
+    first_of_sandbox: dict[Key, EndpointDeclaration] = {}
+    first_of_address: dict[IPAddress | str, EndpointDeclaration] = {}
+    holders = {address: (sandbox, record) for sandbox, record in staying.items() for address in record.addresses}
+    for declaration in declarations:
+        first = first_of_sandbox.setdefault(declaration.key, declaration)
+        if first is not declaration:
+            _refuse_second_host(declaration, first)
+        for address in _fixed_addresses(declaration.endpoint):
+            first = first_of_address.setdefault(address, declaration)
+            if first is not declaration:
+                _refuse_shared(address, declaration, first)
+            holder = holders.get(str(address))
+            if holder and holder[0] != declaration.key:
+                _refuse_held(address, declaration, *holder)
 
 
-def assign(
+def _fixed_addresses(endpoint: Endpoint) -> list[IPAddress | str]:
+    fixed = (endpoint.ipv4_address, endpoint.ipv6_address, endpoint.mac_address)
+    return [address for address in fixed if address]
+
+
+def _refuse_second_host(declaration: EndpointDeclaration, first: EndpointDeclaration) -> t.NoReturn:
+    endpoint = declaration.endpoint
+    refuse(
+        _path(declaration),
+        f"sandbox {endpoint.sandbox} is on network {'/'.join(endpoint.network)} on host {first.host} too",
+        "Declare it on one host, in that host's own variables, or use two different names.",
+    )
+
+
+def _refuse_shared(
+    address: IPAddress | str, declaration: EndpointDeclaration, first: EndpointDeclaration
+) -> t.NoReturn:
+    refuse(
+        _path(declaration),
+        f"{address} is also the fixed address of sandbox {first.endpoint.sandbox} on host {first.host}",
+        "Use a different address for each, or set none.",
+    )
+
+
+def _refuse_held(
+    address: IPAddress | str, declaration: EndpointDeclaration, sandbox: Key, record: EndpointRecord
+) -> t.NoReturn:
+    refuse(
+        _path(declaration),
+        f"{address} is the address of sandbox {'/'.join(sandbox)} on host {record.host}, which still has it",
+        f"Run over host {record.host} too, or use another address.",
+    )
+
+
+def _path(declaration: EndpointDeclaration) -> str:
+    return f"host {declaration.host}, {declaration.endpoint.path}"
+
+
+def assign_addresses(
     overlay: FleetOverlay,
     subnets: t.Sequence[Subnet],
-    places: t.Sequence[EndpointDeclaration],
-    reserved: t.Iterable[IPAddress],
-    leases: Leases,
-    refuse_new: RefuseNewAssignment,
+    declarations: t.Sequence[EndpointDeclaration],
+    taken: TakenAddresses,
+    leases: SandboxAddresses,
+    guard: NewAssignmentGuard,
 ) -> dict[Key, tuple[str, ...]]:
-    """Return the addresses of each sandbox, without prefix length: fixed ones first, then those of before, then the lowest free.
+    """Return the addresses of each sandbox: fixed ones, then those of before, then the lowest free ones.
 
-    reserved are those of sandboxes that nobody declares but somebody has.
-    refuse_new is called with a sandbox's name when it gets an address that it
-    neither asked for nor had, and may raise. Raises DocklessError when a
-    subnet is exhausted.
+    taken are addresses that no sandbox can get. Raises DocklessError if a subnet is exhausted, and by the guard if a
+    sandbox gets an address that is neither fixed nor in leases.
     """
-    taken = list(reserved)
-    held = tuple(
-        s._replace(aux_addresses=s.aux_addresses + tuple(("", a) for a in taken if a.version == s.version))
-        for s in subnets
-    )
-    network = Network(*overlay.key, subnets=held)
-    places = sorted(places, key=lambda place: place.key)
+    network = Network(*overlay.key, subnets=tuple(subnets))
+    ordered = sorted(declarations, key=lambda declaration: declaration.key)
     try:
-        endpoints = ipam.assign(network, [place.endpoint for place in places], leases)
+        endpoints = ipam.assign(network, [declaration.endpoint for declaration in ordered], leases, taken)
     except DocklessError as error:
-        error.path = f"host {overlay.host}, networks.{overlay.key[1]}"
+        error.path = overlay.path
         raise
     found = {}
-    for place, endpoint in zip(places, endpoints):
-        given = endpoint.addresses[: len(endpoint.addresses) - len(endpoint.link_local_ips)]
-        addresses = [cidr.partition("/")[0] for cidr in given]
-        before = leases.get(place.key, ())
+    for declaration, endpoint in zip(ordered, endpoints):
+        addresses = _without_link_local(endpoint)
+        before = leases.get(declaration.key, ())
         for address in addresses:
             fixed = endpoint.ipv6_address if ":" in address else endpoint.ipv4_address
             if fixed is None and address not in before:
-                refuse_new(endpoint.sandbox)
-        found[place.key] = tuple(addresses)
+                guard.check("address", f"sandbox {endpoint.sandbox}")
+        found[declaration.key] = addresses
     return found
 
 
-def check_slice(overlay: FleetOverlay, subnets: t.Sequence[Subnet], places: t.Sequence[EndpointDeclaration]) -> None:
-    """Raise DocklessError for a fixed address that lies outside its host's slice."""
-    for place in places:
-        for asked in (place.endpoint.ipv4_address, place.endpoint.ipv6_address):
-            parts = [s.network for s in subnets if s.network and asked and s.version == asked.version]
-            if asked and not any(asked in part for part in parts):
+def _without_link_local(endpoint: Endpoint) -> tuple[str, ...]:
+    """Return the assigned addresses. ipam.assign() appends link_local_ips, which each host adds by itself."""
+    assigned = endpoint.addresses[: len(endpoint.addresses) - len(endpoint.link_local_ips)]
+    return tuple(cidr.partition("/")[0] for cidr in assigned)
+
+
+def check_slice(
+    overlay: FleetOverlay, slices: t.Sequence[Subnet], declarations: t.Sequence[EndpointDeclaration]
+) -> None:
+    """Raise DocklessError for a fixed address outside of the slices of its host. The declarations are of one host."""
+    for declaration in declarations:
+        for address in (declaration.endpoint.ipv4_address, declaration.endpoint.ipv6_address):
+            if address is None:
+                continue
+            parts = [part.network for part in slices if part.network and part.version == address.version]
+            if not any(address in part for part in parts):
                 refuse(
-                    _path(place),
-                    f"{asked} is not within {', '.join(map(str, parts)) or 'any subnet'}, the slice of host {place.host} "
-                    f"of the routed network {'/'.join(overlay.key)}",
-                    "Give an address of that slice, or none.",
+                    _path(declaration),
+                    f"{address} is outside of {', '.join(map(str, parts)) or 'any subnet'}, the slice of host "
+                    f"{declaration.host} on the routed network {overlay.title}",
+                    "Use an address of that slice, or set none.",
                 )
 
 
-def macs(overlay: FleetOverlay, places: t.Sequence[EndpointDeclaration]) -> tuple[dict[Key, str], set[Key]]:
-    """Return each sandbox's MAC address, and which of them their hosts would not compute by themselves."""
-    found = {place.key: place.endpoint.mac_address for place in places if place.endpoint.mac_address}
-    seen = set(found.values())
-    salted: set[Key] = set()
-    for place in sorted(places, key=lambda one: one.key):
-        if place.key in found:
+def assign_macs(
+    overlay: FleetOverlay, declarations: t.Sequence[EndpointDeclaration]
+) -> tuple[dict[Key, str], set[Key]]:
+    """Return each sandbox's MAC address, and those of which it is not the one that their host would derive.
+
+    A MAC address is derived from names, and has 40 bits that two sandboxes can share by chance. A host sees only its own
+    sandboxes, so the plan resolves such collisions.
+    """
+    found = {
+        declaration.key: declaration.endpoint.mac_address
+        for declaration in declarations
+        if declaration.endpoint.mac_address
+    }
+    used = set(found.values())
+    explicit: set[Key] = set()
+    for key in sorted(declaration.key for declaration in declarations):
+        if key in found:
             continue
-        project, sandbox = place.key
-        mac, salt = free_mac(project, overlay.key, sandbox, seen)
-        seen.add(mac)
-        found[place.key] = mac
+        project, sandbox = key
+        mac, salt = free_mac(project, overlay.key, sandbox, used)
+        used.add(mac)
+        found[key] = mac
         if salt:
-            salted.add(place.key)
-    return found, salted
+            explicit.add(key)
+    return found, explicit

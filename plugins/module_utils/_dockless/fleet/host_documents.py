@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What each host is given: its own document with every blank filled in, and of its networks' other hosts one table for all."""
+"""Make each host's documents, in which everything is assigned, and one table of peers for all hosts of a network."""
 
 from __future__ import annotations
 
@@ -9,189 +9,186 @@ import typing as t
 from ..document.readers import is_mapping
 from ..model.host import Subnet
 from . import services
-from .inventory import OF_ONE_HOST
+from .inventory import shared_options
 from .model import (
     EndpointRecord,
     FleetHost,
-    FleetOverlay,
-    FleetPlan,
     HostUnderlay,
     Inventory,
     Key,
-    Membership,
+    NetworkPosition,
     ResolvedNetwork,
 )
 
 Document = dict[str, t.Any]
-_OF_THE_PLAN = frozenset(("slice_prefix", "slice_prefix_ipv6"))
+LocalNames = t.Mapping[Key, str]  # network -> its name in a host's document
+_PLAN_OPTIONS = frozenset(("slice_prefix", "slice_prefix_ipv6"))  # for the plan only; no host knows them
 
 
-class NetworkDocument(t.NamedTuple):
-    """A network as hosts must know it: what is given, and how its members are reached."""
+class PlannedNetwork(t.NamedTuple):
+    """A resolved network and how its members are reached: what documents and peer tables are made of."""
 
-    given: ResolvedNetwork
-    vteps: t.Mapping[str, str]
-    mtu: int | None
+    resolved: ResolvedNetwork
+    vteps: t.Mapping[str, str]  # host -> VTEP address, "" if unknown
+    mtu: int | None  # None if each host computes it by itself
     tunnels: tuple[str, ...] = ("a",)
 
 
-def documents(
+Planned = t.Mapping[Key, PlannedNetwork]
+
+
+def host_documents(
     host: FleetHost,
-    reading: Inventory,
-    drawn: t.Mapping[Key, NetworkDocument],
+    inventory: Inventory,
+    planned: Planned,
     keys: t.Sequence[Key],
-    mine: t.Mapping[str, t.Mapping[Key, str]],
-) -> tuple[list[Document], list[tuple[int, str, Key]]]:
-    """Return the host's documents in the order in which they are converged, and where in them which network's peers belong.
+    sandbox_networks: t.Mapping[str, LocalNames],
+) -> tuple[list[Document], list[NetworkPosition]]:
+    """Return the host's documents in the order in which they are converged, and where overlay networks are in them.
 
-    keys are the overlay networks it is a member of. mine are its sandboxes on
-    them: name -> real network key -> the network's name in the document. The
-    first documents are those of other projects whose networks it joins.
+    keys are the overlay networks of which the host is a member. sandbox_networks are those that each of its sandboxes
+    is on, by the sandbox's name. The first documents are of other projects, whose networks the host's project joins.
     """
-    found: list[Document] = []
-    joined: list[tuple[int, str, Key]] = []
-    own = dict(host.networks or {})
+    documents: list[Document] = []
+    positions: list[NetworkPosition] = []
+    own_networks = dict(host.networks or {})
+    own_names: dict[Key, str] = {}
     for key in keys:
-        member = reading.members[key][host.name]
+        member, network = inventory.members[key][host.name], planned[key]
         if member.spec is not None:
-            own[member.called] = network_spec(drawn[key], host.name, member)
-        elif drawn[key].given.overlay.host:
-            joined.append((len(found), key[1], key))
-            spec = network_spec(drawn[key], host.name, Membership(key[1], _shared(drawn[key].given.overlay)))
-            found.append({"project": key[0], "networks": {key[1]: spec}, "purge": False})
-    joined += [
-        (len(found), reading.members[key][host.name].called, key)
-        for key in keys
-        if reading.members[key][host.name].spec is not None
-    ]
-    said: Document = {"project": host.project}
+            own_networks[member.local_name] = network_spec(network, host.name, member.spec)
+            own_names[key] = member.local_name
+        elif network.resolved.overlay.host:
+            spec = network_spec(network, host.name, shared_options(network.resolved.overlay.spec))
+            positions.append(NetworkPosition(len(documents), key[1], key))
+            documents.append({"project": key[0], "networks": {key[1]: spec}, "purge": False})
+    positions += [NetworkPosition(len(documents), local_name, key) for key, local_name in own_names.items()]
+    own: Document = {"project": host.project}
     if host.networks is not None:
-        said["networks"] = own
+        own["networks"] = own_networks
     if host.sandboxes is not None:
-        said["sandboxes"] = _sandboxes(host, drawn, mine)
-    return [*found, said], joined
+        own["sandboxes"] = _sandboxes(host, planned, sandbox_networks)
+    return [*documents, own], positions
 
 
-def _shared(overlay: FleetOverlay) -> dict[str, t.Any]:
-    return {name: value for name, value in overlay.spec.items() if name not in OF_ONE_HOST}
-
-
-def network_spec(drawn: NetworkDocument, host: str, member: Membership) -> dict[str, t.Any]:
-    """Return a network's declaration for one host, without its peers."""
-    given = drawn.given
-    spec = {name: value for name, value in (member.spec or {}).items() if name not in _OF_THE_PLAN}
-    spec["vni"] = given.vni
+def network_spec(network: PlannedNetwork, host: str, declared: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Return a network's declaration for one host, with everything assigned, but without peers."""
+    resolved = network.resolved
+    spec = {name: value for name, value in declared.items() if name not in _PLAN_OPTIONS}
+    spec["vni"] = resolved.vni
     ipam = spec.get("ipam")
-    rows = [_row(subnet, given, host) for subnet in given.subnets]
-    spec["ipam"] = {**(ipam if is_mapping(ipam) else {}), "config": rows}
-    if drawn.vteps.get(host):
-        spec["vtep"] = drawn.vteps[host]
-    if drawn.mtu:
-        spec["mtu"] = drawn.mtu
-    if given.services:
-        spec["services"] = services.with_service_addresses(spec.get("services") or {}, given.services)
-    if given.overlay.encrypted:
-        spec["tunnels"] = list(drawn.tunnels)
+    configs = [_ipam_config(subnet, resolved, host) for subnet in resolved.subnets]
+    spec["ipam"] = {**(ipam if is_mapping(ipam) else {}), "config": configs}
+    if network.vteps.get(host):
+        spec["vtep"] = network.vteps[host]
+    if network.mtu:
+        spec["mtu"] = network.mtu
+    if resolved.services:
+        spec["services"] = services.with_service_addresses(spec.get("services") or {}, resolved.services)
+    if resolved.overlay.encrypted:
+        spec["tunnels"] = list(network.tunnels)
     return spec
 
 
-def _row(subnet: Subnet, given: ResolvedNetwork, host: str) -> dict[str, t.Any]:
-    """Return one subnet as ipam.config has it; of a routed network its ip_range is the host's slice."""
-    if given.overlay.routed:
-        part = next(one for one in given.slices[host] if one.version == subnet.version)
-        return {"subnet": str(subnet.network), "ip_range": str(part.network), **_aux(part)}
-    row: dict[str, t.Any] = {"subnet": str(subnet.network)}
+def _ipam_config(subnet: Subnet, resolved: ResolvedNetwork, host: str) -> dict[str, t.Any]:
+    """Return one subnet as ipam.config has it. ip_range of a routed network is the host's slice."""
+    config: dict[str, t.Any] = {"subnet": str(subnet.network)}
+    if resolved.overlay.routed:
+        part = next(part for part in resolved.slices[host] if part.version == subnet.version)
+        return {**config, "ip_range": str(part.network), **_aux_addresses(part)}
     if subnet.gateway:
-        row["gateway"] = str(subnet.gateway)
+        config["gateway"] = str(subnet.gateway)
     if subnet.ip_range:
-        row["ip_range"] = str(subnet.ip_range)
-    return {**row, **_aux(subnet)}
+        config["ip_range"] = str(subnet.ip_range)
+    return {**config, **_aux_addresses(subnet)}
 
 
-def _aux(subnet: Subnet) -> dict[str, t.Any]:
-    return (
-        {"aux_addresses": {name: str(address) for name, address in subnet.aux_addresses}}
-        if subnet.aux_addresses
-        else {}
-    )
+def _aux_addresses(subnet: Subnet) -> dict[str, t.Any]:
+    if not subnet.aux_addresses:
+        return {}
+    return {"aux_addresses": {name: str(address) for name, address in subnet.aux_addresses}}
 
 
-def _sandboxes(
-    host: FleetHost, drawn: t.Mapping[Key, NetworkDocument], mine: t.Mapping[str, t.Mapping[Key, str]]
-) -> Document:
-    found = dict(host.sandboxes or {})
-    for name, networks in mine.items():
-        spec = dict(found[name] or {})
-        said = spec.get("networks")
-        if said is None:
-            said = list(networks.values())  # it names none, so it joins its project's default one
-        options = dict(said) if is_mapping(said) else dict.fromkeys(said)
-        for key, called in networks.items():
-            given = drawn[key].given
-            entry = given.endpoints[host.project, name]
-            options[called] = {**(options[called] or {}), **_fixed(entry)}
-            if (host.project, name) in given.salted:
-                options[called]["mac_address"] = entry.mac_address
-        spec["networks"] = options
-        found[name] = spec
-    return found
+def _sandboxes(host: FleetHost, planned: Planned, sandbox_networks: t.Mapping[str, LocalNames]) -> Document:
+    """Return the host's sandboxes, with fixed addresses on overlay networks."""
+    sandboxes = dict(host.sandboxes or {})
+    for name, local_names in sandbox_networks.items():
+        spec = dict(sandboxes[name] or {})
+        spec["networks"] = _sandbox_networks(spec.get("networks"), (host.project, name), planned, local_names)
+        sandboxes[name] = spec
+    return sandboxes
 
 
-def _fixed(entry: EndpointRecord) -> dict[str, str]:
-    return {"ipv6_address" if ":" in address else "ipv4_address": address for address in entry.addresses}
+def _sandbox_networks(declared: t.Any, sandbox: Key, planned: Planned, local_names: LocalNames) -> dict[str, t.Any]:
+    """Return a sandbox's networks with their options. declared is a dictionary, a list, or None."""
+    if declared is None:  # the sandbox joins the default network of its project, which is an overlay
+        declared = list(local_names.values())
+    networks = dict(declared) if is_mapping(declared) else dict.fromkeys(declared)
+    for key, local_name in local_names.items():
+        resolved = planned[key].resolved
+        record = resolved.endpoints[sandbox]
+        options = {**(networks[local_name] or {}), **_fixed_addresses(record)}
+        if sandbox in resolved.explicit_macs:
+            options["mac_address"] = record.mac_address
+        networks[local_name] = options
+    return networks
+
+
+def _fixed_addresses(record: EndpointRecord) -> dict[str, str]:
+    return {"ipv6_address" if ":" in address else "ipv4_address": address for address in record.addresses}
 
 
 def peer_table(
-    drawn: NetworkDocument, members: t.Iterable[str], underlays: t.Mapping[str, HostUnderlay]
+    network: PlannedNetwork, members: t.Iterable[str], underlays: t.Mapping[str, HostUnderlay]
 ) -> dict[str, Document]:
-    """Return the network's hosts as the others must know them; a host without a VTEP address yet is left out."""
-    given = drawn.given
+    """Return a network's hosts by name, as the option peers of the other hosts has them.
+
+    document/overlay.py reads this format (the functions with peer in their names), and host_report.py reports it back.
+    A host is left out while its VTEP address is unknown, or on an encrypted network its public key.
+    """
+    resolved = network.resolved
     rows: dict[str, Document] = {}
     for name in sorted(members):
-        vtep = drawn.vteps.get(name)
+        vtep = network.vteps.get(name)
         underlay = underlays.get(name, HostUnderlay())
-        keys = {slot: key for slot, key in underlay.public_keys.items() if slot in drawn.tunnels}
-        if not vtep or (given.overlay.encrypted and not keys):
+        keys = {tunnel: key for tunnel, key in underlay.public_keys.items() if tunnel in network.tunnels}
+        is_reachable = bool(vtep) and (bool(keys) or not resolved.overlay.encrypted)
+        if not is_reachable:
             continue
         rows[name] = {"vtep": vtep, "sandboxes": {}}
-        if given.overlay.encrypted:
+        if resolved.overlay.encrypted:
             rows[name]["public_keys"] = keys
             if underlay.endpoint:
                 rows[name]["endpoint"] = underlay.endpoint
-        if given.slices.get(name):
-            rows[name]["subnets"] = [str(part.network) for part in given.slices[name]]
-    for one, entry in sorted([*given.endpoints.items(), *given.staying.items()]):
-        if entry.host in rows:
-            rows[entry.host]["sandboxes"][one[1]] = _peer(given, one, entry)
+        if resolved.slices.get(name):
+            rows[name]["subnets"] = [str(part.network) for part in resolved.slices[name]]
+    for sandbox, record in sorted([*resolved.endpoints.items(), *resolved.staying.items()]):
+        if record.host in rows:
+            rows[record.host]["sandboxes"][sandbox[1]] = _peer_sandbox(resolved, sandbox, record)
     return rows
 
 
-def _peer(given: ResolvedNetwork, one: Key, entry: EndpointRecord) -> Document:
-    told: Document = {"addresses": [a for a in entry.addresses if ":" not in a or one not in given.ipv4_only]}
-    if entry.mac_address:
-        told["mac_address"] = entry.mac_address
-    if one[0] != given.overlay.key[0]:
-        told["project"] = one[0]
-    if entry.aliases:
-        told["aliases"] = list(entry.aliases)
-    if entry.hostname:
-        told["hostname"] = entry.hostname
-    return told
-
-
-def slice_of(plan: FleetPlan, host: str) -> list[Document]:
-    """Return the documents of one host with the peers in place; those that its inventory names beside the plan's stay."""
-    found = [dict(document) for document in plan.documents[host]]
-    for number, called, key in plan.joined[host]:
-        networks = found[number]["networks"]
-        found[number]["networks"] = {**networks, called: with_peers(networks[called], plan.tables[key], host)}
-    return found
+def _peer_sandbox(resolved: ResolvedNetwork, sandbox: Key, record: EndpointRecord) -> Document:
+    """Return a sandbox as other hosts must know it."""
+    ipv4_only = sandbox in resolved.ipv4_only
+    row: Document = {"addresses": [address for address in record.addresses if not (ipv4_only and ":" in address)]}
+    if record.mac_address:
+        row["mac_address"] = record.mac_address
+    if sandbox[0] != resolved.overlay.key[0]:
+        row["project"] = sandbox[0]
+    if record.aliases:
+        row["aliases"] = list(record.aliases)
+    if record.hostname:
+        row["hostname"] = record.hostname
+    return row
 
 
 def with_peers(spec: t.Mapping[str, t.Any], rows: t.Mapping[str, Document], host: str) -> Document:
-    """Return a network's declaration with every host of the table but the one as peers."""
-    given = spec.get("peers")
-    return {
-        **spec,
-        "peers": {**(given if is_mapping(given) else {}), **{name: row for name, row in rows.items() if name != host}},
-    }
+    """Return a network's declaration with the rows of its peer table as peers, except that of this host.
+
+    Peers that the declaration has already stay.
+    """
+    declared = spec.get("peers")
+    peers = dict(declared) if is_mapping(declared) else {}
+    peers.update((name, row) for name, row in rows.items() if name != host)
+    return {**spec, "peers": peers}

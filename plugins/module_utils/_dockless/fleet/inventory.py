@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The declarations of all hosts -> overlay networks, their members and their endpoints.
+"""Read the declarations of all hosts into overlay networks, their members and their endpoints.
 
-Only what hosts must agree on is read here; each host's engine judges the rest of its own document.
+Only options that hosts must agree on are read here. The engine on each host validates the rest of its own document.
 """
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ..document import values
@@ -16,31 +17,31 @@ from ..document.readers import boolean, integer, is_list, is_mapping, shown, wro
 from ..document.sandbox import parse_sandbox
 from ..errors import DocklessError, refuse
 from ..model.external_networks import Index, index_by_reference
-from ..model.host import Endpoint
 from .model import EndpointDeclaration, FleetHost, FleetOverlay, Inventory, Key, Membership, Spec
 
 DRIVER = "overlay"
 HIGHEST_VNI = (1 << 24) - 1
-# What may differ from host to host, and what the plan fills in.
-OF_ONE_HOST = frozenset(("vtep", "peers", "bridge_name", "default_publish_address"))
+# Options that can differ from host to host, and those that the plan sets.
+HOST_OPTIONS = frozenset(("vtep", "peers", "bridge_name", "default_publish_address"))
 _VNI = integer(1, HIGHEST_VNI)
 _PREFIX, _PREFIX6 = integer(8, 30), integer(16, 126)
 
 
 def read_inventory(hosts: t.Sequence[FleetHost], known: t.Iterable[Key] = ()) -> Inventory:
-    """Return what the hosts declare of overlay networks. known are keys of networks that earlier plans gave things to.
+    """Return what the hosts declare of overlay networks. known are the networks of earlier plans.
 
-    Raises DocklessError where two hosts contradict each other, or one cannot be meant.
+    Raises DocklessError, with the host in its path, if two hosts contradict each other or a declaration is wrong.
     """
-    reading = Inventory({}, {}, {})
+    inventory = Inventory({}, {}, {})
     for host in hosts:
-        with _of(host):
-            _read_networks(host, reading)
-    index = index_by_reference([*reading.networks, *known])
+        with _named_in_errors(host):
+            _read_networks(host, inventory)
+    references = index_by_reference([*inventory.networks, *known])
     for host in hosts:
-        with _of(host):
-            _read_sandboxes(host, reading, _called(host, reading, index))
-    return reading
+        with _named_in_errors(host):
+            keys = _overlays_of(host, inventory, references)
+            _read_sandboxes(host, inventory, keys)
+    return inventory
 
 
 def of_host(name: str, error: DocklessError) -> DocklessError:
@@ -49,19 +50,13 @@ def of_host(name: str, error: DocklessError) -> DocklessError:
     return error
 
 
-class _of:
-    """Names the host in what is refused."""
-
-    def __init__(self, host: FleetHost) -> None:
-        self._name = host.name
-
-    def __enter__(self) -> None:
-        """Do nothing."""
-
-    def __exit__(self, kind: t.Any, error: t.Any, trace: t.Any) -> None:
-        """Put the host's name before the option's path."""
-        if isinstance(error, DocklessError):
-            of_host(self._name, error)
+@contextlib.contextmanager
+def _named_in_errors(host: FleetHost) -> t.Iterator[None]:
+    try:
+        yield
+    except DocklessError as error:
+        of_host(host.name, error)
+        raise
 
 
 def _mapping(value: t.Any, path: str) -> Spec:
@@ -72,94 +67,107 @@ def _mapping(value: t.Any, path: str) -> Spec:
     return value
 
 
-def is_overlay(spec: t.Any) -> bool:
-    """Return whether a network's declaration asks for the overlay driver."""
+def is_overlay(spec: t.Any) -> t.TypeGuard[Spec]:
+    """Return whether a network's declaration has the overlay driver."""
     return is_mapping(spec) and spec.get("driver") == DRIVER and not spec.get("external")
 
 
-def _read_networks(host: FleetHost, reading: Inventory) -> None:
+def _read_networks(host: FleetHost, inventory: Inventory) -> None:
     for name, spec in _mapping(host.networks, "networks").items():
         if not is_overlay(spec):
             continue
         path = f"networks.{name}"
         key = (host.project, values.name(name, path, "network name"))
-        first = reading.networks.get(key)
+        first = inventory.networks.get(key)
         if first is None:
-            reading.networks[key] = _overlay(key, host.name, spec, path)
+            inventory.networks[key] = _overlay(key, host.name, spec, path)
         else:
             _refuse_difference(first, spec, path)
-        reading.members.setdefault(key, {})[host.name] = Membership(name, spec)
+        inventory.members.setdefault(key, {})[host.name] = Membership(name, spec)
 
 
 def _refuse_difference(first: FleetOverlay, spec: Spec, path: str) -> None:
-    """Raise DocklessError if another host says something else of the same network."""
-    mine = {key: value for key, value in spec.items() if key not in OF_ONE_HOST}
-    others = {key: value for key, value in first.spec.items() if key not in OF_ONE_HOST}
-    if mine == others:
-        return
-    where = _difference(mine, others, path)
-    if where:
-        option, here, there = where
+    """Raise DocklessError if another host declares the same network with other options."""
+    difference = _difference(shared_options(spec), shared_options(first.spec), path)
+    if difference:
+        option, value, first_value = difference
         refuse(
             option,
-            f"the overlay network is one for all hosts, but it says {shown(here)} here and {shown(there)} on host {first.host}",
-            "Say the same on both, best once in a group's variables.",
+            f"an overlay network must be the same on all hosts, but this option is {shown(value)} here "
+            f"and {shown(first_value)} on host {first.host}",
+            "Set the same value on both hosts, best once in the variables of a group.",
         )
 
 
-def _difference(mine: t.Any, others: t.Any, path: str) -> tuple[str, t.Any, t.Any] | None:
-    """Return path and values of the first option that differs; None and not said are the same."""
-    if is_mapping(mine) and is_mapping(others):
-        for key in sorted({*mine, *others}, key=str):
-            found = _difference(mine.get(key), others.get(key), f"{path}.{key}")
-            if found:
-                return found
+def shared_options(spec: Spec) -> dict[str, t.Any]:
+    """Return the options of an overlay network that must be the same on all hosts."""
+    return {name: value for name, value in spec.items() if name not in HOST_OPTIONS}
+
+
+def _difference(value: t.Any, first: t.Any, path: str) -> tuple[str, t.Any, t.Any] | None:
+    """Return path and both values of the first option that differs. None and a missing option are the same."""
+    if value == first:
         return None
-    if is_list(mine) and is_list(others) and len(mine) == len(others):
-        for index, (one, other) in enumerate(zip(mine, others)):
-            found = _difference(one, other, f"{path}[{index}]")
-            if found:
-                return found
-        return None
-    return None if mine == others else (path, mine, others)
+    if is_mapping(value) and is_mapping(first):
+        names = sorted({*value, *first}, key=str)
+        pairs = [(f"{path}.{name}", value.get(name), first.get(name)) for name in names]
+    elif is_list(value) and is_list(first) and len(value) == len(first):
+        pairs = [(f"{path}[{index}]", *both) for index, both in enumerate(zip(value, first))]
+    else:
+        return path, value, first
+    differences = (_difference(item, first_item, item_path) for item_path, item, first_item in pairs)
+    return next((difference for difference in differences if difference), None)
 
 
 def _overlay(key: Key, host: str, spec: Spec, path: str) -> FleetOverlay:
-    said: dict[str, t.Any] = {}
-    for option, where, value in _options(spec, path):
-        if said.setdefault(option, value) != value:
-            refuse(where, f"it says another {option} than the network does elsewhere", "Say it once.")
-    ipam = said.pop("ipam", None)
-    mode = said.pop("mode", "l2")
+    """Return the network as this host declares it. Raises DocklessError for an option that is set twice or wrong."""
+    options: dict[str, t.Any] = {}
+    for option, option_path, value in _read_options(spec, path):
+        first = options.setdefault(option, value)
+        if first != value:
+            refuse(
+                option_path,
+                f"{option} is set twice with different values: {shown(first)} and {shown(value)}",
+                "Remove one of them.",
+            )
+    ipam = options.pop("ipam", None)
+    mode = options.pop("mode", "l2")
     if ipam is not None and not ipam.addresses:
-        refuse(path + ".ipam.driver", "an overlay network without addresses cannot be", "Remove the driver.")
-    overlay = FleetOverlay(key, host, spec, subnets=ipam.subnets if ipam else (), routed=mode == "routed", **said)
-    if any(subnet.version == 6 for subnet in overlay.subnets) and overlay.enable_ipv6 is None:
+        refuse(path + ".ipam.driver", "an overlay network cannot be without addresses", "Remove the driver.")
+    subnets = ipam.subnets if ipam else ()
+    overlay = FleetOverlay(key, host, spec, subnets=subnets, routed=mode == "routed", **options)
+    has_ipv6_subnet = any(subnet.version == 6 for subnet in subnets)
+    if has_ipv6_subnet and overlay.enable_ipv6 is None:
         overlay = overlay._replace(enable_ipv6=True)
     return overlay
 
 
-def _options(spec: Spec, path: str) -> t.Iterator[tuple[str, str, t.Any]]:
-    """Yield (option, its path, its value) of what hosts must agree on and the plan needs, from either place."""
-    options = spec.get("driver_opts")
-    for where, source in ((path, spec), (path + ".driver_opts", options if is_mapping(options) else {})):
-        for option, name, reader in _OPTIONS:
-            value = source.get(name)
+def _read_options(spec: Spec, path: str) -> t.Iterator[tuple[str, str, t.Any]]:
+    """Yield (field of FleetOverlay, option path, value) of each option in the network and in its driver_opts."""
+    driver_opts = spec.get("driver_opts")
+    sources = [(path, spec)]
+    if is_mapping(driver_opts):
+        sources.append((path + ".driver_opts", driver_opts))
+    for source_path, source in sources:
+        for field, option, reader in _OPTIONS:
+            value = source.get(option)
             if value is not None:
-                yield option, f"{where}.{name}", reader(value, f"{where}.{name}")
+                option_path = f"{source_path}.{option}"
+                yield field, option_path, reader(value, option_path)
 
 
 def _flag(value: t.Any, path: str) -> bool:
-    """Return a boolean; Docker's options are set by their name alone."""
+    """Return a boolean. "" is true: Docker sets such an option by its name alone."""
     return True if value == "" else boolean(value, path)
 
 
 def _mode(value: t.Any, path: str) -> str:
     if value not in ("l2", "routed"):
-        refuse(path, f"{shown(value)} is not a mode of overlay networks", "Choose l2 or routed.")
+        refuse(path, f"{shown(value)} is not a mode of overlay networks", "Use l2 or routed.")
     return str(value)
 
 
+# field of FleetOverlay (ipam and mode: see _overlay), option, reader
 _OPTIONS: tuple[tuple[str, str, t.Callable[[t.Any, str], t.Any]], ...] = (
     ("vni", "vni", _VNI),
     ("vni", "com.docker.network.driver.overlay.vxlanid_list", _VNI),
@@ -175,52 +183,69 @@ _OPTIONS: tuple[tuple[str, str, t.Callable[[t.Any, str], t.Any]], ...] = (
 )
 
 
-def _called(host: FleetHost, reading: Inventory, index: Index) -> dict[Key, Key]:
-    """Return the overlay networks that the host's sandboxes can join: (project, name in its document) -> real key."""
+def _overlays_of(host: FleetHost, inventory: Inventory, references: Index) -> dict[Key, Key]:
+    """Return the overlay networks that the host's sandboxes can join: (project, name in its document) -> network.
+
+    Adds the host as a member to those that it refers to by external.
+    """
     found: dict[Key, Key] = {}
     for name, spec in _mapping(host.networks, "networks").items():
+        local_key = (host.project, name)
         if is_overlay(spec):
-            found[host.project, name] = (host.project, name)
+            found[local_key] = local_key
         elif is_mapping(spec) and spec.get("external"):
-            owner = _owner(host, name, spec, index)
-            if owner:
-                found[host.project, name] = owner
-                reading.members.setdefault(owner, {})[host.name] = Membership(name, None)
-                reading.networks.setdefault(owner, FleetOverlay(owner))
+            key = _external_overlay(host, name, spec, references)
+            if key:
+                found[local_key] = key
+                inventory.members.setdefault(key, {})[host.name] = Membership(name, None)
+                inventory.networks.setdefault(key, FleetOverlay(key))
     return found
 
 
-def _owner(host: FleetHost, name: str, spec: Spec, index: Index) -> Key | None:
-    """Return the overlay network that an external entry means; None if it means none, which the host's engine judges."""
+def _external_overlay(host: FleetHost, name: str, spec: Spec, references: Index) -> Key | None:
+    """Return the overlay network that an external entry refers to.
+
+    None if it is no overlay network; the engine on the host validates the entry.
+    """
     external = spec["external"]
-    said = spec.get("name") or (external.get("name") if is_mapping(external) else None)
-    candidates = {key for key in index.get(str(said or name), ()) if key[0] != host.project}
+    reference = spec.get("name") or (external.get("name") if is_mapping(external) else None) or name
+    candidates = {key for key in references.get(str(reference), ()) if key[0] != host.project}
     if len(candidates) > 1:
         several = ", ".join("/".join(key) for key in sorted(candidates))
-        refuse(f"networks.{name}.name", f"the external network may be any of {several}", "Write it as PROJECT/NETWORK.")
+        refuse(
+            f"networks.{name}.name",
+            f"the external network {reference} is ambiguous: it can be any of {several}",
+            "Write it as PROJECT/NETWORK.",
+        )
     return candidates.pop() if candidates else None
 
 
-def _read_sandboxes(host: FleetHost, reading: Inventory, called: t.Mapping[Key, Key]) -> None:
-    names = {name for project, name in called}
-    for name, spec in _mapping(host.sandboxes, "sandboxes").items() if called else ():
-        if not _joins(spec, names):
+def _read_sandboxes(host: FleetHost, inventory: Inventory, keys: t.Mapping[Key, Key]) -> None:
+    """Add the declarations of the host's endpoints on overlay networks. keys is what _overlays_of() returns."""
+    if not keys:
+        return
+    local_names = {name for project, name in keys}
+    for name, spec in _mapping(host.sandboxes, "sandboxes").items():
+        if not _may_join(spec, local_names):
             continue
         sandbox = parse_sandbox(host.project, name, spec, f"sandboxes.{name}").sandbox
         for endpoint in sandbox.endpoints:
-            key = called.get(endpoint.network)
-            if key:
-                place = EndpointDeclaration(host.name, sandbox, _moved(endpoint, key), endpoint.network[1])
-                reading.places.setdefault(key, []).append(place)
+            key = keys.get(endpoint.network)
+            if key is None:
+                continue
+            local_name = endpoint.network[1]
+            declaration = EndpointDeclaration(host.name, sandbox, endpoint._replace(network=key), local_name)
+            inventory.declarations.setdefault(key, []).append(declaration)
 
 
-def _joins(spec: t.Any, names: t.AbstractSet[str]) -> bool:
-    """Return whether it may be on one of the networks, so that most sandboxes of bridge networks need not be read twice."""
+def _may_join(spec: t.Any, local_names: t.AbstractSet[str]) -> bool:
+    """Return whether a sandbox can be on one of the networks.
+
+    This avoids that sandboxes on bridge networks only, which are most, are parsed here as well as on their host.
+    """
     if not is_mapping(spec) or spec.get("networks") is None:
-        return DEFAULT_NETWORK in names
+        return DEFAULT_NETWORK in local_names
     networks = spec["networks"]
-    return not (is_mapping(networks) or is_list(networks)) or not names.isdisjoint(map(str, networks))
-
-
-def _moved(endpoint: Endpoint, key: Key) -> Endpoint:
-    return endpoint if endpoint.network == key else endpoint._replace(network=key)
+    if not is_mapping(networks) and not is_list(networks):
+        return True  # parse_sandbox() refuses it
+    return not local_names.isdisjoint(map(str, networks))

@@ -1,219 +1,240 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""VNIs, subnets and slices of overlay networks: what is given, else what was given before, else the lowest that is free."""
+"""Allocate VNIs, subnets and the hosts' slices of overlay networks: as declared, as before, or the lowest free one."""
 
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import typing as t
 
 from ..allocate import ipam
 from ..document.defaults import parse_defaults
 from ..errors import DocklessError, refuse
-from ..model.addresses import overlaps
+from ..model.addresses import is_within, overlaps
 from ..model.host import Defaults, IPAddress, IPNetwork, Network, Subnet
 from .model import FleetHost, FleetOverlay, Key, PriorNetwork
+from .previous_state import NewAssignmentGuard
 
-FIRST_VNI = 256  # below are those that people give, as with swarm
-_POOL = Defaults(default_address_pools=((ipaddress.ip_network("10.0.0.0/8"), 16),))
-_SLICE, _SLICE6 = 24, 80
-Subnets = dict[Key, tuple[Subnet, ...]]
+FIRST_VNI = 256  # lower ones are for declarations, as in Docker Swarm
+_DEFAULT_POOLS = ((ipaddress.ip_network("10.0.0.0/8"), 16),)
+_DEFAULT_BIP = (ipaddress.ip_address("172.17.0.1"), 16)
+Prior = t.Mapping[Key, PriorNetwork]
 
 
-def assign_vnis(networks: t.Mapping[Key, FleetOverlay], kept: t.Mapping[Key, PriorNetwork]) -> dict[Key, int]:
-    """Return each network's VNI. Raises DocklessError where two networks ask for one."""
-    found: dict[Key, int] = {}
-    owner: dict[int, Key] = {}
-    for key, overlay in networks.items():
-        if overlay.vni:
-            if owner.setdefault(overlay.vni, key) != key:
-                other = networks[owner[overlay.vni]]
-                refuse(
-                    f"host {overlay.host}, networks.{key[1]}.vni",
-                    f"the VNI {overlay.vni} is that of network {'/'.join(other.key)} (host {other.host}) too",
-                    "Give each network its own.",
-                )
-            found[key] = overlay.vni
-    for key in sorted(kept):
-        vni = kept[key].vni
-        if key not in found and vni and owner.setdefault(vni, key) == key and key in networks:
+def assign_vnis(networks: t.Mapping[Key, FleetOverlay], prior: Prior) -> dict[Key, int]:
+    """Return each network's VNI. Raises DocklessError if two networks declare the same one."""
+    found, owners = _declared_vnis(networks)
+    for key in sorted(prior):
+        vni = prior[key].vni
+        if not vni or key in found:
+            continue
+        # A network that is not declared in this run, but is on a host, keeps its VNI as well.
+        is_owner = owners.setdefault(vni, key) == key
+        if is_owner and key in networks:
             found[key] = vni
-    free = FIRST_VNI
+    free = (vni for vni in itertools.count(FIRST_VNI) if vni not in owners)
     for key in sorted(set(networks) - set(found)):
-        while free in owner:
-            free += 1
-        owner[free] = key
-        found[key] = free
+        found[key] = next(free)
     return found
 
 
+def _declared_vnis(networks: t.Mapping[Key, FleetOverlay]) -> tuple[dict[Key, int], dict[int, Key]]:
+    """Return the declared VNIs by network, and the networks by VNI."""
+    owners: dict[int, Key] = {}
+    for key, overlay in networks.items():
+        if not overlay.vni:
+            continue
+        first = networks[owners.setdefault(overlay.vni, key)]
+        if first.key != key:
+            refuse(
+                f"{overlay.path}.vni",
+                f"network {first.title} (host {first.host}) has the VNI {overlay.vni} too",
+                "Set a different VNI for each network.",
+            )
+    return {key: vni for vni, key in owners.items()}, owners
+
+
 def assign_subnets(
-    networks: t.Mapping[Key, FleetOverlay], kept: t.Mapping[Key, PriorNetwork], hosts: t.Mapping[str, FleetHost]
-) -> Subnets:
-    """Return each network's subnets. Raises DocklessError when the pools are exhausted."""
-    given = [subnet.network for overlay in networks.values() for subnet in overlay.subnets if subnet.network]
+    networks: t.Mapping[Key, FleetOverlay], prior: Prior, hosts: t.Mapping[str, FleetHost]
+) -> dict[Key, tuple[Subnet, ...]]:
+    """Return each network's subnets, with gateways. Raises DocklessError if the address pools are exhausted."""
+    declared = [subnet.network for overlay in networks.values() for subnet in overlay.subnets if subnet.network]
+    taken: list[IPNetwork] = list(declared)
     before: dict[Key, list[IPNetwork]] = {}
-    taken: list[IPNetwork] = list(given)
-    for key, old in sorted(kept.items()):
-        for text in old.subnets:
+    for key, network in sorted(prior.items()):
+        for text in network.subnets:
             subnet = ipaddress.ip_network(text)
-            if subnet not in given and overlaps(subnet, taken) is None:
+            if overlaps(subnet, taken) is None:
                 before.setdefault(key, []).append(subnet)
                 taken.append(subnet)
-    taken += _used(hosts)
-    return {
-        key: _subnets(overlay, before.get(key, []), kept.get(key, PriorNetwork()).reserved, taken, hosts)
-        for key, overlay in sorted(networks.items())
-    }
+    taken += _used_subnets(hosts)
+    found = {}
+    for key, overlay in sorted(networks.items()):
+        if overlay.host:
+            found[key] = _subnets(overlay, before.get(key, []), taken, hosts[overlay.host])
+        else:  # no host declares the network in this run, so it stays as it is
+            reserved = [ipaddress.ip_address(text) for text in prior.get(key, PriorNetwork()).reserved]
+            found[key] = tuple(_as_before(subnet, reserved) for subnet in before.get(key, []))
+    return found
 
 
-def _used(hosts: t.Mapping[str, FleetHost]) -> list[IPNetwork]:
-    """Return what hosts use already: by route, or for a network of their own."""
-    texts = {text for host in hosts.values() if host.memory for text in host.memory.taken}
-    return sorted((ipaddress.ip_network(text) for text in texts), key=lambda n: (n.version, n))  # type: ignore[arg-type]
+def _used_subnets(hosts: t.Mapping[str, FleetHost]) -> list[IPNetwork]:
+    """Return the subnets that hosts use for routes and for networks of their own."""
+    texts = {text for host in hosts.values() if host.report for text in host.report.used_subnets}
+    return sorted((ipaddress.ip_network(text) for text in texts), key=lambda network: (network.version, network))
 
 
 def _subnets(
-    overlay: FleetOverlay,
-    before: t.Sequence[IPNetwork],
-    reserved: t.Sequence[str],
-    taken: list[IPNetwork],
-    hosts: t.Mapping[str, FleetHost],
+    overlay: FleetOverlay, before: t.Sequence[IPNetwork], taken: list[IPNetwork], host: FleetHost
 ) -> tuple[Subnet, ...]:
-    host = hosts.get(overlay.host)
-    defaults = parse_defaults(host.defaults) if host else Defaults()
-    said6 = overlay.enable_ipv6 if overlay.enable_ipv6 is not None else defaults.ipv6
-    if not overlay.host:  # nobody declares it in this run: it is as it was
-        return tuple(_as_before(subnet, [ipaddress.ip_address(text) for text in reserved]) for subnet in before)
+    """Return the subnets of a network by its declaration on this host. Appends those that it chooses to taken."""
+    defaults = parse_defaults(host.defaults)
+    enable_ipv6 = defaults.ipv6 if overlay.enable_ipv6 is None else overlay.enable_ipv6
     if not defaults.default_address_pools:
-        defaults = defaults._replace(
-            default_address_pools=_POOL.default_address_pools, bip=(ipaddress.ip_address("172.17.0.1"), 16)
-        )
+        defaults = defaults._replace(default_address_pools=_DEFAULT_POOLS, bip=_DEFAULT_BIP)
     found = []
-    for version, enabled in ((4, overlay.enable_ipv4), (6, bool(said6))):
+    for version, enabled in ((4, overlay.enable_ipv4), (6, enable_ipv6)):
         if enabled:
-            declared = [s for s in overlay.subnets if s.version == version] or [Subnet(version=version)]
-            found += [_chosen(overlay, subnet, before, taken, defaults) for subnet in declared]
+            declared = [subnet for subnet in overlay.subnets if subnet.version == version]
+            subnets = declared or [Subnet(version=version)]
+            found += [_with_network(overlay, subnet, before, taken, defaults) for subnet in subnets]
     return tuple(found)
 
 
-def _as_before(subnet: IPNetwork, reserved: t.Sequence[IPAddress]) -> Subnet:
-    inside = [address for address in reserved if address in subnet]
-    found = Subnet(
-        subnet, subnet.prefixlen, subnet.version, aux_addresses=tuple(("", address) for address in inside[1:])
-    )
-    return found._replace(gateway=inside[0] if inside else ipam.first_gateway(found))
+def _as_before(network: IPNetwork, reserved: t.Sequence[IPAddress]) -> Subnet:
+    """Return a recorded subnet. Its first reserved address is the gateway, the others are auxiliary addresses."""
+    inside = [address for address in reserved if address in network]
+    auxiliary = tuple(("", address) for address in inside[1:])
+    subnet = Subnet(network, network.prefixlen, network.version, aux_addresses=auxiliary)
+    return subnet._replace(gateway=inside[0] if inside else ipam.first_gateway(subnet))
 
 
-def _chosen(
+def _with_network(
     overlay: FleetOverlay, subnet: Subnet, before: t.Sequence[IPNetwork], taken: list[IPNetwork], defaults: Defaults
 ) -> Subnet:
+    """Return the subnet with its network and gateway. Appends a network that it chooses to taken."""
     if subnet.network is None:
-        fitting = [b for b in before if b.version == subnet.version and subnet.prefix_length in (None, b.prefixlen)]
-        path = f"host {overlay.host}, networks.{overlay.key[1]}"
-        chosen = (
-            fitting[0]
-            if fitting
-            else ipam.free_subnet(
-                subnet.version, subnet.prefix_length, taken, defaults, Network(*overlay.key, path=path)
-            )
-        )
+        chosen = _first_matching(subnet, before)
+        if chosen is None:
+            network = Network(*overlay.key, path=overlay.path)
+            chosen = ipam.free_subnet(subnet.version, subnet.prefix_length, taken, defaults, network)
         taken.append(chosen)
         subnet = subnet._replace(network=chosen)
     return subnet if subnet.gateway else subnet._replace(gateway=ipam.first_gateway(subnet))
 
 
+def _first_matching(subnet: Subnet, before: t.Sequence[IPNetwork]) -> IPNetwork | None:
+    for network in before:
+        same_length = subnet.prefix_length in (None, network.prefixlen)
+        if network.version == subnet.version and same_length:
+            return network
+    return None
+
+
 def assign_slices(
     overlay: FleetOverlay,
     subnets: t.Sequence[Subnet],
-    kept: PriorNetwork,
+    prior: t.Mapping[str, t.Sequence[str]],
     members: t.Mapping[str, t.Sequence[IPAddress]],
-    refuse_new: t.Callable[[str], None],
+    guard: NewAssignmentGuard,
 ) -> dict[str, tuple[Subnet, ...]]:
-    """Return the slice of each member: its own part of each family's first subnet, with a gateway.
+    """Return the slices of each member: its own part of the first subnet of each family, with a gateway.
 
-    members are the hosts with their fixed addresses: a host that has no slice yet
-    gets that of its first one. kept.slices are honoured, those of hosts that are
-    no members now as well. refuse_new is called with a host's name before it
-    gets the lowest free slice, and may raise. Raises DocklessError when a subnet has none left.
+    prior are slices of before, by host; those of hosts that are not members stay taken. members are hosts with their
+    fixed addresses: a host without a slice gets the one around its first fixed address. Raises DocklessError if a
+    subnet has no slice left, and by the guard if a host would get the lowest free slice.
     """
-    firsts = [next(s for s in subnets if s.version == version) for version in sorted({s.version for s in subnets})]
     found: dict[str, list[Subnet]] = {name: [] for name in members}
-    for whole in firsts:
-        if whole.network is None:
+    for version in (4, 6):
+        whole = next((subnet for subnet in subnets if subnet.version == version), None)
+        if whole is None or whole.network is None:
             continue
-        length = _slice_length(overlay, whole.network)
-        before = _before(kept, whole.network, length)
-        taken = set(before.values())
-        for name, start in _pinned(members, whole.network, length):
-            if name not in before and start not in taken:
-                before[name] = start
-                taken.add(start)
-        starts = _free_slices(whole.network, length, taken)
-        for name in sorted(found):
-            start = before.get(name)
-            if start is None:
-                refuse_new(name)
-                start = next(starts, None)
-            if start is None:
-                raise DocklessError(
-                    f"network {'/'.join(overlay.key)} has no slice of /{length} left in {whole.network} for host {name}",
-                    "Give it a larger subnet, or a longer slice_prefix.",
-                    f"host {overlay.host}, networks.{overlay.key[1]}",
-                )
-            part = type(whole.network)((start, length))  # type: ignore[call-arg]
-            aux = tuple((what, a) for what, a in whole.aux_addresses if a in part)
-            subnet = Subnet(part, length, part.version, aux_addresses=aux)
-            found[name].append(subnet._replace(gateway=ipam.first_gateway(subnet)))
+        allocator = _SliceAllocator(overlay, whole.network)
+        allocator.keep(prior)
+        allocator.pin(members)
+        for name in sorted(members):
+            found[name].append(_slice_subnet(whole, allocator.slice_of(name, guard)))
     return {name: tuple(parts) for name, parts in found.items()}
 
 
+def _slice_subnet(whole: Subnet, part: IPNetwork) -> Subnet:
+    auxiliary = tuple((name, address) for name, address in whole.aux_addresses if address in part)
+    subnet = Subnet(part, part.prefixlen, part.version, aux_addresses=auxiliary)
+    return subnet._replace(gateway=ipam.first_gateway(subnet))
+
+
+class _SliceAllocator:
+    """Divides one subnet into slices of one length. A slice is known by its first address, as a number."""
+
+    def __init__(self, overlay: FleetOverlay, whole: IPNetwork) -> None:
+        self._overlay = overlay
+        self._whole = whole
+        self._length = _slice_length(overlay, whole)
+        self._size = 1 << (whole.max_prefixlen - self._length)
+        self._starts: dict[str, int] = {}
+        self._taken: set[int] = set()
+        self._free = self._free_starts()
+
+    def _free_starts(self) -> t.Iterator[int]:
+        first, last = int(self._whole.network_address), int(self._whole.broadcast_address)
+        return (start for start in range(first, last + 1, self._size) if start not in self._taken)
+
+    def _assign(self, name: str, start: int) -> None:
+        """Assign the slice to the host, unless one of them is assigned already."""
+        if name not in self._starts and start not in self._taken:
+            self._starts[name] = start
+            self._taken.add(start)
+
+    def keep(self, prior: t.Mapping[str, t.Sequence[str]]) -> None:
+        """Assign to each host its first prior slice that still fits. Of two hosts with the same one, one keeps it."""
+        for name, parts in sorted(prior.items()):
+            for text in parts:
+                part = ipaddress.ip_network(text)
+                if part.prefixlen == self._length and is_within(part, self._whole):
+                    self._assign(name, int(part.network_address))
+
+    def pin(self, members: t.Mapping[str, t.Sequence[IPAddress]]) -> None:
+        """Assign to each host without a slice the one around its lowest fixed address, if that is free."""
+        for name, addresses in sorted(members.items()):
+            inside = [int(address) for address in addresses if address in self._whole]
+            if inside:
+                self._assign(name, min(inside) // self._size * self._size)
+
+    def _next_free(self, name: str) -> int:
+        start = next(self._free, None)
+        if start is None:
+            raise DocklessError(
+                f"network {self._overlay.title} has no slice of /{self._length} left in {self._whole} for host {name}",
+                "Declare a larger subnet, or a longer slice_prefix.",
+                self._overlay.path,
+            )
+        return start
+
+    def slice_of(self, name: str, guard: NewAssignmentGuard) -> IPNetwork:
+        """Return the host's slice, the lowest free one if it has none yet. Raises DocklessError if none is left."""
+        start = self._starts.get(name)
+        if start is None:
+            guard.check("slice", f"host {name}")
+            start = self._next_free(name)
+            self._assign(name, start)
+        return type(self._whole)((start, self._length))
+
+
 def _slice_length(overlay: FleetOverlay, whole: IPNetwork) -> int:
-    said = overlay.slice_prefix if whole.version == 4 else overlay.slice_prefix_ipv6
-    default = (
-        max(_SLICE, min(whole.prefixlen + 4, 29))
-        if whole.version == 4
-        else max(_SLICE6, min(whole.prefixlen + 16, 120))
-    )
-    length = said or default
-    option = "slice_prefix" if whole.version == 4 else "slice_prefix_ipv6"
-    if not whole.prefixlen < length <= whole.max_prefixlen - 2:
+    """Return the prefix length of slices: as declared, or 24 and 80, longer if the subnet is not much larger."""
+    if whole.version == 4:
+        option, declared = "slice_prefix", overlay.slice_prefix
+        default = max(24, min(whole.prefixlen + 4, 29))
+    else:
+        option, declared = "slice_prefix_ipv6", overlay.slice_prefix_ipv6
+        default = max(80, min(whole.prefixlen + 16, 120))
+    length = declared or default
+    longest = whole.max_prefixlen - 2
+    if not whole.prefixlen < length <= longest:
         refuse(
-            f"host {overlay.host}, networks.{overlay.key[1]}.{option}",
+            f"{overlay.path}.{option}",
             f"slices of /{length} cannot be cut from {whole}",
-            f"Give a length from /{whole.prefixlen + 1} to /{whole.max_prefixlen - 2}, or a larger subnet.",
+            f"Set a length from {whole.prefixlen + 1} to {longest}, or declare a larger subnet.",
         )
     return length
-
-
-def _before(kept: PriorNetwork, whole: IPNetwork, length: int) -> dict[str, int]:
-    """Return where each host's slice began, of those that still fit; of two hosts with one slice the first keeps it."""
-    found: dict[str, int] = {}
-    taken: set[int] = set()
-    for name, parts in sorted(kept.slices.items()):
-        for text in parts:
-            part = ipaddress.ip_network(text)
-            if part.version == whole.version and part.prefixlen == length and part.subnet_of(whole):  # type: ignore[arg-type]
-                start = int(part.network_address)
-                if start not in taken and name not in found:
-                    taken.add(start)
-                    found[name] = start
-    return found
-
-
-def _pinned(
-    members: t.Mapping[str, t.Sequence[IPAddress]], whole: IPNetwork, length: int
-) -> t.Iterator[tuple[str, int]]:
-    for name, addresses in sorted(members.items()):
-        inside = sorted(int(a) for a in addresses if a in whole)
-        if inside:
-            yield name, inside[0] >> (whole.max_prefixlen - length) << (whole.max_prefixlen - length)
-
-
-def _free_slices(whole: IPNetwork, length: int, taken: t.AbstractSet[int]) -> t.Iterator[int]:
-    step = 1 << (whole.max_prefixlen - length)
-    start = int(whole.network_address)
-    while start <= int(whole.broadcast_address):
-        if start not in taken:
-            yield start
-        start += step

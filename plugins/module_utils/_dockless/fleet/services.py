@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Virtual addresses of services on networks of a fleet: one for all hosts, chosen once and kept."""
+"""Virtual addresses of services on a fleet's overlay networks: the same on all hosts, chosen once and recorded."""
 
 from __future__ import annotations
 
@@ -11,80 +11,77 @@ from ..allocate.leases import EndpointLease, Leases, service_leases
 from ..document.readers import is_mapping
 from ..document.services import parse_services
 from ..errors import DocklessError
-from ..model.host import IPAddress, Network, Subnet
+from ..model.host import Network, Subnet
+from .addresses import SandboxAddresses, TakenAddresses
 from .inventory import of_host
 from .model import EndpointDeclaration, FleetOverlay, Key, PriorNetwork
+from .previous_state import NewAssignmentGuard
 
-Services = dict[str, tuple[str, ...]]  # name -> addresses
+Services = dict[str, tuple[str, ...]]  # service -> virtual addresses
 
 
-def assign_addresses(
+def assign_service_addresses(
     overlay: FleetOverlay,
     subnets: t.Sequence[Subnet],
-    places: t.Sequence[EndpointDeclaration],
-    reserved: t.Iterable[IPAddress],
-    kept: PriorNetwork,
-    leases: t.Mapping[Key, t.Sequence[str]],
-    refuse_new: t.Callable[[str], None],
+    declarations: t.Sequence[EndpointDeclaration],
+    taken: TakenAddresses,
+    prior: PriorNetwork,
+    leases: SandboxAddresses,
+    guard: NewAssignmentGuard,
 ) -> Services:
-    """Return the addresses of a network's services: declared, those of before, else free ones from the top end.
+    """Return the addresses of a network's services: declared ones, then those of before, then free ones from the top.
 
-    Nothing is chosen that is reserved, asked for, or was a sandbox's. refuse_new is called
-    with the name of a service that gets an address which it neither asked for nor had, and
-    may raise. Raises DocklessError when a subnet is exhausted.
+    No service gets an address that is taken, declared for a sandbox, or leased to one. Raises DocklessError if a subnet
+    is exhausted, and by the guard.
     """
-    if not overlay.host:  # nobody declares it in this run: it is as it was
-        return dict(kept.services)
+    if not overlay.host:  # no host declares the network in this run, so it stays as it is
+        return dict(prior.services)
     declared = overlay.spec.get("services")
     if not declared:
         return {}
-    taken = list(reserved)
-    held = tuple(
-        s._replace(aux_addresses=s.aux_addresses + tuple(("", a) for a in taken if a.version == s.version))
-        for s in subnets
-    )
     try:
-        network = Network(
-            *overlay.key, subnets=held, services=parse_services(declared, f"networks.{overlay.key[1]}.services")
-        )
-        found = service_addresses.assign_vips(
-            network, [place.endpoint for place in places], _as_leases(overlay.key, kept, leases)
-        )
+        services = parse_services(declared, f"networks.{overlay.key[1]}.services")
+        network = Network(*overlay.key, subnets=tuple(subnets), services=services)
+        endpoints = [declaration.endpoint for declaration in declarations]
+        resolved = service_addresses.assign_vips(network, endpoints, _as_leases(overlay.key, prior, leases), taken)
     except DocklessError as error:
         raise of_host(overlay.host, error) from None
-    asked = {service.name for service in network.services if service.vips}
-    for service in found.services:
-        if service.name not in asked and not {str(vip) for vip in service.vips}.issubset(
-            kept.services.get(service.name, ())
-        ):
-            refuse_new("service " + service.name)
-    return service_leases(found)
+    with_declared_address = {service.name for service in services if service.vips}
+    for service in resolved.services:
+        before = prior.services.get(service.name, ())
+        is_new = any(str(address) not in before for address in service.vips)
+        if is_new and service.name not in with_declared_address:
+            guard.check("address", f"service {service.name}")
+    return service_leases(resolved)
 
 
-def _as_leases(network: Key, kept: PriorNetwork, given: t.Mapping[Key, t.Sequence[str]]) -> dict[str, Leases]:
+def _as_leases(network: Key, prior: PriorNetwork, sandboxes: SandboxAddresses) -> dict[str, Leases]:
+    """Return what was assigned on one network as the leases of each project."""
     endpoints: dict[str, dict[str, dict[Key, EndpointLease]]] = {network[0]: {}}
-    for (project, sandbox), addresses in given.items():
+    for (project, sandbox), addresses in sandboxes.items():
         endpoints.setdefault(project, {})[sandbox] = {network: EndpointLease(tuple(addresses))}
     leases = {project: Leases(endpoints=each) for project, each in endpoints.items()}
-    leases[network[0]] = leases[network[0]]._replace(services={network[1]: kept.services})
+    leases[network[0]] = leases[network[0]]._replace(services={network[1]: prior.services})
     return leases
 
 
 def with_service_addresses(
     declared: t.Mapping[str, t.Any], services: t.Mapping[str, t.Sequence[str]]
 ) -> dict[str, t.Any]:
-    """Return services as a host is to have them, each with its addresses."""
+    """Return the services of a network's declaration, each with its addresses as vip."""
     return {
         name: {**(spec or {}), "vip": list(services[name])} if name in services else spec
         for name, spec in declared.items()
     }
 
 
-def reported_services(spec: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
-    """Return the addresses of services that a network's declaration has."""
+def declared_addresses(spec: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
+    """Return the addresses of the services in a network's declaration, of those that have any."""
     services = spec.get("services")
+    if not is_mapping(services):
+        return {}
     found = {}
-    for name, service in services.items() if is_mapping(services) else ():
+    for name, service in services.items():
         vip = service.get("vip") if is_mapping(service) else None
         if vip:
             found[name] = [vip] if isinstance(vip, str) else list(vip)

@@ -117,7 +117,7 @@ def test_namespace_of_a_unit_or_container(private_host, process, kind):
     assert locate(private_host, kind, "good") == [f"/proc/{pid}/ns/net", inode]
     assert private_host.read("/run/called").split() == words
     assert "does not run, so it has no network namespace. Start it first" in locate(private_host, kind, "stopped")
-    assert f"{name} says: no such object" in locate(private_host, kind, "missing")
+    assert "failed: no such object" in locate(private_host, kind, "missing")
 
 
 def test_missing_program_is_named(private_host):

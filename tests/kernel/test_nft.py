@@ -26,7 +26,10 @@ FOREIGN = "table ip admin { chain c { ip saddr 10.1.1.1 counter; }; }"
 
 def ask(place, code, *args, netns=None):
     """Run code with nft imported and return what it prints as JSON."""
-    head = "import json, sys\nfrom _dockless import names\nfrom _dockless.linux import netns, nft\nfrom _dockless.errors import DocklessError\n"
+    head = (
+        "import json, sys\nfrom _dockless import names\n"
+        "from _dockless.linux import foreign_chains, netns, nft, programs\nfrom _dockless.errors import DocklessError\n"
+    )
     return json.loads(place.python(head + code, *args, netns=netns).stdout)
 
 
@@ -81,7 +84,7 @@ print(json.dumps(errors))""",
     assert len(told) == 4
     for message in told[:2]:
         assert "syntax error" in message
-        assert "dnat nowhere meta l4proto" in message.split("the script there:")[1]
+        assert "dnat nowhere meta l4proto" in message.split("Lines of the script:")[1]
     assert "   10  " in told[0] and "chain published {" in told[0]
     assert "No such file or directory" in told[2] and "jump nowhere" in told[2]
     assert private_host.sh("nft list ruleset") == before
@@ -165,7 +168,7 @@ def test_check_reads_the_cached_canonical_form_and_writes_nothing(private_host):
         private_host,
         """
 nft.cache_listing(sys.argv[1], nft.canonical(sys.argv[1]))
-nft._ENVIRONMENT["PATH"] = "/nowhere"  # whatever asks nft now fails
+programs.DIRECTORIES = ("/nowhere",)  # whatever asks nft now fails
 print(json.dumps(nft.canonical(sys.argv[1])))""",
         TABLE,
     )
@@ -214,7 +217,7 @@ def bridged_host(private_host):
 
 def obstacles(host, families=("ip", "ip6")):
     """Return what is in the way of br0."""
-    code = "print(json.dumps([o._asdict() for o in nft.blocking_chains(['br0'], sys.argv[1].split())]))"
+    code = "print(json.dumps([o._asdict() for o in foreign_chains.blocking_chains(['br0'], sys.argv[1].split())]))"
     return ask(host, code, " ".join(families))
 
 
@@ -254,7 +257,7 @@ def test_drop_policy_is_named_until_a_rule_accepts_our_bridge(bridged_host):
         ("ip", "filter", "FORWARD", False, ["br0"])
     ]
     assert (
-        found[0]["why"].startswith("chain FORWARD of table ip filter drops ")
+        found[0]["why"].startswith("Chain FORWARD of table ip filter drops ")
         and "its policy is drop" in found[0]["why"]
     )
     assert agree(bridged_host, forward(['iifname "br0" accept', 'oifname "br0" accept'])) == (set(), [])
@@ -355,15 +358,15 @@ exec /run/nft "$@"
     [
         (
             "list chains",
-            "nft cannot read the other chains of this host, so it is not known whether traffic is dropped there: exit status -11",
+            "nft cannot read the chains of other tables, so it is unknown whether packets are dropped there: exit status -11.",
         ),
         (
             "list chain ip filter FORWARD",
-            "nft cannot read chain FORWARD of table ip filter, so it is not known whether traffic is dropped there: exit status -11",
+            "nft cannot read chain FORWARD of table ip filter, so it is unknown whether packets are dropped there: exit status -11.",
         ),
         (
             "list chain ip filter user",
-            "nft cannot read chain FORWARD of table ip filter, so it is not known whether traffic is dropped there: exit status -11",
+            "nft cannot read chain FORWARD of table ip filter, so it is unknown whether packets are dropped there: exit status -11.",
         ),
     ],
 )

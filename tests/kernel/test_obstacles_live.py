@@ -48,7 +48,7 @@ def test_dropped_bridge_frames_are_found_and_named(private_host, foreign):
         assert not private_host.ping("one", "172.20.0.3", wait=1)
         answer = private_host.apply(DOCUMENT)
         assert not answer["changed"] and len(answer["warnings"]) == 1
-        assert "chain FORWARD of table ip filter drops " in answer["warnings"][0]
+        assert "Chain FORWARD of table ip filter drops " in answer["warnings"][0]
         assert (
             "frames between the ports of br0" in answer["warnings"][0] and "its policy is drop" in answer["warnings"][0]
         )
@@ -67,8 +67,8 @@ def test_routed_traffic_only_where_bridges_do_not_call(private_host, foreign):
         assert private_host.neighbour().fetch(None, "http://192.0.2.2:8080/", wait=1) is None
         assert (
             len(told) == 1
-            and "what leaves br0" in told[0]
-            and "what comes in to br0" in told[0]
+            and "packets out of br0" in told[0]
+            and "packets into br0" in told[0]
             and "frames" not in told[0]
         )
         foreign(
@@ -88,7 +88,7 @@ def test_family_table_and_chain_are_named(private_host, foreign, family, table, 
     with traffic.bridge_calls_iptables(private_host, 1):
         foreign(forward(family, table, chain))
         told = private_host.apply(SIX)["warnings"]
-        assert len(told) == 1 and f"chain {chain} of table {family} {table} drops " in told[0]
+        assert len(told) == 1 and f"Chain {chain} of table {family} {table} drops " in told[0]
         assert not private_host.ping("one", "2001:db8:2::1", wait=1)
         foreign(forward("ip"))
         assert private_host.apply(SIX)["warnings"] == [] and private_host.ping("one", "2001:db8:2::1", wait=4)
@@ -99,7 +99,7 @@ def test_bridge_family_is_read_too(private_host, foreign):
     with traffic.bridge_calls_iptables(private_host, 0):
         foreign(forward("bridge", "wall"))
         told = private_host.apply(DOCUMENT)["warnings"]
-        assert len(told) == 1 and "chain FORWARD of table bridge wall drops frames between the ports of br0" in told[0]
+        assert len(told) == 1 and "Chain FORWARD of table bridge wall drops frames between the ports of br0" in told[0]
         assert not private_host.ping("one", "172.20.0.3", wait=1) and private_host.ping("one", "198.51.100.1")
 
 

@@ -216,7 +216,10 @@ def test_missing_dnsmasq_is_reported_with_a_remedy(private_host):
     private_host.run(["ip", "netns", "add", "web"])
     lines = private_host.python(code).stdout.splitlines()
     assert lines[0].startswith("DocklessError dnsmasq is not installed") and "prerequisites" in lines[0]
-    assert lines[1] == "DocklessError resolvers do not start: sandbox web: No such file or directory (/nowhere/dnsmasq)"
+    assert lines[1] == (
+        "DocklessError resolvers do not start: sandbox web: "
+        "the program /nowhere/dnsmasq cannot be started: No such file or directory"
+    )
     assert lines[2] == "{} (0, 0) True"
 
 
@@ -226,7 +229,7 @@ def test_error_names_sandbox_and_reason(named):
     code = "import socket\ns = socket.socket(); s.bind(('127.0.0.11', 10053)); s.listen(); print('ready', flush=True)\ns.accept()"
     taker = named.popen([SYSTEM_PYTHON, "-c", code], netns="cli")
     assert taker.readline() == "ready"
-    with pytest.raises(Failed, match=r"sandbox cli: .*(?i:in use).*let it use another"):
+    with pytest.raises(Failed, match=r"sandbox cli: .*(?i:in use).*configure another port for it"):
         act(named, "start")
     taker.stop()
     found = act(named, "start")

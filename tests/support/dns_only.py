@@ -102,7 +102,7 @@ def main(action: str) -> t.Any:
     return {
         "wanted": {r.sandbox: r.digest for r in resolvers},
         "running": supervisor.running(resolvers),
-        "processes": processes.processes(resolvers),
+        "processes": processes.pids_by_sandbox(resolvers),
     }
 
 

@@ -64,7 +64,7 @@ IMPURE_MODULES = {
 }
 IMPURE_CALLS = {"open", "print", "input", "exec", "eval"}
 # One door for each library and program: the only file that may import or run it.
-ONLY_IMPORT = {"pyroute2": "linux/rtnetlink.py", "ansible": "ansible_module.py"}
+ONLY_IMPORT = {"pyroute2": "linux/rtnetlink.py", "ansible": "ansible_module.py", "subprocess": "linux/programs.py"}
 ONLY_RUN = {
     "nft": "linux/nft.py",
     "wg": "linux/wireguard.py",
@@ -72,6 +72,9 @@ ONLY_RUN = {
     "ufw": "linux/foreign_firewalls.py",
     "firewall-cmd": "linux/foreign_firewalls.py",
     "iptables": "linux/foreign_firewalls.py",
+    "systemctl": "linux/systemd.py",
+    "journalctl": "linux/systemd.py",
+    "systemd-run": "linux/systemd.py",
 }
 LARGEST_TOP_LEVEL = 22
 MOST_ARROWS = 90

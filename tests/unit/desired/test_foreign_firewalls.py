@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What other firewalls are asked to let through, in words; and how their own programs' words are read."""
+"""Rules for foreign firewalls, and the parsers of what their programs list."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from _dockless.firewall import coexistence, docker_user, firewalld, foreign_chai
 from _dockless.firewall.docker_user import DockerChain
 from _dockless.firewall.firewalld import POLICIES
 from _dockless.firewall.foreign_chains import BlockingChain, Chain
+from _dockless.firewall.foreign_firewalls import FOREIGN_FIREWALLS
+from _dockless.linux import foreign_firewalls as linux_foreign_firewalls
 from _dockless.model import topology
-from _dockless.model.facts import Firewall
+from _dockless.model.facts import DockerFirewall, FirewalldFirewall, UfwFirewall
+from _dockless.names import FIREWALLS
 from _dockless.state.objects import ForeignFirewallRules
 from support.pipeline import FACTS, of_kind, resolved, state
 
@@ -19,7 +22,7 @@ DOCUMENT = {
     "networks": {"front": {"bridge_name": "br-front"}, "back": {"bridge_name": "br-back", "internal": True}},
     "sandboxes": {"web": {"networks": ["front", "back"], "ports": ["8080:80"]}, "db": {"networks": ["back"]}},
 }
-DOCKER = Firewall("docker", programs=("iptables", "ip6tables"))
+DOCKER = DockerFirewall()
 LISTING = """
 -P FORWARD DROP
 -N DOCKER
@@ -43,8 +46,8 @@ def lines(*firewalls, document=None, named=None, **known):
 
 
 def test_docker_decides_about_its_own_bridges_and_we_about_ours():
-    """Only for families that networks have, in the order that matters; a bridge of Docker's with a name of its own is left to it too."""
-    assert lines(DOCKER._replace(taken=("br-0123456789ab", "docker0", "web0")))["docker"] == [
+    """Only for families that networks have, in the order that matters; Docker's bridges with other names are Docker's too."""
+    assert lines(DOCKER._replace(bridges=("br-0123456789ab", "docker0", "web0")))["docker"] == [
         "iptables -m devgroup --src-group 25707 --dst-group 25707 -j ACCEPT",
         *[
             f"iptables {way} {name} -m devgroup --{end}-group 25707 -j RETURN"
@@ -67,18 +70,18 @@ def test_an_uplink_called_like_a_bridge_of_docker_s_is_none():
     assert through.index(accepted) < through.index(returned)
     assert (
         "iptables -o docker0 -m devgroup --src-group 25707 -j ACCEPT"
-        not in lines(DOCKER._replace(taken=("docker0",)), uplink="docker0")["docker"]
+        not in lines(DOCKER._replace(bridges=("docker0",)), uplink="docker0")["docker"]
     )
 
 
 def test_ufw_is_asked_for_each_way_that_traffic_goes_but_not_for_what_others_allow():
     """No way in without published ports, no way out of internal networks."""
-    assert lines(Firewall("ufw"))["ufw"] == [
+    assert lines(UfwFirewall())["ufw"] == [
         "route allow in on br-back out on br-back",
         "route allow in on br-front",
         "route allow out on br-front",
     ]
-    assert lines(Firewall("ufw", taken=("route allow in on br-front",)))["ufw"] == [
+    assert lines(UfwFirewall(("route allow in on br-front",)))["ufw"] == [
         "route allow in on br-back out on br-back",
         "route allow out on br-front",
     ]
@@ -87,11 +90,11 @@ def test_ufw_is_asked_for_each_way_that_traffic_goes_but_not_for_what_others_all
 def test_firewalld_gets_a_zone_and_only_with_a_way_out_a_policy():
     """Internal networks need no policy. Of one that is stopped only the files are meant."""
     zone = ["zone", "forward", "interface br-back", "interface br-front", "policy dockless-out"]
-    assert lines(Firewall("firewalld"))["firewalld"] == [
+    assert lines(FirewalldFirewall())["firewalld"] == [
         f"{time} {each}" for time in ("permanent", "runtime") for each in zone
     ]
     internal = {"networks": {"back": DOCUMENT["networks"]["back"]}, "sandboxes": {"db": {"networks": ["back"]}}}
-    assert lines(Firewall("firewalld", running=False), document=internal)["firewalld"] == [
+    assert lines(FirewalldFirewall(running=False), document=internal)["firewalld"] == [
         "permanent zone",
         "permanent forward",
         "permanent interface br-back",
@@ -104,7 +107,7 @@ def test_nothing_is_asked_for_without_networks_or_unasked():
 
 
 def test_docker_s_chain_is_read_up_to_where_it_returns():
-    chain = docker_user.docker_chain(LISTING)
+    chain = docker_user.parse(LISTING)
     assert chain == DockerChain(
         (
             "-m devgroup --src-group 25707 --dst-group 25707 -j ACCEPT",
@@ -114,7 +117,7 @@ def test_docker_s_chain_is_read_up_to_where_it_returns():
         ("docker0", "web0"),
     )
     assert len(docker_user.deletions_of_own_rules(LISTING)) == 3
-    assert docker_user.docker_chain("-P FORWARD DROP\n") is None
+    assert docker_user.parse("-P FORWARD DROP\n") is None
 
 
 def test_ufw_s_rules_are_told_apart_by_their_comment():
@@ -124,7 +127,7 @@ ufw route allow in on br0 comment 'dockless'
 ufw route allow out on br0 comment 'it isn"t dockless'
 ufw route deny out on br1
 """
-    assert ufw.ufw_rules(listing) == (["route allow in on br0"], ["route allow out on br0", "route deny out on br1"])
+    assert ufw.parse(listing) == (("route allow in on br0",), ("route allow out on br0", "route deny out on br1"))
 
 
 def test_what_a_user_put_into_our_zone_stays_in_its_file():
@@ -143,22 +146,22 @@ def test_what_a_user_put_into_our_zone_stays_in_its_file():
 
 def test_what_a_reload_would_lose():
     now = "public (active)\n  target: default\n  interfaces: eth0\n  ports: 99/tcp\n\ndockless\n  ports: 1/tcp\n"
-    assert firewalld.permanent_only(now) == ["public ports: 99/tcp", "public target: default"]
+    assert firewalld.runtime_settings(now) == ["public ports: 99/tcp", "public target: default"]
 
 
 @pytest.mark.parametrize(
     "named, flows, remedy",
     [
         ((), ("out", "in"), "Add firewalld to coexist"),
-        (("firewalld",), ("in",), "StrictForwardPorts of firewalld.conf keeps published ports closed"),
-        (("firewalld",), ("out",), "It is not what coexist opens"),
+        (("firewalld",), ("in",), "StrictForwardPorts in firewalld.conf closes published ports"),
+        (("firewalld",), ("out",), "The rules that coexist adds do not prevent this"),
     ],
 )
 def test_an_obstacle_is_told_with_its_remedy(named, flows, remedy):
     """With StrictForwardPorts firewalld decides about published ports, and we say so."""
-    obstacle = BlockingChain("inet", "firewalld", "filter_FORWARD", "it drops", False, flows, ("br0",), "firewalld")
-    assert foreign_firewalls.blocking_chain_warning(obstacle, named).startswith("it drops. " + remedy)
-    assert foreign_firewalls.blocking_chain_warning(obstacle._replace(firewall=""), named) == "it drops"
+    obstacle = BlockingChain("inet", "firewalld", "filter_FORWARD", "It drops.", False, flows, ("br0",), "firewalld")
+    assert foreign_firewalls.blocking_chain_warning(obstacle, named).startswith("It drops. " + remedy)
+    assert foreign_firewalls.blocking_chain_warning(obstacle._replace(firewall=""), named) == "It drops."
 
 
 @pytest.mark.parametrize(
@@ -174,7 +177,7 @@ def test_an_obstacle_is_told_with_its_remedy(named, flows, remedy):
     ],
 )
 def test_an_obstacle_matters_where_something_would_go_that_way(network, ports, open_ways):
-    """And only such ways are asked for: ufw is told of each, firewalld has a policy inwards where nothing is translated."""
+    """And rules exist only for such directions: ufw's for each, firewalld's policy inwards where nothing is translated."""
     document = {
         "networks": {"front": {"bridge_name": "br0", **network}},
         "sandboxes": {"web": {"networks": ["front"], "ports": ports}},
@@ -182,11 +185,11 @@ def test_an_obstacle_matters_where_something_would_go_that_way(network, ports, o
     host = resolved(document)
     found = coexistence.allowed_directions(host, topology.networks_of(host))
     assert found == {"br0": open_ways}
-    obstacle = BlockingChain("ip", "filter", "FORWARD", "it drops", False, (), ("br0",), "ufw")
-    assert [
-        flow for flow in ("in", "out", "within") if coexistence.is_relevant(obstacle._replace(flows=(flow,)), found)
-    ] == sorted(open_ways)
-    asked = lines(Firewall("ufw"), Firewall("firewalld", running=False), document=document)
+    obstacle = BlockingChain("ip", "filter", "FORWARD", "It drops.", False, (), ("br0",), "ufw")
+    assert [flow for flow in ("in", "out", "within") if obstacle._replace(flows=(flow,)).is_relevant(found)] == sorted(
+        open_ways
+    )
+    asked = lines(UfwFirewall(), FirewalldFirewall(running=False), document=document)
     assert ("route allow out on br0" in asked["ufw"]) == ("in" in open_ways)
     assert ("route allow in on br0" in asked["ufw"]) == ("out" in open_ways)
     assert ("permanent policy dockless-in" in asked["firewalld"]) == ("in" in open_ways and not ports)
@@ -210,3 +213,17 @@ def test_a_chain_called_log_is_followed():
     """The word in a chain's name is no statement."""
     rules = ["jump filter_FWD_public_log", 'counter packets 1 bytes 2 log prefix "x" jump my-counter']
     assert foreign_chains.jumps(rules) == ["filter_FWD_public_log", "my-counter"]
+
+
+def test_each_firewall_that_coexist_names_has_its_two_parts():
+    """The pure one computes and parses its configuration, the adapter runs its program."""
+    assert set(FOREIGN_FIREWALLS) == set(linux_foreign_firewalls._ADAPTERS) == set(FIREWALLS)
+
+
+def test_zones_and_policies_are_read_from_what_firewall_cmd_prints():
+    zone = "dockless (active)\n  target: default\n  forward: yes\n  interfaces: br-b br-a\n  services: dns\n"
+    assert firewalld.parse(zone) == ["zone", "forward", "interface br-a", "interface br-b"]
+    assert firewalld.parse(zone.replace("default", "ACCEPT")) == ["forward", "interface br-a", "interface br-b"]
+    policy = "dockless-out (active)\n  priority: -1\n  target: ACCEPT\n  ingress-zones: dockless\n  egress-zones: ANY\n"
+    assert firewalld.parse(policy) == ["policy dockless-out"]
+    assert firewalld.parse(policy.replace("ANY", "HOST")) == []

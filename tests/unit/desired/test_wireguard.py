@@ -11,7 +11,8 @@ import pytest
 from _dockless import names
 from _dockless.desired.wireguard import wireguard_objects
 from _dockless.errors import DocklessError
-from _dockless.linux import wireguard
+from _dockless.linux import programs, wireguard
+from _dockless.linux.programs import Output
 from _dockless.linux.wireguard import Device, DevicePeer
 from _dockless.model.facts import Facts
 from _dockless.names import INTERFACE_LIMIT
@@ -172,23 +173,23 @@ def test_wg_is_never_asked_for_a_secret(monkeypatch):
     """Of all that wg shows, only what has no private or preshared key in it is asked for."""
     asked = []
 
-    def run(argv, content, secret=False, quiet=False):
-        asked.append((list(argv), content))
-        return b"0\n" if argv[-1] == "listen-port" else b""
+    def run(argv, **options):
+        asked.append(list(argv))
+        return Output(0, "0\n" if argv[-1] == "listen-port" else "", "")
 
-    monkeypatch.setattr(wireguard, "_run", run)
+    monkeypatch.setattr(programs, "run", run)
     wireguard.show("wg-x")
-    assert {argv[-1] for argv, content in asked} == {"public-key", "listen-port", "endpoints", "allowed-ips"}
+    assert {argv[-1] for argv in asked} == {"public-key", "listen-port", "endpoints", "allowed-ips"}
 
 
 def test_a_failure_with_a_secret_says_nothing_of_the_programs_words(monkeypatch):
     class Done:
         returncode, stdout, stderr = 1, b"", b"private-key: SECRET"
 
-    monkeypatch.setattr(wireguard, "program", lambda name: "/usr/bin/" + name)
-    monkeypatch.setattr(wireguard.subprocess, "run", lambda *args, **options: Done)
+    monkeypatch.setattr(programs, "find_program", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr(programs.subprocess, "run", lambda *args, **options: Done)
     with pytest.raises(DocklessError) as silent:
-        wireguard._run(["wg", "addconf", "wg-x", "/dev/stdin"], b"SECRET", secret=True)
+        wireguard._wg(["addconf", "wg-x", "/dev/stdin"], "SECRET", secret=True)
     with pytest.raises(DocklessError, match="SECRET"):
-        wireguard._run(["wg", "set", "wg-x"], b"")
+        wireguard._wg(["set", "wg-x"])
     assert "SECRET" not in str(silent.value) and silent.value.__cause__ is None

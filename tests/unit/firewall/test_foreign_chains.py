@@ -91,6 +91,16 @@ def test_ufw_drops_until_a_route_is_allowed():
     assert blocked({**UFW, "ufw-user-forward": allowed}) == set()
 
 
+def test_the_example_in_the_module_s_docstring():
+    """With routing allowed in one direction only, the other one is blocked."""
+    chains = {
+        "FORWARD": "jump before\njump user",
+        "before": "ct state established,related accept\nip protocol icmp accept",
+        "user": 'iifname "br-a" accept',
+    }
+    assert blocked(chains, bridged=False) == {"in"}
+
+
 CASES = {
     "a comment that looks like a rule": (
         'tcp dport 1 comment "iifname br-a { accept"',

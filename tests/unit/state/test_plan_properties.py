@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from _dockless.model.facts import Firewall
+from _dockless.model.facts import DockerFirewall, FirewalldFirewall, UfwFirewall
 from _dockless.names import FIREWALLS
 from _dockless.state import plan
 from _dockless.state.objects import Netns
@@ -29,7 +29,7 @@ def changed_documents(seed):
     named = [{"coexist": apart.sample(FIREWALLS, apart.randint(0, 3))} for turn in range(2)]
     before = resolved(document(chance), defaults=named[0])
     after = resolved(document(chance), defaults=named[1], leases=leases_of(before))
-    known = FACTS._replace(firewalls=tuple(Firewall(name, programs=("iptables", "ip6tables")) for name in FIREWALLS))
+    known = FACTS._replace(firewalls=(DockerFirewall(), FirewalldFirewall(), UfwFirewall()))
     return state(before, known), state(after, known), chance
 
 

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Rules that dockless adds to Docker's, firewalld's and ufw's own configuration, as objects of the desired state."""
+"""Rules that dockless adds to the configuration of Docker, firewalld and ufw, as objects of the desired state."""
 
 from __future__ import annotations
 
 import typing as t
 
-from ..firewall import coexistence, docker_user, firewalld, ufw
+from ..firewall.coexistence import INBOUND, traffic_of
 from ..firewall.firewalld import ZONE
-from ..firewall.foreign_chains import INBOUND, BlockingChain
-from ..model.facts import Facts, Firewall
+from ..firewall.foreign_chains import BlockingChain
+from ..firewall.foreign_firewalls import FOREIGN_FIREWALLS
+from ..model.facts import Facts
 from ..model.host import Host
 from ..model.topology import Networks
 from ..state import objects
@@ -17,35 +18,36 @@ from ..state.objects import ForeignFirewallRules, Object
 
 
 def foreign_firewall_objects(host: Host, networks: Networks, facts: Facts) -> t.Iterator[ForeignFirewallRules]:
-    """Yield what each firewall that is there, and that the host's defaults name, needs for our networks."""
-    for firewall in facts.firewalls if coexistence._bridge_networks(networks) else ():
-        if firewall.name in host.defaults.coexist:
-            lines = list(_WANTED[firewall.name](firewall, host, networks, facts))
-            if lines:
-                yield objects.foreign_firewall_rules(firewall.name, lines)
+    """Yield the rules for each firewall that is on this host and that the host's option coexist names."""
+    named = [firewall for firewall in facts.firewalls if firewall.name in host.defaults.coexist]
+    if not named:
+        return
+    traffic = traffic_of(host, networks, facts.uplink)
+    if not traffic.bridges:
+        return
+    for firewall in named:
+        lines = list(FOREIGN_FIREWALLS[firewall.name].wanted(firewall, traffic))
+        if lines:
+            yield objects.foreign_firewall_rules(firewall.name, lines)
 
 
-def opened_firewalls(passages: t.Iterable[Object | None]) -> set[str]:
-    """Return the firewalls that passages are about."""
-    return {thing.firewall for thing in passages if isinstance(thing, ForeignFirewallRules)}
+def opened_firewalls(objects_after: t.Iterable[Object | None]) -> set[str]:
+    """Return the firewalls that have rules of dockless among these objects."""
+    return {obj.firewall for obj in objects_after if isinstance(obj, ForeignFirewallRules)}
 
 
-def blocking_chain_warning(obstacle: BlockingChain, named: t.Collection[str]) -> str:
-    """Return an obstacle's sentence, with what to do about it. named are the firewalls that coexist names."""
-    if not obstacle.firewall:
-        return str(obstacle)
-    if obstacle.firewall not in named:
-        return f"{obstacle}. Add {obstacle.firewall} to coexist (of container_networks, or dockless_defaults.coexist) to have them accepted there"
-    if obstacle.firewall == "firewalld" and obstacle.flows == (INBOUND,):
+def blocking_chain_warning(chain: BlockingChain, coexist: t.Collection[str]) -> str:
+    """Return the sentence about a blocking chain, with a remedy. coexist: the firewalls that the option names."""
+    if not chain.firewall:
+        return str(chain)
+    if chain.firewall not in coexist:
         return (
-            f"{obstacle}. StrictForwardPorts of firewalld.conf keeps published ports closed, and coexist leaves that to firewalld: "
-            f"open them there by a policy to the zone {ZONE}"
+            f"{chain} Add {chain.firewall} to coexist (of container_networks, or dockless_defaults.coexist), "
+            "so that dockless adds rules there that accept them."
         )
-    return f"{obstacle}. It is not what coexist opens: look for the rule in {obstacle.firewall}'s own settings"
-
-
-_WANTED: dict[str, t.Callable[[Firewall, Host, Networks, Facts], t.Iterator[str]]] = {
-    "docker": docker_user.docker_rules,
-    "firewalld": firewalld.wanted_settings,
-    "ufw": ufw.wanted_routes,
-}
+    if chain.firewall == "firewalld" and chain.flows == (INBOUND,):
+        return (
+            f"{chain} StrictForwardPorts in firewalld.conf closes published ports, and coexist does not change that. "
+            f"Open them in firewalld with a policy to the zone {ZONE}."
+        )
+    return f"{chain} The rules that coexist adds do not prevent this. Check the configuration of {chain.firewall}."

@@ -11,7 +11,7 @@ from ..allocate.leases import Leases, recorded_interfaces
 from ..desired import foreign_firewalls
 from ..errors import DocklessError, VerifyError, join_messages
 from ..firewall import coexistence
-from ..linux import files, lock, nft, wireguard
+from ..linux import files, foreign_chains, lock, nft, wireguard
 from ..linux import foreign_firewalls as linux_foreign_firewalls
 from ..linux.nft import CANONICAL_DIRECTORY
 from ..linux.nft_tables import Tables
@@ -159,11 +159,11 @@ class _Converger:
         families = {
             "ip6" if subnet.version == 6 else "ip" for p in host.projects for n in p.networks for subnet in n.subnets
         }
-        found = nft.blocking_chains(bridges, families) if bridges else []
+        found = foreign_chains.blocking_chains(bridges, families) if bridges else []
         return tuple(
             foreign_firewalls.blocking_chain_warning(each, host.defaults.coexist)
             for each in found
-            if each.firewall not in opening and coexistence.is_relevant(each, open_ways)
+            if each.firewall not in opening and each.is_relevant(open_ways)
         )
 
     def apply(self, work: Plan, record: t.Callable[[], None]) -> None:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What other firewalls of a host are asked to let through, a line for each rule or setting; and how such lines are found in them.
+"""What foreign firewalls must let through for dockless's networks, and in which directions.
 
-They accept no more than what they have to stop deciding about. In nftables a drop is final in whatever chain it stands, so
-our own table, at the same hook, still drops what it drops.
+Rules in a foreign firewall accept only what dockless's own table, at the same hook, also lets through: in nftables a
+drop is final in whatever chain it stands, so an accept elsewhere opens nothing that dockless's table drops.
 """
 
 from __future__ import annotations
@@ -12,40 +12,78 @@ import typing as t
 
 from ..model.gateways import are_ports_direct, mode_of, publishing_endpoint, trusted_links
 from ..model.host import GATEWAY_UNPROTECTED, Host, Network
+from ..model.overlay import vxlan_device
 from ..model.topology import Networks
-from .foreign_chains import INBOUND, OUTBOUND, WITHIN_BRIDGE, BlockingChain
 
-COMMENT = "dockless"  # of a rule of ours in a chain or list of others
+COMMENT = "dockless"  # marks dockless's rules in a foreign chain or list
+OUTBOUND, INBOUND, WITHIN_BRIDGE = "out", "in", "within"  # directions of new connections, seen from a network
 
 
-def _bridge_networks(networks: Networks) -> list[Network]:
-    """Return the networks whose packets pass this host."""
-    return sorted((n for n in networks.values() if n.macvlan is None), key=lambda n: n.bridge_name)
+class BridgeTraffic(t.NamedTuple):
+    """Traffic of a bridge that dockless's table lets through."""
+
+    bridge: str
+    directions: frozenset[str]
+    # Sandboxes are connected to at their own addresses, without a translation that firewalls recognize by its mark.
+    direct: bool
+    # The VXLAN device that exchanges packets with the bridge, "" unless the network is a routed overlay.
+    vxlan: str = ""
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """Return the names of the links that belong to the network."""
+        return (self.bridge, self.vxlan) if self.vxlan else (self.bridge,)
+
+
+class Traffic(t.NamedTuple):
+    """Traffic of all bridges, sorted by their names, with the IP versions of their subnets and the host's uplink."""
+
+    bridges: tuple[BridgeTraffic, ...]
+    versions: frozenset[int]
+    uplink: str = ""
+
+
+def traffic_of(host: Host, networks: Networks, uplink: str) -> Traffic:
+    """Return the traffic that foreign firewalls must let through."""
+    directions = allowed_directions(host, networks)
+    bridge_networks = _bridge_networks(networks)
+    bridges = []
+    for network in bridge_networks:
+        allowed = frozenset(directions[network.bridge_name])
+        direct = network.ingress and _is_open_directly(host, network)
+        bridges.append(BridgeTraffic(network.bridge_name, allowed, direct, _routed_vxlan(network)))
+    versions = {subnet.version for network in bridge_networks for subnet in network.subnets}
+    return Traffic(tuple(bridges), frozenset(versions), uplink)
 
 
 def allowed_directions(host: Host, networks: Networks) -> dict[str, set[str]]:
-    """Return the directions that our own table lets new connections take, by bridge: out, in where something is open, within."""
-    endpoints = [
-        publishing_endpoint(sandbox, networks, version)
+    """Return the directions of new connections that dockless's table lets through, by bridge."""
+    publishing = {
+        endpoint.network
         for project in host.projects
         for sandbox in project.sandboxes
         if sandbox.ports
-        for version in (4, 6)
-    ]
-    published = {endpoint.network for endpoint in endpoints if endpoint is not None}
+        for endpoint in (publishing_endpoint(sandbox, networks, version) for version in (4, 6))
+        if endpoint is not None
+    }
     found = {}
     for network in _bridge_networks(networks):
-        inward = network.ingress and (network.key in published or _is_open_directly(host, network))
-        found[network.bridge_name] = {
-            WITHIN_BRIDGE,
-            *([OUTBOUND] if network.egress else []),
-            *([INBOUND] if inward else []),
-        }
+        directions = {WITHIN_BRIDGE}
+        if network.egress:
+            directions.add(OUTBOUND)
+        if network.ingress and (network.key in publishing or _is_open_directly(host, network)):
+            directions.add(INBOUND)
+        found[network.bridge_name] = directions
     return found
 
 
+def _bridge_networks(networks: Networks) -> list[Network]:
+    """Return the networks whose packets pass this host's network stack, sorted by bridge."""
+    return sorted((n for n in networks.values() if n.macvlan is None), key=lambda n: n.bridge_name)
+
+
 def _is_open_directly(host: Host, network: Network) -> bool:
-    """Return whether sandboxes are connected to at their own addresses, without a translation that firewalls know by its mark."""
+    """Return whether sandboxes of a network are connected to at their own addresses."""
     return any(
         mode_of(network, version) == GATEWAY_UNPROTECTED
         or are_ports_direct(network, version, host.defaults)
@@ -54,12 +92,6 @@ def _is_open_directly(host: Host, network: Network) -> bool:
     )
 
 
-def is_relevant(obstacle: BlockingChain, open_ways: t.Mapping[str, set[str]]) -> bool:
-    """Return whether an obstacle stops what our own table lets through."""
-    return not obstacle.bridges or any(
-        flow in open_ways[bridge] for bridge in obstacle.bridges for flow in obstacle.flows
-    )
-
-
-def _routed(network: Network) -> bool:
-    return network.overlay is not None and network.overlay.mode == "routed"
+def _routed_vxlan(network: Network) -> str:
+    is_routed = network.overlay is not None and network.overlay.mode == "routed"
+    return vxlan_device(network) if is_routed else ""

@@ -1,11 +1,31 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Whether another's forward chain, as nft lists it, would drop our traffic.
+"""Finds out whether a foreign forward chain, as nft lists it, would drop traffic of dockless's bridges.
 
-A packet is followed through the rules in three-valued logic: a condition about
-interfaces or connection state is true or false, any other is unknown. Unknown
-conditions never make a drop certain; they make an accept count if the rule names
-our link, because whoever wrote it meant us.
+The analysis is a simulation. Each direction of each bridge (out of its network, into it, within it) is two packets: the
+first one of a connection and the answer. A packet walks through the rules of the chain and of the chains that they jump
+to. Conditions have three values: one about interfaces, connection state or translation is true or false; any other one
+is unknown.
+
+- An unknown condition never makes a drop certain: "tcp dport 25 drop" blocks nothing.
+- An unknown condition makes an accept count if the rule names dockless's link: whoever wrote
+  'iifname "br-a" tcp dport 80 accept' meant br-a. The verdict of such an accept is "meant".
+
+Example: the chain of a firewall like ufw, whose policy is drop, with routing allowed in one direction of br-a only.
+
+    chain FORWARD { policy drop; jump before; jump user }
+    chain before  { ct state established,related accept; ip protocol icmp accept }
+    chain user    { iifname "br-a" accept }
+
+- Out of br-a, the first packet (from br-a to another link, new). In "before", the first rule is false and the second is
+  unknown without naming br-a, so none decides. In "user", the rule is true: meant.
+- Out of br-a, the answer (from another link to br-a, established). In "before", the first rule is true: accept. So
+  nothing blocks this direction.
+- Into br-a, the first packet (from another link to br-a, new). No rule is true, the chains end, and the policy drops the
+  packet. So this direction is blocked.
+
+Parts: parsing of listings (forward_chains, rules_in, jumps), rules (_Rule, _split_verdict_map), the packets of a
+direction (_directions), the walk (_walk), and the result (analyse).
 """
 
 from __future__ import annotations
@@ -14,8 +34,8 @@ import re
 import typing as t
 
 from ..names import LINK_GROUP
-
-OUTBOUND, INBOUND, WITHIN_BRIDGE = "out", "in", "within"  # directions, seen from a network
+from .coexistence import INBOUND, OUTBOUND, WITHIN_BRIDGE
+from .foreign_firewalls import owner_of
 
 
 class Chain(t.NamedTuple):
@@ -28,10 +48,10 @@ class Chain(t.NamedTuple):
 
 
 class BlockingChain(t.NamedTuple):
-    """A chain that drops traffic of ours.
+    """A chain that drops traffic of dockless's bridges, or that may, because nft cannot read it.
 
-    bridged is True if it only hits frames between ports of one bridge. flows are
-    the directions that it hits, bridges the links whose traffic it is.
+    bridged: it drops only frames between ports of one bridge. flows: the directions that it drops. bridges: the bridges
+    whose traffic it is; none means all. firewall: its owner, by the name that coexist uses, "" if it is unknown.
     """
 
     family: str
@@ -41,32 +61,42 @@ class BlockingChain(t.NamedTuple):
     bridged: bool
     flows: tuple[str, ...] = ()
     bridges: tuple[str, ...] = ()
-    firewall: str = ""  # whose it is, of those that coexist may name
+    firewall: str = ""
 
     def __str__(self) -> str:
         """Return why, which is a sentence."""
         return self.why
 
+    def is_relevant(self, allowed: t.Mapping[str, t.Collection[str]]) -> bool:
+        """Return whether it drops a direction that dockless's own table allows, by bridge."""
+        return not self.bridges or any(flow in allowed[bridge] for bridge in self.bridges for flow in self.flows)
+
 
 class _Packet(t.NamedTuple):
-    """The first packet of a connection or an answer, between two links. A link of "" is any that is not ours."""
+    """A packet of a connection, between two links. A link of "" is any link that is not dockless's."""
 
     into: str
     out: str
-    state: str = "new"
-    translated: bool = False  # its destination was, by a published port
-    of_bridge: bool = False  # links are ports, in the bridge family
+    state: str = "new"  # of the connection, as conntrack has it
+    translated: bool = False  # the connection's destination was translated, by a published port
+    of_bridge: bool = False  # the packet is a frame in the family bridge, and the links are ports
 
 
 _HEADER = re.compile(r"type filter hook forward priority [^;]*;(?: policy (\w+);)?")
-# Words of their own: chains may be called public_log.
+# Statements that decide nothing. Only whole words, because a chain may be called public_log.
 _NOISE = re.compile(
-    r'(?<!\S)(?:counter packets \d+ bytes \d+|counter|comment "[^"]*"|log(?: (?:prefix "[^"]*"|level \w+|flags [\w ,]+|group \d+))*)(?!\S)'
+    r"(?<!\S)(?:"
+    r"counter packets \d+ bytes \d+"
+    r"|counter"
+    r'|comment "[^"]*"'
+    r'|log(?: (?:prefix "[^"]*"|level \w+|flags [\w ,]+|group \d+))*'
+    r")(?!\S)"
 )
 _VERDICT = re.compile(r"(?:^|\s)(accept|drop|return|reject\b.*|(?:jump|goto) \S+)$")
 _JUMP = re.compile(r"(?:jump|goto) ([^\s,}]+)")
 _INTERFACE = re.compile(
-    r'(?:meta )?(iifname|oifname|iif|oif|iifgroup|oifgroup|ibrname|obrname) (!= )?("[^"]*"|\{[^}]*\}|[^\s{".][^\s{"]*)(?=\s|$)'
+    r"(?:meta )?(iifname|oifname|iif|oif|iifgroup|oifgroup|ibrname|obrname) (!= )?"
+    r'("[^"]*"|\{[^}]*\}|[^\s{".][^\s{"]*)(?=\s|$)'
 )
 _STATE = re.compile(r"ct state (!= )?(\{[^}]*\}|[\w,]+)(?=\s|$)")
 _VMAP = re.compile(r"(\S+(?: \S+)*?) vmap \{([^}]*)\}$")
@@ -110,99 +140,108 @@ def rules_in(listing: str) -> list[str]:
 
 
 def jumps(rules: t.Sequence[str]) -> list[str]:
-    """Return the chains that the rules can go to."""
+    """Return the names of the chains that the rules can jump to."""
     return [name for rule in rules for name in _JUMP.findall(_NOISE.sub("", rule))]
 
 
 def analyse(
     chain: Chain, rules: t.Mapping[str, t.Sequence[str]], bridges: t.Sequence[str], bridged_frames: bool
 ) -> list[BlockingChain]:
-    """Return what the chain does to our bridges: one obstacle for each set of directions that it drops.
+    """Return the chain once for each set of directions that it drops, with the bridges concerned.
 
-    bridged_frames tells whether frames between ports of one bridge come through this chain.
+    rules: the rules of the chain and of those that it can jump to, by chain name. bridged_frames: whether frames
+    between ports of one bridge pass this chain.
     """
-    parsed = {name: [_Rule(part) for text in texts for part in _parts(text)] for name, texts in rules.items()}
-    named = sorted({name for texts in parsed.values() for rule in texts for name in rule.links})
-    seen: dict[tuple[str, ...], tuple[str, ...]] = {}
-    hit: dict[tuple[str, ...], list[str]] = {}
+    parsed = {
+        name: [_Rule(part) for text in texts for part in _split_verdict_map(text)] for name, texts in rules.items()
+    }
+    patterns = sorted({pattern for chain_rules in parsed.values() for rule in chain_rules for pattern in rule.links})
+    blocked_of: dict[tuple[str, ...], tuple[str, ...]] = {}
+    bridges_of: dict[tuple[str, ...], list[str]] = {}
     for bridge in sorted(bridges):
-        alike = tuple(name for name in named if _fits(name, bridge))  # the same rules see it the same way
-        if alike not in seen:
-            seen[alike] = tuple(
-                flow
-                for flow, packets in _flows(chain.family, bridge, bridged_frames)
-                if not all(_passes(chain, parsed, packet) for packet in packets)
-            )
-        if seen[alike]:
-            hit.setdefault(seen[alike], []).append(bridge)
+        # Bridges that match the same patterns have the same result: with a thousand bridges, only a few differ.
+        matching = tuple(pattern for pattern in patterns if _fits(pattern, bridge))
+        if matching not in blocked_of:
+            blocked_of[matching] = _blocked_directions(chain, parsed, bridge, bridged_frames)
+        if blocked_of[matching]:
+            bridges_of.setdefault(blocked_of[matching], []).append(bridge)
+    owner = owner_of(chain.table, rules)
     return [
         BlockingChain(
-            chain.family,
-            chain.table,
-            chain.name,
-            _why(chain, flows, names_),
-            flows == (WITHIN_BRIDGE,),
-            flows,
-            tuple(names_),
-            _owner(chain, rules),
+            family=chain.family,
+            table=chain.table,
+            chain=chain.name,
+            why=_why(chain, directions, blocked),
+            bridged=directions == (WITHIN_BRIDGE,),
+            flows=directions,
+            bridges=tuple(blocked),
+            firewall=owner,
         )
-        for flows, names_ in sorted(hit.items())
+        for directions, blocked in sorted(bridges_of.items())
     ]
 
 
-def unreadable_chain(chain: Chain, said: str) -> BlockingChain:
-    """Return the obstacle that a chain may be which nft could not list; a chain without name means all of them."""
-    what = (
-        f"chain {chain.name} of table {chain.family} {chain.table}" if chain.name else "the other chains of this host"
+def unreadable_chain(chain: Chain, reason: str) -> BlockingChain:
+    """Return a chain that nft could not list, as one that may drop traffic.
+
+    A chain without a name stands for all chains.
+    """
+    subject = (
+        f"chain {chain.name} of table {chain.family} {chain.table}" if chain.name else "the chains of other tables"
     )
     return BlockingChain(
         chain.family,
         chain.table,
         chain.name,
-        f"nft cannot read {what}, so it is not known whether traffic is dropped there: {said}",
+        f"nft cannot read {subject}, so it is unknown whether packets are dropped there: {reason}.",
         False,
     )
 
 
-def _owner(chain: Chain, rules: t.Mapping[str, t.Sequence[str]]) -> str:
-    """Return whose a chain is, told by the chains that it jumps to: ufw shares its table with Docker, which asks its own chain first."""
-    if chain.table == "firewalld":
-        return "firewalld"
-    if "DOCKER-USER" in rules:
-        return "docker"
-    return "ufw" if any(name.startswith(("ufw-", "ufw6-")) for name in rules) else ""
+def _blocked_directions(
+    chain: Chain, rules: t.Mapping[str, t.Sequence[_Rule]], bridge: str, bridged_frames: bool
+) -> tuple[str, ...]:
+    return tuple(
+        direction
+        for direction, packets in _directions(chain.family, bridge, bridged_frames)
+        if not all(_passes(chain, rules, packet) for packet in packets)
+    )
 
 
-def _flows(family: str, bridge: str, bridged_frames: bool) -> list[tuple[str, tuple[_Packet, ...]]]:
-    """Return the directions that pass a forward chain, each as a question and its answer."""
+def _directions(family: str, bridge: str, bridged_frames: bool) -> list[tuple[str, tuple[_Packet, _Packet]]]:
+    """Return the directions that pass a forward chain of a family, each with its first packet and the answer."""
+    of_bridge = family == "bridge"
     within = (
         WITHIN_BRIDGE,
         (
-            _Packet(bridge, bridge, "new", False, family == "bridge"),
-            _Packet(bridge, bridge, "established", False, family == "bridge"),
+            _Packet(bridge, bridge, "new", of_bridge=of_bridge),
+            _Packet(bridge, bridge, "established", of_bridge=of_bridge),
         ),
     )
-    if family == "bridge":
+    if of_bridge:
         return [within]
-    routed = [
-        (OUTBOUND, (_Packet(bridge, ""), _Packet("", bridge, "established"))),
-        (INBOUND, (_Packet("", bridge, "new", True), _Packet(bridge, "", "established", True))),
-    ]
-    return [*routed, within] if bridged_frames else routed
+    out = (OUTBOUND, (_Packet(bridge, ""), _Packet("", bridge, "established")))
+    into = (INBOUND, (_Packet("", bridge, "new", translated=True), _Packet(bridge, "", "established", translated=True)))
+    return [out, into, within] if bridged_frames else [out, into]
 
 
-def _parts(text: str) -> list[str]:
-    """Return the rule, a verdict map as one rule for each of its elements."""
+def _split_verdict_map(text: str) -> list[str]:
+    """Return a rule as a list of one, or a verdict map as one rule for each of its elements.
+
+    'iifname vmap { "a" : accept, "b" : jump c }' becomes 'iifname "a" accept' and 'iifname "b" jump c'. A map with
+    concatenated keys stays whole: its condition is unknown.
+    """
     text = " ".join(_NOISE.sub(" ", text).split())
-    mapped = _VMAP.search(text)
-    if not mapped or " . " in mapped.group(0):
+    found = _VMAP.search(text)
+    if not found or " . " in found.group(0):
         return [text]
-    pairs = [element.split(" : ", 1) for element in mapped.group(2).split(",") if " : " in element]
-    return [f"{mapped.group(1)} {value.strip()} {verdict.strip()}" for value, verdict in pairs]
+    expression, elements = found.groups()
+    pairs = [element.split(" : ", 1) for element in elements.split(",") if " : " in element]
+    return [f"{expression} {value.strip()} {verdict.strip()}" for value, verdict in pairs]
 
 
 class _Rule:
-    """A rule taken apart, counters and the like left out. links are the interface names it mentions."""
+    """A parsed rule without its counters, comments and log statements. links: the interface names in it."""
 
     def __init__(self, text: str) -> None:
         verdict = _VERDICT.search(text)
@@ -213,27 +252,25 @@ class _Rule:
         self.states = [(bool(m[0]), _values(m[1])) for m in _STATE.findall(text)]
         self.translated = bool(_DNAT.search(text))
         rest = _DNAT.sub("", _STATE.sub("", _INTERFACE.sub("", text)))
-        self.more = bool(rest.strip())  # conditions that are not understood
-        self.links = {value for key, negated, values in self.interfaces if "group" not in key for value in values}
+        self.has_unknown = bool(rest.strip())
+        self.links = {value for key, _inverted, values in self.interfaces if "group" not in key for value in values}
 
     def matches(self, packet: _Packet) -> bool | None:
-        """Say whether the packet meets all conditions; None is unknown."""
-        answers = [_interface_matches(packet, *condition) for condition in self.interfaces]
-        answers += [(packet.state in values) != inverted for inverted, values in self.states]
+        """Return whether the packet meets all conditions, None if that is unknown."""
+        results = [_interface_matches(packet, *condition) for condition in self.interfaces]
+        results += [(packet.state in values) != inverted for inverted, values in self.states]
         if self.translated:
-            answers.append(packet.translated)
-        if self.more:
-            answers.append(None)
-        if False in answers:
+            results.append(packet.translated)
+        if self.has_unknown:
+            results.append(None)
+        if False in results:
             return False
-        return None if None in answers else True
+        return None if None in results else True
 
-    def names_us(self, packet: _Packet) -> bool:
-        """Say whether a condition is about a link of ours, and is met."""
+    def names_link_of(self, packet: _Packet) -> bool:
+        """Return whether a condition that is not inverted names dockless's link in this packet."""
         return any(
-            not inverted
-            and (packet.into if key[0] == "i" else packet.out)
-            and _interface_matches(packet, key, inverted, values)
+            not inverted and _link_for(packet, key) and _interface_matches(packet, key, inverted, values)
             for key, inverted, values in self.interfaces
         )
 
@@ -242,24 +279,31 @@ def _values(text: str) -> frozenset[str]:
     return frozenset(word.strip('", {}') for word in text.strip("{} ").split(",") if word.strip())
 
 
+def _link_for(packet: _Packet, key: str) -> str:
+    """Return the link that an interface condition is about: keys begin with i (incoming) or o (outgoing)."""
+    return packet.into if key.startswith("i") else packet.out
+
+
 def _interface_matches(packet: _Packet, key: str, inverted: bool, values: frozenset[str]) -> bool | None:
-    link = packet.into if key[0] == "i" else packet.out
+    """Return whether a packet meets an interface condition, None if that is unknown."""
     if any(value.startswith("@") for value in values):
-        return None  # a named set, not read
-    ours = packet.into or packet.out
+        return None  # a named set, which is not read
+    own_link = packet.into or packet.out
     if "group" in key:
-        met = any(_number(value) == LINK_GROUP for value in values)
+        listed = any(_group_number(value) == LINK_GROUP for value in values)
     elif packet.of_bridge and "br" not in key:
-        met = any(_fits(value, "veth") for value in values)  # the port, of which only the beginning is known
+        listed = any(_fits(value, "veth") for value in values)  # a port, of whose name only the beginning is known
     else:
-        met = any(_fits(value, ours) for value in values)
-    if link:
-        return met != inverted
-    # Some other link: it may be one that is named, but it is neither ours nor, in a forward chain, the loopback.
-    return inverted if met and len(values) == 1 or values == {"lo"} else None
+        listed = any(_fits(value, own_link) for value in values)
+    if _link_for(packet, key):
+        return listed != inverted
+    # The link is any foreign one. It may be one that is listed, but it is neither dockless's nor the loopback, which
+    # never forwards.
+    only_own_link_listed = listed and len(values) == 1
+    return inverted if only_own_link_listed or values == {"lo"} else None
 
 
-def _number(text: str) -> int:
+def _group_number(text: str) -> int:
     try:
         return int(text, 0)
     except ValueError:  # a name from /etc/iproute2/group
@@ -274,37 +318,44 @@ def _passes(chain: Chain, rules: t.Mapping[str, t.Sequence[_Rule]], packet: _Pac
     return (_walk(chain.name, rules, packet, frozenset()) or chain.policy) != "drop"
 
 
-def _walk(name: str, rules: t.Mapping[str, t.Sequence[_Rule]], packet: _Packet, above: frozenset[str]) -> str:
-    """Return drop, accept, meant (an accept that names our link), or "" if the chain ends without any."""
-    for rule in rules.get(name, ()) if name not in above else ():
-        met = rule.matches(packet)
-        if met is False:
+def _walk(name: str, rules: t.Mapping[str, t.Sequence[_Rule]], packet: _Packet, callers: frozenset[str]) -> str:
+    """Return the verdict of a chain: "drop", "accept", "meant" (an accept that names dockless's link), or "" at its
+    end.
+
+    callers: the chains that jumped here. A jump back to one of them is not followed.
+    """
+    if name in callers:
+        return ""
+    for rule in rules.get(name, ()):
+        matches = rule.matches(packet)
+        if matches is False:
             continue
-        result = rule.verdict
-        if result in ("jump", "goto"):
-            result = _walk(rule.target, rules, packet, above | {name})
-        certain = met or result == "meant" or result == "accept" and rule.names_us(packet)
-        if not certain:
+        verdict = rule.verdict
+        if verdict in ("jump", "goto"):
+            verdict = _walk(rule.target, rules, packet, callers | {name})
+        names_link = rule.names_link_of(packet)
+        is_meant = verdict == "meant" or (verdict == "accept" and names_link)
+        if not (matches or is_meant):
             continue
-        if result in ("drop", "reject"):
+        if verdict in ("drop", "reject"):
             return "drop"
-        if result in ("accept", "meant"):
-            return "meant" if rule.names_us(packet) else result
+        if verdict in ("accept", "meant"):
+            return "meant" if names_link else verdict
         if rule.verdict in ("return", "goto"):
             return ""
     return ""
 
 
-def _why(chain: Chain, flows: tuple[str, ...], bridges: t.Sequence[str]) -> str:
-    """Return a sentence for people."""
+def _why(chain: Chain, directions: tuple[str, ...], bridges: t.Sequence[str]) -> str:
+    """Return the sentence that tells what a chain drops, and why."""
     shown = ", ".join(bridges[:3]) + (f" and {len(bridges) - 3} more" if len(bridges) > 3 else "")
-    how = "its policy is drop" if chain.policy == "drop" else "a rule in it drops what nobody accepted"
-    what = {
-        OUTBOUND: f"what leaves {shown}",
-        INBOUND: f"what comes in to {shown}",
+    traffic = {
+        OUTBOUND: f"packets out of {shown}",
+        INBOUND: f"packets into {shown}",
         WITHIN_BRIDGE: f"frames between the ports of {shown}",
     }
+    cause = "its policy is drop" if chain.policy == "drop" else "one of its rules drops what no rule accepted before"
     return (
-        f"chain {chain.name} of table {chain.family} {chain.table} drops "
-        f"{', '.join(what[flow] for flow in flows)}: {how}, and no rule accepts them before"
+        f"Chain {chain.name} of table {chain.family} {chain.table} drops "
+        f"{', '.join(traffic[direction] for direction in directions)}, because no rule accepts them and {cause}."
     )

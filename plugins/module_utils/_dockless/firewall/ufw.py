@@ -1,43 +1,56 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Routes that ufw has to allow, and the parser of what "ufw show added" lists."""
+"""ufw: routes that it must allow, and the parser of what "ufw show added" lists (ufw(8)).
+
+A line is the command after "ufw": "route allow in on br0".
+"""
 
 from __future__ import annotations
 
 import shlex
 import typing as t
 
-from ..model.facts import Facts, Firewall
-from ..model.host import Host
-from ..model.overlay import vxlan_device
-from ..model.topology import Networks
-from . import coexistence
-from .coexistence import COMMENT
-from .foreign_chains import INBOUND, OUTBOUND
-
-# ---- ufw ---------------------------------------------------------------------
+from ..model.facts import UfwFirewall
+from .coexistence import COMMENT, INBOUND, OUTBOUND, Traffic
 
 
-def wanted_routes(firewall: Firewall, host: Host, networks: Networks, facts: Facts) -> t.Iterator[str]:
-    """Yield routes to allow: out of bridges that lead out, into those where something is open, and between ports of the others."""
-    open_ways = coexistence.allowed_directions(host, networks)
-    found: list[str] = []
-    for network in coexistence._bridge_networks(networks):
-        name = network.bridge_name
-        lines = [f"in on {name}"] if OUTBOUND in open_ways[name] else [f"in on {name} out on {name}"]
-        lines += [f"in on {vxlan_device(network)} out on {name}"] if coexistence._routed(network) else []
-        lines += [f"out on {name}"] if INBOUND in open_ways[name] else []
-        found += [f"route allow {line}" for line in lines]
-    yield from sorted(set(found) - set(firewall.taken))
+class Routes(t.NamedTuple):
+    """Routes as listed: those with dockless's comment and the others."""
+
+    own: tuple[str, ...]
+    foreign: tuple[str, ...]
 
 
-def ufw_rules(listing: str) -> tuple[list[str], list[str]]:
-    """Return the routes that "ufw show added" lists: ours, and those of others."""
-    ours, others = [], []
+def wanted(firewall: UfwFirewall, traffic: Traffic) -> t.Iterator[str]:
+    """Yield the routes to allow, without those that a foreign rule already allows."""
+    routes = set()
+    for each in traffic.bridges:
+        if OUTBOUND in each.directions:
+            routes.add(f"route allow in on {each.bridge}")
+        else:
+            routes.add(f"route allow in on {each.bridge} out on {each.bridge}")
+        if each.vxlan:
+            routes.add(f"route allow in on {each.vxlan} out on {each.bridge}")
+        if INBOUND in each.directions:
+            routes.add(f"route allow out on {each.bridge}")
+    yield from sorted(routes - set(firewall.foreign_routes))
+
+
+def parse(listing: str) -> Routes:
+    """Return the routes in the output of "ufw show added"."""
+    own, foreign = [], []
     for line in listing.splitlines():
-        words = shlex.split(line) if line.startswith("ufw route ") else []
+        if not line.startswith("ufw route "):
+            continue
+        words = shlex.split(line)[1:]
         if words[-2:] == ["comment", COMMENT]:
-            ours.append(" ".join(words[1:-2]))
-        elif words:
-            others.append(" ".join(words[1 : words.index("comment")] if "comment" in words else words[1:]))
-    return ours, others
+            own.append(" ".join(words[:-2]))
+        else:
+            without_comment = words[: words.index("comment")] if "comment" in words else words
+            foreign.append(" ".join(without_comment))
+    return Routes(tuple(own), tuple(foreign))
+
+
+def owns(table: str, chains: t.Collection[str]) -> bool:
+    """Return whether a base chain is part of ufw's firewall. chains: itself and those that it can jump to."""
+    return any(name.startswith(("ufw-", "ufw6-")) for name in chains)

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Finds a namespace that others made, and makes sure that it is one: never a FIFO, a file, or the host's own."""
+"""Finds a network namespace that another program made, and checks that it is one.
+
+A FIFO, a plain file and the host's own namespace are refused.
+"""
 
 from __future__ import annotations
 
@@ -8,29 +11,30 @@ import fcntl
 import os
 import re
 import stat
-import subprocess
 import typing as t
 
 from ..errors import DocklessError
 from ..model.host import Attach
+from . import programs, systemd
 from .netns import CLONE_NEWNET
+from .programs import Remedies
 
 _NS_GET_NSTYPE = 0xB703  # ioctl_ns(2)
-_TIMEOUT_S = 10
-_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin", "LC_ALL": "C"}
+_TIMEOUT_S = 10.0
 _UNIT = re.compile(r"[A-Za-z0-9_:][A-Za-z0-9:_.@\\-]{0,254}\Z")
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}\Z")
+_REMEDIES = Remedies("Attach by pid or path instead.", "Check whether it hangs.", "Check the name.")
 
 
 def locate(attach: Attach) -> str:
-    """Return the path of the namespace, checked. Raises DocklessError if there is none or it must not be used."""
+    """Return the checked path of the namespace. Raises DocklessError if there is none or it must not be used."""
     path = _FINDERS[attach.kind](attach.value)
     os.close(open_checked(path, f"{attach.kind} {attach.value!r}"))
     return path
 
 
 def inode(path: str) -> int:
-    """Return the number that tells the namespace behind a path from others. Raises DocklessError as locate() does."""
+    """Return the inode number that identifies the namespace behind a path. Raises DocklessError as locate() does."""
     fd = open_checked(path, path)
     try:
         return os.fstat(fd).st_ino
@@ -39,12 +43,16 @@ def inode(path: str) -> int:
 
 
 def open_checked(path: str, subject: str) -> int:
-    """Return a descriptor of the network namespace behind a path; its caller closes it. subject begins the message of a refusal."""
+    """Return a descriptor of the network namespace behind a path, which the caller closes.
+
+    Raises DocklessError, whose message begins with subject.
+    """
     try:
-        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)  # opens nothing yet: no FIFO waits, no device acts
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)  # neither waits at a FIFO nor starts a device
     except OSError as error:
         raise DocklessError(
-            f"{subject}: no namespace at {path}: {os.strerror(error.errno or 0)}", "Start what it belongs to first."
+            f"{subject}: no namespace at {path}: {os.strerror(error.errno or 0)}",
+            "Start the process or container that it belongs to first.",
         ) from None
     try:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -65,7 +73,7 @@ def open_checked(path: str, subject: str) -> int:
 def _check(fd: int, subject: str, path: str) -> None:
     try:
         kind = fcntl.ioctl(fd, _NS_GET_NSTYPE)
-    except OSError:  # ENOTTY: not of nsfs
+    except OSError:  # ENOTTY: a file of another file system than nsfs
         kind = 0
     if kind != CLONE_NEWNET:
         raise _not_a_namespace(subject, path)
@@ -77,7 +85,7 @@ def _check(fd: int, subject: str, path: str) -> None:
 
 
 def _host_identities() -> set[tuple[int, int]]:
-    """Return the namespaces of this thread and of PID 1; the latter is not for everybody to see."""
+    """Return the namespaces of this thread and of PID 1. Not every caller may read the latter."""
     found = set()
     for path in ("/proc/thread-self/ns/net", "/proc/1/ns/net"):
         try:
@@ -93,72 +101,58 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 def _not_a_namespace(subject: str, path: str) -> DocklessError:
     return DocklessError(
-        f"{subject}: {path} is not a network namespace", "Name one, such as /proc/PID/ns/net or /run/netns/NAME."
+        f"{subject}: {path} is not a network namespace", "Use one such as /proc/PID/ns/net or /run/netns/NAME."
     )
 
 
 def _of_pid(value: str) -> str:
     if not re.match(r"[1-9][0-9]{0,9}\Z", value):
-        raise DocklessError(f"pid {value!r} is not a process number", "Give the number of a running process.")
+        raise DocklessError(f"pid {value!r} is not a process number", "Use the number of a running process.")
     if not os.path.exists(f"/proc/{value}"):
-        raise DocklessError(f"pid {value}: there is no such process", "Give the number of a running process.")
+        raise DocklessError(f"pid {value}: there is no such process", "Use the number of a running process.")
     return f"/proc/{value}/ns/net"
 
 
 def _of_path(value: str) -> str:
     if not value.startswith("/") or "\0" in value:
-        raise DocklessError(f"path {value!r} is not an absolute path", "Name one, such as /run/netns/NAME.")
+        raise DocklessError(f"path {value!r} is not an absolute path", "Use one such as /run/netns/NAME.")
     return value
 
 
 def _of_unit(value: str) -> str:
     if not _UNIT.match(value):
-        raise DocklessError(f"unit {value!r} is not the name of a systemd unit", "Give one, such as web.service.")
-    said = _asked(["systemctl", "show", "--property=MainPID", "--", value], f"unit {value}")
-    return _running(said.partition("=")[2], f"unit {value}", f"Start it first: systemctl start {value}.")
+        raise DocklessError(f"unit {value!r} is not the name of a systemd unit", "Use one such as web.service.")
+    subject = f"unit {value}"
+    try:
+        pid = systemd.main_pid(value, _TIMEOUT_S, _REMEDIES)
+    except DocklessError as error:
+        raise _about(subject, error) from None
+    return _running(pid, subject, f"Start it first: systemctl start {value}.")
 
 
 def _of_container(program: str) -> t.Callable[[str], str]:
     def find(value: str) -> str:
         if not _CONTAINER.match(value):
-            raise DocklessError(f"{program} {value!r} is not the name of a container", "Give its name or id.")
-        said = _asked(
-            [program, "container", "inspect", "--format", "{{.State.Pid}}", "--", value], f"{program} container {value}"
-        )
-        return _running(said, f"{program} container {value}", f"Start it first: {program} start {value}.")
+            raise DocklessError(f"{program} {value!r} is not the name of a container", "Use its name or id.")
+        subject = f"{program} container {value}"
+        argv = [program, "container", "inspect", "--format", "{{.State.Pid}}", "--", value]
+        try:
+            pid = programs.run(argv, timeout_s=_TIMEOUT_S, remedies=_REMEDIES).stdout
+        except DocklessError as error:
+            raise _about(subject, error) from None
+        return _running(pid.strip(), subject, f"Start it first: {program} start {value}.")
 
     return find
 
 
+def _about(subject: str, error: DocklessError) -> DocklessError:
+    return DocklessError(f"{subject}: {error.what}", error.remedy)
+
+
 def _running(pid: str, subject: str, remedy: str) -> str:
-    if not re.match(r"[1-9][0-9]*\Z", pid.strip()):
+    if not re.match(r"[1-9][0-9]*\Z", pid):
         raise DocklessError(f"{subject} does not run, so it has no network namespace", remedy)
-    return _of_pid(pid.strip())
-
-
-def _asked(arguments: list[str], subject: str) -> str:
-    try:
-        done = subprocess.run(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TIMEOUT_S,
-            env=_ENVIRONMENT,
-            check=False,
-        )
-    except FileNotFoundError:
-        raise DocklessError(
-            f"{subject}: the program {arguments[0]} is not installed", "Attach by pid or path instead."
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise DocklessError(
-            f"{subject}: {arguments[0]} did not answer within {_TIMEOUT_S} s", "Look whether it hangs."
-        ) from None
-    if done.returncode:
-        raise DocklessError(f"{subject}: {arguments[0]} says: {done.stderr.strip()[:500]}", "Check the name.")
-    return done.stdout
+    return _of_pid(pid)
 
 
 _FINDERS: dict[str, t.Callable[[str], str]] = {

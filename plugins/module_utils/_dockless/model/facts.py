@@ -38,13 +38,29 @@ class Parent(t.NamedTuple):
     nic: str = ""
 
 
-class Firewall(t.NamedTuple):
-    """Another firewall of the host, of those that coexist names."""
+class DockerFirewall(t.NamedTuple):
+    """Docker's firewall. programs: iptables and ip6tables, as far as the chain DOCKER-USER exists there."""
 
-    name: str
-    running: bool = True  # of firewalld: there are settings at work, beside those in files
-    programs: tuple[str, ...] = ()  # of Docker: iptables and ip6tables, where it has its chain
-    taken: tuple[str, ...] = ()  # of Docker: its bridges; of ufw: the routes that others wrote
+    programs: tuple[str, ...] = ("iptables", "ip6tables")
+    bridges: tuple[str, ...] = ()
+    name: str = "docker"
+
+
+class FirewalldFirewall(t.NamedTuple):
+    """firewalld. A daemon that does not run has settings in files only."""
+
+    running: bool = True
+    name: str = "firewalld"
+
+
+class UfwFirewall(t.NamedTuple):
+    """ufw. foreign_routes: the rules for forwarded traffic that dockless did not add."""
+
+    foreign_routes: tuple[str, ...] = ()
+    name: str = "ufw"
+
+
+Firewall = t.Union[DockerFirewall, FirewalldFirewall, UfwFirewall]
 
 
 class Facts(t.NamedTuple):
@@ -72,7 +88,7 @@ class Facts(t.NamedTuple):
     dnsmasq: str = "/usr/sbin/dnsmasq"  # its path, "" if it is not installed
     dnsmasq_account: tuple[str, ...] = ()  # the user and group made for it, if they were
     systemd: bool = False  # PID 1 is systemd, so units supervise the resolvers
-    firewalls: tuple[Firewall, ...] = ()  # those that are there of the others that coexist names
+    firewalls: tuple[Firewall, ...] = ()  # foreign firewalls of this host that coexist names
     parents: tuple[Parent, ...] = ()  # those that are there of the interfaces that networks name
     missing_kinds: frozenset[str] = frozenset()  # kinds of link that networks need and the kernel does not have
 

@@ -60,7 +60,7 @@ def read_facts(
         search=resolv.search,
         resolv_conf=resolv.path,
         nsswitch=_text(_NSSWITCH_CONF),
-        dnsmasq=programs.program("dnsmasq"),
+        dnsmasq=programs.find_program("dnsmasq"),
         dnsmasq_account=account("dnsmasq"),
         systemd=os.path.isdir("/run/systemd/system"),  # sd_booted(3)
     )

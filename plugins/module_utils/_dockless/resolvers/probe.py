@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Ask resolvers which configuration they run with: one DNS query into each namespace, all at once.
+"""Asks resolvers which configuration they run with: one DNS query into each namespace, many at a time.
 
-A process id or a file says that something was started; only an answer says that names
-are served, in this namespace and from this configuration.
+A process or a PID file proves that a program was started. Only an answer proves that names are served, in this
+namespace and from this configuration.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _QUESTION = query(DIGEST_NAME, _TXT)
 
 
 def text_of(answer: bytes) -> str | None:
-    """Return the first string of the answer to our question; None if it is not one."""
+    """Return the first string of the answer to _QUESTION (RFC 1035 4.1), None if it is not such an answer."""
     start = len(_QUESTION)
     if len(answer) < start + 13 or answer[:2] != _QUESTION[:2] or answer[12:start].lower() != _QUESTION[12:].lower():
         return None
@@ -46,9 +46,10 @@ def text_of(answer: bytes) -> str | None:
 
 
 def answers(resolvers: t.Sequence[str], timeout: float, port: int = RESOLVER_PORT) -> dict[str, str]:
-    """Return the digest that each resolver answers with, within timeout seconds: those in namespaces by their names, and the host's.
+    """Return the digest that each resolver answers with within timeout seconds, by name.
 
-    Namespaces that do not exist and those where nobody listens are left out at once.
+    resolvers: names of namespaces, FORWARDER and HOST_NAMES. A namespace that does not exist or has no listening
+    resolver is left out without waiting.
     """
     found: dict[str, str] = {}
     for first in range(0, len(resolvers), _IN_FLIGHT):
@@ -59,7 +60,7 @@ def answers(resolvers: t.Sequence[str], timeout: float, port: int = RESOLVER_POR
 
 
 def is_replaced(resolver: str) -> bool:
-    """Tell whether the file that its process was started from is gone, as after an upgrade of dnsmasq (proc_pid_exe(5))."""
+    """Return whether the file of a resolver's program was deleted, as an upgrade of dnsmasq does (proc_pid_exe(5))."""
     try:
         with open(pid_path(resolver), encoding="ascii") as file:
             return os.readlink(f"/proc/{int(file.read())}/exe").endswith(" (deleted)")
@@ -68,16 +69,19 @@ def is_replaced(resolver: str) -> bool:
 
 
 def _ask(resolvers: t.Sequence[str], port: int, stack: contextlib.ExitStack) -> dict[int, tuple[str, socket.socket]]:
-    """A socket stays in the namespace that it was made in, so this thread is in each for a moment only."""
+    """Send the queries and return each socket with its resolver's name, by descriptor.
+
+    A socket stays in the namespace in which it was created, so this thread leaves each namespace immediately.
+    """
     waiting = {}
     for name in resolvers:
-        own = name in (FORWARDER, HOST_NAMES)
+        on_host = name in (FORWARDER, HOST_NAMES)
         address = HOST_NAMES_ADDRESS if name == HOST_NAMES else RESOLVER_ADDRESS
-        with contextlib.suppress(OSError), netns.entered_named("" if own else name):
-            asking = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
-            asking.connect((address, port))
-            asking.send(_QUESTION)
-            waiting[asking.fileno()] = (name, asking)
+        with contextlib.suppress(OSError), netns.entered_named("" if on_host else name):
+            client = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
+            client.connect((address, port))
+            client.send(_QUESTION)
+            waiting[client.fileno()] = (name, client)
     return waiting
 
 
@@ -90,10 +94,10 @@ def _collect(waiting: dict[int, tuple[str, socket.socket]], deadline: float, fou
         if not ready:
             return
         for descriptor, _event in ready:
-            name, asking = waiting[descriptor]
+            name, client = waiting[descriptor]
             text: str | None = None
-            with contextlib.suppress(OSError):  # refused: nobody listens
-                text = text_of(asking.recv(4096))
+            with contextlib.suppress(OSError):  # ECONNREFUSED: nothing listens
+                text = text_of(client.recv(4096))
             poll.unregister(descriptor)
             del waiting[descriptor]
             if text is not None:

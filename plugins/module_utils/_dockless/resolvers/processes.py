@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Processes of dnsmasq(8): found by the configuration on their command lines, started in namespaces, waited for, and ended."""
+"""Processes of dnsmasq(8): found by the configuration on their command lines, started in namespaces, and killed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import errno
 import os
 import select
 import signal
-import subprocess
 import threading
 import time
 import typing as t
 
 from ..errors import DocklessError, join_messages
-from ..linux import netns
+from ..linux import netns, programs
 from ..names import RESOLVER_PORT
 from ..state.objects import Resolver
 from . import probe
@@ -23,100 +22,122 @@ from . import probe
 ANSWER_TIMEOUT = 2.0  # seconds that a running resolver has to answer
 START_TIMEOUT = 10.0  # seconds from start to its first answer
 _STOP_TIMEOUT = 10.0
+_POLL_INTERVAL = 0.02
 _AT_ONCE = 256  # process descriptors open at once
 _OPTION = "--conf-file="
 
 
-def processes(resolvers: t.Iterable[Resolver]) -> dict[str, list[int]]:
-    """Return the processes of each sandbox's resolver, found by their command line."""
+def pids_by_sandbox(resolvers: t.Iterable[Resolver]) -> dict[str, list[int]]:
+    """Return the process numbers of each sandbox's resolver, found by their command lines."""
     wanted = {_OPTION + resolver.config: resolver.sandbox for resolver in resolvers}
     found: dict[str, list[int]] = {}
-    for entry in os.listdir("/proc") if wanted else ():
-        if entry.isdigit():
-            option = _configuration_of(int(entry))
-            if option in wanted:
-                found.setdefault(wanted[option], []).append(int(entry))
+    if not wanted:
+        return found
+    for entry in filter(str.isdigit, os.listdir("/proc")):
+        option = _configuration_of(int(entry))
+        if option in wanted:
+            found.setdefault(wanted[option], []).append(int(entry))
     return found
 
 
-def numbers(resolvers: t.Iterable[Resolver]) -> list[int]:
-    """Return the numbers of these resolvers' processes."""
-    return [pid for pids in processes(resolvers).values() for pid in pids]
+def pids(resolvers: t.Iterable[Resolver]) -> list[int]:
+    """Return the process numbers of these resolvers."""
+    return [pid for found in pids_by_sandbox(resolvers).values() for pid in found]
 
 
-def waiting(resolvers: t.Iterable[Resolver], ports: t.Container[int]) -> list[Resolver]:
-    """Return those that owe somebody an answer: dnsmasq has a socket for each question that it asks elsewhere, and a process for each stream.
+def with_open_queries(resolvers: t.Iterable[Resolver], ports: t.Container[int]) -> list[Resolver]:
+    """Return the resolvers that have not yet answered every query.
 
-    ports are those that it listens on.
+    dnsmasq has a socket for each query that it forwards and a process for each TCP client. ports: those it listens on.
     """
-    known = list(resolvers)
-    found = processes(known)
-    return [
-        each
-        for each in known
-        for pids in [found.get(each.sandbox, [])]
-        if len(pids) > 1 or any(_asks(pid, ports) for pid in pids)
-    ]
+    candidates = list(resolvers)
+    found = pids_by_sandbox(candidates)
+    return [resolver for resolver in candidates if _has_open_queries(found.get(resolver.sandbox, []), ports)]
 
 
-def _asks(pid: int, ports: t.Container[int]) -> bool:
+def _has_open_queries(pids_of_resolver: t.Sequence[int], ports: t.Container[int]) -> bool:
+    serves_tcp = len(pids_of_resolver) > 1
+    return serves_tcp or any(_forwards(pid, ports) for pid in pids_of_resolver)
+
+
+def _forwards(pid: int, ports: t.Container[int]) -> bool:
+    """Return whether a process has a UDP socket on a port other than these."""
     try:
         own = {os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
-        for family in ("udp", "udp6"):
-            with open(f"/proc/{pid}/net/{family}", encoding="ascii") as file:
-                rows = [line.split() for line in file][1:]
-            if any(f"socket:[{row[9]}]" in own and int(row[1].rpartition(":")[2], 16) not in ports for row in rows):
-                return True
-    except OSError:  # it ended meanwhile, or there is no IPv6
-        pass
-    return False
+        return any(
+            f"socket:[{inode}]" in own and port not in ports
+            for family in ("udp", "udp6")
+            for inode, port in _udp_sockets(pid, family)
+        )
+    except OSError:  # it ended in the meantime, or there is no IPv6
+        return False
+
+
+def _udp_sockets(pid: int, family: str) -> t.Iterator[tuple[str, int]]:
+    """Yield inode and local port of each UDP socket in a process's network namespace (proc_pid_net(5))."""
+    with open(f"/proc/{pid}/net/{family}", encoding="ascii") as file:
+        next(file, None)  # the heading
+        for line in file:
+            columns = line.split()
+            yield columns[9], int(columns[1].rpartition(":")[2], 16)
 
 
 def _configuration_of(pid: int) -> str:
-    """Return the --conf-file option if the process is a dnsmasq, else ""."""
+    """Return the --conf-file option of a process, "" if it is not a dnsmasq."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             arguments = file.read(4096).split(b"\0")
     except OSError:
         return ""
-    return os.fsdecode(arguments[1]) if len(arguments) > 1 and os.path.basename(arguments[0]) == b"dnsmasq" else ""
+    is_dnsmasq = len(arguments) > 1 and os.path.basename(arguments[0]) == b"dnsmasq"
+    return os.fsdecode(arguments[1]) if is_dnsmasq else ""
 
 
-def end(resolvers: t.Sequence[Resolver]) -> None:
-    """End resolvers' processes and wait until they are gone. Raises DocklessError for one that stays."""
+def kill(resolvers: t.Sequence[Resolver]) -> None:
+    """Kill resolvers and wait until they have ended: dnsmasq has nothing to save.
+
+    Raises DocklessError for one that stays.
+    """
     options = {_OPTION + resolver.config for resolver in resolvers}
-    doomed = numbers(resolvers)
-    while doomed:
-        for first in range(0, len(doomed), _AT_ONCE):
-            _kill(doomed[first : first + _AT_ONCE], options)
-        doomed = numbers(resolvers)  # one that serves TCP may have been forked in between
+    remaining = pids(resolvers)
+    while remaining:
+        for first in range(0, len(remaining), _AT_ONCE):
+            _kill(remaining[first : first + _AT_ONCE], options)
+        remaining = pids(resolvers)  # a process for a TCP client may have been forked in between
 
 
-def _kill(pids: t.Sequence[int], options: set[str]) -> None:
-    """Kill the processes if they still are what they were: dnsmasq has nothing to save."""
-    poll, left = select.poll(), set()
+def _kill(batch: t.Sequence[int], options: set[str]) -> None:
+    poll = select.poll()
+    alive: set[int] = set()
     with contextlib.ExitStack() as stack:
-        for pid in pids:
+        for pid in batch:
             with contextlib.suppress(ProcessLookupError):
                 descriptor = os.pidfd_open(pid)
                 stack.callback(os.close, descriptor)
                 if _configuration_of(pid) in options:  # checked after opening: the number cannot be reused now
                     signal.pidfd_send_signal(descriptor, signal.SIGKILL)
                     poll.register(descriptor, select.POLLIN)
-                    left.add(descriptor)
+                    alive.add(descriptor)
         deadline = time.monotonic() + _STOP_TIMEOUT
-        while left:
+        while alive:
             ended = poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
             if not ended:
-                raise DocklessError(f"{len(left)} resolvers do not end", "Look for dnsmasq in state D with ps.")
+                raise DocklessError(
+                    f"{len(alive)} resolvers did not end within {_STOP_TIMEOUT:g} s after SIGKILL",
+                    "Look for dnsmasq in state D with ps.",
+                )
             for descriptor, _event in ended:
                 poll.unregister(descriptor)
-                left.discard(descriptor)
+                alive.discard(descriptor)
 
 
 def spawn(resolvers: t.Sequence[Resolver], dnsmasq: str) -> None:
-    """Start resolvers, some at a time, each in its namespace; they make daemons of themselves. Raises DocklessError with dnsmasq's words."""
-    queue, problems = list(resolvers), []
+    """Start resolvers as daemons, each in its namespace and several at a time.
+
+    Raises DocklessError with dnsmasq's messages.
+    """
+    queue = list(resolvers)
+    problems: list[str] = []
 
     def work() -> None:
         with contextlib.suppress(IndexError):
@@ -126,7 +147,8 @@ def spawn(resolvers: t.Sequence[Resolver], dnsmasq: str) -> None:
                 if problem:
                     problems.append(f"sandbox {resolver.sandbox}: {problem}")
 
-    workers = [threading.Thread(target=work) for number in range(min(len(queue), 2 * (os.cpu_count() or 1)))]
+    count = min(len(queue), 2 * (os.cpu_count() or 1))
+    workers = [threading.Thread(target=work) for _number in range(count)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -136,47 +158,39 @@ def spawn(resolvers: t.Sequence[Resolver], dnsmasq: str) -> None:
 
 
 def _spawn_one(resolver: Resolver, dnsmasq: str) -> str:
-    """Start one and return what went wrong; its parent process ends when its sockets are bound."""
+    """Start a resolver and return why that failed, "" if it succeeded.
+
+    The program returns when its sockets are bound.
+    """
     try:
         with netns.entered_named(resolver.netns):
-            process = subprocess.Popen(
-                [dnsmasq, _OPTION + resolver.config],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                cwd="/",
-            )
-    except OSError as problem:
-        return f"{os.strerror(problem.errno or errno.EIO)} ({problem.filename or dnsmasq})"
-    try:
-        said = process.communicate(timeout=START_TIMEOUT)[1]
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return f"dnsmasq was not ready within {START_TIMEOUT:.0f} seconds"
-    text = " ".join(said.decode(errors="replace").split())
-    return (text or f"dnsmasq ended with status {process.returncode}") if process.returncode else ""
+            output = programs.run([dnsmasq, _OPTION + resolver.config], timeout_s=START_TIMEOUT, check=False)
+    except DocklessError as error:
+        return error.what
+    except OSError as error:  # the namespace is gone
+        return f"{os.strerror(error.errno or errno.EIO)} ({error.filename})"
+    return " ".join(output.reason.split()) if output.status else ""
 
 
 def remedy(text: str) -> str:
-    """Return what to do about what dnsmasq said."""
+    """Return the remedy for a message of dnsmasq, "" if none is known."""
     if "inotify" in text:
         return (
-            "Raise fs.inotify.max_user_instances to at least twice the number of sandboxes; "
-            "the role dockless.network.prerequisites does."
+            "Raise fs.inotify.max_user_instances to at least twice the number of sandboxes "
+            "(the role dockless.network.prerequisites does)."
         )
     if "in use" in text:
-        return "A process in the sandbox uses port 10053 or 10054 of 127.0.0.11; let it use another."
+        return "A process in the sandbox uses port 10053 or 10054 of 127.0.0.11: configure another port for it."
     return ""
 
 
 def answers(resolvers: t.Sequence[Resolver], port: int = RESOLVER_PORT) -> dict[str, str]:
-    """Return the digest that each sandbox's resolver answers with; see dnsprobe."""
+    """Return the digest that each sandbox's resolver answers with; see probe."""
     return probe.answers([resolver.sandbox for resolver in resolvers], ANSWER_TIMEOUT, port)
 
 
 def await_answers(resolvers: t.Sequence[Resolver], port: int = RESOLVER_PORT) -> None:
-    """Wait until each answers with its digest. Raises DocklessError that names those that do not."""
+    """Wait until each resolver answers with its digest. Raises DocklessError with the names of those that do not."""
     deadline = time.monotonic() + START_TIMEOUT
     silent = list(resolvers)
     while True:
@@ -188,6 +202,6 @@ def await_answers(resolvers: t.Sequence[Resolver], port: int = RESOLVER_PORT) ->
             raise DocklessError(
                 "resolvers started but do not answer from their configuration: "
                 + join_messages([f"sandbox {resolver.sandbox}" for resolver in silent]),
-                "Is lo up in the sandbox, and does anything else use 127.0.0.11 there?",
+                "Check that lo is up in the sandbox and that no other process uses 127.0.0.11 there.",
             )
-        threading.Event().wait(0.02)  # another program's readiness has no event here to wait for
+        threading.Event().wait(_POLL_INTERVAL)  # dnsmasq sends no event when it is ready

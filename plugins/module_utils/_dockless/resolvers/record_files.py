@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Record files that change under the eyes of the resolvers that watch them (dnsmasq(8), hostsdir).
+"""Changes of record files while resolvers watch them (dnsmasq(8), hostsdir).
 
-Of two equal records dnsmasq keeps the one that it read first. When that one's file loses it, dnsmasq knows
-neither: a sandbox whose link bore the name of an alias lost both with the alias. All files must be read again then.
+Of two equal records in two files, dnsmasq keeps only the one that it read first. When that file loses its record,
+dnsmasq no longer has either: a sandbox with an alias and a link of the same name lost both when the alias was removed.
+Then all files must be read again.
 """
 
 from __future__ import annotations
@@ -19,61 +20,82 @@ from ..state.plan import Step
 from . import supervisor
 
 DIRECTORIES = (DNS_DIRECTORY + "/networks", DNS_DIRECTORY + "/links")
-_BELOW = tuple(directory + "/" for directory in DIRECTORIES)
-_BULK = 1000  # changed files that may overflow the queue of inotify(7)
+_PREFIXES = tuple(directory + "/" for directory in DIRECTORIES)
+_BULK = 1000  # more changed files may overflow the queue of inotify(7)
 
 Steps = t.Sequence[Step]
-_Pairs = set[tuple[str, str]]
+_Records = set[tuple[str, str]]  # address and name
 
 
-def _pairs(text: str) -> _Pairs:
-    """Return the names of a file in hosts(5) format with their addresses; letters' case means nothing (RFC 4343)."""
-    lines = (line.lower().split() for line in text.splitlines() if not line.startswith("#"))
-    return {(address, name) for address, *called in lines for name in called}
+def _records_in(text: str) -> _Records:
+    """Return the records of a file in hosts(5) format, in lower case (RFC 4343)."""
+    records: _Records = set()
+    for line in text.lower().splitlines():
+        if line and not line.startswith("#"):
+            address, *hostnames = line.split()
+            records.update((address, name) for name in hostnames)
+    return records
+
+
+def _names_in(text: str) -> set[str]:
+    return {name for _address, name in _records_in(text)}
 
 
 def transitional_files(steps: Steps) -> t.Iterator[File]:
-    """Yield what stands for a moment in record files that gain a name from others: the old lines and the new ones.
+    """Yield files that are written before the changes: the old and the new lines of each file that gains a name from
+    another.
 
-    An alias that goes from one sandbox to another, as between blue and green, would else be nobody's when the first file has lost it.
+    An alias may move from one sandbox to another, as in a blue-green deployment. Without this step nobody would have
+    the alias between the write of the first file and the write of the second.
     """
-    changed = _among(steps)
-    called = [
-        tuple({name for _address, name in _pairs(_text(thing))} for thing in (step.before, step.after))
-        for step in changed
-    ]
-    lost: set[str] = set().union(*(before - after for before, after in called))
-    for step, (before, after) in zip(changed, called):
-        if not (after - before).isdisjoint(lost) and os.path.isdir(os.path.dirname(step.key[1])):
+    changed = _record_steps(steps)
+    before = [_names_in(_text(step.before)) for step in changed]
+    after = [_names_in(_text(step.after)) for step in changed]
+    lost: set[str] = set()
+    for names_before, names_after in zip(before, after):
+        lost |= names_before - names_after
+    for step, names_before, names_after in zip(changed, before, after):
+        gains_lost_name = not (names_after - names_before).isdisjoint(lost)
+        if gains_lost_name and os.path.isdir(os.path.dirname(step.key[1])):
             yield t.cast(File, step.after)._replace(text=_text(step.before) + _text(step.after))
 
 
 def readers(directories: t.Collection[str]) -> list[Resolver]:
     """Return the configured resolvers that watch one of the directories, or a file in it."""
-    ends = tuple(f"={directory}{end}" for directory in directories for end in ("\n", "/"))
-    found = ((known, files.read(known.config) or "") for known in (supervisor.configured() if ends else ()))
-    return [known for known, text in found if any(end in text for end in ends)]
+    if not directories:
+        return []
+    fragments = [f"={directory}{end}" for directory in directories for end in ("\n", "/")]
+    found = []
+    for resolver in supervisor.configured():
+        text = files.read(resolver.config) or ""
+        if any(fragment in text for fragment in fragments):
+            found.append(resolver)
+    return found
 
 
 def reload_readers(steps: Steps, facts: Facts) -> None:
-    """Make resolvers read all files anew that do not see by themselves what these changes of record files leave."""
-    changed = _among(steps)
-    lost: _Pairs = set()
+    """Reload the resolvers that would keep a stale view of changed record files."""
+    changed = _record_steps(steps)
+    if not changed:
+        return
+    lost: _Records = set()
     for step in changed:
-        lost |= _pairs(_text(step.before)) - _pairs(_text(step.after))
-    if changed and (len(changed) > _BULK or not supervisor.watches_files(facts) or _are_told(lost)):
+        lost |= _records_in(_text(step.before)) - _records_in(_text(step.after))
+    if len(changed) > _BULK or not supervisor.watches_files(facts) or _any_file_has(lost):
         supervisor.reload(readers({os.path.dirname(step.key[1]) for step in changed}))
 
 
-def _among(steps: Steps) -> list[Step]:
-    return [step for step in steps if step.key[0] == "file" and step.key[1].startswith(_BELOW)]
+def _record_steps(steps: Steps) -> list[Step]:
+    return [step for step in steps if step.key[0] == "file" and step.key[1].startswith(_PREFIXES)]
 
 
-def _are_told(lost: _Pairs) -> bool:
-    """Tell whether a file has one of the lost records."""
-    paths = (path for directory in DIRECTORIES for path in files.listed(directory)) if lost else ()
-    return any(not lost.isdisjoint(_pairs(files.read(path) or "")) for path in paths)
+def _any_file_has(lost: _Records) -> bool:
+    """Return whether another file still has one of the lost records."""
+    if not lost:
+        return False
+    paths = (path for directory in DIRECTORIES for path in files.listed(directory))
+    return any(not lost.isdisjoint(_records_in(files.read(path) or "")) for path in paths)
 
 
-def _text(thing: Object | None) -> str:
-    return t.cast(File, thing).text if thing is not None else ""
+def _text(obj: Object | None) -> str:
+    return t.cast(File, obj).text if obj is not None else ""

@@ -33,13 +33,13 @@ def wrong_type(value: t.Any, path: str, wanted: str, remedy: str = "") -> t.NoRe
     errors.refuse(path, f"{shown(value)} is {type_name}, not {wanted}", remedy or f"Use {wanted}.")
 
 
-def is_mapping(value: t.Any) -> bool:
+def is_mapping(value: t.Any) -> t.TypeGuard[t.Mapping[str, t.Any]]:
     """Return whether the value is a dictionary."""
     # dict comes first: isinstance with an abstract Mapping takes ten times as long
     return isinstance(value, (dict, t.Mapping))
 
 
-def is_list(value: t.Any) -> bool:
+def is_list(value: t.Any) -> t.TypeGuard[t.Sequence[t.Any]]:
     """Return whether the value is a list."""
     return isinstance(value, (list, tuple))
 

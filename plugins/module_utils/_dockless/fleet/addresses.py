@@ -143,10 +143,10 @@ def check_slice(
 def assign_macs(
     overlay: FleetOverlay, declarations: t.Sequence[EndpointDeclaration]
 ) -> tuple[dict[Key, str], set[Key]]:
-    """Return each sandbox's MAC address, and those of which it is not the one that their host would derive.
+    """Return each sandbox's MAC address, and those whose host would derive another one.
 
-    A MAC address is derived from names, and has 40 bits that two sandboxes can share by chance. A host sees only its own
-    sandboxes, so the plan resolves such collisions.
+    A MAC address is derived from names. It has 40 bits, so two sandboxes can share one by chance. A host sees its own
+    sandboxes only, so the plan resolves such collisions.
     """
     found = {
         declaration.key: declaration.endpoint.mac_address

@@ -177,7 +177,7 @@ operations:
 """
 
 from ..module_utils._dockless.ansible_module import objects, one_or_many, run_edit
-from ..module_utils._dockless.edits import networks
+from ..module_utils._dockless.edits import sandboxes
 
 ATTACH = {"pid": "int", "path": "path", "unit": "str", "docker": "str", "podman": "str"}
 OPTIONS = {
@@ -208,10 +208,10 @@ def edit(params: dict, declaration: dict) -> dict:
     named = {spec.pop("name"): spec for spec in objects(params, "sandboxes", OPTIONS)}
     for name, spec in named.items():
         if params["state"] == "absent":
-            declaration = networks.remove_sandbox(declaration, name, params["force"])
+            declaration = sandboxes.remove_sandbox(declaration, name, params["force"])
         else:
-            declaration = networks.put_sandbox(declaration, name, spec)
-    return networks.keep_sandboxes(declaration, named) if params["purge"] else declaration
+            declaration = sandboxes.put_sandbox(declaration, name, spec)
+    return sandboxes.purge_sandboxes(declaration, named) if params["purge"] else declaration
 
 
 def main() -> None:

@@ -189,9 +189,9 @@ def edit(params: dict, declaration: dict) -> dict:
     for spec in objects(params, "scopes", OPTIONS, KEY):
         scope = ("networks", spec.pop("network")) if "network" in spec else ("sandboxes", spec.pop("sandbox"))
         if params["state"] == "absent":
-            declaration = dns.remove_names(declaration, scope, spec)
+            declaration = dns.remove_dns(declaration, scope, spec)
         else:
-            change = dns.replace_names if params["purge"] else dns.put_names
+            change = dns.replace_dns if params["purge"] else dns.put_dns
             declaration = change(declaration, scope, spec)
     return declaration
 

@@ -180,7 +180,7 @@ endpoints:
 """
 
 from ..module_utils._dockless.ansible_module import objects, one_or_many, run_edit
-from ..module_utils._dockless.edits import networks
+from ..module_utils._dockless.edits import endpoints
 from ..module_utils._dockless.engine.converge import Outcome
 
 OPTIONS = {
@@ -205,10 +205,10 @@ def edit(params: dict, declaration: dict) -> dict:
     named = [((spec.pop("sandbox"), spec.pop("network")), spec) for spec in objects(params, "endpoints", OPTIONS, KEY)]
     for (sandbox, network), spec in named:
         if params["state"] == "absent":
-            declaration = networks.disconnect(declaration, sandbox, network)
+            declaration = endpoints.disconnect(declaration, sandbox, network)
         else:
-            declaration = networks.connect(declaration, sandbox, network, spec)
-    return networks.keep_endpoints(declaration, [key for key, spec in named]) if params["purge"] else declaration
+            declaration = endpoints.connect(declaration, sandbox, network, spec)
+    return endpoints.purge_endpoints(declaration, [key for key, spec in named]) if params["purge"] else declaration
 
 
 def report(params: dict, outcome: Outcome) -> dict:

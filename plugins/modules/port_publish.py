@@ -179,7 +179,7 @@ def edit(params: dict, declaration: dict) -> dict:
     for spec in objects(params, "sandboxes", OPTIONS, KEY):
         sandbox = spec.pop("sandbox")
         if params["state"] == "absent":
-            declaration = ports.withdraw(declaration, sandbox, spec)
+            declaration = ports.unpublish(declaration, sandbox, spec)
         else:
             change = ports.replace_ports if params["purge"] else ports.publish
             declaration = change(declaration, sandbox, spec)

@@ -170,7 +170,7 @@ def edit(params: dict, declaration: dict) -> dict:
             declaration = veth_pairs.remove_veth_pair(declaration, pair["name"], pair.get("netns", ""))
         else:
             declaration = veth_pairs.put_veth_pair(declaration, pair)
-    return veth_pairs.keep_veth_pairs(declaration, pairs) if params["purge"] else declaration
+    return veth_pairs.purge_veth_pairs(declaration, pairs) if params["purge"] else declaration
 
 
 def main() -> None:

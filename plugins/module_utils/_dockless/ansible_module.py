@@ -100,7 +100,7 @@ def edit_networks(
             declared = (declaration.get("networks") or {}).get(name) or {}
             declaration = networks.put_network(declaration, name, {**_driver(drivers, declared), **spec})
     if params["purge"]:
-        return networks.keep_networks(declaration, named, drivers)
+        return networks.purge_networks(declaration, named, drivers)
     return declaration
 
 

@@ -32,20 +32,20 @@ def test_replace_ports_is_exact(shop):
     )
 
 
-def test_withdraw_takes_ports_out_of_ranges_too(shop):
-    found = ports.withdraw(shop, "web", {"ports": ["8080:80/tcp", "9001-9002:91-92", "1:1"]})["sandboxes"]["web"][
+def test_unpublish_takes_ports_out_of_ranges_too(shop):
+    found = ports.unpublish(shop, "web", {"ports": ["8080:80/tcp", "9001-9002:91-92", "1:1"]})["sandboxes"]["web"][
         "ports"
     ]
     assert found == ["9000:90/tcp", "9003:93/tcp"]
-    assert set(ports.withdraw(shop, "web", {})["sandboxes"]["web"]) == {"networks"}
-    assert ports.withdraw(shop, "ghost", {}) is shop
+    assert set(ports.unpublish(shop, "web", {})["sandboxes"]["web"]) == {"networks"}
+    assert ports.unpublish(shop, "ghost", {}) is shop
 
 
 def test_the_rest_of_a_range_keeps_its_address():
     declaration = {
         "sandboxes": {"a": {"ports": ["[fd00::1]:80-81:80-81", "192.0.2.1:90-91:90-91/udp"], "expose": ["5-6"]}}
     }
-    found = ports.withdraw(declaration, "a", {"ports": ["[fd00::1]:80:80", "192.0.2.1:91:91/udp"], "expose": [5]})[
+    found = ports.unpublish(declaration, "a", {"ports": ["[fd00::1]:80:80", "192.0.2.1:91:91/udp"], "expose": [5]})[
         "sandboxes"
     ]["a"]
     assert found == {"ports": ["[fd00::1]:81:81/tcp", "192.0.2.1:90:90/udp"], "expose": ["6/tcp"]}
@@ -62,7 +62,7 @@ def test_a_port_that_is_published_for_others_takes_the_place_of_what_was():
         "ports"
     ] == ["8080:80"]
     assert (
-        ports.withdraw({"sandboxes": {"a": {"ports": [guests]}}}, "a", {"ports": ["8080:80"]})["sandboxes"]["a"][
+        ports.unpublish({"sandboxes": {"a": {"ports": [guests]}}}, "a", {"ports": ["8080:80"]})["sandboxes"]["a"][
             "ports"
         ]
         == []
@@ -72,7 +72,7 @@ def test_a_port_that_is_published_for_others_takes_the_place_of_what_was():
 def test_the_rest_of_a_range_keeps_its_clients():
     """A port that is left of it must not be open to everybody."""
     entry = {"target": "80-82", "published": "8080-8082", "host_ip": "192.0.2.1", "source_ranges": ["192.0.2.0/24"]}
-    found = ports.withdraw({"sandboxes": {"a": {"ports": [entry]}}}, "a", {"ports": ["192.0.2.1:8081:81"]})
+    found = ports.unpublish({"sandboxes": {"a": {"ports": [entry]}}}, "a", {"ports": ["192.0.2.1:8081:81"]})
     left = {port.host_port: port for port in parse_ports("p", "a", found["sandboxes"]["a"]["ports"], "ports")}
     assert list(left) == [8080, 8082]
     assert all(
@@ -106,7 +106,7 @@ def test_whoever_publishes_last_says_who_comes(before, after, first, last):
     (old, were), (new, are) = ranged(3, 5, before), ranged(first, last, after)
     found = ports.publish({"sandboxes": {"a": {"ports": [old]}}}, "a", {"ports": [new]})["sandboxes"]["a"]["ports"]
     assert let_in(found) == {**were, **are}
-    left = ports.withdraw({"sandboxes": {"a": {"ports": found}}}, "a", {"ports": [ranged(first, last, ())[0]]})[
+    left = ports.unpublish({"sandboxes": {"a": {"ports": found}}}, "a", {"ports": [ranged(first, last, ())[0]]})[
         "sandboxes"
     ]["a"]["ports"]
     assert let_in(left) == {port: guests for port, guests in were.items() if not first <= port <= last}
@@ -119,4 +119,4 @@ def test_what_is_left_of_an_entry_means_the_same(entry):
     declaration = ports.publish({"sandboxes": {"a": {}}}, "a", {"ports": [entry]})
     half = ports.publish(declaration, "a", {"ports": [entry]})
     assert half == declaration
-    assert ports.withdraw(declaration, "a", {"ports": [entry]})["sandboxes"]["a"]["ports"] == []
+    assert ports.unpublish(declaration, "a", {"ports": [entry]})["sandboxes"]["a"]["ports"] == []

@@ -23,5 +23,5 @@ def test_veth_pairs_are_known_by_their_first_end(shop):
     assert list(both["veth_pairs"]) == ["left/eth0", "eth0"]
     host_of({"veth_pairs": both["veth_pairs"]})
     assert veth_pairs.remove_veth_pair(both, "eth0", "left")["veth_pairs"].keys() == {"eth0"}
-    assert veth_pairs.keep_veth_pairs(both, [{"name": "eth0", "netns": None}])["veth_pairs"].keys() == {"eth0"}
+    assert veth_pairs.purge_veth_pairs(both, [{"name": "eth0", "netns": None}])["veth_pairs"].keys() == {"eth0"}
     assert veth_pairs.remove_veth_pair(shop, "eth9") is shop

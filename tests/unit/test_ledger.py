@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import ast
-import pathlib
 import re
 
 import pytest
 import yaml
 
 from _dockless.firewall.rules import COUNTERS, PORT_COUNTERS
+from support.collection import ROOT
+from support.references import exists
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 LEDGER = yaml.safe_load((ROOT / "tests/kernel/lab/ledger.yml").read_text(encoding="utf-8"))
 ENTRIES = {**LEDGER["advisories"], **LEDGER["fixes"]}
 ADVISORIES = {  # published ones about container networks
@@ -52,19 +51,6 @@ ADVISORIES = {  # published ones about container networks
 }
 
 
-def functions_of(path):
-    """Return the names of a file's test functions."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")}
-
-
-def is_there(reference):
-    """Tell whether a file, or a function of a file, is there."""
-    file, _colons, function = reference.partition("::")
-    path = ROOT / file
-    return path.is_file() and bool(functions_of(path)) and (not function or function in functions_of(path))
-
-
 def test_every_advisory_is_in_the_ledger():
     assert {name for key in LEDGER["advisories"] for name in key.split(", ")} == ADVISORIES
 
@@ -74,7 +60,7 @@ def test_every_advisory_has_a_test_or_a_reason(name):
     entry = ENTRIES[name]
     assert set(entry) <= {"lesson", "tests", "reason"} and entry["lesson"].endswith(".")
     assert entry.get("tests") or entry.get("reason")
-    assert [reference for reference in entry.get("tests", ()) if not is_there(reference)] == []
+    assert [reference for reference in entry.get("tests", ()) if not exists(reference)] == []
 
 
 def test_every_counter_is_told_of():
@@ -85,10 +71,3 @@ def test_every_counter_is_told_of():
     rows = re.findall(r"^\| (`[a-z_`, ]+`) \| (inet|bridge) \|", table, re.MULTILINE)
     told = {(name, family) for names, family in rows for name in re.findall(r"`([a-z_]+)`", names)}
     assert told == {(name, "inet") for name in COUNTERS} | {(name, "bridge") for name in PORT_COUNTERS}
-
-
-def test_a_test_that_is_gone_is_noticed():
-    assert not is_there("tests/unit/test_ledger.py::test_of_nothing") and not is_there(
-        "tests/unit/test_nothing.py::test_x"
-    )
-    assert is_there("tests/unit/test_ledger.py::test_a_test_that_is_gone_is_noticed")

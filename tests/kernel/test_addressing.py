@@ -197,9 +197,9 @@ def test_impossible_fixed_addresses_are_refused(private_host):
             {"networks": networks, "sandboxes": {"web": {"networks": {where: endpoint}}, **more}}
         )
 
-    assert "'fish' is not an IPv4 address" in told({"ipv4_address": "fish"})
-    assert "'172.20.0.9' is not an IPv6 address" in told({"ipv6_address": "172.20.0.9"})
-    assert "is not an IPv6 address" in told({"ipv6_address": "::ffff:172.20.0.9"})
+    assert "'fish' is not a valid IPv4 address" in told({"ipv4_address": "fish"})
+    assert "'172.20.0.9' is not a valid IPv6 address" in told({"ipv6_address": "172.20.0.9"})
+    assert "is not a valid IPv6 address" in told({"ipv6_address": "::ffff:172.20.0.9"})
     assert "172.20.0.1 is the gateway" in told({"ipv4_address": "172.20.0.1"})
     assert "172.20.0.255 is the network or broadcast address" in told({"ipv4_address": "172.20.0.255"})
     assert "172.99.0.9 is not within 172.20.0.0/24" in told({"ipv4_address": "172.99.0.9"})

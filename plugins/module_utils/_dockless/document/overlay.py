@@ -141,7 +141,7 @@ _OWN_OPTIONS: dict[str, Reader] = {
     "vni": integer(1, _HIGHEST_VNI),  # VXLAN network identifier; a fleet plan assigns it, otherwise required
     "mode": choice("l2", "routed"),  # one layer-2 network (default), or a slice of the subnet for each host
     "control_plane": choice("static", "evpn"),  # entries from peers (default), or from FRR's bgpd
-    "vtep": _vtep,  # this host's VXLAN tunnel end: address or interface; default: the address of the default route
+    "vtep": _vtep,  # this host's VXLAN tunnel end: address or interface; by default chosen
     "port": _read_udp_port,  # UDP port of VXLAN; default 4789, encrypted 4787
     "encrypted": boolean,  # true: VXLAN packets pass through WireGuard only
     "tunnel_port": integer(1, 65534),  # UDP port of WireGuard tunnel a, the next one is tunnel b's; default 51820

@@ -99,10 +99,8 @@ def parse_ports(project: str, sandbox: str, value: t.Any, path: str) -> tuple[Po
 def parse_port(project: str, sandbox: str, entry: t.Any, path: str) -> t.Iterator[PortMapping]:
     """Yield the port mappings of one entry. path is the entry's."""
     parsed = _parse_entry(entry, path)
-    first, last = parsed.target
-
-    def mapping(target: int, host_port: int, host_port_end: int = 0) -> PortMapping:
-        return PortMapping(
+    for target, host_port, host_port_end in _expand_ranges(parsed, path):
+        yield PortMapping(
             project,
             sandbox,
             target,
@@ -114,13 +112,17 @@ def parse_port(project: str, sandbox: str, entry: t.Any, path: str) -> t.Iterato
             parsed.source_ranges,
         )
 
-    if parsed.published is None:
+
+def _expand_ranges(entry: _Entry, path: str) -> t.Iterator[tuple[int, int, int]]:
+    """Yield target port, host port (0: any free one) and the end of the range to choose the host port from (or 0)."""
+    first, last = entry.target
+    if entry.published is None:
         for target in range(first, last + 1):
-            yield mapping(target, 0)
+            yield target, 0, 0
         return
-    low, high = parsed.published
-    if first == last and low != high:  # one target port: dockless assigns a free host port of the range
-        yield mapping(first, low, high)
+    low, high = entry.published
+    if first == last and low != high:
+        yield first, low, high
         return
     if high - low != last - first:
         refuse(
@@ -129,7 +131,7 @@ def parse_port(project: str, sandbox: str, entry: t.Any, path: str) -> t.Iterato
             "Use ranges of the same length, or one target port.",
         )
     for offset in range(high - low + 1):
-        yield mapping(first + offset, low + offset)
+        yield first + offset, low + offset, 0
 
 
 def parse_expose(value: t.Any, path: str) -> tuple[ExposedPort, ...]:

@@ -279,7 +279,9 @@ def test_firewalld_lets_pass_what_is_declared_and_opens_nothing_of_the_host(fire
     assert reached(host)[:2] == [False, False] and host.fetch("one", "http://172.20.0.1:22/")
     assert len(blocked) == 1 and "Add firewalld to coexist" in blocked[0]
     host.sh("firewall-cmd --zone=public --add-port=1234/tcp")
-    assert "would lose what is set at run time only: public ports: 1234/tcp" in host.refusal(told("firewalld"))
+    assert "would delete settings that exist at run time only: public ports: 1234/tcp" in host.refusal(
+        told("firewalld")
+    )
     host.sh("firewall-cmd --zone=public --remove-port=1234/tcp")
     answer = host.apply(told("firewalld"))
     assert "create passage through firewalld (missing)" in answer["operations"] and answer["warnings"] == []
@@ -316,5 +318,7 @@ def test_files_of_a_firewalld_that_is_stopped_and_a_zone_of_somebody_else(privat
     private_host.teardown()
     assert private_host.sh("ls /etc/firewalld/zones /etc/firewalld/policies | grep dockless || true") == ""
     private_host.sh("echo '<zone><short>mine</short></zone>' >/etc/firewalld/zones/dockless.xml")
-    assert "/etc/firewalld/zones/dockless.xml exists and is not ours" in private_host.refusal(told("firewalld"))
+    assert "/etc/firewalld/zones/dockless.xml exists, but dockless did not create it" in private_host.refusal(
+        told("firewalld")
+    )
     assert private_host.sh("ip link show group 25707") == ""

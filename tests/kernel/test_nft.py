@@ -309,7 +309,7 @@ def test_trailing_reject_under_a_policy_of_accept(bridged_host):
         forward(["ct state established,related accept", "reject with icmpx admin-prohibited"], "accept", "inet"),
     )
     assert blocked == {"within", "out", "in"}
-    assert found[0]["family"] == "inet" and "a rule in it drops" in found[0]["why"]
+    assert found[0]["family"] == "inet" and "one of its rules drops them" in found[0]["why"]
     rules = ["ct state established,related accept", "tcp dport 22 drop"]
     assert agree(bridged_host, forward(rules, "accept", "inet")) == (set(), [])
 

@@ -44,8 +44,8 @@ def test_every_chain_with_its_hook_and_priority():
 
 
 def test_every_set_and_map():
-    for kind, name, types, ranges in (*SETS, *PORT_SETS):
-        assert f"`{name}`" in DESIGN, (kind, types, ranges)
+    for each in (*SETS, *PORT_SETS):
+        assert f"`{each.name}`" in DESIGN, each
 
 
 def test_every_counter_is_used_and_told():
@@ -57,7 +57,7 @@ def test_every_counter_is_used_and_told():
 
 def test_no_set_or_counter_is_left_over():
     for sets, text in ((SETS, CHAINS), (PORT_SETS, PORT_CHAINS)):
-        assert [name for kind, name, types, ranges in sets if not re.search(rf"@{name}\b", text)] == []
+        assert [each.name for each in sets if not re.search(rf"@{each.name}\b", text)] == []
 
 
 @pytest.mark.parametrize(

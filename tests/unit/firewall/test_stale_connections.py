@@ -16,7 +16,7 @@ LOCAL = {ipaddress.ip_address(text) for text in ("192.0.2.2", "2001:db8:1::2")}
 
 def table(**elements):
     """Return the text of a table with elements in some of its sets."""
-    return host_table.render({name: elements.get(name, []) for kind, name, types, ranges in SETS})
+    return host_table.render({each.name: elements.get(each.name, []) for each in SETS})
 
 
 def flow(port, target="", protocol=UDP, source="192.0.2.3", address="192.0.2.2"):
@@ -36,8 +36,8 @@ def flow(port, target="", protocol=UDP, source="192.0.2.3", address="192.0.2.2")
 
 def cut(before, after, *found):
     """Return which of the connections are cut."""
-    changed = stale_connections.rule_change(table(**before), table(**after))
-    return [] if changed is None else list(stale_connections.stale(found, changed, LOCAL))
+    change = stale_connections.rule_change(table(**before), table(**after))
+    return [] if change is None else list(stale_connections.stale(found, change, LOCAL))
 
 
 GONE = {

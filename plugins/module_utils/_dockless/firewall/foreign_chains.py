@@ -17,12 +17,12 @@ Example: the chain of a firewall like ufw, whose policy is drop, with routing al
     chain before  { ct state established,related accept; ip protocol icmp accept }
     chain user    { iifname "br-a" accept }
 
-- Out of br-a, the first packet (from br-a to another link, new). In "before", the first rule is false and the second is
-  unknown without naming br-a, so none decides. In "user", the rule is true: meant.
+- Out of br-a, the first packet (from br-a to another link, new). In "before", the first rule is false and the second
+  is unknown without naming br-a, so neither decides. In "user", the rule is true: meant.
 - Out of br-a, the answer (from another link to br-a, established). In "before", the first rule is true: accept. So
   nothing blocks this direction.
-- Into br-a, the first packet (from another link to br-a, new). No rule is true, the chains end, and the policy drops the
-  packet. So this direction is blocked.
+- Into br-a, the first packet (from another link to br-a, new). No rule is true, the chains end, and the policy drops
+  the packet. So this direction is blocked.
 
 Parts: parsing of listings (forward_chains, rules_in, jumps), rules (_Rule, _split_verdict_map), the packets of a
 direction (_directions), the walk (_walk), and the result (analyse).
@@ -354,8 +354,11 @@ def _why(chain: Chain, directions: tuple[str, ...], bridges: t.Sequence[str]) ->
         INBOUND: f"packets into {shown}",
         WITHIN_BRIDGE: f"frames between the ports of {shown}",
     }
-    cause = "its policy is drop" if chain.policy == "drop" else "one of its rules drops what no rule accepted before"
+    if chain.policy == "drop":
+        cause = "its policy is drop and no rule accepts them"
+    else:
+        cause = "one of its rules drops them and no earlier rule accepts them"
     return (
         f"Chain {chain.name} of table {chain.family} {chain.table} drops "
-        f"{', '.join(traffic[direction] for direction in directions)}, because no rule accepts them and {cause}."
+        f"{', '.join(traffic[direction] for direction in directions)}, because {cause}."
     )

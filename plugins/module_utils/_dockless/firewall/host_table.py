@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The whole firewall of a host: two tables in one text, whose rules are static (chains.py) and whose data are in sets and maps."""
+"""The firewall of a host: two tables in one text. Their rules are static (rules.py); the data are in sets and maps."""
 
 from __future__ import annotations
 
@@ -12,51 +12,61 @@ from ..model.overlay import vxlan_device
 from ..model.topology import Networks
 from ..names import RESOLVER_PORT
 from . import port_security, published_ports
-from .rules import CHAINS, COUNTERS, SETS, Elements, empty, table_text
+from .nft_text import Elements, no_elements, table_text
+from .rules import CHAINS, COUNTERS, SETS
 
-_FAMILY = {4: "ipv4", 6: "ipv6"}
+_FAMILY = {4: "ipv4", 6: "ipv6"}  # as nft writes nf_proto
 
 
 def host_table(
     host: Host, networks: Networks, no_transit: t.Collection[int] = (), forwarders: t.Collection[IPAddress] = ()
 ) -> str:
-    """Return the tables as nft text: the same for the same host, whatever the order of declaration.
+    """Return the tables as nft text, which does not depend on the order of declaration.
 
-    no_transit are the families (4, 6) that the host forwards for our networks' sake alone. forwarders are its addresses that
-    sandboxes ask for names from outside.
+    no_transit: IP versions that the host forwards for dockless's networks only. forwarders: addresses of the host at
+    which sandboxes reach its DNS forwarder.
     """
-    elements = empty(SETS)
+    elements = no_elements(SETS)
     elements["no_transit"] = [_FAMILY[version] for version in no_transit]
     for address in forwarders:
         elements[f"forwarders{address.version}"].append(f"{address} . {RESOLVER_PORT}")
     for network in networks.values():
-        if network.macvlan is None:  # the packets of one that has a parent do not pass this host
-            _network(network, elements, host.defaults)
-    for endpoint in (e for p in host.projects for s in p.sandboxes for e in s.endpoints):
-        bridge = networks[endpoint.network].bridge_name
-        elements["sources4"] += [
-            f'{address} . "{bridge}"' for address in endpoint.link_local_ips if address.version == 4
-        ]
+        if network.macvlan is None:  # packets of a macvlan or ipvlan network do not pass the host's network stack
+            _add_network(network, elements, host.defaults)
+    _add_link_local_sources(host, networks, elements)
     published_ports.add_elements(host, networks, elements)
     return render(elements) + port_security.port_table(host, networks)
 
 
 def empty_table(ports: str = "") -> str:
-    """Return the tables without data: everything of ours is guarded, nothing is published. ports is the second, where there is one to have."""
-    return render(empty(SETS)) + (ports or port_security.empty_port_table())
+    """Return the tables without data: all links of dockless are guarded and no port is published.
+
+    ports: the bridge table to use, for one that must keep its data.
+    """
+    return render(no_elements(SETS)) + (ports or port_security.empty_port_table())
 
 
 def render(elements: Elements) -> str:
-    """Return the table of the family inet for given elements."""
+    """Return table inet dockless with these elements."""
     return table_text("inet", COUNTERS, SETS, elements, CHAINS)
 
 
-def _network(network: Network, elements: Elements, defaults: Defaults) -> None:
+def _add_link_local_sources(host: Host, networks: Networks, elements: Elements) -> None:
+    """Add the link_local_ips of endpoints, which are outside of their networks' subnets."""
+    endpoints = (e for project in host.projects for sandbox in project.sandboxes for e in sandbox.endpoints)
+    for endpoint in endpoints:
+        bridge = networks[endpoint.network].bridge_name
+        for address in endpoint.link_local_ips:
+            if address.version == 4:
+                elements["sources4"].append(f'{address} . "{bridge}"')
+
+
+def _add_network(network: Network, elements: Elements, defaults: Defaults) -> None:
     bridge = f'"{network.bridge_name}"'
     if network.icc:
         elements["same_bridge"].append(f"{bridge} . {bridge}")
     if network.overlay is not None:
-        _tunnel(network, network.overlay, bridge, elements)
+        _add_overlay(network, network.overlay, bridge, elements)
     if network.subnets:
         elements["bridges"].append(bridge)
         for subnet in network.subnets:
@@ -65,15 +75,19 @@ def _network(network: Network, elements: Elements, defaults: Defaults) -> None:
         elements["gateway_only"].append(bridge)
         return
     elements["not_internal"].append(bridge)
-    for name, wanted in (
-        ("egress", network.egress),
-        ("ingress", network.ingress),
-        ("isolate_open", network.isolate == "open"),
-    ):
-        if wanted:
-            elements[name].append(bridge)
+    if network.egress:
+        elements["egress"].append(bridge)
+    if network.ingress:
+        elements["ingress"].append(bridge)
+    if network.isolate == "open":
+        elements["isolate_open"].append(bridge)
     for version in (4, 6):
-        _direct(network, version, bridge, elements, defaults)
+        _add_direct_access(network, version, bridge, elements, defaults)
+    _add_translation(network, bridge, elements)
+
+
+def _add_translation(network: Network, bridge: str, elements: Elements) -> None:
+    """Add the source address translation of packets that leave a network."""
     for subnet in network.subnets:
         elements[f"attached{subnet.version}"].append(f"{subnet.network} . {bridge}")
         if is_translated(network, subnet.version):
@@ -83,8 +97,8 @@ def _network(network: Network, elements: Elements, defaults: Defaults) -> None:
                 elements[f"snat{subnet.version}"].append(f"{subnet.network} : {address}")
 
 
-def _direct(network: Network, version: int, bridge: str, elements: Elements, defaults: Defaults) -> None:
-    """Note who reaches sandboxes at their own addresses, and what there."""
+def _add_direct_access(network: Network, version: int, bridge: str, elements: Elements, defaults: Defaults) -> None:
+    """Add which sources reach sandboxes at their own addresses, and at which ports."""
     mode = mode_of(network, version)
     key = f"{_FAMILY[version]} . {bridge}"
     if mode == GATEWAY_UNPROTECTED:
@@ -95,22 +109,27 @@ def _direct(network: Network, version: int, bridge: str, elements: Elements, def
     if direct:
         elements["direct_ports"].append(key)
     links = trusted_links(network, version, defaults)
-    for subnet in (subnet for subnet in network.subnets if subnet.version == version):
+    # Without masquerading, answers from outside are addressed to the sandbox itself.
+    closed = mode == GATEWAY_NAT and network.masquerade and not direct
+    for subnet in network.subnets:
+        if subnet.version != version:
+            continue
         elements[f"trusted{version}"] += [f'{subnet.network} . "{link}"' for link in links]
-        # Where nothing is masqueraded, answers to the sandbox come addressed to it.
-        if mode == GATEWAY_NAT and network.masquerade and not direct:
+        if closed:
             elements[f"no_direct{version}"].append(str(subnet.network))
 
 
-def _tunnel(network: Network, overlay: Overlay, bridge: str, elements: Elements) -> None:
-    """Let in what the other hosts send. What a routed network's device carries is let through to the bridge and back, unchanged."""
+def _add_overlay(network: Network, overlay: Overlay, bridge: str, elements: Elements) -> None:
+    """Add the peers that may send to this host, and a routed overlay's VXLAN device, whose packets pass unchanged."""
     elements["vxlan_ports"].append(str(overlay.port))
     if overlay.encrypted:
         elements["encrypted_ports"].append(str(overlay.port))
     for peer in network.peers:
         elements[f"vxlan_peers{peer.vtep.version}"].append(f"{peer.vtep} . {overlay.port}")
-    if overlay.mode == "routed":
-        device = f'"{vxlan_device(network)}"'
-        elements["same_bridge"] += [f"{bridge} . {device}", f"{device} . {bridge}"] if network.icc else []
-        for subnet in network.subnets:
-            elements[f"attached{subnet.version}"].append(f"{subnet.network} . {device}")
+    if overlay.mode != "routed":
+        return
+    device = f'"{vxlan_device(network)}"'
+    if network.icc:
+        elements["same_bridge"] += [f"{bridge} . {device}", f"{device} . {bridge}"]
+    for subnet in network.subnets:
+        elements[f"attached{subnet.version}"].append(f"{subnet.network} . {device}")

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What each sandbox may send by its port of a bridge: its own MAC, its own addresses, the protocols that its network has.
+"""Port security: what each sandbox may send into its bridge. Its own MAC, its own addresses, its network's protocols.
 
-A table of the family bridge, because frames between two ports never meet the other table. Everything is decided on the
-host's side of the pair: what a process with all rights does inside of its sandbox changes nothing here.
+The table has the family bridge, because frames between two ports of a bridge never pass the other table. It is
+evaluated on the host's end of the veth pair, so a process with all privileges inside a sandbox cannot change it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from ..model.host import Endpoint, Host, Network
 from ..model.overlay import vxlan_device
 from ..model.topology import Networks, turns_ipv6_off
 from ..names import TABLE
-from .rules import PORT_CHAINS, PORT_COUNTERS, PORT_SETS, Elements, empty, table_text
+from .nft_text import Elements, no_elements, table_text
+from .rules import PORT_CHAINS, PORT_COUNTERS, PORT_SETS
 
-_BEGIN = f"table bridge {TABLE} {{\n"
+_TABLE_BEGIN = f"table bridge {TABLE} {{\n"
 
 
 def port_table(host: Host, networks: Networks) -> str:
-    """Return the table as nft text."""
-    elements = empty(PORT_SETS)
+    """Return table bridge dockless as nft text."""
+    elements = no_elements(PORT_SETS)
     for network in networks.values():
         if network.overlay is not None and network.overlay.mode == "l2":
             elements["unfiltered"].append(f'"{vxlan_device(network)}"')
@@ -30,41 +31,42 @@ def port_table(host: Host, networks: Networks) -> str:
         for sandbox in project.sandboxes:
             for endpoint in sandbox.endpoints:
                 network = networks[endpoint.network]
+                has_ipv6 = bool(network.enable_ipv6) and not turns_ipv6_off(sandbox)
                 if network.macvlan is None:
-                    _port(endpoint, network, bool(network.enable_ipv6) and not turns_ipv6_off(sandbox), elements)
+                    _add_port(endpoint, network, has_ipv6, elements)
     return _render(elements)
 
 
 def port_table_in(text: str) -> str:
-    """Return the table that is in the text of both."""
-    begin = text.find(_BEGIN)
+    """Return table bridge dockless in the text of both tables, "" if it is not there."""
+    begin = text.find(_TABLE_BEGIN)
     return text[begin:] if begin >= 0 else ""
 
 
 def empty_port_table() -> str:
-    """Return the table without data: no sandbox sends anything."""
-    return _render(empty(PORT_SETS))
+    """Return the table without data: no sandbox may send anything."""
+    return _render(no_elements(PORT_SETS))
 
 
 def _render(elements: Elements) -> str:
     return table_text("bridge", PORT_COUNTERS, PORT_SETS, elements, PORT_CHAINS)
 
 
-def _port(endpoint: Endpoint, network: Network, ipv6: bool, elements: Elements) -> None:
+def _add_port(endpoint: Endpoint, network: Network, has_ipv6: bool, elements: Elements) -> None:
     port = f'"{names.veth_link(endpoint.project, endpoint.network, endpoint.sandbox)}"'
-    if (
-        not network.port_security or not network.subnets
-    ):  # without subnets, addresses are whatever the sandbox gives itself
+    # In a network without subnets, a sandbox chooses its addresses itself.
+    if not network.port_security or not network.subnets:
         elements["unfiltered"].append(port)
         return
     station = f"{port} . {endpoint.mac_address}"
-    protocols = (["arp", "ip"] if network.enable_ipv4 else []) + (["ip6"] if ipv6 else [])
-    elements["source_macs"] += [f"{station} . {protocol}" for protocol in protocols]
     addresses = [cidr.partition("/")[0] for cidr in endpoint.addresses]
+    if network.enable_ipv4:
+        elements["source_macs"] += [f"{station} . arp", f"{station} . ip"]
+    if has_ipv6:
+        elements["source_macs"].append(f"{station} . ip6")
     elements["source_addresses4"] += [f"{station} . {address}" for address in addresses if ":" not in address]
-    if ipv6:
-        own = dict.fromkeys(
-            [names.link_local(endpoint.mac_address), *(address for address in addresses if ":" in address)]
-        )
-        elements["source_addresses6"] += [f"{station} . {address}" for address in own]
-        elements["neighbours6"] += [f"{port} . 0x{int(ipaddress.IPv6Address(address)):032x}" for address in own]
+    if has_ipv6:
+        ipv6_addresses = [address for address in addresses if ":" in address]
+        for address in dict.fromkeys([names.link_local(endpoint.mac_address), *ipv6_addresses]):
+            elements["source_addresses6"].append(f"{station} . {address}")
+            elements["neighbours6"].append(f"{port} . 0x{int(ipaddress.IPv6Address(address)):032x}")

@@ -1,116 +1,101 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The rules of a host, which are the same on every host: what differs is in sets and maps.
+"""The sets and rules of a host's two tables. They are the same on every host; the elements of the sets differ.
 
-The rules tell ours from foreign by the links' group number, so a bridge is
-guarded from its first moment, before its data are in the sets: what is not
-allowed by a set is dropped. Sets cannot mix families, hence one of each. In the
-guard, a sandbox may address the host by any of its bridges, and whom an open
-network reaches is left to the chain forward.
+Rules recognize dockless's links by their group number, so a bridge is guarded from its first moment, before its data
+are in the sets: what no set allows is dropped. A set cannot hold both IP versions, hence one for each.
 
-Every drop has a counter with a name, so that an operator sees which wall stopped
-a packet, and a test which one it met.
+Every drop has a named counter, which shows an operator which rule stopped a packet.
+
+The order of sets, chains and rules is part of the text that is compared with nft's listing.
 """
 
 from __future__ import annotations
 
-import typing as t
+from ..names import LINK_GROUP, PAIR_GROUP, TUNNEL_GROUP
+from .nft_text import NftSet, chain_text
 
-from ..names import LINK_GROUP, PAIR_GROUP, TABLE, TUNNEL_GROUP
+# ---- table inet dockless: sets -----------------------------------------------
 
-Elements = dict[str, list[str]]  # of sets and maps, by name
-Sets = tuple[tuple[str, str, str, bool], ...]
-
-# kind, name, type, and whether elements may be ranges
 SETS = (
-    ("set", "same_bridge", "type ifname . ifname", False),  # pairs of one bridge with itself: neighbours may talk
-    ("set", "not_internal", "type ifname", False),  # bridges that anything passes to or from
-    ("set", "egress", "type ifname", False),  # bridges whose sandboxes may open connections out of their network
-    (
-        "set",
-        "ingress",
-        "type ifname",
-        False,
-    ),  # bridges whose sandboxes may be connected to from outside, where something is open
-    ("set", "isolate_open", "type ifname", False),  # bridges of networks with isolate: open
-    (
-        "set",
-        "gateway_only",
-        "type ifname",
-        False,
-    ),  # bridges whose sandboxes reach none of the host's addresses but their own bridge's
-    ("set", "bridges", "type ifname", False),  # bridges with subnets: nothing else may be the source there
-    ("set", "sources4", "type ipv4_addr . ifname", True),
-    ("set", "sources6", "type ipv6_addr . ifname", True),
-    ("set", "attached4", "type ipv4_addr . ifname", True),  # a subnet and the bridge it lives on
-    ("set", "attached6", "type ipv6_addr . ifname", True),
-    ("set", "no_direct4", "type ipv4_addr", True),  # subnets that nobody may address directly from outside
-    ("set", "no_direct6", "type ipv6_addr", True),
-    (
-        "set",
-        "trusted4",
-        "type ipv4_addr . ifname",
-        True,
-    ),  # except by these of the host's links, at ports that are published
-    ("set", "trusted6", "type ipv6_addr . ifname", True),
-    (
-        "set",
-        "direct_ping",
-        "type nf_proto . ifname",
-        False,
-    ),  # bridges whose sandboxes are pinged at their own addresses
-    ("set", "direct_ports", "type nf_proto . ifname", False),  # … and connected to there, at ports that are published
-    ("set", "direct_all", "type nf_proto . ifname", False),  # … at any port
-    (
-        "set",
-        "targets4",
-        "type ipv4_addr . ipv4_addr . inet_proto . inet_service",
-        True,
-    ),  # those ports, each with who may come
-    ("set", "targets6", "type ipv6_addr . ipv6_addr . inet_proto . inet_service", True),
-    (
-        "set",
-        "restricted4",
-        "type ipv4_addr . inet_proto . inet_service",
-        True,
-    ),  # published ports that not everybody may use
-    ("set", "restricted6", "type ipv6_addr . inet_proto . inet_service", True),
-    (
-        "set",
-        "allowed4",
-        "type ipv4_addr . ipv4_addr . inet_proto . inet_service",
-        True,
-    ),  # who may: source, and the port as above
-    ("set", "allowed6", "type ipv6_addr . ipv6_addr . inet_proto . inet_service", True),
-    ("set", "masqueraded4", "type ipv4_addr", True),
-    ("set", "masqueraded6", "type ipv6_addr", True),
-    ("map", "snat4", "type ipv4_addr : ipv4_addr", True),  # subnets that leave with one address of the host
-    ("map", "snat6", "type ipv6_addr : ipv6_addr", True),
-    (
-        "set",
-        "forwarders4",
-        "type ipv4_addr . inet_service",
-        False,
-    ),  # where this host answers sandboxes that ask for names from outside
-    ("set", "forwarders6", "type ipv6_addr . inet_service", False),
-    ("set", "no_transit", "type nf_proto", False),  # families that this host forwards for us alone
-    ("set", "vxlan_ports", "type inet_service", False),  # UDP ports of overlays
-    (
-        "set",
-        "vxlan_peers4",
-        "type ipv4_addr . inet_service",
-        False,
-    ),  # the other hosts' ends, and the ports they may send to
-    ("set", "vxlan_peers6", "type ipv6_addr . inet_service", False),
-    ("set", "encrypted_ports", "type inet_service", False),  # those of them that are used within encrypted tunnels only
-    ("map", "published4", "type inet_proto . inet_service : ipv4_addr . inet_service", False),
-    ("map", "published6", "type inet_proto . inet_service : ipv6_addr . inet_service", False),
-    ("map", "published4_on", "type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service", False),
-    ("map", "published6_on", "type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service", False),
-    ("map", "ranges4", "type inet_proto . inet_service : ipv4_addr", True),  # ranges of ports that keep their numbers
-    ("map", "ranges6", "type inet_proto . inet_service : ipv6_addr", True),
-    ("map", "ranges4_on", "type ipv4_addr . inet_proto . inet_service : ipv4_addr", True),
-    ("map", "ranges6_on", "type ipv6_addr . inet_proto . inet_service : ipv6_addr", True),
+    # -- bridges and what their networks allow
+    # Pairs of links between which packets pass: a bridge with itself where sandboxes may reach each other (icc).
+    NftSet("set", "same_bridge", "type ifname . ifname"),
+    # Bridges of networks that are not internal.
+    NftSet("set", "not_internal", "type ifname"),
+    # Bridges whose sandboxes may open connections out of their network.
+    NftSet("set", "egress", "type ifname"),
+    # Bridges whose sandboxes may be connected to from outside, as far as a port or mode opens them.
+    NftSet("set", "ingress", "type ifname"),
+    # Bridges of networks with isolate: open, between which packets pass.
+    NftSet("set", "isolate_open", "type ifname"),
+    # Bridges whose sandboxes reach no other address of the host than that of their bridge.
+    NftSet("set", "gateway_only", "type ifname"),
+    # -- source addresses
+    # Bridges of networks with subnets: packets from there need a source address in sources4 or sources6.
+    NftSet("set", "bridges", "type ifname"),
+    # The valid source addresses of each bridge.
+    NftSet("set", "sources4", "type ipv4_addr . ifname", interval=True),
+    NftSet("set", "sources6", "type ipv6_addr . ifname", interval=True),
+    # Each subnet with its bridge.
+    NftSet("set", "attached4", "type ipv4_addr . ifname", interval=True),
+    NftSet("set", "attached6", "type ipv6_addr . ifname", interval=True),
+    # -- access to sandboxes at their own addresses
+    # Subnets that may not be addressed from outside.
+    NftSet("set", "no_direct4", "type ipv4_addr", interval=True),
+    NftSet("set", "no_direct6", "type ipv6_addr", interval=True),
+    # Exceptions: links of the host from which published ports of a subnet are reached (trusted_host_interfaces).
+    NftSet("set", "trusted4", "type ipv4_addr . ifname", interval=True),
+    NftSet("set", "trusted6", "type ipv6_addr . ifname", interval=True),
+    # Bridges whose sandboxes answer pings at their own addresses.
+    NftSet("set", "direct_ping", "type nf_proto . ifname"),
+    # Bridges whose sandboxes are reached there at published ports.
+    NftSet("set", "direct_ports", "type nf_proto . ifname"),
+    # Bridges whose sandboxes are reached there at any port.
+    NftSet("set", "direct_all", "type nf_proto . ifname"),
+    # Those published ports: source, sandbox's address, protocol, port.
+    NftSet("set", "targets4", "type ipv4_addr . ipv4_addr . inet_proto . inet_service", interval=True),
+    NftSet("set", "targets6", "type ipv6_addr . ipv6_addr . inet_proto . inet_service", interval=True),
+    # -- source_ranges of published ports
+    # Ports that only some sources may use: host's address, protocol, port.
+    NftSet("set", "restricted4", "type ipv4_addr . inet_proto . inet_service", interval=True),
+    NftSet("set", "restricted6", "type ipv6_addr . inet_proto . inet_service", interval=True),
+    # Those sources: source, then as in restricted4.
+    NftSet("set", "allowed4", "type ipv4_addr . ipv4_addr . inet_proto . inet_service", interval=True),
+    NftSet("set", "allowed6", "type ipv6_addr . ipv6_addr . inet_proto . inet_service", interval=True),
+    # -- source address translation
+    # Subnets whose packets leave with the address of the outgoing link.
+    NftSet("set", "masqueraded4", "type ipv4_addr", interval=True),
+    NftSet("set", "masqueraded6", "type ipv6_addr", interval=True),
+    # Subnets whose packets leave with this address of the host (host_ipv4, host_ipv6).
+    NftSet("map", "snat4", "type ipv4_addr : ipv4_addr", interval=True),
+    NftSet("map", "snat6", "type ipv6_addr : ipv6_addr", interval=True),
+    # -- the host
+    # Address and port of the host's DNS forwarder for sandboxes.
+    NftSet("set", "forwarders4", "type ipv4_addr . inet_service"),
+    NftSet("set", "forwarders6", "type ipv6_addr . inet_service"),
+    # IP versions for which forwarding was turned on for dockless only: nothing else is forwarded.
+    NftSet("set", "no_transit", "type nf_proto"),
+    # -- overlays
+    # UDP ports of overlays.
+    NftSet("set", "vxlan_ports", "type inet_service"),
+    # VTEP addresses of the other hosts, with the port that each may send to.
+    NftSet("set", "vxlan_peers4", "type ipv4_addr . inet_service"),
+    NftSet("set", "vxlan_peers6", "type ipv6_addr . inet_service"),
+    # Ports of encrypted overlays, a subset of vxlan_ports: only WireGuard links may carry them.
+    NftSet("set", "encrypted_ports", "type inet_service"),
+    # -- published ports
+    # On every address of the host: protocol, port -> sandbox's address, port.
+    NftSet("map", "published4", "type inet_proto . inet_service : ipv4_addr . inet_service"),
+    NftSet("map", "published6", "type inet_proto . inet_service : ipv6_addr . inet_service"),
+    # On one address of the host.
+    NftSet("map", "published4_on", "type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service"),
+    NftSet("map", "published6_on", "type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service"),
+    # Ranges of ports that keep their numbers.
+    NftSet("map", "ranges4", "type inet_proto . inet_service : ipv4_addr", interval=True),
+    NftSet("map", "ranges6", "type inet_proto . inet_service : ipv6_addr", interval=True),
+    NftSet("map", "ranges4_on", "type ipv4_addr . inet_proto . inet_service : ipv4_addr", interval=True),
+    NftSet("map", "ranges6_on", "type ipv6_addr . inet_proto . inet_service : ipv6_addr", interval=True),
 )
 COUNTERS = (
     "loopback",
@@ -128,117 +113,163 @@ COUNTERS = (
     "transit",
     "unencrypted",
 )
-_TEXT = """
-    chain guard {
-        type filter hook prerouting priority raw; policy accept;
-        iifname != "lo" ip daddr 127.0.0.0/8 counter name "loopback" drop
-        iifname != "lo" ip saddr 127.0.0.0/8 counter name "loopback" drop
-        udp dport @vxlan_ports fib daddr type local iifgroup {group} counter name "vxlan" drop
-        udp dport @encrypted_ports fib daddr type local iifgroup != {tunnels} counter name "vxlan" drop
-        udp dport @vxlan_ports fib daddr type local ip saddr . udp dport != @vxlan_peers4 counter name "vxlan" drop
-        udp dport @vxlan_ports fib daddr type local ip6 saddr . udp dport != @vxlan_peers6 counter name "vxlan" drop
-        iifgroup {group} ip daddr . udp dport @vxlan_peers4 counter name "vxlan" drop
-        iifgroup {group} ip6 daddr . udp dport @vxlan_peers6 counter name "vxlan" drop
-        iifname @bridges ip saddr . iifname != @sources4 counter name "sources" drop
-        iifname @bridges ip6 saddr != { ::, fe80::/10 } ip6 saddr . iifname != @sources6 counter name "sources" drop
-        iifname @gateway_only fib daddr type local fib daddr . iif type != local counter name "gateway_only" drop
-        meta l4proto { tcp, udp } ip daddr . th dport @forwarders4 iifname != "lo" iifname != @egress counter name "forwarders" drop
-        meta l4proto { tcp, udp } ip6 daddr . th dport @forwarders6 iifname != "lo" iifname != @egress counter name "forwarders" drop
-        iifgroup {group} fib daddr type local accept
-        iifname @isolate_open accept
-        iifname != "lo" ip daddr @no_direct4 ip daddr . iifname != @attached4 ip daddr . iifname != @trusted4 counter name "direct" drop
-        iifname != "lo" ip6 daddr @no_direct6 ip6 daddr . iifname != @attached6 ip6 daddr . iifname != @trusted6 counter name "direct" drop
-    }
 
-    chain source_ranges4 {
-        ip saddr . ip daddr . meta l4proto . th dport @allowed4 return
-        counter name "source_ranges" drop
-    }
+# ---- table inet dockless: chains ---------------------------------------------
 
-    chain source_ranges6 {
-        ip6 saddr . ip6 daddr . meta l4proto . th dport @allowed6 return
-        counter name "source_ranges" drop
-    }
-
-    chain forward {
-        type filter hook forward priority filter; policy accept;
-        iifname . oifname @same_bridge accept
-        iifgroup {group} iifname != @not_internal counter name "internal" drop
-        oifgroup {group} oifname != @not_internal counter name "internal" drop
-        ip saddr @masqueraded4 ct state invalid counter name "invalid" drop
-        ip6 saddr @masqueraded6 ct state invalid counter name "invalid" drop
-        ct state established accept
-        ct state related meta l4proto { icmp, ipv6-icmp } accept
-        iifgroup {group} iifname != @egress counter name "egress" drop
-        oifgroup {group} oifname != @ingress counter name "ingress" drop
-        oifgroup {group} ct status dnat accept
-        iifname @isolate_open oifname @isolate_open accept
-        meta nfproto . oifname @direct_all accept
-        meta nfproto . oifname @direct_ping icmp type echo-request accept
-        meta nfproto . oifname @direct_ping icmpv6 type echo-request accept
-        meta nfproto . oifname @direct_ports ip saddr . ip daddr . meta l4proto . th dport @targets4 accept
-        meta nfproto . oifname @direct_ports ip6 saddr . ip6 daddr . meta l4proto . th dport @targets6 accept
-        ip daddr . iifname @trusted4 ip saddr . ip daddr . meta l4proto . th dport @targets4 accept
-        ip6 daddr . iifname @trusted6 ip6 saddr . ip6 daddr . meta l4proto . th dport @targets6 accept
-        oifgroup {group} counter name "closed" drop
-        iifgroup { {group}, {pairs}, {tunnels} } accept
-        oifgroup != { {pairs}, {tunnels} } meta nfproto @no_transit counter name "transit" drop
-    }
-
-    chain encrypted_only {
-        type filter hook output priority filter; policy accept;
-        udp dport @encrypted_ports oifgroup != {tunnels} counter name "unencrypted" drop
-    }
-
-    chain prerouting {
-        type nat hook prerouting priority dstnat; policy accept;
-        ip daddr . meta l4proto . th dport @restricted4 fib daddr type local jump source_ranges4
-        ip6 daddr . meta l4proto . th dport @restricted6 fib daddr type local jump source_ranges6
-        fib daddr type local jump published
-    }
-
-    chain output {
-        type nat hook output priority -100; policy accept;
-        fib daddr type local jump published
-    }
-
-    chain published {
-        dnat ip to ip daddr . meta l4proto . th dport map @published4_on
-        dnat ip to ip daddr . meta l4proto . th dport map @ranges4_on
-        dnat ip to meta l4proto . th dport map @published4
-        dnat ip to meta l4proto . th dport map @ranges4
-        ip6 daddr ::1 return
-        ip6 daddr fe80::/10 return
-        dnat ip6 to ip6 daddr . meta l4proto . th dport map @published6_on
-        dnat ip6 to ip6 daddr . meta l4proto . th dport map @ranges6_on
-        dnat ip6 to meta l4proto . th dport map @published6
-        dnat ip6 to meta l4proto . th dport map @ranges6
-    }
-
-    chain postrouting {
-        type nat hook postrouting priority srcnat; policy accept;
-        oifgroup {group} ip saddr 127.0.0.0/8 masquerade
-        ct status dnat ip saddr . oifname @attached4 masquerade
-        ct status dnat ip6 saddr . oifname @attached6 masquerade
-        ip saddr . oifname @attached4 accept
-        ip6 saddr . oifname @attached6 accept
-        snat ip to ip saddr map @snat4
-        snat ip6 to ip6 saddr map @snat6
-        ip saddr @masqueraded4 masquerade
-        ip6 saddr @masqueraded6 masquerade
-    }
-"""
-PORT_SETS = (
-    ("set", "unfiltered", "type ifname", False),  # ways to other hosts, and ports of networks without port_security
-    ("set", "source_macs", "type ifname . ether_addr . ether_type", False),  # who may send what by which port
-    ("set", "source_addresses4", "type ifname . ether_addr . ipv4_addr", False),
-    ("set", "source_addresses6", "type ifname . ether_addr . ipv6_addr", False),
+# Drops packets that must not arrive, before connection tracking sees them.
+_GUARD = chain_text(
+    "guard",
+    "type filter hook prerouting priority raw; policy accept;",
+    # Loopback addresses: bridges may have route_localnet, with which the kernel no longer drops these itself.
+    'iifname != "lo" ip daddr 127.0.0.0/8 counter name "loopback" drop',
+    'iifname != "lo" ip saddr 127.0.0.0/8 counter name "loopback" drop',
+    # Overlays: sandboxes send nothing to a VXLAN port, encrypted ones receive from WireGuard links, others from peers.
+    f'udp dport @vxlan_ports fib daddr type local iifgroup {LINK_GROUP} counter name "vxlan" drop',
+    f'udp dport @encrypted_ports fib daddr type local iifgroup != {TUNNEL_GROUP} counter name "vxlan" drop',
+    'udp dport @vxlan_ports fib daddr type local ip saddr . udp dport != @vxlan_peers4 counter name "vxlan" drop',
+    'udp dport @vxlan_ports fib daddr type local ip6 saddr . udp dport != @vxlan_peers6 counter name "vxlan" drop',
+    f'iifgroup {LINK_GROUP} ip daddr . udp dport @vxlan_peers4 counter name "vxlan" drop',
+    f'iifgroup {LINK_GROUP} ip6 daddr . udp dport @vxlan_peers6 counter name "vxlan" drop',
+    # Source addresses.
+    'iifname @bridges ip saddr . iifname != @sources4 counter name "sources" drop',
+    'iifname @bridges ip6 saddr != { ::, fe80::/10 } ip6 saddr . iifname != @sources6 counter name "sources" drop',
+    # The host's own addresses.
+    'iifname @gateway_only fib daddr type local fib daddr . iif type != local counter name "gateway_only" drop',
+    'meta l4proto { tcp, udp } ip daddr . th dport @forwarders4 iifname != "lo" iifname != @egress'
+    ' counter name "forwarders" drop',
+    'meta l4proto { tcp, udp } ip6 daddr . th dport @forwarders6 iifname != "lo" iifname != @egress'
+    ' counter name "forwarders" drop',
+    # A sandbox may address the host by the address of any bridge.
+    f"iifgroup {LINK_GROUP} fib daddr type local accept",
+    # What an open network reaches is decided in the chain forward.
+    "iifname @isolate_open accept",
+    # Sandboxes' own addresses.
+    'iifname != "lo" ip daddr @no_direct4 ip daddr . iifname != @attached4 ip daddr . iifname != @trusted4'
+    ' counter name "direct" drop',
+    'iifname != "lo" ip6 daddr @no_direct6 ip6 daddr . iifname != @attached6 ip6 daddr . iifname != @trusted6'
+    ' counter name "direct" drop',
+)
+# Drop sources that may not use a restricted port. The chain prerouting jumps here.
+_SOURCE_RANGES4 = chain_text(
+    "source_ranges4",
+    "ip saddr . ip daddr . meta l4proto . th dport @allowed4 return",
+    'counter name "source_ranges" drop',
+)
+_SOURCE_RANGES6 = chain_text(
+    "source_ranges6",
+    "ip6 saddr . ip6 daddr . meta l4proto . th dport @allowed6 return",
+    'counter name "source_ranges" drop',
+)
+# Decides about forwarded packets from and to dockless's links, and about transit through the host.
+_FORWARD = chain_text(
+    "forward",
+    "type filter hook forward priority filter; policy accept;",
+    "iifname . oifname @same_bridge accept",
+    f'iifgroup {LINK_GROUP} iifname != @not_internal counter name "internal" drop',
+    f'oifgroup {LINK_GROUP} oifname != @not_internal counter name "internal" drop',
+    # A packet that belongs to no connection would leave with the sandbox's address.
+    'ip saddr @masqueraded4 ct state invalid counter name "invalid" drop',
+    'ip6 saddr @masqueraded6 ct state invalid counter name "invalid" drop',
+    # Answers.
+    "ct state established accept",
+    "ct state related meta l4proto { icmp, ipv6-icmp } accept",
+    # New connections.
+    f'iifgroup {LINK_GROUP} iifname != @egress counter name "egress" drop',
+    f'oifgroup {LINK_GROUP} oifname != @ingress counter name "ingress" drop',
+    f"oifgroup {LINK_GROUP} ct status dnat accept",
+    "iifname @isolate_open oifname @isolate_open accept",
+    "meta nfproto . oifname @direct_all accept",
+    "meta nfproto . oifname @direct_ping icmp type echo-request accept",
+    "meta nfproto . oifname @direct_ping icmpv6 type echo-request accept",
+    "meta nfproto . oifname @direct_ports ip saddr . ip daddr . meta l4proto . th dport @targets4 accept",
+    "meta nfproto . oifname @direct_ports ip6 saddr . ip6 daddr . meta l4proto . th dport @targets6 accept",
+    "ip daddr . iifname @trusted4 ip saddr . ip daddr . meta l4proto . th dport @targets4 accept",
+    "ip6 daddr . iifname @trusted6 ip6 saddr . ip6 daddr . meta l4proto . th dport @targets6 accept",
+    f'oifgroup {LINK_GROUP} counter name "closed" drop',
+    # Packets out of dockless's links, veth pairs and WireGuard links pass. Others pass unless forwarding is for
+    # dockless only.
+    f"iifgroup {{ {LINK_GROUP}, {PAIR_GROUP}, {TUNNEL_GROUP} }} accept",
+    f'oifgroup != {{ {PAIR_GROUP}, {TUNNEL_GROUP} }} meta nfproto @no_transit counter name "transit" drop',
+)
+# Keeps the data of encrypted overlays from leaving by another link than a WireGuard link.
+_ENCRYPTED_ONLY = chain_text(
+    "encrypted_only",
+    "type filter hook output priority filter; policy accept;",
+    f'udp dport @encrypted_ports oifgroup != {TUNNEL_GROUP} counter name "unencrypted" drop',
+)
+# Translates published ports, for packets that arrive.
+_PREROUTING = chain_text(
+    "prerouting",
+    "type nat hook prerouting priority dstnat; policy accept;",
+    "ip daddr . meta l4proto . th dport @restricted4 fib daddr type local jump source_ranges4",
+    "ip6 daddr . meta l4proto . th dport @restricted6 fib daddr type local jump source_ranges6",
+    "fib daddr type local jump published",
+)
+# Translates published ports, for packets of the host itself.
+_OUTPUT = chain_text(
+    "output",
+    "type nat hook output priority -100; policy accept;",
+    "fib daddr type local jump published",
+)
+# The maps of published ports: one address before all addresses, a single port before a range.
+_PUBLISHED = chain_text(
+    "published",
+    "dnat ip to ip daddr . meta l4proto . th dport map @published4_on",
+    "dnat ip to ip daddr . meta l4proto . th dport map @ranges4_on",
+    "dnat ip to meta l4proto . th dport map @published4",
+    "dnat ip to meta l4proto . th dport map @ranges4",
+    # Not for ::1 and link-local addresses: a source address of that scope cannot be forwarded to another link.
+    "ip6 daddr ::1 return",
+    "ip6 daddr fe80::/10 return",
+    "dnat ip6 to ip6 daddr . meta l4proto . th dport map @published6_on",
+    "dnat ip6 to ip6 daddr . meta l4proto . th dport map @ranges6_on",
+    "dnat ip6 to meta l4proto . th dport map @published6",
+    "dnat ip6 to meta l4proto . th dport map @ranges6",
+)
+# Translates source addresses.
+_POSTROUTING = chain_text(
+    "postrouting",
+    "type nat hook postrouting priority srcnat; policy accept;",
+    # The host's own connections to 127.0.0.1:PORT.
+    f"oifgroup {LINK_GROUP} ip saddr 127.0.0.0/8 masquerade",
+    # A sandbox's connections to a published port of its own network: the answer must come back through the host.
+    "ct status dnat ip saddr . oifname @attached4 masquerade",
+    "ct status dnat ip6 saddr . oifname @attached6 masquerade",
+    # Everything else within a network keeps its address.
+    "ip saddr . oifname @attached4 accept",
+    "ip6 saddr . oifname @attached6 accept",
+    # Packets that leave.
+    "snat ip to ip saddr map @snat4",
+    "snat ip6 to ip6 saddr map @snat6",
+    "ip saddr @masqueraded4 masquerade",
+    "ip6 saddr @masqueraded6 masquerade",
+)
+CHAINS = "".join(
     (
-        "set",
-        "neighbours6",
-        "typeof iifname . @th,64,128",
-        False,
-    ),  # addresses that a port may announce: nft 1.0.6 has no word for the field
+        _GUARD,
+        _SOURCE_RANGES4,
+        _SOURCE_RANGES6,
+        _FORWARD,
+        _ENCRYPTED_ONLY,
+        _PREROUTING,
+        _OUTPUT,
+        _PUBLISHED,
+        _POSTROUTING,
+    )
+)
+
+# ---- table bridge dockless ---------------------------------------------------
+
+PORT_SETS = (
+    # Bridge ports without rules: VXLAN devices, and sandboxes of networks without port_security or without subnets.
+    NftSet("set", "unfiltered", "type ifname"),
+    # What each port may send: MAC and EtherType.
+    NftSet("set", "source_macs", "type ifname . ether_addr . ether_type"),
+    # With which source address.
+    NftSet("set", "source_addresses4", "type ifname . ether_addr . ipv4_addr"),
+    NftSet("set", "source_addresses6", "type ifname . ether_addr . ipv6_addr"),
+    # The addresses that a port may announce. nft 1.0.6 has no name for that field of a neighbour advertisement.
+    NftSet("set", "neighbours6", "typeof iifname . @th,64,128"),
 )
 PORT_COUNTERS = (
     "source_macs",
@@ -250,72 +281,46 @@ PORT_COUNTERS = (
     "queriers",
     "protocols",
 )
-_PORT_TEXT = """
-    chain ports {
-        type filter hook prerouting priority dstnat; policy accept;
-        iifgroup != {group} accept
-        iifname @unfiltered accept
-        iifname . ether saddr . ether type != @source_macs counter name "source_macs" drop
-        ether type arp goto from_arp
-        ether type ip goto from_ip
-        goto from_ip6
-    }
-
-    chain from_arp {
-        arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation { request, reply } iifname . arp saddr ether . arp saddr ip @source_addresses4 accept
-        counter name "arp_senders" drop
-    }
-
-    chain from_ip {
-        iifname . ether saddr . ip saddr != @source_addresses4 counter name "source_addresses" drop
-        udp sport 67 counter name "dhcp" drop
-        ether type ip igmp type membership-query counter name "queriers" drop
-    }
-
-    chain from_ip6 {
-        ip6 saddr :: icmpv6 type { mld-listener-report, nd-neighbor-solicit, mld2-listener-report } accept
-        iifname . ether saddr . ip6 saddr != @source_addresses6 counter name "source_addresses" drop
-        icmpv6 type { nd-router-advert, nd-redirect } counter name "routers" drop
-        icmpv6 type nd-neighbor-advert iifname . @th,64,128 != @neighbours6 counter name "neighbours" drop
-        icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } exthdr frag exists counter name "neighbours" drop
-        icmpv6 type mld-listener-query counter name "queriers" drop
-        udp sport 547 counter name "dhcp" drop
-    }
-
-    chain delivered {
-        type filter hook input priority -300; policy accept;
-        iifgroup {group} ether type != { ip, arp, ip6 } counter name "protocols" drop
-    }
-"""
-_FILLED = (("{group}", str(LINK_GROUP)), ("{pairs}", str(PAIR_GROUP)), ("{tunnels}", str(TUNNEL_GROUP)), ("    ", "\t"))
-
-
-def _filled(text: str) -> str:
-    for slot, value in _FILLED:  # nft lists with tabs
-        text = text.replace(slot, value)
-    return text
-
-
-CHAINS = _filled(_TEXT)
-PORT_CHAINS = _filled(_PORT_TEXT)
-
-
-def empty(sets: Sets) -> Elements:
-    """Return no elements for each of the sets."""
-    return {name: [] for kind, name, types, ranges in sets}
-
-
-def table_text(family: str, counters: t.Sequence[str], sets: Sets, elements: Elements, chains: str) -> str:
-    """Return our table of a family as nft text."""
-    parts = [f"\tcounter {name} {{\n\t}}\n" for name in counters]
-    parts += [_set(kind, name, types, ranges, elements[name]) for kind, name, types, ranges in sets]
-    return f"table {family} {TABLE} {{\n" + "\n".join(parts) + chains + "}\n"
-
-
-def _set(kind: str, name: str, types: str, ranges: bool, elements: t.Sequence[str]) -> str:
-    lines = [f"\t{kind} {name} {{", f"\t\t{types}"]
-    if ranges:
-        lines.append("\t\tflags interval")
-    if elements:  # an empty list is a syntax error in nft 1.0.6
-        lines.append("\t\telements = { " + ",\n\t\t\t     ".join(sorted(set(elements))) + " }")
-    return "\n".join(lines) + "\n\t}\n"
+# Checks the frames that sandboxes send.
+_PORTS = chain_text(
+    "ports",
+    "type filter hook prerouting priority dstnat; policy accept;",
+    f"iifgroup != {LINK_GROUP} accept",
+    "iifname @unfiltered accept",
+    'iifname . ether saddr . ether type != @source_macs counter name "source_macs" drop',
+    "ether type arp goto from_arp",
+    "ether type ip goto from_ip",
+    "goto from_ip6",
+)
+# ARP: only with the sandbox's own MAC and address as the sender.
+_FROM_ARP = chain_text(
+    "from_arp",
+    "arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation { request, reply }"
+    " iifname . arp saddr ether . arp saddr ip @source_addresses4 accept",
+    'counter name "arp_senders" drop',
+)
+# IPv4: only own source addresses, no DHCP answers, no multicast queries.
+_FROM_IP = chain_text(
+    "from_ip",
+    'iifname . ether saddr . ip saddr != @source_addresses4 counter name "source_addresses" drop',
+    'udp sport 67 counter name "dhcp" drop',
+    'ether type ip igmp type membership-query counter name "queriers" drop',
+)
+# IPv6: only own source addresses (or none, for address detection), and nothing that only a router sends.
+_FROM_IP6 = chain_text(
+    "from_ip6",
+    "ip6 saddr :: icmpv6 type { mld-listener-report, nd-neighbor-solicit, mld2-listener-report } accept",
+    'iifname . ether saddr . ip6 saddr != @source_addresses6 counter name "source_addresses" drop',
+    'icmpv6 type { nd-router-advert, nd-redirect } counter name "routers" drop',
+    'icmpv6 type nd-neighbor-advert iifname . @th,64,128 != @neighbours6 counter name "neighbours" drop',
+    'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } exthdr frag exists counter name "neighbours" drop',
+    'icmpv6 type mld-listener-query counter name "queriers" drop',
+    'udp sport 547 counter name "dhcp" drop',
+)
+# Frames to the bridge itself, of which the kernel delivers some past the first hook: no other protocols.
+_DELIVERED = chain_text(
+    "delivered",
+    "type filter hook input priority -300; policy accept;",
+    f'iifgroup {LINK_GROUP} ether type != {{ ip, arp, ip6 }} counter name "protocols" drop',
+)
+PORT_CHAINS = "".join((_PORTS, _FROM_ARP, _FROM_IP, _FROM_IP6, _DELIVERED))

@@ -42,7 +42,9 @@ class _Data:
 
 
 def start_offset(project: str, sandbox: str) -> int:
-    """Return which of a service's sandboxes a client begins with: were it the first for all, it would get every client's first connection."""
+    """Return which of a service's sandboxes a client begins with: were it the first for all, it would get every
+    client's first connection.
+    """
     return hashlib.sha256(f"{project}\0{sandbox}".encode()).digest()[0] % LARGEST_OFFSET
 
 
@@ -73,7 +75,9 @@ def sandbox_table(networks: t.Iterable[Balanced], begin: int, resolved: bool) ->
 
 
 def names_chain(priority: int, port: int) -> str:
-    """Return the chain that leads questions for names to a port of the name server's; of several chains the lowest priority decides."""
+    """Return the chain that leads questions for names to a port of the name server's; of several chains the lowest
+    priority decides.
+    """
     lines = [
         f"ip daddr {RESOLVER_ADDRESS} {protocol} dport 53 dnat ip to {RESOLVER_ADDRESS}:{port}"
         for protocol in ("udp", "tcp")
@@ -213,7 +217,9 @@ def _lookups(data: _Data) -> list[str]:
 
 
 def _rejects(data: _Data) -> list[str]:
-    """What is still addressed to a virtual address has nobody behind it: say so at once, where the kernel would look for a neighbour."""
+    """What is still addressed to a virtual address has nobody behind it: say so at once, where the kernel would look
+    for a neighbour.
+    """
     match = f"{_FAMILY[data.version]} daddr @virtual{data.version}"
     return [f"{match} meta l4proto tcp reject with tcp reset", f"{match} reject with {_REJECT[data.version]}"]
 

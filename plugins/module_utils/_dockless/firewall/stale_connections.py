@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Which connections a change of published ports leaves without ground, to the exact tuple.
+"""Finds the tracked connections that a change of the firewall makes stale, each by its exact tuple.
 
-Translation is decided once for a connection and remembered: without this a client that keeps its source port talks to
-where the port led before, or to nothing, for as long as it goes on.
+The kernel decides about translation once, with the first packet of a connection, and remembers it. Without this a
+client that keeps its source port would talk to the former target of a port, or to nothing, as long as it goes on.
+
+The tables before and after the change are nft text. Steps: read the elements of both (_elements_in), keep those that
+differ (rule_change), and test each connection against them (stale).
 """
 
 from __future__ import annotations
@@ -16,12 +19,12 @@ from ..model.host import IPAddress, IPNetwork
 
 TCP, UDP, SCTP = 6, 17, 132
 _PROTOCOLS = {"tcp": TCP, "udp": UDP, "sctp": SCTP}
-_BLOCK = re.compile(r"^\t(?:set|map) (\w+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
+_SET_BLOCK = re.compile(r"^\t(?:set|map) (\w+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
 _ELEMENTS = re.compile(r"elements = \{(.*)\}", re.DOTALL)
 
 
 class Flow(t.NamedTuple):
-    """A connection that the kernel tracks: who asked for what, and who answers. translated: by destination."""
+    """A tracked connection: source, the destination that the client used, and the target that answers."""
 
     protocol: int
     source: IPAddress
@@ -30,15 +33,15 @@ class Flow(t.NamedTuple):
     port: int
     target: IPAddress
     target_port: int
-    translated: bool
+    translated: bool  # the destination was
 
 
-class Rule(t.NamedTuple):
-    """A published port, or a range of them (then target_port is 0: the same number). network is the addresses of the host that it is on."""
+class PublishedPort(t.NamedTuple):
+    """A published port, or a range of ports that keep their numbers (target_port 0)."""
 
     version: int
     protocol: int
-    network: IPNetwork | None
+    network: IPNetwork | None  # addresses of the host on which it is published, None for all
     first: int
     last: int
     target: IPAddress
@@ -46,167 +49,196 @@ class Rule(t.NamedTuple):
 
 
 class AllowedSource(t.NamedTuple):
-    """A published port, at the host or at a sandbox's own address, and one of those to whom it is open."""
+    """A port of the host or of a sandbox, and one of the networks that may connect to it."""
 
-    network: IPNetwork
+    network: IPNetwork  # addresses of the port
     protocol: int
     first: int
     last: int
-    source: IPNetwork | None = None
+    source: IPNetwork | None = None  # None where only the port matters
 
 
-Rules = dict[tuple[int, int], list[Rule]]  # by protocol and port; ranges stand under port 0
-AllowedSources = dict[tuple[int, int], list[AllowedSource]]
-Elements = dict[str, set[str]]  # of sets and maps, by name
+_PortKey = tuple[int, int]  # protocol and port; ranges are under port 0
+PublishedPorts = dict[_PortKey, list[PublishedPort]]
+AllowedSources = dict[_PortKey, list[AllowedSource]]
+ElementSets = dict[str, set[str]]  # of sets and maps, by name
 Subnets = frozenset[IPNetwork]
+_Port = t.TypeVar("_Port", PublishedPort, AllowedSource)
 
 
 class Change(t.NamedTuple):
-    """What is published no more, what is published since, and to whom."""
+    """What a change of the host's table closes and publishes."""
 
-    gone: Rules
-    added: Rules
-    doors: AllowedSources  # at the host, that are not open to everybody
-    guests: AllowedSources  # and who may come
-    closed: AllowedSources  # at sandboxes' own addresses
-    targets: AllowedSources  # what is open there since
-    kept_in: Subnets  # subnets that nothing leaves any more
-    kept_out: Subnets  # subnets that nothing gets into any more
-    parted: t.Sequence[
-        tuple[Subnets, Subnets]
-    ]  # a network's subnets that has a wall since, and those of the networks that had none either
-    unprotected: Subnets  # subnets that have all their ports open to who gets there
+    removed: PublishedPorts
+    added: PublishedPorts
+    # Ports of the host that only some sources may use, and those sources, after the change. Empty if they are as
+    # before.
+    restricted: AllowedSources
+    allowed: AllowedSources
+    # Ports at sandboxes' own addresses that were closed, and those that are open after the change.
+    closed_targets: AllowedSources
+    open_targets: AllowedSources
+    # Subnets that lost their egress, or their ingress.
+    without_egress: Subnets
+    without_ingress: Subnets
+    # Subnets of each network that is newly isolated, with those of the networks that it was open to.
+    isolated: t.Sequence[tuple[Subnets, Subnets]]
+    # Subnets of which every port is open.
+    fully_open: Subnets
 
 
 def rule_change(before: str, after: str) -> Change | None:
-    """Return how two of the host's tables, as nft text, differ in what they publish and let out; None where they do not.
+    """Return the difference of two texts of the host's table, None if no connection can be stale.
 
-    What both hold is left out as text: of ten thousand ports a run changes a few.
+    Elements that are in both are dropped as text, before they are parsed: of ten thousand ports a run changes a few.
     """
-    old, new = _elements(before), _elements(after)
-    lost, found = _less(old, new), _less(new, old)
-    gone, added = _rules(lost) - _rules(found), _rules(found) - _rules(lost)
-    closed = _allowed_sources(lost, "targets") - _allowed_sources(found, "targets")
-    narrowed = _allowed_sources(lost, "allowed") - _allowed_sources(found, "allowed") or _allowed_sources(
-        found, "restricted"
-    ) - _allowed_sources(lost, "restricted")
-    kept_in, kept_out = (_subnets(old, lost.get(way, set())) for way in ("egress", "ingress"))
-    parted = _parted(old, lost.get("isolate_open", set()))
-    if not (gone or added or closed or narrowed or kept_in or kept_out or parted):
+    old, new = _elements_in(before), _elements_in(after)
+    only_old, only_new = _difference(old, new), _difference(new, old)
+    removed = _published_ports(only_old) - _published_ports(only_new)
+    added = _published_ports(only_new) - _published_ports(only_old)
+    closed_targets = _allowed_sources(only_old, "targets") - _allowed_sources(only_new, "targets")
+    fewer_sources = _allowed_sources(only_old, "allowed") - _allowed_sources(only_new, "allowed")
+    newly_restricted = _allowed_sources(only_new, "restricted") - _allowed_sources(only_old, "restricted")
+    narrowed = bool(fewer_sources or newly_restricted)
+    without_egress = _subnets_of(old, only_old.get("egress", set()))
+    without_ingress = _subnets_of(old, only_old.get("ingress", set()))
+    isolated = _newly_isolated(old, only_old.get("isolate_open", set()))
+    if not any((removed, added, closed_targets, narrowed, without_egress, without_ingress, isolated)):
         return None
-    doors, guests = (_by_port(_allowed_sources(new, kind)) if narrowed else {} for kind in ("restricted", "allowed"))
-    targets = _by_port(_allowed_sources(new, "targets")) if closed or parted else {}
+    needs_targets = closed_targets or isolated
     return Change(
-        _by_port(gone),
-        _by_port(added),
-        doors,
-        guests,
-        _by_port(closed),
-        targets,
-        kept_in,
-        kept_out,
-        parted,
-        _unprotected(new),
+        removed=_by_port(removed),
+        added=_by_port(added),
+        restricted=_by_port(_allowed_sources(new, "restricted")) if narrowed else {},
+        allowed=_by_port(_allowed_sources(new, "allowed")) if narrowed else {},
+        closed_targets=_by_port(closed_targets),
+        open_targets=_by_port(_allowed_sources(new, "targets")) if needs_targets else {},
+        without_egress=without_egress,
+        without_ingress=without_ingress,
+        isolated=isolated,
+        fully_open=_fully_open(new),
     )
 
 
-def stale(flows: t.Iterable[Flow], changed: Change, local: t.Container[IPAddress]) -> t.Iterator[Flow]:
-    """Yield the flows that the new table would not let come about as they are.
-
-    They are those out of a network that has lost its egress, or into one that has lost its ingress; those between two networks that have
-    a wall between them since; those that a rule sent on which is gone, those of clients that may no longer come, by the host's port or at
-    the sandbox's own address; and datagrams to a port of this host that is published since. local are the host's addresses.
-    """
-    for flow in flows:
-        if _crosses(changed, flow) and flow.source not in local and flow.target not in local:
-            yield flow
-        elif flow.translated:
-            if any(_is_translated(rule, flow) for rule in _about(changed.gone, flow)) or _is_blocked(changed, flow):
-                yield flow
-        elif (
-            _is_parted(changed, flow)
-            or _is_allowed(changed.closed, flow)
-            and not _is_allowed(changed.targets, flow)
-            and flow.source not in local
-        ) or (
-            flow.protocol == UDP
-            and flow.address in local
-            and any(_matches(rule, flow) for rule in _about(changed.added, flow))
-        ):
-            yield flow
+def stale(flows: t.Iterable[Flow], change: Change, local: t.Container[IPAddress]) -> t.Iterator[Flow]:
+    """Yield the connections that the new table would not let begin. local: the host's addresses."""
+    return (flow for flow in flows if _is_stale(flow, change, local))
 
 
-def _crosses(changed: Change, flow: Flow) -> bool:
-    """Return whether a flow leaves a network that nothing leaves, or gets into one that nothing gets into."""
-    return any(flow.source in subnet and flow.target not in subnet for subnet in changed.kept_in) or any(
-        flow.target in subnet and flow.source not in subnet for subnet in changed.kept_out
+def _is_stale(flow: Flow, change: Change, local: t.Container[IPAddress]) -> bool:
+    """Return whether one of the reasons below applies. A connection of the host itself passes no forward chain."""
+    if flow.source not in local and flow.target not in local and _crosses_closed_border(flow, change):
+        return True
+    if flow.translated:
+        return _lost_its_port(flow, change) or _lost_its_permission(flow, change)
+    if _crosses_new_isolation(flow, change):
+        return True
+    if flow.source not in local and _lost_its_target(flow, change):
+        return True
+    return _is_for_new_port(flow, change, local)
+
+
+def _crosses_closed_border(flow: Flow, change: Change) -> bool:
+    """Return whether a flow leaves a network that lost its egress, or enters one that lost its ingress."""
+    leaves = any(flow.source in subnet and flow.target not in subnet for subnet in change.without_egress)
+    enters = any(flow.target in subnet and flow.source not in subnet for subnet in change.without_ingress)
+    return leaves or enters
+
+
+def _lost_its_port(flow: Flow, change: Change) -> bool:
+    """Return whether a published port that is removed translated a flow."""
+    return any(
+        _is_published_by(flow, port)
+        and port.target == flow.target
+        and (port.target_port or flow.port) == flow.target_port
+        for port in _candidates(change.removed, flow)
     )
 
 
-def _is_parted(changed: Change, flow: Flow) -> bool:
-    """Return whether a flow goes through a wall that is new, and by no port that is open in it."""
-    if not any(
-        _is_in(flow.source, one)
-        and _is_in(flow.target, others)
-        or _is_in(flow.target, one)
-        and _is_in(flow.source, others)
-        for one, others in changed.parted
-    ):
+def _lost_its_permission(flow: Flow, change: Change) -> bool:
+    """Return whether a flow uses a restricted port of the host from a source that is not allowed."""
+    is_restricted = any(_is_for(flow, port) for port in _candidates(change.restricted, flow))
+    return is_restricted and not _is_allowed(flow, change.allowed)
+
+
+def _lost_its_target(flow: Flow, change: Change) -> bool:
+    """Return whether a flow uses a port at a sandbox's own address that is closed for its source."""
+    return _is_allowed(flow, change.closed_targets) and not _is_allowed(flow, change.open_targets)
+
+
+def _crosses_new_isolation(flow: Flow, change: Change) -> bool:
+    """Return whether a flow connects two networks that are newly isolated, at a port that is not open there."""
+    crosses = any(
+        (_is_in(flow.source, subnets) and _is_in(flow.target, others))
+        or (_is_in(flow.target, subnets) and _is_in(flow.source, others))
+        for subnets, others in change.isolated
+    )
+    if not crosses:
         return False
-    return not _is_in(flow.target, changed.unprotected) and not _is_allowed(changed.targets, flow)
+    return not _is_in(flow.target, change.fully_open) and not _is_allowed(flow, change.open_targets)
+
+
+def _is_for_new_port(flow: Flow, change: Change, local: t.Container[IPAddress]) -> bool:
+    """Return whether a UDP flow went to a port of the host itself that is published now.
+
+    A TCP client would reconnect.
+    """
+    if flow.protocol != UDP or flow.address not in local:
+        return False
+    return any(_is_published_by(flow, port) for port in _candidates(change.added, flow))
+
+
+def _is_published_by(flow: Flow, port: PublishedPort) -> bool:
+    return (
+        port.first <= flow.port <= port.last
+        and port.version == flow.address.version
+        and (port.network is None or flow.address in port.network)
+    )
+
+
+def _is_for(flow: Flow, port: AllowedSource) -> bool:
+    return port.first <= flow.port <= port.last and flow.address in port.network
+
+
+def _is_allowed(flow: Flow, allowed: AllowedSources) -> bool:
+    """Return whether one of these ports is open to the flow's source."""
+    return any(
+        _is_for(flow, port) and port.source is not None and flow.source in port.source
+        for port in _candidates(allowed, flow)
+    )
 
 
 def _is_in(address: IPAddress, subnets: Subnets) -> bool:
     return any(address in subnet for subnet in subnets)
 
 
-def _by_port(things: t.Iterable[t.Any]) -> dict[tuple[int, int], list[t.Any]]:
-    found: dict[tuple[int, int], list[t.Any]] = {}
-    for thing in things:
-        found.setdefault((thing.protocol, thing.first if thing.first == thing.last else 0), []).append(thing)
+def _by_port(ports: t.Iterable[_Port]) -> dict[_PortKey, list[_Port]]:
+    found: dict[_PortKey, list[_Port]] = {}
+    for port in ports:
+        number = port.first if port.first == port.last else 0
+        found.setdefault((port.protocol, number), []).append(port)
     return found
 
 
-def _about(index: t.Mapping[tuple[int, int], t.Sequence[t.Any]], flow: Flow) -> t.Iterator[t.Any]:
+def _candidates(index: t.Mapping[_PortKey, t.Sequence[_Port]], flow: Flow) -> t.Iterator[_Port]:
+    """Yield the single ports with the flow's number, and all ranges of its protocol."""
     yield from index.get((flow.protocol, flow.port), ())
     yield from index.get((flow.protocol, 0), ())
 
 
-def _is_blocked(changed: Change, flow: Flow) -> bool:
-    return any(_covers(door, flow) for door in _about(changed.doors, flow)) and not _is_allowed(changed.guests, flow)
+# ---- nft text ----------------------------------------------------------------
 
 
-def _is_allowed(doors: AllowedSources, flow: Flow) -> bool:
-    """Return whether one of the doors is open to the flow."""
-    return any(_covers(door, flow) and flow.source in (door.source or ()) for door in _about(doors, flow))
-
-
-def _matches(rule: Rule, flow: Flow) -> bool:
-    return (
-        rule.first <= flow.port <= rule.last
-        and rule.version == flow.address.version
-        and (rule.network is None or flow.address in rule.network)
-    )
-
-
-def _is_translated(rule: Rule, flow: Flow) -> bool:
-    return _matches(rule, flow) and rule.target == flow.target and (rule.target_port or flow.port) == flow.target_port
-
-
-def _covers(door: AllowedSource, flow: Flow) -> bool:
-    return door.first <= flow.port <= door.last and flow.address in door.network
-
-
-def _elements(text: str) -> Elements:
-    found: Elements = {}
-    for name, body in _BLOCK.findall(text):
-        listed = _ELEMENTS.search(body)
-        if listed:
-            found[name] = set(" ".join(listed.group(1).split()).split(", "))
+def _elements_in(text: str) -> ElementSets:
+    found: ElementSets = {}
+    for name, body in _SET_BLOCK.findall(text):
+        elements = _ELEMENTS.search(body)
+        if elements:
+            found[name] = set(" ".join(elements.group(1).split()).split(", "))
     return found
 
 
-def _less(one: Elements, other: Elements) -> Elements:
+def _difference(one: ElementSets, other: ElementSets) -> ElementSets:
     return {name: elements - other.get(name, set()) for name, elements in one.items()}
 
 
@@ -214,56 +246,61 @@ def _fields(element: str) -> list[str]:
     return element.replace(" : ", " . ").split(" . ")
 
 
-def _parted(elements: Elements, bridges: t.Collection[str]) -> t.Sequence[tuple[Subnets, Subnets]]:
-    """Return the subnets of each of the bridges, with those of the others that it had no wall to."""
+def _port_range(field: str) -> tuple[int, int]:
+    first, _dash, last = field.partition("-")
+    return int(first), int(last or first)
+
+
+def _published_ports(elements: ElementSets) -> set[PublishedPort]:
+    found: set[PublishedPort] = set()
+    for name in elements:
+        if not name.startswith(("published", "ranges")):
+            continue
+        for element in elements[name]:
+            fields = _fields(element)
+            network = ipaddress.ip_network(fields.pop(0)) if name.endswith("_on") else None
+            protocol, ports, target, *target_port = fields
+            address = ipaddress.ip_address(target)
+            first, last = _port_range(ports)
+            number = int(target_port[0]) if target_port else 0
+            found.add(PublishedPort(address.version, _PROTOCOLS[protocol], network, first, last, address, number))
+    return found
+
+
+def _allowed_sources(elements: ElementSets, kind: str) -> set[AllowedSource]:
+    """Return the elements of the sets of a kind: "restricted", or, with a source first, "allowed" or "targets"."""
+    found: set[AllowedSource] = set()
+    for version in (4, 6):
+        for element in elements.get(f"{kind}{version}", ()):
+            fields = _fields(element)
+            source = ipaddress.ip_network(fields.pop(0)) if kind != "restricted" else None
+            address, protocol, ports = fields
+            first, last = _port_range(ports)
+            found.add(AllowedSource(ipaddress.ip_network(address), _PROTOCOLS[protocol], first, last, source))
+    return found
+
+
+def _subnets_of(elements: ElementSets, bridges: t.Collection[str]) -> Subnets:
+    """Return the subnets that are attached to some bridges."""
+    if not bridges:
+        return frozenset()
+    attached = [_fields(element) for name in ("attached4", "attached6") for element in elements.get(name, ())]
+    return frozenset(ipaddress.ip_network(subnet) for subnet, bridge in attached if bridge in bridges)
+
+
+def _newly_isolated(elements: ElementSets, bridges: t.Collection[str]) -> t.Sequence[tuple[Subnets, Subnets]]:
+    """Return the subnets of each bridge, with those of the other bridges that it was open to before."""
     return [
-        (_subnets(elements, {bridge}), _subnets(elements, elements["isolate_open"] - {bridge}))
+        (_subnets_of(elements, {bridge}), _subnets_of(elements, elements["isolate_open"] - {bridge}))
         for bridge in sorted(bridges)
     ]
 
 
-def _unprotected(elements: Elements) -> Subnets:
-    """Return the subnets of bridges that have all ports open."""
-    rows = map(_fields, elements.get("direct_all", ()))
-    return frozenset(
-        s
-        for family, bridge in rows
-        for s in _subnets(elements, {bridge})
-        if s.version == (6 if family == "ipv6" else 4)
-    )
-
-
-def _subnets(elements: Elements, bridges: t.Collection[str]) -> Subnets:
-    """Return the subnets of some bridges."""
-    attached = (_fields(element) for key in ("attached4", "attached6") for element in elements.get(key, ()) if bridges)
-    return frozenset(ipaddress.ip_network(subnet) for subnet, bridge in attached if bridge in bridges)
-
-
-def _rules(elements: Elements) -> set[Rule]:
-    rules: set[Rule] = set()
-    for name in (name for name in elements if name.startswith(("published", "ranges"))):
-        for fields in map(_fields, elements[name]):
-            network = ipaddress.ip_network(fields.pop(0)) if name.endswith("_on") else None
-            first, dash, last = fields[1].partition("-")
-            target_port = int(fields[3]) if len(fields) > 3 else 0
-            target = ipaddress.ip_address(fields[2])
-            rules.add(
-                Rule(
-                    target.version, _PROTOCOLS[fields[0]], network, int(first), int(last or first), target, target_port
-                )
-            )
-    return rules
-
-
-def _allowed_sources(elements: Elements, kind: str) -> set[AllowedSource]:
-    """Return the elements of the sets of a kind: restricted, or with who may come first, allowed and targets."""
-    doors: set[AllowedSource] = set()
-    for fields in (_fields(element) for version in (4, 6) for element in elements.get(f"{kind}{version}", ())):
-        source = ipaddress.ip_network(fields.pop(0)) if kind != "restricted" else None
-        first, dash, last = fields[2].partition("-")
-        doors.add(
-            AllowedSource(
-                ipaddress.ip_network(fields[0]), _PROTOCOLS[fields[1]], int(first), int(last or first), source
-            )
-        )
-    return doors
+def _fully_open(elements: ElementSets) -> Subnets:
+    """Return the subnets of the bridges in direct_all, whose sandboxes are reached at every port."""
+    found: set[IPNetwork] = set()
+    for element in elements.get("direct_all", ()):
+        family, bridge = _fields(element)
+        version = 6 if family == "ipv6" else 4
+        found.update(subnet for subnet in _subnets_of(elements, {bridge}) if subnet.version == version)
+    return frozenset(found)

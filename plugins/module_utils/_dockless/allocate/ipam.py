@@ -180,10 +180,12 @@ class FamilyAllocator:
 
     def keep(self, recorded: t.Iterable[str]) -> IPAddress | None:
         """Take the first recorded address or CIDR that is still usable and free. Return None if there is none."""
-        version = self._networks[0].version
+        is_ipv6 = self._networks[0].version == 6
         for text in recorded:
+            if (":" in text) != is_ipv6:  # seen in the text, because parsing is most of the work for many endpoints
+                continue
             address = addresses.address_in(text)
-            if address.version == version and self._is_available(int(address)):
+            if self._is_available(int(address)):
                 self._taken.add(int(address))
                 return address
         return None

@@ -203,9 +203,9 @@ def test_impossible_fixed_addresses_are_refused(private_host):
     assert "172.20.0.1 is the gateway" in told({"ipv4_address": "172.20.0.1"})
     assert "172.20.0.255 is the network or broadcast address" in told({"ipv4_address": "172.20.0.255"})
     assert "172.99.0.9 is not within 172.20.0.0/24" in told({"ipv4_address": "172.99.0.9"})
-    assert "has no fixed IPv6 subnet" in told({"ipv6_address": "fd00::9"}, "four")
+    assert "has no declared IPv6 subnet" in told({"ipv6_address": "fd00::9"}, "four")
     twice = {"ipv4_address": "172.20.0.9"}
-    assert "172.20.0.9 is taken by the sandbox shop/web" in told(twice, other={"networks": {"a": twice}})
+    assert "172.20.0.9 is taken by sandbox shop/web" in told(twice, other={"networks": {"a": twice}})
     for wrong in ("169.253.5.5", "2001:db8::89"):
         assert f"{wrong} is not a link-local address" in told({"link_local_ips": [wrong]})
     private_host.assert_back_to(private_host.birth)
@@ -333,4 +333,4 @@ def test_generated_and_configured_macs(private_host):
     stored = private_host.read("/etc/dockless/projects/shop.json")
     assert macs["one", "a"] not in stored and "AA:BB:CC:DD:EE:FE" in stored  # only configured MACs are stored
     document["sandboxes"]["one"]["networks"] = {"a": {"mac_address": "aa:bb:cc:dd:ee:fe"}, "b": None}
-    assert "aa:bb:cc:dd:ee:fe is taken by the sandbox" in private_host.refusal(document)
+    assert "aa:bb:cc:dd:ee:fe is taken by sandbox" in private_host.refusal(document)

@@ -334,13 +334,13 @@ def test_vlans_that_the_kernel_cannot_make_are_refused(private_host):
     if private_host.python(KINDS, "vlan").stdout.strip() == "True":
         pytest.skip("this kernel can make VLANs")
     document = {"networks": {"lan": lan(LAN4, parent="eth0.60")}, "sandboxes": PAIR}
-    assert "there is no interface eth0.60, and this kernel cannot make VLANs" in private_host.refusal(document)
+    assert "interface eth0.60 does not exist, and this kernel does not support VLANs" in private_host.refusal(document)
     private_host.assert_back_to(private_host.birth)
 
 
 PARENTS = {
-    "missing": ("", "eth7", "this host has no interface eth7, which network lan sits on"),
-    "missing below a VLAN": ("", "eth7.60", "this host has no interface eth7, which network lan sits on"),
+    "missing": ("", "eth7", "network lan has the parent eth7, but this host has no such interface"),
+    "missing below a VLAN": ("", "eth7.60", "network lan has the parent eth7, but this host has no such interface"),
     "a bridge's port": (
         "ip link add br0 type bridge && ip link add p0 type veth peer name p1 && ip link set p0 master br0",
         "p0",
@@ -364,13 +364,13 @@ def test_a_bridge_of_ours_is_no_parent(private_host):
     """Its walls would have a hole."""
     private_host.apply({"networks": {"front": {"bridge_name": "br-front", "dns_enabled": False}}, "sandboxes": {}})
     told = private_host.refusal({"networks": {"lan": lan(parent="br-front")}, "sandboxes": PAIR}, project="other")
-    assert "br-front is part of another network of ours" in told
+    assert "br-front belongs to another network that dockless manages" in told
 
 
 def test_a_packet_too_large_for_the_parent_is_refused(private_host):
     """The kernel would say invalid argument."""
     told = private_host.refusal({"networks": {"lan": lan(mtu=1501)}, "sandboxes": PAIR})
-    assert "networks.lan.mtu: network lan asks for packets of 1501 bytes, and eth0 carries 1500" in told
+    assert "networks.lan.mtu: network lan has an MTU of 1501 bytes, but its parent eth0 has 1500" in told
 
 
 @pytest.mark.parametrize("parent", ["eth0", None])

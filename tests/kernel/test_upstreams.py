@@ -180,6 +180,9 @@ def test_upstream_loop_is_refused_before_any_change(private_host):
     ):
         document = changed(own={"dns": [dns], "networks": {"front": {"ipv4_address": "172.20.0.9"}}})
         message = private_host.refusal(document)
-        assert message.startswith(f"sandboxes.own.dns[0]: sandbox own would forward to {dns}, ") and said in message
+        assert (
+            message.startswith(f"sandboxes.own.dns[0]: sandbox own would forward DNS queries to {dns}, ")
+            and said in message
+        )
     private_host.assert_back_to(private_host.birth)
     private_host.apply(DOCUMENT)

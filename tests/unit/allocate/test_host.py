@@ -163,7 +163,7 @@ def test_a_kernel_without_ipv6_is_told_of():
     host = resolved({"networks": {"n": {"enable_ipv6": True}}})
     host_support.refuse_missing_families(host, Facts())
     with pytest.raises(
-        DocklessError, match=r"^networks\.n: network n needs IPv6, which is off in this kernel\. Boot without"
+        DocklessError, match=r"^networks\.n: network n needs IPv6, but this kernel has it disabled\. Boot without"
     ):
         host_support.refuse_missing_families(host, Facts(ipv6=False))
 

@@ -167,32 +167,32 @@ OBSTACLES = [
     (
         {"driver": "ipvlan"},
         {"missing_kinds": frozenset(("ipvlan",))},
-        "networks.lan.driver: this kernel has no ipvlan links, which network lan is made of. "
-        "Boot one with the module ipvlan, or use another driver.",
+        "networks.lan.driver: network lan needs ipvlan links, which this kernel does not support. "
+        "Boot a kernel with the module ipvlan, or use another driver.",
     ),
     (
         {"parent": "eth0.60"},
         {"missing_kinds": frozenset(("vlan",))},
-        "networks.lan.parent: there is no interface eth0.60, and this kernel cannot make VLANs "
-        "(IEEE 802.1Q). Boot one with the module 8021q, or give a parent that is there.",
+        "networks.lan.parent: interface eth0.60 does not exist, and this kernel does not support VLANs "
+        "(IEEE 802.1Q). Boot a kernel with the module 8021q, or set parent to an interface that exists.",
     ),
     (
         {"parent": "eth1"},
         {},
-        "networks.lan.parent: this host has no interface eth1, which network lan sits on. "
-        "Give the parent one of this host's interfaces, or leave it out for a network that leads nowhere.",
+        "networks.lan.parent: network lan has the parent eth1, but this host has no such interface. "
+        "Set parent to an interface of this host, or remove it for an isolated network.",
     ),
     (
         {},
         {"parents": (Parent("eth0", ours=True),)},
-        "networks.lan.parent: the interface eth0 is part of another network of ours. "
-        "Give the parent an interface of the host.",
+        "networks.lan.parent: interface eth0 belongs to another network that dockless manages. "
+        "Set parent to an interface of the host.",
     ),
     (
         {},
         {"parents": (Parent("eth0", master="bond0"),)},
-        "networks.lan.parent: the interface eth0 is a port of bond0, which gets all that arrives on it. "
-        "Use parent: bond0, or take eth0 out of it.",
+        "networks.lan.parent: interface eth0 is a port of bond0, which receives all packets that arrive on it. "
+        "Use parent: bond0, or remove eth0 from it.",
     ),
 ]
 
@@ -226,8 +226,8 @@ def test_packets_too_large_for_the_parent_are_refused_and_elsewhere_as_large_as_
     with pytest.raises(DocklessError) as refusal:
         _on_parents(host, ETH0, "shop", boot=False)
     assert str(refusal.value) == (
-        "networks.lan.mtu: network lan asks for packets of 1500 bytes, and eth0 carries 1450. "
-        "Give at most 1450, or leave mtu out."
+        "networks.lan.mtu: network lan has an MTU of 1500 bytes, but its parent eth0 has 1450. "
+        "Set mtu to at most 1450, or remove it."
     )
     for project, boot in (("other", False), (None, True)):
         rest, told = _on_parents(host, ETH0, project, boot)

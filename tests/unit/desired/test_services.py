@@ -335,12 +335,13 @@ def test_sandboxes_of_other_hosts_are_behind_a_service_as_well():
     [
         (
             {},
-            "networks.wide.services.web.vip: the service web has no address on the overlay network wide, and a host alone cannot know which are free",
+            "networks.wide.services.web.vip: service web has no address on overlay network wide, and this host cannot "
+            "know which ones are free on the other hosts",
         ),
-        ({"vip": "10.0.0.9"}, "networks.wide.services.web.vip: 10.0.0.9 is taken by the sandbox w9 on host hostb"),
+        ({"vip": "10.0.0.9"}, "networks.wide.services.web.vip: 10.0.0.9 is taken by sandbox w9 on host hostb"),
         (
             {"vip": "10.0.0.4"},
-            "networks.wide.services.web.vip: 10.0.0.4 is taken by the sandbox shop/w1 (sandboxes.w1.networks.wide)",
+            "networks.wide.services.web.vip: 10.0.0.4 is taken by sandbox shop/w1 (sandboxes.w1.networks.wide)",
         ),
     ],
 )
@@ -352,9 +353,7 @@ def test_what_an_overlay_refuses(service, message):
 
 def test_the_name_of_a_sandbox_elsewhere_is_taken():
     peers = {"hostb": {"vtep": "192.0.2.3", "sandboxes": {"web": {"addresses": ["10.0.0.9"]}}}}
-    with pytest.raises(
-        DocklessError, match="the name web on network shop/wide is that of the sandbox web on host hostb"
-    ):
+    with pytest.raises(DocklessError, match="the name web on network shop/wide is taken by sandbox web on host hostb"):
         overlay_host({"vip": "10.0.0.254"}, peers=peers)
 
 

@@ -100,9 +100,9 @@ def test_links_come_after_tunnels_and_go_before_them():
     ("change", "path", "words"),
     [
         ({"vtep": "eth0"}, ".vtep", "has no vtep, which is this host's address inside its tunnel"),
-        ({"vtep": "192.0.2.1"}, ".vtep", "192.0.2.1 is an address that this host has outside of the tunnel"),
+        ({"vtep": "192.0.2.1"}, ".vtep", "192.0.2.1 is an address of this host outside the tunnel"),
         ({"vtep": "100.64.0.2"}, ".vtep", "100.64.0.2 is this host's own address"),
-        ({"vtep": "fd00::1"}, ".vtep", "is of another family than fd00::1"),
+        ({"vtep": "fd00::1"}, ".vtep", "is of another address family than fd00::1"),
         ({"peers": {"host2": {"vtep": "100.64.0.2"}}}, ".public_key", "host host2 has no public key"),
         (
             {"peers": {"host2": {"vtep": "100.64.0.2", "public_key": KEYS[1]}}},
@@ -140,7 +140,7 @@ def test_what_cannot_be_is_refused(change, path, words):
     [({"vtep": "100.64.0.9"}, "vtep"), ({"tunnel_port": 7}, "tunnel_port"), ({"tunnels": ["b"]}, "tunnels")],
 )
 def test_networks_agree_on_their_tunnel(change, key):
-    with pytest.raises(DocklessError, match=f"networks.n1.{key}: .* as another encrypted network of this host has it"):
+    with pytest.raises(DocklessError, match=f"networks.n1.{key}: .* in another encrypted network of this host"):
         check_encrypted(host_of({"networks": {"n0": network(), "n1": network(1, **change)}}), Facts())
 
 
@@ -149,7 +149,7 @@ def test_the_tunnels_port_is_not_published():
         "networks": {"n0": network()},
         "sandboxes": {"s": {"networks": {"n0": {"ipv4_address": "10.60.0.9"}}, "ports": ["51820:53/udp"]}},
     }
-    with pytest.raises(DocklessError, match="UDP port 51820 is that of this host's tunnel"):
+    with pytest.raises(DocklessError, match="UDP port 51820 is the port of this host's tunnel"):
         check_encrypted(host_of(document), Facts())
 
 

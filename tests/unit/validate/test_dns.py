@@ -47,9 +47,9 @@ def judge(sandbox=WEB, network=FRONT, defaults=Defaults()):
         ("172.20.0.1", "the gateway of network front"),
         ("fd00:20::1", "the gateway of network front"),
         ("172.17.0.1", "the gateway of network bridge"),
-        ("0.0.0.0", "no host's address"),
-        ("::", "no host's address"),
-        ("224.0.0.251", "no host's address"),
+        ("0.0.0.0", "not the address of a host"),
+        ("::", "not the address of a host"),
+        ("224.0.0.251", "not the address of a host"),
     ],
 )
 def test_upstream_loop_is_refused(address, reason):

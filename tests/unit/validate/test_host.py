@@ -37,7 +37,9 @@ def test_ports_meet_as_the_kernel_has_it(one, other):
     if not meet:
         published(one, other)
         return
-    with pytest.raises(DocklessError, match="s1 cannot publish host port 80/tcp on .*: shop/s0 publishes it on"):
+    with pytest.raises(
+        DocklessError, match="s1 cannot publish host port 80/tcp on .*, because shop/s0 publishes it on"
+    ):
         published(one, other)
 
 
@@ -207,8 +209,8 @@ def test_projects_may_differ_in_their_control_plane_on_the_way_from_one_to_the_o
     said = list(overlay.warnings(host_of(shop=one, store=other).projects))
     assert said == (
         [
-            "the overlay network shop/wide is static and store/wide is evpn, but FRR announces all l2 overlays of a host or none: give both the "
-            "same control_plane"
+            "Overlay network shop/wide is static and store/wide is evpn, but FRR announces all l2 overlays of a host or "
+            "none. Set the same control_plane on both."
         ]
         if warned
         else []

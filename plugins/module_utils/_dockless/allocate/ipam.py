@@ -135,6 +135,12 @@ def usable(network: IPNetwork) -> Span:
     return Span(network.version, low, high)
 
 
+def is_usable(network: IPNetwork, address: IPAddress) -> bool:
+    """Return whether an address of the subnet is a host address."""
+    span = usable(network)
+    return span.low <= int(address) <= span.high
+
+
 def dynamic(network: IPNetwork, ip_range: IPNetwork | None) -> Span:
     """Return the addresses that are given automatically: those of ip_range, or of the whole subnet without one."""
     whole = usable(network)

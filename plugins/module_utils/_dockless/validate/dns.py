@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Name servers that would lead a question back to where it came from, judged when every address is known."""
+"""DNS servers that would send a query back to the resolver that it came from."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from ..model.topology import own_addresses
 from ..names import RESOLVER_ADDRESS
 
 Gateways = t.Mapping[IPAddress, Network]
-_ELSEWHERE = "Name a server that is somewhere else."
+_ANOTHER = "Choose another DNS server."
 
 
 def refuse_loops(host: Host) -> None:
-    """Raise DocklessError for an upstream of a resolved host that is a gateway of its own, a sandbox's own address or resolver, or no host at all.
+    """Raise DocklessError for a DNS server of a resolved host that cannot answer.
 
-    A gateway of a macvlan network is somebody else's, as is one whose address the host does not have.
+    That is a gateway of dockless' own, a sandbox's own address or resolver, or an address that no host can have.
+    The gateway of a macvlan network is a router outside this host, as is one whose address the host does not have.
     """
     gateways = _gateways(host)
     _check(host.defaults.dns, "the host's defaults", "defaults.dns", gateways)
@@ -33,10 +34,8 @@ def refuse_loops(host: Host) -> None:
             own = own_addresses(sandbox)
             for index, address in enumerate(sandbox.dns):
                 if str(address) in own:
-                    refuse(
-                        f"{path}[{index}]",
-                        f"sandbox {sandbox.name} would forward to {address}, an address of its own",
-                        _ELSEWHERE,
+                    _refuse_server(
+                        f"{path}[{index}]", f"sandbox {sandbox.name}", address, "an address of its own", _ANOTHER
                     )
 
 
@@ -50,15 +49,22 @@ def _gateways(host: Host) -> Gateways:
     }
 
 
-def _check(servers: t.Iterable[IPAddress], who: str, path: str, gateways: Gateways) -> None:
+def _check(servers: t.Iterable[IPAddress], owner: str, path: str, gateways: Gateways) -> None:
     for index, address in enumerate(servers):
+        option = f"{path}[{index}]"
         if str(address) == RESOLVER_ADDRESS:
-            refuse(f"{path}[{index}]", f"{who} would forward to {address}, the sandbox's own resolver", _ELSEWHERE)
+            _refuse_server(option, owner, address, "the sandbox's own resolver", _ANOTHER)
         if address.is_unspecified or address.is_multicast:
-            refuse(f"{path}[{index}]", f"{who} would forward to {address}, which is no host's address", _ELSEWHERE)
+            _refuse_server(option, owner, address, "not the address of a host", _ANOTHER)
         if address in gateways:
-            refuse(
-                f"{path}[{index}]",
-                f"{who} would forward to {address}, the gateway of network {gateways[address].name}",
-                "Leave dns out to ask the host's own servers, or name a server that is somewhere else.",
+            _refuse_server(
+                option,
+                owner,
+                address,
+                f"the gateway of network {gateways[address].name}",
+                "Remove dns to use the host's own servers, or choose another DNS server.",
             )
+
+
+def _refuse_server(path: str, owner: str, address: IPAddress, reason: str, remedy: str) -> t.NoReturn:
+    refuse(path, f"{owner} would forward DNS queries to {address}, which is {reason}", remedy)

@@ -1,79 +1,75 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Endpoints on their networks: which exist, which addresses and names they may ask for."""
+"""Endpoints on their networks: whether the networks exist, and which addresses, MACs and names endpoints can have."""
 
 from __future__ import annotations
 
 import typing as t
 
+from ..allocate import ipam
 from ..errors import refuse
-from ..model.host import DEFAULT_BRIDGE, Endpoint, Host, IPAddress, IPNetwork, Network, Project, Sandbox
-from .networks import gateway_of, is_host_address
+from ..model.host import DEFAULT_BRIDGE, Endpoint, Host, IPAddress, Network, Project, Sandbox
 
-Key = tuple[str, str]
-Networks = t.Mapping[Key, Network]
+NetworkKey = tuple[str, str]  # (project, network)
+Networks = t.Mapping[NetworkKey, Network]
 DEFAULT_KEY = ("", DEFAULT_BRIDGE)
-_Taken = dict[tuple[Key, t.Any], Endpoint]  # (network, fixed address or MAC) -> who has it
-_USER_DEFINED = "Join a network of your own instead, with the option networks."
+_Taken = dict[tuple[NetworkKey, t.Any], Endpoint]  # (network, fixed address or MAC) -> the endpoint that has it
+_USER_DEFINED = "Connect the sandbox to a user-defined network instead, with the option networks."
+
+
+def all_endpoints(host: Host) -> t.Iterator[Endpoint]:
+    """Yield every endpoint in the order of declaration."""
+    for project in host.projects:
+        for sandbox in project.sandboxes:
+            yield from sandbox.endpoints
 
 
 def check_endpoints(host: Host, networks: Networks) -> None:
-    """Raise DocklessError for unknown networks, and for addresses, MACs and interface names that cannot be had."""
+    """Raise DocklessError for unknown networks, and for addresses, MACs, interface names and links that cannot be."""
     taken: _Taken = {}
-    linkable: frozenset[str] | None = None
+    on_default_bridge = {endpoint.sandbox for endpoint in all_endpoints(host) if endpoint.network == DEFAULT_KEY}
     for project in host.projects:
         for sandbox in project.sandboxes:
-            endpoints = sandbox.endpoints
-            if len(endpoints) > 1:
-                _check_distinct(endpoints)
-            for endpoint in endpoints:
+            if len(sandbox.endpoints) > 1:
+                _check_distinct(sandbox.endpoints)
+            for endpoint in sandbox.endpoints:
                 if endpoint.network == DEFAULT_KEY:
-                    if linkable is None and endpoint.links:
-                        linkable = _on_default_bridge(host)
-                    _check_default_bridge(endpoint, linkable or frozenset())
-                elif endpoint.network not in networks:
-                    _unknown_network(endpoint, project, networks)
+                    _check_default_bridge(endpoint, on_default_bridge)
+                elif endpoint.network in networks:
+                    _check_declared_addresses(endpoint, networks[endpoint.network], taken)
                 else:
-                    _check_fixed(endpoint, networks[endpoint.network], taken)
+                    _refuse_unknown_network(endpoint, project, networks)
                 if endpoint.mac_address:
                     _take(endpoint, endpoint.mac_address, "mac_address", taken)
                 _check_links(sandbox, endpoint)
 
 
-def _on_default_bridge(host: Host) -> frozenset[str]:
-    return frozenset(
-        sandbox.name
-        for project in host.projects
-        for sandbox in project.sandboxes
-        if any(endpoint.network == DEFAULT_KEY for endpoint in sandbox.endpoints)
-    )
+def _refuse_unknown_network(endpoint: Endpoint, project: Project, networks: Networks) -> t.NoReturn:
+    import difflib  # only a refusal pays for the import
 
-
-def _unknown_network(endpoint: Endpoint, project: Project, networks: Networks) -> t.NoReturn:
-    import difflib  # for refusals only
-
-    own = sorted(network.name for network in project.networks)
+    own_names = sorted(network.name for network in project.networks)
     name = endpoint.network[1]
-    close = difflib.get_close_matches(name, own, 1, 0.6)
-    elsewhere = sorted(other for other, one in networks if one == name)
-    if close:
-        remedy = f"Did you mean {close[0]}?"
-    elif elsewhere:
-        remedy = f"To join that of project {elsewhere[0]}, declare networks.{name} with external: true."
+    similar = difflib.get_close_matches(name, own_names, 1, 0.6)
+    other_projects = sorted(owner for owner, network in networks if network == name)
+    if similar:
+        remedy = f"Did you mean {similar[0]}?"
+    elif other_projects:
+        remedy = f"To join the one of project {other_projects[0]}, declare networks.{name} with external: true."
     else:
         remedy = f"Declare it under networks.{name}."
-    refuse(endpoint.path, f"the network {name} is not declared in project {project.name}", remedy)
+    refuse(endpoint.path, f"network {name} is not declared in project {project.name}", remedy)
 
 
 def _check_distinct(endpoints: t.Sequence[Endpoint]) -> None:
+    """Raise DocklessError if two endpoints of a sandbox are on one network or have one interface name."""
     interfaces: dict[str, Endpoint] = {}
-    networks: dict[Key, Endpoint] = {}
+    networks: dict[NetworkKey, Endpoint] = {}
     for endpoint in endpoints:
         other = networks.setdefault(endpoint.network, endpoint)
         if other is not endpoint:
             refuse(
                 endpoint.path,
-                f"the sandbox {endpoint.sandbox} is on this network already ({other.path})",
+                f"sandbox {endpoint.sandbox} is on this network already ({other.path})",
                 "Remove one of the two.",
             )
         if endpoint.interface_name:
@@ -81,30 +77,30 @@ def _check_distinct(endpoints: t.Sequence[Endpoint]) -> None:
             if other is not endpoint:
                 refuse(
                     endpoint.path + ".interface_name",
-                    f"the interface name {endpoint.interface_name} is taken by {other.path}",
+                    f"interface name {endpoint.interface_name} is taken by {other.path}",
                     "Choose another name.",
                 )
 
 
-def _check_default_bridge(endpoint: Endpoint, linkable: frozenset[str]) -> None:
-    for key in ("ipv4_address", "ipv6_address"):
-        if getattr(endpoint, key) is not None:
+def _check_default_bridge(endpoint: Endpoint, on_default_bridge: t.Container[str]) -> None:
+    for option in ("ipv4_address", "ipv6_address"):
+        if getattr(endpoint, option) is not None:
             refuse(
-                f"{endpoint.path}.{key}",
-                "an address can be asked for on user-defined networks only, not on the default bridge",
+                f"{endpoint.path}.{option}",
+                "a sandbox cannot choose its address on the default bridge, only on user-defined networks",
                 _USER_DEFINED,
             )
     if endpoint.aliases:
         refuse(
             endpoint.path + ".aliases",
-            "aliases are known on user-defined networks only, not on the default bridge",
+            "aliases do not work on the default bridge, only on user-defined networks",
             _USER_DEFINED,
         )
     for link in endpoint.links:
-        if link.sandbox not in linkable:
+        if link.sandbox not in on_default_bridge:
             refuse(
                 endpoint.path,
-                f"the link to {link.sandbox} leads nowhere: it is not a sandbox on the default bridge",
+                f"the link to {link.sandbox} has no target, because no sandbox of that name is on the default bridge",
                 f"Declare {link.sandbox} with network_mode: bridge, or remove the link.",
             )
 
@@ -112,51 +108,48 @@ def _check_default_bridge(endpoint: Endpoint, linkable: frozenset[str]) -> None:
 def _check_links(sandbox: Sandbox, endpoint: Endpoint) -> None:
     for link in endpoint.links:
         if link.sandbox == sandbox.name:
-            refuse(endpoint.path, f"the sandbox {sandbox.name} cannot be linked to itself", "Remove the link.")
+            refuse(endpoint.path, f"sandbox {sandbox.name} cannot be linked to itself", "Remove the link.")
 
 
-def _check_fixed(endpoint: Endpoint, network: Network, taken: _Taken) -> None:
-    for address, key in ((endpoint.ipv4_address, "ipv4_address"), (endpoint.ipv6_address, "ipv6_address")):
+def _check_declared_addresses(endpoint: Endpoint, network: Network, taken: _Taken) -> None:
+    for address, option in ((endpoint.ipv4_address, "ipv4_address"), (endpoint.ipv6_address, "ipv6_address")):
         if address is not None:
-            check_fixed_address(network, address, f"{endpoint.path}.{key}")
-            _take(endpoint, address, key, taken)
+            check_fixed_address(network, address, f"{endpoint.path}.{option}")
+            _take(endpoint, address, option, taken)
 
 
 def check_fixed_address(network: Network, address: IPAddress, path: str) -> None:
-    """Raise DocklessError for an address that a network cannot give: of no subnet of it, or reserved."""
-    called = f"network {network.project}/{network.name}"
-    subnets = [subnet for subnet in network.subnets if subnet.version == address.version]
-    known = [subnet for subnet in subnets if subnet.network is not None]
-    if not known:
+    """Raise DocklessError for a declared address that is in no subnet of the network, or reserved there."""
+    owner = f"network {network.project}/{network.name}"
+    subnets = [s for s in network.subnets if s.version == address.version and s.network is not None]
+    if not subnets:
         refuse(
             path,
-            f"the {called} has no fixed IPv{address.version} subnet that {address} could be of",
-            f"Give {network.path}.ipam.config a subnet.",
+            f"{owner} has no declared IPv{address.version} subnet that could contain {address}",
+            f"Set {network.path}.ipam.config[0].subnet.",
         )
-    for subnet in known:
-        found = t.cast(IPNetwork, subnet.network)
-        if address not in found:
+    for subnet in subnets:
+        if subnet.network is None or address not in subnet.network:
             continue
-        if not is_host_address(found, address):
-            refuse(path, f"{address} is the network or broadcast address of {found}", "Choose another address.")
-        if address == gateway_of(network, subnet):
-            refuse(path, f"{address} is the gateway of {called}", "Choose another address.")
+        if not ipam.is_usable(subnet.network, address):
+            refuse(
+                path, f"{address} is the network or broadcast address of {subnet.network}", "Choose another address."
+            )
+        if address == ipam.subnet_gateway(network, subnet):
+            refuse(path, f"{address} is the gateway of {owner}", "Choose another address.")
         for name, reserved in subnet.aux_addresses:
             if address == reserved:
-                refuse(path, f"{address} is reserved as {name} in {called}", "Choose another address.")
+                refuse(path, f"{address} is the auxiliary address {name} of {owner}", "Choose another address.")
         return
-    refuse(
-        path,
-        f"{address} is not within {', '.join(str(subnet.network) for subnet in known)} of {called}",
-        "Choose an address of the subnet.",
-    )
+    ranges = ", ".join(str(subnet.network) for subnet in subnets)
+    refuse(path, f"{address} is not within {ranges} of {owner}", "Choose an address of the subnet.")
 
 
-def _take(endpoint: Endpoint, what: t.Any, key: str, taken: _Taken) -> None:
-    other = taken.setdefault((endpoint.network, what), endpoint)
+def _take(endpoint: Endpoint, value: IPAddress | str, option: str, taken: _Taken) -> None:
+    other = taken.setdefault((endpoint.network, value), endpoint)
     if other is not endpoint:
         refuse(
-            f"{endpoint.path}.{key}",
-            f"{what} is taken by the sandbox {other.project}/{other.sandbox} ({other.path})",
+            f"{endpoint.path}.{option}",
+            f"{value} is taken by sandbox {other.project}/{other.sandbox} ({other.path})",
             "Choose another one.",
         )

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Relations between what is declared, judged before anything is touched."""
+"""All rules that a declared host must satisfy before dockless changes anything."""
 
 from __future__ import annotations
 
 import typing as t
 
+from ..allocate.host_ports import Binding
 from ..model.external_networks import resolve_externals
 from ..model.facts import Facts, Listener
 from ..model.host import Host
@@ -14,7 +15,7 @@ from .endpoints import check_endpoints
 from .macvlan import check_macvlans
 from .networks import check_networks
 from .overlay import check_overlays
-from .ports import Binding, check_ports, owner_suffix
+from .ports import check_ports, owner_name
 from .sandboxes import check_sandboxes, check_veth_pairs
 from .services import check_services
 
@@ -22,14 +23,13 @@ from .services import check_services
 def check_host(
     host: Host,
     facts: Facts,
-    kept_ports: frozenset[Binding] = frozenset(),
-    owner_of: t.Callable[[Listener], str] = owner_suffix,
+    held_ports: frozenset[Binding] = frozenset(),
+    owner_of: t.Callable[[Listener], str] = owner_name,
 ) -> None:
-    """Raise DocklessError for the first thing declared that cannot be beside the rest, or beside what listens on the host.
+    """Raise DocklessError for the first declared object that conflicts with another one or with the host.
 
-    kept_ports are the (protocol, host address or "", host port) that mappings
-    of ours hold already, which no listener is in the way of. owner_of names a
-    listener's process. Linear in what is declared.
+    held_ports are bindings of published ports from an earlier run: no listener can conflict with them. owner_of
+    names the process of a listener. The time is linear in the number of declared objects.
     """
     host = resolve_externals(host)
     networks = {network.key: network for project in host.projects for network in project.networks}
@@ -41,4 +41,4 @@ def check_host(
     check_endpoints(host, networks)
     check_macvlans(host)
     check_services(host)
-    check_ports(host, networks, facts, kept_ports, owner_of)
+    check_ports(host, networks, facts, held_ports, owner_of)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Refusals and warnings that depend on the host: forwarding, IPv6, addresses that it does not have."""
+"""Refusals and warnings that depend on the host: forwarding, IPv6, and addresses that the host does not have."""
 
 from __future__ import annotations
 
@@ -9,84 +9,110 @@ import typing as t
 from ..errors import DocklessError
 from ..model import addresses
 from ..model.facts import Facts
-from ..model.host import Host, Network
+from ..model.host import Host, Network, Project
 from . import macvlan, overlay
+from .endpoints import all_endpoints
 
 
 def refuse_without_forwarding(host: Host, facts: Facts) -> None:
-    """Forwarding is the host's own setting: turning it on silently would make it a router for all its links."""
+    """Raise DocklessError if a network needs forwarding, and the host does not forward.
+
+    dockless does not turn it on: it is the host's own setting, and would make the host a router for all its links.
+    """
+    used = {endpoint.network for endpoint in all_endpoints(host)}
+    settings = (
+        (4, facts.forwarding4, "net.ipv4.ip_forward"),
+        (6, facts.forwarding6, "net.ipv6.conf.all.forwarding"),
+    )
     for project in host.projects:
         for network in project.networks:
-            joined = any(e.network == network.key for p in host.projects for s in p.sandboxes for e in s.endpoints)
-            if network.internal or network.macvlan is not None or not joined:
+            if network.internal or network.macvlan is not None or network.key not in used:
                 continue
-            for version, on, key in (
-                (4, facts.forwarding4, "net.ipv4.ip_forward"),
-                (6, facts.forwarding6, "net.ipv6.conf.all.forwarding"),
-            ):
-                if not on and any(s.version == version for s in network.subnets):
+            for version, is_on, sysctl in settings:
+                if not is_on and any(subnet.version == version for subnet in network.subnets):
                     raise DocklessError(
-                        f"network {network.name} leads out of the host by IPv{version}, and {key} is 0",
-                        f"Set {key} to 1 (the role dockless.network.prerequisites does), or make the network internal.",
+                        f"network {network.name} needs IPv{version} forwarding, but {sysctl} is 0",
+                        f"Set {sysctl} to 1 (the role dockless.network.prerequisites does), or make the network "
+                        "internal.",
                         network.path,
                     )
 
 
-def _published_nowhere(host: Host, facts: Facts, project: str | None) -> list[str]:
-    """Return a sentence for each address that ports are on and the host has not: it may get it later, so that is no error."""
-    own = {*facts.addresses, *(s.gateway for p in host.projects for n in p.networks for s in n.subnets)}
-    asked = {
-        (m.host_ip, s.name)
-        for p in host.projects
-        if project in (None, p.name)
-        for s in p.sandboxes
-        for m in s.ports
-        if m.host_ip is not None
-    }
-    return [
-        f"ports of sandbox {name} are published on {address}, which is no address of this host at present: nobody reaches them there"
-        for address, name in sorted(asked, key=str)
-        if address not in own and not address.is_loopback and not address.is_unspecified
-    ]
-
-
-def _leaving_as_another(networks: t.Iterable[Network], facts: Facts) -> list[str]:
-    """Return a sentence for each address that packets should leave with and the host has not; it may be led here all the same."""
-    return [
-        f"what leaves network {network.name} carries {address}, which is no address of this host at present: answers come back only if they are led here"
-        for network in networks
-        for address in (network.host_ipv4, network.host_ipv6)
-        if address is not None and address not in facts.addresses
-    ]
-
-
-def warnings(host: Host, facts: Facts, project: str | None) -> list[str]:
-    warnings = [w for p in host.projects if project in (None, p.name) for w in p.warnings]
-    warnings += overlay.warnings(host.projects)
-    warnings += _published_nowhere(host, facts, project)
-    for each in host.projects:
-        warnings += _leaving_as_another(each.networks, facts) if project in (None, each.name) else []
-        for network in each.networks:
-            if network.macvlan is not None:  # of the same subnet as the host's own link, as a rule
-                warnings += macvlan.warnings(network, facts) if project in (None, each.name) else []
-                continue
-            for subnet in network.subnets:
-                clash = addresses.overlaps(subnet.network, facts.routes) if subnet.network else None
-                if clash is not None:
-                    warnings.append(
-                        f"subnet {subnet.network} of network {network.name} overlaps the host's route to "
-                        f"{clash}: sandboxes cannot reach what is behind it"
-                    )
-    return warnings
-
-
 def refuse_missing_families(host: Host, facts: Facts) -> None:
-    """Raise DocklessError where a network needs IPv6 and the kernel has none."""
+    """Raise DocklessError if a network needs IPv6 and the kernel does not have it."""
     for project in host.projects:
         for network in project.networks:
             if network.enable_ipv6 and not facts.ipv6:
                 raise DocklessError(
-                    f"network {network.name} needs IPv6, which is off in this kernel",
+                    f"network {network.name} needs IPv6, but this kernel has it disabled",
                     "Boot without ipv6.disable=1, or set enable_ipv6 to false.",
                     network.path,
                 )
+
+
+def warnings(host: Host, facts: Facts, project: str | None) -> list[str]:
+    """Return the warnings of a resolved host. project limits those that concern one project; None is all of them.
+
+    Overlays and overlapping routes are reported for every project.
+    """
+    selected = [each for each in host.projects if project in (None, each.name)]
+    found = [warning for each in selected for warning in each.warnings]
+    found += overlay.warnings(host.projects)
+    found += _unreachable_ports(host, selected, facts)
+    for each in host.projects:
+        is_selected = project in (None, each.name)
+        if is_selected:
+            found += _foreign_sources(each.networks, facts)
+        for network in each.networks:
+            if network.macvlan is None:
+                found += _shadowed_routes(network, facts)
+            elif is_selected:  # its subnet is usually that of the host's own link, so overlaps are wanted
+                found += macvlan.warnings(network, facts)
+    return found
+
+
+def _unreachable_ports(host: Host, projects: t.Iterable[Project], facts: Facts) -> t.Iterator[str]:
+    """Yield a warning for each host address of published ports that the host does not have.
+
+    That is no error, because the host may get the address later.
+    """
+    gateways = {subnet.gateway for p in host.projects for network in p.networks for subnet in network.subnets}
+    published = {
+        (mapping.host_ip, sandbox.name)
+        for project in projects
+        for sandbox in project.sandboxes
+        for mapping in sandbox.ports
+        if mapping.host_ip is not None
+    }
+    for address, sandbox_name in sorted(published, key=str):
+        is_own = address in facts.addresses or address in gateways
+        if not is_own and not address.is_loopback and not address.is_unspecified:
+            yield (
+                f"Ports of sandbox {sandbox_name} are published on {address}, but this host has no such address. "
+                "They are unreachable until it is added."
+            )
+
+
+def _foreign_sources(networks: t.Iterable[Network], facts: Facts) -> t.Iterator[str]:
+    """Yield a warning for each source address of a network's egress that the host does not have.
+
+    That is no error, because the address may be routed to the host.
+    """
+    for network in networks:
+        for address in (network.host_ipv4, network.host_ipv6):
+            if address is not None and address not in facts.addresses:
+                yield (
+                    f"Packets that leave network {network.name} have the source address {address}, but this host has "
+                    "no such address. Replies arrive only if it is routed to this host."
+                )
+
+
+def _shadowed_routes(network: Network, facts: Facts) -> t.Iterator[str]:
+    """Yield a warning for each subnet that hides a route of the host."""
+    for subnet in network.subnets:
+        route = addresses.overlaps(subnet.network, facts.routes) if subnet.network is not None else None
+        if route is not None:
+            yield (
+                f"Subnet {subnet.network} of network {network.name} overlaps the route of this host to {route}. "
+                "Sandboxes cannot reach addresses behind that route."
+            )

@@ -1,121 +1,120 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Networks beside each other: subnets, gateways, reserved addresses, bridge names."""
+"""Subnets, gateways, reserved addresses and bridge names of networks, each by itself and beside each other."""
 
 from __future__ import annotations
 
 import typing as t
 
+from ..allocate import ipam
 from ..document.network import refuse_no_family
 from ..errors import refuse
-from ..model import addresses, gateways
+from ..model import addresses
 from ..model.host import Defaults, IPAddress, IPNetwork, Network, Subnet
 from ..names import DEFAULT_BRIDGE_LINK
 
 
 class _Extent(t.NamedTuple):
-    """A subnet as numbers, sortable by where it begins."""
+    """A subnet as numbers, sortable by where it begins. order is that of declaration."""
 
     version: int
     first: int
     last: int
+    order: int
     subnet: IPNetwork
     owner: str
     path: str
-    shared: bool = False  # of a macvlan or ipvlan network, which may overlap each other
+    shared: bool = False  # subnets of macvlan and ipvlan networks may overlap each other
 
 
 def check_networks(networks: t.Iterable[Network], defaults: Defaults) -> None:
-    """Raise DocklessError for subnets that overlap, what lies outside of them, and bridge names that collide."""
-    extents = []
+    """Raise DocklessError for invalid or overlapping subnets, and for bridge names that collide."""
+    extents: list[_Extent] = []
     bridges = {DEFAULT_BRIDGE_LINK: "the host's default bridge"}
     for network in networks:
         owner = f"network {network.project}/{network.name}"
         if not network.enable_ipv4 and network.enable_ipv6 is None and not defaults.ipv6:
             refuse_no_family(network.path)
-        for index, subnet in enumerate(network.subnets):
-            if subnet.network is not None:
-                path = f"{network.path}.ipam.config[{index}]"
-                _check_subnet(network, subnet, path)
-                extents.append(
-                    _extent(subnet.network, owner, path + ".subnet")._replace(shared=network.macvlan is not None)
-                )
-        if network.macvlan is not None and len(network.subnets) > 1:
-            _check_overlaps([one._replace(shared=False) for one in extents if one.owner == owner])
+        own = _extents(network, owner, len(extents))
+        if network.macvlan is not None:  # its own subnets cannot overlap: an address would be on two of them
+            _check_overlaps([extent._replace(shared=False) for extent in own])
+        extents += own
         if network.bridge_name:
             other = bridges.setdefault(network.bridge_name, owner)
             if other != owner:
                 refuse(
                     network.path + ".bridge_name",
-                    f"the bridge name {network.bridge_name} of {owner} is taken by {other}",
+                    f"bridge name {network.bridge_name} of {owner} is taken by {other}",
                     "Choose another name.",
                 )
     if defaults.bip is not None:
-        extents.append(_extent(addresses.network_of(*defaults.bip), "the host's default bridge", "defaults.bip"))
+        subnet = addresses.network_of(*defaults.bip)
+        extents.append(_extent(subnet, len(extents), "the host's default bridge", "defaults.bip"))
     _check_overlaps(extents)
 
 
-def _extent(subnet: IPNetwork, owner: str, path: str) -> _Extent:
-    return _Extent(subnet.version, int(subnet.network_address), int(subnet.broadcast_address), subnet, owner, path)
+def _extents(network: Network, owner: str, order: int) -> list[_Extent]:
+    """Return the declared subnets of a network. Raises DocklessError for addresses that do not belong to one."""
+    found: list[_Extent] = []
+    for index, subnet in enumerate(network.subnets):
+        if subnet.network is None:
+            continue
+        path = f"{network.path}.ipam.config[{index}]"
+        _check_subnet(subnet, subnet.network, path)
+        extent = _extent(subnet.network, order + len(found), owner, path + ".subnet")
+        found.append(extent._replace(shared=network.macvlan is not None))
+    return found
 
 
-def _check_overlaps(extents: list[_Extent]) -> None:
-    """Compare each subnet with the one before it that reaches furthest, shared or not: nothing else can overlap it first."""
-    reaching: dict[bool, _Extent] = {}
-    for extent in sorted(extents, key=lambda one: one[:3]):
-        for furthest in reaching.values():
-            if extent.shared and furthest.shared or extent.version != furthest.version or extent.first > furthest.last:
-                continue
-            later, earlier = (
-                (extent, furthest) if extents.index(extent) > extents.index(furthest) else (furthest, extent)
-            )
-            refuse(
-                later.path,
-                f"{later.subnet} of {later.owner} overlaps {earlier.subnet} of {earlier.owner} ({earlier.path})",
-                "Choose another subnet.",
-            )
-        other = reaching.get(extent.shared)
+def _extent(subnet: IPNetwork, order: int, owner: str, path: str) -> _Extent:
+    first, last = int(subnet.network_address), int(subnet.broadcast_address)
+    return _Extent(subnet.version, first, last, order, subnet, owner, path)
+
+
+def _check_overlaps(extents: t.Iterable[_Extent]) -> None:
+    """Raise DocklessError for the first two subnets that overlap.
+
+    In the order of their first addresses, a subnet overlaps an earlier one only if it overlaps the one that reaches
+    furthest. Shared subnets and the others each have such a one.
+    """
+    furthest: dict[bool, _Extent] = {}
+    for extent in sorted(extents):
+        for earlier in furthest.values():
+            may_overlap = extent.shared and earlier.shared
+            if not may_overlap and extent.version == earlier.version and extent.first <= earlier.last:
+                _refuse_overlap(extent, earlier)
+        other = furthest.get(extent.shared)
         if other is None or extent.version != other.version or extent.last > other.last:
-            reaching[extent.shared] = extent
+            furthest[extent.shared] = extent
 
 
-def is_host_address(subnet: IPNetwork, address: IPAddress) -> bool:
-    """Return whether an address of the subnet may be a host's: the ends of an IPv4 subnet and the first of IPv6 are not."""
-    if subnet.num_addresses <= 2:  # RFC 3021, RFC 6164
-        return True
-    return address != subnet.network_address and (subnet.version == 6 or address != subnet.broadcast_address)
+def _refuse_overlap(one: _Extent, other: _Extent) -> t.NoReturn:
+    first, second = sorted((one, other), key=lambda extent: extent.order)
+    refuse(
+        second.path,
+        f"{second.subnet} of {second.owner} overlaps {first.subnet} of {first.owner} ({first.path})",
+        "Choose another subnet.",
+    )
 
 
-def _check_subnet(network: Network, subnet: Subnet, path: str) -> None:
-    found = t.cast(IPNetwork, subnet.network)
-    if subnet.ip_range is not None and not addresses.is_within(subnet.ip_range, found):
-        refuse(path + ".ip_range", f"{subnet.ip_range} is not within the subnet {found}", "Give a part of the subnet.")
+def _check_subnet(subnet: Subnet, network: IPNetwork, path: str) -> None:
+    if subnet.ip_range is not None and not addresses.is_within(subnet.ip_range, network):
+        refuse(
+            path + ".ip_range", f"{subnet.ip_range} is not within the subnet {network}", "Choose a part of the subnet."
+        )
     if subnet.gateway is not None:
-        _check_address(found, subnet.gateway, path + ".gateway")
+        _check_address(network, subnet.gateway, path + ".gateway")
     taken = {subnet.gateway: "the gateway"}
     for name, address in subnet.aux_addresses:
-        where = f"{path}.aux_addresses.{name}"
-        _check_address(found, address, where)
+        option = f"{path}.aux_addresses.{name}"
+        _check_address(network, address, option)
         if address in taken:
-            refuse(where, f"{address} is {taken[address]} already", "Choose another address.")
+            refuse(option, f"{address} is {taken[address]} already", "Choose another address.")
         taken[address] = f"the auxiliary address {name}"
 
 
 def _check_address(subnet: IPNetwork, address: IPAddress, path: str) -> None:
     if address not in subnet:
-        refuse(path, f"{address} is not within the subnet {subnet}", "Give an address of the subnet.")
-    if not is_host_address(subnet, address):
-        refuse(path, f"{address} is the network or broadcast address of {subnet}", "Give an address between the two.")
-
-
-def gateway_of(network: Network, subnet: Subnet) -> IPAddress | None:
-    """Return the gateway that the subnet has or, where it can be known, will get: the first address that is free."""
-    if subnet.gateway is not None or subnet.network is None:
-        return subnet.gateway
-    if not gateways.keeps_gateway(network, subnet.version):
-        return None
-    reserved = {address for name, address in subnet.aux_addresses}
-    first = subnet.network.network_address + (1 if subnet.network.num_addresses > 2 else 0)
-    while first in reserved:
-        first += 1
-    return first
+        refuse(path, f"{address} is not within the subnet {subnet}", "Choose an address of the subnet.")
+    if not ipam.is_usable(subnet, address):
+        refuse(path, f"{address} is the network or broadcast address of {subnet}", "Choose an address between the two.")

@@ -1,242 +1,261 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Networks that span hosts: what must be the same everywhere must be said, and what this host gives must not be another's."""
+"""Rules for overlay networks: options that all hosts must agree on, addresses and slices that hosts cannot share."""
 
 from __future__ import annotations
 
 import typing as t
 
-from ..allocate import overlay
+from ..allocate import ipam
+from ..allocate.overlay import own_vtep
 from ..errors import refuse
 from ..model import addresses
-from ..model.facts import Facts
-from ..model.host import Endpoint, Host, IPAddress, Network, OverlayPeer, Project
-from .networks import gateway_of
+from ..model.facts import Facts, UnderlayAddress
+from ..model.host import Endpoint, Host, IPAddress, IPNetwork, Network, Overlay, OverlayPeer, Project
+from .endpoints import NetworkKey, all_endpoints
 
-_FLEET = "The role overlay fills it in for all hosts at once."
+_FLEET = "The role overlay sets it on all hosts."
+Spanning = tuple[Network, Overlay]  # an overlay network and its overlay options
 
 
 def check_overlays(host: Host, facts: Facts) -> None:
-    """Raise DocklessError for an overlay that lacks what all its hosts must agree on, or whose parts collide."""
-    spanning = [network for project in host.projects for network in project.networks if network.overlay is not None]
-    numbers: dict[int, Network] = {}
-    ports: dict[int, Network] = {}
-    for network in spanning:
-        _check_said(network, facts)
-        for key, taken, value in (("vni", numbers, network.overlay.vni), ("port", ports, network.overlay.port)):
-            other = taken.setdefault(value, network)
-            if other is not network and (key == "vni" or other.overlay.encrypted != network.overlay.encrypted):
-                refuse(
-                    f"{network.path}.{key}",
-                    f"the {key} {value} is taken by network {other.project}/{other.name}"
-                    + ("" if key == "vni" else ", and only one of the two is encrypted"),
-                    "Choose another one.",
-                )
-        _check_peers(network, facts)
+    """Raise DocklessError for an overlay that lacks an option that its hosts must agree on, or that has a conflict."""
+    spanning = [
+        (network, network.overlay)
+        for project in host.projects
+        for network in project.networks
+        if network.overlay is not None
+    ]
+    by_vni: dict[int, Spanning] = {}
+    by_port: dict[int, Spanning] = {}
+    for network, overlay in spanning:
+        _check_required_options(network, overlay)
+        _check_vtep(network, overlay, own_vtep(overlay, facts))
+        _check_vni(network, overlay, by_vni)
+        _check_port(network, overlay, by_port)
+        _check_peers(network, overlay, own_vtep(overlay, facts))
     for project in host.projects:
-        _check_control_planes(
-            [network for network in project.networks if network.overlay is not None and network.overlay.mode == "l2"]
-        )
-    if spanning:
-        _check_endpoints(host, {network.key: network for network in spanning})
+        _check_control_planes([one for one in spanning if one[0].project == project.name and one[1].mode == "l2"])
+    _check_endpoints(host, [network for network, _ in spanning])
 
 
-def _check_said(network: Network, facts: Facts) -> None:
-    path, found = network.path, network.overlay
-    if not found.vni:
+def _check_required_options(network: Network, overlay: Overlay) -> None:
+    if not overlay.vni:
         refuse(
-            path + ".vni",
-            f"the overlay network {network.name} has no vni, which must be the same on all of its hosts",
-            f"Give one from 256 to 16777215. {_FLEET}",
+            network.path + ".vni",
+            f"overlay network {network.name} has no vni, which must be the same on all of its hosts",
+            f"Set vni to a number from 256 to 16777215. {_FLEET}",
         )
     if not network.subnets or any(subnet.network is None for subnet in network.subnets):
         refuse(
-            path + ".ipam.config",
-            f"the overlay network {network.name} has no subnet, which must be the same on all of its hosts",
-            f"Give ipam.config a subnet. {_FLEET}",
+            network.path + ".ipam.config",
+            f"overlay network {network.name} has no subnet, which must be the same on all of its hosts",
+            f"Set ipam.config[0].subnet. {_FLEET}",
         )
     for index, subnet in enumerate(network.subnets):
-        if found.mode == "routed" and subnet.ip_range is None:
+        if overlay.mode == "routed" and subnet.ip_range is None:
             refuse(
-                f"{path}.ipam.config[{index}].ip_range",
-                f"the routed network {network.name} has no ip_range, which is this host's slice of the subnet",
-                f"Give each host another one. {_FLEET}",
-            )
-    if not found.encrypted:  # that of an encrypted one is made by the run
-        _check_vtep(network, facts)
-    own = overlay.own_vtep(found, facts)
-    end = str(own.address) if own is not None else found.vtep
-    if found.control_plane == "evpn" and ":" in end:
-        refuse(
-            path + ".vtep",
-            f"the end {end} is of IPv6, and FRR announces ends of IPv4 only, so no other host would learn of network {network.name}",
-            "Give an IPv4 address of this host, or set control_plane: static.",
-        )
-
-
-def _check_control_planes(networks: t.Sequence[Network]) -> None:
-    """Refuse static beside evpn in one project. Another project's may differ, or a host with two could never go from one to the other."""
-    for network in networks:
-        other = networks[0]
-        if network.overlay.control_plane != other.overlay.control_plane:
-            refuse(
-                network.path + ".control_plane",
-                f"the overlay network {network.name} is {network.overlay.control_plane} and {other.name} is "
-                f"{other.overlay.control_plane}, but FRR announces all l2 overlays of a host or none",
-                "Give all of them the same, or set mode: routed.",
+                f"{network.path}.ipam.config[{index}].ip_range",
+                f"routed network {network.name} has no ip_range, which is this host's slice of the subnet",
+                f"Set a different ip_range on each host. {_FLEET}",
             )
 
 
-def _check_vtep(network: Network, facts: Facts) -> None:
-    asked = network.overlay.vtep
-    if overlay.own_vtep(network.overlay, facts) is None:
-        what = (
-            f"this host has no address {asked}"
-            if addresses.is_address(asked)
-            else f"this host has no address on {asked}"
-            if asked
-            else "this host has no address on the link of its default route"
-        )
+def _check_vtep(network: Network, overlay: Overlay, own: UnderlayAddress | None) -> None:
+    """Raise DocklessError if the host has no VTEP address. That of an encrypted network is created by the run."""
+    if own is None and not overlay.encrypted:
+        if addresses.is_address(overlay.vtep):
+            missing = f"address {overlay.vtep}"
+        elif overlay.vtep:
+            missing = f"address on {overlay.vtep}"
+        else:
+            missing = "address on the interface of its default route"
         refuse(
             network.path + ".vtep",
-            f"{what}, so the overlay network {network.name} has no way to its other hosts",
-            "Give an address of this host, or one of its interfaces.",
+            f"this host has no {missing}, so overlay network {network.name} cannot reach its other hosts",
+            "Set vtep to an address or an interface of this host.",
+        )
+    vtep = str(own.address) if own is not None else overlay.vtep
+    if overlay.control_plane == "evpn" and ":" in vtep:
+        refuse(
+            network.path + ".vtep",
+            f"the VTEP address {vtep} is an IPv6 address, but FRR announces IPv4 VTEPs only, so no other host would "
+            f"learn of network {network.name}",
+            "Set vtep to an IPv4 address of this host, or set control_plane: static.",
         )
 
 
-def _check_peers(network: Network, facts: Facts) -> None:
-    own = overlay.own_vtep(network.overlay, facts)
-    ends: dict[IPAddress, OverlayPeer] = {}
+def _check_vni(network: Network, overlay: Overlay, by_vni: dict[int, Spanning]) -> None:
+    other, _ = by_vni.setdefault(overlay.vni, (network, overlay))
+    if other is not network:
+        refuse(
+            network.path + ".vni",
+            f"the vni {overlay.vni} is taken by network {other.project}/{other.name}",
+            "Choose another one.",
+        )
+
+
+def _check_port(network: Network, overlay: Overlay, by_port: dict[int, Spanning]) -> None:
+    other, other_overlay = by_port.setdefault(overlay.port, (network, overlay))
+    if other_overlay.encrypted != overlay.encrypted:
+        refuse(
+            network.path + ".port",
+            f"the port {overlay.port} is taken by network {other.project}/{other.name}, and only one of the two is "
+            "encrypted",
+            "Choose another one.",
+        )
+
+
+def _check_control_planes(spanning: t.Sequence[Spanning]) -> None:
+    """Raise DocklessError if one project has static and evpn l2 overlays.
+
+    Those of other projects may differ: a host with two projects could never change from one to the other otherwise.
+    """
+    for network, overlay in spanning:
+        first, first_overlay = spanning[0]
+        if overlay.control_plane != first_overlay.control_plane:
+            refuse(
+                network.path + ".control_plane",
+                f"overlay network {network.name} is {overlay.control_plane} and {first.name} is "
+                f"{first_overlay.control_plane}, but FRR announces all l2 overlays of a host or none",
+                "Set the same control_plane on all of them, or set mode: routed.",
+            )
+
+
+def _check_peers(network: Network, overlay: Overlay, own: UnderlayAddress | None) -> None:
+    by_vtep: dict[IPAddress, OverlayPeer] = {}
     slices = [subnet.ip_range for subnet in network.subnets if subnet.ip_range is not None]
     for peer in network.peers:
         path = f"{network.path}.peers.{peer.name}"
-        if own is not None and peer.vtep == own.address:
-            refuse(path + ".vtep", f"{peer.vtep} is this host's own end of the tunnels", "Give the other host's.")
-        if own is not None and peer.vtep.version != own.address.version:
+        if own is not None:
+            _check_peer_vtep(peer, own, path)
+        other = by_vtep.setdefault(peer.vtep, peer)
+        if other is not peer:
             refuse(
                 path + ".vtep",
-                f"{peer.vtep} is of another family than {own.address}, this host's end",
-                "Use one family for all hosts of a network.",
+                f"{peer.vtep} is the VTEP address of host {other.name} already",
+                "Set a different vtep for each host.",
             )
-        other = ends.setdefault(peer.vtep, peer)
-        if other is not peer:
-            refuse(path + ".vtep", f"{peer.vtep} is the end of host {other.name} already", "Give each host its own.")
-        if network.overlay.mode == "routed":
+        if overlay.mode == "routed":
             _check_slices(network, peer, slices, path)
             slices += peer.subnets
-    _check_tuples(network)
+    _check_peer_sandboxes(network)
 
 
-def _check_slices(network: Network, peer: OverlayPeer, taken: t.Sequence[t.Any], path: str) -> None:
+def _check_peer_vtep(peer: OverlayPeer, own: UnderlayAddress, path: str) -> None:
+    if peer.vtep == own.address:
+        refuse(
+            path + ".vtep", f"{peer.vtep} is this host's own VTEP address", "Set vtep to the address of the other host."
+        )
+    if peer.vtep.version != own.address.version:
+        refuse(
+            path + ".vtep",
+            f"{peer.vtep} is of another address family than {own.address}, the VTEP address of this host",
+            "Use one family for all hosts of a network.",
+        )
+
+
+def _check_slices(network: Network, peer: OverlayPeer, taken: t.Sequence[IPNetwork], path: str) -> None:
     if not peer.subnets:
         refuse(
             path + ".subnets",
-            f"the host has no slice of the routed network {network.name}",
-            f"Give its ip_range. {_FLEET}",
+            f"host {peer.name} has no slice of the routed network {network.name}",
+            f"Set subnets to the ip_range of that host. {_FLEET}",
         )
+    whole = [subnet.network for subnet in network.subnets if subnet.network is not None]
     for index, part in enumerate(peer.subnets):
-        if not any(
-            addresses.is_within(part, subnet.network) for subnet in network.subnets if subnet.network is not None
-        ):
+        option = f"{path}.subnets[{index}]"
+        if not any(addresses.is_within(part, subnet) for subnet in whole):
+            refuse(option, f"{part} is not within the subnet of network {network.name}", "Choose a part of it.")
+        other = addresses.overlaps(part, taken)
+        if other is not None:
             refuse(
-                f"{path}.subnets[{index}]",
-                f"{part} is not within the subnet of network {network.name}",
-                "Give a part of it.",
+                option,
+                f"{part} overlaps {other}, which is another host's slice",
+                "Set a different slice for each host.",
             )
-        for other in taken:
-            if other.version == part.version and other.overlaps(part):
-                refuse(
-                    f"{path}.subnets[{index}]",
-                    f"{part} overlaps {other}, which is another host's slice",
-                    "Give each host another one.",
-                )
 
 
-def _check_tuples(network: Network) -> None:
-    """Two sandboxes with one address would answer for each other."""
-    taken: dict[t.Any, str] = {}
-    gateways = {gateway_of(network, subnet) for subnet in network.subnets}
+def _check_peer_sandboxes(network: Network) -> None:
+    """Raise DocklessError for addresses of other hosts' sandboxes that are invalid or not unique on the network."""
+    owners: dict[IPAddress, str] = {}
+    gateways = {ipam.subnet_gateway(network, subnet) for subnet in network.subnets}
+    whole = [subnet.network for subnet in network.subnets if subnet.network is not None]
     for peer in network.peers:
         for sandbox in peer.sandboxes:
-            path, called = (
-                f"{network.path}.peers.{peer.name}.sandboxes.{sandbox.name}",
-                f"{sandbox.name} on {peer.name}",
-            )
+            owner = f"sandbox {sandbox.name} on host {peer.name}"
             for index, address in enumerate(sandbox.addresses):
-                where = f"{path}.addresses[{index}]"
-                if not any(subnet.network is not None and address in subnet.network for subnet in network.subnets):
-                    refuse(where, f"{address} is not of the subnet of network {network.name}", "Give an address of it.")
-                if address in gateways:
-                    refuse(where, f"{address} is the gateway of network {network.name}", "Choose another address.")
-                other = taken.setdefault(address, called)
-                if other != called:
-                    refuse(where, f"{address} is taken by sandbox {other}", "Choose another address.")
-
-
-def _check_endpoints(host: Host, networks: t.Mapping[t.Any, Network]) -> None:
-    remote = {
-        key: {
-            address: (sandbox.name, peer.name)
-            for peer in network.peers
-            for sandbox in peer.sandboxes
-            for address in sandbox.addresses
-        }
-        for key, network in networks.items()
-    }
-    named = {
-        key: {
-            (sandbox.project or network.project, sandbox.name): peer.name
-            for peer in network.peers
-            for sandbox in peer.sandboxes
-        }
-        for key, network in networks.items()
-    }
-    for project in host.projects:
-        for sandbox in project.sandboxes:
-            for endpoint in sandbox.endpoints:
-                network = networks.get(endpoint.network)
-                if network is not None:
-                    _check_endpoint(
-                        endpoint,
-                        network,
-                        remote[endpoint.network],
-                        named[endpoint.network].get((project.name, sandbox.name)),
+                path = f"{network.path}.peers.{peer.name}.sandboxes.{sandbox.name}.addresses[{index}]"
+                if not any(address in subnet for subnet in whole):
+                    refuse(
+                        path,
+                        f"{address} is not within the subnet of network {network.name}",
+                        "Choose an address of the subnet.",
                     )
+                if address in gateways:
+                    refuse(path, f"{address} is the gateway of network {network.name}", "Choose another address.")
+                other = owners.setdefault(address, owner)
+                if other != owner:
+                    refuse(path, f"{address} is taken by {other}", "Choose another address.")
 
 
-def _check_endpoint(
-    endpoint: Endpoint, network: Network, remote: t.Mapping[IPAddress, tuple[str, str]], elsewhere: str | None
-) -> None:
-    if elsewhere:
+class _RemoteSandboxes:
+    """The sandboxes of a network on other hosts: who has an address, and on which host a sandbox is."""
+
+    def __init__(self, network: Network) -> None:
+        self.owners: dict[IPAddress, str] = {}
+        self.hosts: dict[tuple[str, str], str] = {}  # (project, sandbox) -> host
+        for peer in network.peers:
+            for sandbox in peer.sandboxes:
+                self.hosts[sandbox.project or network.project, sandbox.name] = peer.name
+                for address in sandbox.addresses:
+                    self.owners[address] = f"sandbox {sandbox.name} on host {peer.name}"
+
+
+def _check_endpoints(host: Host, spanning: t.Iterable[Network]) -> None:
+    networks = {network.key: network for network in spanning}
+    remote: dict[NetworkKey, _RemoteSandboxes] = {key: _RemoteSandboxes(network) for key, network in networks.items()}
+    for endpoint in all_endpoints(host):
+        network = networks.get(endpoint.network)
+        if network is not None:
+            _check_endpoint(endpoint, network, remote[network.key])
+
+
+def _check_endpoint(endpoint: Endpoint, network: Network, remote: _RemoteSandboxes) -> None:
+    host = remote.hosts.get((endpoint.project, endpoint.sandbox))
+    if host is not None:
         refuse(
             endpoint.path,
-            f"the sandbox {endpoint.sandbox} of network {network.name} is on host {elsewhere} as well",
+            f"sandbox {endpoint.sandbox} of network {network.name} is on host {host} as well",
             "Declare it on one host.",
         )
-    for version, fixed in ((4, endpoint.ipv4_address), (6, endpoint.ipv6_address)):
-        key = f"{endpoint.path}.ipv{version}_address"
-        if fixed is not None and fixed in remote:
-            refuse(
-                key, f"{fixed} is taken by sandbox {remote[fixed][0]} on {remote[fixed][1]}", "Choose another address."
-            )
+    for version, declared in ((4, endpoint.ipv4_address), (6, endpoint.ipv6_address)):
+        path = f"{endpoint.path}.ipv{version}_address"
+        if declared is not None and declared in remote.owners:
+            refuse(path, f"{declared} is taken by {remote.owners[declared]}", "Choose another address.")
         subnets = [subnet for subnet in network.subnets if subnet.version == version]
-        if fixed is None and subnets and all(subnet.ip_range is None for subnet in subnets):
+        has_range = any(subnet.ip_range is not None for subnet in subnets)
+        if declared is None and subnets and not has_range:
             refuse(
-                key,
-                f"the sandbox {endpoint.sandbox} has no address on the overlay network {network.name}, and a host alone cannot know which are free",
-                f"Give it an address, or the subnet an ip_range of this host's own. {_FLEET}",
+                path,
+                f"sandbox {endpoint.sandbox} has no address on overlay network {network.name}, and this host cannot "
+                "know which ones are free on the other hosts",
+                f"Set ipv{version}_address, or give the subnet an ip_range of this host's own. {_FLEET}",
             )
 
 
 def warnings(projects: t.Iterable[Project]) -> t.Iterator[str]:
-    """Yield that projects have different control planes. One is after another on the way from static to EVPN; for good, FRR announces both."""
-    planes: dict[str, str] = {}
+    """Yield a warning if projects have different control planes.
+
+    That is a state on the way from static to EVPN. If it stays, FRR announces the static overlays too.
+    """
+    examples: dict[str, str] = {}
     for project in projects:
         for network in project.networks:
             if network.overlay is not None and network.overlay.mode == "l2":
-                planes.setdefault(network.overlay.control_plane, f"{project.name}/{network.name}")
-    if len(planes) > 1:
+                examples.setdefault(network.overlay.control_plane, f"{project.name}/{network.name}")
+    if len(examples) > 1:
         yield (
-            f"the overlay network {planes['static']} is static and {planes['evpn']} is evpn, but FRR announces all l2 overlays of a host or none: "
-            "give both the same control_plane"
+            f"Overlay network {examples['static']} is static and {examples['evpn']} is evpn, but FRR announces all l2 "
+            "overlays of a host or none. Set the same control_plane on both."
         )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Services beside the sandboxes of their network: names, virtual addresses, and who can be behind them."""
+"""Services beside the sandboxes of their network: names, virtual addresses and backends."""
 
 from __future__ import annotations
 
@@ -8,90 +8,106 @@ import typing as t
 
 from ..errors import refuse
 from ..model.host import SERVICE_VIP, Endpoint, Host, IPAddress, Network, Service
-from .endpoints import check_fixed_address
+from .endpoints import NetworkKey, all_endpoints, check_fixed_address
 
 
 def check_services(host: Host) -> None:
-    """Raise DocklessError for names and addresses that a service cannot have, and for sandboxes that cannot be behind it."""
+    """Raise DocklessError for names and addresses that a service cannot have, and for backends that do not exist."""
     serving = {network.key: network for project in host.projects for network in project.networks if network.services}
     if not serving:
         return
-    members: dict[tuple[str, str], list[Endpoint]] = {key: [] for key in serving}
-    for project in host.projects:
-        for sandbox in project.sandboxes:
-            for endpoint in sandbox.endpoints:
-                if endpoint.network in members:
-                    members[endpoint.network].append(endpoint)
+    members: dict[NetworkKey, list[Endpoint]] = {key: [] for key in serving}
+    for endpoint in all_endpoints(host):
+        if endpoint.network in members:
+            members[endpoint.network].append(endpoint)
     for key, network in serving.items():
         _check_network(network, members[key])
 
 
 def _check_network(network: Network, members: t.Sequence[Endpoint]) -> None:
-    here = {
-        endpoint.sandbox.lower(): f"the sandbox {endpoint.project}/{endpoint.sandbox} ({endpoint.path})"
-        for endpoint in members
-    }
-    there = {
-        sandbox.name.lower(): f"the sandbox {sandbox.name} on host {peer.name}"
+    names = _sandbox_names(network, members)
+    addresses = _sandbox_addresses(network, members)
+    for service in network.services:
+        _check_name(network, service, names)
+        _check_vips(network, service, addresses)
+        _check_vip_is_known(network, service)
+        if network.overlay is None:  # of an overlay, a backend may be on another host that this one does not know
+            _check_backends(network, service, [endpoint.sandbox for endpoint in members])
+
+
+def _sandbox_names(network: Network, members: t.Iterable[Endpoint]) -> dict[str, str]:
+    """Return the owners of names on the network, by name in lower case."""
+    owners = {
+        sandbox.name.lower(): f"sandbox {sandbox.name} on host {peer.name}"
         for peer in network.peers
         for sandbox in peer.sandboxes
     }
-    called = {**there, **here}
-    taken: dict[IPAddress, str] = {
-        address: f"the sandbox {sandbox.name} on host {peer.name}"
+    for endpoint in members:
+        owners[endpoint.sandbox.lower()] = _owner(endpoint)
+    return owners
+
+
+def _sandbox_addresses(network: Network, members: t.Iterable[Endpoint]) -> dict[IPAddress, str]:
+    """Return the owners of declared addresses on the network."""
+    owners = {
+        address: f"sandbox {sandbox.name} on host {peer.name}"
         for peer in network.peers
         for sandbox in peer.sandboxes
         for address in sandbox.addresses
     }
-    taken.update(
-        {
-            address: f"the sandbox {endpoint.project}/{endpoint.sandbox} ({endpoint.path})"
-            for endpoint in members
-            for address in (endpoint.ipv4_address, endpoint.ipv6_address)
-            if address is not None
-        }
-    )
-    for service in network.services:
-        other = called.setdefault(service.name.lower(), f"another service ({service.path})")
-        if service.path not in other:
-            refuse(
-                service.path,
-                f"the name {service.name} on network {network.project}/{network.name} is that of {other}",
-                "Rename one.",
-            )
-        for vip in service.vips:
-            path = service.path + ".vip"
-            check_fixed_address(network, vip, path)
-            other = taken.setdefault(vip, f"the service {service.name} ({service.path})")
-            if service.path not in other:
-                refuse(path, f"{vip} is taken by {other}", "Choose another one.")
-        _check_choice(network, service)
-        if network.overlay is None:  # a sandbox of another host may be known there only
-            _check_backends(network, service, [endpoint.sandbox for endpoint in members])
+    for endpoint in members:
+        for address in (endpoint.ipv4_address, endpoint.ipv6_address):
+            if address is not None:
+                owners[address] = _owner(endpoint)
+    return owners
 
 
-def _check_choice(network: Network, service: Service) -> None:
-    if (
-        network.overlay is not None
-        and service.mode == SERVICE_VIP
-        and not service.vips
-        and any(subnet.ip_range is None for subnet in network.subnets)
-    ):
+def _owner(endpoint: Endpoint) -> str:
+    return f"sandbox {endpoint.project}/{endpoint.sandbox} ({endpoint.path})"
+
+
+def _check_name(network: Network, service: Service, names: dict[str, str]) -> None:
+    owner = f"another service ({service.path})"
+    other = names.setdefault(service.name.lower(), owner)
+    if other != owner:
+        refuse(
+            service.path,
+            f"the name {service.name} on network {network.project}/{network.name} is taken by {other}",
+            "Rename one of the two.",
+        )
+
+
+def _check_vips(network: Network, service: Service, addresses: dict[IPAddress, str]) -> None:
+    owner = f"service {service.name} ({service.path})"
+    path = service.path + ".vip"
+    for vip in service.vips:
+        check_fixed_address(network, vip, path)
+        other = addresses.setdefault(vip, owner)
+        if other != owner:
+            refuse(path, f"{vip} is taken by {other}", "Choose another address.")
+
+
+def _check_vip_is_known(network: Network, service: Service) -> None:
+    """Raise DocklessError if this host would choose an address of an overlay that another host may choose too."""
+    needs_vip = service.mode == SERVICE_VIP and not service.vips
+    has_own_range = all(subnet.ip_range is not None for subnet in network.subnets)
+    if network.overlay is not None and needs_vip and not has_own_range:
         refuse(
             service.path + ".vip",
-            f"the service {service.name} has no address on the overlay network {network.name}, and a host alone cannot know which are free",
-            "Give it a vip, or the subnet an ip_range of this host's own. The role overlay fills it in for all hosts at once.",
+            f"service {service.name} has no address on overlay network {network.name}, and this host cannot know "
+            "which ones are free on the other hosts",
+            "Set vip, or give the subnet an ip_range of this host's own. The role overlay sets it on all hosts.",
         )
 
 
 def _check_backends(network: Network, service: Service, members: t.Sequence[str]) -> None:
     for backend in service.backends or ():
         if backend.sandbox not in members:
-            import difflib  # for refusals only
+            import difflib  # only a refusal pays for the import
 
-            close = difflib.get_close_matches(backend.sandbox, members, 1, 0.6)
+            similar = difflib.get_close_matches(backend.sandbox, members, 1, 0.6)
             refuse(
                 f"{service.path}.sandboxes.{backend.sandbox}",
-                f"the sandbox {backend.sandbox} is not on network {network.project}/{network.name}",
-                f"Did you mean {close[0]}?" if close else "Connect it, or take it out of the service.",
+                f"sandbox {backend.sandbox} is not on network {network.project}/{network.name}",
+                f"Did you mean {similar[0]}?" if similar else "Connect it, or remove it from the service.",
             )

@@ -1,117 +1,139 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Rules for encrypted overlay networks."""
+"""Rules for encrypted overlay networks, which share the WireGuard tunnels of a host."""
 
 from __future__ import annotations
 
-import ipaddress
 import typing as t
 
 from ..errors import refuse
+from ..model.addresses import parse_address
 from ..model.facts import Facts
-from ..model.host import Host, Network, Overlay, OverlayPeer
+from ..model.host import Host, IPAddress, Network, Overlay, OverlayPeer
 from ..model.overlay import _port, encrypted_networks, key_of
 
-_ONE = "A host has one tunnel for all of its encrypted networks: say the same in each."
+_SAME = "All encrypted networks of a host share its tunnels: set the same value in each."
 
 
 def check_encrypted(host: Host, facts: Facts) -> None:
-    """Raise DocklessError for encrypted networks that cannot share a tunnel, or that lack what it needs."""
-    networks = encrypted_networks(host)
-    for network in networks:
-        _check_own(network, t.cast(Overlay, networks[0].overlay), facts)
+    """Raise DocklessError for encrypted networks that cannot share a tunnel, or that lack an option that it needs."""
+    networks = [(network, network.overlay) for network in encrypted_networks(host) if network.overlay is not None]
+    if not networks:
+        return
+    _, first = networks[0]
+    own_keys = frozenset(key for _, key in facts.tunnel_keys)
+    for network, overlay in networks:
+        own = _own_address(network, overlay, facts)
+        _check_same_tunnel(network, overlay, first)
         for peer in network.peers:
-            _check_peer(network, peer, dict(facts.tunnel_keys))
-    if networks:
-        _check_hosts(networks)
-        _check_published(host, t.cast(Overlay, networks[0].overlay))
+            _check_peer(network, overlay, own, peer, own_keys)
+    _check_hosts([network for network, _ in networks])
+    _check_published_ports(host, first)
 
 
-def _check_own(network: Network, first: Overlay, facts: Facts) -> None:
-    overlay, path = t.cast(Overlay, network.overlay), network.path
-    try:
-        own = ipaddress.ip_address(overlay.vtep)
-    except ValueError:
+def _own_address(network: Network, overlay: Overlay, facts: Facts) -> IPAddress:
+    """Return this host's address inside its tunnel. Raises DocklessError if there is none, or if it is not private."""
+    own = parse_address(overlay.vtep)
+    if own is None:
         refuse(
-            path + ".vtep",
-            f"the encrypted network {network.name} has no vtep, which is this host's address inside its tunnel",
-            "Give each host an address of its own from a subnet that is used nowhere else, like 100.100.0.1. The role overlay fills it in.",
+            network.path + ".vtep",
+            f"encrypted network {network.name} has no vtep, which is this host's address inside its tunnel",
+            "Set a different vtep on each host, from a subnet that is used nowhere else, such as 100.100.0.1. "
+            "The role overlay sets it.",
         )
     if own in facts.addresses:
         refuse(
-            path + ".vtep",
-            f"{own} is an address that this host has outside of the tunnel: what is sent to such an address goes in clear",
-            "Give an address that is used nowhere else.",
+            network.path + ".vtep",
+            f"{own} is an address of this host outside the tunnel, and packets to such an address are not encrypted",
+            "Choose an address that is used nowhere else.",
         )
-    for key, mine, other in (
+    return own
+
+
+def _check_same_tunnel(network: Network, overlay: Overlay, first: Overlay) -> None:
+    for option, value, other in (
         ("vtep", overlay.vtep, first.vtep),
         ("tunnel_port", overlay.tunnel_port, first.tunnel_port),
         ("tunnels", list(overlay.tunnels), list(first.tunnels)),
     ):
-        if mine != other:
-            refuse(f"{path}.{key}", f"{mine} is not {other}, as another encrypted network of this host has it", _ONE)
+        if value != other:
+            refuse(
+                f"{network.path}.{option}",
+                f"{option} is {value} here and {other} in another encrypted network of this host",
+                _SAME,
+            )
 
 
-def _check_peer(network: Network, peer: OverlayPeer, own: t.Mapping[str, str]) -> None:
-    path, overlay = f"{network.path}.peers.{peer.name}", t.cast(Overlay, network.overlay)
-    keys = [key for key in (key_of(peer, slot, overlay) for slot in overlay.tunnels) if key]
+def _check_peer(
+    network: Network, overlay: Overlay, own: IPAddress, peer: OverlayPeer, own_keys: frozenset[str]
+) -> None:
+    path = f"{network.path}.peers.{peer.name}"
+    keys = {key_of(peer, slot, overlay) for slot in overlay.tunnels} - {""}
     if not keys:
         refuse(
             path + ".public_key",
-            f"host {peer.name} has no public key, and the network {network.name} is encrypted",
-            "Give what wg pubkey says there. The role overlay fills it in.",
+            f"host {peer.name} has no public key, but network {network.name} is encrypted",
+            "Set public_key to the output of wg pubkey on that host. The role overlay sets it.",
         )
-    if set(keys) & set(own.values()):
+    if keys & own_keys:
         refuse(
             path + ".public_key",
             f"host {peer.name} has the public key of this host",
-            "Each host has a key of its own: never copy the private one.",
+            "Create a key on each host: a private key must never be copied.",
         )
-    if str(peer.vtep) == overlay.vtep:
-        refuse(path + ".vtep", f"{peer.vtep} is this host's own address inside its tunnel", "Give the other host's.")
-    if peer.vtep.version != ipaddress.ip_address(overlay.vtep).version:
+    if peer.vtep == own:
         refuse(
             path + ".vtep",
-            f"{peer.vtep} is of another family than {overlay.vtep}, this host's end",
+            f"{peer.vtep} is this host's own address inside its tunnel",
+            "Set vtep to the address of the other host.",
+        )
+    if peer.vtep.version != own.version:
+        refuse(
+            path + ".vtep",
+            f"{peer.vtep} is of another address family than {overlay.vtep}, the address of this host",
             "Use one family for all hosts.",
         )
 
 
 def _check_hosts(networks: t.Sequence[Network]) -> None:
-    """A tunnel tells hosts apart by their keys, and each may send from its own address only."""
+    """Raise DocklessError for hosts that WireGuard cannot tell apart.
+
+    It knows hosts by their keys, and lets each send from its own address only (cryptokey routing).
+    """
     by_key: dict[str, OverlayPeer] = {}
-    by_address: dict[t.Any, OverlayPeer] = {}
+    by_address: dict[IPAddress, OverlayPeer] = {}
     for network in networks:
         for peer in network.peers:
             path = f"{network.path}.peers.{peer.name}"
-            for key in {peer.public_key, *(key for slot, key in peer.public_keys)} - {""}:
-                if by_key.setdefault(key, peer).vtep != peer.vtep:
+            for key in {peer.public_key, *(key for _, key in peer.public_keys)} - {""}:
+                other = by_key.setdefault(key, peer)
+                if other.vtep != peer.vtep:
                     refuse(
                         path + ".public_key",
-                        f"host {by_key[key].name} has the same public key",
-                        "Give each host its own.",
+                        f"host {other.name} has the same public key",
+                        "Create a key on each host.",
                     )
             other = by_address.setdefault(peer.vtep, peer)
             if _tunnel_of(other) != _tunnel_of(peer):
                 refuse(
                     path,
-                    f"{peer.vtep} is told of with other keys or another endpoint elsewhere, as host {other.name}",
-                    _ONE,
+                    f"{peer.vtep} is declared with other keys or another endpoint elsewhere, for host {other.name}",
+                    _SAME,
                 )
 
 
-def _tunnel_of(peer: OverlayPeer) -> tuple[t.Any, ...]:
+def _tunnel_of(peer: OverlayPeer) -> tuple[str, tuple[tuple[str, str], ...], str]:
     return peer.public_key, peer.public_keys, peer.endpoint
 
 
-def _check_published(host: Host, overlay: Overlay) -> None:
-    taken = {_port(overlay.tunnel_port, slot) for slot in overlay.tunnels}
+def _check_published_ports(host: Host, overlay: Overlay) -> None:
+    tunnel_ports = {_port(overlay.tunnel_port, slot) for slot in overlay.tunnels}
     for project in host.projects:
         for sandbox in project.sandboxes:
             for mapping in sandbox.ports:
-                if mapping.protocol == "udp" and mapping.host_port in taken:
+                if mapping.protocol == "udp" and mapping.host_port in tunnel_ports:
                     refuse(
                         f"{sandbox.path}.ports",
-                        f"UDP port {mapping.host_port} is that of this host's tunnel",
+                        f"UDP port {mapping.host_port} is the port of this host's tunnel",
                         "Publish another one, or set tunnel_port.",
                     )

@@ -103,7 +103,7 @@ def test_docker_lets_pass_what_our_table_lets_pass_and_only_while_it_is_asked_to
         assert len(blocked) == 2 and all("Add docker to coexist" in text for text in blocked)
         before = rules(private_host)
         planned = private_host.plan(told("docker"), diff=True)
-        assert "create passage through docker (missing)" in planned["operations"] and planned["warnings"] == []
+        assert "create rules for docker (missing)" in planned["operations"] and planned["warnings"] == []
         assert (
             "iptables -m devgroup --src-group 25707 --dst-group 25707 -j ACCEPT" in planned["diff"]["after"]
             and rules(private_host) == before
@@ -123,7 +123,7 @@ def test_docker_lets_pass_what_our_table_lets_pass_and_only_while_it_is_asked_to
         assert not private_host.apply(DOCUMENT)["changed"]
         private_host.apply({}, project="other")
         assert reached(private_host)[0]
-        assert "delete passage through docker (nothing declares it)" in private_host.apply(told())["operations"]
+        assert "delete rules for docker (nothing declares it)" in private_host.apply(told())["operations"]
         assert rules(private_host) == before and reached(private_host)[:1] == [False]
 
 
@@ -163,7 +163,7 @@ def test_what_others_do_to_our_rules_is_repaired(private_host):
         ):
             private_host.sh(damage)
             assert not reached(private_host)[0]
-            assert "passage through docker" in "".join(private_host.dockless("apply", "--boot", "--json")["operations"])
+            assert "rules for docker" in "".join(private_host.dockless("apply", "--boot", "--json")["operations"])
             assert reached(private_host) == [True] * 4 and not private_host.apply(told("docker"))["changed"]
 
 
@@ -197,7 +197,7 @@ table ip docker-bridges {
     serve(private_host)
     assert (
         answer["warnings"] == []
-        and "passage" not in "".join(answer["operations"])
+        and "rules for" not in "".join(answer["operations"])
         and reached(private_host) == [True] * 4
     )
     assert private_host.sh("nft -s list table ip docker-bridges") == before
@@ -227,7 +227,7 @@ def test_ufw_lets_pass_what_is_declared(private_host):
     assert reached(private_host) == [False] * 4
     assert len(blocked) == 2 and all("Add ufw to coexist" in text for text in blocked)
     answer = private_host.apply(told("ufw"))
-    assert "create passage through ufw (missing)" in answer["operations"] and answer["warnings"] == []
+    assert "create rules for ufw (missing)" in answer["operations"] and answer["warnings"] == []
     for reload in ("true", "ufw reload", "ufw disable; ufw --force enable"):
         private_host.sh(reload)
         assert reached(private_host) == [True] * 4 and not private_host.apply(DOCUMENT)["changed"]
@@ -284,7 +284,7 @@ def test_firewalld_lets_pass_what_is_declared_and_opens_nothing_of_the_host(fire
     )
     host.sh("firewall-cmd --zone=public --remove-port=1234/tcp")
     answer = host.apply(told("firewalld"))
-    assert "create passage through firewalld (missing)" in answer["operations"] and answer["warnings"] == []
+    assert "create rules for firewalld (missing)" in answer["operations"] and answer["warnings"] == []
     for reload in ("true", "firewall-cmd --reload"):
         host.sh(reload)
         assert reached(host) == [True] * 4 and not host.apply(DOCUMENT)["changed"]
@@ -305,7 +305,7 @@ def test_firewalld_lets_pass_what_is_declared_and_opens_nothing_of_the_host(fire
     routed = {"networks": more, "sandboxes": {**DOCUMENT["sandboxes"], "five": {"networks": ["late"], "ports": ["80"]}}}
     assert host.apply(routed)["warnings"] == [] and host.neighbour().fetch(None, "http://172.22.0.2/")
     assert (
-        "delete passage through firewalld (nothing declares it)"
+        "delete rules for firewalld (nothing declares it)"
         in host.apply({**routed, "defaults": {"coexist": []}})["operations"]
     )
     assert host.neighbour().fetch(None, "http://172.22.0.2/", SOON) is None and firewalld_has(host) == before

@@ -191,7 +191,7 @@ def test_traffic_stops_when_the_tunnel_is_lost(fleet, loss):
         first.sh(loss.format(**words))
         assert not first.ping("s1", "10.60.0.3", wait=1)
         operations = first.plan(found[0])["operations"]
-        assert operations and all(any(word in line for word in ("tunnel", "nft")) for line in operations), operations
+        assert operations and all(any(word in line for word in ("WireGuard", "nft")) for line in operations), operations
         first.apply(found[0])
         assert first.ping("s1", "10.60.0.3", wait=5)
     assert counts["answered"] < counts["sent"]
@@ -200,7 +200,7 @@ def test_traffic_stops_when_the_tunnel_is_lost(fleet, loss):
 
 
 def test_two_walls_keep_it_in(fleet):
-    """The barrier and the chain sealed each do alone; without both, data go out in clear, so there is something to keep in."""
+    """The kill-switch route and the chain encrypted_only each do alone; without both, data go out in clear, so there is something to keep in."""
     first = fleet.hosts[0]
     capture.apply_all(fleet, capture.documents(fleet))
     first.sh(f"ip link set {capture.link(first)} down")
@@ -308,15 +308,15 @@ def test_a_key_is_made_when_there_is_none_and_goes_with_the_network(fleet):
     document = capture.documents(fleet)[0]
     first.sh("rm -r /etc/dockless")
     planned = first.plan(document)["operations"]
-    assert "create key of tunnel a (missing)" in planned
+    assert "create WireGuard key a (missing)" in planned
     assert first.apply(document)["operations"] == planned
     assert first.apply(document)["operations"] == []
     public = capture.key(first)
     assert first.run(["wg", "show", capture.link(first), "public-key"]).stdout.strip() == public
     first.sh("rm /etc/dockless/wireguard/a")
     assert [line.split(" (")[0] for line in first.apply(document)["operations"]] == [
-        "create key of tunnel a",
-        f"update tunnel {capture.link(first)}",
+        "create WireGuard key a",
+        f"update WireGuard link {capture.link(first)}",
     ]
     assert capture.key(first) != public and first.apply(document)["operations"] == []
     first.apply({"networks": {"plain": {}}}, project="other")
@@ -338,7 +338,7 @@ def test_a_run_that_ends_early_leaves_nothing_in_clear_and_the_next_one_is_whole
     counted = json.loads(first.run([*argv, "count", "0", "--project", "shop"], input=json.dumps(document)).stdout)
     events = counted["events"]
     first.apply({}, absent=True)
-    places = [place for place, event in enumerate(events) if "tunnel" in event or "barrier" in event]
+    places = [place for place, event in enumerate(events) if "WireGuard" in event or "kill-switch" in event]
     assert len(places) >= 3
     for place in places:
         first.sh("mkdir -p /etc/dockless; chmod 700 /etc/dockless; cp -rpT /run/lock/kept /etc/dockless/wireguard")

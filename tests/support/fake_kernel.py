@@ -13,6 +13,7 @@ import ipaddress
 import typing as t
 
 from _dockless.state import plan
+from _dockless.state.kinds import creation_place, kind_of
 from _dockless.state.objects import (
     Address,
     ForwardingEntry,
@@ -28,7 +29,7 @@ from _dockless.state.objects import (
     Sysctl,
     Veth,
 )
-from _dockless.state.plan import DELETE, MUTABLE, RANK, UPDATE, Plan, Step
+from _dockless.state.plan import DELETE, UPDATE, Plan, Step
 
 _ON_LINKS = (Address, ForwardingEntry, Neighbour, Route)
 
@@ -164,7 +165,7 @@ class Kernel:
         if there is None:
             raise Refused(f"nothing to change: {step.key}")
         fields = plan.differences(step.after, there)
-        if not MUTABLE[step.key[0]].issuperset(fields):
+        if not kind_of(step.key).mutable.issuperset(fields):
             raise Refused(f"cannot be changed in place: {step.key} {fields}")
         if isinstance(step.after, (Veth, Route)):
             self._check(step.after, known=step.key)
@@ -239,6 +240,6 @@ def executed(work: Plan) -> list[Step]:
     """Return the steps in the order in which they are done: second names of a namespace are given after the first ones."""
     building = sorted(
         work.building,
-        key=lambda s: bool(s.key[0] == "netns" and s.after.partner) * (RANK["netns"] + 0.5) or RANK[s.key[0]],
+        key=lambda s: creation_place(s.key) + 0.5 * bool(s.key[0] == "netns" and s.after.partner),
     )
     return [*work.clearing, *building, *work.removal]

@@ -22,7 +22,6 @@ from _dockless.engine import converge
 from _dockless.engine.converge import Request
 from _dockless.errors import DocklessError
 from _dockless.linux.netlink import Refusal, Socket
-from _dockless.state import objects
 from _dockless.state.plan import Step
 
 
@@ -40,7 +39,7 @@ class Events:
 
     def hook(self, step: Step) -> None:
         """Take note of a step."""
-        self.happened(f"before {step.action} {objects.title(step.after or step.before)}")
+        self.happened(f"before {step.action} {step.subject}")
 
     def flight(self, sock: Socket, messages: t.Sequence[bytearray]) -> list[Refusal]:
         """Send a flight one by one."""

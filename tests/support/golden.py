@@ -20,7 +20,7 @@ import yaml
 
 from _dockless.errors import DocklessError
 from _dockless.firewall import rules
-from _dockless.state import plan, render
+from _dockless.state import plan, rebuilds, render
 from _dockless.state.objects import Address, File, Link, Netns, NftTable, Resolver, Route, State, Sysctl, Veth
 from _dockless.state.plan import Plan
 from support.pipeline import resolved, table
@@ -98,7 +98,7 @@ def planned(case: pathlib.Path) -> dict[str, t.Any]:
 
 def _refusal(work: Plan, wanted: State, mode: str) -> str:
     try:
-        plan.refuse_rebuilds(work, wanted, mode, {})
+        rebuilds.refuse_rebuilds(work, wanted, mode, {})
     except DocklessError as error:
         return str(error)
     return ""

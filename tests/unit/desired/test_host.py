@@ -92,7 +92,7 @@ def test_an_external_network_is_made_by_its_own_project():
     parts = states(host)
     assert not of_kind(parts["blog"], Link) and one(parts["shop"], Link).name == "br-n"
     assert one(parts["blog"], Veth).master == "br-n"
-    assert list(parts[""]) == [("nft", "")]
+    assert list(parts[""]) == [("nft_table", "")]
 
 
 # ---- sandboxes -------------------------------------------------------------
@@ -209,7 +209,7 @@ def test_a_user_defined_network_has_names():
         "/run/dockless/dns/networks/shop.n/shop@57",
         "/run/dockless/dns/resolvers/web.conf",
     ]
-    assert ("nft", "web") in objects
+    assert ("nft_table", "web") in objects
 
 
 def test_sysctls_of_sandboxes_and_of_endpoints():

@@ -12,7 +12,7 @@ from _dockless.engine.target import _on_parents
 from _dockless.errors import DocklessError
 from _dockless.model import gateways, macvlan
 from _dockless.model.facts import Parent
-from _dockless.state import dependencies, plan
+from _dockless.state import dependencies, plan, rebuilds
 from _dockless.state.objects import Link, Route
 from _dockless.validate import macvlan as validate_macvlan
 from support.pipeline import FACTS, leases_of, of_kind, resolved, state, states
@@ -267,8 +267,8 @@ def test_what_goes_with_a_link_and_what_changes_in_place():
             link("b", "eth0", "eth1"),
         )
     }
-    assert dependencies.sitting_on(found, {("link", "", "eth0.60")}) == {("link", "", "mv-1"), ("link", "a", "eth0")}
-    assert dependencies.sitting_on(found, {("link", "a", "eth0")}) == set()
+    assert dependencies._links_above(found, {("link", "", "eth0.60")}) == {("link", "", "mv-1"), ("link", "a", "eth0")}
+    assert dependencies._links_above(found, {("link", "a", "eth0")}) == set()
     assert dependencies.also_mutable(link("a", "x", "eth0"), link("a", "x", "eth0", "vepa")) == {"data"}
     assert not dependencies.also_mutable(link("a", "x", "eth0", "passthru"), link("a", "x", "eth0"))
     assert dependencies.also_mutable(link("a", "x", "eth0", 0, "ipvlan"), link("a", "x", "eth0", 1, "ipvlan")) == {
@@ -283,11 +283,11 @@ def test_a_declared_name_is_asked_for_and_a_lost_one_repaired():
     renamed = {**PAIR, "one": {"networks": {"lan": {"interface_name": "lan0"}}}}
     wanted = state(resolved(document(sandboxes=renamed), ETH0), ETH0)
     with pytest.raises(DocklessError, match="macvlan eth0 in one cannot be changed in place"):
-        plan.refuse_rebuilds(plan.make_plan(wanted, before), wanted, "update", known)
-    plan.refuse_rebuilds(plan.make_plan(wanted, before), wanted, "recreate", known)
+        rebuilds.refuse_rebuilds(plan.make_plan(wanted, before), wanted, "update", known)
+    rebuilds.refuse_rebuilds(plan.make_plan(wanted, before), wanted, "recreate", known)
     drifted = {key: thing for key, thing in before.items() if key != ("link", "one", "eth0")}
     drifted["link", "one", "other"] = before["link", "one", "eth0"]._replace(name="other")
-    plan.refuse_rebuilds(plan.make_plan(before, drifted), before, "update", known)
+    rebuilds.refuse_rebuilds(plan.make_plan(before, drifted), before, "update", known)
 
 
 def test_the_way_out_is_that_of_the_addresss_own_subnet():

@@ -16,9 +16,8 @@ from _dockless.linux.programs import Output
 from _dockless.linux.wireguard import Device, DevicePeer
 from _dockless.model.facts import Facts
 from _dockless.names import INTERFACE_LIMIT
-from _dockless.state import plan
+from _dockless.state import kinds, plan
 from _dockless.state.objects import KillSwitchRoute, WireguardKey, WireguardLink, WireguardPeer
-from _dockless.state.plan import RANK
 from _dockless.validate.wireguard import check_encrypted
 from support.documents import host_of
 
@@ -87,13 +86,21 @@ def test_what_is_sent_goes_by_the_first_tunnel_that_the_other_host_has():
     assert {(t.slot, t.listen_port, t.mtu) for t in of(WireguardLink, found)} == {("a", 4000, 1420), ("b", 4001, 1420)}
 
 
+_WIREGUARD = ["wireguard_key", "kill_switch_route", "wireguard_link", "wireguard_peer"]
+
+
 def test_links_come_after_tunnels_and_go_before_them():
     """In the order of execution nothing of an encrypted network is there without its tunnel."""
-    rank = RANK
-    assert rank["tunnelkey"] < rank["barrier"] < rank["tunnel"] < rank["tunnelpeer"] < rank["link"]
+    order = [kind.name for kind in kinds.KINDS if kind.name in ("link", *_WIREGUARD)]
+    assert order == [*_WIREGUARD, "link"]
     state = {thing.key: thing for thing in realized(network())}
     work = plan.make_plan({}, state)
-    assert [step.key[0] for step in work.removal] == ["tunnel", "barrier", "barrier", "tunnelkey"]
+    assert [step.key[0] for step in work.removal] == [
+        "wireguard_link",
+        "kill_switch_route",
+        "kill_switch_route",
+        "wireguard_key",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,9 @@ import struct
 import pytest
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
-from _dockless.linux import netlink
+from _dockless.linux import addresses, links, netlink, routes
+from _dockless.linux.links import LinkRow
 from _dockless.linux.netlink import ADDRESSES, ALL_ROUTES, LINKS
-from _dockless.observe import snapshot
-from _dockless.observe.snapshot import LinkSnapshot
 
 
 def attribute(kind, value):
@@ -126,15 +125,15 @@ def test_a_link_as_pyroute2_would_send_it():
     one["header"]["type"] = 16
     one.encode()
     ((kind, _flags, _sequence, body),) = netlink._messages(bytes(one.data))
-    row = snapshot._link(*netlink._row(kind, body))
-    assert row == LinkSnapshot(
+    row = links.decode(*netlink._row(kind, body))
+    assert row == LinkRow(
         9, 0x1043, "veth1", "02:00:00:00:00:01", 1400, 4, 3, 25707, "dockless x", "veth", True, True, False, (), (), b""
     )
 
 
 def test_a_port_of_something_else_than_a_bridge_is_not_isolated():
     info = attribute(4, b"bond\0") + attribute(5, attribute(33, b"\1") + attribute(4, b"\1"))
-    row = snapshot._link(struct.pack("=BxHiII", 0, 1, 5, 0, 0), {18: info})
+    row = links.decode(struct.pack("=BxHiII", 0, 1, 5, 0, 0), {18: info})
     assert (row.isolated, row.hairpin) == (False, False)
 
 
@@ -149,7 +148,7 @@ def test_a_port_of_something_else_than_a_bridge_is_not_isolated():
 def test_addresses(family, length, attributes, expected):
     """Of a pair with a far end, the local address counts."""
     raw = {kind: socket.inet_pton(family, text) for kind, text in attributes.items()}
-    assert snapshot._address(struct.pack("=BBBBI", family, length, 0, 0, 5), raw) == (5, expected)
+    assert addresses.decode(struct.pack("=BBBBI", family, length, 0, 0, 5), raw) == (5, expected)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +163,7 @@ def test_addresses(family, length, attributes, expected):
 def test_routes(family, length, attributes, expected):
     """IPv6 routes that were given no metric have 1024."""
     assert (
-        snapshot._route(struct.pack("=BBBBBBBBI", family, length, 0, 0, 254, 213, 0, 1, 0), {4: u32(5), **attributes})
+        routes.decode(struct.pack("=BBBBBBBBI", family, length, 0, 0, 254, 213, 0, 1, 0), {4: u32(5), **attributes})
         == expected
     )
 
@@ -173,7 +172,7 @@ def test_settings_of_an_interface():
     """IFLA_AF_SPEC: arrays of which each kernel has its own length; what is beyond is -1."""
     four = attribute(2, attribute(1, struct.pack("=30i", *range(100, 130))))
     six = attribute(10, attribute(2, struct.pack("=10i", *range(200, 210))))
-    row = snapshot._link(struct.pack("=BxHiII", 0, 1, 5, 0, 0), {26: four + six})
+    row = links.decode(struct.pack("=BxHiII", 0, 1, 5, 0, 0), {26: four + six})
     assert dict(
         row.conf((("ipv4/forwarding", 0), ("ipv4/route_localnet", 0), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", 0)))
     ) == {"ipv4/forwarding": 100, "ipv4/route_localnet": 125, "ipv6/accept_ra": 203, "ipv6/disable_ipv6": -1}

@@ -19,7 +19,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
-from _dockless.linux import rtnetlink
+from _dockless.linux import addresses, links, routes, rtnetlink
 from _dockless.linux.message_template import Template
 
 REQUEST_ACK, REPLACE, EXCL, CREATE = 0x5, 0x100, 0x200, 0x400
@@ -113,21 +113,21 @@ def test_endpoint_pairs(seed):
             number_of(chance),
             number_of(chance),
         )
-        assert bytes(rtnetlink.endpoint_pair.fill(*values)) == endpoint_oracle(*values), values
+        assert bytes(links.endpoint_pair.fill(*values)) == endpoint_oracle(*values), values
 
 
 def test_every_length_of_name():
     for length in range(1, 16):
         for other in (1, 4, 15):
             values = ("x" * length, "02:00:00:00:00:01", 1500, 9, "y" * other, "02:00:00:00:00:02", 1500, 11)
-            assert bytes(rtnetlink.endpoint_pair.fill(*values)) == endpoint_oracle(*values)
+            assert bytes(links.endpoint_pair.fill(*values)) == endpoint_oracle(*values)
 
 
 def test_filling_a_template_leaves_the_next_alone():
     """A message is a copy: sequence numbers are written into it."""
-    first = rtnetlink.named_up.fill("eth0")
+    first = links.named_up.fill("eth0")
     first[:] = b"\xff" * len(first)
-    assert bytes(rtnetlink.named_up.fill("eth1")) == encoded(
+    assert bytes(links.named_up.fill("eth1")) == encoded(
         ifinfmsg, SETLINK, 0, {"flags": 1, "change": 1}, [("IFLA_IFNAME", "eth1")]
     )
 
@@ -149,7 +149,9 @@ def test_ports(hairpin, isolated, learning, ipv6, name):
     ]
     if ipv6:
         expected.append(("IFLA_AF_SPEC", nested(("AF_INET6", nested(("IFLA_INET6_ADDR_GEN_MODE", 1))))))
-    assert bytes(rtnetlink.port(name, hairpin, isolated, learning, ipv6)) == encoded(ifinfmsg, NEWLINK, 0, {}, expected)
+    assert bytes(links.port_flags(name, hairpin, isolated, learning, ipv6)) == encoded(
+        ifinfmsg, NEWLINK, 0, {}, expected
+    )
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -169,7 +171,7 @@ def test_addresses(seed):
         }
         own = [("IFA_ADDRESS", text), *([("IFA_LOCAL", text)] if version == 4 else [])]
         flags = CREATE | EXCL if kind == NEWADDR else 0
-        assert bytes(rtnetlink.address(kind, index, f"{text}/{length}")) == encoded(
+        assert bytes(addresses.address(kind, index, f"{text}/{length}")) == encoded(
             ifaddrmsg, kind, flags, fields, own
         ), (text, length)
 
@@ -199,7 +201,7 @@ def test_routes(destination, metric, kind, through):
             ("RTA_GATEWAY", via),
             ("RTA_PRIORITY", metric or None),
         )
-        assert bytes(rtnetlink.route(kind, 5, destination, via, metric)) == encoded(
+        assert bytes(routes.route(kind, 5, destination, via, metric)) == encoded(
             rtmsg, kind, flags, fields, expected["attrs"]
         )
 
@@ -218,13 +220,11 @@ def test_bridges_are_made_down_without_spanning_tree_and_snooping():
             ),
         ),
     ]
-    assert rtnetlink.bridge("br-n", "02:00:00:00:00:01", 1400) == encoded(
-        ifinfmsg, NEWLINK, CREATE | EXCL, {}, expected
-    )
+    assert links.bridge("br-n", "02:00:00:00:00:01", 1400) == encoded(ifinfmsg, NEWLINK, CREATE | EXCL, {}, expected)
 
 
 def test_plain_pairs_are_made_in_both_namespaces_at_once():
-    message = decoded(ifinfmsg, rtnetlink.plain_pair("a0", "", 1500, 7, "b0", "02:00:00:00:00:02", 1400, 9))
+    message = decoded(ifinfmsg, links.plain_pair("a0", "", 1500, 7, "b0", "02:00:00:00:00:02", 1400, 9))
     assert (message.get_attr("IFLA_IFNAME"), message.get_attr("IFLA_NET_NS_FD"), message.get_attr("IFLA_GROUP")) == (
         "a0",
         7,
@@ -253,29 +253,29 @@ def test_plain_pairs_are_made_in_both_namespaces_at_once():
     ],
 )
 def test_changes_say_only_what_changes(change, fields, expected):
-    assert rtnetlink.change_link(5, **change) == encoded(ifinfmsg, SETLINK, 0, {"index": 5, **fields}, expected)
+    assert links.change(5, **change) == encoded(ifinfmsg, SETLINK, 0, {"index": 5, **fields}, expected)
 
 
 def test_loopbacks_are_marked():
     for alias in ("dockless shop/web", "dockless x/y"):
-        assert bytes(rtnetlink.mark_loopback(alias)) == encoded(
+        assert bytes(links.mark_loopback(alias)) == encoded(
             ifinfmsg,
             SETLINK,
             0,
             {"index": 1, "flags": 1, "change": 1},
             [("IFLA_IFALIAS", alias), ("IFLA_GROUP", GROUP)],
         )
-    assert bytes(rtnetlink.label_loopback("dockless x/y")) == encoded(
+    assert bytes(links.label_loopback("dockless x/y")) == encoded(
         ifinfmsg, SETLINK, 0, {"index": 1, "flags": 1, "change": 1}, [("IFLA_IFALIAS", "dockless x/y")]
     )
-    off = decoded(ifinfmsg, rtnetlink.label_loopback(""))
+    off = decoded(ifinfmsg, links.label_loopback(""))
     assert (off["flags"], off["change"], off["attrs"][0][0]) == (0, 0, "IFLA_IFALIAS")
 
 
 def test_removal_of_one_link_and_of_a_whole_group():
-    assert rtnetlink.delete_link(5) == encoded(ifinfmsg, DELLINK, 0, {"index": 5}, [])
-    assert rtnetlink.delete_link_group(25708) == encoded(ifinfmsg, DELLINK, 0, {}, [("IFLA_GROUP", 25708)])
-    assert bytes(rtnetlink.link_up.fill(5)) == encoded(ifinfmsg, SETLINK, 0, {"index": 5, "flags": 1, "change": 1}, [])
+    assert links.delete(5) == encoded(ifinfmsg, DELLINK, 0, {"index": 5}, [])
+    assert links.delete_group(25708) == encoded(ifinfmsg, DELLINK, 0, {}, [("IFLA_GROUP", 25708)])
+    assert bytes(links.up.fill(5)) == encoded(ifinfmsg, SETLINK, 0, {"index": 5, "flags": 1, "change": 1}, [])
 
 
 def test_a_slot_that_is_not_to_be_found_is_an_error():

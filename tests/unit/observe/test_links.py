@@ -3,23 +3,23 @@
 
 from __future__ import annotations
 
+from _dockless.linux.links import LinkRow
 from _dockless.names import LINK_GROUP
 from _dockless.observe import links
-from _dockless.observe.snapshot import LinkSnapshot, NetnsSnapshot
+from _dockless.observe.snapshot import NetnsSnapshot
 
 
 def veth(index, name, peer, group, away):
     """Return one end of a pair."""
-    return LinkSnapshot(
+    return LinkRow(
         index, 1, name, "02:00:00:00:00:01", 1500, peer, 0, group, "", "veth", False, False, True, (), (), b"", away
     )
 
 
 def seen(*rows):
     """Return the names of what a host with these links has of ours, when nothing is wanted."""
-    state = {}
-    links.observe(NetnsSnapshot("", 1, {row.index: row for row in rows}, [], []), {}, {}, frozenset(), state, [])
-    return {thing.name for thing in state.values()}
+    host = NetnsSnapshot("", 1, {row.ifindex: row for row in rows}, [], [])
+    return {obj.name for obj in links.observe(host, {}, {}, frozenset())}
 
 
 def test_an_end_whose_number_crosses_that_of_the_uplink_is_ours_all_the_same():

@@ -13,8 +13,9 @@ import pytest
 from _dockless.model.facts import DockerFirewall, FirewalldFirewall, UfwFirewall
 from _dockless.names import FIREWALLS
 from _dockless.state import plan
+from _dockless.state.kinds import BY_NAME
 from _dockless.state.objects import Netns
-from _dockless.state.plan import CREATE, RANK
+from _dockless.state.plan import CREATE
 from support.fake_kernel import Kernel, Refused, executed
 from support.pipeline import FACTS, leases_of, resolved, state, states, table
 from support.random_documents import document
@@ -156,10 +157,12 @@ def test_the_documents_are_worth_trying():
         spaces = [thing for thing in first.values() if isinstance(thing, Netns)]
         partners += sum(bool(s.partner) for s in spaces)
         attached += sum(bool(s.inode) for s in spaces)
-    assert kinds == set(RANK) - {"tunnelkey", "barrier", "tunnel", "tunnelpeer"}
+    assert kinds == {kind for kind in BY_NAME if not kind.startswith(("wireguard_", "kill_switch_"))}
     assert partners and attached
-    assert {("update", kind) for kind in ("link", "veth", "file", "nft", "route", "resolver", "sysctl")} <= actions
-    assert {("delete", kind) for kind in ("netns", "link", "veth", "address", "nft", "resolver")} <= actions
+    assert {
+        ("update", kind) for kind in ("link", "veth", "file", "nft_table", "route", "resolver", "sysctl")
+    } <= actions
+    assert {("delete", kind) for kind in ("netns", "link", "veth", "address", "nft_table", "resolver")} <= actions
 
 
 def broken(steps):

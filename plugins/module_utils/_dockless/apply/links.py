@@ -1,136 +1,150 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Making and changing the host's own links: bridges first, then what is a port of one or sits on another link."""
+"""Links that are not one of a pair: the host's own (bridges first, then ports and VLANs), and those of sandboxes on them."""
 
 from __future__ import annotations
 
 import typing as t
 
 from .. import names
-from ..linux import netns, rtnetlink
+from ..linux import links, netns
+from ..names import PENDING_DELETE_GROUP
 from ..state.objects import HOST, Link
 from ..state.plan import CREATE, UPDATE, Step
-from .namespaces import Handle, Handles, Pair
-from .steps import changed_value, write_settings
-
-Steps = t.Sequence[Step]
-Passed = t.Callable[[Steps], t.Iterator[Step]]  # hands on each step when its hook lets it pass
+from .namespaces import NetnsHandle, StepMessage
+from .run import InheritedSettings, Run, Steps, absence_is_fine
+from .settings import write_settings
 
 
-def build_host_links(steps: Steps, handles: Handles, passed: Passed) -> tuple[list[Pair], list[Pair]]:
-    """Make and change links; return the messages that bring new ones up: first those that wait for their ports, which is
-    faster, then those of ways to other hosts, which wait for the firewall.
+def build_host_links(run: Run, steps: Steps) -> None:
+    """Create and change links of the host. The messages that bring new ones up are left in the run, for later phases."""
+    created = [step for step in steps if step.action == CREATE]
+    bridges = [step for step in created if step.new(Link).kind == "bridge"]
+    _create_bridges(run, bridges)
+    for step in run.passed(_parents_first([step for step in created if step not in bridges])):
+        run.host.send([(bytearray(_create_message(step.new(Link), run.host)), step)])
+        run.host.forget_indexes()
+    run.host.send([message for step in created for message in _finish_messages(step, run.host)])
+    changed = [step for step in steps if step.action == UPDATE]
+    run.host.send([message for step in run.passed(changed) for message in _change_messages(step, run.host)])
+    for step in created:
+        link = step.new(Link)
+        if link.up:
+            later = run.uplinks_to_raise if link.kind == "vxlan" else run.links_to_raise
+            later.append((links.named_up.fill(link.name), step))
+
+
+def _create_bridges(run: Run, steps: Steps) -> None:
+    messages: list[StepMessage] = []
+    for step in run.passed(steps):
+        link = step.new(Link)
+        messages.append((bytearray(links.bridge(link.name, link.mac, link.mtu)), step))
+    run.host.send(messages)
+    run.host.forget_indexes()
+
+
+def build_sandbox_links(run: Run, steps: Steps, inherited: InheritedSettings) -> dict[str, list[StepMessage]]:
+    """Create and change sandboxes' links on interfaces of the host; return the messages that bring new ones up.
+
+    Each is created on its parent and is in its namespace from the first moment, where it gets its name.
     """
-    host = handles.get(HOST)
-    made = [s for s in steps if s.action == CREATE]
-    bridges = [s for s in made if s.after.kind == "bridge"]
-    host.send([(bytearray(rtnetlink.bridge(s.after.name, s.after.mac, s.after.mtu)), s) for s in passed(bridges)])
-    host.forget()
-    for step in passed(_parents_first([s for s in made if s.after.kind != "bridge"])):
-        host.send([(bytearray(_create_message(step.after, host)), step)])
-        host.forget()
-    host.send([pair for step in made for pair in _post_create_messages(step, host)])
-    host.send(
-        [pair for step in passed([s for s in steps if s.action == UPDATE]) for pair in _update_messages(step, host)]
-    )
-    rising = [(rtnetlink.named_up.fill(s.after.name), s) for s in made if s.after.up]
-    return (
-        [pair for pair in rising if pair[1].after.kind != "vxlan"],
-        [pair for pair in rising if pair[1].after.kind == "vxlan"],
-    )
+    raising: dict[str, list[StepMessage]] = {}
+    created = [step for step in steps if step.action == CREATE]
+    _create_on_parents(run, created)
+    for step in created:
+        link = step.new(Link)
+        _name_in_sandbox(run.handles.get(link.netns), step, link, inherited.get(link.netns, {}))
+        index = run.handles.get(link.netns).index(link.name)
+        up = bytearray(links.change(index, up=True, alias=link.label))
+        raising.setdefault(link.netns, []).append((up, step))
+    for step in run.passed([step for step in steps if step.action == UPDATE]):
+        handle = run.handles.get(step.new(Link).netns)
+        handle.send(list(_change_messages(step, handle)))
+    return raising
 
 
-def build_sandbox_links(
-    steps: Steps, fresh: t.Mapping[str, t.Mapping[str, int]], handles: Handles, passed: Passed
-) -> dict[str, list[Pair]]:
-    """Make and change links of sandboxes on links of the host; return the messages that bring new ones up, by namespace.
-
-    Each is made where its parent is, and is in its namespace from the first moment, where it gets its name. fresh are
-    the settings that a new namespace gives.
-    """
-    host, rising = handles.get(HOST), t.cast(dict[str, list[Pair]], {})
-    made = [s for s in steps if s.action == CREATE]
-    sent: list[Pair] = []
+def _create_on_parents(run: Run, steps: Steps) -> None:
+    messages: list[StepMessage] = []
     try:
-        for step in passed(made):
-            unborn = step.after._replace(name=names.temporary_link_name(step.after.netns, step.after.name))
-            sent.append((bytearray(_create_message(unborn, host, handles.get(step.after.netns).fd)), step))
+        for step in run.passed(steps):
+            link = step.new(Link)
+            unnamed = link._replace(name=names.temporary_link_name(link.netns, link.name))
+            netns_fd = run.handles.get(link.netns).fd
+            messages.append((bytearray(_create_message(unnamed, run.host, netns_fd)), step))
     finally:  # a step that the hook stops leaves those before it done
-        host.send(sent)
-    for step in made:
-        link = t.cast(Link, step.after)
-        handle, known = handles.get(link.netns), fresh.get(link.netns, {})
-        handle.forget()
-        handle.send(
-            [
-                (
-                    bytearray(
-                        rtnetlink.change_link(
-                            handle.index(names.temporary_link_name(link.netns, link.name)), name=link.name
-                        )
-                    ),
-                    step,
-                )
-            ]
-        )
-        handle.forget()
-        with netns.entered(handle.fd):
-            write_settings(step, link.name, [(key, value) for key, value in link.conf if known.get(key) != value])
-        rising.setdefault(link.netns, []).append(
-            (bytearray(rtnetlink.change_link(handle.index(link.name), up=True, alias=link.label)), step)
-        )
-    for step in passed([s for s in steps if s.action == UPDATE]):
-        handle = handles.get(step.key[1])
-        handle.send(list(_update_messages(step, handle)))
-    return rising
+        run.host.send(messages)
+
+
+def _name_in_sandbox(handle: NetnsHandle, step: Step, link: Link, inherited: t.Mapping[str, int]) -> None:
+    handle.forget_indexes()
+    index = handle.index(names.temporary_link_name(link.netns, link.name))
+    handle.send([(bytearray(links.change(index, name=link.name)), step)])
+    handle.forget_indexes()
+    with netns.entered(handle.fd):
+        write_settings(step, link.name, [(key, value) for key, value in link.conf if inherited.get(key) != value])
 
 
 def _parents_first(steps: Steps) -> list[Step]:
-    own = {step.after.name for step in steps}
-    return sorted(steps, key=lambda step: step.after.parent in own)
+    created = {step.new(Link).name for step in steps}
+    return sorted(steps, key=lambda step: step.new(Link).parent in created)
 
 
-def _create_message(link: Link, host: Handle, fd: int = 0) -> bytes:
-    return rtnetlink.link(
-        link.kind,
-        link.name,
-        link.mac,
-        link.mtu,
-        link.data,
-        host.index(link.master) if link.master else 0,
-        host.index(link.parent) if link.parent else 0,
-        fd,
-    )
+def _create_message(link: Link, host: NetnsHandle, netns_fd: int = 0) -> bytes:
+    master = host.index(link.master) if link.master else 0
+    parent = host.index(link.parent) if link.parent else 0
+    return links.create(link.kind, link.name, link.mac, link.mtu, link.data, master, parent, netns_fd)
 
 
-def _post_create_messages(step: Step, host: Handle) -> t.Iterator[Pair]:
-    """Write a new link's settings, and yield the messages for what its making cannot say."""
-    link = t.cast(Link, step.after)
+def _finish_messages(step: Step, host: NetnsHandle) -> t.Iterator[StepMessage]:
+    """Write a new link's settings, and yield the messages for what the one that created it cannot hold."""
+    link = step.new(Link)
     write_settings(step, link.name, link.conf)
-    yield bytearray(rtnetlink.change_link(host.index(link.name), alias=link.label)), step
+    yield bytearray(links.change(host.index(link.name), alias=link.label)), step
     if link.port:
-        yield bytearray(rtnetlink.port_settings(link.name, link.port)), step
+        yield bytearray(links.port_settings(link.name, link.port)), step
 
 
-def _update_messages(step: Step, host: Handle) -> t.Iterator[Pair]:
-    before, after = t.cast(Link, step.before), t.cast(Link, step.after)
-    with netns.entered(host.fd):
+def _change_messages(step: Step, handle: NetnsHandle) -> t.Iterator[StepMessage]:
+    before, after = step.old(Link), step.new(Link)
+    with netns.entered(handle.fd):
         write_settings(step, after.name, sorted(set(after.conf) - set(before.conf)))
-    master = None if before.master == after.master else host.index(after.master) if after.master else 0
-    yield (
-        bytearray(
-            rtnetlink.change_link(
-                host.index(after.name),
-                up=changed_value(before.up, after.up),
-                mtu=changed_value(before.mtu, after.mtu),
-                master=master,
-                mac=changed_value(before.mac, after.mac) or "",
-                alias=changed_value(before.label, after.label) or "",
-            )
-        ),
-        step,
+    index = handle.index(after.name)
+    master = None
+    if before.master != after.master:
+        master = handle.index(after.master) if after.master else 0
+    message = links.change(
+        index,
+        up=after.up if before.up != after.up else None,
+        mtu=after.mtu if before.mtu != after.mtu else None,
+        master=master,
+        mac=after.mac if before.mac != after.mac else "",
+        alias=after.label if before.label != after.label else "",
     )
+    yield bytearray(message), step
     if after.port and (before.port, before.master) != (after.port, after.master):
-        yield bytearray(rtnetlink.port_settings(after.name, after.port)), step
+        yield bytearray(links.port_settings(after.name, after.port)), step
     if after.data != before.data:
-        yield bytearray(rtnetlink.change_data(host.index(after.name), after.kind, after.data)), step
+        yield bytearray(links.change_settings(index, after.kind, after.data)), step
+
+
+def remove_links(run: Run, steps: Steps) -> None:
+    """Delete links and pairs. Those of the host are marked by a group number, and the group is deleted.
+
+    One by one, 200 pairs take 3.5 s instead of 0.1.
+    """
+    marked: list[StepMessage] = []
+    try:
+        for step in run.passed(steps):
+            _kind, netns_name, name = step.key
+            with absence_is_fine():
+                if netns_name == HOST:
+                    message = links.change(run.host.index(name), group=PENDING_DELETE_GROUP)
+                    marked.append((bytearray(message), step))
+                else:
+                    handle = run.handles.get(netns_name)
+                    handle.send([(bytearray(links.delete(handle.index(name))), step)])
+    finally:
+        if marked:
+            run.host.send_removals(marked)
+            run.host.send_removals([(bytearray(links.delete_group(PENDING_DELETE_GROUP)), marked[0][1])])
+            run.host.forget_indexes()

@@ -19,6 +19,7 @@ from ..model.host import MODE_NETWORKS, Host, IPAddress
 from ..model.topology import Topology, has_names, networks_of_sandbox
 from ..names import FORWARDER, HOST_NAMES, HOST_NAMES_ADDRESS, RESOLVER_ADDRESS, RESOLVER_PORT
 from ..state.objects import HOST, File, Object, Resolver
+from ..state.plan import Plan
 
 _PORT = f"#{RESOLVER_PORT}"
 
@@ -96,3 +97,11 @@ def host_resolver(name: str, header: str, lines: t.Iterable[str], facts: Facts) 
     yield Resolver(name, HOST, path, digest)
     if facts.systemd:
         yield File(HOST_UNITS[name], systemd_units._unit(facts, _DESCRIPTIONS[name], "", "", name))
+
+
+def manual_steps(work: Plan, facts: Facts) -> tuple[str, ...]:
+    """Return a sentence for each thing that a person has to do after a plan, because nothing supervises services here."""
+    touches_host_dnsmasq = any(step.key == ("file", DROP_IN) for step in work.steps)
+    if facts.systemd or not touches_host_dnsmasq:
+        return ()
+    return (f"This host is not run by systemd. Restart its own dnsmasq, which reads {DROP_IN} only when it starts.",)

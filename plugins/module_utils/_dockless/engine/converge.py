@@ -8,7 +8,7 @@ import json
 import typing as t
 
 from ..allocate.leases import Leases, recorded_interfaces
-from ..desired import foreign_firewalls
+from ..desired import foreign_firewalls, host_resolvers
 from ..errors import DocklessError, VerifyError, join_messages
 from ..firewall import coexistence
 from ..linux import files, foreign_chains, lock, nft, wireguard
@@ -22,7 +22,7 @@ from ..observe import state as observe_state
 from ..observe.snapshot import NetnsSnapshot
 from ..observe.state import Observation
 from ..report.rows import Row
-from ..state import plan, render
+from ..state import plan, rebuilds, render
 from ..state.objects import Link, Netns, NftTable, Resolver, State, Sysctl
 from ..state.plan import Hook, Plan
 from . import no_change_cache, store
@@ -108,7 +108,7 @@ def converge(request: Request, hook: Hook = plan.no_hook) -> Outcome:
         return Outcome(
             work,
             tuple(recorded),
-            (*warnings, *render.manual_steps(work, goal.facts)),
+            (*warnings, *host_resolvers.manual_steps(work, goal.facts)),
             goal.endpoints(request.project),
             goal.ports(request.project),
         )
@@ -130,16 +130,16 @@ class _Converger:
         """Return what there is to do. Raises DocklessError where something foreign is in the way."""
         present = self._goal.present
         self._documents = documents
-        if not self._request.check and self._bury(present):
+        if not self._request.check and self._remove_leftovers(present):
             present = snapshot.read_host()
         seen = self._observe(self._wanted, present)
         if seen.conflicts:
             raise DocklessError(join_messages(seen.conflicts), "Remove or rename it, or choose another name.")
         self._before = plan.without_unrestorable(seen.state)
-        self._sight = seen.sight
+        self._sight = seen.snapshot
         work = plan.make_plan(self._wanted, seen.state, self._kept)
         if work.clearing or self._request.on_mismatch == "fail":
-            plan.refuse_rebuilds(
+            rebuilds.refuse_rebuilds(
                 work,
                 self._wanted,
                 self._request.on_mismatch,
@@ -205,7 +205,12 @@ class _Converger:
         """Leave a note for the next run that asks the same, unless the answer rests on what a note cannot hold."""
         kinds = {key[0] for key in self._wanted}
         attached = any(isinstance(thing, Netns) and thing.inode for thing in self._wanted.values())
-        if not self._request.verify or attached or kinds & {"sysctl", "tunnel"} or self._goal.host.defaults.coexist:
+        if (
+            not self._request.verify
+            or attached
+            or kinds & {"sysctl", "wireguard_link"}
+            or self._goal.host.defaults.coexist
+        ):
             if files.read(PATH) is not None:
                 files.remove(PATH)
             return
@@ -241,18 +246,18 @@ class _Converger:
         except DocklessError:
             return {}
 
-    def _bury(self, present: NetnsSnapshot) -> bool:
+    def _remove_leftovers(self, present: NetnsSnapshot) -> bool:
         """Remove what an earlier run had doomed, or in another's place, when it was stopped: it has our mark no more, but it is in the way."""
         if not files.listed(HANDOVERS) and not any(row.group == PENDING_DELETE_GROUP for row in present.links.values()):
             return False
         from ..apply.executor import Executor
 
-        Executor(self._goal.facts, self._tables).bury()
+        Executor(self._goal.facts, self._tables).remove_leftovers()
         return True
 
     def _verify(self, removed: bool) -> None:
         seen = self._observe(self._wanted)
-        self._sight = seen.sight
+        self._sight = seen.snapshot
         left = plan.make_plan(self._wanted, seen.state, self._kept)
         undone = left.clearing + left.building + (left.removal if removed else ())
         if undone:
@@ -269,7 +274,7 @@ class _Converger:
 
         executor = Executor(self._goal.facts, self._tables)
         try:
-            self._bury(snapshot.read_host())
+            self._remove_leftovers(snapshot.read_host())
             self._before = _completed(self._before, self._declared_before())
             back = plan.make_plan(self._before, self._observe(self._before).state, self._kept)
             executor.remove(back.clearing)

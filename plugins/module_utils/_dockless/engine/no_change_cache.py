@@ -71,7 +71,7 @@ def render_record(
         json.dumps(
             {
                 "question": question,
-                "names": list(sight.inside),
+                "names": list(sight.sandboxes),
                 "generations": list(sight.generations),
                 "files": list(paths),
                 "resolvers": resolvers,
@@ -107,7 +107,7 @@ def _fingerprint(sight: HostSnapshot, paths: t.Iterable[str]) -> str:
         netns.named(),
         sorted(sight.generations.items()),
         [str(part) for part in found],
-        [_space(space) for space in (sight.host, *sight.inside.values())],
+        [_space(space) for space in (sight.host, *sight.sandboxes.values())],
         [_status(path) for path in paths],
     ]
     return hashlib.sha256(json.dumps(content, default=bytes.hex).encode()).hexdigest()
@@ -115,7 +115,15 @@ def _fingerprint(sight: HostSnapshot, paths: t.Iterable[str]) -> str:
 
 def _space(space: NetnsSnapshot) -> tuple[t.Any, ...]:
     links = [row.lasting() for row in space.links.values()]
-    return space.netns, space.inode, links, space.addresses, space.routes, list(space.neighbours), list(space.forwards)
+    return (
+        space.netns,
+        space.inode,
+        links,
+        space.addresses,
+        space.routes,
+        list(space.neighbours),
+        list(space.forwarding),
+    )
 
 
 def _documents() -> list[tuple[str, bytes]]:

@@ -28,7 +28,7 @@ class Tables:
 
     def inside(self, name: str, wanted: State) -> t.Iterator[NftTable]:
         """Yield the table of the namespace that this thread is in, if there is one."""
-        want = wanted.get(("nft", name))
+        want = wanted.get(("nft_table", name))
         generation = self.generations[name] = nft.generation()
         if generation <= 1 and want is None:
             return

@@ -1,211 +1,234 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Links, addresses and routes as they were read -> objects, told in the terms of what is wanted."""
+"""Rows of links, addresses, routes, neighbours and forwarding entries become objects of the actual state.
+
+Where a wanted object leaves a value open (a MAC address, settings that it does not name), the actual one leaves it open too.
+"""
 
 from __future__ import annotations
 
 import typing as t
 
 from .. import names
+from ..linux.links import IFF_UP, LinkRow
 from ..names import LINK_GROUP, PAIR_GROUP
-from ..state.objects import HOST, Address, ForwardingEntry, Key, Link, Neighbour, Route, State, Veth
-from .snapshot import IFF_UP, LinkSnapshot, NetnsSnapshot
+from ..state.objects import HOST, Address, ForwardingEntry, Key, Link, Neighbour, Object, Route, State, Veth
+from .snapshot import NetnsSnapshot
 
 Keys = t.AbstractSet[Key]
+Sandboxes = t.Mapping[str, NetnsSnapshot]
+End = tuple[NetnsSnapshot, LinkRow]  # one end of a veth pair, and the namespace that it is in
 
 
-def observe(
-    host: NetnsSnapshot, inside: dict[str, NetnsSnapshot], wanted: State, kept: Keys, state: State, conflicts: list[str]
-) -> None:
-    """Add to state what is ours of links, addresses and routes, and to conflicts what foreign links are in the way."""
+def observe(host: NetnsSnapshot, sandboxes: Sandboxes, wanted: State, foreign: Keys) -> t.Iterator[Object]:
+    """Yield the managed links and what is on them. foreign are keys that other projects declare: these are left out."""
     distinct: dict[int, NetnsSnapshot] = {}
-    for space in (host, *inside.values()):
-        distinct.setdefault(space.inode, space)
+    for snapshot in (host, *sandboxes.values()):
+        distinct.setdefault(snapshot.inode, snapshot)
     everywhere = list(distinct.values())
-    strays = _strays(host, wanted, kept)
-    inner = {
-        row.peer: (space, row)
-        for space in everywhere
-        for row in space.links.values()
-        if row.kind == "veth" and row.group == LINK_GROUP and (space is not host or row.index in strays)
-    }
+    yield from (obj for obj in _links(host, everywhere, wanted, foreign) if obj.key not in foreign)
+    yield from _plain_pairs(everywhere, wanted)
+    for snapshot in everywhere:
+        yield from (obj for obj in _contents(snapshot, wanted) if obj.key not in foreign)
+
+
+def conflicts(host: NetnsSnapshot, sandboxes: Sandboxes, wanted: State, actual: State) -> t.Iterator[str]:
+    """Yield a sentence for each interface that has a name which a wanted link needs and that dockless does not manage."""
+    by_place = {HOST: host.by_name(), **{name: snapshot.by_name() for name, snapshot in sandboxes.items()}}
+    for key, obj in wanted.items():
+        for netns, name in _interfaces(obj) if key not in actual else ():
+            row = by_place.get(netns, {}).get(name)
+            if row is not None and row.group not in (LINK_GROUP, PAIR_GROUP):
+                where = f"in network namespace {netns}" if netns else "on this host"
+                yield f"interface {name} exists {where} and is not managed by dockless (link group {row.group})"
+
+
+def _interfaces(obj: Object) -> t.Sequence[tuple[str, str]]:
+    if isinstance(obj, Link):
+        return [(obj.netns, obj.name)]
+    if isinstance(obj, Veth):
+        return [(obj.netns, obj.name), (obj.peer_netns, obj.peer_name)]
+    return []
+
+
+# ---- links -------------------------------------------------------------------
+
+
+def _links(
+    host: NetnsSnapshot, everywhere: t.Sequence[NetnsSnapshot], wanted: State, foreign: Keys
+) -> t.Iterator[Link | Veth]:
+    """Yield the links of LINK_GROUP: those of the host, endpoints' pairs, and links of sandboxes on the host's interfaces."""
+    strays = _strays(host, wanted, foreign)
+    peers = _peers(host, everywhere, strays)
     for row in host.links.values():
-        if row.group == LINK_GROUP and row.index != 1 and row.index not in strays:
-            thing = _endpoint(row, host, inner, wanted) if row.kind == "veth" else _single(row, host, host, wanted)
-            if thing.key not in kept:
-                state[thing.key] = thing
-    for space in distinct.values():
-        for row in () if space is host else space.links.values():
-            if row.group == LINK_GROUP and row.index != 1 and row.kind != "veth":
-                thing = _single(row, space, host, wanted)
-                if thing.key not in kept:
-                    state[thing.key] = thing
-    for thing in _plain_pairs(everywhere, wanted):
-        state[thing.key] = thing
-    for space in everywhere:
-        _contents(space, wanted, kept, state)
-    _foreign(host, inside, wanted, state, conflicts)
+        if _is_managed(row) and row.ifindex not in strays:
+            yield _endpoint(row, host, peers, wanted) if row.kind == "veth" else _single(row, host, host, wanted)
+    for snapshot in everywhere:
+        if snapshot is host:
+            continue
+        for row in snapshot.links.values():
+            if _is_managed(row) and row.kind != "veth":
+                yield _single(row, snapshot, host, wanted)
 
 
-def _strays(host: NetnsSnapshot, wanted: State, kept: Keys) -> set[int]:
-    """Return inner ends that somebody has moved to the host: of a pair that is there whole, the one that nobody wants by name."""
+def _is_managed(row: LinkRow) -> bool:
+    """Return whether dockless made the link. lo (index 1) has the group as the mark of its namespace."""
+    return row.group == LINK_GROUP and row.ifindex != 1
+
+
+def _peers(host: NetnsSnapshot, everywhere: t.Sequence[NetnsSnapshot], strays: set[int]) -> dict[int, End]:
+    """Return the inner ends of endpoints' pairs by the index of the host's end."""
+    return {
+        row.peer: (snapshot, row)
+        for snapshot in everywhere
+        for row in snapshot.links.values()
+        if row.kind == "veth" and row.group == LINK_GROUP and (snapshot is not host or row.ifindex in strays)
+    }
+
+
+def _strays(host: NetnsSnapshot, wanted: State, foreign: Keys) -> set[int]:
+    """Return the indexes of inner ends that somebody has moved to the host.
+
+    Both ends of such a pair are on the host. The inner one is that which nobody declares by its name.
+    """
     found = set()
     for row in host.links.values():
-        other = host.links.get(row.peer)
-        if (
-            row.kind == "veth"
-            and row.group == LINK_GROUP
-            and other is not None
-            and other.peer == row.index
-            and not (row.away or other.away)
-        ):
-            first, second = (("veth", HOST, end.name) for end in (row, other))
-            known = second in wanted or second in kept
-            if first not in wanted and first not in kept and (known or row.index > other.index):
-                found.add(row.index)
+        peer = host.links.get(row.peer)
+        if peer is None or not _are_one_pair(row, peer):
+            continue
+        own_key, peer_key = ("veth", HOST, row.name), ("veth", HOST, peer.name)
+        is_declared = own_key in wanted or own_key in foreign
+        peer_is_declared = peer_key in wanted or peer_key in foreign
+        if not is_declared and (peer_is_declared or row.ifindex > peer.ifindex):
+            found.add(row.ifindex)
     return found
 
 
-def _endpoint(
-    row: LinkSnapshot, host: NetnsSnapshot, inner: t.Mapping[int, tuple[NetnsSnapshot, LinkSnapshot]], wanted: State
-) -> Veth:
-    space, peer = inner.get(row.index, (None, None))
-    if peer is not None and peer.index != row.peer:
-        space, peer = None, None
-    return _veth(host, row, space, peer, wanted, "")
+def _are_one_pair(row: LinkRow, peer: LinkRow) -> bool:
+    """Return whether two links of one namespace are each other's peer; an index alone may be of another namespace."""
+    is_own_veth = row.kind == "veth" and row.group == LINK_GROUP
+    is_elsewhere = row.peer_is_elsewhere or peer.peer_is_elsewhere
+    return is_own_veth and peer.peer == row.ifindex and not is_elsewhere
 
 
-def _veth(
-    space: NetnsSnapshot,
-    row: LinkSnapshot,
-    peer_space: NetnsSnapshot | None,
-    peer: LinkSnapshot | None,
-    wanted: State,
-    label: str,
-) -> Veth:
-    want = wanted.get(("veth", space.netns, row.name))
-    want = want if isinstance(want, Veth) else None
-    common = {
-        "mac": "" if want and not want.mac else row.mac,
-        "mtu": row.mtu,
-        "master": _name(space, row.master),
-        "up": bool(row.flags & IFF_UP),
-        "isolated": row.isolated,
-        "hairpin": row.hairpin,
-        "learning": row.learning,
-        "label": label,
-        "conf": row.conf(want.conf) if want else row.settings(),
-    }
-    if peer is None or peer_space is None:
-        return Veth(space.netns, row.name, "", "", **common)
-    return Veth(
-        space.netns,
+def _endpoint(row: LinkRow, host: NetnsSnapshot, peers: t.Mapping[int, End], wanted: State) -> Veth:
+    peer = peers.get(row.ifindex)
+    if peer is not None and peer[1].ifindex != row.peer:
+        peer = None
+    return _veth((host, row), peer, wanted, "")
+
+
+def _veth(end: End, peer: End | None, wanted: State, label: str) -> Veth:
+    """Return a pair, or what is left of one whose other end is not found."""
+    snapshot, row = end
+    desired = wanted.get(("veth", snapshot.netns, row.name))
+    desired = desired if isinstance(desired, Veth) else None
+    pair = Veth(
+        snapshot.netns,
         row.name,
-        peer_space.netns,
-        peer.name,
-        peer_mac="" if want and not want.peer_mac else peer.mac,
-        peer_mtu=peer.mtu,
-        peer_master=_name(peer_space, peer.master),
-        peer_up=bool(peer.flags & IFF_UP),
-        peer_conf=peer.conf(want.peer_conf) if want else peer.settings(),
-        **common,
+        "",
+        "",
+        mac="" if desired and not desired.mac else row.mac,
+        mtu=row.mtu,
+        master=snapshot.name_of(row.master),
+        up=bool(row.flags & IFF_UP),
+        isolated=row.isolated,
+        hairpin=row.hairpin,
+        learning=row.learning,
+        label=label,
+        conf=row.conf(desired.conf) if desired else row.settings(),
+    )
+    if peer is None:
+        return pair
+    peer_snapshot, peer_row = peer
+    return pair._replace(
+        peer_netns=peer_snapshot.netns,
+        peer_name=peer_row.name,
+        peer_mac="" if desired and not desired.peer_mac else peer_row.mac,
+        peer_mtu=peer_row.mtu,
+        peer_master=peer_snapshot.name_of(peer_row.master),
+        peer_up=bool(peer_row.flags & IFF_UP),
+        peer_conf=peer_row.conf(desired.peer_conf) if desired else peer_row.settings(),
     )
 
 
-def _name(space: NetnsSnapshot, index: int) -> str:
-    return space.links[index].name if index in space.links else ""
-
-
-def _single(row: LinkSnapshot, space: NetnsSnapshot, host: NetnsSnapshot, wanted: State) -> Link:
-    """Return a link that is none of a pair; what one in a sandbox sits on is the host's."""
-    want = wanted.get(("link", space.netns, row.name))
-    want = want if isinstance(want, Link) else None
-    conf = row.conf(want.conf) if want else row.settings()
-    mac = "" if want and not want.mac else row.mac  # that of what it sits on
+def _single(row: LinkRow, snapshot: NetnsSnapshot, host: NetnsSnapshot, wanted: State) -> Link:
+    """Return a link that is not one of a pair. The parent of one in a sandbox is an interface of the host."""
+    desired = wanted.get(("link", snapshot.netns, row.name))
+    desired = desired if isinstance(desired, Link) else None
     return Link(
-        space.netns,
+        snapshot.netns,
         row.name,
         row.kind,
-        mac,
+        "" if desired and not desired.mac else row.mac,
         row.mtu,
         row.alias,
-        _name(space, row.master),
-        bool(row.flags & IFF_UP),
-        conf,
-        row.data,
-        _name(host, row.peer) if row.peer else "",
-        row.port,
+        master=snapshot.name_of(row.master),
+        up=bool(row.flags & IFF_UP),
+        conf=row.conf(desired.conf) if desired else row.settings(),
+        data=row.data,
+        parent=host.name_of(row.peer) if row.peer else "",
+        port=row.port,
     )
 
 
 def _plain_pairs(everywhere: t.Sequence[NetnsSnapshot], wanted: State) -> t.Iterator[Veth]:
-    """Pairs outside any network are found by the alias on both ends, which says where the first end is."""
-    ends: dict[str, list[tuple[NetnsSnapshot, LinkSnapshot]]] = {}
-    for space in everywhere:
-        for row in space.links.values():
+    """Yield the pairs outside any network: the alias on both ends says where the first end is."""
+    by_label: dict[str, list[End]] = {}
+    for snapshot in everywhere:
+        for row in snapshot.links.values():
             if row.group == PAIR_GROUP and row.kind == "veth":
-                ends.setdefault(row.alias, []).append((space, row))
-    for label, pair in ends.items():
-        pair.sort(key=lambda end: names.pair_label(end[0].netns, end[1].name) != label)
-        (space, row), rest = pair[0], pair[1:]
-        yield _veth(space, row, rest[0][0] if rest else None, rest[0][1] if rest else None, wanted, label)
+                by_label.setdefault(row.alias, []).append((snapshot, row))
+    for label, ends in by_label.items():
+        ends.sort(key=lambda end: names.pair_label(end[0].netns, end[1].name) != label)
+        yield _veth(ends[0], ends[1] if len(ends) > 1 else None, wanted, label)
 
 
-def _contents(space: NetnsSnapshot, wanted: State, kept: Keys, state: State) -> None:
-    ours = {
-        row.index: row.name
-        for row in space.links.values()
+# ---- on links ----------------------------------------------------------------
+
+
+def _contents(snapshot: NetnsSnapshot, wanted: State) -> t.Iterator[Object]:
+    """Yield addresses, neighbours and forwarding entries on managed links, and routes with dockless's protocol number."""
+    managed = {
+        row.ifindex: row.name
+        for row in snapshot.links.values()
         if row.group in (LINK_GROUP, PAIR_GROUP) and row.name != "lo"
     }
-    for index, cidr in space.addresses:
-        if index in ours:
-            thing = Address(space.netns, ours[index], cidr)
-            by_kernel = cidr.startswith("fe80:") and thing.key not in wanted
-            if not by_kernel and thing.key not in kept:
-                state[thing.key] = thing
-    for index, destination, via, metric, onlink in space.routes:
-        route = Route(space.netns, destination, _name(space, index), via, metric, onlink)
-        if route.key not in kept:
-            state[route.key] = route
-    found = [
-        Neighbour(space.netns, ours[index], address, mac) for index, address, mac in space.neighbours if index in ours
-    ]
-    for thing in (*found, *_forwards(space, ours, wanted)):
-        if thing.key not in kept:
-            state[thing.key] = thing
+    yield from _addresses(snapshot, managed, wanted)
+    for route in snapshot.routes:
+        link = snapshot.name_of(route.ifindex)
+        yield Route(snapshot.netns, route.destination, link, route.via, route.metric, route.onlink)
+    for neighbour in snapshot.neighbours:
+        if neighbour.ifindex in managed:
+            yield Neighbour(snapshot.netns, managed[neighbour.ifindex], neighbour.address, neighbour.mac)
+    yield from _forwarding_entries(snapshot, managed, wanted)
 
 
-def _forwards(space: NetnsSnapshot, ours: t.Mapping[int, str], wanted: State) -> t.Iterator[ForwardingEntry]:
-    """Yield the static forwarding entries of ports; that of a vxlan device and its bridge's are one.
+def _addresses(snapshot: NetnsSnapshot, managed: t.Mapping[int, str], wanted: State) -> t.Iterator[Address]:
+    """Yield addresses. Link-local IPv6 addresses that nothing declares are the kernel's own."""
+    for index, cidr in snapshot.addresses:
+        if index not in managed:
+            continue
+        address = Address(snapshot.netns, managed[index], cidr)
+        if not cidr.startswith("fe80:") or address.key in wanted:
+            yield address
 
-    A routing daemon takes over what it finds, and says so in the bridge's entry only. What it has taken over is
-    its own to remove, and as good as ours where we want the same.
+
+def _forwarding_entries(
+    snapshot: NetnsSnapshot, managed: t.Mapping[int, str], wanted: State
+) -> t.Iterator[ForwardingEntry]:
+    """Yield the static forwarding entries of ports. That of a vxlan device and the bridge's for it are one object.
+
+    A routing daemon takes over what it finds, and says so in the bridge's entry only. What it has taken over is its own
+    to remove, and counts as the declared entry where the declaration has the same.
     """
-    bridged = {(index, mac): learned for index, mac, vtep, is_bridged, learned in space.forwards if is_bridged}
-    tunnelled = {(index, mac): vtep for index, mac, vtep, is_bridged, learned in space.forwards if not is_bridged}
-    for index, mac in {**dict.fromkeys(bridged), **dict.fromkeys(tunnelled)}:
-        if index not in ours:
+    on_bridge = {(row.ifindex, row.mac): row.is_learned for row in snapshot.forwarding if row.is_bridged}
+    on_device = {(row.ifindex, row.mac): row.vtep for row in snapshot.forwarding if not row.is_bridged}
+    for index, mac in dict.fromkeys((*on_bridge, *on_device)):
+        if index not in managed:
             continue
-        thing = ForwardingEntry(space.netns, ours[index], mac, tunnelled.get((index, mac), ""), (index, mac) in bridged)
-        if thing.key in wanted or not bridged.get((index, mac)):
-            yield thing
-
-
-def _foreign(
-    host: NetnsSnapshot, inside: dict[str, NetnsSnapshot], wanted: State, state: State, conflicts: list[str]
-) -> None:
-    links = {"": host.by_name(), **{name: space.by_name() for name, space in inside.items()}}
-    for key, thing in wanted.items():
-        if key in state:
-            continue
-        if isinstance(thing, Link):
-            ends = [(thing.netns, thing.name)]
-        elif isinstance(thing, Veth):
-            ends = [(thing.netns, thing.name), (thing.peer_netns, thing.peer_name)]
-        else:
-            continue
-        for place, name in ends:
-            row = links.get(place, {}).get(name)
-            if row is not None and row.group not in (LINK_GROUP, PAIR_GROUP):
-                where = f"in network namespace {place}" if place else "on this host"
-                conflicts.append(f"interface {name} exists {where} and is not ours (group {row.group})")
+        vtep = on_device.get((index, mac), "")
+        entry = ForwardingEntry(snapshot.netns, managed[index], mac, vtep, (index, mac) in on_bridge)
+        is_taken_over = on_bridge.get((index, mac), False)
+        if entry.key in wanted or not is_taken_over:
+            yield entry

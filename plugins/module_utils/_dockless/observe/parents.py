@@ -8,12 +8,13 @@ import errno
 import os
 import struct
 
+from ..linux.links import IFF_UP, LinkRow
 from ..linux.netlink import Socket
 from ..model import macvlan
 from ..model.facts import Facts, Parent
 from ..model.host import Host
 from ..names import LINK_GROUP
-from .snapshot import IFF_UP, LinkSnapshot, NetnsSnapshot
+from .snapshot import NetnsSnapshot
 
 _SYSFS = "/sys/class/net"
 _RTM_NEWLINK, _FLAGS = 16, 0x1 | 0x4 | 0x200 | 0x400  # a request, acknowledged, that makes and replaces nothing
@@ -39,7 +40,7 @@ def with_parents(facts: Facts, host: Host, present: NetnsSnapshot) -> Facts:
     return facts._replace(parents=found, missing_kinds=frozenset(kind for kind in kinds if not has_kind(kind)))
 
 
-def _parent(row: LinkSnapshot, present: NetnsSnapshot) -> Parent:
+def _parent(row: LinkRow, present: NetnsSnapshot) -> Parent:
     master = present.links.get(row.master)
     busy = master.name if master is not None and master.kind != "vrf" else ""
     return Parent(row.name, row.mtu, row.kind, busy, row.group == LINK_GROUP, bool(row.flags & IFF_UP), _nic(row.name))

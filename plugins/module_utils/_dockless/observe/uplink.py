@@ -12,7 +12,7 @@ import typing as t
 from ..linux import netlink
 from ..linux.netlink import ALL_ROUTES, RTM_GETROUTE, Socket
 from ..names import LINK_GROUP, TUNNEL_GROUP
-from .snapshot import OUR_GROUPS, NetnsSnapshot
+from .snapshot import OWN_GROUPS, NetnsSnapshot
 
 if t.TYPE_CHECKING:
     from ..model.host import IPAddress, IPNetwork
@@ -41,9 +41,9 @@ def read_uplink(host: NetnsSnapshot) -> Uplink:
         if length > 1:
             routes.add(_network(family, length, attributes.get(1)))
         elif length == 0 and netlink.number(attributes.get(15), table) == 254:
-            default = min(default, (netlink.number(attributes.get(6)), out.index))
+            default = min(default, (netlink.number(attributes.get(6)), out.ifindex))
     device = host.links.get(default[1])
-    mine = {row.index for row in host.links.values() if row.group in (LINK_GROUP, TUNNEL_GROUP)}
+    mine = {row.ifindex for row in host.links.values() if row.group in (LINK_GROUP, TUNNEL_GROUP)}
     addresses = {ipaddress.ip_address(cidr.partition("/")[0]) for index, cidr in host.addresses if index not in mine}
     return Uplink(
         tuple(sorted(routes, key=str)),
@@ -59,7 +59,7 @@ def _underlay(host: NetnsSnapshot) -> tuple[tuple[IPAddress, str, int], ...]:
     found = []
     for index, cidr in host.addresses:
         row, address = host.links.get(index), ipaddress.ip_address(cidr.partition("/")[0])
-        if row is not None and row.group not in OUR_GROUPS and not address.is_link_local and not address.is_loopback:
+        if row is not None and row.group not in OWN_GROUPS and not address.is_link_local and not address.is_loopback:
             found.append((address, row.name, row.mtu))
     return tuple(sorted(found, key=lambda each: each[0].version))
 

@@ -1,101 +1,194 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Links that sit on others: what goes with whom, what is in whose way, and what of them changes in place."""
+"""How objects depend on each other in the kernel: what it removes together with what, and what only one object can hold."""
 
 from __future__ import annotations
 
 import typing as t
 
-from .objects import HOST, Key, Link, Object, State, Veth
+from .kinds import kind_of
+from .objects import HOST, ForwardingEntry, Key, Link, Netns, NftTable, Object, Resolver, State, Veth, WireguardLink
 
-End = tuple[str, str]  # namespace, name
-
-
-def interfaces_of(thing: Object | None) -> tuple[End, ...]:
-    """Return the interfaces that an object is."""
-    if isinstance(thing, Veth):
-        return (thing.netns, thing.name), (thing.peer_netns, thing.peer_name)
-    return ((thing.netns, thing.name),) if isinstance(thing, Link) else ()
+Interface = tuple[str, str]  # namespace, name
+Keys = t.AbstractSet[Key]
 
 
-def is_inner(thing: Object | None) -> bool:
-    """Return whether it is a sandbox's link on one of the host's: it has gone at once only when it is deleted by itself."""
-    return isinstance(thing, Link) and bool(thing.netns and thing.parent)
+# ---- what goes together ------------------------------------------------------
 
 
-def sitting_on(actual: State, roots: t.AbstractSet[Key]) -> set[Key]:
-    """Return the links that go when roots go, links on links on them included."""
-    below = {key[2] for key in roots if key[0] == "link" and key[1] == HOST}
+def removed_with(actual: State, roots: Keys) -> set[Key]:
+    """Return roots and everything that the kernel removes together with them."""
+    if not roots:
+        return set()
+    namespaces = {key[1] for key in roots if key[0] == "netns"}
+    links = _links_removed_with(actual, roots, namespaces)
+    interfaces = {interface for key in roots | links if key in actual for interface in interfaces_of(actual[key])}
+    removed = {*roots, *links}
+    for key, obj in actual.items():
+        if _is_removed_with(key, obj, namespaces, interfaces):
+            removed.add(key)
+    return removed
+
+
+def _links_removed_with(actual: State, roots: Keys, namespaces: t.Container[str]) -> set[Key]:
+    """Return the pairs with an end in one of the namespaces, and the links that sit on links among roots."""
+    pairs = {
+        key
+        for key, obj in actual.items()
+        if isinstance(obj, Veth) and (obj.netns in namespaces or obj.peer_netns in namespaces)
+    }
+    return pairs | _links_above(actual, roots)
+
+
+def _links_above(actual: State, roots: Keys) -> set[Key]:
+    """Return the links whose parent is among roots, and those whose parent is one of these (macvlan on a VLAN)."""
+    parents = {key[2] for key in roots if key[0] == "link" and key[1] == HOST}
     found: set[Key] = set()
-    while below:
+    while parents:
         above = {
-            key: thing
-            for key, thing in actual.items()
-            if isinstance(thing, Link) and thing.parent in below and key not in found
+            key for key, obj in actual.items() if isinstance(obj, Link) and obj.parent in parents and key not in found
         }
-        found.update(above)
-        below = {key[2] for key in above if key[1] == HOST}
+        found |= above
+        parents = {key[2] for key in above if key[1] == HOST}
     return found
+
+
+def _is_removed_with(key: Key, obj: Object, namespaces: t.Container[str], interfaces: t.Container[Interface]) -> bool:
+    lives_on = kind_of(key).lives_on
+    if lives_on == "netns":
+        return getattr(obj, "netns", None) in namespaces
+    if lives_on == "link":
+        netns, link = getattr(obj, "netns", ""), getattr(obj, "link", "")
+        return netns in namespaces or (netns, link) in interfaces
+    # A second name of a removed namespace still means that namespace, not the one that is made in its place.
+    return isinstance(obj, Netns) and obj.partner in namespaces
+
+
+def interfaces_of(obj: Object | None) -> tuple[Interface, ...]:
+    """Return the interfaces that an object consists of: two for a veth pair."""
+    if isinstance(obj, Veth):
+        return (obj.netns, obj.name), (obj.peer_netns, obj.peer_name)
+    return ((obj.netns, obj.name),) if isinstance(obj, (Link, WireguardLink)) else ()
+
+
+def without_masters(state: State, removed: Keys) -> State:
+    """Return the state in which the ports of removed bridges have no master.
+
+    With its bridge a port loses its forwarding entries there; a vxlan device keeps its own.
+    """
+    bridges = {key[2] for key in removed if key[0] == "link" and key[1] == HOST}
+    ports = {obj.name: obj for obj in state.values() if isinstance(obj, (Veth, Link)) and obj.master in bridges}
+    if not ports:
+        return state
+    found: State = {}
+    for key, obj in state.items():
+        if isinstance(obj, ForwardingEntry) and obj.link in ports:
+            if obj.vtep:
+                found[key] = obj._replace(bridged=False)
+        elif isinstance(obj, (Veth, Link)) and ports.get(obj.name) is obj:
+            found[key] = obj._replace(master="")
+        else:
+            found[key] = obj
+    return found
+
+
+def is_on_parent(obj: Object | None) -> bool:
+    """Return whether obj is a sandbox's link on an interface of the host (macvlan, ipvlan).
+
+    The kernel removes it some time after its namespace, so it is deleted by a step of its own.
+    """
+    return isinstance(obj, Link) and bool(obj.netns and obj.parent)
+
+
+def goes_with_its_namespace(obj: Object, surplus: t.Container[Key]) -> bool:
+    """Return whether obj is a link in a namespace that is removed as well. One on a parent of the host is not."""
+    kind = kind_of(obj.key)
+    is_link_in_namespace = kind.lives_on == "netns" and kind.holds_others
+    if not is_link_in_namespace or is_on_parent(obj):
+        return False
+    return ("netns", obj.key[1]) in surplus
+
+
+def outlives_namespace(obj: Object, actual: State) -> bool:
+    """Return whether obj is dockless's table in an attached namespace, which lives on when dockless gives up its name."""
+    if not isinstance(obj, NftTable):
+        return False
+    namespace = actual.get(("netns", obj.netns))
+    return isinstance(namespace, Netns) and bool(namespace.inode)
+
+
+def unrestorable(state: State) -> set[Key]:
+    """Return the keys of what no plan can make again, and of what depends on it.
+
+    These are pairs that have lost their other end, and resolvers in a namespace that has lost its name.
+    """
+    broken = set()
+    for key, obj in state.items():
+        is_half_pair = isinstance(obj, Veth) and not obj.peer_name
+        is_lost_process = isinstance(obj, Resolver) and bool(obj.netns) and ("netns", obj.netns) not in state
+        if is_half_pair or is_lost_process:
+            broken.add(key)
+    return removed_with(state, broken)
+
+
+# ---- what only one can hold --------------------------------------------------
+
+
+def blocking(wanted: State, actual: State, surplus: Keys) -> set[Key]:
+    """Return the surplus links and pairs that must go before wanted ones can be made.
+
+    A namespace holds one interface of a name, a parent one link of a MAC address, a host one vxlan device of a VNI and port.
+    """
+    holders: dict[t.Any, list[Key]] = {}
+    for key in surplus:
+        for claim in _claims(actual[key]):
+            holders.setdefault(claim, []).append(key)
+    if not holders:
+        return set()
+    found = {key for obj in wanted.values() for claim in _claims(obj) for key in holders.get(claim, ())}
+    return found | _blocking_on_parent(wanted, actual, surplus)
+
+
+def _claims(obj: Object) -> tuple[t.Any, ...]:
+    """Return what only one object can have: the names of its interfaces, and the VNI and port of a vxlan device."""
+    names = tuple(interface for interface in interfaces_of(obj) if interface[1])
+    if isinstance(obj, Link) and obj.kind == "vxlan":
+        settings = dict(obj.data)
+        return *names, (obj.kind, settings.get("id"), settings.get("port"))
+    return names
+
+
+def _blocking_on_parent(wanted: State, actual: State, surplus: Keys) -> set[Key]:
+    leaving = [obj for obj in (actual[key] for key in surplus) if isinstance(obj, Link) and obj.parent]
+    if not leaving:
+        return set()
+    coming = [obj for key, obj in wanted.items() if isinstance(obj, Link) and obj.parent and actual.get(key) != obj]
+    return {old.key for old in leaving for new in coming if new.parent == old.parent and _exclude_each_other(new, old)}
+
+
+def _exclude_each_other(one: Link, other: Link) -> bool:
+    """Return whether the kernel refuses two links on one parent. VLANs never exclude anything."""
+    if "vlan" in (one.kind, other.kind):
+        return False
+    is_alone = "passthru" in (_mode(one), _mode(other))
+    has_same_mac = bool(one.mac) and one.mac == other.mac
+    return is_alone or one.kind != other.kind or has_same_mac
+
+
+# ---- what changes in place ---------------------------------------------------
 
 
 def also_mutable(wanted: Object, actual: Object) -> frozenset[str]:
-    """Return what the kernel changes in place of these two beyond what it does of all: modes, but not to and from passthru."""
-    if isinstance(wanted, Link) and isinstance(actual, Link) and wanted.kind == actual.kind:
-        if wanted.kind == "ipvlan" or wanted.kind == "macvlan" and "passthru" not in (_mode(wanted), _mode(actual)):
-            return frozenset(("data",))
-    return frozenset()
+    """Return the fields of these two that the kernel changes in place beyond those of their kind.
 
-
-def blocking(wanted: State, actual: State, surplus: t.AbstractSet[Key]) -> set[Key]:
-    """Return surplus links and pairs that must go first: a namespace holds one eth0, a parent one link of each MAC, a host one vxlan of each number."""
-    held: dict[t.Any, list[Key]] = {}
-    stacked = []
-    for key in surplus:
-        thing = actual[key]
-        for claim in _claims(thing):
-            held.setdefault(claim, []).append(key)
-        if isinstance(thing, Link) and thing.parent:
-            stacked.append(thing)
-    if not held:
-        return set()
-    found = {key for thing in wanted.values() for claim in _claims(thing) for key in held.get(claim, ())}
-    if stacked:
-        coming = [
-            thing
-            for key, thing in wanted.items()
-            if isinstance(thing, Link) and thing.parent and actual.get(key) != thing
-        ]
-        found |= {one.key for one in stacked for thing in coming if thing.parent == one.parent and _clash(thing, one)}
-    return found
-
-
-def _claims(thing: Object) -> tuple[t.Any, ...]:
-    """Return what only one object can have: the names of its ends, and of a vxlan device its number and port."""
-    own = tuple(end for end in interfaces_of(thing) if end[1])
-    if isinstance(thing, Link) and thing.kind == "vxlan":
-        said = dict(thing.data)
-        return *own, (thing.kind, said.get("id"), said.get("port"))
-    return own
-
-
-def is_renamed(before: Object | None, wanted: State) -> bool:
-    """Return whether what is cleared is a sandbox's link that is wanted under another name."""
-    return (
-        isinstance(before, Link)
-        and bool(before.netns and before.parent)
-        and any(
-            isinstance(thing, Link)
-            and (thing.netns, thing.label, thing.parent) == (before.netns, before.label, before.parent)
-            for thing in wanted.values()
-        )
+    The mode of an ipvlan link is one, and that of a macvlan link unless it comes from or goes to passthru.
+    """
+    if not (isinstance(wanted, Link) and isinstance(actual, Link) and wanted.kind == actual.kind):
+        return frozenset()
+    changes_mode = wanted.kind == "ipvlan" or (
+        wanted.kind == "macvlan" and "passthru" not in (_mode(wanted), _mode(actual))
     )
-
-
-def _clash(one: Link, other: Link) -> bool:
-    alone = "passthru" in (_mode(one), _mode(other))
-    return one.kind != "vlan" != other.kind and (
-        alone or one.kind != other.kind or bool(one.mac) and one.mac == other.mac
-    )
+    return frozenset(("data",)) if changes_mode else frozenset()
 
 
 def _mode(link: Link) -> t.Any:

@@ -34,8 +34,12 @@ class Netns(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
+        """Return what identifies it: the name of its kind first."""
         return "netns", self.name
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        return f"namespace {self.name}"
 
 
 class Link(t.NamedTuple):
@@ -60,8 +64,12 @@ class Link(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
+        """Return what identifies it: the name of its kind first."""
         return "link", self.netns, self.name
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        return _within(f"{self.kind} {self.name}", self.netns)
 
 
 class Veth(t.NamedTuple):
@@ -93,8 +101,14 @@ class Veth(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
+        """Return what identifies it: the name of its kind first."""
         return "veth", self.netns, self.name
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        if not self.peer_name:
+            return f"veth pair {self.name}"
+        return f"veth pair {self.name} - {self.peer_name}" + (f" of {self.peer_netns}" if self.peer_netns else "")
 
 
 class Address(t.NamedTuple):
@@ -106,8 +120,12 @@ class Address(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
+        """Return what identifies it: the name of its kind first."""
         return "address", self.netns, self.link, self.cidr
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        return f"address {self.cidr} on {_within(self.link, self.netns)}"
 
 
 class Neighbour(t.NamedTuple):
@@ -120,8 +138,12 @@ class Neighbour(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
+        """Return what identifies it: the name of its kind first."""
         return "neighbour", self.netns, self.link, self.address
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        return f"neighbour {self.address} on {_within(self.link, self.netns)}"
 
 
 class ForwardingEntry(t.NamedTuple):
@@ -139,8 +161,12 @@ class ForwardingEntry(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
-        return "forward", self.netns, self.link, self.mac
+        """Return what identifies it: the name of its kind first."""
+        return "forwarding_entry", self.netns, self.link, self.mac
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        return f"forwarding entry {self.mac} on {_within(self.link, self.netns)}"
 
 
 class Route(t.NamedTuple):
@@ -158,8 +184,12 @@ class Route(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
-        return "route", self.netns, self.destination, self.metric
+        """Return what identifies it: the name of its kind first."""
+        return "route", self.netns, self.destination, str(self.metric)
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        return f"route {self.destination} on {_within(self.link, self.netns)}"
 
 
 class WireguardKey(t.NamedTuple):
@@ -170,8 +200,12 @@ class WireguardKey(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
-        return "tunnelkey", self.slot
+        """Return what identifies it: the name of its kind first."""
+        return "wireguard_key", self.slot
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        return f"WireGuard key {self.slot}"
 
 
 class KillSwitchRoute(t.NamedTuple):
@@ -182,8 +216,12 @@ class KillSwitchRoute(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
-        return "barrier", self.netns, self.destination
+        """Return what identifies it: the name of its kind first."""
+        return "kill_switch_route", self.netns, self.destination
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        return f"kill-switch route {self.destination}"
 
 
 class WireguardLink(t.NamedTuple):
@@ -206,8 +244,12 @@ class WireguardLink(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
-        return "tunnel", self.netns, self.name
+        """Return what identifies it: the name of its kind first."""
+        return "wireguard_link", self.netns, self.name
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        return f"WireGuard link {self.name}"
 
 
 class WireguardPeer(t.NamedTuple):
@@ -225,8 +267,12 @@ class WireguardPeer(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
-        return "tunnelpeer", self.netns, self.link, self.public_key
+        """Return what identifies it: the name of its kind first."""
+        return "wireguard_peer", self.netns, self.link, self.public_key
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        return f"WireGuard peer {self.allowed} on {self.link}"
 
 
 class Sysctl(t.NamedTuple):
@@ -238,8 +284,12 @@ class Sysctl(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
+        """Return what identifies it: the name of its kind first."""
         return "sysctl", self.netns, self.name
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        return f"sysctl {_within(self.name, self.netns)}"
 
 
 class NftTable(t.NamedTuple):
@@ -250,8 +300,12 @@ class NftTable(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
-        return "nft", self.netns
+        """Return what identifies it: the name of its kind first."""
+        return "nft_table", self.netns
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        return _within("nft table inet dockless", self.netns)
 
 
 class File(t.NamedTuple):
@@ -263,8 +317,12 @@ class File(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
+        """Return what identifies it: the name of its kind first."""
         return "file", self.path
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        return f"file {self.path}"
 
 
 class Resolver(t.NamedTuple):
@@ -278,8 +336,12 @@ class Resolver(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
+        """Return what identifies it: the name of its kind first."""
         return "resolver", self.sandbox
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        return f"resolver of {self.sandbox}"
 
 
 class ForeignFirewallRules(t.NamedTuple):
@@ -290,8 +352,12 @@ class ForeignFirewallRules(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return its identity."""
-        return "passage", self.firewall
+        """Return what identifies it: the name of its kind first."""
+        return "foreign_firewall_rules", self.firewall
+
+    def __str__(self) -> str:
+        """Return how plans and messages call it."""
+        return f"rules for {self.firewall}"
 
 
 Key = tuple[str, ...]
@@ -316,43 +382,7 @@ Object = t.Union[
 State = dict[Key, Object]
 
 
-def title(thing: Object | None) -> str:
-    """Return how messages call an object: its kind and what identifies it."""
-    if isinstance(thing, Veth):
-        inner = f"{thing.peer_name} of {thing.peer_netns}" if thing.peer_netns else thing.peer_name
-        return f"veth pair {thing.name} - {inner}" if inner else f"veth pair {thing.name}"
-    if isinstance(thing, Link):
-        return _at(f"{thing.kind} {thing.name}", thing.netns)
-    if isinstance(thing, Netns):
-        return f"namespace {thing.name}"
-    if isinstance(thing, Address):
-        return f"address {thing.cidr} on {_at(thing.link, thing.netns)}"
-    if isinstance(thing, Route):
-        return f"route {thing.destination} on {_at(thing.link, thing.netns)}"
-    if isinstance(thing, Neighbour):
-        return f"neighbour {thing.address} on {_at(thing.link, thing.netns)}"
-    if isinstance(thing, ForwardingEntry):
-        return f"forwarding entry {thing.mac} on {_at(thing.link, thing.netns)}"
-    if isinstance(thing, WireguardKey):
-        return f"key of tunnel {thing.slot}"
-    if isinstance(thing, WireguardLink):
-        return f"tunnel {thing.name}"
-    if isinstance(thing, WireguardPeer):
-        return f"host {thing.allowed} behind tunnel {thing.link}"
-    if isinstance(thing, KillSwitchRoute):
-        return f"barrier before {thing.destination}"
-    if isinstance(thing, Sysctl):
-        return f"sysctl {_at(thing.name, thing.netns)}"
-    if isinstance(thing, NftTable):
-        return _at("nft table inet dockless", thing.netns)
-    if isinstance(thing, ForeignFirewallRules):
-        return f"passage through {thing.firewall}"
-    if isinstance(thing, File):
-        return f"file {thing.path}"
-    return f"resolver of {thing.sandbox}" if thing else "nothing"
-
-
-def _at(what: str, netns: str) -> str:
+def _within(what: str, netns: str) -> str:
     return f"{what} in {netns}" if netns else what
 
 

@@ -1,53 +1,47 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""A plan as people read it: one line a step, and before and after as text."""
+"""A plan as people read it: one line a step, and the touched objects before and after."""
 
 from __future__ import annotations
 
 import typing as t
 
-from ..dns.systemd_units import DROP_IN
-from ..model.facts import Facts
-from . import objects, plan
+from .kinds import creation_place, kind_of
 from .objects import Object
-from .plan import RANK, Plan, Step
+from .plan import Plan, Step, differences
 
 
 def operations(work: Plan) -> list[str]:
     """Return one line for each step: action, object and reason."""
-    return [
-        f"{s.action} {objects.title(s.after if s.after is not None else s.before)} ({s.reason})" for s in work.steps
-    ]
+    return [f"{step.action} {step.subject} ({step.reason})" for step in work.steps]
 
 
 def before(work: Plan) -> str:
-    """Return the touched objects as they are."""
+    """Return the touched objects as they are, as lines of YAML."""
     first = {step.key: step for step in reversed(work.steps)}
-    return _text(first.values(), lambda step: step.before)
+    return "".join(_block(step, step.before) for step in _sorted(first.values()) if step.before is not None)
 
 
 def after(work: Plan) -> str:
-    """Return the touched objects as they will be, each with the reason for its change."""
+    """Return the touched objects as they will be, as lines of YAML, each with the reason for its change."""
     last = {step.key: step for step in work.steps}
-    return _text(last.values(), lambda step: step.after)
+    return "".join(_block(step, step.after) for step in _sorted(last.values()) if step.after is not None)
 
 
-def _text(steps: t.Iterable[Step], side: t.Callable[[Step], Object | None]) -> str:
-    blocks = []
-    for step in sorted(steps, key=lambda s: (RANK[s.key[0]], s.key)):
-        thing = side(step)
-        if thing is not None:
-            reason = f"  # {step.reason}" if thing is step.after else ""
-            blocks.append(f"{objects.title(thing)}:{reason}\n{_fields(thing, step)}")
-    return "".join(blocks)
+def _sorted(steps: t.Iterable[Step]) -> list[Step]:
+    return sorted(steps, key=lambda step: (creation_place(step.key), step.key))
 
 
-def _fields(thing: Object, step: Step) -> str:
+def _block(step: Step, obj: Object) -> str:
+    reason = f"  # {step.reason}" if obj is step.after else ""
+    return f"{obj}:{reason}\n" + "".join(_field(name, getattr(obj, name)) for name in _fields(step, obj))
+
+
+def _fields(step: Step, obj: Object) -> t.Sequence[str]:
+    """Return the fields that a diff shows: those that differ, or all of an object that comes or goes."""
     if step.before is not None and step.after is not None:
-        shown: t.Iterable[str] = plan.differences(step.after, step.before)
-    else:
-        shown = [f for f in thing._fields if f not in ("defaults", "source")]
-    return "".join(_field(name, getattr(thing, name)) for name in shown)
+        return differences(step.after, step.before)
+    return [field for field in obj._fields if field not in kind_of(obj.key).not_compared]
 
 
 def _field(name: str, value: t.Any) -> str:
@@ -56,10 +50,3 @@ def _field(name: str, value: t.Any) -> str:
     if isinstance(value, str) and "\n" in value:
         return f"  {name}: |\n" + "".join(f"    {line}\n" for line in value.splitlines())
     return "" if value in ("", None) else f"  {name}: {value}\n"
-
-
-def manual_steps(work: Plan, facts: Facts) -> tuple[str, ...]:
-    """Return a sentence for what people have to do themselves after a plan."""
-    if facts.systemd or not any(step.key == ("file", DROP_IN) for step in work.steps):
-        return ()
-    return (f"systemd does not run this host: start its own dnsmasq again, which reads {DROP_IN} at its start only",)

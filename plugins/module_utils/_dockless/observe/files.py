@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""Managed files and the resolvers that run with them."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ..dns.systemd_units import DROP_IN, PATHS
+from ..linux import files
+from ..names import DNS_DIRECTORY, NETNS_ETC_DIRECTORY
+from ..resolvers import probe, supervisor
+from ..state.objects import File, Key, Resolver, State
+
+Keys = t.AbstractSet[Key]
+_MARK = "# dockless:"  # how the first line of a managed file begins
+
+
+class FoundFiles(t.NamedTuple):
+    """The managed files, and a sentence for each unmanaged one in a place that is needed."""
+
+    files: list[File]
+    conflicts: list[str]
+
+
+def observe(wanted: State, foreign: Keys) -> FoundFiles:
+    """Return the files that wanted names, and those that an earlier run has left."""
+    found: list[File] = []
+    conflicts: list[str] = []
+    managed_directories: dict[str, bool] = {}
+    for path in _paths(wanted, foreign):
+        content = files.observed(path)
+        if content is None:
+            continue
+        file = File(path, *content)
+        if _is_managed(file, managed_directories):
+            found.append(file)
+        elif path != DROP_IN or file.key in wanted:
+            conflicts.append(f"file {path} exists and is not managed by dockless")
+    return FoundFiles(found, conflicts)
+
+
+def _paths(wanted: State, foreign: Keys) -> dict[str, None]:
+    paths = {key[1]: None for key in wanted if key[0] == "file"}
+    leftovers = (
+        *(path for path in files.listed(DNS_DIRECTORY) if not path.endswith(".pid")),
+        *_left_in_etc(wanted, foreign),
+        *PATHS,
+        DROP_IN,
+    )
+    paths.update({path: None for path in leftovers if ("file", path) not in foreign})
+    return paths
+
+
+def _is_managed(file: File, directories: dict[str, bool]) -> bool:
+    """Return whether dockless wrote a file. directories remembers the answers for /etc/netns/NAME."""
+    if file.path == DROP_IN:
+        return file.text.startswith(_MARK)
+    if not file.path.startswith(NETNS_ETC_DIRECTORY):
+        return True
+    directory = os.path.dirname(file.path)
+    if directory not in directories:
+        directories[directory] = _is_marked(directory)
+    return directories[directory]
+
+
+def _left_in_etc(wanted: State, foreign: Keys) -> t.Iterator[str]:
+    for path in files.listed(NETNS_ETC_DIRECTORY):
+        key = "file", path
+        if key not in wanted and key not in foreign and _is_marked(os.path.dirname(path)):
+            yield path
+
+
+def _is_marked(directory: str) -> bool:
+    """Return whether a directory below /etc/netns is managed: the mark is the first line of each file that can hold it."""
+    texts = (files.read(f"{directory}/{name}") or "" for name in ("hosts", "resolv.conf", "nsswitch.conf"))
+    return any(text.startswith(_MARK) for text in texts)
+
+
+def resolvers(wanted: State, foreign: Keys) -> t.Iterator[Resolver]:
+    """Yield the resolvers that answer, each with the digest of the configuration that it runs with."""
+    requested = {key: obj for key, obj in wanted.items() if isinstance(obj, Resolver)}
+    for resolver in supervisor.configured():
+        if resolver.key not in foreign:
+            requested.setdefault(resolver.key, resolver)
+    digests = supervisor.running(list(requested.values())) if requested else {}
+    for resolver in requested.values():
+        if resolver.sandbox in digests:
+            program = "replaced" if probe.is_replaced(resolver.sandbox) else "installed"
+            yield resolver._replace(digest=digests[resolver.sandbox], program=program)

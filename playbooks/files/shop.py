@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The processes of the quickstart's shop: a web server, a stand-in for a database, and a client.
+"""The processes of the quickstart's shop: a web server, a simulated database, and a client.
 
-Usage: shop.py start | stop      start or stop all three, and print what was done
-       shop.py web | db | client be one of them
+Usage: shop.py start | stop      start or stop all three, and print the changes
+       shop.py web | db | client run as one of them
 
-Each runs in its sandbox: as a transient systemd unit where systemd runs the
-host, else as a background process with its number in DIRECTORY. A process tells
-that it is ready as sd_notify(3) has it, in both cases.
+Each process runs in its sandbox: as a transient systemd unit if systemd runs the host, otherwise as a background
+process with a PID file in DIRECTORY. In both cases it reports by sd_notify(3) that it is ready.
 """
 
 from __future__ import annotations
@@ -29,37 +28,37 @@ SANDBOXES = {"db": "shop-db", "web": "shop-web", "client": "shop-client"}  # in 
 DATABASE_PORT = 5432
 START_TIMEOUT = 20.0  # seconds
 CLIENT_PERIOD = 10.0  # seconds
-# Services see the host's name services through these sockets, past the sandbox's own resolv.conf.
+# A process could reach the host's name services through these sockets, in place of the sandbox's resolv.conf.
 HIDDEN = "-/run/systemd/resolve/io.systemd.Resolve -/run/nscd"
 
 
-def tell_ready() -> None:
-    """Tell the one who started us that we serve (sd_notify(3))."""
+def notify_ready() -> None:
+    """Report to the parent that this process serves (sd_notify(3))."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door:
-            door.connect("\0" + address[1:] if address.startswith("@") else address)
-            door.send(b"READY=1")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+            connection.connect("\0" + address[1:] if address.startswith("@") else address)
+            connection.send(b"READY=1")
 
 
 class Row(socketserver.StreamRequestHandler):
-    """Answers every connection with one line, as a database would with a row."""
+    """Answers every connection with one line, as a database answers with a row."""
 
     served = 0
 
     def handle(self) -> None:
-        """Count and answer."""
+        """Count the row and send it."""
         Row.served += 1
         self.wfile.write(f"42 lamps in stock (row {Row.served})\n".encode())
 
 
 class Page(http.server.BaseHTTPRequestHandler):
-    """Answers with a page that has a row of the database in it."""
+    """Answers with a page that contains a row of the database."""
 
     def do_GET(self) -> None:
-        """Ask the database by its name, and answer."""
-        with socket.create_connection(("database", DATABASE_PORT), timeout=5) as door:
-            row = door.makefile().readline().strip()
+        """Query the database by its name, and send the page."""
+        with socket.create_connection(("database", DATABASE_PORT), timeout=5) as connection:
+            row = connection.makefile().readline().strip()
         body = f"Welcome to the shop! The database says: {row}\n".encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; charset=utf-8")
@@ -68,7 +67,7 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_arguments: t.Any) -> None:
-        """Say nothing."""
+        """Do not log."""
 
 
 class DatabaseServer(socketserver.ThreadingTCPServer):
@@ -79,22 +78,22 @@ class DatabaseServer(socketserver.ThreadingTCPServer):
 
 
 def database() -> None:
-    """Be the database."""
+    """Run the database."""
     with DatabaseServer(("", DATABASE_PORT), Row) as server:
-        tell_ready()
+        notify_ready()
         server.serve_forever()
 
 
 def web() -> None:
-    """Be the web server."""
+    """Run the web server."""
     with http.server.ThreadingHTTPServer(("", 80), Page) as server:
-        tell_ready()
+        notify_ready()
         server.serve_forever()
 
 
 def client() -> None:
-    """Be the client: fetch the page by the web server's alias, and keep what it said."""
-    tell_ready()
+    """Run the client: fetch the page by the web server's alias, and write it to a file."""
+    notify_ready()
     while True:
         with contextlib.suppress(OSError, http.client.HTTPException):
             connection = http.client.HTTPConnection("www", timeout=5)
@@ -116,15 +115,15 @@ def unit_of(role: str) -> str:
 
 
 def pid_of(role: str) -> int:
-    """Return the number of a running process, 0 if it does not run."""
+    """Return the PID of a running process, 0 if it does not run."""
     if has_systemd():
-        told = subprocess.run(
+        done = subprocess.run(
             ["systemctl", "show", "--value", "-p", "MainPID", unit_of(role)],
             capture_output=True,
             text=True,
             check=False,
         )
-        return int(told.stdout.strip() or 0)
+        return int(done.stdout.strip() or 0)
     try:
         with open(f"{DIRECTORY}/{role}.pid", encoding="ascii") as file:
             pid = int(file.read())
@@ -132,13 +131,13 @@ def pid_of(role: str) -> int:
             words = file.read().split(b"\0")
     except (OSError, ValueError):
         return 0
-    # The kernel reuses process numbers.
-    is_ours = role.encode() in words and any(word.endswith(b"shop.py") for word in words)
-    return pid if is_ours else 0
+    # The kernel reuses PIDs.
+    is_shop = role.encode() in words and any(word.endswith(b"shop.py") for word in words)
+    return pid if is_shop else 0
 
 
 def runs_in_sandbox(role: str) -> bool:
-    """Return whether the process runs, and in the sandbox of today: a rebuilt one is another namespace."""
+    """Return whether the process runs in the present sandbox. A rebuilt sandbox is another namespace."""
     pid = pid_of(role)
     with contextlib.suppress(OSError):
         return bool(pid) and os.stat(f"/proc/{pid}/ns/net").st_ino == os.stat("/run/netns/" + SANDBOXES[role]).st_ino
@@ -146,7 +145,7 @@ def runs_in_sandbox(role: str) -> bool:
 
 
 def stop(role: str) -> bool:
-    """End a process, wait until it is gone, and return whether there was one."""
+    """Stop a process and wait until it has ended. Return whether it ran."""
     pid = pid_of(role)
     if has_systemd():
         subprocess.run(["systemctl", "stop", unit_of(role)], capture_output=True, check=False)
@@ -180,9 +179,9 @@ def start(role: str) -> None:
     address = f"{DIRECTORY}/{role}.notify"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(address)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door, open(f"{DIRECTORY}/{role}.log", "wb") as log:
-        door.bind(address)
-        door.settimeout(START_TIMEOUT)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, open(f"{DIRECTORY}/{role}.log", "wb") as log:
+        notify.bind(address)
+        notify.settimeout(START_TIMEOUT)
         process = subprocess.Popen(
             ["ip", "netns", "exec", sandbox, *command],
             stdin=subprocess.DEVNULL,
@@ -195,15 +194,15 @@ def start(role: str) -> None:
         with open(f"{DIRECTORY}/{role}.pid", "w", encoding="ascii") as file:
             file.write(f"{process.pid}\n")
         try:
-            door.recv(64)
+            notify.recv(64)
         except socket.timeout:
-            raise SystemExit(f"shop.py: {role} does not start; see {log.name}") from None
+            raise SystemExit(f"shop.py: {role} does not start. Read {log.name}.") from None
         finally:
             os.unlink(address)
 
 
 def main(word: str) -> None:
-    """Do what the word says."""
+    """Run the subcommand."""
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     parts = {"web": web, "db": database, "client": client}
     if word in parts:

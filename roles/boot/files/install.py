@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make files what a JSON object on standard input says, and print {"changed", "lines"}.
+"""Write and remove files as a JSON object on standard input describes, and print {"changed", "lines"}.
 
-  files    {path: text, or null for none}
-  modes    {path: "0755"}; any other file gets 0644
-  owned    directories in which nothing else may be, and which go when they are empty
-  check    change nothing
+  files    {path: text, or null to remove the file}
+  modes    {path: "0755"}; other files get 0644
+  owned    directories whose other files are removed, and that are removed when they are empty
+  check    true: change nothing
   python   an interpreter that must be able to import pyroute2, or ""
 
-One program for all the files, because copying them one by one costs a round
-trip each.
+One program writes all files, because Ansible needs a round trip for each file that it copies.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ import tempfile
 import typing as t
 
 
-def content(path: str) -> str | None:
-    """Return a file's text, None if there is no such file."""
+def read_text(path: str) -> str | None:
+    """Return a file's text, None if the file does not exist."""
     try:
         with open(path, encoding="utf-8") as handle:
             return handle.read()
@@ -33,7 +32,7 @@ def content(path: str) -> str | None:
 
 
 def write(path: str, text: str, mode: int) -> None:
-    """Write by temporary file and rename: a boot that comes in between finds the old file or the new one."""
+    """Replace the file by rename, so that an interrupted run leaves the old file or the new one."""
     os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".dockless-")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -42,8 +41,8 @@ def write(path: str, text: str, mode: int) -> None:
     os.rename(temporary, path)
 
 
-def strangers(directories: t.Sequence[str], files: dict[str, str | None]) -> list[str]:
-    """Return the files of our directories that are not wanted there, compiled ones left out."""
+def unmanaged_files(directories: t.Sequence[str], files: t.Container[str]) -> list[str]:
+    """Return the files in the directories that are not in files, except compiled ones."""
     found = [
         os.path.join(top, name)
         for directory in directories
@@ -54,14 +53,15 @@ def strangers(directories: t.Sequence[str], files: dict[str, str | None]) -> lis
 
 
 def converge(spec: dict[str, t.Any]) -> list[str]:
-    """Bring the files to what spec says; return a line for each change."""
+    """Write and remove the files of spec. Return a line for each change."""
     files: dict[str, str | None] = spec["files"]
-    files.update(dict.fromkeys(strangers(spec["owned"], files)))
+    files.update(dict.fromkeys(unmanaged_files(spec["owned"], files)))
     lines = []
     for path, text in sorted(files.items()):
         mode = int(spec["modes"].get(path, "0644"), 8)
-        before = content(path)
-        if before == text and (text is None or os.stat(path).st_mode & 0o7777 == mode):
+        before = read_text(path)
+        same_mode = text is None or before is None or os.stat(path).st_mode & 0o7777 == mode
+        if before == text and same_mode:
             continue
         lines.append(f"{path}: {'removed' if text is None else 'written'}")
         if spec["check"]:
@@ -71,31 +71,34 @@ def converge(spec: dict[str, t.Any]) -> list[str]:
         else:
             write(path, text, mode)
     if not spec["check"]:
-        tidy(spec["owned"], files)
+        remove_unused_directories(spec["owned"], [path for path, text in files.items() if text is not None])
     return lines
 
 
-def tidy(directories: t.Sequence[str], files: dict[str, str | None]) -> None:
-    """Remove compiled files and empty directories where nothing is wanted any more, packages of an earlier version among them."""
-    kept = {path for path, text in files.items() if text is not None}
+def remove_unused_directories(directories: t.Sequence[str], paths: t.Sequence[str]) -> None:
+    """Remove directories that contain none of paths, such as packages of an earlier version, with compiled files."""
     found = [top for directory in directories for top, inner, names in os.walk(directory, topdown=False)]
     for directory in found:
-        if os.path.basename(directory) != "__pycache__" and not any(path.startswith(directory + "/") for path in kept):
-            shutil.rmtree(os.path.join(directory, "__pycache__"), ignore_errors=True)
-            with contextlib.suppress(OSError):
-                os.rmdir(directory)
+        is_used = any(path.startswith(directory + "/") for path in paths)
+        if is_used or os.path.basename(directory) == "__pycache__":
+            continue
+        shutil.rmtree(os.path.join(directory, "__pycache__"), ignore_errors=True)
+        with contextlib.suppress(OSError):  # another program's file is in it
+            os.rmdir(directory)
+
+
+def can_import_pyroute2(python: str) -> bool:
+    """Return whether an interpreter has pyroute2."""
+    return subprocess.run([python, "-c", "import pyroute2"], capture_output=True, check=False).returncode == 0
 
 
 def main() -> None:
-    """Run once."""
+    """Read the JSON object, change the files, and print the result."""
     spec = json.load(sys.stdin)
-    if (
-        spec["python"]
-        and subprocess.run([spec["python"], "-c", "import pyroute2"], capture_output=True, check=False).returncode
-    ):
+    if spec["python"] and not can_import_pyroute2(spec["python"]):
         raise SystemExit(
             f"{spec['python']} cannot import pyroute2, which the engine needs at boot. Install the distribution's "
-            "package (the role dockless.network.prerequisites does), or name another Python in boot_python."
+            "package (the role dockless.network.prerequisites does), or set boot_python to another Python."
         )
     lines = converge(spec)
     json.dump({"changed": bool(lines), "lines": lines}, sys.stdout)

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Say as JSON which programs and which kernel features this host lacks.
+"""Print as JSON which programs and which kernel features are missing on this host.
 
-Usage: preflight.py [FEATURE ...], each FEATURE one of OPTIONAL's keys.
+Usage: preflight.py [FEATURE ...], each FEATURE a key of OPTIONAL or "encryption".
 
-The kernel is asked by doing: every object is made in a nameless network
-namespace that ends with the process that asked. Asking /proc/config.gz instead
-would miss modules that are configured but not installed, and those that are
-blacklisted. Needs nothing but Python and, for the firewall's part, nft.
+Each feature is tried: an object is created in an unnamed network namespace, which ends with this process.
+/proc/config.gz would not show modules that are configured, but not installed or blacklisted. The script needs Python
+only, and nft for the features of the firewall.
 """
 
 from __future__ import annotations
@@ -27,6 +26,7 @@ import typing as t
 CLONE_NEWNET = 0x40000000
 RTM_NEWLINK = 16
 REQUEST_CREATE_ACK = 0x1 | 0x4 | 0x400
+NLMSG_ERROR = 2
 NETLINK_NETFILTER, GET_CONNECTIONS, REQUEST_DUMP = 12, 1 << 8 | 1, 0x1 | 0x300
 IFLA_IFNAME, IFLA_LINK, IFLA_LINKINFO = 3, 5, 18
 INFO_KIND, INFO_DATA = 1, 2
@@ -92,7 +92,8 @@ NFT_FEATURES = (
     (
         "named counters in nftables",
         "CONFIG_NFT_COUNTER, CONFIG_NFT_OBJREF",
-        'table inet t { counter n { } ; chain c { type filter hook forward priority filter ; counter name "n" drop ; } ; }\n',
+        "table inet t { counter n { } ; "
+        'chain c { type filter hook forward priority filter ; counter name "n" drop ; } ; }\n',
     ),
     ("nftables with the bridge family", "CONFIG_NF_TABLES_BRIDGE", PORTS),
     (
@@ -104,7 +105,7 @@ NFT_FEATURES = (
 NUMGEN = CHAIN.format(
     "nat hook output priority -100", "tcp dport 1 dnat ip to numgen inc mod 2 map { 0 : 192.0.2.1, 1 : 192.0.2.2 }"
 )
-# name: (what it is, the kernel's symbol, IFLA_INFO_DATA, whether it sits on a parent)
+# name: (feature, kernel symbol, IFLA_INFO_DATA, whether it needs a parent link)
 OPTIONAL: dict[str, tuple[str, str, bytes, bool]] = {
     "vxlan": ("VXLAN links", "CONFIG_VXLAN", struct.pack("=HHI", 8, 1, 1), False),
     "macvlan": ("MACVLAN links", "CONFIG_MACVLAN", b"", True),
@@ -113,11 +114,11 @@ OPTIONAL: dict[str, tuple[str, str, bytes, bool]] = {
     "ipv6": ("IPv6", "CONFIG_IPV6, and no ipv6.disable=1 on the kernel's command line", b"", False),
     "numgen": ("balancing in nftables", "CONFIG_NFT_NUMGEN", b"", False),
 }
-ENCRYPTION = "encryption"  # WireGuard, by the kernel or by a program
+ENCRYPTION = "encryption"  # WireGuard in the kernel or by wireguard-go
 
 
-class Lack(t.NamedTuple):
-    """One thing that is missing: what it is, the kernel's symbol, and how the kernel refused."""
+class MissingFeature(t.NamedTuple):
+    """A feature that is missing: its name, the kernel symbol, and the kernel's error."""
 
     feature: str
     symbol: str
@@ -130,129 +131,144 @@ def attribute(kind: int, payload: bytes) -> bytes:
     return struct.pack("=HH", length, kind) + payload + b"\0" * (-length % 4)
 
 
-def make_link(kind: str, name: str, data: bytes = b"", parent: str = "") -> None:
-    """Make one link in this namespace. Raises OSError with the kernel's errno."""
+def create_link(kind: str, name: str, data: bytes = b"", parent: str = "") -> None:
+    """Create one link in this namespace. Raises OSError with the kernel's errno."""
     info = attribute(INFO_KIND, kind.encode() + b"\0") + (attribute(INFO_DATA, data) if data else b"")
     body = struct.pack("=BxHiII", socket.AF_UNSPEC, 0, 0, 0, 0) + attribute(IFLA_IFNAME, name.encode() + b"\0")
     if parent:
         body += attribute(IFLA_LINK, struct.pack("=I", socket.if_nametoindex(parent)))
     body += attribute(IFLA_LINKINFO, info)
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as door:
-        door.send(struct.pack("=IHHII", 16 + len(body), RTM_NEWLINK, REQUEST_CREATE_ACK, 1, 0) + body)
-        refused = -struct.unpack_from("=i", door.recv(65536), 16)[0]
-    if refused:
-        raise OSError(refused, os.strerror(refused))
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink:
+        netlink.send(struct.pack("=IHHII", 16 + len(body), RTM_NEWLINK, REQUEST_CREATE_ACK, 1, 0) + body)
+        number = -struct.unpack_from("=i", netlink.recv(65536), 16)[0]
+    if number:
+        raise OSError(number, os.strerror(number))
 
 
-def link_lack(kind: str, name: str, feature: str, symbol: str, data: bytes = b"", parent: str = "") -> list[Lack]:
-    """Return what the kernel says against a link of this kind, as a list of none or one."""
+def error_name(number: int) -> str:
+    """Return the symbol of an errno, such as EPERM."""
+    return errno.errorcode.get(number, str(number))
+
+
+def try_link(
+    kind: str, name: str, feature: str, symbol: str, data: bytes = b"", parent: str = ""
+) -> list[MissingFeature]:
+    """Return the feature as missing if the kernel refuses a link of this kind."""
     try:
-        make_link(kind, name, data, parent)
-    except OSError as refusal:
-        return [Lack(feature, symbol, f"making one fails with {errno.errorcode.get(refusal.errno, refusal.errno)}")]
+        create_link(kind, name, data, parent)
+    except OSError as error:
+        return [MissingFeature(feature, symbol, f"creating one fails with {error_name(error.errno)}")]
     return []
 
 
 def nft(text: str) -> str:
-    """Load a ruleset into this namespace; return nft's complaint, or nothing."""
-    fresh = "table inet t { }\ndelete table inet t\n"  # what the last probe left here
-    done = subprocess.run(["nft", "-f", "-"], input=fresh + text, text=True, capture_output=True, check=False)
-    return "" if done.returncode == 0 else (done.stderr.strip().splitlines() or ["nft failed without a word"])[0]
+    """Load a ruleset into this namespace, in place of the one before. Return nft's first line of errors, or ""."""
+    delete_previous = "table inet t { }\ndelete table inet t\n"
+    done = subprocess.run(["nft", "-f", "-"], input=delete_previous + text, text=True, capture_output=True, check=False)
+    if done.returncode == 0:
+        return ""
+    lines = done.stderr.strip().splitlines()
+    return lines[0] if lines else f"nft fails with exit status {done.returncode}"
 
 
-def nft_lacks() -> list[Lack]:
-    """Return what the firewall's part of the kernel lacks, all of it."""
-    lacks = []
+def missing_nft_features() -> list[MissingFeature]:
+    """Return all features of the firewall that nft or the kernel does not have."""
+    missing = []
     for feature, symbol, text in NFT_FEATURES:
-        complaint = nft(text)
-        if "syntax error" in complaint:
-            lacks.append(Lack(feature, "a newer nft", complaint))
-        elif complaint:
-            lacks.append(Lack(feature, symbol, complaint))
-    return lacks
+        error = nft(text)
+        if "syntax error" in error:
+            missing.append(MissingFeature(feature, "a newer nft", error))
+        elif error:
+            missing.append(MissingFeature(feature, symbol, error))
+    return missing
 
 
-def connections_lack() -> list[Lack]:
-    """Return what the kernel says against a question about its connections (IPCTNL_MSG_CT_GET), as a list of none or one."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as door:
-        door.send(struct.pack("=IHHIIBBH", 20, GET_CONNECTIONS, REQUEST_DUMP, 1, 0, socket.AF_INET, 0, 0))
-        answer = door.recv(65536)
-    refused = -struct.unpack_from("=i", answer, 16)[0] if struct.unpack_from("=H", answer, 4)[0] == 2 else 0
-    if not refused:
+def try_connections() -> list[MissingFeature]:
+    """Return the feature as missing if the kernel cannot list its tracked connections (IPCTNL_MSG_CT_GET)."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as netlink:
+        netlink.send(struct.pack("=IHHIIBBH", 20, GET_CONNECTIONS, REQUEST_DUMP, 1, 0, socket.AF_INET, 0, 0))
+        answer = netlink.recv(65536)
+    is_error = struct.unpack_from("=H", answer, 4)[0] == NLMSG_ERROR
+    number = -struct.unpack_from("=i", answer, 16)[0] if is_error else 0
+    if not number:
         return []
     return [
-        Lack(
-            "connections by netlink",
-            "CONFIG_NF_CT_NETLINK",
-            f"asking fails with {errno.errorcode.get(refused, refused)}",
-        )
+        MissingFeature("connections by netlink", "CONFIG_NF_CT_NETLINK", f"listing fails with {error_name(number)}")
     ]
 
 
-def optional_lacks(wanted: t.Sequence[str]) -> list[Lack]:
-    """Return which of the asked-for extras are missing."""
-    lacks: list[Lack] = []
-    for name in wanted:
+def missing_optional_features(required: t.Sequence[str]) -> list[MissingFeature]:
+    """Return the optional features that are required and missing."""
+    missing: list[MissingFeature] = []
+    for name in required:
         feature, symbol, data, on_parent = OPTIONAL[name]
         if name == "ipv6":
-            lacks += (
-                [] if os.path.exists("/proc/sys/net/ipv6") else [Lack(feature, symbol, "/proc/sys/net/ipv6 is absent")]
-            )
+            if not os.path.exists("/proc/sys/net/ipv6"):
+                missing.append(MissingFeature(feature, symbol, "/proc/sys/net/ipv6 does not exist"))
         elif name == "numgen":
-            complaint = nft(NUMGEN) if shutil.which("nft") else ""
-            lacks += [Lack(feature, symbol, complaint)] if complaint else []
+            error = nft(NUMGEN) if shutil.which("nft") else ""
+            if error:
+                missing.append(MissingFeature(feature, symbol, error))
         else:
-            lacks += link_lack(name, "x-" + name, feature, symbol, data, "probe0" if on_parent else "")
-    return lacks
+            missing += try_link(name, "x-" + name, feature, symbol, data, "probe0" if on_parent else "")
+    return missing
 
 
-def kernel_lacks(wanted: t.Sequence[str]) -> list[Lack]:
-    """Return what the kernel lacks; to be called once, as this process stays in the scratch namespace."""
+def missing_features(required: t.Sequence[str]) -> list[MissingFeature]:
+    """Return the kernel features that are missing. Call it once only: this process stays in the unnamed namespace."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET):
         number = ctypes.get_errno()
+        reason = f"unshare fails with {error_name(number)}"
         if number == errno.EPERM:
             return [
-                Lack("the right to make network namespaces", "CAP_SYS_ADMIN", "unshare fails with EPERM: run as root")
+                MissingFeature("permission to create network namespaces", "CAP_SYS_ADMIN", reason + ": run as root")
             ]
-        return [
-            Lack(
-                "network namespaces", "CONFIG_NET_NS", "unshare fails with " + errno.errorcode.get(number, str(number))
-            )
-        ]
-    lacks = link_lack("veth", "probe0", "veth pairs", "CONFIG_VETH")
-    lacks += link_lack("bridge", "probe1", "bridges", "CONFIG_BRIDGE")
+        return [MissingFeature("network namespaces", "CONFIG_NET_NS", reason)]
+    missing = try_link("veth", "probe0", "veth pairs", "CONFIG_VETH")
+    missing += try_link("bridge", "probe1", "bridges", "CONFIG_BRIDGE")
     if not os.access("/proc/sys/net/ipv4/ip_forward", os.W_OK):
-        lacks.append(Lack("a writable /proc/sys/net", "no symbol: a matter of mounts", "it is read-only here"))
+        missing.append(
+            MissingFeature("a writable /proc/sys/net", "no symbol: it depends on the mounts", "it is mounted read-only")
+        )
     if shutil.which("nft"):
-        lacks += nft_lacks() + connections_lack()
-    return lacks + optional_lacks(wanted)
+        missing += missing_nft_features() + try_connections()
+    return missing + missing_optional_features(required)
 
 
-def main(wanted: t.Sequence[str]) -> dict[str, t.Any]:
-    """Return all that is missing."""
-    unknown = sorted(set(wanted) - {*OPTIONAL, ENCRYPTION})
+def missing_programs(encryption: bool) -> list[str]:
+    """Return the programs and Python libraries that are missing."""
+    programs = (*PROGRAMS, "wg") if encryption else PROGRAMS
+    missing = [name for name in programs if not shutil.which(name)]
+    if importlib.util.find_spec("pyroute2") is None:
+        missing.append("pyroute2")
+    return missing
+
+
+def main(required: t.Sequence[str]) -> dict[str, t.Any]:
+    """Return everything that is missing."""
+    known = {*OPTIONAL, ENCRYPTION}
+    unknown = sorted(set(required) - known)
     if unknown:
         raise SystemExit(
-            f"preflight: unknown feature {', '.join(unknown)}; known are {', '.join(sorted((*OPTIONAL, ENCRYPTION)))}"
+            f"preflight: unknown feature {', '.join(unknown)}. Known features: {', '.join(sorted(known))}."
         )
-    programs = [name for name in PROGRAMS + (("wg",) if ENCRYPTION in wanted else ()) if not shutil.which(name)]
-    if importlib.util.find_spec("pyroute2") is None:
-        programs.append("pyroute2")
-    lacks = kernel_lacks([name for name in wanted if name != ENCRYPTION])
-    # A kernel without WireGuard has a program do it.
-    if ENCRYPTION in wanted and not shutil.which("wireguard-go") and link_lack("wireguard", "x-encryption", "", ""):
+    encryption = ENCRYPTION in required
+    programs = missing_programs(encryption)
+    features = missing_features([name for name in required if name != ENCRYPTION])
+    # wireguard-go stands in for a kernel without WireGuard.
+    if encryption and not shutil.which("wireguard-go") and try_link("wireguard", "x-encryption", "", ""):
         programs.append("wireguard-go")
     return {
         "kernel": platform.release(),
         "python": sys.executable,
         "programs": programs,
-        "features": [lack._asdict() for lack in lacks],
-        "sentences": [f"{lack.feature} ({lack.symbol}): {lack.reason}" for lack in lacks],
+        "features": [missing._asdict() for missing in features],
+        "sentences": [f"{missing.feature} ({missing.symbol}): {missing.reason}" for missing in features],
     }
 
 
 if __name__ == "__main__":
-    # A login without root's PATH still has these programs.
+    # The PATH of a login that is not root's often lacks these directories.
     os.environ["PATH"] = os.environ.get("PATH", "") + ":" + SYSTEM_PATH
     os.environ["LC_ALL"] = "C"
     json.dump(main(sys.argv[1:]), sys.stdout)

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Converge a host's kernel settings and unmanaged marks, so that they can be taken back.
+"""Converge a host's sysctls, and the links that its network managers ignore, so that both can be restored.
 
-Usage: settings.py SPEC [--check], SPEC a JSON object:
+Usage: settings.py SPEC [--check], where SPEC is a JSON object:
   state       "present" or "absent"
-  exact       {sysctl: value}: set to this
-  at_least    {sysctl: number}: raised to this, never lowered
-  accept_ra   true: keep listening to router advertisements when IPv6 forwarding is turned on
-  interfaces  globs of link names that NetworkManager and networkd must leave alone
+  exact       {sysctl: value}: set to this value
+  at_least    {sysctl: number}: raised to this number, never lowered
+  accept_ra   true: keep default routes from router advertisements when IPv6 forwarding is turned on
+  interfaces  globs of link names that NetworkManager and systemd-networkd must ignore
 
-Prints {"changed", "lines", "warnings"} as JSON; a line for each change.
-What was there before is kept in STATE_FILE from the first change on, so that
-"absent" puts back exactly that, and leaves alone what somebody else has changed
-since. All in one file because each Ansible task costs a round trip.
+It prints {"changed", "lines", "warnings"} as JSON, with a line for each change. STATE_FILE records the values from
+before the first change. "absent" restores these, except where another program has changed a value since. All of it is
+in one file, because Ansible needs a round trip for each task.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ STATE_FILE = "/var/lib/dockless/prerequisites.json"
 SYSCTL_FILE = "/etc/sysctl.d/60-dockless.conf"
 NETWORKMANAGER_FILE = "/etc/NetworkManager/conf.d/60-dockless.conf"
 NETWORKD_FILE = "/etc/systemd/network/05-dockless.network"
-HEADER = "# Written by the role dockless.network.prerequisites; prerequisites_state=absent takes it away.\n"
-# Where a later file would undo ours at the next boot or `sysctl --system`.
-RIVALS = (
+HEADER = "# Written by the role dockless.network.prerequisites; prerequisites_state=absent removes it.\n"
+# A later one of these files overrides SYSCTL_FILE at the next boot and by `sysctl --system`.
+SYSCTL_FILES = (
     "/etc/sysctl.d/*.conf",
     "/run/sysctl.d/*.conf",
     "/usr/local/lib/sysctl.d/*.conf",
@@ -40,17 +39,18 @@ RIVALS = (
     "/etc/sysctl.conf",
     "/etc/ufw/sysctl.conf",
 )
-# Writing the key on the left makes the kernel rewrite those on the right
-# (inet_forward_change, addrconf_fixup_forwarding), so they are part of what was before.
-COMPANIONS = {
+# When the key on the left is written, the kernel also writes those on the right (inet_forward_change,
+# addrconf_fixup_forwarding), so their values are recorded and restored as well.
+SIDE_EFFECTS = {
     "net.ipv4.ip_forward": ("net/ipv4/conf/*/forwarding", "net/ipv4/conf/*/accept_redirects"),
     "net.ipv6.conf.all.forwarding": ("net/ipv6/conf/*/forwarding",),
 }
-RTF_ADDRCONF_DEFAULT = 0x00040000 | 0x00010000  # a default route learned by the kernel from an advertisement
+# RTF_ADDRCONF | RTF_DEFAULT: a default route that the kernel learned from a router advertisement.
+RTF_ADDRCONF_DEFAULT = 0x00040000 | 0x00010000
 
 
 class Run:
-    """One run: what it changes and what it has to say."""
+    """One run: its changes and its warnings."""
 
     def __init__(self, check: bool) -> None:
         self.check = check
@@ -58,7 +58,7 @@ class Run:
         self.warnings: list[str] = []
 
     def write_sysctl(self, path: str, value: str) -> None:
-        """Set one live value unless it is that already."""
+        """Set one live value, unless it is set already or the kernel does not have the key."""
         before = read_sysctl(path)
         if before == value or before is None:
             return
@@ -67,14 +67,14 @@ class Run:
             try:
                 with open("/proc/sys/" + path, "w", encoding="ascii") as handle:
                     handle.write(value)
-            except OSError as refusal:
+            except OSError as error:
                 raise SystemExit(
-                    f"settings: {path} cannot be set to {value}: {refusal.strerror}. In a container, set it on the machine; "
-                    "or leave it out of prerequisites_limits or prerequisites_sysctls."
+                    f"settings: {path} cannot be set to {value}: {error.strerror}. If this is a container, set it on "
+                    "the machine. Otherwise remove it from prerequisites_limits or prerequisites_sysctls."
                 ) from None
 
     def write_file(self, path: str, text: str | None) -> bool:
-        """Make the file's content this, or remove it if text is None; return whether that is a change."""
+        """Write the file, or remove it if text is None. Return whether that is a change."""
         try:
             with open(path, encoding="utf-8") as handle:
                 before: str | None = handle.read()
@@ -82,14 +82,17 @@ class Run:
             before = None
         if before == text:
             return False
-        self.lines.append(f"{path}: {'removed' if text is None else 'written' if before is None else 'rewritten'}")
+        change = "written" if before is None else "rewritten"
+        if text is None:
+            change = "removed"
+        self.lines.append(f"{path}: {change}")
         if not self.check:
-            replace(path, text)
+            replace_file(path, text)
         return True
 
 
 def read_sysctl(path: str) -> str | None:
-    """Return a live value, words joined by one space; None if this kernel or namespace has no such key."""
+    """Return a live value, its words joined by one space. None if this kernel or namespace does not have the key."""
     try:
         with open("/proc/sys/" + path, encoding="ascii") as handle:
             return " ".join(handle.read().split())
@@ -98,15 +101,15 @@ def read_sysctl(path: str) -> str | None:
 
 
 def path_of(key: str) -> str:
-    """Return a key's path below /proc/sys; sysctl.conf(5) lets dots and slashes change places."""
+    """Return a key's path in /proc/sys. The separator is the first dot or slash of the key (sysctl.conf(5))."""
     if ".." in key or key.startswith("/"):
-        raise SystemExit(f"settings: {key!r} is not the name of a sysctl")
+        raise SystemExit(f"settings: {key!r} is not the name of a sysctl.")
     first = next((letter for letter in key if letter in "./"), "/")
     return key if first == "/" else key.translate(str.maketrans("./", "/."))
 
 
-def replace(path: str, text: str | None) -> None:
-    """Write by temporary file and rename, so that no reader sees half a file; None removes."""
+def replace_file(path: str, text: str | None) -> None:
+    """Replace the file by rename, so that no reader sees half of it. None removes it."""
     if text is None:
         os.unlink(path)
         return
@@ -119,7 +122,7 @@ def replace(path: str, text: str | None) -> None:
 
 
 def load_state() -> dict[str, t.Any]:
-    """Return what the earlier runs remembered."""
+    """Return the values that earlier runs recorded."""
     try:
         with open(STATE_FILE, encoding="utf-8") as handle:
             return json.load(handle)
@@ -127,17 +130,17 @@ def load_state() -> dict[str, t.Any]:
         return {"sysctls": {}, "directories": []}
 
 
-def remember(key: str) -> dict[str, t.Any]:
-    """Return what a sysctl, and what the kernel changes along with it, is before we touch it."""
+def read_before(key: str) -> dict[str, t.Any]:
+    """Return the values of a sysctl, and of those that the kernel writes with it, before the first change."""
     along = {}
-    for pattern in COMPANIONS.get(key, ()):
+    for pattern in SIDE_EFFECTS.get(key, ()):
         for path in sorted(glob.glob("/proc/sys/" + pattern)):
             along[path[len("/proc/sys/") :]] = read_sysctl(path[len("/proc/sys/") :])
     return {"before": read_sysctl(path_of(key)), "along": along}
 
 
 def advertised_links() -> list[str]:
-    """Return the links that have a default route from a router advertisement, and would lose it by forwarding."""
+    """Return the links with a default route from a router advertisement, which they would lose by forwarding."""
     try:
         with open("/proc/net/ipv6_route", encoding="ascii") as handle:
             rows = [line.split() for line in handle]
@@ -146,29 +149,32 @@ def advertised_links() -> list[str]:
     return sorted({row[9] for row in rows if int(row[8], 16) & RTF_ADDRCONF_DEFAULT == RTF_ADDRCONF_DEFAULT})
 
 
-def wanted_sysctls(spec: dict[str, t.Any], known: dict[str, t.Any]) -> dict[str, str]:
-    """Return the values to be set, in the order of setting; what is enough already and not ours is left out."""
+def wanted_sysctls(spec: dict[str, t.Any], recorded: dict[str, t.Any]) -> dict[str, str]:
+    """Return the values to be set, in order. Limits that are high enough without this role are left out."""
     wanted: dict[str, str] = {}
     exact = {key: str(value) for key, value in spec.get("exact", {}).items()}
     if exact.get("net.ipv6.conf.all.forwarding") == "1" and spec.get("accept_ra"):
-        # First, or the route is gone before the link learns to keep it.
-        links = set(advertised_links()) | {key.split("/")[3] for key in known if key.endswith("/accept_ra")}
+        # Before forwarding is turned on, otherwise the kernel has removed the route already.
+        links = set(advertised_links()) | {key.split("/")[3] for key in recorded if key.endswith("/accept_ra")}
         wanted.update((f"net/ipv6/conf/{link}/accept_ra", "2") for link in sorted(links))
     wanted.update(exact)
     for key, value in spec.get("at_least", {}).items():
-        floor = known[key]["before"] if key in known else read_sysctl(path_of(key))
-        if floor is not None and (key in known or int(floor) < int(value)):
-            wanted[key] = str(max(int(value), int(floor)))
+        before = recorded[key]["before"] if key in recorded else read_sysctl(path_of(key))
+        if before is None:
+            continue
+        is_too_low = int(before) < int(value)
+        if key in recorded or is_too_low:
+            wanted[key] = str(max(int(value), int(before)))
     return wanted
 
 
-def rivals() -> list[str]:
-    """Return the files that are read after ours, each once."""
-    names = [name for pattern in RIVALS for name in glob.glob(pattern)]
-    later = [
-        name for name in names if "/sysctl.d/" not in name or os.path.basename(name) > os.path.basename(SYSCTL_FILE)
-    ]
-    return sorted({os.path.realpath(name) for name in later})
+def later_files() -> list[str]:
+    """Return the files that are read after SYSCTL_FILE, each once."""
+    own_name = os.path.basename(SYSCTL_FILE)
+    paths = [path for pattern in SYSCTL_FILES for path in glob.glob(pattern)]
+    # Files in a sysctl.d are read in the order of their names, the others after them.
+    later = [path for path in paths if "/sysctl.d/" not in path or os.path.basename(path) > own_name]
+    return sorted({os.path.realpath(path) for path in later})
 
 
 def assignments(file: str) -> list[tuple[str, str]]:
@@ -178,27 +184,29 @@ def assignments(file: str) -> list[tuple[str, str]]:
     return [(path_of(key.strip()), " ".join(value.split())) for key, equals, value in pairs if equals]
 
 
-def overridden(wanted: dict[str, str], floors: t.Container[str]) -> list[str]:
-    """Return a sentence for each file that is read after ours and sets one of our keys otherwise."""
-    sentences = []
+def override_warnings(wanted: dict[str, str], limits: t.Container[str]) -> list[str]:
+    """Return a warning for each later file that sets a wanted key to another value, or a lower one for limits."""
+    warnings = []
     keys = {path_of(key): key for key in wanted}
-    for file in rivals():
+    for file in later_files():
         for path, value in assignments(file):
-            key = keys.get(path, "")
-            enough = key in floors and value.isdigit() and int(value) >= int(wanted[key])
-            if key and value != wanted[key] and not enough:
-                sentences.append(
-                    f"{file} sets {key} to {value} and is read after {SYSCTL_FILE}: "
-                    f"at the next boot it wins. Take that line out of {file}."
+            key = keys.get(path)
+            if key is None or value == wanted[key]:
+                continue
+            is_high_enough = key in limits and value.isdigit() and int(value) >= int(wanted[key])
+            if not is_high_enough:
+                warnings.append(
+                    f"{file} sets {key} to {value}, and overrides {SYSCTL_FILE} at the next boot, because it is read "
+                    f"later. Remove that line from {file}."
                 )
-    return sentences
+    return warnings
 
 
-def put_back(run: Run, key: str, entry: dict[str, t.Any]) -> None:
-    """Give a sysctl the value it had before us, unless somebody else has set it since."""
+def restore(run: Run, key: str, entry: dict[str, t.Any]) -> None:
+    """Set a sysctl to its recorded value, unless another program has changed it since."""
     now = read_sysctl(path_of(key))
     if now not in (entry["set"], entry["before"], None):
-        run.warnings.append(f"{key} is {now}, not the {entry['set']} that was set here: left as it is.")
+        run.warnings.append(f"{key} is {now}, not {entry['set']} as this role set it. It is left unchanged.")
         return
     run.write_sysctl(path_of(key), entry["before"])
     for path, value in entry["along"].items():
@@ -206,67 +214,67 @@ def put_back(run: Run, key: str, entry: dict[str, t.Any]) -> None:
             run.write_sysctl(path, value)
 
 
-def set_sysctls(run: Run, wanted: dict[str, str], known: dict[str, t.Any]) -> None:
-    """Bring live values and memory in line with what is wanted."""
-    for key in reversed([key for key in known if key not in wanted]):
-        put_back(run, key, known.pop(key))
+def set_sysctls(run: Run, wanted: dict[str, str], recorded: dict[str, t.Any]) -> None:
+    """Set the wanted values and restore the others. Updates recorded."""
+    for key in reversed([key for key in recorded if key not in wanted]):
+        restore(run, key, recorded.pop(key))
     for key, value in wanted.items():
         if read_sysctl(path_of(key)) is None:
-            if key not in known:
-                run.warnings.append(f"{key} does not exist here: skipped.")
+            if key not in recorded:
+                run.warnings.append(f"{key} does not exist on this host. It is skipped.")
             continue
-        if key not in known:
-            known[key] = remember(key)
-        known[key]["set"] = value
-        if not run.check and known[key]["before"] != value:
-            save(known)  # before the kernel changes: a crash in between must not lose what was there
+        if key not in recorded:
+            recorded[key] = read_before(key)
+        recorded[key]["set"] = value
+        if not run.check and recorded[key]["before"] != value:
+            save(recorded)  # before the kernel changes, so that a crash in between does not lose the value
         run.write_sysctl(path_of(key), value)
 
 
-def save(known: dict[str, t.Any], directories: list[str] | None = None) -> None:
-    """Keep what was there before."""
+def save(recorded: dict[str, t.Any], directories: list[str] | None = None) -> None:
+    """Write the state file. directories are those that this run has created."""
     state = load_state()
-    state["sysctls"] = known
+    state["sysctls"] = recorded
     state["directories"] = sorted(set(state["directories"]) | set(directories or []))
-    replace(STATE_FILE, json.dumps(state, indent=1, sort_keys=False) + "\n")
+    replace_file(STATE_FILE, json.dumps(state, indent=1, sort_keys=False) + "\n")
 
 
-def runs(*command: str) -> bool:
+def succeeds(*command: str) -> bool:
     """Return whether a command exists and succeeds."""
     if not shutil.which(command[0]):
         return False
-    return (
-        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30).returncode == 0
-    )
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30)
+    return done.returncode == 0
 
 
 def mark_unmanaged(run: Run, globs: t.Sequence[str]) -> None:
-    """Tell NetworkManager and networkd, where they are installed, to leave our links alone."""
-    manager = networkd = None
+    """Configure NetworkManager and systemd-networkd, if installed, to ignore the links. No globs remove that."""
+    networkmanager = networkd = None
     if globs and (shutil.which("NetworkManager") or os.path.isdir("/etc/NetworkManager")):
         match = ";".join("interface-name:" + name for name in globs)
-        manager = f"{HEADER}[device-dockless]\nmatch-device={match}\nmanaged=0\n"
+        networkmanager = f"{HEADER}[device-dockless]\nmatch-device={match}\nmanaged=0\n"
     if globs and any(map(os.path.exists, ("/lib/systemd/systemd-networkd", "/usr/lib/systemd/systemd-networkd"))):
         networkd = f"{HEADER}[Match]\nName={' '.join(globs)}\n\n[Link]\nUnmanaged=yes\n"
-    if run.write_file(NETWORKMANAGER_FILE, manager) and not run.check:
-        runs("nmcli", "general", "reload", "conf")
-    if (
-        run.write_file(NETWORKD_FILE, networkd)
-        and not run.check
-        and runs("systemctl", "is-active", "-q", "systemd-networkd")
-    ):
-        runs("networkctl", "reload")
+    networkmanager_changed = run.write_file(NETWORKMANAGER_FILE, networkmanager)
+    networkd_changed = run.write_file(NETWORKD_FILE, networkd)
+    if run.check:
+        return
+    if networkmanager_changed:
+        succeeds("nmcli", "general", "reload", "conf")
+    if networkd_changed and succeeds("systemctl", "is-active", "-q", "systemd-networkd"):
+        succeeds("networkctl", "reload")
 
 
-def sysctl_text(known: dict[str, t.Any]) -> str | None:
-    """Return the file that sets our values at boot. The dash lets a link be absent at that moment."""
-    if not known:
+def sysctl_text(recorded: dict[str, t.Any]) -> str | None:
+    """Return the text of SYSCTL_FILE. A dash before the key of a link accepts that the link is absent at boot."""
+    if not recorded:
         return None
-    return HEADER + "".join(f"{'-' if '/' in key else ''}{key} = {entry['set']}\n" for key, entry in known.items())
+    lines = [f"{'-' if '/' in key else ''}{key} = {entry['set']}\n" for key, entry in recorded.items()]
+    return HEADER + "".join(lines)
 
 
 def missing_directories() -> list[str]:
-    """Return the directories that our files need and that are not there yet, the outermost first."""
+    """Return the directories of this role's files that do not exist yet, outer ones first."""
     missing = []
     for file in (SYSCTL_FILE, NETWORKMANAGER_FILE, NETWORKD_FILE, STATE_FILE):
         directory = os.path.dirname(file)
@@ -277,38 +285,38 @@ def missing_directories() -> list[str]:
 
 
 def converge(spec: dict[str, t.Any], run: Run) -> None:
-    """Bring the host to what spec says."""
+    """Set or restore what spec describes."""
     state = load_state()
-    known = state["sysctls"]
+    recorded = state["sysctls"]
     present = spec["state"] == "present"
-    made = missing_directories()
-    wanted = wanted_sysctls(spec, known) if present else {}
-    set_sysctls(run, wanted, known)
-    run.write_file(SYSCTL_FILE, sysctl_text(known))
+    created = missing_directories()
+    wanted = wanted_sysctls(spec, recorded) if present else {}
+    set_sysctls(run, wanted, recorded)
+    run.write_file(SYSCTL_FILE, sysctl_text(recorded))
     mark_unmanaged(run, spec["interfaces"] if present else [])
-    run.warnings += overridden(wanted, spec.get("at_least", {}))
+    run.warnings += override_warnings(wanted, spec.get("at_least", {}))
     if run.check:
         return
     if present:
-        if known != load_state()["sysctls"] or run.lines:
-            save(known, [name for name in made if os.path.isdir(name)])
+        if recorded != load_state()["sysctls"] or run.lines:
+            save(recorded, [name for name in created if os.path.isdir(name)])
         return
     with contextlib.suppress(FileNotFoundError):
         os.unlink(STATE_FILE)
     for directory in sorted(set(state["directories"]), reverse=True):
-        with contextlib.suppress(OSError):  # no longer empty: others use it
+        with contextlib.suppress(OSError):  # another program's file is in it
             os.rmdir(directory)
 
 
 def main(spec_text: str, check: bool) -> None:
-    """Run once and print the result."""
+    """Converge the host and print the result."""
     run = Run(check)
     converge(json.loads(spec_text), run)
     json.dump({"changed": bool(run.lines), "lines": run.lines, "warnings": run.warnings}, sys.stdout)
 
 
 if __name__ == "__main__":
-    # A login without root's PATH still has these programs.
+    # The PATH of a login that is not root's often lacks these directories.
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     os.environ["LC_ALL"] = "C"
     main(sys.argv[1], "--check" in sys.argv[2:])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Our nft tables of a host and its sandboxes, asked for as seldom as can be: each question is a process."""
+"""dockless's nft tables of a host and its sandboxes, with a cache, because each question to nft is a process."""
 
 from __future__ import annotations
 
@@ -11,78 +11,92 @@ from .. import names
 from ..state.objects import HOST, NftTable, State
 from . import conntrack, netns, nft
 
-_NONE = names.text_digest("")
+Known = dict[int, tuple[int, str]]  # a namespace's inode -> its ruleset's generation, and the digest of the text there
 
 
 class Tables:
-    """Our nft tables, compared by nft's own listing; a namespace whose ruleset has not changed since is not asked again."""
+    """The tables of all namespaces, compared in the form in which nft lists them.
 
-    def __init__(self, known: dict[int, tuple[int, str]] | None = None) -> None:
-        self.known = known or {}  # inode -> (generation, digest of the text that it held then)
-        self._forms: dict[str, str] = {}  # nft's own, by the digest of ours
-        self.generations: dict[str, int] = {}  # as they were when last asked for, by namespace
+    The kernel increments a namespace's generation with every change of its ruleset, whoever makes it. A namespace whose
+    generation is the known one still has the text that is known for it, and nft is not run there.
+    """
+
+    def __init__(self, known: Known | None = None) -> None:
+        self.known = known or {}
+        self.generations: dict[str, int] = {}  # as last read, by namespace
+        self._listings: dict[str, str] = {}  # nft's listing of a text, by the digest of the text
 
     def were_here(self) -> bool:
-        """Return whether a table is known to have been in the namespace that this thread is in: where none was, nobody need be asked."""
-        return _inode() in self.known
+        """Return whether this thread's namespace is known to have had a table. Where none was, nft need not be run."""
+        return _own_inode() in self.known
 
     def inside(self, name: str, wanted: State) -> t.Iterator[NftTable]:
-        """Yield the table of the namespace that this thread is in, if there is one."""
-        want = wanted.get(("nft_table", name))
-        generation = self.generations[name] = nft.generation()
-        if generation <= 1 and want is None:
+        """Yield the table in this thread's namespace, whose name is given, if there is one.
+
+        The text is the wanted one if nft lists that in the same form, otherwise nft's listing.
+        """
+        found = wanted.get(("nft_table", name))
+        wanted_text = found.text if isinstance(found, NftTable) else ""
+        generation = nft.generation()
+        self.generations[name] = generation
+        never_had_rules = generation <= 1
+        if never_had_rules and not wanted_text:
             return
-        before = self.known.get(_inode())
-        if isinstance(want, NftTable) and before == (generation, names.text_digest(want.text)):
-            yield want
+        known_generation, known_digest = self.known.get(_own_inode(), (0, ""))
+        if known_generation != generation:
+            known_digest = ""
+        if known_digest == names.text_digest(wanted_text):
+            if wanted_text:
+                yield NftTable(name, wanted_text)
             return
-        if want is None and before == (generation, _NONE):
-            return
-        text = self._form(before[1]) if before is not None and before[0] == generation else ""
-        if not text:
-            text = nft.listing() if name == HOST else nft.listing(families=("inet",))
-        if not text:
-            if want is None:  # others have rules there
+        listing = self._cached_listing(known_digest) if known_digest else ""
+        listing = listing or self._list(name)
+        if not listing:
+            if not wanted_text:  # the rules in this namespace are not dockless's
                 self.note("", generation)
-            return
-        if isinstance(want, NftTable) and text == self.canonical(want.text):
-            self.note(want.text, generation)
-            yield want
+        elif wanted_text and listing == self.canonical(wanted_text):
+            self.note(wanted_text, generation)
+            yield NftTable(name, wanted_text)
         else:
-            yield NftTable(name, text)
+            yield NftTable(name, listing)
 
     def put(self, table: NftTable) -> None:
-        """Load a table into its namespace. nft has taken it whole, so it is known until something raises the generation."""
+        """Load a table into its namespace, and note that it is there until something raises the generation."""
         with netns.entered_named(table.netns):
             nft.replace(table.text)
             self.note(table.text, nft.generation())
 
     def publish(self, before: NftTable | None, after: NftTable | None) -> None:
-        """Put the host's table in place of the one before, and cut the connections that it would not let come about."""
+        """Replace the host's table, and cut the connections that the new one would not let begin."""
         nft.replace(after.text if after else "")
         if after:
             self.note(after.text, nft.generation())
         conntrack.follow(before.text if before else "", after.text if after else "")
 
     def note(self, text: str, generation: int) -> None:
-        """Keep what this thread's namespace holds at a generation."""
-        inode = _inode()
+        """Note that this thread's namespace has a text at a generation. The latest notes are the last in known."""
+        inode = _own_inode()
         self.known.pop(inode, None)
         self.known[inode] = generation, names.text_digest(text)
 
     def canonical(self, text: str) -> str:
-        """Return nft's form of a text; sandboxes share theirs."""
+        """Return nft's listing of a text. Sandboxes with the same text share it."""
         digest = names.text_digest(text)
-        if not self._form(digest):
-            self._forms[digest] = nft.canonical(text)
-        return self._forms[digest]
+        if not self._cached_listing(digest):
+            self._listings[digest] = nft.canonical(text)
+        return self._listings[digest]
 
-    def _form(self, digest: str) -> str:
-        """Return nft's form of the text with this digest, as far as this or an earlier run has asked for it, else ""."""
-        if digest not in self._forms:
-            self._forms[digest] = nft.cached_listing(digest)
-        return self._forms[digest]
+    def _cached_listing(self, digest: str) -> str:
+        """Return nft's listing of the text with this digest, "" if neither this run nor an earlier one has it."""
+        if digest not in self._listings:
+            self._listings[digest] = nft.cached_listing(digest)
+        return self._listings[digest]
+
+    @staticmethod
+    def _list(name: str) -> str:
+        """Return nft's listing of the tables in this thread's namespace. A sandbox has one, so one process will do."""
+        return nft.listing() if name == HOST else nft.listing(families=("inet",))
 
 
-def _inode() -> int:
+def _own_inode() -> int:
     return os.stat("/proc/thread-self/ns/net").st_ino

@@ -54,7 +54,7 @@ def test_listeners_and_their_owner(private_host):
     server.stop()
     assert json.loads(private_host.python(HEAD + "print(json.dumps(sockets.listeners()))").stdout) == []
     gone = private_host.python(HEAD + "print(sockets.owner_of(Listener('tcp', '127.0.0.1', 81)))").stdout
-    assert gone == "a process that cannot be named\n"
+    assert gone == "an unknown process\n"
 
 
 def test_sockets_are_those_of_the_thread_not_of_its_process(private_host):

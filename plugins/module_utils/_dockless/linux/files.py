@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Files that realize makes and a run can make again: whole, atomic, never through a symlink, not synced to disk."""
+"""Files that any run can write again: written atomically, never through a symlink, and not synced to disk."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ import stat
 from ..errors import DocklessError
 from ..names import ETC_DIRECTORY, NETNS_ETC_DIRECTORY, RUN_DIRECTORY
 from . import safe_directories
+from .systemd import RUNTIME_UNITS
 
-_UNITS = "/run/systemd/system"
 _DROP_INS = "/etc/dnsmasq.d"  # of the host's own dnsmasq
-ROOTS = (RUN_DIRECTORY, NETNS_ETC_DIRECTORY, ETC_DIRECTORY, _UNITS, _DROP_INS)
-_DIRECTORY_MODE = 0o755  # resolvers and applications read them without being root
+ROOTS = (RUN_DIRECTORY, NETNS_ETC_DIRECTORY, ETC_DIRECTORY, RUNTIME_UNITS, _DROP_INS)
+_DIRECTORY_MODE = 0o755  # resolvers and applications read the files as other users than root
 
 
 def read(path: str) -> str | None:
-    """Return a file's text, None if there is none. Raises DocklessError outside our roots and at symlinks."""
+    """Return a file's text, None if there is none.
+
+    Raises DocklessError for a path outside of ROOTS or with a symlink.
+    """
     found = observed(path)
     return None if found is None else found[0]
 
 
 def observed(path: str) -> tuple[str, int] | None:
     """Return a file's text and mode, None if there is none. Raises as read() does."""
-    root, below, name = _place(path)
+    root, below, name = _split(path)
     try:
         with safe_directories.opened(root, below) as fd:
             found = safe_directories.read(fd, name, path)
@@ -37,27 +40,30 @@ def observed(path: str) -> tuple[str, int] | None:
 
 
 def write(path: str, text: str, mode: int) -> None:
-    """Put a file in place, and the directories it is in. Raises DocklessError outside our roots and at symlinks."""
-    root, below, name = _place(path)
+    """Write a file, and create the directories above it.
+
+    Raises as read() does, and for a path that is not a plain file.
+    """
+    root, below, name = _split(path)
     with safe_directories.opened(root, below, _DIRECTORY_MODE) as fd:
-        _only_replace_plain(fd, name, path)
+        _check_replaceable(fd, name, path)
         safe_directories.replace(fd, name, text.encode(), mode)
 
 
 def remove(path: str) -> None:
-    """Remove a file, or the symlink that is in its place; none is fine."""
-    root, below, name = _place(path)
+    """Remove a file, or a symlink in its place, if there is one."""
+    root, below, name = _split(path)
     with contextlib.suppress(FileNotFoundError), safe_directories.opened(root, below) as fd:
         os.unlink(name, dir_fd=fd)
 
 
 def remove_empty_directory(path: str) -> None:
-    """Remove a directory if nothing is in it; one with something in it stays, none is fine."""
+    """Remove a directory if it exists and is empty."""
     try:
         if path in ROOTS:
             os.rmdir(path)
             return
-        root, below, name = _place(path)
+        root, below, name = _split(path)
         with safe_directories.opened(root, below) as fd:
             os.rmdir(name, dir_fd=fd)
     except OSError as error:
@@ -66,12 +72,13 @@ def remove_empty_directory(path: str) -> None:
 
 
 def remove_empty_above(paths: set[str]) -> None:
-    """Remove directories that have become empty, and those above them that are ours.
+    """Remove empty directories, and those above them that become empty.
 
-    That of the host's own dnsmasq is not, nor is /run/systemd/system: without it systemctl takes the host for one that systemd does not run (sd_booted(3)).
+    The directory of the host's own dnsmasq stays, and so does /run/systemd/system: without it, systemctl assumes that
+    systemd does not run (sd_booted(3)).
     """
     for directory in sorted(paths, key=len, reverse=True):
-        while directory.startswith(ROOTS) and directory not in (RUN_DIRECTORY, _UNITS, _DROP_INS):
+        while directory.startswith(ROOTS) and directory not in (RUN_DIRECTORY, RUNTIME_UNITS, _DROP_INS):
             remove_empty_directory(directory)
             if os.path.isdir(directory):
                 break
@@ -79,7 +86,7 @@ def remove_empty_above(paths: set[str]) -> None:
 
 
 def listed(directory: str) -> list[str]:
-    """Return the paths of all files below a directory, sorted; symlinks are listed, not followed."""
+    """Return the paths of all files below a directory, sorted. Symlinks are listed and not followed."""
     root, below = (directory, ()) if directory in ROOTS else _directory(directory)
     found: list[str] = []
     try:
@@ -104,18 +111,18 @@ def _collect(fd: int, path: str, found: list[str]) -> None:
             os.close(deeper)
 
 
-def _place(path: str) -> tuple[str, tuple[str, ...], str]:
-    """Return root, directories below it and last name. Raises DocklessError for a path that is not ours to touch."""
+def _split(path: str) -> tuple[str, tuple[str, ...], str]:
+    """Return the root of a path, the directories below it and the last name. Raises DocklessError outside of ROOTS."""
     for root in ROOTS:
         if path.startswith(root + "/"):
             parts = path[len(root) + 1 :].split("/")
             if all(_is_plain(part) for part in parts):
                 return root, tuple(parts[:-1]), parts[-1]
-    raise DocklessError(f"{path!r} is not below {', '.join(ROOTS)}", "dockless writes nowhere else.")
+    raise DocklessError(f"{path!r} is not below {', '.join(ROOTS)}", "dockless writes only there.")
 
 
 def _directory(path: str) -> tuple[str, tuple[str, ...]]:
-    root, below, name = _place(path)
+    root, below, name = _split(path)
     return root, (*below, name)
 
 
@@ -123,10 +130,10 @@ def _is_plain(part: str) -> bool:
     return part not in ("", ".", "..") and "\0" not in part and len(part) <= 255
 
 
-def _only_replace_plain(fd: int, name: str, path: str) -> None:
+def _check_replaceable(fd: int, name: str, path: str) -> None:
     try:
         kind = os.lstat(name, dir_fd=fd).st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISREG(kind):
-        raise DocklessError(f"{path} is there and is not a plain file", "Move it away; dockless did not make it.")
+        raise DocklessError(f"{path} exists and is not a plain file", "Move it away: dockless did not create it.")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The one host-wide lock, held from observe to verify (flock(2)): it ends with its process, however that ends."""
+"""The host-wide lock, held from observing to verifying (flock(2)). The kernel releases it when its process ends."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from . import safe_directories
 
 PATH = RUN_DIRECTORY + "/lock"
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-_INTERVAL_S = 0.02  # flock(2) has no time limit, and a signal would hit whoever else uses this process
+_INTERVAL_S = 0.02  # polling: flock(2) has no time limit, and a signal would interrupt other code of this process
 
 
 @contextlib.contextmanager
 def lock(timeout_s: float) -> t.Iterator[None]:
-    """Be the only one who changes this host. Raises DocklessError, with the holder's pid, after timeout_s seconds."""
+    """Hold the lock exclusively. Raises DocklessError with the holder's process number after timeout_s seconds."""
     fd = _acquired(_created, fcntl.LOCK_EX, timeout_s)
     try:
         yield
@@ -31,7 +31,9 @@ def lock(timeout_s: float) -> t.Iterator[None]:
 
 @contextlib.contextmanager
 def lock_for_reading(timeout_s: float) -> t.Iterator[None]:
-    """Keep others from changing this host, without writing anything: where no lock file is, nobody runs."""
+    """Hold the lock together with other readers, without writing anything: without a lock file, nothing changes the
+    host.
+    """
     try:
         fd = _acquired(_existing, fcntl.LOCK_SH, timeout_s)
     except FileNotFoundError:
@@ -44,9 +46,9 @@ def lock_for_reading(timeout_s: float) -> t.Iterator[None]:
 
 
 def abandon() -> None:
-    """Remove the lock file, and /run/dockless if nothing else is in it; only its holder may.
+    """Remove the lock file, and /run/dockless if it is empty. Only the holder may call this.
 
-    Whoever waits for it finds that the file is another's by then, and begins again.
+    A process that waits for the lock then finds that its open file is no longer the one at PATH, and opens it again.
     """
     with contextlib.suppress(FileNotFoundError):
         os.unlink(PATH)
@@ -55,13 +57,13 @@ def abandon() -> None:
 
 
 def holder(fd: int) -> str:
-    """Return who holds the lock on an open file, as "process 812 (python3)", from /proc/locks."""
+    """Return the holder of the lock on an open file, as "process 812 (python3)", from /proc/locks (proc_locks(5))."""
     status = os.fstat(fd)
-    wanted = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    file_id = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     with open("/proc/locks", encoding="ascii") as table:
         for line in table:
             words = line.split()
-            if "->" not in words and len(words) > 5 and words[1] == "FLOCK" and words[5] == wanted:
+            if "->" not in words and len(words) > 5 and words[1] == "FLOCK" and words[5] == file_id:
                 return f"process {words[4]} ({_command(words[4])})"
     return "another process"
 
@@ -76,7 +78,9 @@ def _opened(directory: int, flags: int) -> int:
 
 
 def _created() -> int:
-    with safe_directories.opened(RUN_DIRECTORY, (), 0o755) as directory:  # resolvers read below it
+    with safe_directories.opened(
+        RUN_DIRECTORY, (), 0o755
+    ) as directory:  # resolvers read files below it as another user
         return _opened(directory, _FLAGS | os.O_CREAT)
 
 
@@ -86,7 +90,7 @@ def _existing() -> int:
 
 
 def _acquired(opened: t.Callable[[], int], kind: int, timeout_s: float) -> int:
-    """Return a locked descriptor of the file that is at PATH now, not of one that its holder has removed."""
+    """Return a locked descriptor of the file at PATH. A file that its holder removed in the meantime does not count."""
     deadline = time.monotonic() + timeout_s
     while True:
         fd = opened()
@@ -101,11 +105,11 @@ def _acquired(opened: t.Callable[[], int], kind: int, timeout_s: float) -> int:
 
 
 def _wait(fd: int, kind: int, deadline: float, timeout_s: float) -> None:
-    while not _taken(fd, kind):
+    while not _try_lock(fd, kind):
         if time.monotonic() >= deadline:
             raise DocklessError(
-                f"{holder(fd)} has been changing this host's networks for more than {timeout_s:g} s",
-                f"Wait until it has ended, or look what keeps it; it holds {PATH}.",
+                f"{holder(fd)} has held {PATH} for more than {timeout_s:g} s to change this host's networks",
+                "Wait until it ends, or find out why it does not.",
             )
         time.sleep(_INTERVAL_S)
 
@@ -117,7 +121,7 @@ def _is_at_path(fd: int) -> bool:
         return False
 
 
-def _taken(fd: int, kind: int) -> bool:
+def _try_lock(fd: int, kind: int) -> bool:
     try:
         fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:

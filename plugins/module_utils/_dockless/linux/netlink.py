@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""A netlink socket of one namespace (rtnetlink(7)): dumps, and flights of acknowledged messages.
+"""A netlink socket of one network namespace (netlink(7), rtnetlink(7)): dumps, and flights of acknowledged messages.
 
-Dumps are read by hand, attribute by attribute and only the ones that count:
-a host with 1,000 sandboxes answers with 6,000 rows, and most runs only read.
+Dumps are decoded here and not by a library, and only the attributes that are used: a host with 1,000 sandboxes answers
+with 6,000 rows, and most runs only read.
 """
 
 from __future__ import annotations
@@ -15,44 +15,44 @@ import typing as t
 
 from ..errors import DocklessError
 
-FLIGHT = 128  # more acknowledgements than 250 overflow a default receive buffer (ENOBUFS)
+FLIGHT = 128  # messages at a time: more than 250 acknowledgements overflow a default receive buffer (ENOBUFS)
 RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH = 18, 22, 26, 30
 NETLINK_NETFILTER = 12  # linux/netlink.h; Python's socket does not name it
-_SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT = 270, 10, 11, 12
-_SO_RCVBUFFORCE = 33
-_ERROR, _DONE = 2, 3
-_REQUEST, _DUMP, _DUMP_INTR = 0x1, 0x300, 0x10
+_SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT = 270, 10, 11, 12  # NETLINK_*, linux/netlink.h, as the next three lines
+_ERROR, _DONE = 2, 3  # NLMSG_*
+_REQUEST, _DUMP, _DUMP_INTR = 0x1, 0x300, 0x10  # NLM_F_*
 _CAPPED, _ACK_TLVS = 0x100, 0x200
 _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _SKIP_STATISTICS = 1 << 3  # RTEXT_FILTER_SKIP_STATS
-_RETRIES = 20
+_DUMP_ATTEMPTS = 20
+_RECEIVE_SIZE = 1 << 18  # bytes
 Attributes = dict[int, bytes]
 Row = tuple[bytes, Attributes]  # fixed part, attributes
 
 
 class Refusal(t.NamedTuple):
-    """The kernel's no to one message of a flight: its place in the flight, errno, and the kernel's own words."""
+    """A message of a flight that the kernel refused."""
 
-    place: int
+    place: int  # in the flight
     errno: int
-    text: str
+    text: str  # the kernel's message, "" if it gives none
 
 
 LINKS = struct.pack("=BxHiIIHHI", 0, 0, 0, 0, 0, 8, 29, _SKIP_STATISTICS)
 ADDRESSES = struct.pack("=BBBBI", 0, 0, 0, 0, 0)
 NEIGHBOURS = struct.pack("=BBHiHBB", 0, 0, 0, 0, 0, 0, 0)
-FORWARDS = struct.pack("=BBHiHBB", 7, 0, 0, 0, 0, 0, 0)  # AF_BRIDGE: of every bridge and vxlan device
+FORWARDS = struct.pack("=BBHiHBB", 7, 0, 0, 0, 0, 0, 0)  # AF_BRIDGE: of every bridge and VXLAN device
 ALL_ROUTES = struct.pack("=BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def routes_of(protocol: int) -> bytes:
-    """Return the body of a request for the main table's routes with one protocol number."""
+    """Return the body of a request for the routes of the main table with one protocol number."""
     return struct.pack("=BBBBBBBBIHHI", 0, 0, 0, 0, 0, protocol, 0, 0, 0, 8, 15, 254)
 
 
 class Socket:
-    """A netlink socket, rtnetlink's unless another is asked for, of the namespace that its maker was in; it stays there, whoever uses it."""
+    """A netlink socket. It belongs to the namespace of the thread that creates it, whichever thread uses it later."""
 
     def __init__(self, protocol: int = socket.NETLINK_ROUTE) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
@@ -73,81 +73,87 @@ class Socket:
         self._socket.close()
 
     def dump(self, kind: int, body: bytes) -> list[Row]:
-        """Return all rows of one kind. Raises DocklessError if the table never stands still."""
-        for attempt in range(_RETRIES):
-            rows = self._ask(kind, body)
+        """Return all rows of one kind. Raises DocklessError if the table changes during every attempt, and OSError."""
+        for _attempt in range(_DUMP_ATTEMPTS):
+            rows = self._dump_once(kind, body)
             if rows is not None:
                 return rows
         raise DocklessError(
-            "the kernel's tables changed during every one of 20 attempts to read them",
-            "Run again when the host is quieter.",
+            f"the kernel's tables changed during each of {_DUMP_ATTEMPTS} attempts to read them",
+            "Run again when fewer interfaces, addresses and routes change on this host.",
         )
 
-    def _ask(self, kind: int, body: bytes) -> list[Row] | None:
-        """Return the rows of one dump, None for one that was interrupted by a change."""
+    def _dump_once(self, request: int, body: bytes) -> list[Row] | None:
+        """Return the rows of one dump, None if a change of the table interrupted it."""
         self._sequence += 1
-        self._socket.send(_HEADER.pack(16 + len(body), kind, _REQUEST | _DUMP, self._sequence, 0) + body)
+        self._socket.send(_HEADER.pack(16 + len(body), request, _REQUEST | _DUMP, self._sequence, 0) + body)
         rows: list[Row] = []
-        torn = False
+        interrupted = False
         while True:
-            for kind, flags, sequence, answer in _messages(self._socket.recv(1 << 18)):
+            for kind, flags, sequence, answer in _messages(self._socket.recv(_RECEIVE_SIZE)):
                 if sequence != self._sequence:
                     continue
-                torn = torn or bool(flags & _DUMP_INTR)
+                interrupted = interrupted or bool(flags & _DUMP_INTR)
                 if kind == _DONE:
-                    return None if torn else rows
+                    return None if interrupted else rows
                 if kind == _ERROR:
                     number = -struct.unpack_from("=i", answer)[0]
                     raise OSError(number, "netlink dump: " + os.strerror(number))
                 rows.append(_row(kind, answer))
 
     def flight(self, messages: t.Sequence[bytearray]) -> list[Refusal]:
-        """Send messages together and return the refusals; the kernel goes on after one."""
+        """Send messages together and return the refusals. The kernel goes on after a message that it refuses."""
         refusals: list[Refusal] = []
         for start in range(0, len(messages), FLIGHT):
-            part = messages[start : start + FLIGHT]
-            first = self._sequence + 1
-            self._sequence += len(part)
-            for i, message in enumerate(part):
-                struct.pack_into("=I", message, 8, first + i)
-            self._socket.send(b"".join(part))
-            left = len(part)
-            while left:
-                for kind, flags, sequence, body in _messages(self._socket.recv(1 << 18)):
-                    if kind == _ERROR and sequence >= first:
-                        left -= 1
-                        number = -struct.unpack_from("=i", body)[0]
-                        if number:
-                            refusals.append(Refusal(start + sequence - first, number, _words(flags, body)))
+            refusals += self._send_batch(messages[start : start + FLIGHT], start)
+        return refusals
+
+    def _send_batch(self, batch: t.Sequence[bytearray], start: int) -> list[Refusal]:
+        """Send messages and wait for an acknowledgement of each. start: the first one's place in the flight."""
+        first = self._sequence + 1
+        self._sequence += len(batch)
+        for number, message in enumerate(batch):
+            struct.pack_into("=I", message, 8, first + number)
+        self._socket.send(b"".join(batch))
+        refusals: list[Refusal] = []
+        unacknowledged = len(batch)
+        while unacknowledged:
+            for kind, flags, sequence, body in _messages(self._socket.recv(_RECEIVE_SIZE)):
+                if kind != _ERROR or sequence < first:
+                    continue
+                unacknowledged -= 1
+                errno = -struct.unpack_from("=i", body)[0]
+                if errno:
+                    refusals.append(Refusal(start + sequence - first, errno, _extended_message(flags, body)))
         return refusals
 
 
 def text(value: bytes | None) -> str:
-    """Return an attribute's text."""
+    """Return an attribute as text, "" if it is absent."""
     return value.rstrip(b"\0").decode(errors="replace") if value else ""
 
 
 def number(value: bytes | None, default: int = 0) -> int:
-    """Return an attribute's number."""
+    """Return an attribute as a number in the machine's byte order."""
     return int.from_bytes(value, "little" if _LITTLE else "big") if value else default
 
 
 def nested(value: bytes) -> Attributes:
-    """Return the attributes inside an attribute."""
+    """Return the attributes in a nested attribute."""
     return _attributes(value, 0, len(value))
 
 
 _LITTLE = struct.pack("=H", 1) == b"\x01\0"
 _NEWLINK = 16
 # IFLA_ADDRESS, IFNAME, MTU, LINK, MASTER, LINKINFO, IFALIAS, AF_SPEC, GROUP, LINK_NETNSID (linux/if_link.h)
-_OF_LINKS = frozenset((1, 3, 4, 5, 10, 18, 20, 26, 27, 37))
+_LINK_ATTRIBUTES = frozenset((1, 3, 4, 5, 10, 18, 20, 26, 27, 37))
 _FIXED = {16: 16, 20: 8, 24: 12, 28: 12, 256: 4}  # struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg; nfgenmsg of connections
 
 
 def _messages(data: bytes) -> t.Iterator[tuple[int, int, int, bytes]]:
     offset, end = 0, len(data)
     while offset + 16 <= end:
-        length, kind, flags, sequence, port = _HEADER.unpack_from(data, offset)
+        length, kind, flags, sequence, _port = _HEADER.unpack_from(data, offset)
         if length < 16:
             break
         yield kind, flags, sequence, data[offset + 16 : offset + length]
@@ -157,17 +163,17 @@ def _messages(data: bytes) -> t.Iterator[tuple[int, int, int, bytes]]:
 def _row(kind: int, body: bytes) -> Row:
     fixed = _FIXED.get(kind, 0)
     if kind == _NEWLINK:
-        return body[:fixed], _chosen(body, fixed, len(body))
+        return body[:fixed], _link_attributes(body, fixed, len(body))
     return body[:fixed], _attributes(body, fixed, len(body))
 
 
-def _chosen(data: bytes, offset: int, end: int) -> Attributes:
-    """Read a link's attributes, three quarters of which nobody asks for."""
+def _link_attributes(data: bytes, offset: int, end: int) -> Attributes:
+    """Return the attributes of a link that are used, a quarter of those that the kernel sends."""
     found = {}
     unpack = _ATTRIBUTE.unpack_from
     while offset < end:
         length, kind = unpack(data, offset)
-        if kind & 0x3FFF in _OF_LINKS:
+        if kind & 0x3FFF in _LINK_ATTRIBUTES:
             found[kind & 0x3FFF] = data[offset + 4 : offset + length]
         offset += (length + 3) & ~3 or end
     return found
@@ -185,8 +191,8 @@ def _attributes(data: bytes, offset: int, end: int) -> Attributes:
     return found
 
 
-def _words(flags: int, body: bytes) -> str:
-    """Return the kernel's own message (extended acknowledgement), "" where it gives none."""
+def _extended_message(flags: int, body: bytes) -> str:
+    """Return the kernel's message in an extended acknowledgement (NLMSGERR_ATTR_MSG), "" if it gives none."""
     if not flags & _ACK_TLVS:
         return ""
     length = struct.unpack_from("=I", body, 4)[0]

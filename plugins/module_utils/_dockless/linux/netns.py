@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The only door into a network namespace (setns(2), unshare(2), mount(2)).
+"""Enters, creates, names and removes network namespaces (setns(2), unshare(2), mount(2), ip-netns(8)).
 
-A thread enters, works and leaves; nothing forks. Python before 3.12 has no
-os.setns, so libc is called directly.
+A thread enters, works and leaves; no process is forked. Python before 3.12 has no os.setns, so libc is called directly.
 """
 
 from __future__ import annotations
@@ -25,21 +24,21 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def path(name: str) -> str:
-    """Return where the namespace's handle is; name must have passed validation (no slash, no dots only)."""
+    """Return the path of the namespace's name. Raises DocklessError for a name that is not valid."""
     if not NAME.match(name):
         raise DocklessError(
-            f"{name!r} is not a name for a network namespace", "Use letters, digits, dot, dash and underscore."
+            f"{name!r} is not a name for a network namespace", "Use letters, digits, dots, dashes and underscores."
         )
     return f"{NETNS_DIRECTORY}/{name}"
 
 
 def inode_of(fd: int) -> int:
-    """Return the number that tells one namespace from another."""
+    """Return the inode number that identifies a namespace."""
     return os.fstat(fd).st_ino
 
 
 def named() -> list[str]:
-    """Return the names of all namespaces that have a handle on this host."""
+    """Return the names of all named namespaces of this host."""
     try:
         return sorted(n for n in os.listdir(NETNS_DIRECTORY) if NAME.match(n))
     except FileNotFoundError:
@@ -47,7 +46,7 @@ def named() -> list[str]:
 
 
 def open_named(name: str) -> int:
-    """Return a descriptor of the namespace; its caller closes it. Raises FileNotFoundError."""
+    """Return a descriptor of the namespace, which the caller closes. Raises FileNotFoundError."""
     return os.open(path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
@@ -57,27 +56,21 @@ def open_own() -> int:
 
 
 def enter(fd: int) -> None:
-    """Move this thread into the namespace, for good. Raises OSError."""
+    """Move this thread into the namespace. Raises OSError."""
     _check(_libc.setns(fd, CLONE_NEWNET), "setns")
 
 
 @contextlib.contextmanager
 def entered(fd: int) -> t.Iterator[None]:
-    """Be in the namespace of fd for the length of a with block, and back at its end whatever happens."""
-    own = open_own()
-    try:
+    """Be in the namespace of fd during a with block."""
+    with _back_at_the_end():
         enter(fd)
-        try:
-            yield
-        finally:
-            enter(own)
-    finally:
-        os.close(own)
+        yield
 
 
 @contextlib.contextmanager
 def entered_named(name: str) -> t.Iterator[None]:
-    """Be in /run/netns/NAME for the length of a with block; "" stays in the host's own."""
+    """Be in /run/netns/NAME during a with block. "" stays in the namespace that the thread is in."""
     if not name:
         yield
         return
@@ -87,7 +80,7 @@ def entered_named(name: str) -> t.Iterator[None]:
 
 @contextlib.contextmanager
 def entered_path(source: str) -> t.Iterator[None]:
-    """Be in the namespace behind source (a path of procfs or nsfs) for the length of a with block. Raises OSError."""
+    """Be in the namespace behind source (a path of procfs or nsfs) during a with block. Raises OSError."""
     fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         with entered(fd):
@@ -98,20 +91,27 @@ def entered_path(source: str) -> t.Iterator[None]:
 
 @contextlib.contextmanager
 def temporary_namespace() -> t.Iterator[None]:
-    """Be in a namespace that nobody else sees and that ends with the block."""
+    """Be in a new namespace without a name, which ends with the with block."""
+    with _back_at_the_end():
+        unshare()
+        yield
+
+
+@contextlib.contextmanager
+def _back_at_the_end() -> t.Iterator[None]:
+    """Return this thread to its namespace at the end of a with block, whatever happens."""
     own = open_own()
     try:
-        unshare()
-        try:
-            yield
-        finally:
-            enter(own)
+        yield
     finally:
-        os.close(own)
+        try:
+            enter(own)
+        finally:
+            os.close(own)
 
 
 def unshare() -> None:
-    """Move this thread into a new, nameless namespace."""
+    """Move this thread into a new namespace without a name."""
     _check(_libc.unshare(CLONE_NEWNET), "unshare")
 
 
@@ -125,30 +125,30 @@ def prepare() -> None:
 
 
 def pin_own(name: str) -> None:
-    """Give this thread's namespace the name. Raises FileExistsError if it is taken."""
+    """Name this thread's namespace. Raises FileExistsError if the name is taken."""
     pin(name, f"/proc/self/task/{threading.get_native_id()}/ns/net")
 
 
 def held_by_process(inode: int) -> str:
-    """Return a path to the namespace with this inode by way of a process in it. Raises FileNotFoundError."""
+    """Return the path of a namespace by a process that is in it. Raises FileNotFoundError if there is none."""
     for pid in os.listdir("/proc"):
         if pid.isdigit():
             path_of_process = f"/proc/{pid}/ns/net"
-            with contextlib.suppress(OSError):  # it has ended meanwhile
+            with contextlib.suppress(OSError):  # it ended in the meantime
                 if os.stat(path_of_process).st_ino == inode:
                     return path_of_process
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def pin(name: str, source: str) -> None:
-    """Give the namespace behind source (a path of procfs or nsfs) a name. Raises FileExistsError."""
+    """Name the namespace behind source (a path of procfs or nsfs). Raises FileExistsError if the name is taken."""
     target = path(name)
     try:
         _touch(target)
     except FileExistsError:
         if os.lstat(target).st_dev != os.lstat(NETNS_DIRECTORY).st_dev:
             raise
-        os.unlink(target)  # a handle without a namespace: a run was killed between making and mounting it
+        os.unlink(target)  # a plain file: a run was killed between its creation and the mount
         _touch(target)
     failed = _mount(source, target, _MS_BIND)
     if failed:
@@ -157,7 +157,7 @@ def pin(name: str, source: str) -> None:
 
 
 def unpin(name: str) -> None:
-    """Take the name away; the kernel ends the namespace when no process is left in it."""
+    """Remove a name. The kernel removes the namespace when no process and no descriptor holds it."""
     target = path(name)
     if _libc.umount2(target.encode(), _MNT_DETACH) and ctypes.get_errno() not in (errno.EINVAL, errno.ENOENT):
         _raise_for(ctypes.get_errno(), "umount " + target)

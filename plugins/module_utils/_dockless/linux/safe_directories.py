@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Directories of ours, opened step by step so that no symlink is ever followed, and files replaced in them.
+"""Opens dockless's directories without following symlinks, and reads and replaces files in them.
 
-Everything is done relative to a directory's descriptor (openat(2), O_NOFOLLOW):
-what was checked is what is written to.
+Everything is done relative to a directory's descriptor (openat(2), O_NOFOLLOW), so the directory that was checked is
+the one that is written to.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 @contextlib.contextmanager
 def opened(root: str, below: t.Sequence[str] = (), mode: int | None = None) -> t.Iterator[int]:
-    """Give a descriptor of root/below[0]/below[1]/…
+    """Yield a descriptor of root/below[0]/below[1]/…
 
-    Missing ones are made with mode, or are a FileNotFoundError if mode is None. A component
-    that is a symlink, not a directory, or writable by others is a DocklessError. The parent of
-    root belongs to the system and is trusted.
+    Missing directories are created with mode; without mode they raise FileNotFoundError. A component that is a symlink,
+    not a directory, or writable by other users than root raises DocklessError. The parent of root belongs to the system
+    and is trusted.
     """
     fd = _step(None, root, root, mode)
     path = root
@@ -43,7 +43,7 @@ def opened(root: str, below: t.Sequence[str] = (), mode: int | None = None) -> t
 
 
 def read(fd: int, name: str, path: str) -> tuple[bytes, int] | None:
-    """Return bytes and mode of a file in the directory fd, None if there is none; path is for messages."""
+    """Return content and mode of a file in the directory fd, None if there is none. path: for messages."""
     try:
         file = os.open(name, _FILE, dir_fd=fd)
     except FileNotFoundError:
@@ -53,22 +53,23 @@ def read(fd: int, name: str, path: str) -> tuple[bytes, int] | None:
     try:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
-            raise DocklessError(
-                f"{path} is not a plain file", "Move it away; dockless does not touch what is not its own."
-            )
+            raise DocklessError(f"{path} is not a plain file", "Move it away: dockless did not create it.")
         return _all_of(file, status.st_size), stat.S_IMODE(status.st_mode)
     finally:
         os.close(file)
 
 
 def replace(fd: int, name: str, content: bytes, mode: int, sync: t.Callable[[int], None] = lambda fd: None) -> None:
-    """Put a file in place by rename(2): whoever reads sees the old or the new one. sync is called with each descriptor written."""
+    """Replace a file by rename(2), so that a reader sees the old or the new one.
+
+    sync: called with the descriptor of the file, and of the directory after the rename.
+    """
     temporary = f".{name[:200]}.{os.urandom(8).hex()}"
     file = os.open(temporary, _NEW, 0o600, dir_fd=fd)
     try:
         try:
             _write_all(file, content)
-            os.fchmod(file, mode)  # the umask has no say
+            os.fchmod(file, mode)  # not by open(2), where the umask applies
             sync(file)
         finally:
             os.close(file)
@@ -104,17 +105,18 @@ def _open(parent: int | None, name: str, path: str) -> int:
     if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o022:
         os.close(fd)
         raise DocklessError(
-            f"directory {path} can be written to by others than root",
-            f"Look through what is in it, then: chown root {path}; chmod go-w {path}.",
+            f"directory {path} is writable by other users than root",
+            f"Check its content, then run: chown root {path}; chmod go-w {path}.",
         )
     return fd
 
 
 def refusal(path: str, error: OSError, wanted: str) -> DocklessError:
-    """Return the message for a path that could not be opened as what was wanted ("a plain file")."""
-    if error.errno in (errno.ELOOP, errno.ENOTDIR):  # ENOTDIR is what O_DIRECTORY says of a symlink
+    """Return the error for a path that could not be opened as what was wanted, such as "a plain file"."""
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):  # O_DIRECTORY gives ENOTDIR for a symlink
         return DocklessError(
-            f"{path} is not {wanted}, or a symbolic link", "Move it away; dockless does not follow links there."
+            f"{path} is not {wanted}, or it is a symbolic link",
+            "Move it away: dockless does not follow symbolic links there.",
         )
     return DocklessError(f"{path} cannot be opened: {os.strerror(error.errno or 0)}")
 

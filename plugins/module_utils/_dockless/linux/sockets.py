@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Sockets that hold a port of the calling thread's namespace, from procfs (proc(5)), and whose they are."""
+"""Sockets that use a port in the calling thread's namespace, and the processes that own them, from procfs (proc(5))."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TABLES = (
     ("udp", "udp", _UNCONNECTED),
     ("udp", "udp6", _UNCONNECTED),
 )
-UNKNOWN = "a process that cannot be named"
+UNKNOWN = "an unknown process"
 
 
 class _Socket(t.NamedTuple):
@@ -28,16 +28,19 @@ class _Socket(t.NamedTuple):
 
 
 def listeners() -> tuple[Listener, ...]:
-    """Return listening TCP, bound and unconnected UDP and listening SCTP sockets, sorted, each once; owner is left "" here."""
+    """Return listening TCP and SCTP sockets and bound UDP sockets without a peer, sorted, without their owners."""
     return tuple(sorted({found.listener for found in _sockets()}))
 
 
 def owner_of(listener: Listener) -> str:
-    """Return whose socket it is, as "nginx (pid 812)", or UNKNOWN. Reads every process's descriptors: for a conflict only."""
-    bare = listener._replace(owner="")
-    inodes = {found.inode for found in _sockets() if found.listener == bare}
+    """Return the process that owns a socket, as "nginx (pid 812)", or UNKNOWN.
+
+    Reads the descriptors of every process, so it is called for a conflict only.
+    """
+    without_owner = listener._replace(owner="")
+    links = {f"socket:[{found.inode}]" for found in _sockets() if found.listener == without_owner}
     for pid in sorted(filter(str.isdigit, os.listdir("/proc")), key=int):
-        if _holds(pid, {f"socket:[{inode}]" for inode in inodes}):
+        if _holds(pid, links):
             return f"{_command(pid)} (pid {pid})"
     return UNKNOWN
 
@@ -45,15 +48,15 @@ def owner_of(listener: Listener) -> str:
 def _sockets() -> t.Iterator[_Socket]:
     for protocol, table, state in _TABLES:
         for words in _rows(table):
-            # sl, local, remote, state, queues, timer, retransmits, uid, timeout, inode
+            # Columns: sl, local, remote, state, queues, timer, retransmits, uid, timeout, inode.
             if words[3] == state:
                 address, port = words[1].split(":")
                 if int(port, 16):
                     yield _Socket(Listener(protocol, _address(address), int(port, 16)), int(words[9]))
     for words in _rows("sctp/eps"):
-        # pointer, pointer, type, state, bucket, port, uid, inode, addresses
+        # Columns: pointer, pointer, type, state, bucket, port, uid, inode, addresses.
         for address in words[8:]:
-            yield _Socket(Listener("sctp", _plain(address), int(words[5])), int(words[7]))
+            yield _Socket(Listener("sctp", _without_mapping(address), int(words[5])), int(words[7]))
 
 
 def _rows(table: str) -> t.Iterator[list[str]]:
@@ -69,12 +72,13 @@ def _rows(table: str) -> t.Iterator[list[str]]:
 
 
 def _address(text: str) -> str:
-    """Return an address that procfs prints as 32-bit words in the machine's byte order."""
+    """Return an address from procfs, which prints it as 32-bit words in the machine's byte order."""
     packed = b"".join(struct.pack("=I", int(text[i : i + 8], 16)) for i in range(0, len(text), 8))
-    return _plain(socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed))
+    return _without_mapping(socket.inet_ntop(socket.AF_INET if len(packed) == 4 else socket.AF_INET6, packed))
 
 
-def _plain(address: str) -> str:
+def _without_mapping(address: str) -> str:
+    """Return the IPv4 address in an IPv4-mapped one (RFC 4291, 2.5.5.2), and every other address as it is."""
     return address[7:] if address.startswith("::ffff:") and "." in address else address
 
 
@@ -94,7 +98,7 @@ def _holds(pid: str, links: set[str]) -> bool:
 
 
 def _command(pid: str) -> str:
-    """Return a process's name, which it chose itself, with nothing in it that a terminal would obey."""
+    """Return a process's name, which it chose itself, without control characters."""
     try:
         with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as comm:
             return "".join(c if c.isprintable() else "?" for c in comm.read().rstrip("\n"))

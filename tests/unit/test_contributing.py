@@ -20,6 +20,7 @@ EXAMPLES = [
     ("A network option", "trusted_host_interfaces"),
     ("A network option", "host_ipv4"),
     ("A network option", "default_publish_address"),
+    ("A kind of object", "Neighbour"),
     ("A firewall to coexist with", "ufw"),
 ]
 

@@ -69,7 +69,7 @@ def test_noise_is_read_to_its_end(seed):
         netlink.nested(data)
         for _kind, flags, _sequence, body in netlink._messages(data):
             if len(body) >= 20:
-                netlink._words(flags, body)
+                netlink._extended_message(flags, body)
 
 
 def refusal(errno, words, capped):
@@ -84,7 +84,7 @@ def refusal(errno, words, capped):
 @pytest.mark.parametrize("capped", [True, False])
 @pytest.mark.parametrize("words", ["", "Device is down", "Nexthop has invalid gateway"])
 def test_the_kernels_words(capped, words):
-    assert netlink._words(*refusal(22, words, capped)) == words
+    assert netlink._extended_message(*refusal(22, words, capped)) == words
 
 
 def test_rows_by_kind():

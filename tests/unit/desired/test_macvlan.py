@@ -91,7 +91,7 @@ def test_vlan_link_is_on_the_host_and_depends_on_its_parent():
 
 
 def test_unmanaged_vlan_link_is_not_declared():
-    for there, declared in ((Parent("eth0.60", 1400), False), (Parent("eth0.60", 1400, ours=True), True)):
+    for there, declared in ((Parent("eth0.60", 1400), False), (Parent("eth0.60", 1400, managed=True), True)):
         known = FACTS._replace(parents=(Parent("eth0"), there))
         found = links(state(resolved(document(parent="eth0.60"), known), known))
         assert (("", "eth0.60") in found) is declared
@@ -184,7 +184,7 @@ OBSTACLES = [
     ),
     (
         {},
-        {"parents": (Parent("eth0", ours=True),)},
+        {"parents": (Parent("eth0", managed=True),)},
         "networks.lan.parent: interface eth0 belongs to another network that dockless manages. "
         "Set parent to an interface of the host.",
     ),

@@ -51,4 +51,4 @@ def _no_transit(host: Host, facts: Facts) -> list[int]:
     """Return the families that are forwarded for our sake alone: a host that was no router must not become one for its neighbours."""
     if host.defaults.ip_forward_no_drop:
         return []
-    return [version for version, ours in ((4, facts.forwarding4_is_ours), (6, facts.forwarding6_is_ours)) if ours]
+    return [version for version, managed in ((4, facts.forwarding4_managed), (6, facts.forwarding6_managed)) if managed]

@@ -75,7 +75,7 @@ def host_objects(host: Host, networks: Networks, facts: Facts) -> t.Iterator[Obj
                 facts.parent(macvlan.macvlan_of(network).parent),
                 macvlan.vlan_of(macvlan.macvlan_of(network).parent),
             )
-            if vlan and (there is None or there.ours):
+            if vlan and (there is None or there.managed):
                 other = vlans.setdefault(macvlan.macvlan_of(network).parent, network)
                 vlans[macvlan.macvlan_of(network).parent] = (
                     network if macvlan.macvlan_of(network).mode == "l3s" else other

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What a host is like before anything is decided: read once, by gather.py, and passed on as a value."""
+"""Facts of a host: what a run reads of it once (observe.facts), and passes on as a value to every decision."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from .host import IPAddress, IPNetwork
 
 
 class Listener(t.NamedTuple):
-    """A socket that listens on the host. address is "0.0.0.0", "::" or one address; owner names its process."""
+    """A socket that listens on the host.
+
+    address is "0.0.0.0", "::" or one address. owner names its process, "" if that is not known.
+    """
 
     protocol: str
     address: str
@@ -19,7 +22,7 @@ class Listener(t.NamedTuple):
 
 
 class UnderlayAddress(t.NamedTuple):
-    """An address of the host's own links, which a tunnel may end at, with its link's name and MTU in bytes."""
+    """An address of the host that can be a VTEP address, with its link's name and MTU in bytes."""
 
     address: IPAddress
     link: str
@@ -27,15 +30,15 @@ class UnderlayAddress(t.NamedTuple):
 
 
 class Parent(t.NamedTuple):
-    """An interface of the host that networks sit on. master has it as its port; nic is wireless, or a network card's driver."""
+    """An interface of the host that is the parent of macvlan or ipvlan networks."""
 
     name: str
-    mtu: int = 1500
-    kind: str = ""
-    master: str = ""
-    ours: bool = False
+    mtu: int = 1500  # bytes
+    kind: str = ""  # of link, as ip-link(8) has it: "" for a network card
+    master: str = ""  # the bridge or bond that has it as a port
+    managed: bool = False  # dockless created it
     up: bool = True
-    nic: str = ""
+    nic: str = ""  # wireless, or the driver of the network card
 
 
 class DockerFirewall(t.NamedTuple):
@@ -64,34 +67,34 @@ Firewall = t.Union[DockerFirewall, FirewalldFirewall, UfwFirewall]
 
 
 class Facts(t.NamedTuple):
-    """Host facts. Defaults are those of an ordinary host, for tests."""
+    """Facts of a host. The defaults describe an ordinary host, for tests."""
 
-    routes: tuple[IPNetwork, ...] = ()  # destinations of routes that are not ours, defaults left out
-    addresses: tuple[IPAddress, ...] = ()  # on links that are not ours
-    mtu: int = 1500  # of the default route's device, in bytes
-    uplink: str = ""  # that device
-    underlay: tuple[UnderlayAddress, ...] = ()  # global addresses on links that are not ours, IPv4 first
+    routes: tuple[IPNetwork, ...] = ()  # destinations of routes that dockless does not manage, without default routes
+    addresses: tuple[IPAddress, ...] = ()  # on links that dockless does not manage
+    mtu: int = 1500  # of the uplink, in bytes
+    uplink: str = ""  # the interface of the default route
+    underlay: tuple[UnderlayAddress, ...] = ()  # global addresses on links that dockless does not manage, IPv4 first
     forwarding4: bool = True
     forwarding6: bool = True
-    forwarding4_is_ours: bool = False  # it was off before the role prerequisites turned it on
-    forwarding6_is_ours: bool = False
-    ipv6: bool = True  # the kernel has it
+    forwarding4_managed: bool = False  # it was off before the role prerequisites turned it on
+    forwarding6_managed: bool = False
+    ipv6: bool = True  # the kernel has it enabled
     listeners: tuple[Listener, ...] = ()
     port_range: tuple[int, int] = (32768, 60999)  # net.ipv4.ip_local_port_range
     reserved_ports: frozenset[int] = frozenset()  # net.ipv4.ip_local_reserved_ports
     nameservers: tuple[str, ...] = ()  # of the host, loopback ones included
-    resolv_conf: str = ""  # the file that names them
+    resolv_conf: str = ""  # the path of the file that lists them
     search: tuple[str, ...] = ()
-    nsswitch: str = ""  # the text of nsswitch.conf(5), "" if there is none
-    attached: tuple[tuple[str, int, str], ...] = ()  # (sandbox, inode and path of the namespace it attaches to)
+    nsswitch: str = ""  # the text of nsswitch.conf(5), "" if the file is missing
+    attached: tuple[tuple[str, int, str], ...] = ()  # (sandbox, inode and path of its namespace)
     tunnel_keys: tuple[tuple[str, str], ...] = ()  # (slot, public key) of this host's private keys
     dnsmasq: str = "/usr/sbin/dnsmasq"  # its path, "" if it is not installed
-    dnsmasq_account: tuple[str, ...] = ()  # the user and group made for it, if they were
-    systemd: bool = False  # PID 1 is systemd, so units supervise the resolvers
+    dnsmasq_account: tuple[str, ...] = ()  # its user and group, if the package created them
+    systemd: bool = False  # PID 1 is systemd, whose units supervise the resolvers
     firewalls: tuple[Firewall, ...] = ()  # foreign firewalls of this host that coexist names
-    parents: tuple[Parent, ...] = ()  # those that are there of the interfaces that networks name
-    missing_kinds: frozenset[str] = frozenset()  # kinds of link that networks need and the kernel does not have
+    parents: tuple[Parent, ...] = ()  # existing interfaces that networks declare as parent
+    missing_kinds: frozenset[str] = frozenset()  # of links that networks need and the kernel lacks
 
     def parent(self, name: str) -> Parent | None:
         """Return the host's interface of that name, None if there is none."""
-        return next((found for found in self.parents if found.name == name), None)
+        return next((parent for parent in self.parents if parent.name == name), None)

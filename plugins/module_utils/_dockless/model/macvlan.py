@@ -47,4 +47,4 @@ def found_parent(network: Network, facts: Facts) -> Parent | None:
     name = macvlan_of(network).parent
     there = facts.parent(name)
     vlan = vlan_of(name)
-    return facts.parent(vlan[0]) if vlan and (there is None or there.ours) else there
+    return facts.parent(vlan[0]) if vlan and (there is None or there.managed) else there

@@ -196,7 +196,7 @@ def refusal(network: Network, facts: Facts) -> DocklessError | None:
 
 
 def _unusable(parent: Parent, path: str) -> DocklessError | None:
-    if parent.ours:
+    if parent.managed:
         return DocklessError(
             f"interface {parent.name} belongs to another network that dockless manages",
             "Set parent to an interface of the host.",

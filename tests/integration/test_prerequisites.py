@@ -109,7 +109,9 @@ def test_others_are_left_alone(private_host):
     private_host.sh("echo 200 > /proc/sys/net/ipv4/tcp_keepalive_time")
     last = settings(private_host, state="absent")
     assert sysctl(private_host, "net/ipv4/tcp_keepalive_time") == "200"
-    assert last["warnings"] == ["net.ipv4.tcp_keepalive_time is 200, not 100 as this role set it. It is left unchanged."]
+    assert last["warnings"] == [
+        "net.ipv4.tcp_keepalive_time is 200, not 100 as this role set it. It is left unchanged."
+    ]
     private_host.sh("echo 7200 > /proc/sys/net/ipv4/tcp_keepalive_time; echo 1 > /proc/sys/net/ipv4/ip_forward")
 
 

@@ -34,6 +34,7 @@ def config(**options):
     return network(ipam={"config": [options]})
 
 
+@pytest.mark.smoke
 def test_automatic_subnets_avoid_what_the_host_routes(private_host):
     """A route, a link's subnet and a route in another table; what stands on the way is leapt over, not tried."""
     private_host.sh(

@@ -38,6 +38,7 @@ def process(private_host):
     return pid, int(private_host.sh(f"stat -L -c %i /proc/{pid}/ns/net"))
 
 
+@pytest.mark.smoke
 def test_namespace_of_a_process_by_pid_and_by_path(private_host, process):
     pid, inode = process
     assert locate(private_host, "pid", pid) == [f"/proc/{pid}/ns/net", inode]

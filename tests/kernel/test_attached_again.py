@@ -44,6 +44,7 @@ def test_the_process_is_replaced_while_the_old_one_lives(private_host, start):
     assert not private_host.apply(attached(new))["changed"]
 
 
+@pytest.mark.smoke
 def test_an_attached_sandbox_leaves_nothing_in_the_process(private_host, start):
     pid = start()
     private_host.apply(attached(pid))

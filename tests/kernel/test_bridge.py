@@ -36,6 +36,7 @@ def test_neighbours_ping_by_address(private_host, options):
     assert "1 received" in done.stdout and done.stderr == ""
 
 
+@pytest.mark.smoke
 def test_link_local_address_of_a_fixed_mac(private_host):
     """The address that stateless configuration makes of a MAC answers."""
     sandboxes = {"one": {"networks": {"front": {"mac_address": "02:42:ac:11:00:02"}}}, "two": {"networks": ["front"]}}

@@ -67,6 +67,7 @@ def test_missing_sees_what_is_missing(private_host):
     assert gone == {"namespace", "bridge", "address", "file", "veth"}
 
 
+@pytest.mark.smoke
 def test_check_mode_creates_no_file_on_a_new_host(private_host):
     """Not even a directory for the lock."""
     places = "find /run /etc/dockless /etc/netns /var/lib/dockless 2>/dev/null | sort || true"

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from support import strace
 from support.invariants import QUIET, SHOP, address, assert_same, changed, full, kinds
 
@@ -146,6 +148,7 @@ def test_a_sandbox_that_goes_and_comes_leaves_others_alone(private_host):
     )
 
 
+@pytest.mark.smoke
 def test_removal_leaves_nothing(private_host):
     """The host is as before the first run; removing what is not there is fine and changes nothing."""
     before = full(private_host)

@@ -129,6 +129,7 @@ def test_path_with_a_symlink_component_is_refused(private_host, prepare, link):
     assert refusal(private_host, "files.write(sys.argv[1], 'x', 0o644)", "/run/dockless/dns/a/b") == 0
 
 
+@pytest.mark.smoke
 def test_symlink_is_removed_and_not_followed(private_host):
     private_host.sh(
         "mkdir -p /run/dockless/dns /run/canary; echo alive >/run/canary/file; "

@@ -166,7 +166,7 @@ def test_withdrawn_port_ends_routed_connections(private_host, version):
         talk.end()
 
 
-@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("version", [pytest.param(4, marks=pytest.mark.smoke), 6])
 def test_connections_out_of_a_network_end_with_its_egress(private_host, version):
     """A connection that a sandbox has to the outside falls silent when its network loses egress; another network's goes on."""
     networks = {"front": network("172.20.0.0/24 fd00:20::/64"), "other": network("172.21.0.0/24 fd00:21::/64")}

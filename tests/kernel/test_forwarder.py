@@ -127,6 +127,7 @@ def test_forwarder_is_reachable_from_its_networks_only(stubbed):
     assert "0.0.0.0:10053" not in listening and HOST4 not in listening and "172.21.0.1" not in listening
 
 
+@pytest.mark.smoke
 def test_forwarder_follows_the_hosts_resolv_conf(stubbed):
     """resolv.conf names another loopback server, and what was there ends."""
     host, upstream = stubbed

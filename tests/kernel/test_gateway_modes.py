@@ -106,6 +106,7 @@ def test_routed_network_cannot_reach_nat_networks(private_host, version):
     assert private_host.fetch("web", f"http://{outside}/").splitlines() == ["outside", WEB[six]]
 
 
+@pytest.mark.smoke
 def test_routed_family_has_no_host_port(private_host):
     """IPv4 by translation, IPv6 routed: rows, exposures and packets agree."""
     answer = served(private_host, mode="nat", gateway_mode_ipv6="routed")

@@ -35,6 +35,7 @@ def test_facts_of_a_private_host(private_host):
     )
 
 
+@pytest.mark.smoke
 def test_facts_follow_the_host(private_host):
     private_host.sh(
         "cd /proc/sys/net; echo 0 >ipv4/ip_forward; echo 0 >ipv6/conf/all/forwarding;"

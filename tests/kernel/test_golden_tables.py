@@ -13,6 +13,7 @@ from support import pipeline
 GOLDEN = pathlib.Path(__file__).parents[1] / "unit" / "firewall" / "host_table"
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("case", sorted(GOLDEN.iterdir()), ids=lambda case: case.name)
 def test_every_golden_table_loads(private_host, case):
     """nft takes the tables that the unit tests keep, and has the same number of elements in them."""
@@ -27,7 +28,7 @@ def test_every_golden_table_loads(private_host, case):
 
 def test_the_example_of_own_rules_does_what_its_comments_say(private_host):
     """The block in docs/design.md: it closes a published port to the neighbour, and neither table minds the other."""
-    text = (GOLDEN.parents[2] / "docs" / "design.md").read_text(encoding="utf-8")
+    text = (GOLDEN.parents[3] / "docs" / "design.md").read_text(encoding="utf-8")
     block = text[text.index("table inet mine") :].split("```")[0]
     document = {"networks": {"front": None}, "sandboxes": {"web": {"networks": ["front"], "ports": ["8080:80"]}}}
     private_host.apply(document)

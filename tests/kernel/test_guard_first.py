@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 WATCH = """
 import json, os, subprocess, sys
 from _dockless.engine import converge
@@ -28,6 +30,7 @@ def watched(host, document):
     return json.loads(host.python(WATCH, json.dumps(document)).stdout)
 
 
+@pytest.mark.smoke
 def test_firewall_exists_before_the_first_link_and_after_the_last(private_host):
     """The table comes first and goes last; a step without links and without table is the control."""
     private_host.sh("umount /sys 2>/dev/null || true; mount -t sysfs sysfs /sys")

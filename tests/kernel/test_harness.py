@@ -90,6 +90,7 @@ def test_difference_counts_what_repeats():
     assert snapshot.difference({"process": ["a"]}, {"process": ["a"]}) == []
 
 
+@pytest.mark.smoke
 def test_orphans_are_reaped(private_host):
     private_host.sh("(sleep 0 &) ; (true &)")
     private_host.sh("while grep -qs '^State:.*zombie' /proc/[0-9]*/status; do :; done")  # or the time runs out

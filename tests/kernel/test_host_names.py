@@ -98,6 +98,7 @@ def test_the_host_finds_names_of_the_chosen_networks_and_goes_back(resolving):
     assert "dockless" not in host.sh("ls /etc/dnsmasq.d") and "names" not in host.sh("ls /run/dockless/dns/resolvers")
 
 
+@pytest.mark.smoke
 def test_host_names_are_not_visible_to_sandboxes(resolving):
     """A sandbox whose questions end at the host's resolver finds no names of networks that it is not on; the host does."""
     host = resolving

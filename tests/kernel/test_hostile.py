@@ -170,6 +170,7 @@ def is_effect(line):
     return True
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize("kind, name", [("bridge_name", "all"), ("interface_name", "default"), ("end of a pair", "lo")])
 def test_reserved_interface_names_are_refused(private_host, kind, name):
     """They mean more than one link under /proc/sys."""

@@ -72,6 +72,7 @@ def test_loopback_port_is_closed_to_frames_from_the_link(private_host):
     assert heard.readline() == "control again 172.20.0.1"
 
 
+@pytest.mark.smoke
 def test_sandbox_cannot_reach_the_hosts_loopback(private_host):
     """Though its bridge routes 127.0.0.0/8 for the answers of a loopback port."""
     private_host.apply(with_ports("127.0.0.1:8080:80/udp"))

@@ -43,6 +43,7 @@ def test_attacks_reach_nobody_and_are_counted(lab, memory, group, record_propert
     record_property("packets", PACKETS * len(GROUPS[group]))
 
 
+@pytest.mark.smoke
 def test_what_must_pass_passes(lab, memory, record_property):
     """The other end sees the address that it should; sandboxes are not taught other ways."""
     lab.forget()

@@ -34,6 +34,7 @@ def test_run_opens_no_listening_socket_on_the_host(private_host):
     assert inside and all(address.startswith("127.0.0.11") for address in inside)
 
 
+@pytest.mark.smoke
 def test_no_conntrack_helper_opens_a_port(lab):
     """What looks like FTP through a published port leads to no second way in."""
     with entered(lab["c1"].namespace):

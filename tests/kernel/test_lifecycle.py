@@ -200,6 +200,7 @@ def test_external_network_is_joined_and_stays_its_owners(private_host):
     assert private_host.sh("ls /run/netns") == "db"
 
 
+@pytest.mark.smoke
 def test_one_sandbox_name_in_two_projects_is_refused(private_host):
     private_host.apply(BASE)
     before = full(private_host)

@@ -158,6 +158,7 @@ def test_longest_names_resolve(private_host):
     )
 
 
+@pytest.mark.smoke
 @pytest.mark.leaves_behind("links are made by hand here")
 def test_new_name_resolves_in_every_sandbox(private_host):
     """Without a restart. How soon is measured in tests/bench/names.py."""

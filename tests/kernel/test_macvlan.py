@@ -127,6 +127,7 @@ def test_macvlan_without_a_parent(private_host, subnet):
     assert set(traffic.links(private_host)) == {"lo", "eth0"}
 
 
+@pytest.mark.smoke
 def test_internal_macvlan_with_a_parent(private_host):
     """No way further than the link itself."""
     private_host.apply({"networks": {"lan": lan(LAN4, LAN6, internal=True)}, "sandboxes": PAIR})

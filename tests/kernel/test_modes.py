@@ -40,6 +40,7 @@ def test_host_mode_has_no_namespace_and_discards_ports_with_a_warning(private_ho
     )
 
 
+@pytest.mark.smoke
 def test_none_has_lo_only(private_host):
     """A namespace of its own with lo, up, and no way anywhere."""
     private_host.apply({"sandboxes": {"lab": {"network_mode": "none"}}})

@@ -161,6 +161,7 @@ def test_default_bridge_resolves_legacy_links_only(private_host):
     assert "nameserver 192.0.2.3\n" in private_host.run(["cat", "/etc/resolv.conf"], netns="one").stdout
 
 
+@pytest.mark.smoke
 def test_dns_works_without_a_bridge_address(private_host):
     """A resolver is inside each sandbox, so an isolated network, whose bridge has no address, has names; questions for others go nowhere."""
     network = {"internal": True, "gateway_mode_ipv4": "isolated"}

@@ -73,6 +73,7 @@ def _daemon(private_host, tmp_path):
     )
 
 
+@pytest.mark.smoke
 def test_the_hosts_daemon_is_not_asked_from_a_sandbox(private_host, daemon):
     """The control comes first: on the host, and in a namespace of nobody's, the daemon is asked, and its no is final."""
     private_host.sh("ip netns add stranger")

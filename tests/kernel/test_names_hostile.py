@@ -142,6 +142,7 @@ def test_idle_tcp_clients_do_not_block_others(named):
     assert dig(named, "web", "web") == dig(named, "cli", "web") == dig(named, "cli", "web", "A", "+tcp") == KNOWN
 
 
+@pytest.mark.smoke
 def test_dns_flood_does_not_delay_other_sandboxes(named):
     """One sandbox asks a dead server for names without end; its neighbour's hundred questions are all answered."""
     flood = named.popen([SYSTEM_PYTHON, "-c", _FLOOD], "web")

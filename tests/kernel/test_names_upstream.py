@@ -51,6 +51,7 @@ def test_next_upstream_answers_for_a_silent_one(private_host, upstream, dead):
     private_host.neighbour().sh("nft delete table inet silent")
 
 
+@pytest.mark.smoke
 def test_local_names_are_never_asked_upstream(private_host, upstream):
     """A server that has an answer to everything, and a search domain that it serves, take no name of a sandbox."""
     private_host.apply(document(UPSTREAM, dns_search=["corp.example"]))

@@ -342,6 +342,7 @@ def test_iptables_nft_shows_up(bridged_host):
     assert reach(bridged_host) == {"within", "out", "in"}
 
 
+@pytest.mark.smoke
 def test_our_own_table_is_no_obstacle(bridged_host):
     bridged_host.run(["nft", "-f", "-"], input=forward([], family="inet").replace("filter {", "dockless {", 1))
     assert obstacles(bridged_host) == []

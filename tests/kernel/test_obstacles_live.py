@@ -103,6 +103,7 @@ def test_bridge_family_is_read_too(private_host, foreign):
         assert not private_host.ping("one", "172.20.0.3", wait=1) and private_host.ping("one", "198.51.100.1")
 
 
+@pytest.mark.smoke
 def test_warning_comes_with_a_plan_too_and_foreign_tables_stay(private_host, foreign):
     """Check mode tells the same; nothing of others is ever changed, by no run and no removal."""
     foreign(forward())

@@ -511,6 +511,7 @@ def test_at_boot_the_end_of_the_tunnels_is_waited_for(fleet):
     assert first.ping("a", "10.60.0.4") and not first.apply(documents[0])["changed"]
 
 
+@pytest.mark.smoke
 def test_a_run_that_fails_goes_back(fleet):
     """A vxlan device with a number that somebody else's has is refused by the kernel: nothing of the run stays."""
     first = fleet.hosts[0]

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from support.private_host import SYSTEM_PYTHON
+from support.smoke import smoke_case
 from support.traffic import network
 
 CONFLICTS = {
@@ -25,7 +26,7 @@ __import__("signal").pause()
 """
 
 
-@pytest.mark.parametrize("ports, words", CONFLICTS.values(), ids=CONFLICTS.keys())
+@pytest.mark.parametrize("ports, words", smoke_case(CONFLICTS, "another mapping"))
 def test_port_conflict_is_refused_before_any_change(private_host, ports, words):
     """The message has the owner's name, and the host is as it was."""
     shop = {

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from support.invariants import SHOP
 
 _FAKE = """
@@ -29,6 +31,7 @@ def test_no_sysctl_of_the_host_changes(private_host):
     assert foreign == []
 
 
+@pytest.mark.smoke
 def test_sysctls_are_set_despite_mounts_over_proc(private_host):
     """Only its network namespace is entered, never its mounts: what it laid over /proc/sys stays as it is, and the kernel has the value."""
     container = private_host.popen(["unshare", "--net", "--mount", "/bin/sh", "-c", _FAKE])

@@ -47,6 +47,7 @@ def test_a_changed_line_changes_only_that(private_host):
     assert private_host.sh("ls /run/netns") == "db\nweb"
 
 
+@pytest.mark.smoke
 def test_a_small_mtu_reaches_both_ends(private_host):
     networks = {"small": {"driver_opts": {"com.docker.network.driver.mtu": "1400"}}}
     private_host.apply({"networks": networks, "sandboxes": {"one": {"networks": ["small"]}}})

@@ -37,6 +37,7 @@ def shop(private_host):
     return private_host
 
 
+@pytest.mark.smoke
 def test_the_document_converges_and_debugging_commands_answer(shop):
     assert not shop.apply(full_document())["changed"]
     commands = debugging()

@@ -34,6 +34,7 @@ def test_names_aliases_and_hostname_over_udp_and_tcp(named):
     assert named.lookup("cli", "web") == ["172.20.0.10"]
 
 
+@pytest.mark.smoke
 def test_name_qualified_by_network(named):
     """name.network resolves, with something appended it goes to the world and not to us."""
     assert dig(named, "cli", "web2.front") == ("NOERROR", ["172.20.0.11"])

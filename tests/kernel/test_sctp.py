@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from support.private_host import HOST_ADDRESSES, NEIGHBOUR_ADDRESSES, SYSTEM_PYTHON
 
 _RECEIVER = """
@@ -35,6 +37,7 @@ for port in sys.argv[2:]:
 """
 
 
+@pytest.mark.smoke
 def test_sctp_packets_are_translated(private_host):
     """One port, one of a range, and none that is not published; the client's address is kept. The last one tells that all have been through."""
     private_host.apply(

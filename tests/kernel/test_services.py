@@ -226,6 +226,7 @@ def test_clients_with_many_addresses_are_spread_by_them(private_host):
     assert set(found) == {"web1", "web2", "web3"} and max(found.values()) <= 36, found
 
 
+@pytest.mark.smoke
 def test_a_client_that_is_behind_the_service_itself(private_host):
     """Its own part of the connections stays inside, with its own address."""
     result = private_host.apply(shop())

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 HEAD = (
     "import json, socket, sys\nfrom _dockless.linux import netns, sockets\n"
     "from _dockless.observe import facts as gather\nfrom _dockless.model.facts import Listener\n"
@@ -39,6 +41,7 @@ LISTENING = [
 ]
 
 
+@pytest.mark.smoke
 def test_listeners_and_their_owner(private_host):
     server = private_host.popen(["/usr/bin/python3", "-c", SERVER])
     with_sctp = server.readline() == "sctp"

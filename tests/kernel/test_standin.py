@@ -73,6 +73,7 @@ def test_no_question_is_refused_or_lost_while_resolvers_start_again(late):
     ), (local, elsewhere)
 
 
+@pytest.mark.smoke
 def test_a_configuration_that_is_refused_leaves_the_old_resolver_serving(late):
     """It shows in the other one: its own process is the same, and answers."""
     before = act(late, "running")["processes"]

@@ -137,6 +137,7 @@ def test_document_without_a_good_copy_is_left_out_at_boot(private_host):
     ]
 
 
+@pytest.mark.smoke
 def test_what_is_no_document_is_not_read(private_host):
     stored(private_host)
     private_host.sh("cd /etc/dockless/projects; touch .shop.json.0123 notes.txt .json ./-x.json")

@@ -38,6 +38,7 @@ def apply(host, document=None):
     return json.loads(done.stdout), "_dockless.state.plan" in done.stderr
 
 
+@pytest.mark.smoke
 def test_the_second_run_is_answered_from_the_note(private_host):
     first, planned = apply(private_host)
     assert first["changed"] and planned  # the control for what follows

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import pytest
 
+
+@pytest.mark.smoke
 def test_directory_of_units_stays_when_it_is_empty(private_host):
     """systemctl takes a host without /run/systemd/system for one that systemd does not run (sd_booted(3))."""
     private_host.sh(

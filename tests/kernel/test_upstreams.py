@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import copy
 
+import pytest
+
 from support.dns_questions import dig, until
 from support.private_host import HOST_ADDRESSES, NEIGHBOUR_ADDRESSES, SUPPORT, SYSTEM_PYTHON
 
@@ -93,6 +95,7 @@ def test_next_upstream_answers_for_a_hanging_one(private_host):
     private_host.sh("ip address delete 192.0.2.9/32 dev lo")
 
 
+@pytest.mark.smoke
 def test_refused_is_retried_with_the_next_upstream(private_host):
     """REFUSED of one is no answer while another has one."""
     refusing = serve(private_host.neighbour(), NEIGHBOUR4, "refuse")

@@ -17,6 +17,7 @@ def pair(key="left/eth0", *, peer, **end):
     return {"sandboxes": TWO, "veth_pairs": {key: {**end, "peer": peer}}}
 
 
+@pytest.mark.smoke
 def test_two_namespaces_joined_by_one_pair(private_host):
     """The first walk-through: two namespaces with an address each ping each other, over both families."""
     document = pair(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A web server outside the hosts: its answer is the address that it was called from."""
+"""A web server outside the hosts. It answers with the client's address."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import http.server
 import sys
 
 
-class Caller(http.server.BaseHTTPRequestHandler):
-    """Answer every GET with the caller's address, so that a test sees who a sandbox appears to be."""
+class ClientAddress(http.server.BaseHTTPRequestHandler):
+    """Answers every GET with the client's address, so that a test knows the source address of a sandbox."""
 
     def do_GET(self) -> None:
         """Send the peer address of this connection as text."""
@@ -20,4 +20,4 @@ class Caller(http.server.BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), Caller).serve_forever()
+    http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), ClientAddress).serve_forever()

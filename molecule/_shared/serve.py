@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A web server for a sandbox: serve.py NAME PORT [PIDFILE].
 
-It answers every GET with "NAME seen from ADDRESS". With a file for its process id it goes to the background as soon as
-it listens, so that whoever started it need not wait or ask.
+It answers every GET with "NAME seen from ADDRESS". With a PID file it goes to the background as soon as it listens, so
+that the caller need not wait or poll.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import socket
 import sys
 
 
-class Caller(http.server.BaseHTTPRequestHandler):
-    """Answer with our name and the caller's address."""
+class Page(http.server.BaseHTTPRequestHandler):
+    """Answers with this server's name and the client's address."""
 
     def do_GET(self) -> None:
-        """Serve every path alike."""
+        """Answer every path in the same way."""
         body = f"{sys.argv[1]} seen from {self.client_address[0].replace('::ffff:', '')}".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -27,25 +27,25 @@ class Caller(http.server.BaseHTTPRequestHandler):
 
 
 class DualStack(http.server.ThreadingHTTPServer):
-    """Listen on both families."""
+    """Listens on both families."""
 
     address_family = socket.AF_INET6
 
 
-def leave(pidfile: pathlib.Path) -> None:
-    """Go on in the background, with no terminal and no pipe of the caller's."""
+def daemonize(pidfile: pathlib.Path) -> None:
+    """Continue in the background, without the caller's terminal and pipes."""
     child = os.fork()
     if child:
         pidfile.write_text(f"{child}\n", encoding="ascii")
         os._exit(0)
     os.setsid()
-    nowhere = os.open(os.devnull, os.O_RDWR)
+    null = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
-        os.dup2(nowhere, stream)
+        os.dup2(null, stream)
 
 
 if __name__ == "__main__":
-    with DualStack(("::", int(sys.argv[2])), Caller) as server:
+    with DualStack(("::", int(sys.argv[2])), Page) as server:
         if len(sys.argv) > 3:
-            leave(pathlib.Path(sys.argv[3]))
+            daemonize(pathlib.Path(sys.argv[3]))
         server.serve_forever()

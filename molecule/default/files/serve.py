@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A small server for a sandbox: shop_serve.py NAME tcp|udp PORT.
 
-Over TCP it speaks HTTP: / answers "NAME seen from ADDRESS"; /ask/HOST/PORT asks that host the same and hands its
-answer on, as a web server asks its database. Over UDP it sends each datagram back behind its name.
+Over TCP it serves HTTP: / answers "NAME seen from ADDRESS". /ask/HOST/PORT requests the same from that host and returns
+its answer, as a web server queries its database. Over UDP it returns each datagram with its name before it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NAME = sys.argv[1]
 
 
 class Web(http.server.BaseHTTPRequestHandler):
-    """Answer with our name and the caller's address, or with another host's answer."""
+    """Answers with this server's name and the client's address, or with the answer of another host."""
 
     def do_GET(self) -> None:
         """Serve / and /ask/HOST/PORT."""
@@ -36,7 +36,7 @@ class Web(http.server.BaseHTTPRequestHandler):
 
 
 class Echo(socketserver.BaseRequestHandler):
-    """Send a datagram back behind our name."""
+    """Returns a datagram with this server's name before it."""
 
     def handle(self) -> None:
         """Answer one datagram."""
@@ -44,13 +44,13 @@ class Echo(socketserver.BaseRequestHandler):
 
 
 class DualStackWeb(http.server.ThreadingHTTPServer):
-    """Listen on both families."""
+    """Listens on both families."""
 
     address_family = socket.AF_INET6
 
 
 class DualStackEcho(socketserver.UDPServer):
-    """Listen on both families."""
+    """Listens on both families."""
 
     address_family = socket.AF_INET6
 

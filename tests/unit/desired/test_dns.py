@@ -37,7 +37,7 @@ FRONT = Network(
     "front",
     subnets=(
         Subnet(ipaddress.ip_network("172.20.0.0/16"), gateway=ipaddress.ip_address("172.20.0.1")),
-        Subnet(ipaddress.ip_network("fd00:20::/64"), version=6, gateway=ipaddress.ip_address("fd00:20::1")),
+        Subnet(ipaddress.ip_network("fd00:20::/64"), gateway=ipaddress.ip_address("fd00:20::1")),
     ),
 )
 BACK = Network(

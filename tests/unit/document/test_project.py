@@ -22,7 +22,7 @@ from _dockless.model.host import (
     Endpoint,
     LegacyLink,
     Network,
-    Subnet,
+    SubnetRequest,
     VethEnd,
 )
 from support.documents import host_of
@@ -117,8 +117,8 @@ def test_subnets_gateways_ranges_and_reserved_addresses():
             }
         }
     )
-    assert found.subnets == (
-        Subnet(
+    assert found.subnet_requests == (
+        SubnetRequest(
             ip_network("172.28.0.0/16"),
             16,
             4,
@@ -126,20 +126,21 @@ def test_subnets_gateways_ranges_and_reserved_addresses():
             ip_network("172.28.5.0/24"),
             (("a", ip_address("172.28.1.5")),),
         ),
-        Subnet(ip_network("fd00:28::/64"), 64, 6),
+        SubnetRequest(ip_network("fd00:28::/64"), 64, 6),
     )
     assert found.enable_ipv6 is True
 
 
 @pytest.mark.parametrize(("subnet", "expected"), [("0.0.0.0/24", (None, 24, 4)), ("::/64", (None, 64, 6))])
 def test_a_subnet_may_be_a_size_alone(subnet, expected):
-    found = network({"ipam": {"config": [{"subnet": subnet}]}}).subnets[0]
+    found = network({"ipam": {"config": [{"subnet": subnet}]}}).subnet_requests[0]
     assert (found.network, found.prefix_length, found.version) == expected
 
 
 def test_ipam_none_has_no_addresses_and_no_names():
     found = network({"ipam": {"driver": "none"}})
-    assert (found.enable_ipv4, found.enable_ipv6, found.dns_enabled, found.subnets) == (False, False, False, ())
+    assert (found.enable_ipv4, found.enable_ipv6, found.dns_enabled) == (False, False, False)
+    assert found.subnet_requests == () and "enable_ipv6" not in found.left_open
 
 
 def test_two_addresses_are_enough_without_a_gateway():

@@ -10,7 +10,18 @@ import typing as t
 from .. import names
 from ..model import addresses, topology
 from ..model.facts import Facts
-from ..model.host import DEFAULT_BRIDGE, Defaults, Endpoint, Host, IPNetwork, Network, Project, Sandbox, Subnet
+from ..model.host import (
+    DEFAULT_BRIDGE,
+    Defaults,
+    Endpoint,
+    Host,
+    IPNetwork,
+    Network,
+    Project,
+    Sandbox,
+    Subnet,
+    SubnetRequest,
+)
 from ..model.macvlan import shares_mac
 from ..model.topology import Networks
 from ..names import DEFAULT_BRIDGE_LINK
@@ -46,7 +57,7 @@ def _with_default_bridge(host: Host) -> Host:
     bridge = Network(
         "",
         DEFAULT_BRIDGE,
-        subnets=_default_bridge_subnets(host.defaults),
+        subnet_requests=_default_bridge_subnets(host.defaults),
         bridge_name=DEFAULT_BRIDGE_LINK,
         dns_enabled=False,
         path="dockless_defaults",
@@ -54,14 +65,14 @@ def _with_default_bridge(host: Host) -> Host:
     return host._replace(projects=(*host.projects, Project("", networks=(bridge,))))
 
 
-def _default_bridge_subnets(defaults: Defaults) -> tuple[Subnet, ...]:
+def _default_bridge_subnets(defaults: Defaults) -> tuple[SubnetRequest, ...]:
     """Return the subnet that bip describes; none without bip, so that one is chosen from the address pools."""
     if defaults.bip is None:
         return ()
     address, prefix_length = defaults.bip
     network = addresses.network_of(address, prefix_length)
     gateway = defaults.default_gateway or address
-    return (Subnet(network, version=network.version, gateway=gateway, ip_range=defaults.fixed_cidr),)
+    return (SubnetRequest(network, version=network.version, gateway=gateway, ip_range=defaults.fixed_cidr),)
 
 
 def _with_subnets(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
@@ -76,7 +87,7 @@ def _with_subnets(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
         for project in sorted(host.projects, key=lambda project: project.name)
     }
     networks = [network for project in projects.values() for network in project.networks]
-    taken = [subnet.network for network in networks for subnet in network.subnets if subnet.network is not None]
+    taken = [subnet.network for network in networks for subnet in network.fixed_subnets]
     recorded = {name: _kept_subnets(p, leases.get(name, NO_LEASES), taken) for name, p in projects.items()}
     taken += facts.routes
     for name, project in projects.items():
@@ -90,23 +101,30 @@ def _with_subnets(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
 
 
 def _with_defaults(network: Network, defaults: Defaults, facts: Facts) -> Network:
-    """Return the network with the host's defaults in place of undeclared options."""
-    has_ipv6_subnet = any(subnet.version == 6 for subnet in network.subnets)
+    """Return the network with the host's defaults for the options that its declaration leaves open."""
+    left_open = network.left_open
+    has_ipv6_subnet = any(request.version == 6 for request in network.subnet_requests)
     network = network._replace(
-        enable_ipv6=_or_default(network.enable_ipv6, defaults.ipv6 or has_ipv6_subnet),
-        icc=_or_default(network.icc, defaults.icc),
-        masquerade=_or_default(network.masquerade, defaults.ip_masq),
+        enable_ipv6=defaults.ipv6 or has_ipv6_subnet if "enable_ipv6" in left_open else network.enable_ipv6,
+        icc=defaults.icc if "icc" in left_open else network.icc,
+        masquerade=defaults.ip_masq if "masquerade" in left_open else network.masquerade,
+        mtu=_default_mtu(network, defaults, facts) if "mtu" in left_open else network.mtu,
+        left_open=frozenset(),
         bridge_name=network.bridge_name or names.bridge_link(network.project, network.name),
     )
     if network.macvlan is not None:
-        return macvlan.resolve_network(network, facts)
+        return macvlan.resolve_network(network)
     if network.overlay is not None:
         return overlay.resolve_network(network, facts)
-    return network._replace(mtu=network.mtu or defaults.mtu or facts.mtu)
+    return network
 
 
-def _or_default(value: bool | None, default: bool) -> bool:
-    return default if value is None else value
+def _default_mtu(network: Network, defaults: Defaults, facts: Facts) -> int:
+    if network.macvlan is not None:
+        return macvlan.default_mtu(network, facts)
+    if network.overlay is not None:
+        return overlay.default_mtu(network, network.overlay, facts)
+    return defaults.mtu or facts.mtu
 
 
 def _kept_subnets(project: Project, leases: Leases, taken: list[IPNetwork]) -> dict[str, list[IPNetwork]]:
@@ -116,7 +134,7 @@ def _kept_subnets(project: Project, leases: Leases, taken: list[IPNetwork]) -> d
     """
     kept: dict[str, list[IPNetwork]] = {}
     for network in project.networks:
-        declared_versions = {subnet.version for subnet in network.subnets if subnet.network is not None}
+        declared_versions = {subnet.version for subnet in network.fixed_subnets}
         for text in leases.networks.get(network.name, ()):
             subnet = ipaddress.ip_network(text)
             if subnet.version not in declared_versions and addresses.overlaps(subnet, taken) is None:
@@ -130,29 +148,33 @@ def _with_chosen_subnets(
 ) -> Network:
     """Return the network with a subnet and its gateway for each enabled family. New subnets are added to taken."""
     subnets = []
-    for version, is_enabled in ((4, network.enable_ipv4), (6, bool(network.enable_ipv6))):
+    for version, is_enabled in ((4, network.enable_ipv4), (6, network.enable_ipv6)):
         if not is_enabled:
             continue
-        declared = [subnet for subnet in network.subnets if subnet.version == version]
-        for subnet in declared or [Subnet(version=version)]:
-            if subnet.network is None:
-                subnet = _with_network(subnet, network, recorded, taken, defaults)
+        declared = [request for request in network.subnet_requests if request.version == version]
+        for request in declared or [SubnetRequest(version=version)]:
+            chosen = request.network or _choose_network(request, network, recorded, taken, defaults)
+            subnet = Subnet(chosen, request.gateway, request.ip_range, request.aux_addresses)
             subnets.append(subnet._replace(gateway=ipam.subnet_gateway(network, subnet)))
-    return network._replace(subnets=tuple(subnets))
+    return network._replace(subnet_requests=(), subnets=tuple(subnets))
 
 
-def _with_network(
-    subnet: Subnet, network: Network, recorded: t.Sequence[IPNetwork], taken: list[IPNetwork], defaults: Defaults
-) -> Subnet:
-    """Return an automatic subnet with its recorded network, or a free one if there is none of its size."""
+def _choose_network(
+    request: SubnetRequest,
+    network: Network,
+    recorded: t.Sequence[IPNetwork],
+    taken: list[IPNetwork],
+    defaults: Defaults,
+) -> IPNetwork:
+    """Return the recorded network of an automatic subnet, or a free one if none has its size, and add it to taken."""
     fitting = [
-        each for each in recorded if each.version == subnet.version and subnet.prefix_length in (None, each.prefixlen)
+        each for each in recorded if each.version == request.version and request.prefix_length in (None, each.prefixlen)
     ]
     chosen = next(iter(fitting), None)
     if chosen is None:
-        chosen = ipam.free_subnet(subnet.version, subnet.prefix_length, taken, defaults, network)
+        chosen = ipam.free_subnet(request.version, request.prefix_length, taken, defaults, network)
     taken.append(chosen)
-    return subnet._replace(network=chosen)
+    return chosen
 
 
 def _with_endpoints(host: Host, networks: Networks, leases: ProjectLeases) -> Host:

@@ -111,17 +111,15 @@ def _unique_local_subnet(network: Network, prefix_length: int, taken: t.Sequence
 def subnet_gateway(network: Network, subnet: Subnet) -> IPAddress | None:
     """Return the gateway that a subnet has or will get: the declared one, or the first address that is not auxiliary.
 
-    None where the subnet has no gateway, and where it is not known because the subnet is not chosen yet.
+    None where the subnet has no gateway.
     """
-    if subnet.gateway is not None or subnet.network is None:
+    if subnet.gateway is not None:
         return subnet.gateway
     return first_gateway(subnet) if gateways.keeps_gateway(network, subnet.version) else None
 
 
 def first_gateway(subnet: Subnet) -> IPAddress | None:
-    """Return the first address that is not auxiliary, None where all are or the subnet is not chosen yet."""
-    if subnet.network is None:
-        return None
+    """Return the first address that is not auxiliary, None where all are."""
     auxiliary = {int(address) for _, address in subnet.aux_addresses}
     return next(_free_addresses(subnet.network, usable(subnet.network), auxiliary), None)
 
@@ -163,18 +161,17 @@ def _free_addresses(
 class FamilyAllocator:
     """Gives out the addresses of one IP version on one network: first fix, then keep, then next_free.
 
-    subnets are of one version, and all chosen. taken are addresses that are in use already. from_top turns
+    subnets are of one version. taken are addresses that are in use already. from_top turns
     the search for free addresses around: services are given theirs from the last one down.
     """
 
     def __init__(self, subnets: t.Sequence[Subnet], taken: t.Iterable[int], from_top: bool = False) -> None:
-        self._networks = [subnet.network for subnet in subnets if subnet.network is not None]
+        self._networks = [subnet.network for subnet in subnets]
         self._usable = [usable(network) for network in self._networks]
         self._taken = set(taken)
         self._free = (
             address
             for subnet in subnets
-            if subnet.network is not None
             for address in _free_addresses(
                 subnet.network, dynamic(subnet.network, subnet.ip_range), self._taken, from_top
             )
@@ -229,7 +226,7 @@ def assign(
     """
     found: dict[Owner, tuple[str, ...]] = {}
     for version in (4, 6):
-        subnets = [s for s in network.subnets if s.version == version and s.network is not None]
+        subnets = [subnet for subnet in network.subnets if subnet.version == version]
         if not subnets:
             continue
         taken = {number for family, number in taken_elsewhere if family == version}

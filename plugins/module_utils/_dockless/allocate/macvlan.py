@@ -84,24 +84,26 @@ def _expected_numbers(endpoint: Endpoint, leases: ProjectLeases) -> t.Iterator[N
         yield address.version, int(address)
 
 
-def resolve_network(network: Network, facts: Facts) -> Network:
-    """Return the network with an MTU. Only a network without a parent has a bridge."""
+def default_mtu(network: Network, facts: Facts) -> int:
+    """Return the MTU of the network's parent in bytes, or of the uplink if it has none."""
     parent = macvlan.found_parent(network, facts)
-    return network._replace(
-        mtu=network.mtu or (parent.mtu if parent else facts.mtu),
-        bridge_name="" if macvlan.macvlan_of(network).parent else network.bridge_name,
-    )
+    return parent.mtu if parent else facts.mtu
+
+
+def resolve_network(network: Network) -> Network:
+    """Return the network without a bridge's name, unless it has no parent."""
+    return network._replace(bridge_name="") if macvlan.macvlan_of(network).parent else network
 
 
 def host_addresses(network: Network, recorded: t.Sequence[str], taken: t.AbstractSet[Number]) -> tuple[IPAddress, ...]:
     """Return the host's addresses on the network, one for each family that it has."""
-    versions = [v for v in (4, 6) if any(s.version == v and s.network is not None for s in network.subnets)]
+    versions = [v for v in (4, 6) if any(subnet.version == v for subnet in network.subnets)]
     return tuple(_host_address(network, version, recorded, taken) for version in versions)
 
 
 def _host_address(network: Network, version: int, recorded: t.Sequence[str], taken: t.AbstractSet[Number]) -> IPAddress:
     """Return the host's address: host_access_address, the auxiliary one named host, the recorded one, or a free one."""
-    subnets = [s for s in network.subnets if s.version == version and s.network is not None]
+    subnets = [subnet for subnet in network.subnets if subnet.version == version]
     declared = [address for address in macvlan.macvlan_of(network).addresses if address.version == version]
     auxiliary = [address for s in subnets for name, address in s.aux_addresses if name == HOST_NAME]
     if declared or auxiliary:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ..model import overlay as model_overlay
 from ..model.facts import Facts, UnderlayAddress
-from ..model.host import Network, Overlay, Subnet
+from ..model.host import Network, Overlay, SubnetRequest
 
 
 def own_vtep(overlay: Overlay, facts: Facts) -> UnderlayAddress | None:
@@ -25,31 +25,30 @@ def own_vtep(overlay: Overlay, facts: Facts) -> UnderlayAddress | None:
 
 
 def resolve_network(network: Network, facts: Facts) -> Network:
-    """Return the network with this host's VTEP address and an MTU. A routed one gets this host's slice as subnet."""
+    """Return the network with this host's VTEP address. A routed one requests this host's slice as its subnet."""
     overlay = network.overlay
     if overlay is None:
         return network
     own = own_vtep(overlay, facts)
     vtep = str(own.address) if own is not None else overlay.vtep
-    mtu = network.mtu or _mtu(network, own, vtep, facts)
     if overlay.mode == "l2":
-        return network._replace(mtu=mtu, overlay=overlay._replace(vtep=vtep))
-    whole = tuple(subnet.network for subnet in network.subnets if subnet.network is not None)
+        return network._replace(overlay=overlay._replace(vtep=vtep))
     return network._replace(
-        mtu=mtu,
-        overlay=overlay._replace(vtep=vtep, whole=whole),
-        subnets=tuple(_slice(subnet) for subnet in network.subnets),
+        overlay=overlay._replace(vtep=vtep, whole=tuple(subnet.network for subnet in network.fixed_subnets)),
+        subnet_requests=tuple(_slice(request) for request in network.subnet_requests),
     )
 
 
-def _slice(subnet: Subnet) -> Subnet:
+def _slice(request: SubnetRequest) -> SubnetRequest:
     """Return this host's slice of a routed subnet, with the gateway only if it lies in the slice."""
-    host_slice = subnet.ip_range
-    has_gateway = subnet.gateway is not None and host_slice is not None and subnet.gateway in host_slice
-    return subnet._replace(network=host_slice, ip_range=None, gateway=subnet.gateway if has_gateway else None)
+    host_slice = request.ip_range
+    has_gateway = request.gateway is not None and host_slice is not None and request.gateway in host_slice
+    return request._replace(network=host_slice, ip_range=None, gateway=request.gateway if has_gateway else None)
 
 
-def _mtu(network: Network, own: UnderlayAddress | None, vtep: str, facts: Facts) -> int:
+def default_mtu(network: Network, overlay: Overlay, facts: Facts) -> int:
     """Return the largest packet in bytes that fits into a VXLAN packet on the underlay, or inside the host's tunnel."""
+    own = own_vtep(overlay, facts)
+    vtep = str(own.address) if own is not None else overlay.vtep
     underlay_mtu = own.mtu if own is not None else model_overlay.mtu(network.peers, facts)
     return underlay_mtu - model_overlay.VXLAN_OVERHEAD[6 if ":" in vtep else 4]

@@ -77,7 +77,7 @@ def _next_free(allocator: ipam.FamilyAllocator, network: Network, subnet: Subnet
 
 def _first_of_each_family(network: Network) -> list[Subnet]:
     found = (topology.subnet_of(network, version) for version in (4, 6))
-    return [subnet for subnet in found if subnet is not None and subnet.network is not None]
+    return [subnet for subnet in found if subnet is not None]
 
 
 def _declared(network: Network, endpoints: t.Sequence[Endpoint], version: int) -> set[int]:

@@ -32,19 +32,15 @@ def network_objects(network: Network, looped: bool, facts: Facts) -> t.Iterator[
         network.bridge_name,
         "bridge",
         names.bridge_mac(network.project, network.name),
-        network.mtu or facts.mtu,
+        network.mtu,
         names.label(network.project, network.name),
         conf=tuple(conf),
     )
     for subnet in network.subnets:
         if subnet.gateway is not None and gateways.has_host_address(network, subnet.version):
-            yield Address(HOST, network.bridge_name, f"{subnet.gateway}/{_length(subnet.network)}")
+            yield Address(HOST, network.bridge_name, f"{subnet.gateway}/{subnet.network.prefixlen}")
     if network.overlay is not None:
         yield from overlay.overlay_objects(network, facts)
-
-
-def _length(network: t.Any) -> int:
-    return int(network.prefixlen)
 
 
 def reached_from_loopback(host: Host, networks: Networks) -> set[tuple[str, str]]:

@@ -22,7 +22,7 @@ _IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}  # linux/if_link.h
 def _mtu(network: Network, facts: Facts) -> int:
     """The kernel lowers a link's size with that of its parent; networks of other projects then go on as well as they can."""
     found = macvlan.found_parent(network, facts)
-    return min(network.mtu or facts.mtu, found.mtu if found else 1 << 16)
+    return min(network.mtu, found.mtu if found else 1 << 16)
 
 
 def sandbox_link(endpoint: Endpoint, netns: str, network: Network, conf: Conf, facts: Facts) -> Link:
@@ -45,7 +45,7 @@ def inner_routes(endpoint: Endpoint, netns: str, network: Network) -> t.Iterator
     if macvlan.macvlan_of(network).mode in ("l3", "l3s"):
         for subnet in network.subnets:
             own = topology.address_of(endpoint, subnet.version)
-            if own and addresses.address_in(own) not in t.cast(t.Any, subnet.network):
+            if own and addresses.address_in(own) not in subnet.network:
                 yield Route(netns, str(subnet.network), endpoint.interface_name)
 
 
@@ -57,7 +57,7 @@ def bridge_objects(network: Network, facts: Facts) -> t.Iterator[Object]:
             network.bridge_name,
             "bridge",
             "",
-            network.mtu or facts.mtu,
+            network.mtu,
             names.label(network.project, network.name),
             conf=_quiet(network, facts),
         )

@@ -37,7 +37,7 @@ def overlay_objects(network: Network, facts: Facts) -> t.Iterator[Object]:
         vxlan_device(network),
         "vxlan",
         names.router_mac(overlay.vni, overlay.vtep),
-        network.mtu or 0,
+        network.mtu,
         names.label(network.project, network.name),
         master=network.bridge_name if bridged else "",
         conf=(("ipv6/addr_gen_mode", 1),) if facts.ipv6 else (),

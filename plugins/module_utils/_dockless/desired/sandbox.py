@@ -78,7 +78,6 @@ def _inner_conf(network: Network, several: bool, facts: Facts) -> Conf:
 def _endpoint(endpoint: Endpoint, netns: str, network: Network, conf: Conf, published: bool, facts: Facts) -> Veth:
     """A published sandbox's port reflects frames: with br_netfilter its own published port is bridged back to it."""
     identity = endpoint.project, network.key, endpoint.sandbox
-    mtu = network.mtu or 1500
     return Veth(
         HOST,
         names.veth_link(*identity),
@@ -86,8 +85,8 @@ def _endpoint(endpoint: Endpoint, netns: str, network: Network, conf: Conf, publ
         endpoint.interface_name,
         mac=names.host_end_mac(*identity),
         peer_mac=endpoint.mac_address,
-        mtu=mtu,
-        peer_mtu=mtu,
+        mtu=network.mtu,
+        peer_mtu=network.mtu,
         master=network.bridge_name,
         isolated=not network.icc,
         hairpin=published,

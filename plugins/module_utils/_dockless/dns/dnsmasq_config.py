@@ -113,7 +113,7 @@ def _inside(sandbox: Sandbox, networks: t.Sequence[Network]) -> tuple[str, ...]:
     """Return the servers of a sandbox without a way out that are on its own networks: what is asked of them stays there."""
     given = sandbox.dns or tuple(a for n in networks for a in n.dns)
     own = own_addresses(sandbox)
-    subnets = [s.network for n in networks if n.macvlan is None for s in n.subnets if s.network is not None]
+    subnets = [s.network for n in networks if n.macvlan is None for s in n.subnets]
     return tuple(
         text
         for text, address in ((str(a), a) for a in dict.fromkeys(given))
@@ -202,8 +202,7 @@ def _own_zones(sandbox: Sandbox, networks: t.Sequence[Network], topology: Topolo
         if is_dns_name(network.name):
             yield network.name
         for subnet in network.subnets:
-            if subnet.network is not None:
-                yield from reverse_zones(subnet.network)
+            yield from reverse_zones(subnet.network)
         yield from topology.dotted.get(network.key, ())
     links = (link.alias for endpoint in sandbox.endpoints for link in endpoint.links)
     records = (r.name for owner in (*networks, sandbox) for r in owner.records if r.kind != "PTR")

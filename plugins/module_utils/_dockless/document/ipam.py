@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import refuse
-from ..model.host import IPAddress, IPNetwork, Subnet
+from ..model.host import IPAddress, IPNetwork, SubnetRequest
 from . import values
 from .readers import is_list, is_mapping, pairs, read, shown, text, wrong_type
 
@@ -22,7 +22,7 @@ _LARGEST_AUTOMATIC = 8  # prefix length
 class Ipam(t.NamedTuple):
     """A network's subnets. addresses is False for the driver none: its interfaces have no addresses."""
 
-    subnets: tuple[Subnet, ...] = ()
+    subnet_requests: tuple[SubnetRequest, ...] = ()
     addresses: bool = True
 
 
@@ -45,7 +45,7 @@ def _gateway(value: t.Any, path: str) -> IPAddress:
     return values.address(value, path)
 
 
-def _subnets(value: t.Any, path: str) -> tuple[Subnet, ...]:
+def _subnets(value: t.Any, path: str) -> tuple[SubnetRequest, ...]:
     if not is_list(value):
         wrong_type(value, path, "a list")
     return tuple(_subnet(item, f"{path}[{index}]") for index, item in enumerate(value))
@@ -70,7 +70,7 @@ def parse_ipam(value: t.Any, path: str) -> Ipam:
     ::/64 requests an automatic one of that size. Raises DocklessError for subnets that no host can use.
     """
     options = read({"config": value} if is_list(value) else value, path, _IPAM_OPTIONS)
-    subnets: tuple[Subnet, ...] = options.get("config", ())
+    subnets: tuple[SubnetRequest, ...] = options.get("config", ())
     if options.get("driver") != "none":
         return Ipam(subnets)
     if subnets:
@@ -82,14 +82,14 @@ def parse_ipam(value: t.Any, path: str) -> Ipam:
     return Ipam((), False)
 
 
-def _subnet(value: t.Any, path: str) -> Subnet:
+def _subnet(value: t.Any, path: str) -> SubnetRequest:
     options = read(value if is_mapping(value) else {"subnet": value}, path, _SUBNET_OPTIONS)
     network: IPNetwork | None = options.get("subnet")
     if network is None or _is_automatic(network):
         _refuse_addresses(options, path)
-        return Subnet() if network is None else _automatic_subnet(network, path + ".subnet")
+        return SubnetRequest() if network is None else _automatic_subnet(network, path + ".subnet")
     _refuse_unusable(network, path + ".subnet")
-    return Subnet(
+    return SubnetRequest(
         network,
         network.prefixlen,
         network.version,
@@ -113,7 +113,7 @@ def _refuse_addresses(options: t.Mapping[str, t.Any], path: str) -> None:
             )
 
 
-def _automatic_subnet(size: IPNetwork, path: str) -> Subnet:
+def _automatic_subnet(size: IPNetwork, path: str) -> SubnetRequest:
     smallest = size.max_prefixlen - 2  # leaves room for a gateway and a sandbox
     if not _LARGEST_AUTOMATIC <= size.prefixlen <= smallest:
         refuse(
@@ -121,7 +121,7 @@ def _automatic_subnet(size: IPNetwork, path: str) -> Subnet:
             f"dockless cannot choose a subnet of size /{size.prefixlen}",
             f"Use a prefix length from /{_LARGEST_AUTOMATIC} to /{smallest}.",
         )
-    return Subnet(None, size.prefixlen, size.version)
+    return SubnetRequest(None, size.prefixlen, size.version)
 
 
 def _refuse_unusable(network: IPNetwork, path: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import refuse
-from ..model.host import GATEWAY_ISOLATED, GATEWAY_NAT, Network, Subnet
+from ..model.host import GATEWAY_ISOLATED, GATEWAY_NAT, HostDefault, Network, SubnetRequest
 from . import values
 from .bridge_driver_opts import (
     parse_bridge_driver_opts,
@@ -163,15 +163,16 @@ def _common_network(project: str, name: str, options: dict[str, t.Any], path: st
     return Network(
         project,
         name,
-        subnets=ipam.subnets,
+        subnet_requests=ipam.subnet_requests,
+        left_open=_left_open(options, enable_ipv6),
         enable_ipv4=enable_ipv4,
-        enable_ipv6=enable_ipv6,
+        enable_ipv6=bool(enable_ipv6),
         internal=not egress and not ingress,
         egress=egress,
         ingress=ingress,
         isolate=get("isolate", "strict"),
-        icc=get("icc"),
-        masquerade=get("masquerade"),
+        icc=get("icc", True),
+        masquerade=get("masquerade", True),
         inhibit_ipv4=get("inhibit_ipv4", False),
         gateway_mode_ipv4=get("gateway_mode_ipv4", GATEWAY_NAT),
         gateway_mode_ipv6=get("gateway_mode_ipv6", GATEWAY_NAT),
@@ -179,7 +180,7 @@ def _common_network(project: str, name: str, options: dict[str, t.Any], path: st
         host_ipv4=get("host_ipv4"),
         host_ipv6=get("host_ipv6"),
         port_security=get("port_security", True),
-        mtu=get("mtu"),
+        mtu=get("mtu", 0),
         bridge_name=get("bridge_name", ""),
         publish_address=get("default_publish_address"),
         dns_enabled=get("dns_enabled", True) and ipam.addresses,
@@ -218,7 +219,7 @@ def refuse_no_family(path: str) -> t.NoReturn:
 
 def _families(options: dict[str, t.Any], ipam: Ipam, path: str) -> tuple[bool, bool | None]:
     """Return whether the network has IPv4 and IPv6 addresses; None is the host's default."""
-    versions = {subnet.version for subnet in ipam.subnets}
+    versions = {request.version for request in ipam.subnet_requests}
     ipv4: bool = options.get("enable_ipv4", True)
     ipv6: bool | None = options.get("enable_ipv6", True if 6 in versions else None)
     if not ipv4 and ipv6 is False:
@@ -239,6 +240,17 @@ def _families(options: dict[str, t.Any], ipam: Ipam, path: str) -> tuple[bool, b
             "Remove enable_ipv6, or use ipam.driver: default.",
         )
     return False, False
+
+
+def _left_open(options: t.Mapping[str, t.Any], enable_ipv6: bool | None) -> frozenset[HostDefault]:
+    """Return the options that the declaration leaves to the host's defaults."""
+    declared: dict[HostDefault, bool | int | None] = {
+        "enable_ipv6": enable_ipv6,
+        "icc": options.get("icc"),
+        "masquerade": options.get("masquerade"),
+        "mtu": options.get("mtu"),
+    }
+    return frozenset(option for option, value in declared.items() if value is None)
 
 
 def _check_gateway_modes(network: Network) -> None:
@@ -274,23 +286,23 @@ def _check_dns(network: Network) -> None:
 
 
 def _check_subnet_sizes(network: Network) -> None:
-    for index, subnet in enumerate(network.subnets):
-        if subnet.network is None or subnet.network.num_addresses > 2:
+    for index, request in enumerate(network.subnet_requests):
+        if request.network is None or request.network.num_addresses > 2:
             continue
-        has_one_address = subnet.network.num_addresses == 1
-        if has_one_address or _needs_gateway(network, subnet):
+        has_one_address = request.network.num_addresses == 1
+        if has_one_address or _needs_gateway(network, request):
             refuse(
                 f"{network.path}.ipam.config[{index}].subnet",
-                f"{subnet.network} is too small for a gateway and a sandbox",
+                f"{request.network} is too small for a gateway and a sandbox",
                 "Use a larger subnet."
                 if has_one_address
                 else "Use a larger subnet, or make the network internal and set inhibit_ipv4.",
             )
 
 
-def _needs_gateway(network: Network, subnet: Subnet) -> bool:
+def _needs_gateway(network: Network, request: SubnetRequest) -> bool:
     """Return whether the host has an address in the subnet beside the sandboxes'."""
-    if subnet.version == 6 or network.macvlan is not None:
+    if request.version == 6 or network.macvlan is not None:
         return False
     has_no_gateway = network.inhibit_ipv4 or network.gateway_mode_ipv4 == GATEWAY_ISOLATED
     return not (network.internal and has_no_gateway)

@@ -112,6 +112,6 @@ def _end(name: str, options: dict[str, t.Any]) -> VethEnd:
         addresses=options.get("addresses", ()),
         routes=options.get("routes", ()),
         mac_address=options.get("mac_address", ""),
-        mtu=options.get("mtu"),
+        mtu=options.get("mtu", 1500),
         up=options.get("up", True),
     )

@@ -31,7 +31,7 @@ def port_table(host: Host, networks: Networks) -> str:
         for sandbox in project.sandboxes:
             for endpoint in sandbox.endpoints:
                 network = networks[endpoint.network]
-                has_ipv6 = bool(network.enable_ipv6) and not turns_ipv6_off(sandbox)
+                has_ipv6 = network.enable_ipv6 and not turns_ipv6_off(sandbox)
                 if network.macvlan is None:
                     _add_port(endpoint, network, has_ipv6, elements)
     return _render(elements)

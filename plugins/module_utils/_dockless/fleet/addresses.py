@@ -130,7 +130,7 @@ def check_slice(
         for address in (declaration.endpoint.ipv4_address, declaration.endpoint.ipv6_address):
             if address is None:
                 continue
-            parts = [part.network for part in slices if part.network and part.version == address.version]
+            parts = [part.network for part in slices if part.version == address.version]
             if not any(address in part for part in parts):
                 refuse(
                     _path(declaration),

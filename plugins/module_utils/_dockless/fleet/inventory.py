@@ -134,9 +134,9 @@ def _overlay(key: Key, host: str, spec: Spec, path: str) -> FleetOverlay:
     mode = options.pop("mode", "l2")
     if ipam is not None and not ipam.addresses:
         refuse(path + ".ipam.driver", "an overlay network cannot be without addresses", "Remove the driver.")
-    subnets = ipam.subnets if ipam else ()
-    overlay = FleetOverlay(key, host, spec, subnets=subnets, routed=mode == "routed", **options)
-    has_ipv6_subnet = any(subnet.version == 6 for subnet in subnets)
+    requests = ipam.subnet_requests if ipam else ()
+    overlay = FleetOverlay(key, host, spec, subnet_requests=requests, routed=mode == "routed", **options)
+    has_ipv6_subnet = any(request.version == 6 for request in requests)
     if has_ipv6_subnet and overlay.enable_ipv6 is None:
         overlay = overlay._replace(enable_ipv6=True)
     return overlay

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..model.host import Endpoint, Sandbox, Subnet
+from ..model.host import Endpoint, Sandbox, Subnet, SubnetRequest
 
 Key = tuple[str, str]  # (project, name) of a network or a sandbox
 Spec = t.Mapping[str, t.Any]
@@ -95,7 +95,7 @@ class FleetOverlay(t.NamedTuple):
     host: str = ""
     spec: Spec = {}
     vni: int = 0
-    subnets: tuple[Subnet, ...] = ()
+    subnet_requests: tuple[SubnetRequest, ...] = ()
     enable_ipv4: bool = True
     enable_ipv6: bool | None = None
     routed: bool = False

@@ -12,7 +12,7 @@ from ..allocate import ipam
 from ..document.defaults import parse_defaults
 from ..errors import DocklessError, refuse
 from ..model.addresses import is_within, overlaps
-from ..model.host import Defaults, IPAddress, IPNetwork, Network, Subnet
+from ..model.host import Defaults, IPAddress, IPNetwork, Network, Subnet, SubnetRequest
 from .model import FleetHost, FleetOverlay, Key, PriorNetwork
 from .previous_state import NewAssignmentGuard
 
@@ -59,8 +59,8 @@ def assign_subnets(
     networks: t.Mapping[Key, FleetOverlay], prior: Prior, hosts: t.Mapping[str, FleetHost]
 ) -> dict[Key, tuple[Subnet, ...]]:
     """Return each network's subnets, with gateways. Raises DocklessError if the address pools are exhausted."""
-    declared = [subnet.network for overlay in networks.values() for subnet in overlay.subnets if subnet.network]
-    taken: list[IPNetwork] = list(declared)
+    requests = [request for overlay in networks.values() for request in overlay.subnet_requests]
+    taken: list[IPNetwork] = [request.network for request in requests if request.network is not None]
     before: dict[Key, list[IPNetwork]] = {}
     for key, network in sorted(prior.items()):
         for text in network.subnets:
@@ -96,9 +96,9 @@ def _subnets(
     found = []
     for version, enabled in ((4, overlay.enable_ipv4), (6, enable_ipv6)):
         if enabled:
-            declared = [subnet for subnet in overlay.subnets if subnet.version == version]
-            subnets = declared or [Subnet(version=version)]
-            found += [_with_network(overlay, subnet, before, taken, defaults) for subnet in subnets]
+            declared = [request for request in overlay.subnet_requests if request.version == version]
+            requests = declared or [SubnetRequest(version=version)]
+            found += [_subnet(overlay, request, before, taken, defaults) for request in requests]
     return tuple(found)
 
 
@@ -106,28 +106,33 @@ def _as_before(network: IPNetwork, reserved: t.Sequence[IPAddress]) -> Subnet:
     """Return a recorded subnet. Its first reserved address is the gateway, the others are auxiliary addresses."""
     inside = [address for address in reserved if address in network]
     auxiliary = tuple(("", address) for address in inside[1:])
-    subnet = Subnet(network, network.prefixlen, network.version, aux_addresses=auxiliary)
+    subnet = Subnet(network, aux_addresses=auxiliary)
     return subnet._replace(gateway=inside[0] if inside else ipam.first_gateway(subnet))
 
 
-def _with_network(
-    overlay: FleetOverlay, subnet: Subnet, before: t.Sequence[IPNetwork], taken: list[IPNetwork], defaults: Defaults
+def _subnet(
+    overlay: FleetOverlay,
+    request: SubnetRequest,
+    before: t.Sequence[IPNetwork],
+    taken: list[IPNetwork],
+    defaults: Defaults,
 ) -> Subnet:
-    """Return the subnet with its network and gateway. Appends a network that it chooses to taken."""
-    if subnet.network is None:
-        chosen = _first_matching(subnet, before)
+    """Return the requested subnet, with a gateway. Appends a network that it chooses to taken."""
+    chosen = request.network
+    if chosen is None:
+        chosen = _first_matching(request, before)
         if chosen is None:
             network = Network(*overlay.key, path=overlay.path)
-            chosen = ipam.free_subnet(subnet.version, subnet.prefix_length, taken, defaults, network)
+            chosen = ipam.free_subnet(request.version, request.prefix_length, taken, defaults, network)
         taken.append(chosen)
-        subnet = subnet._replace(network=chosen)
+    subnet = Subnet(chosen, request.gateway, request.ip_range, request.aux_addresses)
     return subnet if subnet.gateway else subnet._replace(gateway=ipam.first_gateway(subnet))
 
 
-def _first_matching(subnet: Subnet, before: t.Sequence[IPNetwork]) -> IPNetwork | None:
+def _first_matching(request: SubnetRequest, before: t.Sequence[IPNetwork]) -> IPNetwork | None:
     for network in before:
-        same_length = subnet.prefix_length in (None, network.prefixlen)
-        if network.version == subnet.version and same_length:
+        same_length = request.prefix_length in (None, network.prefixlen)
+        if network.version == request.version and same_length:
             return network
     return None
 
@@ -148,7 +153,7 @@ def assign_slices(
     found: dict[str, list[Subnet]] = {name: [] for name in members}
     for version in (4, 6):
         whole = next((subnet for subnet in subnets if subnet.version == version), None)
-        if whole is None or whole.network is None:
+        if whole is None:
             continue
         allocator = _SliceAllocator(overlay, whole.network)
         allocator.keep(prior)
@@ -160,7 +165,7 @@ def assign_slices(
 
 def _slice_subnet(whole: Subnet, part: IPNetwork) -> Subnet:
     auxiliary = tuple((name, address) for name, address in whole.aux_addresses if address in part)
-    subnet = Subnet(part, part.prefixlen, part.version, aux_addresses=auxiliary)
+    subnet = Subnet(part, aux_addresses=auxiliary)
     return subnet._replace(gateway=ipam.first_gateway(subnet))
 
 

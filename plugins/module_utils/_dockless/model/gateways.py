@@ -27,7 +27,7 @@ def mode_of(network: Network, version: int) -> str:
 
 def is_translated(network: Network, version: int) -> bool:
     """Return whether what leaves the network takes an address of the host."""
-    return bool(network.masquerade) and mode_of(network, version) in (GATEWAY_NAT, GATEWAY_UNPROTECTED)
+    return network.masquerade and mode_of(network, version) in (GATEWAY_NAT, GATEWAY_UNPROTECTED)
 
 
 def are_ports_direct(network: Network, version: int, defaults: Defaults) -> bool:
@@ -74,7 +74,7 @@ def next_hop(endpoint: Endpoint, network: Network, version: int) -> str | None:
         return None
     if network.macvlan.mode in ("l3", "l3s"):
         return ""
-    found = (s.gateway for s in network.subnets if s.network is not None and ipaddress.ip_address(address) in s.network)
+    found = (s.gateway for s in network.subnets if ipaddress.ip_address(address) in s.network)
     return next((str(gateway) for gateway in found if gateway is not None), None)
 
 

@@ -24,8 +24,13 @@ SERVICE_VIP = "vip"
 SERVICE_DNSRR = "dnsrr"
 
 
-class Subnet(t.NamedTuple):
-    """One subnet of a network. network None means: choose one (of prefix_length)."""
+# Options of a network for which the host has a default.
+HostDefault = t.Literal["enable_ipv6", "icc", "masquerade", "mtu"]
+HOST_DEFAULTS: frozenset[HostDefault] = frozenset(("enable_ipv6", "icc", "masquerade", "mtu"))
+
+
+class SubnetRequest(t.NamedTuple):
+    """A subnet as a declaration requests it. Without network, dockless chooses one, of prefix_length if that is set."""
 
     network: IPNetwork | None = None
     prefix_length: int | None = None
@@ -33,6 +38,20 @@ class Subnet(t.NamedTuple):
     gateway: IPAddress | None = None
     ip_range: IPNetwork | None = None
     aux_addresses: tuple[tuple[str, IPAddress], ...] = ()
+
+
+class Subnet(t.NamedTuple):
+    """One subnet of a network. gateway is None where nothing has an address that packets could leave by."""
+
+    network: IPNetwork
+    gateway: IPAddress | None = None
+    ip_range: IPNetwork | None = None  # addresses are assigned from this part only
+    aux_addresses: tuple[tuple[str, IPAddress], ...] = ()  # (name, address): never assigned
+
+    @property
+    def version(self) -> int:
+        """The IP version, 4 or 6."""
+        return self.network.version
 
 
 class DnsRecord(t.NamedTuple):
@@ -77,19 +96,26 @@ class Service(t.NamedTuple):
 
 
 class Network(t.NamedTuple):
-    """One network: a driver and its subnets. None means: the host's default."""
+    """One network: a driver and its subnets.
+
+    A network is first as declared, then resolved (allocate/host.py). As declared, it has subnet_requests but no
+    subnets, and the values of the options in left_open mean nothing. Resolved, it has subnets but no subnet_requests,
+    every option has its value, and left_open is empty.
+    """
 
     project: str
     name: str
     driver: str = "bridge"
     external: str = ""  # "PROJECT/NETWORK", "PROJECT_NETWORK" or a name, when it is another project's
+    subnet_requests: tuple[SubnetRequest, ...] = ()
     subnets: tuple[Subnet, ...] = ()
+    left_open: frozenset[HostDefault] = HOST_DEFAULTS  # options that are not declared: they get the host's defaults
     enable_ipv4: bool = True
-    enable_ipv6: bool | None = None
+    enable_ipv6: bool = False
     internal: bool = False
     isolate: str = "strict"  # or "open"
-    icc: bool | None = None
-    masquerade: bool | None = None
+    icc: bool = True
+    masquerade: bool = True
     inhibit_ipv4: bool = False
     egress: bool = True  # its sandboxes may open connections out of it
     ingress: bool = True  # they may be connected to from outside; internal is neither
@@ -101,7 +127,7 @@ class Network(t.NamedTuple):
     host_ipv4: IPAddress | None = None  # what leaves by IPv4 has this source, in place of the way out's own address
     host_ipv6: IPAddress | None = None
     port_security: bool = True  # a sandbox sends with its own MAC and addresses only
-    mtu: int | None = None
+    mtu: int = 0  # bytes; 0 until it is resolved, unless it is declared
     bridge_name: str = ""
     publish_address: IPAddress | None = None
     dns_enabled: bool = True
@@ -122,6 +148,15 @@ class Network(t.NamedTuple):
     def key(self) -> tuple[str, str]:
         """Return what identifies it on the host."""
         return self.project, self.name
+
+    @property
+    def fixed_subnets(self) -> tuple[Subnet, ...]:
+        """The requested subnets that dockless need not choose, in the order of declaration."""
+        return tuple(
+            Subnet(request.network, request.gateway, request.ip_range, request.aux_addresses)
+            for request in self.subnet_requests
+            if request.network is not None
+        )
 
 
 class LegacyLink(t.NamedTuple):
@@ -214,7 +249,7 @@ class VethEnd(t.NamedTuple):
     addresses: tuple[str, ...] = ()
     routes: tuple[tuple[str, str], ...] = ()  # (destination CIDR, via address or "")
     mac_address: str = ""
-    mtu: int | None = None
+    mtu: int = 1500  # bytes
     up: bool = True
 
 

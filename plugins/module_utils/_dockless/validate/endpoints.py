@@ -121,7 +121,7 @@ def _check_declared_addresses(endpoint: Endpoint, network: Network, taken: _Take
 def check_fixed_address(network: Network, address: IPAddress, path: str) -> None:
     """Raise DocklessError for a declared address that is in no subnet of the network, or reserved there."""
     owner = f"network {network.project}/{network.name}"
-    subnets = [s for s in network.subnets if s.version == address.version and s.network is not None]
+    subnets = [subnet for subnet in network.fixed_subnets if subnet.version == address.version]
     if not subnets:
         refuse(
             path,
@@ -129,7 +129,7 @@ def check_fixed_address(network: Network, address: IPAddress, path: str) -> None
             f"Set {network.path}.ipam.config[0].subnet.",
         )
     for subnet in subnets:
-        if subnet.network is None or address not in subnet.network:
+        if address not in subnet.network:
             continue
         if not ipam.is_usable(subnet.network, address):
             refuse(

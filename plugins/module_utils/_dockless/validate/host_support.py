@@ -110,7 +110,7 @@ def _foreign_sources(networks: t.Iterable[Network], facts: Facts) -> t.Iterator[
 def _shadowed_routes(network: Network, facts: Facts) -> t.Iterator[str]:
     """Yield a warning for each subnet that hides a route of the host."""
     for subnet in network.subnets:
-        route = addresses.overlaps(subnet.network, facts.routes) if subnet.network is not None else None
+        route = addresses.overlaps(subnet.network, facts.routes)
         if route is not None:
             yield (
                 f"Subnet {subnet.network} of network {network.name} overlaps the route of this host to {route}. "

@@ -72,7 +72,7 @@ def _check_host_addresses(network: Network) -> None:
             "Remove host_access, or set another ipam driver.",
         )
     seen: set[int] = set()
-    auxiliary = {address for subnet in network.subnets for _, address in subnet.aux_addresses}
+    auxiliary = {address for request in network.subnet_requests for _, address in request.aux_addresses}
     for address in options.addresses:
         if address.version in seen:
             refuse(
@@ -163,7 +163,7 @@ def _can_have_default_route(network: Network, version: int) -> bool:
         return False
     if network.macvlan is None or network.macvlan.mode in ("l3", "l3s"):
         return True
-    return any(subnet.version == version and subnet.gateway is not None for subnet in network.subnets)
+    return any(request.version == version and request.gateway is not None for request in network.subnet_requests)
 
 
 def refusal(network: Network, facts: Facts) -> DocklessError | None:
@@ -214,7 +214,7 @@ def _unusable(parent: Parent, path: str) -> DocklessError | None:
 def too_large(network: Network, facts: Facts) -> DocklessError | None:
     """Return the error that the declared MTU is larger than the parent's, None if it is not."""
     parent = macvlan.found_parent(network, facts)
-    if parent is not None and network.mtu is not None and network.mtu > parent.mtu:
+    if parent is not None and network.mtu > parent.mtu:
         return DocklessError(
             f"network {network.name} has an MTU of {network.mtu} bytes, but its parent {parent.name} has {parent.mtu}",
             f"Set mtu to at most {parent.mtu}, or remove it.",

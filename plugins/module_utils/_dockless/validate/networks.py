@@ -10,7 +10,7 @@ from ..allocate import ipam
 from ..document.network import refuse_no_family
 from ..errors import refuse
 from ..model import addresses
-from ..model.host import Defaults, IPAddress, IPNetwork, Network, Subnet
+from ..model.host import Defaults, IPAddress, IPNetwork, Network, SubnetRequest
 from ..names import DEFAULT_BRIDGE_LINK
 
 
@@ -33,7 +33,8 @@ def check_networks(networks: t.Iterable[Network], defaults: Defaults) -> None:
     bridges = {DEFAULT_BRIDGE_LINK: "the host's default bridge"}
     for network in networks:
         owner = f"network {network.project}/{network.name}"
-        if not network.enable_ipv4 and network.enable_ipv6 is None and not defaults.ipv6:
+        is_ipv6_off_by_default = "enable_ipv6" in network.left_open and not defaults.ipv6
+        if not network.enable_ipv4 and is_ipv6_off_by_default:
             refuse_no_family(network.path)
         own = _extents(network, owner, len(extents))
         if network.macvlan is not None:  # its own subnets cannot overlap: an address would be on two of them
@@ -56,12 +57,12 @@ def check_networks(networks: t.Iterable[Network], defaults: Defaults) -> None:
 def _extents(network: Network, owner: str, order: int) -> list[_Extent]:
     """Return the declared subnets of a network. Raises DocklessError for addresses that do not belong to one."""
     found: list[_Extent] = []
-    for index, subnet in enumerate(network.subnets):
-        if subnet.network is None:
+    for index, request in enumerate(network.subnet_requests):
+        if request.network is None:
             continue
         path = f"{network.path}.ipam.config[{index}]"
-        _check_subnet(subnet, subnet.network, path)
-        extent = _extent(subnet.network, order + len(found), owner, path + ".subnet")
+        _check_subnet(request, request.network, path)
+        extent = _extent(request.network, order + len(found), owner, path + ".subnet")
         found.append(extent._replace(shared=network.macvlan is not None))
     return found
 
@@ -97,15 +98,15 @@ def _refuse_overlap(one: _Extent, other: _Extent) -> t.NoReturn:
     )
 
 
-def _check_subnet(subnet: Subnet, network: IPNetwork, path: str) -> None:
-    if subnet.ip_range is not None and not addresses.is_within(subnet.ip_range, network):
+def _check_subnet(request: SubnetRequest, network: IPNetwork, path: str) -> None:
+    if request.ip_range is not None and not addresses.is_within(request.ip_range, network):
         refuse(
-            path + ".ip_range", f"{subnet.ip_range} is not within the subnet {network}", "Choose a part of the subnet."
+            path + ".ip_range", f"{request.ip_range} is not within the subnet {network}", "Choose a part of the subnet."
         )
-    if subnet.gateway is not None:
-        _check_address(network, subnet.gateway, path + ".gateway")
-    taken = {subnet.gateway: "the gateway"}
-    for name, address in subnet.aux_addresses:
+    if request.gateway is not None:
+        _check_address(network, request.gateway, path + ".gateway")
+    taken = {request.gateway: "the gateway"}
+    for name, address in request.aux_addresses:
         option = f"{path}.aux_addresses.{name}"
         _check_address(network, address, option)
         if address in taken:

@@ -46,14 +46,14 @@ def _check_required_options(network: Network, overlay: Overlay) -> None:
             f"overlay network {network.name} has no vni, which must be the same on all of its hosts",
             f"Set vni to a number from 256 to 16777215. {_FLEET}",
         )
-    if not network.subnets or any(subnet.network is None for subnet in network.subnets):
+    if not network.subnet_requests or any(request.network is None for request in network.subnet_requests):
         refuse(
             network.path + ".ipam.config",
             f"overlay network {network.name} has no subnet, which must be the same on all of its hosts",
             f"Set ipam.config[0].subnet. {_FLEET}",
         )
-    for index, subnet in enumerate(network.subnets):
-        if overlay.mode == "routed" and subnet.ip_range is None:
+    for index, request in enumerate(network.subnet_requests):
+        if overlay.mode == "routed" and request.ip_range is None:
             refuse(
                 f"{network.path}.ipam.config[{index}].ip_range",
                 f"routed network {network.name} has no ip_range, which is this host's slice of the subnet",
@@ -124,7 +124,7 @@ def _check_control_planes(spanning: t.Sequence[Spanning]) -> None:
 
 def _check_peers(network: Network, overlay: Overlay, own: UnderlayAddress | None) -> None:
     by_vtep: dict[IPAddress, OverlayPeer] = {}
-    slices = [subnet.ip_range for subnet in network.subnets if subnet.ip_range is not None]
+    slices = [request.ip_range for request in network.subnet_requests if request.ip_range is not None]
     for peer in network.peers:
         path = f"{network.path}.peers.{peer.name}"
         if own is not None:
@@ -162,7 +162,7 @@ def _check_slices(network: Network, peer: OverlayPeer, taken: t.Sequence[IPNetwo
             f"host {peer.name} has no slice of the routed network {network.name}",
             f"Set subnets to the ip_range of that host. {_FLEET}",
         )
-    whole = [subnet.network for subnet in network.subnets if subnet.network is not None]
+    whole = [subnet.network for subnet in network.fixed_subnets]
     for index, part in enumerate(peer.subnets):
         option = f"{path}.subnets[{index}]"
         if not any(addresses.is_within(part, subnet) for subnet in whole):
@@ -179,8 +179,8 @@ def _check_slices(network: Network, peer: OverlayPeer, taken: t.Sequence[IPNetwo
 def _check_peer_sandboxes(network: Network) -> None:
     """Raise DocklessError for addresses of other hosts' sandboxes that are invalid or not unique on the network."""
     owners: dict[IPAddress, str] = {}
-    gateways = {ipam.subnet_gateway(network, subnet) for subnet in network.subnets}
-    whole = [subnet.network for subnet in network.subnets if subnet.network is not None]
+    gateways = {ipam.subnet_gateway(network, subnet) for subnet in network.fixed_subnets}
+    whole = [subnet.network for subnet in network.fixed_subnets]
     for peer in network.peers:
         for sandbox in peer.sandboxes:
             owner = f"sandbox {sandbox.name} on host {peer.name}"
@@ -233,9 +233,9 @@ def _check_endpoint(endpoint: Endpoint, network: Network, remote: _RemoteSandbox
         path = f"{endpoint.path}.ipv{version}_address"
         if declared is not None and declared in remote.owners:
             refuse(path, f"{declared} is taken by {remote.owners[declared]}", "Choose another address.")
-        subnets = [subnet for subnet in network.subnets if subnet.version == version]
-        has_range = any(subnet.ip_range is not None for subnet in subnets)
-        if declared is None and subnets and not has_range:
+        requests = [request for request in network.subnet_requests if request.version == version]
+        has_range = any(request.ip_range is not None for request in requests)
+        if declared is None and requests and not has_range:
             refuse(
                 path,
                 f"sandbox {endpoint.sandbox} has no address on overlay network {network.name}, and this host cannot "

@@ -125,7 +125,7 @@ def _check_family(mapping: PortMapping, address: str, carriers: t.Sequence[Netwo
     if version == 4:
         is_enabled = any(network.enable_ipv4 for network in carriers)
     else:
-        is_enabled = any(defaults.ipv6 if n.enable_ipv6 is None else n.enable_ipv6 for n in carriers)
+        is_enabled = any(defaults.ipv6 if "enable_ipv6" in n.left_open else n.enable_ipv6 for n in carriers)
     if not is_enabled:
         refuse(
             mapping.path,

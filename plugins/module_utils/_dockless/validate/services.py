@@ -90,7 +90,7 @@ def _check_vips(network: Network, service: Service, addresses: dict[IPAddress, s
 def _check_vip_is_known(network: Network, service: Service) -> None:
     """Raise DocklessError if this host would choose an address of an overlay that another host may choose too."""
     needs_vip = service.mode == SERVICE_VIP and not service.vips
-    has_own_range = all(subnet.ip_range is not None for subnet in network.subnets)
+    has_own_range = all(request.ip_range is not None for request in network.subnet_requests)
     if network.overlay is not None and needs_vip and not has_own_range:
         refuse(
             service.path + ".vip",

@@ -23,7 +23,7 @@ def address(message_type: int, index: int, cidr: str) -> bytearray:
     return _template(message_type, int(length), ":" in text, is_link_local).fill(index, text)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _template(message_type: int, length: int, is_ipv6: bool, is_link_local: bool) -> Template:
     return Template(functools.partial(_encode, message_type, length, is_ipv6, is_link_local), "u32", "ip")
 

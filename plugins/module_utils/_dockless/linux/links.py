@@ -199,7 +199,7 @@ def _encode_port_flags(hairpin: bool, isolated: bool, learning: bool, ipv6: bool
     return encode("ifinfmsg", RTM_NEWLINK, 0, {}, attributes)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _port_flags_template(hairpin: bool, isolated: bool, learning: bool, ipv6: bool) -> Template:
     return Template(functools.partial(_encode_port_flags, hairpin, isolated, learning, ipv6), "text")
 

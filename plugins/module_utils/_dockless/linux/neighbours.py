@@ -51,7 +51,7 @@ def neighbour(message_type: int, index: int, address: str, mac: str) -> bytearra
     return _neighbour_template(message_type, ":" in address).fill(index, address, mac)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _neighbour_template(message_type: int, is_ipv6: bool) -> Template:
     return Template(functools.partial(_encode_neighbour, message_type, is_ipv6), "u32", "ip", "mac")
 
@@ -87,7 +87,7 @@ def forwarding_entry(message_type: int, index: int, mac: str, vtep: str, flags: 
     return _forwarding_template(message_type, family, flags).fill(index, mac, vtep)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _forwarding_template(message_type: int, family: int, flags: int) -> Template:
     """Return the template for one family of VTEPs; 0 is an entry without one, which has another shape."""
     return Template(functools.partial(_encode_forwarding, message_type, flags), "u32", "mac", "ip")

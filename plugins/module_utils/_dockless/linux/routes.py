@@ -36,7 +36,7 @@ def route(message_type: int, index: int, destination: str, via: str, metric: int
     return _template(message_type, destination, metric, onlink).fill(index, via)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _template(message_type: int, destination: str, metric: int, onlink: bool) -> Template:
     return Template(functools.partial(_encode, message_type, destination, metric, onlink), "u32", "ip")
 

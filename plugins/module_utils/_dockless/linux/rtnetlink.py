@@ -25,7 +25,7 @@ Fields = t.Mapping[str, t.Any]
 Attributes = t.Sequence[tuple[str, t.Any]]  # (name of the kernel's constant, value); None and "" are left out
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _message_types() -> dict[str, t.Any]:
     """Return pyroute2's message classes by the name of their C structure."""
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg

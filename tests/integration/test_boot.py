@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The parts of the role boot that need no systemd: what it installs, whom it orders after the networks, whom it refuses.
+"""The parts of the role boot that need no systemd: what it installs, whom it orders after the networks, whom it
+refuses.
 
 That a host has its networks again after a reboot is molecule's to prove, on a host that systemd runs.
 """
@@ -65,7 +66,10 @@ def test_engine_runs_under_the_name_it_is_installed_by(private_host):
 
 
 def test_generator_orders_services_that_name_a_sandbox(private_host):
-    """Such a service starts after the networks, named in its unit or in a drop-in; the resolvers and all others are left alone."""
+    """Such a service starts after the networks, named in its unit or in a drop-in.
+
+    The resolvers and all others are left alone.
+    """
     lines = "[Service]\nNetworkNamespacePath=/run/netns/web\nExecStart=/bin/true\n"
     units = {
         "app.service": lines,
@@ -80,7 +84,8 @@ def test_generator_orders_services_that_name_a_sandbox(private_host):
     private_host.run(["sh", str(FILES / "generator.sh"), "/run/generated", "/run/generated", "/run/generated"])
     found = private_host.sh("cd /run/generated; find . -type f | sort; cat app.service.d/50-dockless.conf")
     private_host.sh(
-        f"rm -r /run/generated {UNITS}/late.service.d; cd {UNITS}; rm app.service other.service foreign.service dockless-dns@.service"
+        f"rm -r /run/generated {UNITS}/late.service.d; cd {UNITS}; "
+        "rm app.service other.service foreign.service dockless-dns@.service"
     )
     assert found.splitlines() == [
         "./app.service.d/50-dockless.conf",
@@ -102,7 +107,8 @@ def test_generator_gives_services_the_files_of_their_sandbox(private_host):
             input=f"[Service]\nNetworkNamespacePath=/run/netns/{netns}\nExecStart=/bin/true\n",
         )
     private_host.sh(
-        f"mkdir -p {UNITS}/vpn.service.d /run/generated; cp {UNITS}/app.service {UNITS}/moved.service; mkdir {UNITS}/moved.service.d; "
+        f"mkdir -p {UNITS}/vpn.service.d /run/generated; cp {UNITS}/app.service {UNITS}/moved.service; "
+        f"mkdir {UNITS}/moved.service.d; "
         f"echo NetworkNamespacePath=/run/netns/vpn >{UNITS}/moved.service.d/net.conf"
     )
     private_host.run(["sh", str(FILES / "generator.sh"), "/run/generated", "", ""])
@@ -111,7 +117,8 @@ def test_generator_gives_services_the_files_of_their_sandbox(private_host):
         for name in (*named, "moved.service")
     }
     private_host.sh(
-        f"rm -r /run/generated /etc/netns/vpn; cd {UNITS}; rm -r moved.service moved.service.d vpn.service.d {' '.join(named)}"
+        f"rm -r /run/generated /etc/netns/vpn; cd {UNITS}; "
+        f"rm -r moved.service moved.service.d vpn.service.d {' '.join(named)}"
     )
     private_host.teardown()
     assert {name: bool(lines) for name, lines in found.items()} == {
@@ -133,7 +140,10 @@ def test_generator_gives_services_the_files_of_their_sandbox(private_host):
 
 
 def test_generator_has_firewalls_followed(private_host):
-    """What flushes our table when it starts; and Docker, which makes its chain after the networks are there, where coexist names it."""
+    """What flushes our table when it starts.
+
+    And Docker, which makes its chain after the networks are there, where coexist names it.
+    """
     private_host.sh("mkdir -p /run/generated/asked /run/generated/unasked")
     private_host.apply(
         {

@@ -27,7 +27,9 @@ def test_example(private_host, tmp_path, name):
 
 
 def test_quickstart(private_host, tmp_path):
-    """The shop opens, stays as it is when asked for again, is shown, is changed in one line only, and goes without a trace."""
+    """The shop opens, stays as it is when asked for again, is shown, is changed in one line only, and goes without a
+    trace.
+    """
     with own_limits(private_host):
         closed = private_host.snapshot()
         first = run_playbook(private_host, tmp_path, "quickstart.yml")

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role overlay over the hosts of the example inventory: two private hosts on one underlay, reached by one ansible-playbook.
+"""The role overlay over the hosts of the example inventory: two private hosts on one underlay, reached by one
+ansible-playbook.
 
-Ansible enters a host by its Python, which is a script that starts it in the host's namespaces. The controller has a network
-and a /run of its own, so that what would not go to a host finds nothing of the machine.
+Ansible enters a host by its Python, which is a script that starts it in the host's namespaces. The controller has a
+network and a /run of its own, so that what would not go to a host finds nothing of the machine.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Controlled:
         for name, host in self.hosts.items():
             python = directory / f"python-{name}"
             python.write_text(
-                f'#!/bin/sh\nexec nsenter --target={host.pid} --net --mount --pid --uts --ipc -- /usr/bin/python3 "$@"\n',
+                f"#!/bin/sh\nexec nsenter --target={host.pid} --net --mount --pid --uts --ipc -- /usr/bin/python3 "
+                '"$@"\n',
                 encoding="ascii",
             )
             python.chmod(0o755)
@@ -122,7 +124,9 @@ def controlled(tmp_path: pathlib.Path) -> t.Iterator[Controlled]:
 
 
 def test_example_fleet(controlled):
-    """The example's inventory from its first run to its end: check mode, proof, a second run, a moved sandbox, --limit, absence."""
+    """The example's inventory from its first run to its end: check mode, proof, a second run, a moved sandbox,
+    --limit, absence.
+    """
     predicted = controlled.run("--check", "--diff")
     assert changes(predicted) == {"one": 2, "two": 1}  # the plan is a task of the first host
     assert "network example/red: VNI 257" in predicted and controlled.ledger is None
@@ -164,7 +168,10 @@ def sealed(controlled: Controlled) -> Controlled:
 
 
 def test_key_rotation_shows_no_key(sealed):
-    """By one playbook, with -vvv and --diff and a log; no packet is lost, and no secret is in anything that is said or kept."""
+    """By one playbook, with -vvv and --diff and a log.
+
+    No packet is lost, and no secret is in anything that is said or kept.
+    """
     one, two = sealed.hosts.values()
     said = [sealed.run("-vvv", "--diff")]
     assert changes(sealed.run()) == {"one": 0, "two": 0}

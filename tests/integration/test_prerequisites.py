@@ -82,7 +82,8 @@ def test_forwarding_restores_what_the_kernel_changed_along(private_host):
 def test_advertised_default_route_survives_forwarding(private_host):
     """A default route from a router advertisement stays when IPv6 forwarding is turned on."""
     private_host.sh(
-        "echo 0 > /proc/sys/net/ipv6/conf/all/forwarding; ip -6 route del default; ip address add fe80::4/64 dev eth0 nodad"
+        "echo 0 > /proc/sys/net/ipv6/conf/all/forwarding; ip -6 route del default; "
+        "ip address add fe80::4/64 dev eth0 nodad"
     )
     neighbour = private_host.neighbour()
     for attempt in range(20):  # an advertisement may come before the link is up
@@ -102,7 +103,9 @@ def test_advertised_default_route_survives_forwarding(private_host):
 
 
 def test_others_are_left_alone(private_host):
-    """A limit that is high enough is not touched, a value that somebody changed since is not put back, and both are told."""
+    """A limit that is high enough is not touched, a value that somebody changed since is not put back, and both are
+    told.
+    """
     private_host.sh("echo 0 > /proc/sys/net/ipv4/ip_forward; echo 300 > /proc/sys/net/ipv4/tcp_keepalive_time")
     first = settings(private_host, exact={"net.ipv4.tcp_keepalive_time": 100}, at_least={"net.ipv4.ip_default_ttl": 10})
     assert first["lines"] == ["net/ipv4/tcp_keepalive_time: 300 -> 100", f"{SYSCTL_FILE}: written"]
@@ -118,7 +121,8 @@ def test_others_are_left_alone(private_host):
 def test_later_file_is_named(private_host):
     """A file that would undo a setting at the next boot is named, and one that agrees is not."""
     private_host.sh(
-        "echo 'net.ipv4.ip_forward=0' > /etc/sysctl.d/90-rival.conf; echo 'net/ipv4/ip_forward = 1' > /etc/sysctl.d/91-friend.conf"
+        "echo 'net.ipv4.ip_forward=0' > /etc/sysctl.d/90-rival.conf; "
+        "echo 'net/ipv4/ip_forward = 1' > /etc/sysctl.d/91-friend.conf"
     )
     warnings = settings(private_host, "--check", exact=FORWARD)["warnings"]
     private_host.sh("rm /etc/sysctl.d/90-rival.conf /etc/sysctl.d/91-friend.conf")
@@ -143,8 +147,9 @@ def test_preflight_finds_nothing_missing_and_leaves_nothing(private_host):
 
 
 def test_preflight_names_what_is_missing(private_host):
-    """A program that is not there, a rule that the kernel refuses (as all do outside a NAT chain) and a part of netfilter that
-    nobody serves are told, with the symbol."""
+    """A program that is not there, a rule that the kernel refuses (as all do outside a NAT chain) and a part of
+    netfilter that nobody serves are told, with the symbol.
+    """
     private_host.sh("mkdir /run/bin; for program in ip nft; do ln -s $(command -v $program) /run/bin; done")
     code = f"""import json, sys
 sys.path.insert(0, {str(FILES)!r})

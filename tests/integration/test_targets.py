@@ -18,7 +18,10 @@ TASKS = list[dict[str, t.Any]]
 
 
 def play(host, directory: pathlib.Path, content: dict[str, t.Any]) -> str:
-    """Run a play in the private host and return what ansible-playbook says. Fails when a task does, or when there is none."""
+    """Run a play in the private host and return what ansible-playbook says.
+
+    Fails when a task does, or when there is none.
+    """
     book = directory / "play.yml"
     book.write_text(
         yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, **content}], sort_keys=False), encoding="utf-8"

@@ -38,7 +38,8 @@ def config(**options):
 def test_automatic_subnets_avoid_what_the_host_routes(private_host):
     """A route, a link's subnet and a route in another table; what stands on the way is leapt over, not tried."""
     private_host.sh(
-        "ip route add 172.17.0.0/17 via 192.0.2.3; ip address add 172.18.255.1/30 dev eth0; ip route add 172.20.9.9/32 via 192.0.2.3"
+        "ip route add 172.17.0.0/17 via 192.0.2.3; ip address add 172.18.255.1/30 dev eth0; "
+        "ip route add 172.20.9.9/32 via 192.0.2.3"
     )
     private_host.apply({"networks": plain("a", "b", "c")})
     assert subnets(private_host) == {"a": ["172.19.0.0/16"], "b": ["172.21.0.0/16"], "c": ["172.22.0.0/16"]}

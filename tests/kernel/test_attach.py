@@ -30,7 +30,9 @@ def locate(host, kind, value):
 
 @pytest.fixture
 def process(private_host):
-    """Return the pid, as the private host sees it, of a process in a namespace of its own, and the namespace's inode."""
+    """Return the pid, as the private host sees it, of a process in a namespace of its own, and the namespace's
+    inode.
+    """
     private_host.popen(
         ["unshare", "--net", "sh", "-c", "echo $$ >/run/pid; readlink /proc/self/ns/net; exec sleep 600"]
     ).readline()
@@ -59,7 +61,8 @@ REFUSED = {
     "the host's own by pid": (
         "pid",
         "1",
-        "pid '1': /proc/1/ns/net is the host's own network namespace. To share the host's network, use network_mode: host.",
+        "pid '1': /proc/1/ns/net is the host's own network namespace. To share the host's network, "
+        "use network_mode: host.",
     ),
     "the host's own by path": ("path", "/proc/self/ns/net", "is the host's own network namespace"),
     "nothing": ("path", "/run/netns/none", "no namespace at /run/netns/none: No such file or directory"),

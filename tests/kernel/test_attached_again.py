@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A sandbox attached to a process: the process is replaced, or leaves the document; a second name follows; nothing of ours stays behind."""
+"""A sandbox attached to a process: the process is replaced, or leaves the document.
+
+A second name follows; nothing of ours stays behind.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,9 @@ import pytest
 
 @pytest.fixture
 def start(private_host):
-    """Return a function that starts a process in a namespace of its own and returns its pid as the private host sees it."""
+    """Return a function that starts a process in a namespace of its own and returns its pid as the private host sees
+    it.
+    """
 
     def process():
         return int(private_host.popen(["unshare", "--net", "sh", "-c", "echo $$; exec sleep 600"]).readline())
@@ -34,7 +39,10 @@ def inside(private_host, pid):
 
 
 def test_the_process_is_replaced_while_the_old_one_lives(private_host, start):
-    """The pair and the table move to the new process, and the second name with them; the old one is left as it was found."""
+    """The pair and the table move to the new process, and the second name with them.
+
+    The old one is left as it was found.
+    """
     old, new = start(), start()
     private_host.apply(attached(old))
     assert inside(private_host, old) == ("1", "table inet dockless") and inside(private_host, new) == ("0", "")

@@ -231,7 +231,10 @@ def test_point_to_point_subnet(private_host):
 
 
 def test_inhibit_ipv4_keeps_the_gateway_free(private_host):
-    """The bridge has no address and sandboxes no default route; the gateway's stays reserved unless the network is internal."""
+    """The bridge has no address and sandboxes no default route.
+
+    The gateway's stays reserved unless the network is internal.
+    """
     options = {"driver_opts": {"com.docker.network.bridge.inhibit_ipv4": True}}
     answer = private_host.apply({"networks": {"front": {**network("172.20.0.0/24"), **options}}, "sandboxes": PAIR})
     assert sorted(row["addresses"][0] for row in answer["endpoints"]) == ["172.20.0.2/24", "172.20.0.3/24"]
@@ -307,7 +310,8 @@ def test_read_only_proc_with_correct_sysctls(private_host):
     document = {"networks": {"front": network("172.20.0.0/24 fd00:20::/64")}, "sandboxes": PAIR}
     private_host.apply(document)
     private_host.sh(
-        "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && ! touch /proc/sys/net/ipv4/ip_forward 2>/dev/null"
+        "mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && ! touch "
+        "/proc/sys/net/ipv4/ip_forward 2>/dev/null"
     )
     assert not private_host.apply(document)["changed"]
     private_host.apply({**document, "sandboxes": {"one": PAIR["one"]}})

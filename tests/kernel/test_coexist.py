@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Other firewalls of the host that would drop our traffic, and what coexist asks of them: told by packets, and taken back without a trace.
+"""Other firewalls of the host that would drop our traffic, and what coexist asks of them: told by packets, and taken
+back without a trace.
 
 Docker's chains are laid by iptables as Docker 20 to 27 lay them, IPv6 included; ufw and firewalld are the real ones.
 """
@@ -95,7 +96,10 @@ def docker(host):
 
 
 def test_docker_lets_pass_what_our_table_lets_pass_and_only_while_it_is_asked_to(private_host):
-    """Blocked and named without coexist; with it traffic flows, our walls stand, and all of it goes with the last network."""
+    """Blocked and named without coexist.
+
+    With it traffic flows, our walls stand, and all of it goes with the last network.
+    """
     with docker(private_host), traffic.bridge_calls_iptables(private_host, 1):
         blocked = private_host.apply(DOCUMENT)["warnings"]
         serve(private_host)
@@ -133,7 +137,9 @@ def without_ours(listing):
 
 
 def test_what_docker_and_its_users_forbid_stays_forbidden(private_host):
-    """Docker's containers are no more open to our sandboxes than to others, and a rule that a user put into DOCKER-USER comes first."""
+    """Docker's containers are no more open to our sandboxes than to others, and a rule that a user put into
+    DOCKER-USER comes first.
+    """
     private_host.sh(CONTAINER)
     with docker(private_host):
         private_host.apply(told("docker"))
@@ -168,7 +174,9 @@ def test_what_others_do_to_our_rules_is_repaired(private_host):
 
 
 def test_a_run_that_fails_gives_back_what_it_took_away(private_host):
-    """A removal that stops at its last event leaves Docker's chain with our rules in it, and the table that guards what they let through."""
+    """A removal that stops at its last event leaves Docker's chain with our rules in it, and the table that guards
+    what they let through.
+    """
     with docker(private_host):
         private_host.apply(told("docker"))
         last = len(hooked(private_host, "count", 0, {}, "--absent")["events"]) - 1
@@ -214,7 +222,10 @@ def test_a_firewall_that_is_not_there_needs_nothing(private_host):
 
 
 def test_ufw_lets_pass_what_is_declared(private_host):
-    """Routed traffic is denied without coexist; with it ours passes, over ufw's reload, and what a user denies before stays denied."""
+    """Routed traffic is denied without coexist.
+
+    With it ours passes, over ufw's reload, and what a user denies before stays denied.
+    """
     settings = "sysctl -a --pattern 'net.ipv[46].conf.(all|default).(accept|log|rp)' 2>/dev/null"
     found = private_host.sh(settings)  # it sets some of the whole host
     # ufw writes its files in another form than their package once it has changed them.
@@ -245,7 +256,8 @@ def test_ufw_lets_pass_what_is_declared(private_host):
     private_host.apply({}, absent=True)
     assert (private_host.sh(saved), rules(private_host)) == before
     private_host.sh(
-        "ufw disable; nft delete table ip filter; nft delete table ip6 filter; nft delete table ip nat 2>/dev/null || true"
+        "ufw disable; nft delete table ip filter; nft delete table ip6 filter; "
+        "nft delete table ip nat 2>/dev/null || true"
     )
     private_host.run(["sysctl", "--quiet", "--load", "-"], input=found)
 
@@ -271,7 +283,10 @@ def firewalld_has(host):
 
 
 def test_firewalld_lets_pass_what_is_declared_and_opens_nothing_of_the_host(firewalld):
-    """Rejected without coexist; with it ours passes, over a reload, and a sandbox reaches less of the host than before."""
+    """Rejected without coexist.
+
+    With it ours passes, over a reload, and a sandbox reaches less of the host than before.
+    """
     host = firewalld
     before = firewalld_has(host)
     blocked = host.apply(DOCUMENT)["warnings"]
@@ -313,7 +328,10 @@ def test_firewalld_lets_pass_what_is_declared_and_opens_nothing_of_the_host(fire
 
 
 def test_files_of_a_firewalld_that_is_stopped_and_a_zone_of_somebody_else(private_host):
-    """A firewalld that starts later finds our zone; one that somebody else made is a conflict, and nothing is touched."""
+    """A firewalld that starts later finds our zone.
+
+    One that somebody else made is a conflict, and nothing is touched.
+    """
     private_host.apply(told("firewalld"))
     assert '<interface name="br-front" />' in private_host.read("/etc/firewalld/zones/dockless.xml")
     private_host.teardown()

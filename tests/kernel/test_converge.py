@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The main promise: a run makes what is declared, the next changes nothing, a changed line changes only that, removal leaves nothing."""
+"""The main promise: a run makes what is declared, the next changes nothing, a changed line changes only that,
+removal leaves nothing.
+"""
 
 from __future__ import annotations
 

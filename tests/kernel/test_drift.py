@@ -51,7 +51,8 @@ DRIFT = {
     "rule added": "nft insert rule inet dockless forward accept",
     "element deleted": "nft delete element inet dockless egress '{ \"'" + BRIDGE + "'\" }'",
     "element added": "nft add element inet dockless published4 '{ tcp . 99 : 10.41.0.3 . 80 }'",
-    "everything flushed": "nft flush ruleset; nft add table inet own; nft add chain inet own forward; nft add rule inet own forward counter",
+    "everything flushed": "nft flush ruleset; nft add table inet own; nft add chain inet own forward; "
+    "nft add rule inet own forward counter",
     "inner table deleted": "ip netns exec cli nft delete table inet dockless",
     "inner rule added": "ip netns exec cli nft insert rule inet dockless names accept",
     "file deleted": "rm /etc/netns/cli/resolv.conf",
@@ -66,7 +67,8 @@ DRIFT = {
     "inner end renamed": "ip -n cli link set eth0 down; ip -n cli link set eth0 name foo0",
     "shared namespace deleted": "ip netns delete web",
     "lo down": "ip -n lab link set lo down",
-    "inner end moved to the host": "ip -n cli link set eth0 down; ip -n cli link set eth0 name stray0; ip -n cli link set stray0 netns 1",
+    "inner end moved to the host": "ip -n cli link set eth0 down; ip -n cli link set eth0 name stray0; "
+    "ip -n cli link set stray0 netns 1",
 }
 # Somebody else's things, of every kind and in every place; no run may touch them.
 FOREIGN = """
@@ -84,7 +86,9 @@ ip link delete other0; ip link delete veth7other; ip netns delete other; nft del
 
 
 class Mended:
-    """A private host with ours and somebody else's things, for one drift after the other: each leaves it as it was, or it is given up."""
+    """A private host with ours and somebody else's things, for one drift after the other: each leaves it as it was,
+    or it is given up.
+    """
 
     def __init__(self):
         self._host = None

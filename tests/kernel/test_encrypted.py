@@ -21,7 +21,8 @@ def without_keys_of_no_use(fleet):
         host.sh("[ -e /etc/dockless/host.json ] || rm -rf /etc/dockless/wireguard")
 
 
-# The acceptance list's sizes are 1,000,000,000 bytes and 100 rotations, some minutes each; docs/control-planes.md has the command.
+# The acceptance list's sizes are 1,000,000,000 bytes and 100 rotations, some minutes each; docs/control-planes.md has
+# the command.
 CAPTURED_BYTES = int(os.environ.get("DOCKLESS_CAPTURED_BYTES", "5000000"))
 ROTATIONS = int(os.environ.get("DOCKLESS_ROTATIONS", "2"))
 SEALED_RULE = "udp dport @encrypted_ports oifgroup"
@@ -83,7 +84,10 @@ def test_no_cleartext_on_the_underlay(fleet, outer, inner, options):
 
 
 def test_no_cleartext_in_a_large_transfer(fleet):
-    """All wires recorded without a gap, every byte a marked one; test_two_walls_keep_it_in shows that the recorders see what is in clear."""
+    """All wires recorded without a gap, every byte a marked one.
+
+    Test_two_walls_keep_it_in shows that the recorders see what is in clear.
+    """
     wires = capture.Wires(fleet)
     capture.apply_all(fleet, capture.documents(fleet))
     begin = time.monotonic()
@@ -124,7 +128,8 @@ def test_cleartext_vxlan_is_dropped(fleet, port, alone):
     capture.apply_all(fleet, found)
     first.run(
         ["nft", "-f", "-"],
-        input="table inet lax { chain early { type filter hook prerouting priority -400; udp dport 4787-7777 accept; }; "
+        input="table inet lax { chain early { type filter hook prerouting priority -400; udp dport 4787-7777 accept; "
+        "}; "
         "chain input { type filter hook input priority 0; accept; }; }",
     )
     _refuse_forged(first, third, port, traffic.links(first, "s1")["eth0"]["address"])
@@ -200,7 +205,10 @@ def test_traffic_stops_when_the_tunnel_is_lost(fleet, loss):
 
 
 def test_two_walls_keep_it_in(fleet):
-    """The kill-switch route and the chain encrypted_only each do alone; without both, data go out in clear, so there is something to keep in."""
+    """The kill-switch route and the chain encrypted_only each do alone.
+
+    Without both, data go out in clear, so there is something to keep in.
+    """
     first = fleet.hosts[0]
     capture.apply_all(fleet, capture.documents(fleet))
     first.sh(f"ip link set {capture.link(first)} down")
@@ -241,7 +249,8 @@ def test_key_rotation_loses_no_packet(fleet):
     assert counts["sent"] == counts["answered"] > 100 and others["sent"] == others["answered"] > 100
     clear, sealed = wires.seen()
     print(
-        f"{ROTATIONS} rotations: {counts['sent'] + others['sent']} packets sent, all answered, longest gaps {counts['longest_gap_ms']} and "
+        f"{ROTATIONS} rotations: {counts['sent'] + others['sent']} packets sent, all answered, "
+        f"longest gaps {counts['longest_gap_ms']} and "
         f"{others['longest_gap_ms']} ms; {sealed} of WireGuard's seen, {clear} in clear"
     )
     assert clear == 0
@@ -286,11 +295,13 @@ def test_no_output_contains_a_key(fleet):
     )
     said.append(
         first.sh(
-            "for pid in /proc/[0-9]*; do tr '\\0' ' ' <$pid/cmdline; tr '\\0' ' ' <$pid/environ; done 2>/dev/null || true"
+            "for pid in /proc/[0-9]*; do tr '\\0' ' ' <$pid/cmdline; tr '\\0' ' ' <$pid/environ; "
+            "done 2>/dev/null || true"
         )
     )
     first.sh(
-        "echo damaged >/etc/dockless/wireguard/b; cp /etc/dockless/wireguard/a /run/kept; sed -i 's/^/x/' /etc/dockless/wireguard/a"
+        "echo damaged >/etc/dockless/wireguard/b; cp /etc/dockless/wireguard/a /run/kept; "
+        "sed -i 's/^/x/' /etc/dockless/wireguard/a"
     )
     said.append(first.refusal(found[0]))
     assert "holds no WireGuard key" in said[-1]

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""EVPN: FRR's zebra, bgpd and bfdd tell three real hosts where each sandbox is; what they do to traffic, counted by pings that go on.
+"""EVPN: FRR's zebra, bgpd and bfdd tell three real hosts where each sandbox is.
 
-Two of the hosts are route reflectors as well. The hosts are made once, as FRR takes a while to start; each test leaves the fabric whole.
+What they do to traffic, counted by pings that go on.
+
+Two of the hosts are route reflectors as well. The hosts are made once, as FRR takes a while to start; each test leaves
+the fabric whole.
 """
 
 from __future__ import annotations
@@ -325,7 +328,10 @@ for kind, receiver in ((1, bytes(6)), (2, b"\\xff" * 6)):
 
 
 def test_claiming_the_address_of_another_hosts_sandbox_changes_nothing(fabric: Fabric) -> None:
-    """A sandbox asks its gateway in another's name, and answers where nobody asked. Its port lets no such claim through, and FRR believes none."""
+    """A sandbox asks its gateway in another's name, and answers where nobody asked.
+
+    Its port lets no such claim through, and FRR believes none.
+    """
     mac = fabric.hosts[0].sh("ip netns exec a cat /sys/class/net/eth0/address")
     before = [frr.learned(host) for host in fabric.hosts]
 
@@ -348,7 +354,9 @@ def test_claiming_the_address_of_another_hosts_sandbox_changes_nothing(fabric: F
 
 
 def test_encrypted_network_by_evpn(fabric: Fabric) -> None:
-    """FRR says that a sandbox is behind a tunnel's address, and WireGuard carries it: all of it is answered, none of it is in clear."""
+    """FRR says that a sandbox is behind a tunnel's address, and WireGuard carries it: all of it is answered, none of
+    it is in clear.
+    """
     documents = capture.documents(fabric.lab, control_plane="evpn", vni=VNI + 1)
     for document in documents:
         for peer in document["networks"]["blue"]["peers"].values():

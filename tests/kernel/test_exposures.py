@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The exposure report against a scan: every TCP port of every address of the lab, from a neighbour and from afar, both families."""
+"""The exposure report against a scan: every TCP port of every address of the lab, from a neighbour and from afar,
+both families.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from support.traffic import network
 
 HOST4, HOST6 = HOST_ADDRESSES
 HIGHEST = 65535 if os.environ.get("DOCKLESS_TEST_EVERY_PORT") else 1200
-# SYNs by hand, because a connect of the kernel's own waits a second for each port that is dropped. Says the ports that answer with SYN, ACK.
+# SYNs by hand, because a connect of the kernel's own waits a second for each port that is dropped. Says the ports that
+# answer with SYN, ACK.
 # A port of the host that must answer comes last: what was sent before it has been through the host by then.
 _SCAN = """
 import ipaddress, json, socket, struct, sys
@@ -116,7 +119,10 @@ import signal; signal.pause()
     "source", [("192.0.2.3", "2001:db8:1::3"), ("198.51.100.1", "2001:db8:2::1")], ids=["neighbour", "far"]
 )
 def test_a_scan_finds_what_the_report_tells(private_host, source):
-    """Every port of the host's addresses and of five sandboxes', by raw SYNs past all routes; the host's own canary is the control."""
+    """Every port of the host's addresses and of five sandboxes', by raw SYNs past all routes.
+
+    The host's own canary is the control.
+    """
     private_host.apply(DOCUMENT)
     for name in SANDBOXES:
         assert (
@@ -137,13 +143,18 @@ def test_a_scan_finds_what_the_report_tells(private_host, source):
 
 
 def scan(host, source, target, marker):
-    """Return the open ports of an address as the neighbour finds them; marker is an address of the host, whose port 1199 answers."""
+    """Return the open ports of an address as the neighbour finds them.
+
+    Marker is an address of the host, whose port 1199 answers.
+    """
     argv = ["eth0", "02:00:00:00:00:02", source, target, marker, str(HIGHEST), "1199"]
     return json.loads(host.neighbour().run([SYSTEM_PYTHON, "-c", _SCAN, *argv], timeout=300).stdout)
 
 
 def told(report, target, own):
-    """Return the TCP ports that the report says are open at an address to who comes by eth0 from anywhere but 203.0.113.0/24."""
+    """Return the TCP ports that the report says are open at an address to who comes by eth0 from anywhere but
+    203.0.113.0/24.
+    """
     family = "ipv6" if ":" in target else "ipv4"
     rows = [
         row

@@ -13,7 +13,8 @@ from support.traffic import network
 
 HOST4, HOST6 = HOST_ADDRESSES
 NETWORKS = {"front": network("172.20.0.0/24 fd00:20::/64")}
-# One socket, so one source port: what a client with a fixed port does. Orders come on its standard input: ADDRESS PORT TEXT.
+# One socket, so one source port: what a client with a fixed port does. Orders come on its standard input: ADDRESS PORT
+# TEXT.
 _CLIENT = """
 import socket, sys
 wires = {}
@@ -94,7 +95,10 @@ def document(**ports):
 
 @pytest.mark.parametrize("address", [HOST4, HOST6])
 def test_datagrams_follow_a_moved_port(private_host, address):
-    """One client port throughout; the first datagram after each run goes where the port leads then, another port's stay."""
+    """One client port throughout.
+
+    The first datagram after each run goes where the port leads then, another port's stay.
+    """
     private_host.apply(document(old=["51897:1194/udp"], new=[], other=["51898:1194/udp"]))
     old, new, other = (traffic.record(private_host, name, 1194) for name in ("old", "new", "other"))
     tell = Talker(private_host.neighbour(), _CLIENT)
@@ -124,14 +128,17 @@ def tracked(host, port):
     """Return how many connections to a port the host keeps track of."""
     code = (
         "from _dockless.linux import conntrack, netlink\n"
-        "with netlink.Socket(netlink.NETLINK_NETFILTER) as door: print(sum(each.flow.port == %d for each in conntrack._tracked(door)))"
-        % port
+        "with netlink.Socket(netlink.NETLINK_NETFILTER) as door: print(sum(each.flow.port == %d for each in "
+        "conntrack._tracked(door)))" % port
     )
     return int(host.python(code).stdout)
 
 
 def test_withdrawn_port_ends_its_connections_only(private_host):
-    """A connection by a port that goes falls silent at once, one by another port goes on; so does one whose clients stay welcome."""
+    """A connection by a port that goes falls silent at once, one by another port goes on.
+
+    So does one whose clients stay welcome.
+    """
     guests = {"target": 7, "published": 7003, "source_ranges": ["192.0.2.0/24"]}
     private_host.apply(document(web=["7001:7", "7002:7", guests]))
     server = private_host.popen([SYSTEM_PYTHON, "-c", _ECHO, "7"], "web")
@@ -149,7 +156,10 @@ def test_withdrawn_port_ends_its_connections_only(private_host):
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_withdrawn_port_ends_routed_connections(private_host, version):
-    """On a routed network a connection falls silent when its port is withdrawn, or is for others only; another port's goes on."""
+    """On a routed network a connection falls silent when its port is withdrawn, or is for others only.
+
+    Another port's goes on.
+    """
     routed = network("172.20.0.0/24 fd00:20::/64", gateway_mode_ipv4="routed", gateway_mode_ipv6="routed")
     address = ("172.20.0.10", "fd00:20::10")[version == 6]
     some = {"target": 8, "published": 8, "source_ranges": ["198.51.100.0/24", "2001:db8:2::/64"]}
@@ -168,7 +178,10 @@ def test_withdrawn_port_ends_routed_connections(private_host, version):
 
 @pytest.mark.parametrize("version", [pytest.param(4, marks=pytest.mark.smoke), 6])
 def test_connections_out_of_a_network_end_with_its_egress(private_host, version):
-    """A connection that a sandbox has to the outside falls silent when its network loses egress; another network's goes on."""
+    """A connection that a sandbox has to the outside falls silent when its network loses egress.
+
+    Another network's goes on.
+    """
     networks = {"front": network("172.20.0.0/24 fd00:20::/64"), "other": network("172.21.0.0/24 fd00:21::/64")}
     sandboxes = {"web": {"networks": ["front"]}, "kept": {"networks": ["other"]}}
     private_host.apply({"networks": networks, "sandboxes": sandboxes})
@@ -187,7 +200,10 @@ def test_connections_out_of_a_network_end_with_its_egress(private_host, version)
 
 @pytest.mark.parametrize("masquerade", [True, False])
 def test_connections_between_open_networks_end_with_isolation(private_host, masquerade):
-    """A connection between two networks falls silent when one of them closes itself; one between those that stay open goes on."""
+    """A connection between two networks falls silent when one of them closes itself.
+
+    One between those that stay open goes on.
+    """
     networks = {
         name: {**network(f"172.2{number}.0.0/24"), "isolate": "open", "masquerade": masquerade}
         for number, name in enumerate(("front", "back", "side"))

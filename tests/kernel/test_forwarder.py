@@ -83,7 +83,10 @@ def test_external_names_through_a_loopback_upstream(stubbed):
 
 
 def test_network_without_egress_forwards_no_query(stubbed):
-    """By UDP, TCP, PTR and ANY, and by a server that is set; the internal one and the one without egress; 0 queries upstream."""
+    """By UDP, TCP, PTR and ANY, and by a server that is set.
+
+    The internal one and the one without egress; 0 queries upstream.
+    """
     host, upstream = stubbed
     assert asked(host, upstream) is not None
     for sandbox in ("db", "in"):
@@ -102,7 +105,10 @@ def test_network_without_egress_forwards_no_query(stubbed):
 
 
 def test_forwarder_is_reachable_from_its_networks_only(stubbed):
-    """A neighbour with routes, and sandboxes of closed networks with routes of their own, at every address it has; each wall is what stops it."""
+    """A neighbour with routes, and sandboxes of closed networks with routes of their own, at every address it has.
+
+    Each wall is what stops it.
+    """
     host, _upstream = stubbed
     gateways = ("172.20.0.1", "172.24.0.1")
     host.neighbour().sh(f"ip route replace 172.20.0.0/24 via {HOST4}; ip route replace 172.24.0.0/24 via {HOST4}")

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gateway modes, ways out and in, trusted links and audiences: who reaches what, from a neighbour with a route and from other networks."""
+"""Gateway modes, ways out and in, trusted links and audiences: who reaches what, from a neighbour with a route and
+from other networks.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,10 @@ def served(host, **options):
 
 
 def reached(place, netns, address, host_address, expected):
-    """Return what answers at a sandbox's own address, and the host's port; what should not answer is waited for one second."""
+    """Return what answers at a sandbox's own address, and the host's port.
+
+    What should not answer is waited for one second.
+    """
     shown, host_shown = (f"[{one}]" if ":" in one else one for one in (address, host_address))
     probes = {
         "ping": lambda wait: place.ping(netns, address, wait=wait),
@@ -147,7 +152,10 @@ def test_trusted_interface_reaches_published_ports_directly(private_host, versio
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_isolated_network_reaches_only_itself(private_host, version):
-    """No address on the bridge, no default route; an internal one reaches the bridge's address, an isolated one nothing."""
+    """No address on the bridge, no default route.
+
+    An internal one reaches the bridge's address, an isolated one nothing.
+    """
     six = version == 6
     canary = private_host.serve_http(None, 9998, "canary")
     for mode in ("nat", "isolated"):
@@ -162,8 +170,10 @@ def test_isolated_network_reaches_only_itself(private_host, version):
         mac = front["address"]
         # a process with all rights gives itself the way: by the bridge's MAC to every address of the host
         private_host.sh(
-            f"ip neighbour replace 172.30.10.1 lladdr {mac} dev eth0; ip route replace default via 172.30.10.1 dev eth0; "
-            f"ip neighbour replace fd00:10::1 lladdr {mac} dev eth0; ip -6 route replace default via fd00:10::1 dev eth0",
+            f"ip neighbour replace 172.30.10.1 lladdr {mac} dev eth0; "
+            "ip route replace default via 172.30.10.1 dev eth0; "
+            f"ip neighbour replace fd00:10::1 lladdr {mac} dev eth0; "
+            "ip -6 route replace default via fd00:10::1 dev eth0",
             netns="web",
         )
         assert private_host.fetch("web", f"http://{(HOST4, f'[{HOST6}]')[six]}:9998/", wait=1) is None
@@ -258,7 +268,10 @@ def test_a_port_is_open_to_those_that_are_named(private_host):
 
 @pytest.mark.parametrize("how", [{"mode": "routed"}, {"trusted_host_interfaces": ["eth0"]}], ids=["routed", "trusted"])
 def test_guests_are_asked_for_at_a_sandboxs_own_address_too(private_host, how):
-    """source_ranges: no way around it by a route, in either family; ranges within each other are one. For the named it answers, as another port does."""
+    """source_ranges: no way around it by a route, in either family; ranges within each other are one.
+
+    For the named it answers, as another port does.
+    """
     for guests, expected in ((["192.0.2.0/24", "192.0.0.0/16", "2001:db8:1::/64"], True), (["198.51.100.0/24"], False)):
         served(private_host, ports=[{"target": 80, "published": 8080, "source_ranges": guests}, "81:81"], **how)
         for address in (WEB[0], f"[{WEB[1]}]"):
@@ -311,13 +324,16 @@ def test_port_range_is_one_set_element(private_host, protocol):
 
 
 def test_enabling_forwarding_does_not_make_the_host_a_router(private_host):
-    """What others send through this host is dropped if it was no router before, and passes if it was, or if that is asked for."""
+    """What others send through this host is dropped if it was no router before, and passes if it was, or if that is
+    asked for.
+    """
     private_host.sh(
         "ip netns add beyond; ip link add up2 type veth peer name up2 netns beyond; "
         "ip address add 203.0.113.2/24 dev up2; ip link set up2 up"
     )
     private_host.sh(
-        "ip link set lo up; ip address add 203.0.113.9/24 dev up2; ip link set up2 up; ip route add default via 203.0.113.2",
+        "ip link set lo up; ip address add 203.0.113.9/24 dev up2; ip link set up2 up; "
+        "ip route add default via 203.0.113.2",
         netns="beyond",
     )
     neighbour = private_host.neighbour()
@@ -325,7 +341,8 @@ def test_enabling_forwarding_does_not_make_the_host_a_router(private_host):
     private_host.apply(document())
     assert neighbour.ping(None, "203.0.113.9")
     private_host.sh(
-        'mkdir -p /var/lib/dockless; echo \'{"sysctls": {"net.ipv4.ip_forward": {"before": "0", "along": {}, "set": "1"}}}\' '
+        'mkdir -p /var/lib/dockless; echo \'{"sysctls": {"net.ipv4.ip_forward": {"before": "0", "along": {}, '
+        '"set": "1"}}}\' '
         ">/var/lib/dockless/prerequisites.json"
     )
     assert private_host.apply(document())["changed"]

@@ -39,7 +39,8 @@ def test_facts_of_a_private_host(private_host):
 def test_facts_follow_the_host(private_host):
     private_host.sh(
         "cd /proc/sys/net; echo 0 >ipv4/ip_forward; echo 0 >ipv6/conf/all/forwarding;"
-        "echo 40000 40010 >ipv4/ip_local_port_range; echo 8080,9000-9002 >ipv4/ip_local_reserved_ports; mkdir -p /run/systemd/system"
+        "echo 40000 40010 >ipv4/ip_local_port_range; echo 8080,9000-9002 >ipv4/ip_local_reserved_ports; "
+        "mkdir -p /run/systemd/system"
     )
     facts = gathered(private_host)
     assert (facts["forwarding4"], facts["forwarding6"], facts["systemd"]) == (False, False, True)

@@ -30,7 +30,8 @@ DOCUMENT = {
 CODE = (
     "import json, sys\nfrom _dockless.engine import converge\n"
     "wish = json.loads(sys.argv[1])\n"
-    "done = converge.converge(converge.Request('shop', lambda before: json.loads(sys.argv[2]), defaults={'host_names': wish} if wish else {}))\n"
+    "done = converge.converge(converge.Request('shop', lambda before: json.loads(sys.argv[2]), "
+    "defaults={'host_names': wish} if wish else {}))\n"
     "print(json.dumps({'operations': done.operations, 'endpoints': done.endpoints, 'warnings': done.warnings}))"
 )
 
@@ -43,19 +44,24 @@ def converge(host, wish, document=None):
 def restart(host):
     """Start the host's own dnsmasq anew, as its service would be."""
     host.sh(
-        "if [ -e /run/own.pid ]; then kill $(cat /run/own.pid); while kill -0 $(cat /run/own.pid) 2>/dev/null; do sleep 0.01; done; fi"
+        "if [ -e /run/own.pid ]; then kill $(cat /run/own.pid); while kill -0 $(cat /run/own.pid) 2>/dev/null; "
+        "do sleep 0.01; done; fi"
     )
     host.sh(
-        "dnsmasq --conf-file=/dev/null --conf-dir=/etc/dnsmasq.d --listen-address=127.0.0.1 --bind-interfaces --no-resolv --no-hosts "
+        "dnsmasq --conf-file=/dev/null --conf-dir=/etc/dnsmasq.d --listen-address=127.0.0.1 --bind-interfaces "
+        "--no-resolv --no-hosts "
         "--server=127.0.0.53 --cache-size=0 --pid-file=/run/own.pid"
     )
 
 
 @pytest.fixture(name="resolving")
 def _resolving(private_host):
-    """Return a host whose resolver is a dnsmasq of its own on 127.0.0.1, behind which 127.0.0.53 knows everything, and that one."""
+    """Return a host whose resolver is a dnsmasq of its own on 127.0.0.1, behind which 127.0.0.53 knows everything,
+    and that one.
+    """
     private_host.sh(
-        "cp /etc/resolv.conf /run/lock/resolv.conf; echo 'nameserver 127.0.0.1' >/etc/resolv.conf; mkdir -p /etc/dnsmasq.d"
+        "cp /etc/resolv.conf /run/lock/resolv.conf; echo 'nameserver 127.0.0.1' >/etc/resolv.conf; "
+        "mkdir -p /etc/dnsmasq.d"
     )
     upstream = private_host.popen([SYSTEM_PYTHON, str(SUPPORT / "dns_upstream.py"), "127.0.0.53"])
     assert upstream.readline() == "ready"
@@ -63,7 +69,8 @@ def _resolving(private_host):
     yield private_host
     private_host.teardown()
     private_host.sh(
-        "kill $(cat /run/own.pid); rm /run/own.pid; cat /run/lock/resolv.conf >/etc/resolv.conf; rm /run/lock/resolv.conf"
+        "kill $(cat /run/own.pid); rm /run/own.pid; cat /run/lock/resolv.conf >/etc/resolv.conf; "
+        "rm /run/lock/resolv.conf"
     )
 
 
@@ -100,7 +107,10 @@ def test_the_host_finds_names_of_the_chosen_networks_and_goes_back(resolving):
 
 @pytest.mark.smoke
 def test_host_names_are_not_visible_to_sandboxes(resolving):
-    """A sandbox whose questions end at the host's resolver finds no names of networks that it is not on; the host does."""
+    """A sandbox whose questions end at the host's resolver finds no names of networks that it is not on.
+
+    The host does.
+    """
     host = resolving
     first = converge(host, {"through": "dnsmasq"})
     restart(host)

@@ -154,7 +154,9 @@ def has_strace(host):
 
 
 def is_effect(line):
-    """Tell whether a line of strace is about a change: its own start, the lock and dumps of the kernel's tables are none."""
+    """Tell whether a line of strace is about a change: its own start, the lock and dumps of the kernel's tables are
+    none.
+    """
     call = line.split(None, 1)[1]
     if (
         call.startswith(('execve("' + PYTHON, "+++", "---"))

@@ -25,7 +25,9 @@ def families(host, sandbox):
 
 
 def test_automatic_ipv6_subnet_is_a_stable_ula(private_host):
-    """enable_ipv6 alone, in either spelling or as the host's default, gives one of fd00::/8, the same after a new start."""
+    """enable_ipv6 alone, in either spelling or as the host's default, gives one of fd00::/8, the same after a new
+    start.
+    """
     spelled = {
         "a": network(enable_ipv6=True),
         "b": network(driver_opts={"com.docker.network.enable_ipv6": "true"}),
@@ -123,7 +125,9 @@ def link_local_addresses(host):
 
 
 def test_addresses_are_usable_when_the_run_ends(private_host):
-    """No address is tentative: a bridge that still looks for duplicates resolves no neighbour, and drops what it forwards."""
+    """No address is tentative: a bridge that still looks for duplicates resolves no neighbour, and drops what it
+    forwards.
+    """
     private_host.apply({"networks": {"front": network("172.20.0.0/24 fd00:20::/64")}, "sandboxes": PAIR})
     private_host.serve_udp("one", 53, "one")
     assert tentative(private_host) == ""
@@ -134,7 +138,10 @@ def test_addresses_are_usable_when_the_run_ends(private_host):
 
 
 def test_router_advertisements_are_not_believed(private_host):
-    """Neither on the bridge nor inside: addresses and routes are the declared ones alone. Ports are without security, or none would get as far."""
+    """Neither on the bridge nor inside: addresses and routes are the declared ones alone.
+
+    Ports are without security, or none would get as far.
+    """
     private_host.apply(
         {"networks": {"front": network("172.20.0.0/24 fd00:20::/64", port_security=False)}, "sandboxes": PAIR}
     )
@@ -145,7 +152,8 @@ def test_router_advertisements_are_not_believed(private_host):
         "import socket, struct\ns = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)\n"
         "s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)\n"
         "prefix = struct.pack('!BBBBIII', 3, 4, 64, 0xc0, 3600, 3600, 0) + bytes.fromhex('20010db80bad') + bytes(10)\n"
-        "s.sendto(struct.pack('!BBHBBHII', 134, 0, 0, 64, 0, 1800, 0, 0) + prefix, ('ff02::1', 0, 0, socket.if_nametoindex('eth0')))\n"
+        "s.sendto(struct.pack('!BBHBBHII', 134, 0, 0, 64, 0, 1800, 0, 0) + prefix, ('ff02::1', 0, 0, "
+        "socket.if_nametoindex('eth0')))\n"
     )
     private_host.run([SYSTEM_PYTHON, "-c", advertise], netns="two")
     assert private_host.ping("two", "fd00:20::2")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every attack of the lab: ten packets, of which none arrives anywhere, and the wall that is meant for it has counted each one.
+"""Every attack of the lab: ten packets, of which none arrives anywhere, and the wall that is meant for it has
+counted each one.
 
 Before and after, what may arrive at the same places does.
 """
@@ -53,7 +54,10 @@ def test_what_must_pass_passes(lab, memory, record_property):
 
 
 def test_nothing_arrives_where_bridges_call_iptables(lab, memory):
-    """Frames between ports pass the inet rules as well then; the walls count some twice, so only what arrives is looked at."""
+    """Frames between ports pass the inet rules as well then.
+
+    The walls count some twice, so only what arrives is looked at.
+    """
     with traffic.bridge_calls_iptables(lab.host, 1):
         assert [
             line for line in claims.try_attacks(lab, trial.attacks(), PACKETS) if not line.startswith("the wall")
@@ -64,7 +68,8 @@ def test_nothing_arrives_where_bridges_call_iptables(lab, memory):
 def test_packet_marks_bypass_no_rule(lab, memory):
     """Whatever mark another table sets, no wall asks for one."""
     rules = "".join(
-        f"add chain inet theirs {hook} {{ type filter hook {hook} priority -310; }}\nadd rule inet theirs {hook} meta mark set {mark}\n"
+        f"add chain inet theirs {hook} {{ type filter hook {hook} priority -310; }}\n"
+        f"add rule inet theirs {hook} meta mark set {mark}\n"
         for hook, mark in (("prerouting", "0x1000"), ("forward", "0x2000"), ("output", "0x1000"))
     )
     lab.host.run(["nft", "-f", "-"], input="add table inet theirs\n" + rules)
@@ -73,7 +78,10 @@ def test_packet_marks_bypass_no_rule(lab, memory):
 
 
 def test_privileged_sandbox_cannot_bypass_the_rules(lab, memory):
-    """It takes its neighbour's addresses for its own, believes routers, forwards; the host's side of the pair decides."""
+    """It takes its neighbour's addresses for its own, believes routers, forwards.
+
+    The host's side of the pair decides.
+    """
     stolen = [places.address("c2", 4) + "/24", places.address("c2", 6) + "/64"]
     lab.host.sh(
         "; ".join(
@@ -123,7 +131,10 @@ def test_bridge_learns_no_mac_of_a_flood(lab, memory):
 
 
 def test_removed_rule_is_noticed(lab, memory):
-    """Each rule of both tables and each setting taken out by itself turns this lab red; here a sample, all by DOCKLESS_TEST_MUTATIONS=all."""
+    """Each rule of both tables and each setting taken out by itself turns this lab red.
+
+    Here a sample, all by DOCKLESS_TEST_MUTATIONS=all.
+    """
     found = [*mutants.of_rules(mutants.live(lab)), *mutants.of_settings(lab)]
     assert len(found) > 90
     chosen = found if os.environ.get("DOCKLESS_TEST_MUTATIONS") == "all" else found[:: len(found) // SAMPLE]

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the lab's host opens beside what is declared: nothing. Sockets, pinholes, forged sources of everything that a router forwards."""
+"""What the lab's host opens beside what is declared: nothing.
+
+Sockets, pinholes, forged sources of everything that a router forwards.
+"""
 
 from __future__ import annotations
 
@@ -136,7 +139,10 @@ def _forged(lab, origin, victim, chance, token):
 
 
 def test_fragmented_router_advertisement_is_ignored(lab):
-    """Cut so that no piece shows what it is, it passes the port, and no kernel puts it together; even a victim that believes routers."""
+    """Cut so that no piece shows what it is, it passes the port, and no kernel puts it together.
+
+    Even a victim that believes routers.
+    """
     routes = "ip -6 route show default proto ra; ip -6 address show dynamic"
     lab.host.sh(
         "echo 2 >/proc/sys/net/ipv6/conf/eth0/accept_ra; echo 1 >/proc/sys/net/ipv6/conf/eth0/autoconf", netns="c2"
@@ -183,7 +189,9 @@ def test_fragmented_router_advertisement_is_ignored(lab):
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("target, counter", [("c1", "direct"), ("r1", "closed"), ("o1", "ingress"), ("u1", "")])
 def test_random_ports_answer_only_where_published(lab, target, counter, version, record_property):
-    """Of a masqueraded network none answers at a sandbox's own address, of a routed one the published alone, of an unprotected one all."""
+    """Of a masqueraded network none answers at a sandbox's own address, of a routed one the published alone, of an
+    unprotected one all.
+    """
     chance = random.Random(f"{target} {version}")
     ports = [port for port in chance.sample(range(1, 65536), 1000) if port != 80]
     lab.taken()

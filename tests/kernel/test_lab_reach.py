@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The truth table of the attackers' lab: every pair of places, over both families, compared with what the declaration says."""
+"""The truth table of the attackers' lab: every pair of places, over both families, compared with what the
+declaration says.
+"""
 
 from __future__ import annotations
 

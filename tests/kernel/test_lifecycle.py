@@ -283,7 +283,8 @@ def test_after_a_reboot_everything_is_as_before(private_host):
     first = private_host.apply(document)
     before = full(private_host)
     private_host.sh(
-        "pkill -KILL dnsmasq; for n in $(ls /run/netns); do ip netns delete $n; done; nft flush ruleset; rm -r /run/dockless; "
+        "pkill -KILL dnsmasq; for n in $(ls /run/netns); do ip netns delete $n; done; nft flush ruleset; "
+        "rm -r /run/dockless; "
         "for l in $(ls -d /sys/class/net/br-* /sys/class/net/dockless0); do ip link delete $(basename $l); done"
     )
     result = private_host.dockless("apply", "--boot", "--json")

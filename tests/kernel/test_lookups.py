@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Lookups by the C libraries that programs have, glibc's and musl's, and by DNS to the letter: both families, sizes, changes."""
+"""Lookups by the C libraries that programs have, glibc's and musl's, and by DNS to the letter: both families, sizes,
+changes.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ from support.private_host import NEIGHBOUR_ADDRESSES, SUPPORT, SYSTEM_PYTHON
 SERVER = [SYSTEM_PYTHON, str(SUPPORT / "dns_upstream.py")]
 MANY = 60
 GLIBC = (
-    "import socket, sys\ntry: print(*(found[4][0] for found in socket.getaddrinfo(sys.argv[1], None, type=socket.SOCK_STREAM)), sep='\\n')\n"
+    "import socket, sys\ntry: print(*(found[4][0] for found in socket.getaddrinfo(sys.argv[1], None, "
+    "type=socket.SOCK_STREAM)), sep='\\n')\n"
     "except socket.gaierror as error: print('again' if error.errno == socket.EAI_AGAIN else 'none')"
 )
 DOCUMENT = {
@@ -46,7 +49,9 @@ DOCUMENT = {
 
 @pytest.fixture(scope="module", name="programs")
 def _programs(tmp_path_factory):
-    """Return the command that looks a name up by each C library: Python is linked with glibc, a small program with musl."""
+    """Return the command that looks a name up by each C library: Python is linked with glibc, a small program with
+    musl.
+    """
     program = str(tmp_path_factory.mktemp("lookup") / "lookup")
     subprocess.run(["musl-gcc", "-static", "-o", program, str(SUPPORT / "lookup.c")], check=True)
     return {"musl": [program], "glibc": [SYSTEM_PYTHON, "-c", GLIBC]}
@@ -54,7 +59,9 @@ def _programs(tmp_path_factory):
 
 @pytest.mark.parametrize("library", ["musl", "glibc"])
 def test_glibc_and_musl_resolve_names_of_either_family(private_host, programs, library):
-    """Behind an upstream that refuses everything, which musl takes for "try again" if it is ever asked about a name of ours."""
+    """Behind an upstream that refuses everything, which musl takes for "try again" if it is ever asked about a name
+    of ours.
+    """
     upstream = private_host.neighbour().popen([*SERVER, NEIGHBOUR_ADDRESSES[0], "refuse"])
     assert upstream.readline() == "ready"
     private_host.apply(DOCUMENT)
@@ -106,7 +113,10 @@ def test_no_data_for_the_missing_family_and_reverse_names_of_both(private_host):
 
 
 def test_large_answers_are_truncated_over_udp_only(private_host):
-    """Without EDNS 512 bytes and the bit TC, of which a client makes a TCP query; with EDNS as much as it takes; several on a connection."""
+    """Without EDNS 512 bytes and the bit TC, of which a client makes a TCP query.
+
+    With EDNS as much as it takes; several on a connection.
+    """
     private_host.apply(DOCUMENT)
 
     def said(*options):
@@ -128,7 +138,10 @@ def test_large_answers_are_truncated_over_udp_only(private_host):
 
 
 def test_links_and_aliases_follow_their_network(private_host):
-    """Another alias on each network; after disconnecting only the other one is left; a link's name comes with its target."""
+    """Another alias on each network; after disconnecting only the other one is left.
+
+    A link's name comes with its target.
+    """
     document = copy.deepcopy(DOCUMENT)
     document["sandboxes"]["both"]["networks"] = {"front": {"aliases": ["first"]}, "four": {"aliases": ["second"]}}
     private_host.apply(document)

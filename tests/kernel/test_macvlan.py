@@ -50,7 +50,10 @@ def needs(host, kind):
 
 
 def test_sandboxes_are_hosts_of_the_link(private_host):
-    """Device, address, route, sizes as told; a second run changes nothing; the neighbour and what is behind it are reached."""
+    """Device, address, route, sizes as told; a second run changes nothing.
+
+    The neighbour and what is behind it are reached.
+    """
     document = {"networks": {"lan": lan(LAN4, LAN6, mtu=1400)}, "sandboxes": PAIR}
     answer = private_host.apply(document)
     assert not private_host.apply(document)["changed"] and not private_host.plan(document)["changed"]
@@ -96,7 +99,10 @@ def test_macvlan_modes(private_host, mode):
 
 
 def test_passthru_needs_the_parent_alone(private_host):
-    """Refused in either order while another network is there (nothing touched); in its place, in one run, it is made."""
+    """Refused in either order while another network is there (nothing touched).
+
+    In its place, in one run, it is made.
+    """
     both = {"lan": lan(LAN4), "mine": lan(LAN4, mode="passthru")}
     assert "needs a parent for itself" in private_host.refusal({"networks": both, "sandboxes": PAIR})
     private_host.assert_back_to(private_host.birth)
@@ -111,7 +117,10 @@ def test_passthru_needs_the_parent_alone(private_host):
 
 @pytest.mark.parametrize("subnet", ["172.30.0.0/24", "172.30.0.0/31", "fd00:30::/64"])
 def test_macvlan_without_a_parent(private_host, subnet):
-    """Sandboxes reach each other, all addresses are theirs, and outside is unreachable; the bridge below goes with the network."""
+    """Sandboxes reach each other, all addresses are theirs, and outside is unreachable.
+
+    The bridge below goes with the network.
+    """
     answer = private_host.apply({"networks": {"lan": lan({"subnet": subnet}, parent=None)}, "sandboxes": PAIR})
     assert private_host.ping("one", addresses(answer, "two")[0]) and private_host.ping(
         "two", addresses(answer, "one")[0]
@@ -211,7 +220,10 @@ def test_macvlan_networks_on_one_subnet_share_its_addresses(private_host):
 
 
 def test_dns_on_macvlan(private_host):
-    """Sandboxes find each other; other names are asked for by way of the parent, and of nobody without one or where it is internal."""
+    """Sandboxes find each other.
+
+    Other names are asked for by way of the parent, and of nobody without one or where it is internal.
+    """
     named = {"dns_enabled": True}
     networks = {
         "lan": lan(LAN4, **named),
@@ -302,11 +314,15 @@ def test_existing_vlan_link_is_used_and_kept(private_host):
 
 
 def test_vlan_link_is_created_and_removed_with_its_networks(private_host):
-    """Made for the first network, marked as ours, kept for the second of another project, gone with the last; the link below stays."""
+    """Made for the first network, marked as ours, kept for the second of another project, gone with the last.
+
+    The link below stays.
+    """
     needs(private_host, "vlan")
     neighbour = private_host.neighbour()
     neighbour.sh(
-        "ip link add link eth0 name tagged type vlan id 60 && ip link set tagged up && ip address add 172.28.0.1/24 dev tagged"
+        "ip link add link eth0 name tagged type vlan id 60 && ip link set tagged up && ip address add 172.28.0.1/24 "
+        "dev tagged"
     )
     document = {
         "networks": {"lan": lan({"subnet": "172.28.0.0/24", "ip_range": "172.28.0.64/26"}, parent="eth0.60")},
@@ -376,7 +392,9 @@ def test_a_packet_too_large_for_the_parent_is_refused(private_host):
 
 @pytest.mark.parametrize("parent", ["eth0", None])
 def test_host_access(private_host, parent):
-    """The host and its sandboxes reach each other, in both families, and the host forwards nothing to or from there; without it they do not."""
+    """The host and its sandboxes reach each other, in both families, and the host forwards nothing to or from there;
+    without it they do not.
+    """
     subnets = (
         ({**LAN4, "aux_addresses": {**LAN4["aux_addresses"], "host": "192.0.2.100"}}, LAN6)
         if parent
@@ -425,7 +443,10 @@ def test_the_hosts_link_leads_nowhere_else(private_host):
 
 
 def test_a_sandbox_on_a_bridge_as_well(private_host):
-    """Its ports are published on the bridge network, whose way out it takes; the priority turns the way, and then ports are refused."""
+    """Its ports are published on the bridge network, whose way out it takes.
+
+    The priority turns the way, and then ports are refused.
+    """
     networks = {"lan": lan(LAN4), "front": traffic.network("172.20.0.0/24")}
     document = {
         "networks": networks,
@@ -456,7 +477,10 @@ def test_no_forwarding_is_needed(private_host):
 
 
 def test_drift_is_repaired_and_renames_are_asked_for(private_host):
-    """What somebody renames, empties, takes down or deletes inside is as declared again; a name that the document changes needs recreate."""
+    """What somebody renames, empties, takes down or deletes inside is as declared again.
+
+    A name that the document changes needs recreate.
+    """
     document = {"networks": {"lan": lan(LAN4)}, "sandboxes": PAIR}
     answer = private_host.apply(document)
     for damage in (
@@ -478,7 +502,10 @@ def test_drift_is_repaired_and_renames_are_asked_for(private_host):
 
 
 def test_from_a_bridge_to_a_parent_and_back(private_host):
-    """A sandbox changes its network under one name of the interface; and a fixed MAC moves to another sandbox in one run."""
+    """A sandbox changes its network under one name of the interface.
+
+    And a fixed MAC moves to another sandbox in one run.
+    """
     networks = {"lan": lan(LAN4), "front": traffic.network("172.20.0.0/24")}
     for name in ("front", "lan", "front"):
         private_host.apply({"networks": networks, "sandboxes": {"one": {"networks": [name]}}})
@@ -496,7 +523,9 @@ def test_from_a_bridge_to_a_parent_and_back(private_host):
 
 
 def test_a_mac_in_a_namespace_that_is_ending_is_waited_for(private_host):
-    """A namespace lives on while somebody is in it, and so does the MAC of its link: a run waits for its end, and says what is in the way if there is none."""
+    """A namespace lives on while somebody is in it, and so does the MAC of its link: a run waits for its end, and
+    says what is in the way if there is none.
+    """
     document = {"networks": {"lan": lan(LAN4)}, "sandboxes": {"one": {"networks": ["lan"]}}}
     private_host.apply(document)
     holder = private_host.popen(["sh", "-c", "echo inside; exec sleep infinity"], netns="one")
@@ -515,7 +544,8 @@ def test_a_mac_in_a_namespace_that_is_ending_is_waited_for(private_host):
 def test_the_parent_goes_and_comes(private_host):
     """Its loss is told; another project's run does not mind; when it is there again the next run makes all."""
     private_host.sh(
-        "ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up; ip address add 172.28.0.1/24 dev up1"
+        "ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up; "
+        "ip address add 172.28.0.1/24 dev up1"
     )
     document = {
         "networks": {"lan": lan({"subnet": "172.28.0.0/24", "ip_range": "172.28.0.64/26"}, parent="up0")},
@@ -530,7 +560,8 @@ def test_the_parent_goes_and_comes(private_host):
     )
     assert private_host.ping("web", FAR4)
     private_host.sh(
-        "ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up; ip address add 172.28.0.1/24 dev up1"
+        "ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up; "
+        "ip address add 172.28.0.1/24 dev up1"
     )
     assert private_host.apply(document)["endpoints"] == answer["endpoints"] and private_host.ping("one", "172.28.0.1")
     private_host.apply({}, absent=True)

@@ -76,7 +76,9 @@ def test_partner_in_use_cannot_be_removed_and_keeps_running(private_host):
 
 
 def test_process_of_a_shared_stack_outlives_its_partner(private_host):
-    """The partner's namespace is taken away and the sandbox declared without network: eth0 goes, lo stays, the process lives."""
+    """The partner's namespace is taken away and the sandbox declared without network: eth0 goes, lo stays, the
+    process lives.
+    """
     private_host.apply(SHARED)
     server = private_host.serve_http("side", 80, "alive")
     pid = private_host.sh("pgrep -f '[s]ervers.py http 80'").split()[-1]

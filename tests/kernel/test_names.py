@@ -59,7 +59,9 @@ def test_names_follow_the_declaration(private_host):
 
 
 def test_a_name_that_two_records_gave_stays_with_the_other(private_host):
-    """dnsmasq keeps one of two equal records: the link's name was lost with the alias of the same name, and an alias with the link."""
+    """dnsmasq keeps one of two equal records: the link's name was lost with the alias of the same name, and an alias
+    with the link.
+    """
 
     def document(aliases, links, records=()):
         return {
@@ -113,7 +115,8 @@ def _document(blue, green, links):
 def test_names_that_go_from_one_file_to_another_are_always_somebodys(private_host, here, there):
     """Resolvers read one file after the other: at no step of a run is a name in neither."""
     look = (
-        "for name in active idle; do grep -rqsw $name /run/dockless/dns/networks /run/dockless/dns/links || echo $name; "
+        "for name in active idle; do grep -rqsw $name /run/dockless/dns/networks /run/dockless/dns/links || echo "
+        "$name; "
         "done >/run/lock/nobodys"
     )
     private_host.apply(here)
@@ -163,7 +166,10 @@ def test_default_bridge_resolves_legacy_links_only(private_host):
 
 @pytest.mark.smoke
 def test_dns_works_without_a_bridge_address(private_host):
-    """A resolver is inside each sandbox, so an isolated network, whose bridge has no address, has names; questions for others go nowhere."""
+    """A resolver is inside each sandbox, so an isolated network, whose bridge has no address, has names.
+
+    Questions for others go nowhere.
+    """
     network = {"internal": True, "gateway_mode_ipv4": "isolated"}
     result = private_host.apply(
         {"networks": {"cell": network}, "sandboxes": {"one": {"networks": ["cell"]}, "two": {"networks": ["cell"]}}}

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ways around a namespace: what programs in a sandbox ask on Unix sockets is asked of the host, and must not be asked there."""
+"""Ways around a namespace: what programs in a sandbox ask on Unix sockets is asked of the host, and must not be
+asked there.
+"""
 
 from __future__ import annotations
 
@@ -57,10 +59,14 @@ with socket.socket(socket.AF_UNIX) as door:
 
 @pytest.fixture(name="daemon")
 def _daemon(private_host, tmp_path):
-    """Return a daemon of the host's that programs ask for names, before they ask DNS; it says what it was asked, and knows nothing."""
+    """Return a daemon of the host's that programs ask for names, before they ask DNS.
+
+    It says what it was asked, and knows nothing.
+    """
     (tmp_path / "source.c").write_text(_SOURCE, encoding="ascii")
     private_host.sh(
-        f"cp /etc/nsswitch.conf /run/lock; gcc -w -shared -fPIC -o /usr/local/lib/libnss_outside.so.2 {tmp_path}/source.c; ldconfig"
+        "cp /etc/nsswitch.conf /run/lock; "
+        f"gcc -w -shared -fPIC -o /usr/local/lib/libnss_outside.so.2 {tmp_path}/source.c; ldconfig"
     )
     private_host.run(["tee", "/etc/nsswitch.conf"], input=SOURCES.format("outside [!UNAVAIL=return]"))
     daemon = private_host.popen([SYSTEM_PYTHON, "-c", _DAEMON])
@@ -69,13 +75,16 @@ def _daemon(private_host, tmp_path):
     daemon.stop()
     private_host.teardown()
     private_host.sh(
-        "cp /run/lock/nsswitch.conf /etc/nsswitch.conf; rm /run/lock/nsswitch.conf /run/asked /usr/local/lib/libnss_outside.so.2; ldconfig"
+        "cp /run/lock/nsswitch.conf /etc/nsswitch.conf; "
+        "rm /run/lock/nsswitch.conf /run/asked /usr/local/lib/libnss_outside.so.2; ldconfig"
     )
 
 
 @pytest.mark.smoke
 def test_the_hosts_daemon_is_not_asked_from_a_sandbox(private_host, daemon):
-    """The control comes first: on the host, and in a namespace of nobody's, the daemon is asked, and its no is final."""
+    """The control comes first: on the host, and in a namespace of nobody's, the daemon is asked, and its no is
+    final.
+    """
     private_host.sh("ip netns add stranger")
     for netns in (None, "stranger"):
         assert private_host.lookup(netns, "web") == [] and daemon.readline() == "web"
@@ -89,7 +98,10 @@ def test_the_hosts_daemon_is_not_asked_from_a_sandbox(private_host, daemon):
 
 
 def test_only_the_line_of_hosts_is_changed(private_host, daemon):
-    """Accounts come from where the host has them; the file is there where it is needed, follows the host's, and goes with its sandbox."""
+    """Accounts come from where the host has them.
+
+    The file is there where it is needed, follows the host's, and goes with its sandbox.
+    """
     assert daemon.pid
     private_host.apply(DOCUMENT)
     assert private_host.run(["cat", "/etc/nsswitch.conf"], netns="cli").stdout == (
@@ -111,7 +123,8 @@ def test_etc_files_as_programs_in_a_sandbox_see_them(private_host, netns, called
     """resolv.conf, hosts and hostname by ip netns exec, and for a partner under its own name."""
     private_host.apply(DOCUMENT)
     said = private_host.sh(
-        "cat /etc/hostname; getent hosts $(cat /etc/hostname) | head -1; grep -c 'nameserver 127.0.0.11' /etc/resolv.conf",
+        "cat /etc/hostname; getent hosts $(cat /etc/hostname) | head -1; "
+        "grep -c 'nameserver 127.0.0.11' /etc/resolv.conf",
         netns=netns,
     ).splitlines()
     assert said[0] == called and said[1].split()[1] == called and said[1].startswith("172.20.0.") and said[2] == "1"

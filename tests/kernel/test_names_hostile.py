@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A live resolver under malformed messages, idle connections and a flood: it goes on answering, and so does its neighbour's."""
+"""A live resolver under malformed messages, idle connections and a flood: it goes on answering, and so does its
+neighbour's.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ DOCUMENT = {
     },
 }
 KNOWN = ("NOERROR", ["172.20.0.10"])
-# Messages cut, stretched and turned over at random, by UDP and by TCP, where lengths lie and connections end by a reset.
+# Messages cut, stretched and turned over at random, by UDP and by TCP, where lengths lie and connections end by a
+# reset.
 _GARBAGE = """
 import random, socket, struct, sys
 chance, count = random.Random(int(sys.argv[1])), int(sys.argv[2])
@@ -74,7 +77,8 @@ while True:
 """
 
 
-# An upstream that is told on, as one off the path would be at best: it knows the question, its port and its number, and sends
+# An upstream that is told on, as one off the path would be at best: it knows the question, its port and its number, and
+# sends
 # forgeries before the true answer, each a guess at one of them. With all three right a forgery is an answer.
 _FORGER = """
 import socket, struct, sys
@@ -127,7 +131,8 @@ def test_malformed_dns_messages_do_not_stop_the_resolver(named):
         )
     assert dig(named, "web", "web") == dig(named, "web", "web", "A", "+tcp") == KNOWN
     assert pid(named) == before and named.apply(DOCUMENT)["changed"] is False
-    # It sleeps, and so does each process that it made for a connection, or has gone: none goes on reading what has ended.
+    # It sleeps, and so does each process that it made for a connection, or has gone: none goes on reading what has
+    # ended.
     assert until(
         lambda: {line.split()[0] for line in named.sh(f"ps -o stat= --pid {before} --ppid {before}").splitlines()},
         {"S"},
@@ -135,7 +140,10 @@ def test_malformed_dns_messages_do_not_stop_the_resolver(named):
 
 
 def test_idle_tcp_clients_do_not_block_others(named):
-    """Two hundred clients that say half a word; others are answered by UDP and TCP, in the sandbox and in its neighbour."""
+    """Two hundred clients that say half a word.
+
+    Others are answered by UDP and TCP, in the sandbox and in its neighbour.
+    """
     idle = named.popen([SYSTEM_PYTHON, "-c", _IDLE, "200"], "web")
     word, kept = idle.readline().split()
     assert word == "ready" and int(kept) >= 20  # the rest wait in the queue of a server that serves twenty at once
@@ -156,7 +164,10 @@ def test_dns_flood_does_not_delay_other_sandboxes(named):
 
 
 def test_forged_upstream_answers_are_ignored(private_host):
-    """Forgeries of all other numbers, from all other ports, and to other questions; the control is one that guesses all of it right."""
+    """Forgeries of all other numbers, from all other ports, and to other questions.
+
+    The control is one that guesses all of it right.
+    """
     server = "192.0.2.2"
     forger = private_host.popen([SYSTEM_PYTHON, "-c", _FORGER, server])
     assert forger.readline() == "ready"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Containers of podman, docker and systemd-nspawn in a sandbox: with the options that README names, names are those of the sandbox.
+"""Containers of podman, docker and systemd-nspawn in a sandbox: with the options that README names, names are those
+of the sandbox.
 
 `make runtimes` brings the programs and runs this; without them it is left out, as nothing else needs them.
 """

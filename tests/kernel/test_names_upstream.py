@@ -56,7 +56,8 @@ def test_local_names_are_never_asked_upstream(private_host, upstream):
     """A server that has an answer to everything, and a search domain that it serves, take no name of a sandbox."""
     private_host.apply(document(UPSTREAM, dns_search=["corp.example"]))
     private_host.sh(
-        "for n in $(seq 300); do echo 'db A'; echo 'db AAAA'; echo 'DB.front A'; echo 'nobody A'; done >/run/lock/questions"
+        "for n in $(seq 300); do echo 'db A'; echo 'db AAAA'; echo 'DB.front A'; echo 'nobody A'; "
+        "done >/run/lock/questions"
     )
     said = private_host.sh(
         "dig @127.0.0.11 +noall +comments +answer -f /run/lock/questions; rm /run/lock/questions", netns="cli"
@@ -73,7 +74,8 @@ def test_local_names_are_never_asked_upstream(private_host, upstream):
 def test_upstream_queries_have_random_ports_and_ids(private_host):
     """Who guesses must hit both; sixty questions."""
     code = (
-        f"import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind(('{UPSTREAM}', 53))\nprint('ready', flush=True)\n"
+        f"import socket, sys\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind(('{UPSTREAM}', 53))\n"
+        "print('ready', flush=True)\n"
         "while True:\n m, c = s.recvfrom(999)\n print(c[1], int.from_bytes(m[:2], 'big'), flush=True)\n"
         " s.sendto(m[:2] + b'\\x81\\x83' + m[4:6] + bytes(6) + m[12:], c)"
     )

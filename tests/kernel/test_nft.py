@@ -204,7 +204,9 @@ NO_BRIDGE = "ip link delete port2; ip link delete port3; ip netns delete box2; i
 
 @pytest.fixture
 def bridged_host(private_host):
-    """Return a private host with a bridge and two namespaces on it, and bridged frames going through iptables chains."""
+    """Return a private host with a bridge and two namespaces on it, and bridged frames going through iptables
+    chains.
+    """
     private_host.sh(BRIDGE)
     called = private_host.read(CALL).strip()
     private_host.sh(f"echo 1 >{CALL}")
@@ -246,7 +248,10 @@ def agree(host, lines):
 def forward(rules, policy="drop", family="ip", extra=""):
     """Return a foreign table."""
     body = "\n".join(rules)
-    return f"table {family} filter {{\n{extra}\nchain FORWARD {{\ntype filter hook forward priority filter; policy {policy};\n{body}\n}}\n}}\n"
+    return (
+        f"table {family} filter {{\n{extra}\nchain FORWARD {{\ntype filter hook forward priority filter; "
+        f"policy {policy};\n{body}\n}}\n}}\n"
+    )
 
 
 def test_drop_policy_is_named_until_a_rule_accepts_our_bridge(bridged_host):
@@ -336,7 +341,8 @@ def test_iptables_nft_shows_up(bridged_host):
     assert [(o["table"], o["chain"]) for o in obstacles(bridged_host)] == [("filter", "FORWARD")]
     assert obstacles(bridged_host, ["ip6"]) == []
     bridged_host.sh(
-        "iptables-nft -A FORWARD -i br0 -m comment --comment 'ours { first' -j ACCEPT; iptables-nft -A FORWARD -o br0 -j ACCEPT"
+        "iptables-nft -A FORWARD -i br0 -m comment --comment 'ours { first' -j ACCEPT; "
+        "iptables-nft -A FORWARD -o br0 -j ACCEPT"
     )
     assert obstacles(bridged_host) == []
     assert reach(bridged_host) == {"within", "out", "in"}
@@ -359,15 +365,18 @@ exec /run/nft "$@"
     [
         (
             "list chains",
-            "nft cannot read the chains of other tables, so it is unknown whether packets are dropped there: exit status -11.",
+            "nft cannot read the chains of other tables, "
+            "so it is unknown whether packets are dropped there: exit status -11.",
         ),
         (
             "list chain ip filter FORWARD",
-            "nft cannot read chain FORWARD of table ip filter, so it is unknown whether packets are dropped there: exit status -11.",
+            "nft cannot read chain FORWARD of table ip filter, "
+            "so it is unknown whether packets are dropped there: exit status -11.",
         ),
         (
             "list chain ip filter user",
-            "nft cannot read chain FORWARD of table ip filter, so it is unknown whether packets are dropped there: exit status -11.",
+            "nft cannot read chain FORWARD of table ip filter, "
+            "so it is unknown whether packets are dropped there: exit status -11.",
         ),
     ],
 )
@@ -377,7 +386,8 @@ def test_crash_of_an_old_nft_over_rules_of_others_is_told_and_stops_nothing(priv
         [
             "sh",
             "-c",
-            "cp /usr/sbin/nft /run/nft; cat >/run/stand-in; chmod 755 /run/stand-in; mount --bind /run/stand-in /usr/sbin/nft",
+            "cp /usr/sbin/nft /run/nft; cat >/run/stand-in; chmod 755 /run/stand-in; "
+            "mount --bind /run/stand-in /usr/sbin/nft",
         ],
         input=STAND_IN.format(crash=crash),
     )

@@ -20,12 +20,18 @@ SIX = {
 
 def forward(family="ip", table="filter", chain="FORWARD", rules=""):
     """Return a foreign table whose forward chain drops what its rules do not accept."""
-    return f"table {family} {table} {{ chain {chain} {{ type filter hook forward priority filter; policy drop; {rules} }}; }}"
+    return (
+        f"table {family} {table} {{ chain {chain} {{ type filter hook forward priority filter; policy drop; "
+        f"{rules} }}; }}"
+    )
 
 
 @pytest.fixture
 def foreign(private_host):
-    """Return a function that puts a foreign table in the place of the last; all are gone before the host is compared."""
+    """Return a function that puts a foreign table in the place of the last.
+
+    All are gone before the host is compared.
+    """
     made = []
 
     def put(text):
@@ -41,7 +47,9 @@ def foreign(private_host):
 
 
 def test_dropped_bridge_frames_are_found_and_named(private_host, foreign):
-    """The walk-through's fault: two namespaces on an own bridge do not ping, because another's chain drops bridged frames."""
+    """The walk-through's fault: two namespaces on an own bridge do not ping, because another's chain drops bridged
+    frames.
+    """
     with traffic.bridge_calls_iptables(private_host, 1):
         assert private_host.apply(DOCUMENT)["warnings"] == [] and private_host.ping("one", "172.20.0.3")
         foreign(forward())
@@ -58,7 +66,9 @@ def test_dropped_bridge_frames_are_found_and_named(private_host, foreign):
 
 
 def test_routed_traffic_only_where_bridges_do_not_call(private_host, foreign):
-    """The same chain hits only what is routed where bridges do not call iptables: neighbours ping, the way out is named."""
+    """The same chain hits only what is routed where bridges do not call iptables: neighbours ping, the way out is
+    named.
+    """
     with traffic.bridge_calls_iptables(private_host, 0):
         foreign(forward())
         told = private_host.apply(DOCUMENT)["warnings"]
@@ -73,7 +83,8 @@ def test_routed_traffic_only_where_bridges_do_not_call(private_host, foreign):
         )
         foreign(
             forward(
-                rules="ct state established,related accept; iifgroup 25707 accept; oifgroup 25707 ct status dnat accept;"
+                rules="ct state established,related accept; iifgroup 25707 accept; "
+                "oifgroup 25707 ct status dnat accept;"
             )
         )
         assert private_host.apply(DOCUMENT)["warnings"] == []

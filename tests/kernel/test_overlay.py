@@ -72,7 +72,9 @@ def test_two_subnets_over_two_hosts(fleet, version):
 
 
 def test_overlay_interface_name_and_vxlan_port(fleet):
-    """An endpoint's interface has the name asked for, and packets cross by the port asked for, which the firewall knows."""
+    """An endpoint's interface has the name asked for, and packets cross by the port asked for, which the firewall
+    knows.
+    """
     first, second = fleet.hosts[:2]
     placed = [{"a": on("blue", 2, interface_name="foobar")}, {"d": on("blue", 4)}]
     apply_all(fleet, private_fleet.documents({"blue": spec(300, BLUE, port=7777)}, placed))
@@ -175,7 +177,8 @@ def _vxlan(place, source, target, vni, mac, inner_source, inner_target, text):
         "    while s >> 16: s = (s & 0xffff) + (s >> 16)\n"
         "    return ~s & 0xffff\n"
         "def ip(a, b, body):\n"
-        "    h = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(body), 1, 0, 64, 17, 0) + socket.inet_aton(a) + socket.inet_aton(b)\n"
+        "    h = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(body), 1, 0, 64, 17, "
+        "0) + socket.inet_aton(a) + socket.inet_aton(b)\n"
         "    return h[:10] + struct.pack('!H', check(h)) + h[12:] + body\n"
         "inner = bytes.fromhex(mac.replace(':', '')) + bytes.fromhex('020000000077') + b'\\x08\\0' + ip(a, b, data)\n"
         "outer = struct.pack('!HHHHII', 40000, 4789, 16 + len(inner), 0, 0x08000000, int(vni) << 8) + inner\n"
@@ -216,7 +219,8 @@ def test_sandbox_cannot_send_vxlan_to_a_remote_vtep(fleet):
         "import socket, struct, sys\n"
         "target, mac, text = sys.argv[1:]\n"
         "data = struct.pack('!HHHH', 7001, 7000, 8 + len(text), 0) + text.encode()\n"
-        "h = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(data), 1, 0, 64, 17, 0) + socket.inet_aton('10.61.0.2') + socket.inet_aton('10.61.0.3')\n"
+        "h = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(data), 1, 0, 64, 17, "
+        "0) + socket.inet_aton('10.61.0.2') + socket.inet_aton('10.61.0.3')\n"
         "s = sum(struct.unpack('!10H', h))\n"
         "while s >> 16: s = (s & 0xffff) + (s >> 16)\n"
         "h = h[:10] + struct.pack('!H', ~s & 0xffff) + h[12:]\n"
@@ -300,7 +304,10 @@ def _raw_udp(host, netns, mac, source, target, port, body):
         + b"\x08\0"
         + _ip(source, target, 17, _udp(40000, port, body))
     )
-    code = "import socket, sys\nw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\nw.bind(('eth0', 0))\nw.send(bytes.fromhex(sys.argv[1]))\n"
+    code = (
+        "import socket, sys\nw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\nw.bind(('eth0', 0))\n"
+        "w.send(bytes.fromhex(sys.argv[1]))\n"
+    )
     host.run([SYSTEM_PYTHON, "-c", code, frame.hex()], netns=netns)
 
 
@@ -310,7 +317,8 @@ def test_sandbox_cannot_take_over_a_remote_mac_or_address(fleet):
     apply_all(fleet, private_fleet.documents(unnamed(), PLACED))
     victim = traffic.links(first, "a")["eth0"]["address"]
     liar = (
-        "import socket, sys\nw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\nw.bind(('eth0', 0))\nmac = bytes.fromhex(sys.argv[1])\n"
+        "import socket, sys\nw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)\nw.bind(('eth0', 0))\n"
+        "mac = bytes.fromhex(sys.argv[1])\n"
         "arp = b'\\0\\1\\x08\\0\\6\\4\\0\\2' + mac + bytes((10, 60, 0, 2)) + b'\\xff' * 6 + bytes((10, 60, 0, 2))\n"
         "w.send(b'\\xff' * 6 + mac + b'\\x08\\6' + arp + bytes(18))\n"
     )
@@ -328,7 +336,9 @@ def test_sandbox_cannot_take_over_a_remote_mac_or_address(fleet):
 
 
 def test_a_change_touches_only_what_changes(fleet):
-    """A sandbox comes: its host makes it, the others get its entries, and a host that is not concerned changes nothing."""
+    """A sandbox comes: its host makes it, the others get its entries, and a host that is not concerned changes
+    nothing.
+    """
     placed = [*PLACED, {"f": on("green", 4)}]
     apply_all(fleet, private_fleet.documents(unnamed(), placed))
     more = [placed[0], {**placed[1], "g": on("blue", 9)}, placed[2]]
@@ -492,11 +502,18 @@ def test_a_network_gets_another_name_and_keeps_its_number(fleet):
 
 
 def test_at_boot_the_end_of_the_tunnels_is_waited_for(fleet):
-    """Networks are made while the host still gets its addresses; nothing is refused for it, and nothing changes when it has them."""
+    """Networks are made while the host still gets its addresses.
+
+    Nothing is refused for it, and nothing changes when it has them.
+    """
     first = fleet.hosts[0]
     documents = private_fleet.documents(unnamed(), PLACED)
     apply_all(fleet, documents)
-    lost = "ip address del 203.0.113.1/24 dev under0; ip -batch - <<<$(ip -brief link show type vxlan | awk '{print \"link del \" $1}')"
+    lost = (
+        "ip address del 203.0.113.1/24 dev under0; "
+        "ip -batch - <<<$(ip -brief link show type vxlan | awk "
+        "'{print \"link del \" $1}')"
+    )
     first.sh(lost)
     booting = first.popen([PYTHON, "-m", "_dockless.cli", "apply", "--boot", "--json"])
     first.sh("until grep -q FLOCK /proc/locks; do :; done; ip address add 203.0.113.1/24 dev under0")

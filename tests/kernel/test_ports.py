@@ -291,7 +291,8 @@ def test_replacing_sandbox_receives_the_datagrams(private_host):
     private_host.apply(document)
     private_host.serve_udp("one", 53, "one")
     stream = (
-        "import socket, time\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('192.0.2.2', 5353)); s.settimeout(0.2)\n"
+        "import socket, time\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('192.0.2.2', 5353)); "
+        "s.settimeout(0.2)\n"
         "end = time.monotonic() + 60; last = ''\n"
         "while time.monotonic() < end:\n"
         " try:\n  s.send(b'?'); now = s.recv(99).decode().split()[0]\n"

@@ -20,7 +20,10 @@ exec sleep infinity
 
 
 def test_no_sysctl_of_the_host_changes(private_host):
-    """With every kind of object there, what differs from before are settings of links of ours; afterwards (the leak check) nothing does."""
+    """With every kind of object there, what differs from before are settings of links of ours.
+
+    Afterwards (the leak check) nothing does.
+    """
     before = set(private_host.snapshot()["sysctl"])
     private_host.apply(SHOP)
     changed = {line.partition(" = ")[0] for line in before ^ set(private_host.snapshot()["sysctl"])}
@@ -33,7 +36,9 @@ def test_no_sysctl_of_the_host_changes(private_host):
 
 @pytest.mark.smoke
 def test_sysctls_are_set_despite_mounts_over_proc(private_host):
-    """Only its network namespace is entered, never its mounts: what it laid over /proc/sys stays as it is, and the kernel has the value."""
+    """Only its network namespace is entered, never its mounts: what it laid over /proc/sys stays as it is, and the
+    kernel has the value.
+    """
     container = private_host.popen(["unshare", "--net", "--mount", "/bin/sh", "-c", _FAKE])
     pid = container.readline()
     private_host.apply(

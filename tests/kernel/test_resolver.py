@@ -151,7 +151,8 @@ def test_a_changed_configuration_is_told_by_its_digest(named):
 def test_stop_ends_every_process_and_lets_the_namespace_go(named):
     """A TCP connection that is open keeps a child of dnsmasq alive; it must go as well."""
     code = (
-        "import socket, sys\ns = socket.create_connection(('127.0.0.11', 53)); s.send(b'\\0'); print('open', flush=True)\n"
+        "import socket, sys\ns = socket.create_connection(('127.0.0.11', 53)); s.send(b'\\0'); "
+        "print('open', flush=True)\n"
         "s.recv(1); print('closed', flush=True); sys.stdin.read()"
     )
     client = named.popen([SYSTEM_PYTHON, "-c", code], netns="cli")
@@ -207,7 +208,8 @@ def test_reload_reads_all_files_again_in_the_same_processes(named):
 
 def test_missing_dnsmasq_is_reported_with_a_remedy(private_host):
     code = (
-        "from _dockless.model import facts; from _dockless.state import objects as kernel; from _dockless.resolvers import supervisor as resolver\n"
+        "from _dockless.model import facts; from _dockless.state import objects as kernel; "
+        "from _dockless.resolvers import supervisor as resolver\n"
         "one = [kernel.Resolver('web', 'web', '/run/dockless/dns/resolvers/web.conf', 'x')]\n"
         "for path in ('', '/nowhere/dnsmasq'):\n"
         "    try: resolver.start(one, facts.Facts(dnsmasq=path))\n"
@@ -227,7 +229,10 @@ def test_missing_dnsmasq_is_reported_with_a_remedy(private_host):
 def test_error_names_sandbox_and_reason(named):
     """A port that is taken in the sandbox, told in dnsmasq's words."""
     act(named, "stop")
-    code = "import socket\ns = socket.socket(); s.bind(('127.0.0.11', 10053)); s.listen(); print('ready', flush=True)\ns.accept()"
+    code = (
+        "import socket\ns = socket.socket(); s.bind(('127.0.0.11', 10053)); s.listen(); "
+        "print('ready', flush=True)\ns.accept()"
+    )
     taker = named.popen([SYSTEM_PYTHON, "-c", code], netns="cli")
     assert taker.readline() == "ready"
     with pytest.raises(Failed, match=r"sandbox cli: .*(?i:in use).*configure another port for it"):
@@ -296,7 +301,8 @@ def test_declared_records(private_host):
 def test_etc_files_of_a_sandbox(named):
     """What programs read in /etc of a sandbox."""
     assert named.run(["cat", "/etc/resolv.conf"], netns="cli").stdout == (
-        "# dockless: sandbox shop/cli\n# forwards to: 192.0.2.2\nnameserver 127.0.0.11\nsearch corp.example\noptions ndots:0\n"
+        "# dockless: sandbox shop/cli\n# forwards to: 192.0.2.2\nnameserver 127.0.0.11\nsearch corp.example\n"
+        "options ndots:0\n"
     )
     assert named.run(["cat", "/etc/hostname"], netns="web").stdout == "www1\n"
     assert named.run(["getent", "hosts", "172.21.0.10"], netns="web").stdout.split() == ["172.21.0.10", "www1", "web"]

@@ -39,7 +39,10 @@ for port in sys.argv[2:]:
 
 @pytest.mark.smoke
 def test_sctp_packets_are_translated(private_host):
-    """One port, one of a range, and none that is not published; the client's address is kept. The last one tells that all have been through."""
+    """One port, one of a range, and none that is not published; the client's address is kept.
+
+    The last one tells that all have been through.
+    """
     private_host.apply(
         {
             "networks": {"front": {"dns_enabled": False}},

@@ -138,7 +138,8 @@ def first_answers(host, client, name, behind):
 def services(host):
     """Return the services of the network as network_info tells of them."""
     done = host.python(
-        "import json\nfrom _dockless.engine.info import inspect\nprint(json.dumps(inspect()['networks'][0]['services']))"
+        "import json\nfrom _dockless.engine.info import inspect\n"
+        "print(json.dumps(inspect()['networks'][0]['services']))"
     )
     return json.loads(done.stdout)
 
@@ -238,7 +239,10 @@ def test_a_client_that_is_behind_the_service_itself(private_host):
 
 @pytest.mark.parametrize("sandboxes", [[], {"web1": {"drain": True}}], ids=["empty", "drained"])
 def test_a_service_with_nobody_behind_it_refuses_at_once(private_host, sandboxes):
-    """A reset, or for datagrams no permission to send, rather than a search for a neighbour; so does a port that is not served."""
+    """A reset, or for datagrams no permission to send, rather than a search for a neighbour.
+
+    So does a port that is not served.
+    """
     private_host.apply(shop({"sandboxes": sandboxes}))
     serve(private_host, "web1", "web2", "web3")
     for vip in (VIP, VIP6):
@@ -256,7 +260,9 @@ def test_a_service_with_nobody_behind_it_refuses_at_once(private_host, sandboxes
 
 
 def test_changes_under_traffic_lose_no_connection(private_host):
-    """Sandboxes come behind a service and leave it while connections are made through it, one of them kept all along."""
+    """Sandboxes come behind a service and leave it while connections are made through it, one of them kept all
+    along.
+    """
     few, all_three = shop({"sandboxes": ["web1"]}), shop()
     private_host.apply(few)
     serve(private_host, "web1", "web2", "web3")
@@ -299,7 +305,8 @@ def _tables_asked_for(host, document):
     """Apply and return how many times nft was asked for a table of ours."""
     host.run(["tee", "/run/document"], input=json.dumps(document))
     host.sh(
-        f"strace -D -f -qq -s 200 -e trace=execve -o /run/calls {PYTHON} -m _dockless.cli apply --project shop /run/document >/run/said"
+        f"strace -D -f -qq -s 200 -e trace=execve -o /run/calls {PYTHON} -m _dockless.cli apply --project shop "
+        "/run/document >/run/said"
     )
     calls = host.read("/run/calls")
     host.sh("rm /run/document /run/calls /run/said")
@@ -421,7 +428,10 @@ def over_hosts(number, mode, service, internal=False, hosts=(1, 2, 3)):
     "mode, internal", [("l2", False), ("routed", False), ("routed", True)], ids=["l2", "routed", "routed, internal"]
 )
 def test_a_service_over_hosts(fleet, mode, internal):
-    """One of each three connections to each host, from every host, by the client's own address; drained elsewhere as well."""
+    """One of each three connections to each host, from every host, by the client's own address.
+
+    Drained elsewhere as well.
+    """
     service = {"vip": "10.62.255.10", "ports": [80]}
     for number, host in enumerate(fleet.hosts, 1):
         host.apply(over_hosts(number, mode, service, internal))
@@ -442,7 +452,9 @@ def test_a_service_over_hosts(fleet, mode, internal):
 
 
 def test_a_host_chooses_from_what_is_its_own(fleet):
-    """Two hosts that choose for themselves never choose one address, and names alone are shared out over hosts as well."""
+    """Two hosts that choose for themselves never choose one address, and names alone are shared out over hosts as
+    well.
+    """
     for number, host in enumerate(fleet.hosts[:2], 1):
         host.apply(over_hosts(number, "l2", {}, hosts=(1, 2)))
         serve(host, f"web{number}")

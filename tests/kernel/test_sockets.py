@@ -47,7 +47,8 @@ def test_listeners_and_their_owner(private_host):
     with_sctp = server.readline() == "sctp"
     code = (
         HEAD
-        + "found = sockets.listeners()\nprint(json.dumps([[l[:3] for l in found], sorted({l.owner for l in found}), sockets.owner_of(found[0])]))"
+        + "found = sockets.listeners()\nprint(json.dumps([[l[:3] for l in found], sorted({l.owner for l in found}), "
+        "sockets.owner_of(found[0])]))"
     )
     found, owners, owner = json.loads(private_host.python(code).stdout)
     assert sorted(found) == sorted(LISTENING + ([["sctp", "127.0.0.1", 94]] if with_sctp else []))

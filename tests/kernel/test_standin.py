@@ -15,7 +15,11 @@ SMALL = {
     "networks": {"net": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}},
     "sandboxes": {"one": {"networks": ["net"]}, "two": {"networks": ["net"]}},
 }
-PLACES = "ls /run/dockless/dns/standins 2>/dev/null || true; pgrep -f [c]onf-file=/run/dockless/dns/standins || true; ip netns exec {} nft list tables"
+PLACES = (
+    "ls /run/dockless/dns/standins 2>/dev/null || true; "
+    "pgrep -f [c]onf-file=/run/dockless/dns/standins || "
+    "true; ip netns exec {} nft list tables"
+)
 
 # Start all resolvers again, and be killed when others answer in their places.
 _DYING = """
@@ -51,7 +55,10 @@ def _late(private_host):
 
 
 def test_no_question_is_refused_or_lost_while_resolvers_start_again(late):
-    """Own names by a socket for each question and by one for all, and names from elsewhere that take half a second; without others, some are lost."""
+    """Own names by a socket for each question and by one for all, and names from elsewhere that take half a second.
+
+    Without others, some are lost.
+    """
     before = act(late, "running")["processes"]
     askers = [asker(late, "cli", "web"), asker(late, "cli", "web", "kept"), asker(late, "cli", "late.example.org")]
     for _turn in range(3):
@@ -80,8 +87,10 @@ def test_a_configuration_that_is_refused_leaves_the_old_resolver_serving(late):
     path = "/run/dockless/dns/resolvers/cli.conf"
     late.sh(f"echo nonsense-option >>{path}")
     code = (
-        "from _dockless.model import facts; from _dockless.state import objects as kernel; from _dockless.resolvers import supervisor as resolver\n"
-        f"try: resolver.start([kernel.Resolver('cli', 'cli', '{path}', 'x')], facts.Facts())\nexcept Exception as error: print(error)"
+        "from _dockless.model import facts; from _dockless.state import objects as kernel; "
+        "from _dockless.resolvers import supervisor as resolver\n"
+        f"try: resolver.start([kernel.Resolver('cli', 'cli', '{path}', 'x')], facts.Facts())\n"
+        "except Exception as error: print(error)"
     )
     said = late.python(code).stdout
     assert "resolvers do not start: sandbox cli: dnsmasq: bad option at line" in said and "nonsense" in late.read(

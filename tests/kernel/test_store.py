@@ -7,7 +7,10 @@ import json
 
 import pytest
 
-HEAD = "import json, os, sys\nfrom _dockless.engine import store\nfrom _dockless.linux import lock\nfrom _dockless.errors import DocklessError\n"
+HEAD = (
+    "import json, os, sys\nfrom _dockless.engine import store\nfrom _dockless.linux import lock\n"
+    "from _dockless.errors import DocklessError\n"
+)
 SHOP = "store.Document('shop', {'networks': {'front': {}}, 'note': 'é\\ud800'}, {'front': ['10.0.0.0/24']})"
 FILES = ("projects/shop.json", "last-good/projects/shop.json", "host.json", "last-good/host.json")
 pytestmark = pytest.mark.leaves_behind("documents are what is tested; the private host ends with the test")
@@ -182,8 +185,8 @@ def test_directory_writable_by_others_is_refused(private_host):
 
 
 HOLD = (
-    HEAD
-    + "with lock.{kind}(5):\n print('held', flush=True)\n sys.stdin = open('/run/go'); sys.stdin.read()\nprint('left', flush=True)"
+    HEAD + "with lock.{kind}(5):\n print('held', flush=True)\n sys.stdin = open('/run/go'); sys.stdin.read()\n"
+    "print('left', flush=True)"
 )
 
 
@@ -226,7 +229,8 @@ def test_lock_is_not_handed_to_programs_that_are_started(private_host):
             "-c",
             HEAD
             + (
-                "import subprocess\nwith lock.lock(5): child = subprocess.Popen(['sleep', '60'], close_fds=False)\nprint('gone', flush=True); child.wait()"
+                "import subprocess\nwith lock.lock(5): child = subprocess.Popen(['sleep', '60'], close_fds=False)\n"
+                "print('gone', flush=True); child.wait()"
             ),
         ]
     )

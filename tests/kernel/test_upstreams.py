@@ -148,7 +148,10 @@ def test_change_of_the_hosts_resolv_conf_is_followed(private_host):
 
 
 def test_upstreams_change_without_a_restart(private_host):
-    """Those of a sandbox and of a network, to and fro; the process stays. A directory that was taken away is watched again."""
+    """Those of a sandbox and of a network, to and fro; the process stays.
+
+    A directory that was taken away is watched again.
+    """
     serve(private_host.neighbour(), NEIGHBOUR4)
     serve(private_host, HOST4)
     private_host.apply(changed(own={"dns": ["192.0.2.9"]}))

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Encrypted networks over private hosts: their documents, keys, and recorders on every wire that could carry data in clear."""
+"""Encrypted networks over private hosts: their documents, keys, and recorders on every wire that could carry data in
+clear.
+"""
 
 from __future__ import annotations
 
@@ -105,7 +107,10 @@ class Wires:
                 self._taps.append((host, own, server))
 
     def seen(self) -> tuple[int, int]:
-        """Return how many packets were in clear so far, and how many WireGuard's. Each wire says so when a last frame has passed it."""
+        """Return how many packets were in clear so far, and how many WireGuard's.
+
+        Each wire says so when a last frame has passed it.
+        """
         counts = self._counts()
         return sum(clear for clear, sealed, size in counts), sum(sealed for clear, sealed, size in counts)
 
@@ -153,7 +158,10 @@ def documents(
     alone: bool = False,
     **options: t.Any,
 ) -> list[dict[str, t.Any]]:
-    """Return the documents of the first two hosts: one encrypted network, and on it the sandbox s1 or s2 of each; alone: only s1."""
+    """Return the documents of the first two hosts: one encrypted network, and on it the sandbox s1 or s2 of each.
+
+    Alone: only s1.
+    """
     pair = fleet.hosts[:2]
     keys = {slot: [key(host, slot) for host in pair] for slot in tunnels}
     found = []
@@ -208,7 +216,10 @@ def pour(source: PrivateHost, target: PrivateHost, size: int, timeout: float) ->
 
 @contextlib.contextmanager
 def flow(host: PrivateHost, sandbox: str = "s1", address: str = "10.60.0.3") -> t.Iterator[dict[str, int]]:
-    """Send marked packets from a sandbox, 100 a second, for the length of a with block; then tell how many were sent and answered."""
+    """Send marked packets from a sandbox, 100 a second, for the length of a with block.
+
+    Then tell how many were sent and answered.
+    """
     server = host.popen([SYSTEM_PYTHON, "-c", _FLOW, address], sandbox)
     assert server.readline() == "ready"
     counts: dict[str, int] = {}

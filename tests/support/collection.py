@@ -19,7 +19,8 @@ def environment() -> dict[str, str]:
     """Return an environment in which Ansible finds this checkout as the collection, and nothing of the user's."""
     return {
         **{key: value for key, value in os.environ.items() if not key.startswith("ANSIBLE_")},
-        "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",  # the tools beside this Python come first
+        # the tools beside this Python come first
+        "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".cache" / "tree"),
         "ANSIBLE_NOCOLOR": "1",

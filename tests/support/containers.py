@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A private host that runs containers: an image of a few programs, and one cgroup that holds whatever engines make of cgroups."""
+"""A private host that runs containers: an image of a few programs, and one cgroup that holds whatever engines make
+of cgroups.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Runs in a private host: python3 dns_only.py up|write|start|bare|running|stop < document. Names alone, links made with ip(8).
+"""Runs in a private host: python3 dns_only.py up|write|start|bare|running|stop < document.
 
-up makes namespaces, links, files, translation and resolvers of a document; write puts only its
-files in place; start, running and stop are what the engine does, and bare is start with nobody in the resolvers' places meanwhile. The answer is JSON.
+Names alone, links made with ip(8).
+
+up makes namespaces, links, files, translation and resolvers of a document; write puts only its files in place; start,
+running and stop are what the engine does, and bare is start with nobody in the resolvers' places meanwhile. The answer
+is JSON.
 """
 
 from __future__ import annotations

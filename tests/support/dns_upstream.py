@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A DNS server that knows everything and tells on stdout what it is asked: python3 dns_upstream.py ADDRESS [refuse|late].
+"""A DNS server that knows everything and tells on stdout what it is asked: python3 dns_upstream.py ADDRESS
+[refuse|late].
 
-An A query gets 203.0.113.7, AAAA 2001:db8::7, anything else an empty answer. Each query is a line "NAME TYPE", by TCP "NAME TYPE tcp".
-One that is to refuse answers REFUSED to all, one that is late
-takes half a second for each. A link-local ADDRESS has its link behind it: fe80::3%eth0.
+An A query gets 203.0.113.7, AAAA 2001:db8::7, anything else an empty answer. Each query is a line "NAME TYPE", by TCP
+"NAME TYPE tcp". One that is to refuse answers REFUSED to all, one that is late takes half a second for each. A
+link-local ADDRESS has its link behind it: fe80::3%eth0.
 """
 
 from __future__ import annotations

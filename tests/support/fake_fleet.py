@@ -119,7 +119,10 @@ class SimulatedFleet:
         return plan
 
     def addresses(self, network: str = "") -> dict[str, list[str]]:
-        """Return what each sandbox has on the hosts, whatever any plan says, by sandbox. Fails where two have one address."""
+        """Return what each sandbox has on the hosts, whatever any plan says, by sandbox.
+
+        Fails where two have one address.
+        """
         found: dict[str, list[str]] = {}
         owners: dict[tuple[str, str], str] = {}
         for host in self.hosts.values():

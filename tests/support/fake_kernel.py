@@ -131,7 +131,9 @@ class Kernel:
                     del self.state[key]
 
     def lose_name(self, name: str) -> None:
-        """Delete a namespace's name while a process keeps it alive: pairs are seen from their other end, and the process is seen."""
+        """Delete a namespace's name while a process keeps it alive: pairs are seen from their other end, and the
+        process is seen.
+        """
         del self.state["netns", name]
         for key, other in list(self.state.items()):
             if isinstance(other, Veth) and name in (other.netns, other.peer_netns):
@@ -237,7 +239,9 @@ class Kernel:
 
 
 def executed(work: Plan) -> list[Step]:
-    """Return the steps in the order in which they are done: second names of a namespace are given after the first ones."""
+    """Return the steps in the order in which they are done: second names of a namespace are given after the first
+    ones.
+    """
     building = sorted(
         work.building,
         key=lambda s: creation_place(s.key) + 0.5 * bool(s.key[0] == "netns" and s.after.partner),

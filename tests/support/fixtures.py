@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Fixtures of every suite that touches a kernel: a private host that must be left as it was, and a guard for the machine itself."""
+"""Fixtures of every suite that touches a kernel: a private host that must be left as it was, and a guard for the
+machine itself.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,10 @@ def private_host(request: pytest.FixtureRequest) -> t.Iterator[PrivateHost]:
 
 @pytest.fixture
 def fleet() -> t.Iterator[private_fleet.Fleet]:
-    """Return three hosts on one underlay. At the end of the test their projects are taken away and nothing may be left."""
+    """Return three hosts on one underlay.
+
+    At the end of the test their projects are taken away and nothing may be left.
+    """
     with private_fleet.Fleet(3) as found:
         yield found
         found.check_clean()

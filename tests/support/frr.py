@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""FRR on a private host, with the very files that the role evpn would write, under FRR's own start script and watchdog."""
+"""FRR on a private host, with the very files that the role evpn would write, under FRR's own start script and
+watchdog.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,8 @@ def start(host: Place) -> None:
 def stop(host: Place) -> None:
     """Stop it in order: what it has learned goes from the kernel."""
     host.sh(
-        f"{SCRIPT} stop </dev/null >/run/frr.stop 2>&1 || true; rm -f /run/frr.* {PROGRAM}; umount /var/tmp; rm -rf /run/frr"
+        f"{SCRIPT} stop </dev/null >/run/frr.stop 2>&1 || true; rm -f /run/frr.* {PROGRAM}; umount /var/tmp; "
+        "rm -rf /run/frr"
     )
 
 
@@ -112,7 +115,9 @@ def remote_macs(host: Place, vni: int) -> dict[str, str]:
 
 
 def learned(host: Place) -> list[str]:
-    """Return the kernel's entries that carry a routing daemon's mark, those for multicast and for link-local addresses left out."""
+    """Return the kernel's entries that carry a routing daemon's mark, those for multicast and for link-local
+    addresses left out.
+    """
     lines = host.sh("bridge fdb show; ip neigh show; ip neigh show nud noarp; ip -6 neigh show nud noarp").splitlines()
     return sorted({line.strip() for line in lines if "extern_learn" in line and not line.startswith("fe80:")})
 
@@ -137,7 +142,10 @@ class Pings:
         }
 
     def lost(self) -> dict[str, int]:
-        """End them and return how many were not answered, by address; that which is on its way at the end is no loss."""
+        """End them and return how many were not answered, by address.
+
+        That which is on its way at the end is no loss.
+        """
         found = {}
         for address, server in self._running.items():
             time.sleep(0.05)  # an answer to the last but one is in by then

@@ -105,7 +105,9 @@ def _refusal(work: Plan, wanted: State, mode: str) -> str:
 
 
 def ruleset_of(case: pathlib.Path) -> str:
-    """Return the data of the tables of a case's document.yml (projects by name, and defaults): what is empty or the same everywhere is left out."""
+    """Return the data of the tables of a case's document.yml (projects by name, and defaults): what is empty or the
+    same everywhere is left out.
+    """
     document = yaml.safe_load((case / "document.yml").read_text(encoding="utf-8"))
     text = table(resolved(defaults=document.get("defaults"), **document["projects"]))
     assert CHAINS in text and text.endswith(PORT_CHAINS)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the tests of the engine's promises share: a document with every kind of object, and a host's state to the last byte."""
+"""What the tests of the engine's promises share: a document with every kind of object, and a host's state to the
+last byte.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,10 @@ from support.private_host import PYTHON, SUPPORT, PrivateHost, Result
 
 Document = dict[str, t.Any]
 
-# Every kind of object that the engine makes: bridges, namespaces (own, shared), endpoints of both families, a plain pair,
-# addresses, routes, sysctls, files, tables of the host and of sandboxes, resolvers, published ports, the default bridge.
+# Every kind of object that the engine makes: bridges, namespaces (own, shared), endpoints of both families, a plain
+# pair,
+# addresses, routes, sysctls, files, tables of the host and of sandboxes, resolvers, published ports, the default
+# bridge.
 SHOP: Document = {
     "networks": {
         "front": {"enable_ipv6": True, "ipam": {"config": [{"subnet": "10.41.0.0/24"}, {"subnet": "fd41::/64"}]}},
@@ -91,7 +95,9 @@ def changed(document: Document, **paths: t.Any) -> Document:
 
 
 def full(host: PrivateHost) -> snapshot.Snapshot:
-    """Return what the host is like with all of its files' contents, its bridge ports' flags and its sandboxes' sysctls."""
+    """Return what the host is like with all of its files' contents, its bridge ports' flags and its sandboxes'
+    sysctls.
+    """
     found = host.snapshot()
     lines = json.loads(host.python(_CONTENTS, *_PLACES).stdout)
     found["content"] = [line for line in lines if not line.startswith(_CACHES)]
@@ -121,7 +127,10 @@ def full(host: PrivateHost) -> snapshot.Snapshot:
 
 
 def assert_same(before: snapshot.Snapshot, host: PrivateHost, what: str = "", but: tuple[str, ...] = ()) -> None:
-    """Fail, with a line for each difference, unless the host is as it was, to the last byte; but are kinds that may differ."""
+    """Fail, with a line for each difference, unless the host is as it was, to the last byte.
+
+    But are kinds that may differ.
+    """
     was, now = (
         {kind: lines for kind, lines in found.items() if not kind.startswith(but)} if but else found
         for found in (before, full(host))

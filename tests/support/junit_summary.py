@@ -25,7 +25,9 @@ def count(file: pathlib.Path) -> tuple[int, int, int]:
 
 
 def packets(file: pathlib.Path) -> int:
-    """Return how many packets and connections the tests of a JUnit file say that they have followed, each with its own verdict."""
+    """Return how many packets and connections the tests of a JUnit file say that they have followed, each with its
+    own verdict.
+    """
     return sum(
         int(each.get("value", 0)) for each in ElementTree.parse(file).iter("property") if each.get("name") == "packets"
     )

@@ -15,7 +15,10 @@ Host = t.Any
 
 
 def run_playbook(host: Host, directory: pathlib.Path, book: str | pathlib.Path, *options: str) -> str:
-    """Run a playbook of the checkout, or one at an absolute path, on the host; return what it says. Fails when a task does."""
+    """Run a playbook of the checkout, or one at an absolute path, on the host; return what it says.
+
+    Fails when a task does.
+    """
     env = {**environment(), "HOME": str(directory), "ANSIBLE_LOCAL_TEMP": str(directory)}
     argv = [
         "ansible-playbook",

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Several private hosts on one underlay: a switch in a namespace of its own that tests can listen on, and cut.
 
-Each host has, beside what a private host has, an interface under0 with an address of 203.0.113.0/24 and of 2001:db8:9::/64.
+Each host has, beside what a private host has, an interface under0 with an address of 203.0.113.0/24 and of
+2001:db8:9::/64.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Fleet:
         self.hosts.append(host)
         number = len(self.hosts)
         pid = child_of(self._switch.pid)
-        # Both namespaces by their first processes, as this machine numbers them; the machine's own links are not touched.
+        # Both namespaces by their first processes, as this machine numbers them; the machine's own links are not
+        # touched.
         subprocess.run(
             [
                 "nsenter",

@@ -90,7 +90,10 @@ class Place:
         timeout: float = TIMEOUT,
         env: t.Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command and return how it ended, output as text. Raises Failed when check is set and it did not end with 0."""
+        """Run a command and return how it ended, output as text.
+
+        Raises Failed when check is set and it did not end with 0.
+        """
         done = subprocess.run(
             self.command(argv, netns),
             input=input if input is not None else "",
@@ -132,7 +135,10 @@ class Place:
         return server
 
     def serve_http(self, netns: str | None, port: int, body: str) -> Server:
-        """Start a web server on every address; return when it listens. It answers body, and in a second line the client's address."""
+        """Start a web server on every address; return when it listens.
+
+        It answers body, and in a second line the client's address.
+        """
         return self._serve("http", netns, port, body)
 
     def serve_udp(self, netns: str | None, port: int, body: str) -> Server:
@@ -165,7 +171,10 @@ class Place:
         return self.run(argv, netns=netns, check=False).returncode == 0
 
     def lookup(self, netns: str | None, name: str) -> list[str]:
-        """Return the addresses that a program there gets for a name (hosts file, then DNS), sorted; none if it has none."""
+        """Return the addresses that a program there gets for a name (hosts file, then DNS), sorted.
+
+        None if it has none.
+        """
         done = self.run(["getent", "ahosts", name], netns=netns, check=False)
         return sorted({line.split()[0] for line in done.stdout.splitlines()})
 
@@ -239,7 +248,9 @@ class PrivateHost(Place):
         return self._neighbour
 
     def namespace(self, netns: str | None = None) -> str:
-        """Return the path, as this machine sees it, of the host's own network namespace or of one under its /run/netns."""
+        """Return the path, as this machine sees it, of the host's own network namespace or of one under its
+        /run/netns.
+        """
         return f"/proc/{self.pid}/root/run/netns/{netns}" if netns else f"/proc/{self.pid}/ns/net"
 
     def apply(self, document: t.Mapping[str, t.Any], project: str = "shop", **options: t.Any) -> Result:

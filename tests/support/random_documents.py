@@ -61,7 +61,10 @@ def network(chance: random.Random, project: int, number: int, fixed: bool) -> Do
 
 
 def overlay(chance: random.Random, project: int, number: int) -> Document:
-    """Return what makes a network span hosts; its own sandboxes have the upper half of the subnet, those elsewhere the lower."""
+    """Return what makes a network span hosts.
+
+    Its own sandboxes have the upper half of the subnet, those elsewhere the lower.
+    """
     there = {
         f"host{host}": {
             "vtep": f"192.0.2.{100 + host}",

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One of molecule's scenarios as tests, one for each step of its sequence. `make molecule` runs all scenarios, one after the other."""
+"""One of molecule's scenarios as tests, one for each step of its sequence.
+
+`make molecule` runs all scenarios, one after the other.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ Step = tuple[str, int]  # the scenario, and the step's place
 
 
 def steps_of(scenario: str) -> pytest.MarkDecorator:
-    """Parametrize a test with every step of a scenario, and with the end of the run. It needs root: mounts and namespaces."""
+    """Parametrize a test with every step of a scenario, and with the end of the run.
+
+    It needs root: mounts and namespaces.
+    """
     wanted = _sequence(scenario)
     return pytest.mark.parametrize(
         "step",

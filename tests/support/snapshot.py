@@ -34,7 +34,10 @@ LAZY_SYSCTLS = ("netfilter/", "bridge/", "nf_conntrack_max")
 
 
 def take(cheap: bool = False) -> Snapshot:
-    """Return the snapshot of the host this process is in; cheap leaves out what takes long or moves on a busy machine."""
+    """Return the snapshot of the host this process is in.
+
+    Cheap leaves out what takes long or moves on a busy machine.
+    """
     found = {"netns": _netns(), **_network([])}
     for name in found["netns"]:
         for kind, lines in _network(["-n", name]).items():
@@ -152,7 +155,8 @@ def _processes() -> list[str]:
                 command = file.read().replace(b"\0", b" ").decode(errors="replace").strip()
         except OSError:
             continue  # ended meanwhile
-        # Kernel threads and zombies have no command; Ansible's watch over an asynchronous task outlives the task by seconds.
+        # Kernel threads and zombies have no command; Ansible's watch over an asynchronous task outlives the task by
+        # seconds.
         if command and pid not in mine and "/async_wrapper.py " not in command:
             found.append(command)
     return sorted(found)

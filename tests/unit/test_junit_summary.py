@@ -29,7 +29,10 @@ def test_all_files_of_a_suite_are_added_up(tmp_path, capsys):
 
 
 def test_packets_are_added_up(tmp_path, capsys):
-    told = '<testsuites><testsuite><testcase name="a"><properties><property name="packets" value="40"/></properties></testcase></testsuite></testsuites>'
+    told = (
+        '<testsuites><testsuite><testcase name="a"><properties><property name="packets" '
+        'value="40"/></properties></testcase></testsuite></testsuites>'
+    )
     (tmp_path / "kernel.xml").write_text(told, encoding="utf-8")
     (tmp_path / "kernel-2.xml").write_text(told, encoding="utf-8")
     assert junit_summary.main(str(tmp_path), ["kernel"]) == 0

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What no linter asks for: how long functions, lines and files may grow, how things are called, and the header of each file."""
+"""What no linter asks for: how long functions, lines and files may grow, how things are called, and the header of
+each file.
+"""
 
 from __future__ import annotations
 

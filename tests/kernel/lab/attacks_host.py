@@ -66,7 +66,9 @@ def _loopback(version: int) -> t.Iterator[Attack]:
 
 
 def _direct(version: int) -> t.Iterator[Attack]:
-    """What is masqueraded is not addressed from elsewhere: neither by its neighbours' neighbours nor by other networks."""
+    """What is masqueraded is not addressed from elsewhere: neither by its neighbours' neighbours nor by other
+    networks.
+    """
     for port in (80, 81):
         for origin in ("nbr", "far", "vpn", "c3", "p1", "i1"):
             counter = (

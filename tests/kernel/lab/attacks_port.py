@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Attacks of a sandbox on its own network: other MACs, other addresses, other protocols, and answers that nobody asked for."""
+"""Attacks of a sandbox on its own network: other MACs, other addresses, other protocols, and answers that nobody
+asked for.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ def of(origin: str = "c1", victim: str = "c2") -> list[Attack]:
 
 
 def kernels() -> list[Attack]:
-    """Return the attacks that a port without a guard lets through to the host, and what must stop them there; and those that no rule sees."""
+    """Return the attacks that a port without a guard lets through to the host, and what must stop them there.
+
+    And those that no rule sees.
+    """
     return [*_unguarded(), *_without_ipv6(), *_apart()]
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the lab claims: attacks, of which nothing may arrive anywhere, and passages, which must arrive. And the trial of both."""
+"""What the lab claims: attacks, of which nothing may arrive anywhere, and passages, which must arrive.
+
+And the trial of both.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ Send = t.Callable[[Lab, bytes], None]
 class Attack(t.NamedTuple):
     """Packets that must reach nobody. send puts one on its way.
 
-    counter is the wall that must have stopped each, "" where a kernel's own setting does, which does not count. seen_by are
-    places that it passes before it meets the wall. victim gets the controls.
+    counter is the wall that must have stopped each, "" where a kernel's own setting does, which does not count. seen_by
+    are places that it passes before it meets the wall. victim gets the controls.
     """
 
     name: str
@@ -29,7 +32,9 @@ class Attack(t.NamedTuple):
 
 
 class Passage(t.NamedTuple):
-    """A packet that must arrive at a station in a way (udp, echo, frame), from the source that is expected there, if one is named."""
+    """A packet that must arrive at a station in a way (udp, echo, frame), from the source that is expected there, if
+    one is named.
+    """
 
     name: str
     send: Send
@@ -49,7 +54,9 @@ class Call(t.NamedTuple):
 
 
 def udp_from(origin: str, source: str, target: str, port: int, to: str = "") -> Send:
-    """Return the sender of raw datagrams: from any source to any address, on the link of origin, to the MAC of a place (or the node there)."""
+    """Return the sender of raw datagrams: from any source to any address, on the link of origin, to the MAC of a
+    place (or the node there).
+    """
 
     def send(lab: Lab, token: bytes) -> None:
         lab[origin].frame(frame_of(lab, origin, source, target, wire.UDP, datagram(source, target, port, token), to))
@@ -90,7 +97,9 @@ def asks(origin: str, address: str, port: int) -> Send:
 
 @one_processor()
 def try_attacks(lab: Lab, attacks: t.Sequence[Attack], count: int) -> list[str]:
-    """Send count packets of each attack and return what is wrong: what arrived, and walls that did not count what they stopped."""
+    """Send count packets of each attack and return what is wrong: what arrived, and walls that did not count what
+    they stopped.
+    """
     lab.taken()
     lab.settle()
     lab.taken()

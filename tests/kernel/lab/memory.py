@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the node and a victim know of others: neighbours, forwarding entries, routes, addresses. No attack may teach them anything."""
+"""What the node and a victim know of others: neighbours, forwarding entries, routes, addresses.
+
+No attack may teach them anything.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts with one guard less: each rule of both tables taken out, each setting of the kernel turned. The lab must notice."""
+"""Hosts with one guard less: each rule of both tables taken out, each setting of the kernel turned.
+
+The lab must notice.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +116,9 @@ def of_settings(lab: Lab) -> list[Mutant]:
 
 
 def _reflected(lab: Lab, _memory: Memory, patience: float) -> list[str]:
-    """Where bridges call iptables, a sandbox reaches its own published port within the bridge: by the port that it came from."""
+    """Where bridges call iptables, a sandbox reaches its own published port within the bridge: by the port that it
+    came from.
+    """
     with traffic.bridge_calls_iptables(lab.host, 1):
         return try_passages(
             lab, [], [Call("a sandbox to itself", "c1", places.HOST[0], places.host_port("c1"))], patience
@@ -187,7 +192,8 @@ def _recover(lab: Lab) -> None:
     lab.host.sh("for each in /sys/class/net/br-*/bridge/flush; do echo 1 >$each; done")
     for netns in (None, *_TAUGHT):
         lab.host.sh(
-            "ip neighbour flush all; ip -6 neighbour flush all; ip -6 route flush proto ra; ip -6 route flush 2001:db8:bad::/64; "
+            "ip neighbour flush all; ip -6 neighbour flush all; ip -6 route flush proto ra; "
+            "ip -6 route flush 2001:db8:bad::/64; "
             "ip -6 address flush dynamic",
             netns=netns,
         )

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Take out every guard in turn and tell which ones the lab does not miss: python3 tests/kernel/lab/mutate.py, as root, about a minute.
+"""Take out every guard in turn and tell which ones the lab does not miss: python3 tests/kernel/lab/mutate.py, as
+root, about a minute.
 
 It ends with 1 if a rule that drops can be taken out unnoticed, or more than one mutant in twenty survives.
 """
@@ -50,7 +51,8 @@ def _score(found: t.Sequence[tuple[mutants.Mutant, bool]]) -> int:
     every = [noticed for _mutant, noticed in found]
     share = 100 * sum(every) / len(every)
     print(
-        f"rules that drop: {sum(guards)} of {len(guards)} noticed; all rules and settings: {sum(every)} of {len(every)} ({share:.0f} %)"
+        f"rules that drop: {sum(guards)} of {len(guards)} noticed; "
+        f"all rules and settings: {sum(every)} of {len(every)} ({share:.0f} %)"
     )
     return int(not all(guards) or sum(every) < 0.95 * len(every))
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the lab declares: a network of each kind, who is on it, what it publishes, and the places outside. Data alone."""
+"""What the lab declares: a network of each kind, who is on it, what it publishes, and the places outside.
+
+Data alone.
+"""
 
 from __future__ import annotations
 

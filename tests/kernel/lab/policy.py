@@ -15,7 +15,10 @@ FAMILIES = (4, 6)
 
 
 class Question(t.NamedTuple):
-    """May source reach address of target in a family? what is a kind of port or an echo; port 0 is the address's own."""
+    """May source reach address of target in a family? what is a kind of port or an echo.
+
+    Port 0 is the address's own.
+    """
 
     source: str
     target: str
@@ -85,8 +88,8 @@ def _is_open(source: str, other: places.Net, what: str, version: int) -> bool:
 def may_use_host_port(source: str, target: str, version: int, bridge_calls: bool = False) -> bool:
     """Tell whether source may use the node's port that target publishes.
 
-    With bridge_calls (br_netfilter hands frames to the inet rules) the port is translated within the bridge, and the frame
-    goes straight to the neighbour: to one that is walled off (icc: false) there is no such way then.
+    With bridge_calls (br_netfilter hands frames to the inet rules) the port is translated within the bridge, and the
+    frame goes straight to the neighbour: to one that is walled off (icc: false) there is no such way then.
     """
     mine, other = _net(source), _net(target)
     assert other is not None
@@ -140,7 +143,9 @@ def _of_pair(source: str, target: str, version: int, bridge_calls: bool) -> t.It
 
 
 def _of_gateway(source: str, version: int) -> t.Iterator[Question]:
-    """Ask about the node's address on each network: the own one is there for its sandboxes, others for those who may reach the node."""
+    """Ask about the node's address on each network: the own one is there for its sandboxes, others for those who may
+    reach the node.
+    """
     mine = _net(source)
     for name, net in places.NETS.items():
         if version not in net.families or source == "node":

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sockets in every namespace of the lab, held by one process: what is sent and what arrives is in one order, and costs no process.
+"""Sockets in every namespace of the lab, held by one process: what is sent and what arrives is in one order, and
+costs no process.
 
 A station hears datagrams, echo requests and connections as a program there would, and frames as its interface does.
 """
@@ -46,7 +47,10 @@ def _enter(descriptor: int) -> None:
 
 
 class Heard(t.NamedTuple):
-    """What came: how (udp, echo, tcp or frame), the token, the sender's address, the port that it came to; for frames the whole."""
+    """What came: how (udp, echo, tcp or frame), the token, the sender's address, the port that it came to.
+
+    For frames the whole.
+    """
 
     how: str
     token: bytes

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab as it stands: a private host with everything that places.py declares, namespaces around it, and a station in each.
+"""The lab as it stands: a private host with everything that places.py declares, namespaces around it, and a station
+in each.
 
-Nothing is waited for by the clock. A marker that must arrive is sent after what must not, on the same processor (one_processor),
-whose queue the kernel works off in order: when every station has its marker, whatever was to come has come.
+Nothing is waited for by the clock. A marker that must arrive is sent after what must not, on the same processor
+(one_processor), whose queue the kernel works off in order: when every station has its marker, whatever was to come has
+come.
 """
 
 from __future__ import annotations
@@ -131,7 +133,9 @@ class Lab:
         host.sh(f"mkdir -p /var/lib/dockless; echo '{json.dumps(former)}' >{_FORMER}")
 
     def seal(self) -> None:
-        """Add the data of an encrypted network, and of a forwarder of names: the rules of their walls are there, the things are tried elsewhere."""
+        """Add the data of an encrypted network, and of a forwarder of names: the rules of their walls are there, the
+        things are tried elsewhere.
+        """
         asked = {f"forwarders{version}": f"{places.gateway('c1', version)} . {places.FORWARDER}" for version in (4, 6)}
         for name, element in {"encrypted_ports": "4787", **asked}.items():
             self.host.run(["nft", "add", "element", "inet", "dockless", name, f"{{ {element} }}"])
@@ -140,7 +144,8 @@ class Lab:
         """Give sandboxes the routes and neighbours that one with all rights inside would give itself."""
         for name in ("c4", "c5"):
             self.host.sh(
-                f"ip route add default via {places.gateway(name, 4)}; ip route add default via {places.gateway(name, 6)}",
+                f"ip route add default via {places.gateway(name, 4)}; "
+                f"ip route add default via {places.gateway(name, 6)}",
                 netns=name,
             )
         # An operator's route by way of a sandbox: what the host could be led away from.
@@ -158,12 +163,15 @@ class Lab:
             for version in (4, 6):
                 gateway = places.gateway(name, version)
                 self.host.sh(
-                    f"ip neighbour replace {gateway} lladdr {mac} dev eth0 nud permanent; ip route add default via {gateway} dev eth0 onlink",
+                    f"ip neighbour replace {gateway} lladdr {mac} dev eth0 nud permanent; "
+                    f"ip route add default via {gateway} dev eth0 onlink",
                     netns=name,
                 )
 
     def _calm(self) -> None:
-        """Let no server repeat its half of a handshake: where a mutant dropped the first one, the next would come up in somebody else's count."""
+        """Let no server repeat its half of a handshake: where a mutant dropped the first one, the next would come up
+        in somebody else's count.
+        """
         once = "sysctl -q -w net.ipv4.tcp_synack_retries=0"
         every = " ".join((*OUTER_NAMESPACES, *places.SANDBOXES))
         self.host.neighbour().sh(once)
@@ -185,7 +193,8 @@ class Lab:
     def _invite(self) -> None:
         """Put a link of somebody else into the bridge of red: it is not ours, and the port guard lets it be."""
         self.host.sh(
-            f"ip link add guest0 type veth peer name eth0 netns lab-guest; ip link set guest0 master {self.bridges['red'][0]} up"
+            "ip link add guest0 type veth peer name eth0 netns lab-guest; "
+            f"ip link set guest0 master {self.bridges['red'][0]} up"
         )
         _address(self.host, "eth0", GUEST, "lab-guest")
 
@@ -269,7 +278,8 @@ def _address(place: Place, link: str, addresses: tuple[str, str], netns: str | N
     """Give a link addresses, a link-local one among them: who forwards asks for neighbours by that."""
     own = "fe80::99" if addresses is GUEST else "fe80::9" if netns else "fe80::2"
     place.sh(
-        f"ip link set {link} addrgenmode none; ip address add {own}/64 dev {link} nodad; ip address add {addresses[0]}/24 dev {link}; "
+        f"ip link set {link} addrgenmode none; ip address add {own}/64 dev {link} nodad; "
+        f"ip address add {addresses[0]}/24 dev {link}; "
         f"ip address add {addresses[1]}/64 dev {link} nodad; ip link set {link} up",
         netns=netns,
     )

@@ -30,6 +30,9 @@ def ways() -> tuple[list[Passage], list[Call]]:
 
 
 def failures(lab: Lab, memory: Memory, count: int = 1, patience: float = 5) -> list[str]:
-    """Return what is wrong in one pass: attacks, then what was learned from them, then passages. It ends at the first of the three with a fault."""
+    """Return what is wrong in one pass: attacks, then what was learned from them, then passages.
+
+    It ends at the first of the three with a fault.
+    """
     lab.forget()
     return try_attacks(lab, attacks(), count) or memory.changes() or try_passages(lab, *ways(), patience)

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Frames, byte by byte: any MAC, type, tag, address, header. Every frame carries a token, by which it is known wherever it comes up."""
+"""Frames, byte by byte: any MAC, type, tag, address, header.
+
+Every frame carries a token, by which it is known wherever it comes up.
+"""
 
 from __future__ import annotations
 

@@ -323,7 +323,8 @@ def test_another_project_writes_its_own_file_into_the_owners_network():
         if isinstance(o, File)
     }
     assert theirs["/run/dockless/dns/networks/shop.front/blog@62"] == (
-        "# dockless: project blog\n172.20.0.40 wp.front wp wp.example 56cd32af0400 wp.example.front 56cd32af0400.front\n"
+        "# dockless: project blog\n172.20.0.40 wp.front wp wp.example 56cd32af0400 wp.example.front "
+        "56cd32af0400.front\n"
     )
     assert "local=/app.example/" in theirs["/run/dockless/dns/resolvers/wp.conf"]
 
@@ -467,7 +468,9 @@ def test_a_change_elsewhere_does_not_change_a_configuration():
 
 
 def test_an_id_is_a_name_of_its_own():
-    """As a container's short id: twelve hex digits, not of decimal ones alone, the same at each time and another for each sandbox."""
+    """As a container's short id: twelve hex digits, not of decimal ones alone, the same at each time and another for
+    each sandbox.
+    """
     found = [names.short_id("shop", f"s{number}") for number in range(2000)]
     assert len(set(found)) == 2000 and found[7] == names.short_id("shop", "s7") != names.short_id("blog", "s7")
     assert all(len(one) == 12 and int(one, 16) >= 0 and not one.isdigit() for one in found)

@@ -152,7 +152,10 @@ def wrong_lines(state):
 
 
 def test_hostile_names_do_not_change_the_files():
-    """Refused with one printable sentence, or in the files as a name; a hundred thousand of them, more by DOCKLESS_TEST_NAMES=1000000."""
+    """Refused with one printable sentence, or in the files as a name.
+
+    A hundred thousand of them, more by DOCKLESS_TEST_NAMES=1000000.
+    """
     source = random.Random(55)
     refused = accepted = 0
     for turn in range(TURNS):

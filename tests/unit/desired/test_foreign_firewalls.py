@@ -46,7 +46,10 @@ def lines(*firewalls, document=None, named=None, **known):
 
 
 def test_docker_decides_about_its_own_bridges_and_we_about_ours():
-    """Only for families that networks have, in the order that matters; Docker's bridges with other names are Docker's too."""
+    """Only for families that networks have, in the order that matters.
+
+    Docker's bridges with other names are Docker's too.
+    """
     assert lines(DOCKER._replace(bridges=("br-0123456789ab", "docker0", "web0")))["docker"] == [
         "iptables -m devgroup --src-group 25707 --dst-group 25707 -j ACCEPT",
         *[
@@ -177,7 +180,9 @@ def test_an_obstacle_is_told_with_its_remedy(named, flows, remedy):
     ],
 )
 def test_an_obstacle_matters_where_something_would_go_that_way(network, ports, open_ways):
-    """And rules exist only for such directions: ufw's for each, firewalld's policy inwards where nothing is translated."""
+    """And rules exist only for such directions: ufw's for each, firewalld's policy inwards where nothing is
+    translated.
+    """
     document = {
         "networks": {"front": {"bridge_name": "br0", **network}},
         "sandboxes": {"web": {"networks": ["front"], "ports": ports}},

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Networks on the host's interfaces as values: links, VLANs, routes, addresses; what the kernel here cannot have is judged here alone."""
+"""Networks on the host's interfaces as values: links, VLANs, routes, addresses.
+
+What the kernel here cannot have is judged here alone.
+"""
 
 from __future__ import annotations
 

@@ -110,7 +110,9 @@ table inet dockless {
 
 
 def test_a_whole_table():
-    """Golden: ports with and without another target, weights by their smallest numbers, one that is drained left out."""
+    """Golden: ports with and without another target, weights by their smallest numbers, one that is drained left
+    out.
+    """
     spec = {
         "vip": "10.0.0.254",
         "ports": [80, "53:5353/udp"],

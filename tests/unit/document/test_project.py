@@ -208,7 +208,10 @@ GATEWAY = {
 
 
 def test_how_a_network_is_joined_to_the_rest_has_two_forms():
-    """Docker's names, with colons between interfaces, mean what ours do; port security is our own, and on unless it is said."""
+    """Docker's names, with colons between interfaces, mean what ours do.
+
+    Port security is our own, and on unless it is said.
+    """
     prefix = "com.docker.network."
     names = {"host_ipv4": prefix + "host_ipv4", "host_ipv6": prefix + "host_ipv6"}
     options = {

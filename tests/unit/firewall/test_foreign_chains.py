@@ -42,7 +42,8 @@ DOCKER = {
     "DOCKER": """iifname != "docker0" oifname "docker0" counter packets 0 bytes 0 drop""",
 }
 UFW = {
-    "FORWARD": "counter packets 0 bytes 0 jump ufw-before-forward\ncounter packets 0 bytes 0 jump ufw-after-logging-forward",
+    "FORWARD": "counter packets 0 bytes 0 jump ufw-before-forward\n"
+    "counter packets 0 bytes 0 jump ufw-after-logging-forward",
     "ufw-before-forward": """
         ct state related,established counter packets 0 bytes 0 accept
         ip protocol icmp icmp type echo-request counter packets 0 bytes 0 accept

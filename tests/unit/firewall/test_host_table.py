@@ -14,5 +14,8 @@ CASES = cases(pathlib.Path(__file__).parent / "host_table")
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_table(case):
-    """The elements of a document's table. The rules are the same in all of them: their number does not grow with the document."""
+    """The elements of a document's table.
+
+    The rules are the same in all of them: their number does not grow with the document.
+    """
     assert ruleset_of(case) == (case / "table.nft").read_text(encoding="utf-8")

@@ -105,7 +105,10 @@ def test_connections_out_of_a_network_without_egress_are_cut():
 
 
 def test_connections_across_new_isolation_are_cut():
-    """Between networks that were open to each other, both ways; not within one, not by a port that is open there or published, nor elsewhere."""
+    """Between networks that were open to each other, both ways.
+
+    Not within one, not by a port that is open there or published, nor elsewhere.
+    """
     known = {
         "attached4": ['10.0.0.0/24 . "br-a"', '10.0.3.0/24 . "br-a"', '10.0.1.0/24 . "br-b"', '10.0.2.0/24 . "br-c"'],
         "attached6": ['fd00:1::/64 . "br-b"'],
@@ -133,7 +136,10 @@ def test_connections_across_new_isolation_are_cut():
 
 
 def test_connections_into_a_network_without_ingress_are_cut():
-    """At a port, and at a sandbox's own address; what its sandboxes asked for goes on, and so does what the host itself asks them."""
+    """At a port, and at a sandbox's own address.
+
+    What its sandboxes asked for goes on, and so does what the host itself asks them.
+    """
     open_in = {**OPEN, "ingress": OPEN["egress"]}
     shut = {**open_in, "ingress": ['"br-b"']}
     inward = [flow(8080, "10.0.0.2:80", TCP), flow(80, protocol=TCP, source="198.51.100.1", address="10.0.0.2")]

@@ -279,7 +279,8 @@ def test_options_must_be_the_same_on_all_hosts():
     fleet = red(one=["a"])
     fleet.add("two", ["b"], networks={"red": {**RED, "ipam": {"config": [{"subnet": "10.61.0.0/24"}]}}})
     assert refusal(fleet).startswith(
-        "host two, networks.red.ipam.config[0].subnet: an overlay network must be the same on all hosts, but this option is "
+        "host two, networks.red.ipam.config[0].subnet: an overlay network must be the same on all hosts, "
+        "but this option is "
         "'10.61.0.0/24' here and '10.60.0.0/24' on host one"
     )
     fleet.inventory["two"]["networks"] = {"red": {**RED, "vtep": "eth0", "bridge_name": "red0", "internal": None}}
@@ -363,8 +364,8 @@ def test_vteps_by_address_by_interface_and_without():
     fleet.hosts["one"].facts = fleet.hosts["one"].facts._replace(uplink="", underlay=())
     fleet.ledger = fleet.ledger._replace(hosts={})
     assert (
-        "host one: the VTEP address of host one, which is on the overlay network shop/red, is unknown. Set its variable dockless_vtep"
-        in refusal(fleet)
+        "host one: the VTEP address of host one, which is on the overlay network shop/red, "
+        "is unknown. Set its variable dockless_vtep" in refusal(fleet)
     )
 
 

@@ -180,7 +180,9 @@ def test_settings_of_an_interface():
 
 
 def test_requests_are_whole():
-    """struct ifinfomsg, ifaddrmsg and rtmsg with the attributes that the kernel filters by (strict checking refuses others)."""
+    """struct ifinfomsg, ifaddrmsg and rtmsg with the attributes that the kernel filters by (strict checking refuses
+    others).
+    """
     assert [len(body) for body in (LINKS, ADDRESSES, ALL_ROUTES, netlink.routes_of(213))] == [24, 8, 12, 20]
     assert netlink.nested(LINKS[16:]) == {29: u32(8)} and netlink.nested(netlink.routes_of(213)[12:]) == {15: u32(254)}
     assert netlink.routes_of(213)[5] == 213

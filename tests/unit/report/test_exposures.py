@@ -139,7 +139,10 @@ def test_guests_of_the_other_family_let_nobody_in():
 
 
 def test_a_routed_network_has_targets_and_nothing_of_the_hosts():
-    """Those who may come stand before each; several ports of one target let in all that any of them does, and no elements overlap."""
+    """Those who may come stand before each.
+
+    Several ports of one target let in all that any of them does, and no elements overlap.
+    """
     assert elements("8080:80", gateway_mode_ipv4="routed") == {"targets4": ["0.0.0.0/0 . 172.20.0.2 . tcp . 80"]}
     one, other = (
         {"target": 80, "published": port, "source_ranges": [source]}

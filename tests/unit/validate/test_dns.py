@@ -72,6 +72,9 @@ def test_upstream_that_is_the_sandbox_itself_is_refused(address):
 
 
 def test_gateways_that_the_host_does_not_have_may_serve():
-    """A macvlan network's gateway is a router, which is a name server as a rule; so is one whose address the host leaves out."""
+    """A macvlan network's gateway is a router, which is a name server as a rule.
+
+    So is one whose address the host leaves out.
+    """
     judge(network=MACVLAN._replace(dns=addresses("172.20.0.1")), sandbox=WEB._replace(endpoints=()))
     judge(WEB._replace(dns=addresses("172.20.0.1")), FRONT._replace(inhibit_ipv4=True))

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is declared beside each other: what may stand (the refusals are in validate/bad_input), and whose network is whose."""
+"""What is declared beside each other: what may stand (the refusals are in validate/bad_input), and whose network is
+whose.
+"""
 
 from __future__ import annotations
 
@@ -209,7 +211,8 @@ def test_projects_may_differ_in_their_control_plane_on_the_way_from_one_to_the_o
     said = list(overlay.warnings(host_of(shop=one, store=other).projects))
     assert said == (
         [
-            "Overlay network shop/wide is static and store/wide is evpn, but FRR announces all l2 overlays of a host or "
+            "Overlay network shop/wide is static and store/wide is evpn, "
+            "but FRR announces all l2 overlays of a host or "
             "none. Set the same control_plane on both."
         ]
         if warned

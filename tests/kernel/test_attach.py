@@ -98,7 +98,12 @@ def test_attaching_to_an_ended_process_is_refused(private_host):
 # Stand-ins for programs of other people: they answer as those do, and note how they were called.
 PROGRAM = """#!/bin/sh
 printf '%s\\n' "$@" >/run/called
-case "$*" in *{stopped}*) echo {zero};; *missing*) echo no such object >&2; exit 1;; *slow*) sleep 60;; *) echo {answer};; esac
+case "$*" in
+*{stopped}*) echo {zero} ;;
+*missing*) echo no such object >&2; exit 1 ;;
+*slow*) sleep 60 ;;
+*) echo {answer} ;;
+esac
 """
 PROGRAMS = {
     "unit": ("systemctl", "MainPID={pid}", "MainPID=0", ["show", "--property=MainPID", "--", "good"]),

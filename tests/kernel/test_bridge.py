@@ -141,7 +141,11 @@ def test_mtu_of_the_default_routes_interface(private_host, mtu):
 def test_mtu_ignores_default_routes_of_other_tables(private_host):
     """The main table's device gives the size."""
     private_host.sh("""
-        for n in 10 20 30; do ip link add up$n type veth peer name down$n; ip link set up$n up mtu ${n}00; ip address add 10.0.$n.1/24 dev up$n; done
+        for n in 10 20 30; do
+            ip link add up$n type veth peer name down$n
+            ip link set up$n up mtu ${n}00
+            ip address add 10.0.$n.1/24 dev up$n
+        done
         ip route add default via 10.0.10.9 dev up10 table 10; ip route add default via 10.0.30.9 dev up30 table 900
         ip route replace default via 10.0.20.9 dev up20""")
     private_host.apply({"networks": {"front": network("172.20.0.0/24")}, "sandboxes": ONE})

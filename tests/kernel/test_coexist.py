@@ -195,8 +195,12 @@ def test_docker_with_its_nftables_backend_needs_nothing(private_host):
         input="""
 table ip docker-bridges {
     map filter-forward-in-jumps { type ifname : verdict; elements = { "docker0" : jump filter-forward-in__docker0 }; }
-    chain filter-forward-in__docker0 { ct state established,related counter accept; iifname "docker0" accept; counter drop; }
-    chain filter-FORWARD { type filter hook forward priority filter; policy accept; oifname vmap @filter-forward-in-jumps; }
+    chain filter-forward-in__docker0 {
+        ct state established,related counter accept; iifname "docker0" accept; counter drop
+    }
+    chain filter-FORWARD {
+        type filter hook forward priority filter; policy accept; oifname vmap @filter-forward-in-jumps
+    }
 }
 """,
     )

@@ -75,13 +75,15 @@ FOREIGN = """
 ip link add other0 type bridge; ip link set other0 up; ip address add 10.77.0.1/24 dev other0
 ip link add veth7other type veth peer name veth8other; ip link set veth7other master other0
 ip netns add other; ip -n other link set lo up; ip -n other address add 10.78.0.1/32 dev lo
-ip -n cli link add own0 type bridge; ip -n cli address add 10.79.0.1/24 dev own0; ip -n cli link set own0 up; ip -n cli route add 10.80.0.0/16 dev own0
+ip -n cli link add own0 type bridge; ip -n cli address add 10.79.0.1/24 dev own0
+ip -n cli link set own0 up; ip -n cli route add 10.80.0.0/16 dev own0
 ip netns exec cli nft add table inet own; ip netns exec cli nft add chain inet own c
 nft add table inet own; nft add chain inet own forward; nft add rule inet own forward counter
 mkdir -p /etc/netns/other; echo 10.78.0.1 me >/etc/netns/other/hosts
 """
 AWAY = """
-ip link delete other0; ip link delete veth7other; ip netns delete other; nft delete table inet own; rm -r /etc/netns/other
+ip link delete other0; ip link delete veth7other; ip netns delete other
+nft delete table inet own; rm -r /etc/netns/other
 """
 
 

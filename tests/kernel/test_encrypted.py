@@ -37,7 +37,8 @@ def ip(a, b, body):
     h = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, 17, 0) + socket.inet_aton(a) + socket.inet_aton(b)
     return h[:10] + struct.pack("!H", check(h)) + h[12:] + body
 data = struct.pack("!HHHH", 7001, 7000, 8 + len(text), 0) + text
-inner = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("020000000077") + b"\\x08\\0" + ip("10.60.0.3", "10.60.0.2", data)
+inner = bytes.fromhex(mac.replace(":", "")) + bytes.fromhex("020000000077") + b"\\x08\\0"
+inner += ip("10.60.0.3", "10.60.0.2", data)
 outer = ip(source, target, struct.pack("!HHHHII", 40000, port, 16 + len(inner), 0, 0x08000000, 300 << 8) + inner)
 wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 wire.bind(("under0", 0))

@@ -323,7 +323,8 @@ mine, sender, asked = bytes.fromhex(mac.replace(":", "")), socket.inet_aton(clai
 wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 wire.bind((link, 0))
 for kind, receiver in ((1, bytes(6)), (2, b"\\xff" * 6)):
-    wire.send(b"\\xff" * 6 + mine + b"\\x08\\x06\\0\\x01\\x08\\0\\x06\\x04\\0" + bytes([kind]) + mine + sender + receiver + asked)
+    header = b"\\xff" * 6 + mine + b"\\x08\\x06\\0\\x01\\x08\\0\\x06\\x04\\0" + bytes([kind])
+    wire.send(header + mine + sender + receiver + asked)
 """
 
 

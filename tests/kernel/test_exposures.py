@@ -20,7 +20,8 @@ HIGHEST = 65535 if os.environ.get("DOCKLESS_TEST_EVERY_PORT") else 1200
 # A port of the host that must answer comes last: what was sent before it has been through the host by then.
 _SCAN = """
 import ipaddress, json, socket, struct, sys
-link, mac, source, target, marker, highest, last = sys.argv[1], bytes.fromhex(sys.argv[2].replace(":", "")), *sys.argv[3:6], *map(int, sys.argv[6:8])
+link, mac, source, target, marker, highest, last = sys.argv[1:8]
+mac, highest, last = bytes.fromhex(mac.replace(":", "")), int(highest), int(last)
 sender, target, marker = (ipaddress.ip_address(text).packed for text in (source, target, marker))
 kind = 0x0800 if len(sender) == 4 else 0x86DD
 wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(kind))
@@ -32,7 +33,8 @@ def total(data):
     while value >> 16: value = (value & 0xffff) + (value >> 16)
     return ~value & 0xffff
 def pseudo(receiver):
-    return sender + receiver + (struct.pack("!BBH", 0, 6, 20) if len(sender) == 4 else struct.pack("!IHBB", 20, 0, 0, 6))
+    length = struct.pack("!BBH", 0, 6, 20) if len(sender) == 4 else struct.pack("!IHBB", 20, 0, 0, 6)
+    return sender + receiver + length
 def syn(receiver, port):
     head = struct.pack("!HHIIBBHHH", 40000, port, 7, 0, 5 << 4, 2, 1024, 0, 0)
     head = head[:16] + struct.pack("!H", total(pseudo(receiver) + head)) + head[18:]
@@ -109,7 +111,10 @@ DOCUMENT = {
 }
 _SERVERS = """
 import socket, sys
-servers = [socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=200) for port in map(int, sys.argv[1:])]
+servers = [
+    socket.create_server(("::", int(port)), family=socket.AF_INET6, dualstack_ipv6=True, backlog=200)
+    for port in sys.argv[1:]
+]
 print("ready", flush=True)
 import signal; signal.pause()
 """

@@ -31,10 +31,12 @@ files.write("/etc/netns/web/hosts", "one\\n", 0o644)
 files.write("/run/dockless/dns/a/b", "", 0o600)
 files.write("/run/dockless/dns/a.conf", "é" * 100000, 0o640)
 files.write("/etc/netns/web/hosts", "two\\n", 0o644)
-seen += [files.read("/etc/netns/web/hosts"), files.observed("/run/dockless/dns/a/b"), len(files.read("/run/dockless/dns/a.conf"))]
+seen += [files.read("/etc/netns/web/hosts"), files.observed("/run/dockless/dns/a/b")]
+seen.append(len(files.read("/run/dockless/dns/a.conf")))
 seen += [files.listed("/run/dockless"), files.listed("/etc/netns/web")]
 files.remove("/run/dockless/dns/a/b"); files.remove("/run/dockless/dns/a/b"); files.remove("/run/dockless/none/b")
-files.remove_empty_directory("/run/dockless/dns"); files.remove_empty_directory("/run/dockless/dns/a"); files.remove_empty_directory("/run/dockless/dns/a")
+files.remove_empty_directory("/run/dockless/dns")
+files.remove_empty_directory("/run/dockless/dns/a"); files.remove_empty_directory("/run/dockless/dns/a")
 seen.append(files.listed("/run/dockless"))
 print(json.dumps(seen))""",
     )
@@ -64,7 +66,8 @@ def test_roots_themselves_are_removed_only_when_empty(private_host):
 files.write("/etc/netns/web/hosts", "", 0o644)
 files.remove_empty_directory("/etc/netns")
 seen = [os.path.isdir("/etc/netns")]
-files.remove("/etc/netns/web/hosts"); files.remove_empty_directory("/etc/netns/web"); files.remove_empty_directory("/etc/netns")
+files.remove("/etc/netns/web/hosts")
+files.remove_empty_directory("/etc/netns/web"); files.remove_empty_directory("/etc/netns")
 print(json.dumps(seen + [os.path.isdir("/etc/netns")]))""",
     )
     assert told == [True, False]

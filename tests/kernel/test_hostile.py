@@ -101,7 +101,10 @@ for kind, document, project in json.load(sys.stdin):
         text = str(error)
         print("refused" if text.isprintable() and len(text) < 1000 else "unprintable", kind)
 """
-CALLS = "mkdir,mkdirat,mknod,mknodat,symlink,symlinkat,rename,renameat,renameat2,unlink,unlinkat,mount,umount2,unshare,setns,execve"
+CALLS = (
+    "mkdir,mkdirat,mknod,mknodat,symlink,symlinkat,rename,renameat,renameat2,unlink,unlinkat,"
+    "mount,umount2,unshare,setns,execve"
+)
 
 
 def cases():

@@ -36,10 +36,12 @@ static enum nss_status ask(const char *name, int *problem, int *why) {
     *why = HOST_NOT_FOUND;
     return found ? NSS_STATUS_UNAVAIL : NSS_STATUS_NOTFOUND;
 }
-enum nss_status _nss_outside_gethostbyname4_r(const char *name, void **found, char *room, size_t size, int *problem, int *why, int *ttl) {
+enum nss_status _nss_outside_gethostbyname4_r(
+    const char *name, void **found, char *room, size_t size, int *problem, int *why, int *ttl) {
     return ask(name, problem, why);
 }
-enum nss_status _nss_outside_gethostbyname2_r(const char *name, int family, void *found, char *room, size_t size, int *problem, int *why) {
+enum nss_status _nss_outside_gethostbyname2_r(
+    const char *name, int family, void *found, char *room, size_t size, int *problem, int *why) {
     return ask(name, problem, why);
 }
 """

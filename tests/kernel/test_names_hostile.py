@@ -73,7 +73,9 @@ number = 0
 while True:
     number += 1
     name = b"%08d" % number
-    wire.sendto(struct.pack("!6H", number & 65535, 0x100, 1, 0, 0, 0) + bytes((8,)) + name + b"\\7example\\0" + struct.pack("!2H", 1, 1), ("127.0.0.11", 53))
+    header = struct.pack("!6H", number & 65535, 0x100, 1, 0, 0, 0)
+    question = bytes((8,)) + name + b"\\7example\\0" + struct.pack("!2H", 1, 1)
+    wire.sendto(header + question, ("127.0.0.11", 53))
 """
 
 

@@ -72,7 +72,8 @@ def test_error_contains_nft_output_and_the_lines_it_refers_to(private_host):
         private_host,
         """
 errors = []
-for broken in (sys.argv[1].replace("dnat ip to", "dnat nowhere"), "table inet dockless {\\n chain a {\\n jump nowhere\\n }\\n}\\n"):
+unknown_chain = "table inet dockless {\\n chain a {\\n jump nowhere\\n }\\n}\\n"
+for broken in (sys.argv[1].replace("dnat ip to", "dnat nowhere"), unknown_chain):
     for call in (nft.replace, nft.canonical):
         try:
             call(broken)

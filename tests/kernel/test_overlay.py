@@ -520,7 +520,10 @@ def test_at_boot_the_end_of_the_tunnels_is_waited_for(fleet):
     assert json.loads(booting.readline())["warnings"] == []
     assert first.ping("a", "10.60.0.4")
     first.sh(lost)
-    boot = "from _dockless import commands; from _dockless.observe import underlay; underlay.WAIT_S = 0.0; commands.run(['apply', '--boot', '--json'], '', '')"
+    boot = (
+        "from _dockless import commands; from _dockless.observe import underlay; underlay.WAIT_S = 0.0; "
+        "commands.run(['apply', '--boot', '--json'], '', '')"
+    )
     result = json.loads(first.python(boot).stdout)
     assert result["changed"] and "this host has no address 203.0.113.1 yet" in result["warnings"][0]
     assert first.ping("a", "10.60.0.3")

@@ -19,7 +19,8 @@ CONFLICTS = {
 SOCKETS = """
 import socket
 def bound(kind, address, port): s = socket.socket(socket.AF_INET, kind); s.bind((address, port)); return s
-keep = [bound(socket.SOCK_STREAM, "0.0.0.0", 9000), bound(socket.SOCK_STREAM, "192.0.2.2", 9001), bound(socket.SOCK_DGRAM, "0.0.0.0", 9002)]
+keep = [bound(socket.SOCK_STREAM, "0.0.0.0", 9000), bound(socket.SOCK_STREAM, "192.0.2.2", 9001)]
+keep.append(bound(socket.SOCK_DGRAM, "0.0.0.0", 9002))
 for s in keep[:2]: s.listen()
 print("ready", flush=True)
 __import__("signal").pause()

@@ -17,11 +17,13 @@ open("/proc/self/comm", "w").write("ngi\\nnx")
 def bound(family, kind, address, port, protocol=0):
     s = socket.socket(family, kind, protocol); s.bind((address, port)); return s
 v4, v6 = socket.AF_INET, socket.AF_INET6
-keep = [bound(v4, socket.SOCK_STREAM, "127.0.0.1", 81), bound(v6, socket.SOCK_STREAM, "::", 82), bound(v4, socket.SOCK_STREAM, "0.0.0.0", 83),
+keep = [bound(v4, socket.SOCK_STREAM, "127.0.0.1", 81), bound(v6, socket.SOCK_STREAM, "::", 82),
+        bound(v4, socket.SOCK_STREAM, "0.0.0.0", 83),
         bound(v6, socket.SOCK_STREAM, "::ffff:192.0.2.2", 84), bound(v6, socket.SOCK_STREAM, "2001:db8:1::2", 85)]
 for s in keep: s.listen()
 keep += [bound(v4, socket.SOCK_STREAM, "0.0.0.0", 90)]  # bound only
-keep += [bound(v4, socket.SOCK_DGRAM, "192.0.2.2", 91), bound(v6, socket.SOCK_DGRAM, "::", 92), bound(v4, socket.SOCK_DGRAM, "0.0.0.0", 93)]
+keep += [bound(v4, socket.SOCK_DGRAM, "192.0.2.2", 91), bound(v6, socket.SOCK_DGRAM, "::", 92)]
+keep.append(bound(v4, socket.SOCK_DGRAM, "0.0.0.0", 93))
 keep[-1].connect(("127.0.0.1", 9))  # a client
 try:
     sctp = bound(v4, socket.SOCK_SEQPACKET, "127.0.0.1", 94, 132); sctp.listen(); keep.append(sctp)

@@ -26,7 +26,9 @@ _DOCKERD = [
 _MAKE_IMAGE = """
 mkdir -p {image}/etc {image}/proc {image}/sys {image}/dev {image}/run {image}/tmp {image}/usr/bin
 programs='/bin/bash /usr/bin/getent /usr/bin/sleep'
-cp --parents $programs $(ldd $programs | grep -o "/[^ ]*[.]so[^ ]*" | sort -u) $(ldconfig -p | grep -oE "/.*libnss_(dns|files)[.]so[^ ]*") {image}
+libraries=$(ldd $programs | grep -o "/[^ ]*[.]so[^ ]*" | sort -u)
+libraries="$libraries $(ldconfig -p | grep -oE "/.*libnss_(dns|files)[.]so[^ ]*")"
+cp --parents $programs $libraries {image}
 echo ID=none >{image}/etc/os-release
 """
 

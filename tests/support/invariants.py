@@ -69,7 +69,8 @@ for place in sys.argv[1:]:
                 text = open(path, "rb").read()
                 if directory.endswith("/pids"):
                     text = b""  # a resolver that was stopped and started again has another number
-                found.append(f"{path} {status.st_mode:o} {hashlib.sha256(text).hexdigest()[:16]} {text.decode(errors='replace')[-300:]!r}")
+                digest, end = hashlib.sha256(text).hexdigest()[:16], text.decode(errors='replace')[-300:]
+                found.append(f"{path} {status.st_mode:o} {digest} {end!r}")
 print(json.dumps(sorted(found)))
 """
 _PLACES = ("/etc/dockless", "/etc/netns", "/run/dockless")

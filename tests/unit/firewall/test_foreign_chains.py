@@ -49,7 +49,9 @@ UFW = {
         ip protocol icmp icmp type echo-request counter packets 0 bytes 0 accept
         counter packets 0 bytes 0 jump ufw-user-forward""",
     "ufw-user-forward": "",
-    "ufw-after-logging-forward": """limit rate 3/minute burst 10 packets counter packets 0 bytes 0 log prefix "[UFW BLOCK] " """,
+    "ufw-after-logging-forward": (
+        'limit rate 3/minute burst 10 packets counter packets 0 bytes 0 log prefix "[UFW BLOCK] " '
+    ),
 }
 
 

@@ -23,6 +23,7 @@ from ..model.host import (
     SubnetRequest,
 )
 from ..model.macvlan import shares_mac
+from ..model.overlay import overlay_of
 from ..model.topology import Networks
 from ..names import DEFAULT_BRIDGE_LINK
 from . import host_ports, ipam, macvlan, overlay, service_addresses
@@ -112,18 +113,18 @@ def _with_defaults(network: Network, defaults: Defaults, facts: Facts) -> Networ
         left_open=frozenset(),
         bridge_name=network.bridge_name or names.bridge_link(network.project, network.name),
     )
-    if network.macvlan is not None:
+    if not network.passes_host:
         return macvlan.resolve_network(network)
-    if network.overlay is not None:
+    if network.spans_hosts:
         return overlay.resolve_network(network, facts)
     return network
 
 
 def _default_mtu(network: Network, defaults: Defaults, facts: Facts) -> int:
-    if network.macvlan is not None:
+    if not network.passes_host:
         return macvlan.default_mtu(network, facts)
-    if network.overlay is not None:
-        return overlay.default_mtu(network, network.overlay, facts)
+    if network.spans_hosts:
+        return overlay.default_mtu(network, overlay_of(network), facts)
     return defaults.mtu or facts.mtu
 
 

@@ -21,6 +21,7 @@ import typing as t
 
 from .. import names
 from ..model.host import Endpoint, Network, PortMapping, Project
+from ..model.macvlan import macvlan_of
 
 NetworkKey = tuple[str, str]  # (project, network)
 PortKey = tuple[str, str, str, int]  # (sandbox, protocol, host address or "", target port)
@@ -74,9 +75,9 @@ class Leases(t.NamedTuple):
             if sandbox.endpoints
         }
         host_access = {
-            network.name: [str(address) for address in network.macvlan.addresses]
+            network.name: [str(address) for address in macvlan_of(network).addresses]
             for network in project.networks
-            if network.macvlan is not None and network.macvlan.addresses
+            if not network.passes_host and macvlan_of(network).addresses
         }
         return cls(
             {network.name: [str(subnet.network) for subnet in network.subnets] for network in project.networks},

@@ -50,5 +50,5 @@ def default_mtu(network: Network, overlay: Overlay, facts: Facts) -> int:
     """Return the largest packet in bytes that fits into a VXLAN packet on the underlay, or inside the host's tunnel."""
     own = own_vtep(overlay, facts)
     vtep = str(own.address) if own is not None else overlay.vtep
-    underlay_mtu = own.mtu if own is not None else model_overlay.mtu(network.peers, facts)
+    underlay_mtu = own.mtu if own is not None else model_overlay.wireguard_mtu(network.peers, facts)
     return underlay_mtu - model_overlay.VXLAN_OVERHEAD[6 if ":" in vtep else 4]

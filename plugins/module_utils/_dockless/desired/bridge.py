@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""A network's bridge and the host's addresses on it."""
+"""The driver bridge: a bridge with the gateway addresses, and a veth pair for each endpoint."""
 
 from __future__ import annotations
 
@@ -10,23 +10,13 @@ from .. import names
 from ..model import gateways
 from ..model.facts import Facts
 from ..model.host import Host, Network, PortMapping
-from ..model.topology import Networks
-from ..state.objects import HOST, Address, Link, Object
-from . import macvlan, overlay
-
-# Duplicates are looked for by nobody, since addresses are ours to give. While that search for a bridge's link-local address
-# lasts, up to two seconds, the kernel asks for no neighbour there: what a new network forwards was lost.
-SETTLED6 = [("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0)]
+from ..model.topology import NetworkKey, Networks
+from ..state.objects import HOST, Address, Conf, Link, Object, Veth
+from .attachment import NO_IPV6_DELAY, Attachment
 
 
-def network_objects(network: Network, looped: bool, facts: Facts) -> t.Iterator[Object]:
-    if network.macvlan is not None:
-        yield from macvlan.bridge_objects(network, facts)
-        return
-    conf = [("ipv4/accept_redirects", 0), ("ipv4/route_localnet", int(looped)), ("ipv4/send_redirects", 0)]
-    if facts.ipv6:
-        absent = not network.enable_ipv6 or not gateways.has_host_address(network, 6)
-        conf += [*SETTLED6, ("ipv6/disable_ipv6", int(absent))]
+def network_objects(network: Network, is_reached_from_loopback: bool, facts: Facts) -> t.Iterator[Object]:
+    """Yield a network's bridge and the host's addresses on it."""
     yield Link(
         HOST,
         network.bridge_name,
@@ -34,28 +24,65 @@ def network_objects(network: Network, looped: bool, facts: Facts) -> t.Iterator[
         names.bridge_mac(network.project, network.name),
         network.mtu,
         names.label(network.project, network.name),
-        conf=tuple(conf),
+        conf=_bridge_conf(network, is_reached_from_loopback, facts),
     )
     for subnet in network.subnets:
         if subnet.gateway is not None and gateways.has_host_address(network, subnet.version):
             yield Address(HOST, network.bridge_name, f"{subnet.gateway}/{subnet.network.prefixlen}")
-    if network.overlay is not None:
-        yield from overlay.overlay_objects(network, facts)
 
 
-def reached_from_loopback(host: Host, networks: Networks) -> set[tuple[str, str]]:
-    """Return the networks with a port that 127.0.0.0/8 reaches: answers come back in by their bridges."""
-    return {
-        endpoint.network
-        for p in host.projects
-        for s in p.sandboxes
-        for m in s.ports
-        if _on_loopback(m)
-        for endpoint in (gateways.publishing_endpoint(s, networks, 4),)
-        if endpoint is not None
-    }
+def _bridge_conf(network: Network, is_reached_from_loopback: bool, facts: Facts) -> Conf:
+    conf: Conf = (
+        ("ipv4/accept_redirects", 0),
+        ("ipv4/route_localnet", int(is_reached_from_loopback)),
+        ("ipv4/send_redirects", 0),
+    )
+    if not facts.ipv6:
+        return conf
+    has_ipv6 = network.enable_ipv6 and gateways.has_host_address(network, 6)
+    return (*conf, *NO_IPV6_DELAY, ("ipv6/disable_ipv6", int(not has_ipv6)))
 
 
-def _on_loopback(mapping: PortMapping) -> bool:
+def endpoint_objects(attachment: Attachment, facts: Facts) -> t.Iterator[Object]:
+    """Yield an endpoint's pair, the outer end a port of the bridge.
+
+    The port of a sandbox with published ports reflects frames: with br_netfilter, its own published port is bridged back
+    to it.
+    """
+    endpoint, network = attachment.endpoint, attachment.network
+    identity = endpoint.project, network.key, endpoint.sandbox
+    yield Veth(
+        HOST,
+        names.veth_link(*identity),
+        attachment.netns,
+        endpoint.interface_name,
+        mac=names.host_end_mac(*identity),
+        peer_mac=endpoint.mac_address,
+        mtu=network.mtu,
+        peer_mtu=network.mtu,
+        master=network.bridge_name,
+        isolated=not network.icc,
+        hairpin=attachment.is_published,
+        learning=not network.spans_hosts,
+        conf=(("ipv6/addr_gen_mode", 1),) if facts.ipv6 else (),
+        peer_conf=attachment.conf,
+    )
+
+
+def reached_from_loopback(host: Host, networks: Networks) -> set[NetworkKey]:
+    """Return the networks with a port that 127.0.0.0/8 reaches: its answers come back in by their bridges."""
+    found = set()
+    for project in host.projects:
+        for sandbox in project.sandboxes:
+            if any(_is_on_loopback(mapping) for mapping in sandbox.ports):
+                endpoint = gateways.publishing_endpoint(sandbox, networks, 4)
+                if endpoint is not None:
+                    found.add(endpoint.network)
+    return found
+
+
+def _is_on_loopback(mapping: PortMapping) -> bool:
     address = mapping.host_ip
-    return address is None or address.version == 4 and (address.is_unspecified or address.is_loopback)
+    if address is None:
+        return True
+    return address.version == 4 and (address.is_unspecified or address.is_loopback)

@@ -4,51 +4,65 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from ..firewall import host_table
 from ..model import topology
 from ..model.facts import Facts
-from ..model.host import Host
+from ..model.host import Host, Project
+from ..model.topology import NetworkKey, Topology
 from ..state.objects import HOST, NftTable, Object, State
-from . import bridge, dns, foreign_firewalls, host_resolvers, macvlan, veth_pair, wireguard
+from . import bridge, dns, foreign_firewalls, host_resolvers, macvlan, wireguard
+from .drivers import DRIVERS
 from .sandbox import sandbox_objects
+from .veth_pair import veth_pair_objects
 
-States = dict[str, State]  # by project; "" is what the host has but once
+States = dict[str, State]  # by project; "" has what belongs to no single one
 
 
 def desired_state(host: Host, facts: Facts) -> States:
     """Return what each project of a resolved host needs in the kernel and in files."""
     known = topology.read_topology(host)
-    networks = known.networks
-    looped = bridge.reached_from_loopback(host, networks)
+    loopback = bridge.reached_from_loopback(host, known.networks)
     states: States = {"": {}}
     for project in host.projects:
-        objects: list[Object] = []
-        for network in project.networks:
-            objects += bridge.network_objects(network, network.key in looped, facts)
-        for sandbox in project.sandboxes:
-            objects += sandbox_objects(project, sandbox, networks, facts)
-        for pair in project.veth_pairs:
-            objects += veth_pair.veth_pair_objects(pair)
-        objects += dns.dns_objects(project, known, facts, host.defaults)
-        states[project.name] = {thing.key: thing for thing in objects}
-    if networks:
-        states[""].update((thing.key, thing) for thing in macvlan.host_objects(host, networks, facts))
-        asked = host_resolvers.forwarder_addresses(host, known, facts)
-        states[""].update(
-            (thing.key, thing) for thing in host_resolvers.forwarder_objects(asked, facts, known.host_zones)
-        )
-        states[""].update((thing.key, thing) for thing in host_resolvers.host_names_objects(host, known, facts))
-        table = NftTable(HOST, host_table.host_table(host, networks, _no_transit(host, facts), asked))
-        states[""][table.key] = table
-        states[""].update((thing.key, thing) for thing in wireguard.wireguard_objects(host, facts))
-        states[""].update(
-            (thing.key, thing) for thing in foreign_firewalls.foreign_firewall_objects(host, networks, facts)
-        )
+        states[project.name] = _by_key(_project_objects(project, host, known, loopback, facts))
+    if known.networks:
+        states[""].update(_by_key(_host_objects(host, known, facts)))
     return states
 
 
-def _no_transit(host: Host, facts: Facts) -> list[int]:
-    """Return the families that are forwarded for our sake alone: a host that was no router must not become one for its neighbours."""
+def _by_key(found: t.Iterable[Object]) -> State:
+    return {obj.key: obj for obj in found}
+
+
+def _project_objects(
+    project: Project, host: Host, known: Topology, loopback: t.Container[NetworkKey], facts: Facts
+) -> t.Iterator[Object]:
+    for network in project.networks:
+        yield from DRIVERS[network.driver].network(network, network.key in loopback, facts)
+    for sandbox in project.sandboxes:
+        yield from sandbox_objects(project, sandbox, known.networks, facts)
+    for pair in project.veth_pairs:
+        yield from veth_pair_objects(pair)
+    yield from dns.dns_objects(project, known, facts, host.defaults)
+
+
+def _host_objects(host: Host, known: Topology, facts: Facts) -> t.Iterator[Object]:
+    """Yield what the host has once: VLANs, its own resolvers, the nft table, WireGuard links, rules in other firewalls."""
+    yield from macvlan.host_objects(host, known.networks, facts)
+    forwarder_addresses = host_resolvers.forwarder_addresses(host, known, facts)
+    yield from host_resolvers.forwarder_objects(forwarder_addresses, facts, known.host_zones)
+    yield from host_resolvers.host_names_objects(host, known, facts)
+    families = _families_without_transit(host, facts)
+    yield NftTable(HOST, host_table.host_table(host, known.networks, families, forwarder_addresses))
+    yield from wireguard.wireguard_objects(host, facts)
+    yield from foreign_firewalls.foreign_firewall_objects(host, known.networks, facts)
+
+
+def _families_without_transit(host: Host, facts: Facts) -> list[int]:
+    """Return the IP versions whose forwarding dockless turned on: the host must not become a router for its neighbours."""
     if host.defaults.ip_forward_no_drop:
         return []
-    return [version for version, managed in ((4, facts.forwarding4_managed), (6, facts.forwarding6_managed)) if managed]
+    families = ((4, facts.forwarding4_managed), (6, facts.forwarding6_managed))
+    return [version for version, is_managed in families if is_managed]

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What an overlay is made of beside its bridge: a vxlan device (RFC 7348) and an entry for each sandbox elsewhere.
+"""The driver overlay: beside the bridge, a vxlan device (RFC 7348) and entries for the sandboxes on other hosts.
 
-Nothing is learned and nothing is flooded: what is where is known beforehand. The gateway has the same address and MAC on
-every host, so that each sandbox leaves by its own host.
+Nothing is learned and nothing is flooded: the declaration says where each sandbox is. The gateway has the same address and
+MAC address on every host, so that each sandbox's packets to other networks leave by its own host.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ import typing as t
 
 from .. import names
 from ..model.facts import Facts
-from ..model.host import Endpoint, IPAddress, Network, Overlay, OverlayPeer
-from ..model.overlay import peer_mac, vxlan_device
+from ..model.host import IPAddress, Network, Overlay, OverlayPeer
+from ..model.overlay import overlay_of, peer_mac, vxlan_device
 from ..state import objects
 from ..state.objects import HOST, Conf, ForwardingEntry, Link, Neighbour, Object, Route
+from . import bridge
+from .attachment import Attachment
 
-_CLOSED = (
+# Settings of the vxlan device as a port of the bridge: no flooding, no learning, and the bridge answers ARP and ND.
+_PORT_SETTINGS: Conf = (
     ("bcast_flood", 0),
     ("isolated", 0),
     ("learning", 0),
@@ -28,67 +31,84 @@ _CLOSED = (
 )
 
 
-def overlay_objects(network: Network, facts: Facts) -> t.Iterator[Object]:
-    """Yield the vxlan device of a resolved overlay, and what leads to its other hosts."""
-    overlay = t.cast(Overlay, network.overlay)
-    bridged = overlay.mode == "l2"
-    yield Link(
+def network_objects(network: Network, is_reached_from_loopback: bool, facts: Facts) -> t.Iterator[Object]:
+    """Yield the bridge, the vxlan device, and the entries by which sandboxes on other hosts are reached."""
+    yield from bridge.network_objects(network, is_reached_from_loopback, facts)
+    overlay = overlay_of(network)
+    yield _vxlan_link(network, overlay, facts)
+    for peer in network.peers:
+        if network.is_routed:
+            yield from _routed_peer(network, overlay, peer)
+        elif overlay.control_plane == "static":
+            yield from _bridged_peer(network, peer)
+
+
+def _vxlan_link(network: Network, overlay: Overlay, facts: Facts) -> Link:
+    return Link(
         HOST,
         vxlan_device(network),
         "vxlan",
         names.router_mac(overlay.vni, overlay.vtep),
         network.mtu,
         names.label(network.project, network.name),
-        master=network.bridge_name if bridged else "",
+        master="" if network.is_routed else network.bridge_name,
         conf=(("ipv6/addr_gen_mode", 1),) if facts.ipv6 else (),
         data=objects.vxlan_data(overlay.vni, overlay.vtep, overlay.port),
-        port=_port(network) if bridged else (),
+        port=() if network.is_routed else _port_settings(network),
     )
-    for peer in network.peers:
-        if not bridged:
-            yield from _route(network, overlay, peer)
-        elif overlay.control_plane == "static":
-            for sandbox in peer.sandboxes:
-                yield ForwardingEntry(HOST, vxlan_device(network), peer_mac(network, sandbox), str(peer.vtep))
-                yield from _neighbours(network, sandbox.addresses, peer_mac(network, sandbox))
 
 
-def _port(network: Network) -> Conf:
-    """Where sandboxes of one host may not talk to each other, those of two may not either: the way out is isolated from them."""
-    return tuple((key, int(not network.icc) if key == "isolated" else value) for key, value in _CLOSED)
+def _port_settings(network: Network) -> Conf:
+    """Return the settings of the vxlan device's port. With icc: false it is isolated, as the ports of sandboxes are."""
+    is_isolated = int(not network.icc)
+    return tuple((name, is_isolated if name == "isolated" else value) for name, value in _PORT_SETTINGS)
 
 
-def local_entries(network: Network, endpoint: Endpoint) -> t.Iterator[Object]:
-    """Yield what says where a sandbox of this host is, so that nothing it sends can claim to be another's."""
-    if network.overlay is None or network.overlay.mode != "l2":
-        return
+def _bridged_peer(network: Network, peer: OverlayPeer) -> t.Iterator[Object]:
+    """Yield where each sandbox of a peer is: its MAC address behind the peer's VTEP, its addresses with that MAC."""
+    for sandbox in peer.sandboxes:
+        mac = peer_mac(network, sandbox)
+        yield ForwardingEntry(HOST, vxlan_device(network), mac, str(peer.vtep))
+        yield from _neighbours(network, sandbox.addresses, mac)
+
+
+def _routed_peer(network: Network, overlay: Overlay, peer: OverlayPeer) -> t.Iterator[Object]:
+    """Yield three objects for a whole peer: the MAC address of its router, a neighbour with that, and a route by it."""
+    link, mac = vxlan_device(network), names.router_mac(overlay.vni, str(peer.vtep))
+    yield ForwardingEntry(HOST, link, mac, str(peer.vtep), bridged=False)
+    for subnet in peer.subnets:
+        router = str(subnet.network_address + 1)
+        yield Neighbour(HOST, link, router, mac)
+        yield Route(HOST, str(subnet), link, router, onlink=True)
+
+
+def endpoint_objects(attachment: Attachment, facts: Facts) -> t.Iterator[Object]:
+    """Yield an endpoint's pair, the entries that bind its addresses to its port, and its routes to other hosts' subnets."""
+    yield from bridge.endpoint_objects(attachment, facts)
+    if not attachment.network.is_routed:
+        yield from _local_entries(attachment)
+    yield from _routes_to_peers(attachment)
+
+
+def _local_entries(attachment: Attachment) -> t.Iterator[Object]:
+    """Yield the entries for a sandbox of this host: nothing that another one sends can claim to be it."""
+    endpoint, network = attachment.endpoint, attachment.network
     link = names.veth_link(endpoint.project, network.key, endpoint.sandbox)
     yield ForwardingEntry(HOST, link, endpoint.mac_address)
-    local = set(endpoint.link_local_ips)
-    addresses = (ipaddress.ip_address(cidr.partition("/")[0]) for cidr in endpoint.addresses)
-    yield from _neighbours(network, [address for address in addresses if address not in local], endpoint.mac_address)
+    link_local = set(endpoint.link_local_ips)
+    own = [ipaddress.ip_address(cidr.partition("/")[0]) for cidr in endpoint.addresses]
+    yield from _neighbours(network, [address for address in own if address not in link_local], endpoint.mac_address)
 
 
-def inner_routes(network: Network, endpoint: Endpoint, netns: str) -> t.Iterator[Object]:
-    """Yield a sandbox's way to the slices of other hosts: its default route may lead elsewhere, or there is none."""
-    if network.overlay is None:
-        return
-    for whole in network.overlay.whole:
-        via = next((s.gateway for s in network.subnets if s.version == whole.version), None)
+def _routes_to_peers(attachment: Attachment) -> t.Iterator[Object]:
+    """Yield a sandbox's routes to the slices of other hosts: its default route may use another network, or be missing."""
+    network = attachment.network
+    for whole in overlay_of(network).whole:
+        via = next((subnet.gateway for subnet in network.subnets if subnet.version == whole.version), None)
         if via is not None:
-            yield Route(netns, str(whole), endpoint.interface_name, str(via))
+            yield Route(attachment.netns, str(whole), attachment.endpoint.interface_name, str(via))
 
 
 def _neighbours(network: Network, addresses: t.Iterable[IPAddress], mac: str) -> t.Iterator[Object]:
     for address in addresses:
         yield Neighbour(HOST, network.bridge_name, str(address), mac)
-
-
-def _route(network: Network, overlay: Overlay, peer: OverlayPeer) -> t.Iterator[Object]:
-    """Yield three objects for a whole host: where its router is, who that is, and a route by way of it."""
-    link, mac = vxlan_device(network), names.router_mac(overlay.vni, str(peer.vtep))
-    yield ForwardingEntry(HOST, link, mac, str(peer.vtep), bridged=False)
-    for subnet in peer.subnets:
-        via = str(subnet.network_address + 1)
-        yield Neighbour(HOST, link, via, mac)
-        yield Route(HOST, str(subnet), link, via, onlink=True)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Veth pairs outside any network."""
+"""Veth pairs outside any network, with the addresses and routes of both ends."""
 
 from __future__ import annotations
 
@@ -12,27 +12,28 @@ from ..state.objects import Address, Object, Route, Veth
 
 
 def veth_pair_objects(pair: VethPair) -> t.Iterator[Object]:
+    """Yield a pair and what is on its ends."""
     end, peer = pair.end, pair.peer
     yield Veth(
         end.netns,
         end.name,
         peer.netns,
         peer.name,
-        end.mac_address,
-        peer.mac_address,
-        end.mtu,
-        peer.mtu,
-        end.master,
-        peer.master,
-        end.up,
-        peer.up,
+        mac=end.mac_address,
+        peer_mac=peer.mac_address,
+        mtu=end.mtu,
+        peer_mtu=peer.mtu,
+        master=end.master,
+        peer_master=peer.master,
+        up=end.up,
+        peer_up=peer.up,
         label=names.pair_label(end.netns, end.name),
     )
     for each in (end, peer):
-        yield from _end_addresses(each)
+        yield from _on_end(each)
 
 
-def _end_addresses(end: VethEnd) -> t.Iterator[Object]:
+def _on_end(end: VethEnd) -> t.Iterator[Object]:
     for cidr in end.addresses:
         yield Address(end.netns, end.name, cidr)
     for destination, via in end.routes:

@@ -113,7 +113,7 @@ def _inside(sandbox: Sandbox, networks: t.Sequence[Network]) -> tuple[str, ...]:
     """Return the servers of a sandbox without a way out that are on its own networks: what is asked of them stays there."""
     given = sandbox.dns or tuple(a for n in networks for a in n.dns)
     own = own_addresses(sandbox)
-    subnets = [s.network for n in networks if n.macvlan is None for s in n.subnets]
+    subnets = [s.network for n in networks if n.passes_host for s in n.subnets]
     return tuple(
         text
         for text, address in ((str(a), a) for a in dict.fromkeys(given))
@@ -130,7 +130,7 @@ def _by_forwarder(outward: t.Sequence[Network]) -> tuple[str, ...]:
     """Return where the forwarder listens for a sandbox: the gateway of its first network that leads out and has one."""
     for network in outward:
         for version in (4, 6):
-            gateway = gateways.gateway_of(network, version) if network.macvlan is None else None
+            gateway = gateways.gateway_of(network, version) if network.passes_host else None
             if gateway is not None:
                 return (f"{gateway}#{RESOLVER_PORT}",)
     return ()

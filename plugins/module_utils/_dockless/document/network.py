@@ -264,7 +264,7 @@ def _check_gateway_modes(network: Network) -> None:
                 "the gateway mode isolated requires an internal network, because this host is not its gateway",
                 "Set internal: true and remove egress and ingress, or use another gateway mode.",
             )
-        if mode != GATEWAY_NAT and network.overlay is not None:
+        if mode != GATEWAY_NAT and network.spans_hosts:
             refuse(
                 f"{network.path}.{option}",
                 f"the gateway mode {mode} is not available for overlay networks, because every host is a gateway of "
@@ -302,7 +302,7 @@ def _check_subnet_sizes(network: Network) -> None:
 
 def _needs_gateway(network: Network, request: SubnetRequest) -> bool:
     """Return whether the host has an address in the subnet beside the sandboxes'."""
-    if request.version == 6 or network.macvlan is not None:
+    if request.version == 6 or not network.passes_host:
         return False
     has_no_gateway = network.inhibit_ipv4 or network.gateway_mode_ipv4 == GATEWAY_ISOLATED
     return not (network.internal and has_no_gateway)

@@ -79,7 +79,7 @@ def allowed_directions(host: Host, networks: Networks) -> dict[str, set[str]]:
 
 def _bridge_networks(networks: Networks) -> list[Network]:
     """Return the networks whose packets pass this host's network stack, sorted by bridge."""
-    return sorted((n for n in networks.values() if n.macvlan is None), key=lambda n: n.bridge_name)
+    return sorted((n for n in networks.values() if n.passes_host), key=lambda n: n.bridge_name)
 
 
 def _is_open_directly(host: Host, network: Network) -> bool:
@@ -93,5 +93,5 @@ def _is_open_directly(host: Host, network: Network) -> bool:
 
 
 def _routed_vxlan(network: Network) -> str:
-    is_routed = network.overlay is not None and network.overlay.mode == "routed"
+    is_routed = network.is_routed
     return vxlan_device(network) if is_routed else ""

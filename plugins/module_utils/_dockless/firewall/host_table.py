@@ -8,7 +8,7 @@ import typing as t
 
 from ..model.gateways import are_ports_direct, is_translated, mode_of, trusted_links
 from ..model.host import GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Defaults, Host, IPAddress, Network, Overlay
-from ..model.overlay import vxlan_device
+from ..model.overlay import overlay_of, vxlan_device
 from ..model.topology import Networks
 from ..names import RESOLVER_PORT
 from . import port_security, published_ports
@@ -31,7 +31,7 @@ def host_table(
     for address in forwarders:
         elements[f"forwarders{address.version}"].append(f"{address} . {RESOLVER_PORT}")
     for network in networks.values():
-        if network.macvlan is None:  # packets of a macvlan or ipvlan network do not pass the host's network stack
+        if network.passes_host:  # packets of a macvlan or ipvlan network do not pass the host's network stack
             _add_network(network, elements, host.defaults)
     _add_link_local_sources(host, networks, elements)
     published_ports.add_elements(host, networks, elements)
@@ -65,8 +65,8 @@ def _add_network(network: Network, elements: Elements, defaults: Defaults) -> No
     bridge = f'"{network.bridge_name}"'
     if network.icc:
         elements["same_bridge"].append(f"{bridge} . {bridge}")
-    if network.overlay is not None:
-        _add_overlay(network, network.overlay, bridge, elements)
+    if network.spans_hosts:
+        _add_overlay(network, overlay_of(network), bridge, elements)
     if network.subnets:
         elements["bridges"].append(bridge)
         for subnet in network.subnets:

@@ -25,14 +25,14 @@ def port_table(host: Host, networks: Networks) -> str:
     """Return table bridge dockless as nft text."""
     elements = no_elements(PORT_SETS)
     for network in networks.values():
-        if network.overlay is not None and network.overlay.mode == "l2":
+        if network.spans_hosts and not network.is_routed:
             elements["unfiltered"].append(f'"{vxlan_device(network)}"')
     for project in host.projects:
         for sandbox in project.sandboxes:
             for endpoint in sandbox.endpoints:
                 network = networks[endpoint.network]
                 has_ipv6 = network.enable_ipv6 and not turns_ipv6_off(sandbox)
-                if network.macvlan is None:
+                if network.passes_host:
                     _add_port(endpoint, network, has_ipv6, elements)
     return _render(elements)
 

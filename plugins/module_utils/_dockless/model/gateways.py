@@ -17,6 +17,7 @@ from .host import (
     Network,
     Sandbox,
 )
+from .macvlan import macvlan_of
 from .topology import Networks, Topology, address_of, subnet_of
 
 
@@ -53,7 +54,7 @@ def has_host_address(network: Network, version: int) -> bool:
 
 def keeps_gateway(network: Network, version: int) -> bool:
     """Return whether a subnet has a gateway at all: one that nothing could ever lead to is an address for a sandbox."""
-    return network.macvlan is None and (has_host_address(network, version) or not network.internal)
+    return network.passes_host and (has_host_address(network, version) or not network.internal)
 
 
 def gateway_of(network: Network, version: int) -> IPAddress | None:
@@ -66,13 +67,13 @@ def gateway_of(network: Network, version: int) -> IPAddress | None:
 
 def next_hop(endpoint: Endpoint, network: Network, version: int) -> str | None:
     """Return where an endpoint's default route of a family goes: a gateway, "" for whatever is on the link, None for nowhere."""
-    if network.macvlan is None:
+    if network.passes_host:
         via = gateway_of(network, version)
         return None if via is None else str(via)
     address = address_of(endpoint, version)
     if network.internal or not address:
         return None
-    if network.macvlan.mode in ("l3", "l3s"):
+    if macvlan_of(network).mode in ("l3", "l3s"):
         return ""
     found = (s.gateway for s in network.subnets if ipaddress.ip_address(address) in s.network)
     return next((str(gateway) for gateway in found if gateway is not None), None)
@@ -94,7 +95,7 @@ def gateway_endpoint(sandbox: Sandbox, networks: Networks, version: int) -> Endp
 def publishing_endpoint(sandbox: Sandbox, networks: Networks, version: int) -> Endpoint | None:
     """Return the endpoint that published ports lead to: that of the default route, if packets to it pass this host."""
     found = gateway_endpoint(sandbox, networks, version)
-    return found if found is not None and networks[found.network].macvlan is None else None
+    return found if found is not None and networks[found.network].passes_host else None
 
 
 def gateways(sandbox: Sandbox, topology: Topology) -> list[str]:

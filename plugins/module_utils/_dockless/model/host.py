@@ -145,6 +145,26 @@ class Network(t.NamedTuple):
     macvlan: Macvlan | None = None  # drivers macvlan and ipvlan
 
     @property
+    def passes_host(self) -> bool:
+        """Return whether its packets pass the host's network stack, and with it firewall, NAT and published ports."""
+        return self.macvlan is None
+
+    @property
+    def spans_hosts(self) -> bool:
+        """Return whether it has sandboxes on several hosts."""
+        return self.overlay is not None
+
+    @property
+    def is_routed(self) -> bool:
+        """Return whether it spans hosts by routes, a slice of the subnet for each, and not as one Ethernet segment."""
+        return self.overlay is not None and self.overlay.mode == "routed"
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Return whether it reaches other hosts through WireGuard only."""
+        return self.overlay is not None and self.overlay.encrypted
+
+    @property
     def key(self) -> tuple[str, str]:
         """Return what identifies it on the host."""
         return self.project, self.name

@@ -18,12 +18,13 @@ Networks = t.Mapping[tuple[str, str], Network]
 
 def macvlan_of(network: Network) -> Macvlan:
     """Return what a network of this kind sits on."""
-    return t.cast(Macvlan, network.macvlan)
+    assert network.macvlan is not None, f"network {network.name} is neither macvlan nor ipvlan"
+    return network.macvlan
 
 
 def parented_networks(host: Host) -> list[Network]:
     """Return the networks of the drivers macvlan and ipvlan."""
-    return [network for project in host.projects for network in project.networks if network.macvlan is not None]
+    return [network for project in host.projects for network in project.networks if not network.passes_host]
 
 
 def parent_link(network: Network) -> str:

@@ -16,28 +16,30 @@ VXLAN_OVERHEAD = {4: 50, 6: 70}  # IP, UDP, VXLAN and the inner Ethernet header 
 WIREGUARD_OVERHEAD = {4: 60, 6: 80}  # IP, UDP, WireGuard's header and its authentication tag
 
 
+def overlay_of(network: Network) -> Overlay:
+    """Return the overlay settings of a network that has them, which is one of the driver overlay."""
+    assert network.overlay is not None, f"network {network.name} is no overlay"
+    return network.overlay
+
+
 def encrypted_networks(host: Host) -> list[Network]:
-    """Return the networks of a host that go through its tunnels."""
-    return [
-        network
-        for project in host.projects
-        for network in project.networks
-        if network.overlay is not None and network.overlay.encrypted
-    ]
+    """Return the networks of a host that reach other hosts through WireGuard."""
+    return [network for project in host.projects for network in project.networks if network.is_encrypted]
 
 
-def mtu(peers: t.Iterable[OverlayPeer], facts: Facts) -> int:
-    """Return what fits through a tunnel to these hosts, in bytes."""
+def wireguard_mtu(peers: t.Iterable[OverlayPeer], facts: Facts) -> int:
+    """Return the MTU of a WireGuard link to these hosts, in bytes."""
     has_ipv6_endpoint = any(peer.endpoint.startswith("[") for peer in peers)
     return facts.mtu - WIREGUARD_OVERHEAD[6 if has_ipv6_endpoint else 4]
 
 
 def key_of(peer: OverlayPeer, slot: str, overlay: Overlay) -> str:
-    """Return another host's public key of a tunnel, "" if it has none."""
+    """Return another host's public key for a slot, "" if it has none."""
     return dict(peer.public_keys).get(slot, "") or (peer.public_key if slot == overlay.tunnels[0] else "")
 
 
-def _port(first: int, slot: str) -> int:
+def wireguard_port(first: int, slot: str) -> int:
+    """Return the UDP port of a slot's WireGuard link: the first one's is declared, the next ones follow it."""
     return first + TUNNEL_SLOTS.index(slot)
 
 

@@ -12,6 +12,7 @@ import time
 from ..model.addresses import is_address
 from ..model.facts import Facts, UnderlayAddress
 from ..model.host import Host
+from ..model.overlay import overlay_of
 from . import snapshot
 
 WAIT_S = 20.0
@@ -50,10 +51,9 @@ def with_missing_vteps(facts: Facts, host: Host) -> tuple[Facts, list[str]]:
 
 
 def _ends(host: Host) -> set[str]:
-    overlays = (
-        network.overlay for project in host.projects for network in project.networks if network.overlay is not None
-    )
-    return {overlay.vtep for overlay in overlays if not overlay.encrypted and is_address(overlay.vtep)}
+    networks = [network for project in host.projects for network in project.networks if network.spans_hosts]
+    overlays = [overlay_of(network) for network in networks if not network.is_encrypted]
+    return {overlay.vtep for overlay in overlays if is_address(overlay.vtep)}
 
 
 def _present() -> set[str]:

@@ -66,7 +66,7 @@ def _of_sandbox(networks: Networks, sandbox: Sandbox) -> t.Iterator[Row]:
         for version in (4, 6):
             address = topology.address_of(endpoint, version)
             if (
-                network.macvlan is None
+                network.passes_host
                 and network.ingress
                 and address
                 and gateways.mode_of(network, version) == GATEWAY_UNPROTECTED

@@ -28,7 +28,7 @@ def network_row(network: Network, endpoints: t.Sequence[Endpoint]) -> Row:
         "dns_enabled": network.dns_enabled,
         "labels": dict(network.labels),
         **(_overlay(network, network.overlay) if network.overlay else {}),
-        **(_gateway(network) if network.macvlan is None else {}),
+        **(_gateway(network) if network.passes_host else {}),
         **(
             {
                 "parent": network.macvlan.parent,

@@ -43,7 +43,7 @@ def _gateways(host: Host) -> Gateways:
     return {
         subnet.gateway: network
         for network in topology.networks_of(host).values()
-        if network.macvlan is None
+        if network.passes_host
         for subnet in network.subnets
         if subnet.gateway is not None and has_host_address(network, subnet.version)
     }

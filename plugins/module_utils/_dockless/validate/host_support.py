@@ -26,7 +26,7 @@ def refuse_without_forwarding(host: Host, facts: Facts) -> None:
     )
     for project in host.projects:
         for network in project.networks:
-            if network.internal or network.macvlan is not None or network.key not in used:
+            if network.internal or not network.passes_host or network.key not in used:
                 continue
             for version, is_on, sysctl in settings:
                 if not is_on and any(subnet.version == version for subnet in network.subnets):
@@ -64,7 +64,7 @@ def warnings(host: Host, facts: Facts, project: str | None) -> list[str]:
         if is_selected:
             found += _foreign_sources(each.networks, facts)
         for network in each.networks:
-            if network.macvlan is None:
+            if network.passes_host:
                 found += _shadowed_routes(network, facts)
             elif is_selected:  # its subnet is usually that of the host's own link, so overlaps are wanted
                 found += macvlan.warnings(network, facts)

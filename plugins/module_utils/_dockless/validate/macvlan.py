@@ -10,6 +10,7 @@ from ..errors import DocklessError, refuse
 from ..model import macvlan
 from ..model.facts import Facts, Parent
 from ..model.host import Endpoint, Host, Network, Sandbox
+from ..model.macvlan import macvlan_of
 from .endpoints import NetworkKey, Networks, all_endpoints, check_fixed_address
 
 # Drivers of the network cards that hypervisors and clouds give to virtual machines.
@@ -151,17 +152,17 @@ def default_route_network(sandbox: Sandbox, networks: Networks, version: int) ->
         if network is not None and _can_have_default_route(network, version):
             rank = (-endpoint.gw_priority, network.name, network.project)
             candidates.append((rank, network))
-    if all(network.macvlan is not None for _, network in candidates):
+    if all(not network.passes_host for _, network in candidates):
         return None
     _, winner = min(candidates, key=lambda candidate: candidate[0])
-    return winner if winner.macvlan is not None else None
+    return winner if not winner.passes_host else None
 
 
 def _can_have_default_route(network: Network, version: int) -> bool:
     is_enabled = network.enable_ipv4 if version == 4 else network.enable_ipv6
     if network.internal or not is_enabled:
         return False
-    if network.macvlan is None or network.macvlan.mode in ("l3", "l3s"):
+    if network.passes_host or macvlan_of(network).mode in ("l3", "l3s"):
         return True
     return any(request.version == version and request.gateway is not None for request in network.subnet_requests)
 

@@ -37,7 +37,7 @@ def check_networks(networks: t.Iterable[Network], defaults: Defaults) -> None:
         if not network.enable_ipv4 and is_ipv6_off_by_default:
             refuse_no_family(network.path)
         own = _extents(network, owner, len(extents))
-        if network.macvlan is not None:  # its own subnets cannot overlap: an address would be on two of them
+        if not network.passes_host:  # its own subnets cannot overlap: an address would be on two of them
             _check_overlaps([extent._replace(shared=False) for extent in own])
         extents += own
         if network.bridge_name:
@@ -63,7 +63,7 @@ def _extents(network: Network, owner: str, order: int) -> list[_Extent]:
         path = f"{network.path}.ipam.config[{index}]"
         _check_subnet(request, request.network, path)
         extent = _extent(request.network, order + len(found), owner, path + ".subnet")
-        found.append(extent._replace(shared=network.macvlan is not None))
+        found.append(extent._replace(shared=not network.passes_host))
     return found
 
 

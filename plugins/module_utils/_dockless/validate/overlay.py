@@ -12,6 +12,7 @@ from ..errors import refuse
 from ..model import addresses
 from ..model.facts import Facts, UnderlayAddress
 from ..model.host import Endpoint, Host, IPAddress, IPNetwork, Network, Overlay, OverlayPeer, Project
+from ..model.overlay import overlay_of
 from .endpoints import NetworkKey, all_endpoints
 
 _FLEET = "The role overlay sets it on all hosts."
@@ -21,10 +22,10 @@ Spanning = tuple[Network, Overlay]  # an overlay network and its overlay options
 def check_overlays(host: Host, facts: Facts) -> None:
     """Raise DocklessError for an overlay that lacks an option that its hosts must agree on, or that has a conflict."""
     spanning = [
-        (network, network.overlay)
+        (network, overlay_of(network))
         for project in host.projects
         for network in project.networks
-        if network.overlay is not None
+        if network.spans_hosts
     ]
     by_vni: dict[int, Spanning] = {}
     by_port: dict[int, Spanning] = {}
@@ -252,8 +253,8 @@ def warnings(projects: t.Iterable[Project]) -> t.Iterator[str]:
     examples: dict[str, str] = {}
     for project in projects:
         for network in project.networks:
-            if network.overlay is not None and network.overlay.mode == "l2":
-                examples.setdefault(network.overlay.control_plane, f"{project.name}/{network.name}")
+            if network.spans_hosts and not network.is_routed:
+                examples.setdefault(overlay_of(network).control_plane, f"{project.name}/{network.name}")
     if len(examples) > 1:
         yield (
             f"Overlay network {examples['static']} is static and {examples['evpn']} is evpn, but FRR announces all l2 "

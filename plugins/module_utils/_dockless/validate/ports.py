@@ -34,7 +34,7 @@ def check_ports(
     only for a conflict, because finding the process takes long.
     """
     conflicts = _Conflicts(facts.listeners, held, owner_of)
-    has_macvlan = any(network.macvlan is not None for network in networks.values())
+    has_macvlan = any(not network.passes_host for network in networks.values())
     for project in host.projects:
         for sandbox in project.sandboxes:
             if not _publishes_ports(sandbox):
@@ -69,7 +69,7 @@ def _carriers(sandbox: Sandbox, networks: Networks) -> list[Network]:
     for endpoint in sandbox.endpoints:
         network = networks.get(endpoint.network) or Network(*DEFAULT_KEY)
         has_addresses = network.enable_ipv4 or network.enable_ipv6
-        if network.macvlan is None and not network.internal and has_addresses:
+        if network.passes_host and not network.internal and has_addresses:
             found.append((-endpoint.gw_priority, network.name, network))
     if not found:
         _refuse_macvlan_only(sandbox, networks)
@@ -93,7 +93,7 @@ def _carriers(sandbox: Sandbox, networks: Networks) -> list[Network]:
 def _refuse_macvlan_only(sandbox: Sandbox, networks: Networks) -> None:
     for endpoint in sandbox.endpoints:
         network = networks.get(endpoint.network)
-        if network is not None and network.macvlan is not None:
+        if network is not None and not network.passes_host:
             _refuse_ports(
                 sandbox,
                 f"packets to a sandbox on network {network.name} do not pass this host",

@@ -31,7 +31,7 @@ def _check_network(network: Network, members: t.Sequence[Endpoint]) -> None:
         _check_name(network, service, names)
         _check_vips(network, service, addresses)
         _check_vip_is_known(network, service)
-        if network.overlay is None:  # of an overlay, a backend may be on another host that this one does not know
+        if not network.spans_hosts:  # of an overlay, a backend may be on another host that this one does not know
             _check_backends(network, service, [endpoint.sandbox for endpoint in members])
 
 
@@ -91,7 +91,7 @@ def _check_vip_is_known(network: Network, service: Service) -> None:
     """Raise DocklessError if this host would choose an address of an overlay that another host may choose too."""
     needs_vip = service.mode == SERVICE_VIP and not service.vips
     has_own_range = all(request.ip_range is not None for request in network.subnet_requests)
-    if network.overlay is not None and needs_vip and not has_own_range:
+    if network.spans_hosts and needs_vip and not has_own_range:
         refuse(
             service.path + ".vip",
             f"service {service.name} has no address on overlay network {network.name}, and this host cannot know "

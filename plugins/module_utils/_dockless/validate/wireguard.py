@@ -10,14 +10,14 @@ from ..errors import refuse
 from ..model.addresses import parse_address
 from ..model.facts import Facts
 from ..model.host import Host, IPAddress, Network, Overlay, OverlayPeer
-from ..model.overlay import _port, encrypted_networks, key_of
+from ..model.overlay import encrypted_networks, key_of, overlay_of, wireguard_port
 
 _SAME = "All encrypted networks of a host share its tunnels: set the same value in each."
 
 
 def check_encrypted(host: Host, facts: Facts) -> None:
     """Raise DocklessError for encrypted networks that cannot share a tunnel, or that lack an option that it needs."""
-    networks = [(network, network.overlay) for network in encrypted_networks(host) if network.overlay is not None]
+    networks = [(network, overlay_of(network)) for network in encrypted_networks(host)]
     if not networks:
         return
     _, first = networks[0]
@@ -127,7 +127,7 @@ def _tunnel_of(peer: OverlayPeer) -> tuple[str, tuple[tuple[str, str], ...], str
 
 
 def _check_published_ports(host: Host, overlay: Overlay) -> None:
-    tunnel_ports = {_port(overlay.tunnel_port, slot) for slot in overlay.tunnels}
+    tunnel_ports = {wireguard_port(overlay.tunnel_port, slot) for slot in overlay.tunnels}
     for project in host.projects:
         for sandbox in project.sandboxes:
             for mapping in sandbox.ports:

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""A sandbox's attachment to one network, with all that its driver must know of it."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..model.host import Endpoint, Network
+from ..state.objects import Conf
+
+# Nobody searches for duplicates, since dockless assigns the addresses. While the kernel searches, for up to two seconds
+# after a bridge comes up, it resolves no neighbour there: what a new network forwarded was lost.
+NO_IPV6_DELAY: Conf = (("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0))
+
+
+class Attachment(t.NamedTuple):
+    """An endpoint in its namespace. conf are the settings of its interface; is_published: the sandbox publishes ports."""
+
+    endpoint: Endpoint
+    network: Network
+    netns: str
+    conf: Conf
+    is_published: bool

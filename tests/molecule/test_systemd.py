@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The scenario systemd; molecule/README.md says what it proves."""
+"""The scenario systemd; molecule/README.md says what it verifies."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Written by the role dockless.network.evpn; evpn_state=absent removes it.
-"""The steps of EVPN on a host with overlay networks that FRR does not do by itself.
+"""The steps of EVPN on a host with overlay networks that FRR does not do.
 
     dockless-evpn start COMMAND ...   clear, then execute COMMAND: FRR starts zebra in this way
     dockless-evpn clear               remove the entries that a killed zebra left on overlay networks

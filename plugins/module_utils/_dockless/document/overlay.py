@@ -114,6 +114,7 @@ _PEER_OPTIONS: dict[str, Reader] = {
 
 
 def _peers(value: t.Any, path: str) -> tuple[OverlayPeer, ...]:
+    """Return the other hosts of a network. On a fleet, fleet/host_documents.peer_table() writes this format."""
     if not is_mapping(value):
         wrong_type(value, path, "a dictionary of hosts by name")
     return tuple(_peer(name, spec, f"{path}.{name}") for name, spec in value.items())

@@ -117,7 +117,7 @@ def assign_addresses(
 
 
 def _without_link_local(endpoint: Endpoint) -> tuple[str, ...]:
-    """Return the assigned addresses. ipam.assign() appends link_local_ips, which each host adds by itself."""
+    """Return the assigned addresses. ipam.assign() appends link_local_ips, which each host adds itself."""
     assigned = endpoint.addresses[: len(endpoint.addresses) - len(endpoint.link_local_ips)]
     return tuple(cidr.partition("/")[0] for cidr in assigned)
 

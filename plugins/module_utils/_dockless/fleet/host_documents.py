@@ -30,7 +30,7 @@ class PlannedNetwork(t.NamedTuple):
 
     resolved: ResolvedNetwork
     vteps: t.Mapping[str, str]  # host -> VTEP address, "" if unknown
-    mtu: int | None  # None if each host computes it by itself
+    mtu: int | None  # None if each host computes it
     tunnels: tuple[str, ...] = ("a",)
 
 
@@ -143,7 +143,7 @@ def peer_table(
 ) -> dict[str, Document]:
     """Return a network's hosts by name, as the option peers of the other hosts has them.
 
-    document/overlay.py reads this format (the functions with peer in their names), and host_report.py reports it back.
+    document/overlay._peers() reads this format, and host_report.py reports it back.
     A host is left out while its VTEP address is unknown, or on an encrypted network its public key.
     """
     resolved = network.resolved

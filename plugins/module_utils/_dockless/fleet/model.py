@@ -161,7 +161,7 @@ class ResolvedNetwork(t.NamedTuple):
     endpoints: t.Mapping[Key, EndpointRecord] = {}  # the declared ones
     staying: t.Mapping[Key, EndpointRecord] = {}  # not declared, but present on their hosts after this run
     leaving: t.Mapping[Key, EndpointRecord] = {}  # not declared, and removed by this run; other hosts forget them
-    # Sandboxes whose MAC address their host would not derive from the names by itself.
+    # Sandboxes with another MAC address than their host would derive from the names.
     explicit_macs: t.AbstractSet[Key] = frozenset()
     services: t.Mapping[str, tuple[str, ...]] = {}  # service -> its virtual addresses
     # Sandboxes that turn IPv6 off themselves: their IPv6 addresses are reserved, not used.

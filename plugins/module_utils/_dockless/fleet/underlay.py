@@ -82,7 +82,7 @@ def _refuse_mixed_families(overlay: FleetOverlay, vteps: t.Mapping[str, str]) ->
 def common_mtu(overlay: FleetOverlay, vteps: t.Mapping[str, str], underlays: Underlays) -> int | None:
     """Return the MTU in bytes that fits every member.
 
-    None if an MTU is declared, or if each host computes the same one by itself. Without a common MTU, a sandbox could
+    None if an MTU is declared, or if each host computes the same one. Without a common MTU, a sandbox could
     send larger packets than a remote host can receive, and they would be lost.
     """
     members = [underlays[name] for name in vteps if name in underlays]

@@ -138,6 +138,14 @@ def test_a_networks_own_setting_wins_over_the_hosts(spec, defaults, field, expec
     assert getattr(network_of(host, "n"), field) == expected
 
 
+def test_a_resolved_network_leaves_nothing_open():
+    for seed in range(20):
+        for network in (n for p in resolved(document(random.Random(seed))).projects for n in p.networks):
+            assert (network.left_open, network.subnet_requests) == (frozenset(), ())
+            assert network.mtu > 0
+            assert all(subnet.version == subnet.network.version for subnet in network.subnets)
+
+
 def test_the_default_bridge_is_there_when_somebody_is_on_it():
     host = resolved({"sandboxes": {"a": {"network_mode": "bridge"}}})
     bridge = network_of(host, "bridge")

@@ -36,21 +36,21 @@ FRONT = Network(
     "shop",
     "front",
     subnets=(
-        Subnet(ipaddress.ip_network("172.20.0.0/16"), gateway=ipaddress.ip_address("172.20.0.1")),
-        Subnet(ipaddress.ip_network("fd00:20::/64"), gateway=ipaddress.ip_address("fd00:20::1")),
+        Subnet(ipaddress.ip_network("172.20.0.0/16"), 4, gateway=ipaddress.ip_address("172.20.0.1")),
+        Subnet(ipaddress.ip_network("fd00:20::/64"), 6, gateway=ipaddress.ip_address("fd00:20::1")),
     ),
 )
 BACK = Network(
     "shop",
     "back",
     internal=True,
-    subnets=(Subnet(ipaddress.ip_network("172.21.0.0/16"), gateway=ipaddress.ip_address("172.21.0.1")),),
+    subnets=(Subnet(ipaddress.ip_network("172.21.0.0/16"), 4, gateway=ipaddress.ip_address("172.21.0.1")),),
 )
 BRIDGE = Network(
     "",
     "bridge",
     dns_enabled=False,
-    subnets=(Subnet(ipaddress.ip_network("172.17.0.0/16"), gateway=ipaddress.ip_address("172.17.0.1")),),
+    subnets=(Subnet(ipaddress.ip_network("172.17.0.0/16"), 4, gateway=ipaddress.ip_address("172.17.0.1")),),
 )
 
 

@@ -79,6 +79,21 @@ def test_nothing_said_is_a_plain_network():
     assert network(None) == network({}) == Network("shop", "frontend", path="networks.frontend")
 
 
+@pytest.mark.parametrize(
+    ("spec", "left_open"),
+    [
+        ({}, {"enable_ipv6", "icc", "masquerade", "mtu"}),
+        ({"icc": False, "masquerade": False, "mtu": 1400, "enable_ipv6": False}, set()),
+        ({"icc": None, "mtu": 1400}, {"enable_ipv6", "icc", "masquerade"}),
+        ({"driver_opts": {"com.docker.network.bridge.enable_icc": True}}, {"enable_ipv6", "masquerade", "mtu"}),
+        ({"ipam": {"config": [{"subnet": "fd00::/64"}]}}, {"icc", "masquerade", "mtu"}),
+        ({"ipam": {"driver": "none"}}, {"icc", "masquerade", "mtu"}),
+    ],
+)
+def test_options_without_a_value_are_left_to_the_hosts_defaults(spec, left_open):
+    assert network(spec).left_open == left_open
+
+
 def test_null_is_not_said_and_empty_is_empty():
     """A sandbox without networks joins the default one; one with an empty list is on none."""
     assert sandbox({"networks": None}).endpoints == sandbox(None).endpoints

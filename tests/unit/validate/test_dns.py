@@ -21,7 +21,7 @@ def addresses(*texts):
 def subnet(text):
     """Return a subnet whose gateway is its first address."""
     network = ipaddress.ip_network(text)
-    return Subnet(network, gateway=network[1])
+    return Subnet(network, network.version, gateway=network[1])
 
 
 FRONT = Network("shop", "front", subnets=(subnet("172.20.0.0/16"), subnet("fd00:20::/64")))

@@ -19,7 +19,6 @@ from ..model.host import (
     Network,
     Project,
     Sandbox,
-    Subnet,
     SubnetRequest,
 )
 from ..model.macvlan import shares_mac
@@ -155,7 +154,7 @@ def _with_chosen_subnets(
         declared = [request for request in network.subnet_requests if request.version == version]
         for request in declared or [SubnetRequest(version=version)]:
             chosen = request.network or _choose_network(request, network, recorded, taken, defaults)
-            subnet = Subnet(chosen, request.gateway, request.ip_range, request.aux_addresses)
+            subnet = request.with_network(chosen)
             subnets.append(subnet._replace(gateway=ipam.subnet_gateway(network, subnet)))
     return network._replace(subnet_requests=(), subnets=tuple(subnets))
 

@@ -106,7 +106,7 @@ def _as_before(network: IPNetwork, reserved: t.Sequence[IPAddress]) -> Subnet:
     """Return a recorded subnet. Its first reserved address is the gateway, the others are auxiliary addresses."""
     inside = [address for address in reserved if address in network]
     auxiliary = tuple(("", address) for address in inside[1:])
-    subnet = Subnet(network, aux_addresses=auxiliary)
+    subnet = Subnet(network, network.version, aux_addresses=auxiliary)
     return subnet._replace(gateway=inside[0] if inside else ipam.first_gateway(subnet))
 
 
@@ -125,7 +125,7 @@ def _subnet(
             network = Network(*overlay.key, path=overlay.path)
             chosen = ipam.free_subnet(request.version, request.prefix_length, taken, defaults, network)
         taken.append(chosen)
-    subnet = Subnet(chosen, request.gateway, request.ip_range, request.aux_addresses)
+    subnet = request.with_network(chosen)
     return subnet if subnet.gateway else subnet._replace(gateway=ipam.first_gateway(subnet))
 
 
@@ -165,7 +165,7 @@ def assign_slices(
 
 def _slice_subnet(whole: Subnet, part: IPNetwork) -> Subnet:
     auxiliary = tuple((name, address) for name, address in whole.aux_addresses if address in part)
-    subnet = Subnet(part, aux_addresses=auxiliary)
+    subnet = Subnet(part, part.version, aux_addresses=auxiliary)
     return subnet._replace(gateway=ipam.first_gateway(subnet))
 
 

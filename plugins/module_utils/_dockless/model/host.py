@@ -39,19 +39,19 @@ class SubnetRequest(t.NamedTuple):
     ip_range: IPNetwork | None = None
     aux_addresses: tuple[tuple[str, IPAddress], ...] = ()
 
+    def with_network(self, network: IPNetwork) -> Subnet:
+        """Return the subnet that this request becomes once its network is chosen."""
+        return Subnet(network, self.version, self.gateway, self.ip_range, self.aux_addresses)
+
 
 class Subnet(t.NamedTuple):
     """One subnet of a network. gateway is None where nothing has an address that packets could leave by."""
 
     network: IPNetwork
+    version: int  # network.version, stored because each endpoint's addresses and routes are looked up by it
     gateway: IPAddress | None = None
     ip_range: IPNetwork | None = None  # addresses are assigned from this part only
     aux_addresses: tuple[tuple[str, IPAddress], ...] = ()  # (name, address): never assigned
-
-    @property
-    def version(self) -> int:
-        """The IP version, 4 or 6."""
-        return self.network.version
 
 
 class DnsRecord(t.NamedTuple):
@@ -173,9 +173,7 @@ class Network(t.NamedTuple):
     def fixed_subnets(self) -> tuple[Subnet, ...]:
         """The requested subnets that dockless need not choose, in the order of declaration."""
         return tuple(
-            Subnet(request.network, request.gateway, request.ip_range, request.aux_addresses)
-            for request in self.subnet_requests
-            if request.network is not None
+            request.with_network(request.network) for request in self.subnet_requests if request.network is not None
         )
 
 

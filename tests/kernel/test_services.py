@@ -138,8 +138,8 @@ def first_answers(host, client, name, behind):
 def services(host):
     """Return the services of the network as network_info tells of them."""
     done = host.python(
-        "import json\nfrom _dockless.engine.info import inspect\n"
-        "print(json.dumps(inspect()['networks'][0]['services']))"
+        "import json\nfrom _dockless.engine.info import read_info\n"
+        "print(json.dumps(read_info()['networks'][0]['services']))"
     )
     return json.loads(done.stdout)
 

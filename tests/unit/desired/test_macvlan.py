@@ -162,7 +162,7 @@ def test_host_gateway_is_the_hosts_address_or_refused():
     box = {"one": {"networks": ["lan"], "extra_hosts": {"box": "host-gateway"}}}
     text = state(resolved(document(host_access=True, sandboxes=box), ETH0), ETH0)["file", "/etc/netns/one/hosts"].text
     assert "192.0.2.2\tbox\n" in text
-    with pytest.raises(DocklessError, match="no way out to its host"):
+    with pytest.raises(DocklessError, match="none of its networks reaches the host"):
         state(resolved(document(sandboxes=box), ETH0), ETH0)
 
 

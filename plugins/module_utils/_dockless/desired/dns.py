@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The names of a project: record files, resolvers with their configuration, and the files in /etc/netns.
+"""DNS of a project: record files, resolvers with their configuration, and files in /etc/netns.
 
-A network's names are one directory that the resolvers of all its sandboxes watch, with
-a few files for each project on it. So a resolver knows the names of the networks its
-sandbox is on and no others, and a new name is one file renamed into place.
+The record files of a network are in one directory, which the resolvers of all its sandboxes watch. So a resolver knows
+the names of its sandbox's networks and no others, and a new name is a single file that is renamed into place.
 """
 
 from __future__ import annotations
@@ -49,8 +48,8 @@ from .services import Services
 def dns_objects(project: Project, topology: Topology, facts: Facts, defaults: Defaults) -> list[Object]:
     """Return the Files, Resolvers and NftTables of one project of a resolved host.
 
-    Raises DocklessError for a record or an option that cannot be served. Names with
-    dots of other projects on the same networks are part of a resolver's configuration.
+    A resolver's configuration also depends on other projects: on their names with dots in shared networks. Raises
+    DocklessError for a record or an option that cannot be served.
     """
     services = Services(topology)
     objects: list[Object] = list(_record_files(project, topology, services))
@@ -64,22 +63,23 @@ def dns_objects(project: Project, topology: Topology, facts: Facts, defaults: De
 
 
 def _shared_files(project: Project, objects: t.Sequence[Object]) -> list[Object]:
-    """Return the files of sandboxes that share a partner's namespace: the partner's, under their own names, as in Docker."""
+    """Return the files of sandboxes that share a partner's namespace: copies of the partner's files, as in Docker."""
     sandboxes = {sandbox.name: sandbox for sandbox in project.sandboxes}
     found: list[Object] = []
     for sandbox in project.sandboxes:
         if sandbox.mode == MODE_CONTAINER and sandbox.partner in sandboxes:
-            owner = f"{NETNS_ETC_DIRECTORY}/{effective_netns(sandboxes, sandbox)}/"
-            own = etc_files.directory(sandbox) + "/"
+            source = f"{NETNS_ETC_DIRECTORY}/{effective_netns(sandboxes, sandbox)}/"
+            target = etc_files.directory(sandbox) + "/"
             found += [
-                thing._replace(path=own + thing.path[len(owner) :])
-                for thing in objects
-                if isinstance(thing, File) and thing.path.startswith(owner)
+                obj._replace(path=target + obj.path[len(source) :])
+                for obj in objects
+                if isinstance(obj, File) and obj.path.startswith(source)
             ]
     return found
 
 
 def _record_files(project: Project, topology: Topology, services: Services) -> t.Iterator[File]:
+    """Yield the record files of a project, and those of the peers of its networks."""
     lines: dict[str, list[str]] = {}
     for sandbox in project.sandboxes:
         for endpoint in sandbox.endpoints:
@@ -88,39 +88,41 @@ def _record_files(project: Project, topology: Topology, services: Services) -> t
                 lines.setdefault(path, []).extend(endpoint_records(sandbox, endpoint, services))
     for network in project.networks:
         if not network.external and has_names(network):
-            found = address_records(network.records) + (
-                address_lines(services.of[network.key], network) if network.services else []
-            )
-            if found:
-                lines[f"{dnsmasq_config.network_directory(network.key)}/{project.name}"] = found
+            records = address_records(network.records)
+            if network.services:
+                records += address_lines(services.of[network.key], network)
+            if records:
+                lines[f"{dnsmasq_config.network_directory(network.key)}/{project.name}"] = records
             yield from _peer_files(network, services)
     for path, records in lines.items():
         yield File(path, f"# dockless: project {project.name}\n" + "".join(line + "\n" for line in records))
 
 
 def _peer_files(network: Network, services: Services) -> t.Iterator[File]:
-    """Yield the names of sandboxes on other hosts, in files of their own for each host; @ begins no project's name."""
+    """Yield the record files of sandboxes on other hosts. Their owner begins with @, as no project's name does."""
     for peer in network.peers:
         lines: dict[str, list[str]] = {}
-        for there in peer.sandboxes:
-            project = there.project or network.project
+        for remote in peer.sandboxes:
+            sandbox = Sandbox(remote.project or network.project, remote.name, hostname=remote.hostname)
             endpoint = Endpoint(
-                there.project,
-                there.name,
+                remote.project,
+                remote.name,
                 network.key,
-                aliases=there.aliases,
-                addresses=tuple(map(str, there.addresses)),
+                aliases=remote.aliases,
+                addresses=tuple(map(str, remote.addresses)),
             )
-            lines.setdefault(dnsmasq_config.record_path(network.key, "@" + peer.name, there.name), []).extend(
-                endpoint_records(Sandbox(project, there.name, hostname=there.hostname), endpoint, services)
-            )
+            path = dnsmasq_config.record_path(network.key, "@" + peer.name, remote.name)
+            lines.setdefault(path, []).extend(endpoint_records(sandbox, endpoint, services))
         for path, records in lines.items():
             if records:
                 yield File(path, f"# dockless: host {peer.name}\n" + "".join(line + "\n" for line in records))
 
 
 def endpoint_records(sandbox: Sandbox, endpoint: Endpoint, services: Services) -> list[str]:
-    """Return the endpoint's lines of hosts(5), the name that a reverse query gets first."""
+    """Return an endpoint's lines in hosts(5) format. A reverse query gets the first name.
+
+    Raises DocklessError for an alias that is not a domain name.
+    """
     for alias in endpoint.aliases:
         if not is_dns_name(alias):
             raise DocklessError(
@@ -137,7 +139,7 @@ def endpoint_records(sandbox: Sandbox, endpoint: Endpoint, services: Services) -
 
 
 def address_records(records: t.Sequence[DnsRecord]) -> list[str]:
-    """Return declared A and AAAA records as lines of hosts(5)."""
+    """Return declared A and AAAA records as lines in hosts(5) format. Raises DocklessError."""
     lines = []
     for record in records:
         if record.kind not in ("A", "AAAA"):
@@ -149,7 +151,7 @@ def address_records(records: t.Sequence[DnsRecord]) -> list[str]:
         if address is None or address.version != (4 if record.kind == "A" else 6) or not is_dns_name(record.name):
             raise DocklessError(
                 f"the {record.kind} record of {record.name!r} cannot be served",
-                f"Give a domain name and an IPv{4 if record.kind == 'A' else 6} address.",
+                f"Use a domain name and an IPv{4 if record.kind == 'A' else 6} address.",
             )
         lines.append(f"{address} {record.name}")
     return lines
@@ -160,8 +162,8 @@ def _sandbox_objects(
 ) -> list[Object]:
     networks = networks_of_sandbox(sandbox, topology)
     resolved = bool(sandbox.endpoints) and (any(map(has_names, networks)) or bool(sandbox.records))
-    text = services.table(sandbox, resolved)
-    tables: list[Object] = [NftTable(netns_of(sandbox), text)] if text else []
+    table = services.table(sandbox, resolved)
+    tables: list[Object] = [NftTable(netns_of(sandbox), table)] if table else []
     if not resolved and not _wants_files(sandbox, networks):
         return tables
     directory = etc_files.directory(sandbox)
@@ -169,24 +171,20 @@ def _sandbox_objects(
         File(directory + "/hosts", etc_files.hosts(sandbox, topology)),
         File(directory + "/hostname", (sandbox.hostname or sandbox.name) + "\n"),
     ]
-    sources = etc_files.nsswitch_conf(sandbox, facts)
-    if sources:
-        objects.append(File(directory + "/nsswitch.conf", sources))
+    nsswitch_conf = etc_files.nsswitch_conf(sandbox, facts)
+    if nsswitch_conf:
+        objects.append(File(directory + "/nsswitch.conf", nsswitch_conf))
     if not resolved:
-        text = etc_files.resolv_conf(sandbox, topology, facts, defaults)
-        return objects + [File(directory + "/resolv.conf", text)] + tables
+        resolv_conf = etc_files.resolv_conf(sandbox, topology, facts, defaults)
+        return [*objects, File(directory + "/resolv.conf", resolv_conf), *tables]
     upstream = dnsmasq_config.servers(sandbox, topology, facts, defaults)
-    text = etc_files.own_resolv_conf(sandbox, topology, facts, defaults, upstream)
-    return (
-        objects
-        + [File(directory + "/resolv.conf", text)]
-        + tables
-        + _resolver_objects(sandbox, topology, upstream, facts)
-    )
+    resolv_conf = etc_files.own_resolv_conf(sandbox, topology, facts, defaults, upstream)
+    resolver = _resolver_objects(sandbox, topology, upstream, facts)
+    return [*objects, File(directory + "/resolv.conf", resolv_conf), *tables, *resolver]
 
 
 def _wants_files(sandbox: Sandbox, networks: t.Sequence[Network]) -> bool:
-    """Names that are switched off cost nothing, unless the sandbox itself asks for something."""
+    """Return whether a sandbox without a resolver needs files in /etc/netns."""
     return (
         sandbox.mode == MODE_NONE
         or any(is_default_bridge(network.key) for network in networks)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Services as the sandboxes of one host see them: names, and the balancing table of each client."""
+"""Services as the sandboxes of a host use them: their names, and the nft table of each client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..model.topology import NetworkKey, Topology
 
 
 class Services:
-    """The services of a host by network, and the nft tables of sandboxes that use them: most sandboxes share theirs."""
+    """The services of a host by network, and the nft tables of the sandboxes that use them. Most tables are equal."""
 
     def __init__(self, topology: Topology) -> None:
         self.of = {
@@ -23,22 +23,23 @@ class Services:
         self._texts: dict[tuple[t.Any, ...], str] = {}
 
     def names(self, key: NetworkKey, project: str, sandbox: str, plain: t.Sequence[str]) -> tuple[str, ...]:
-        """Return what a sandbox is called on a network."""
+        """Return the names of a sandbox on a network, of which services may take some and add others."""
         return self.of[key].names(project, sandbox, plain) if key in self.of else tuple(plain)
 
     def table(self, sandbox: Sandbox, resolved: bool) -> str:
-        """Return the nft table of a sandbox, "" if it needs none. resolved says whether it has a name server of its own."""
+        """Return the nft table of a sandbox, "" if it needs none. resolved: the sandbox has a resolver."""
         keys = tuple(sorted(endpoint.network for endpoint in sandbox.endpoints if endpoint.network in self.of))
-        turn = sandbox_table.start_offset(sandbox.project, sandbox.name) if keys else 0
-        if (keys, turn, resolved) not in self._texts:
-            self._texts[keys, turn, resolved] = sandbox_table.sandbox_table(
-                [self._balanced(key) for key in keys], turn, resolved
-            )
-        return self._texts[keys, turn, resolved]
+        offset = sandbox_table.start_offset(sandbox.project, sandbox.name) if keys else 0
+        variant = (keys, offset, resolved)
+        if variant not in self._texts:
+            balanced = [self._balanced(key) for key in keys]
+            self._texts[variant] = sandbox_table.sandbox_table(balanced, offset, resolved)
+        return self._texts[variant]
 
     def _balanced(self, key: NetworkKey) -> Balanced:
+        """Return the services of a network that have virtual addresses, each with the sandboxes that serve it."""
         return key, [
-            (service, [(one.sandbox, one.addresses, one.weight) for one in behind if not one.drain])
-            for service, behind in self.of[key].services
+            (service, [(each.sandbox, each.addresses, each.weight) for each in members if not each.drain])
+            for service, members in self.of[key].services
             if service.mode == SERVICE_VIP
         ]

@@ -2,5 +2,5 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Text of dnsmasq configuration, systemd units and the files below /etc/netns.
 
-Not here: starting or asking a resolver (resolvers), deciding who gets one (desired).
+Not here: starting or querying a resolver (resolvers), deciding which sandbox has one (desired).
 """

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What a sandbox's dnsmasq is told (dnsmasq(8)), and where its files are.
+"""The configuration of a sandbox's dnsmasq (dnsmasq(8)), and the paths of its files.
 
-Everything below a joined network's name, its dotted aliases and the reverse zones of
-its subnets is ours alone: a query for it never leaves the host. Without that, the
-AAAA query for a name with only an IPv4 address goes upstream, and musl's resolver
-takes an upstream's refusal for a failure of both.
+Queries below the name of one of the sandbox's networks, for dotted aliases and in the reverse zones of the subnets are
+answered locally only. Without that, the AAAA query for a name with only an IPv4 address would go upstream, and musl's
+resolver takes an upstream's refusal for a failure of both queries.
 """
 
 from __future__ import annotations
 
 import functools
 import ipaddress
+import math
 import typing as t
 
 from .. import names
@@ -19,116 +19,129 @@ from ..errors import DocklessError
 from ..model import gateways
 from ..model.dns_names import is_dns_name
 from ..model.facts import Facts
-from ..model.host import Defaults, DnsRecord, IPNetwork, Network, Sandbox
+from ..model.host import Defaults, DnsRecord, IPAddress, IPNetwork, Network, Sandbox
 from ..model.topology import Topology, has_names, netns_of, networks_of_sandbox, own_addresses
 from ..names import DNS_DIRECTORY, RESOLVER_ADDRESS, RESOLVER_PORT
 
-DIGEST_NAME = "config.dockless.invalid"  # a TXT record that tells which configuration is running
+DIGEST_NAME = "config.dockless.invalid"  # its TXT record is the digest of the configuration that is running
 PID_DIRECTORY = DNS_DIRECTORY + "/pids"
 _LINE_LIMIT = 1000  # dnsmasq reads a line of its configuration into 1025 bytes
 _CHARACTER_STRING = 255  # RFC 1035 3.3
 
 
 def config_path(netns: str) -> str:
-    """Return where the resolver's configuration is."""
+    """Return the path of a resolver's configuration."""
     return f"{DNS_DIRECTORY}/resolvers/{netns}.conf"
 
 
 def pid_path(netns: str) -> str:
-    """Return where the resolver writes its process id."""
+    """Return the path of a resolver's PID file."""
     return f"{PID_DIRECTORY}/{netns}.pid"
 
 
 def network_directory(key: tuple[str, str]) -> str:
-    """Return the directory of a network's records.
+    """Return the directory of a network's record files.
 
-    The project's dots are doubled: a.b/c and a/b.c are two networks.
+    The dots of the project's name are doubled, because a.b/c and a/b.c are two networks.
     """
     project, network = key
     return f"{DNS_DIRECTORY}/networks/{project.replace('.', '..')}.{network}"
 
 
 def record_path(key: tuple[str, str], owner: str, sandbox: str) -> str:
-    """Return the file that has a sandbox's names on a network, together with those of its owner's others that fall into the same of 64 parts.
+    """Return the path of the record file with a sandbox's names on a network.
 
-    The owner is a project, or @ and another host. Each resolver on the network reads a changed file whole: with 2,000 names in one, each of 200
-    spent 4.4 ms on a single new name, with 5,000 each of 500 more than 20 ms, and in parts 0.5 and 1.4 ms. A file for each sandbox would cost
-    more where many change at once.
+    owner: a project, or @ and the name of another host. An owner's names on a network are divided among 64 files by the
+    digest of the sandbox's name. Each resolver on the network reads a changed file as a whole. For a single new name it
+    took 4.4 ms in each of 200 resolvers with 2,000 names in one file, and more than 20 ms in each of 500 with 5,000;
+    with divided files, 0.5 and 1.4 ms. A file for each sandbox would cost more where many sandboxes change at once.
     """
     part = int(names.text_digest(sandbox), 16) % 64
     return f"{network_directory(key)}/{owner}@{part:02d}"
 
 
 def private_directory(netns: str) -> str:
-    """Return the directory of the records that only this sandbox sees."""
+    """Return the directory of the records that only this sandbox resolves."""
     return f"{DNS_DIRECTORY}/links/{netns}"
 
 
 def upstream_path(netns: str) -> str:
-    """Return the file that names a sandbox's own servers, in a directory of its own: whatever changes there, its resolver reads it again."""
+    """Return the path of the file with a sandbox's own upstream servers.
+
+    It has a directory of its own, because dnsmasq reads it again after any change in the directory.
+    """
     return f"{DNS_DIRECTORY}/upstreams/{netns}/resolv.conf"
 
 
 def has_private(sandbox: Sandbox) -> bool:
-    """Return whether the sandbox has records that only it sees."""
+    """Return whether the sandbox has records that only it resolves."""
     return any(e.links for e in sandbox.endpoints) or any(r.kind in ("A", "AAAA") for r in sandbox.records)
 
 
 class Upstreams(t.NamedTuple):
-    """The servers that unknown names go to; none means that they go nowhere. followed is the host's file that names them, if that is where they are from."""
+    """The servers to which a resolver forwards queries that it cannot answer. Without any, it refuses those queries.
+
+    addresses: as ADDRESS or ADDRESS#PORT. followed: the host's file that lists exactly these servers, "" if none does.
+    """
 
     addresses: tuple[str, ...] = ()
     followed: str = ""
 
     @property
     def are_listed(self) -> bool:
-        """Return whether a file of ours is to name them; none can name the forwarder, for its port."""
+        """Return whether dockless writes a file that lists them. resolv.conf(5) has no ports, so not with a port."""
         return bool(self.addresses) and not self.followed and not any("#" in address for address in self.addresses)
 
 
 def servers(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaults) -> Upstreams:
-    """Return where a sandbox's resolver sends what it does not know.
+    """Return the upstream servers of a sandbox's resolver. The first of these cases that applies decides:
 
-    A network that is internal, without egress or forwards nowhere gives the sandbox no way out; its
-    other networks may. A server on an internal network itself is asked. A loopback server of the host is reached by way of the host's forwarder. Where
-    every server of the host can be reached from a sandbox, the resolver reads the host's file by itself.
+    1. None of its networks forwards queries and has egress: servers on its own networks.
+    2. The option dns names servers (of the sandbox, then of its networks, then of the defaults), or all of its networks
+       have forward: servers, with which the host's servers are not used: the named servers.
+    3. All servers of the host have loopback addresses: the host's forwarder.
+    4. The servers of the host. If a sandbox can reach all of them, its resolver follows the host's file.
     """
-    willing = [n for n in networks_of_sandbox(sandbox, topology) if (sandbox.forward or n.forward) != "none"]
-    outward = [n for n in willing if gateways.leads_out(n)]
-    if not outward:
-        return Upstreams(_inside(sandbox, willing))
-    given = sandbox.dns or tuple(a for n in outward for a in n.dns) or defaults.dns
-    own = own_addresses(sandbox)
-    if given or all((sandbox.forward or n.forward) == "servers" for n in outward):
-        return Upstreams(
-            tuple(server for server in dict.fromkeys(map(str, given)) if server not in own)
-        )  # one that serves its networks asks elsewhere
+    forwarding = [n for n in networks_of_sandbox(sandbox, topology) if _forward_mode(sandbox, n) != "none"]
+    uplinks = [network for network in forwarding if gateways.leads_out(network)]
+    if not uplinks:
+        return Upstreams(_servers_on_own_networks(sandbox, forwarding))
+    named = sandbox.dns or tuple(address for network in uplinks for address in network.dns) or defaults.dns
+    if named or all(_forward_mode(sandbox, network) == "servers" for network in uplinks):
+        return Upstreams(_without_own(named, sandbox))
     if needs_forwarder(facts):
-        return Upstreams(_by_forwarder(outward))
+        return Upstreams(_forwarder_of(uplinks))
     found = host_servers(facts)
-    return Upstreams(tuple(found), facts.resolv_conf if len(found) == len(facts.nameservers) else "")
+    reaches_all = len(found) == len(facts.nameservers)
+    return Upstreams(tuple(found), facts.resolv_conf if reaches_all else "")
 
 
-def _inside(sandbox: Sandbox, networks: t.Sequence[Network]) -> tuple[str, ...]:
-    """Return the servers of a sandbox without a way out that are on its own networks: what is asked of them stays there."""
-    given = sandbox.dns or tuple(a for n in networks for a in n.dns)
+def _forward_mode(sandbox: Sandbox, network: Network) -> str:
+    return sandbox.forward or network.forward
+
+
+def _without_own(addresses: t.Iterable[IPAddress], sandbox: Sandbox) -> tuple[str, ...]:
+    """Return addresses as text, without those of the sandbox: one that serves DNS must not query itself."""
     own = own_addresses(sandbox)
+    return tuple(text for text in dict.fromkeys(map(str, addresses)) if text not in own)
+
+
+def _servers_on_own_networks(sandbox: Sandbox, networks: t.Sequence[Network]) -> tuple[str, ...]:
+    """Return the named servers that are on the sandbox's own networks, which a sandbox without egress still reaches."""
+    named = sandbox.dns or tuple(address for network in networks for address in network.dns)
     subnets = [s.network for n in networks if n.passes_host for s in n.subnets]
-    return tuple(
-        text
-        for text, address in ((str(a), a) for a in dict.fromkeys(given))
-        if text not in own and any(address in s for s in subnets)
-    )
+    reachable = (address for address in named if any(address in subnet for subnet in subnets))
+    return _without_own(reachable, sandbox)
 
 
 def needs_forwarder(facts: Facts) -> bool:
-    """Return whether all of the host's servers are on its loopback addresses, where no sandbox reaches them."""
+    """Return whether all of the host's servers have loopback addresses, where no sandbox reaches them."""
     return bool(facts.nameservers) and not host_servers(facts)
 
 
-def _by_forwarder(outward: t.Sequence[Network]) -> tuple[str, ...]:
-    """Return where the forwarder listens for a sandbox: the gateway of its first network that leads out and has one."""
-    for network in outward:
+def _forwarder_of(uplinks: t.Sequence[Network]) -> tuple[str, ...]:
+    """Return the address and port of the host's forwarder: the gateway of the first network that has one."""
+    for network in uplinks:
         for version in (4, 6):
             gateway = gateways.gateway_of(network, version) if network.passes_host else None
             if gateway is not None:
@@ -137,59 +150,62 @@ def _by_forwarder(outward: t.Sequence[Network]) -> tuple[str, ...]:
 
 
 def host_servers(facts: Facts) -> list[str]:
-    """Return the host's own servers that a sandbox can reach as well."""
+    """Return the host's servers that a sandbox can reach as well."""
     found = []
     for text in facts.nameservers:
         try:
             address = ipaddress.ip_address(text)
-        except ValueError:  # a zone ("fe80::1%eth0") names a link of the host that no sandbox has
+        except ValueError:
             continue
+        # A zone, as in fe80::1%eth0, names a link of the host that no sandbox has.
         if not address.is_loopback and "%" not in text:
             found.append(str(address))
     return list(dict.fromkeys(found))
 
 
 def configuration(sandbox: Sandbox, topology: Topology, upstream: Upstreams, facts: Facts) -> tuple[str, str]:
-    """Return the text of the configuration, and its digest, which the resolver answers with."""
+    """Return the text of the configuration, and its digest, with which the resolver answers."""
     netns = netns_of(sandbox)
     networks = [network for network in networks_of_sandbox(sandbox, topology) if has_names(network)]
-    watched = upstream_path(netns) if upstream.are_listed else upstream.followed
-    lines = _fixed(netns, watched) + account(facts)
-    if has_private(
-        sandbox
-    ):  # first, because dnsmasq reads the last one first and a reverse query gets what was read first
+    followed_file = upstream_path(netns) if upstream.are_listed else upstream.followed
+    lines = _fixed_lines(netns, followed_file) + account(facts)
+    # First: dnsmasq reads the last directory first, and a reverse query gets the name that was read first.
+    if has_private(sandbox):
         lines.append(f"hostsdir={private_directory(netns)}")
     lines += [f"hostsdir={network_directory(network.key)}" for network in networks]
-    lines += [f"local=/{zone}/" for zone in (*_own_zones(sandbox, networks, topology), *topology.host_zones)]
-    for record in (*(r for n in networks for r in n.records), *sandbox.records):
-        lines += directives(record)
-    if not watched:
+    lines += [f"local=/{zone}/" for zone in (*_local_zones(sandbox, networks, topology), *topology.host_zones)]
+    for network in networks:
+        lines += [line for record in network.records for line in directives(record)]
+    lines += [line for record in sandbox.records for line in directives(record)]
+    if not followed_file:
         lines += [f"server={address}" for address in upstream.addresses] or ["local=/#/"]
     return with_digest(f"# dockless: sandbox {sandbox.project}/{sandbox.name}\n", lines)
 
 
 def with_digest(header: str, lines: t.Iterable[str]) -> tuple[str, str]:
-    """Return the text of a configuration, and its digest, which the resolver answers with."""
+    """Return a configuration without duplicate lines, and its digest, with which the resolver answers."""
     text = header + "".join(line + "\n" for line in dict.fromkeys(lines))
     digest = names.text_digest(text)
     return f"{text}txt-record={DIGEST_NAME},{digest}\n", digest
 
 
 def account(facts: Facts) -> list[str]:
-    """Return what dnsmasq is told to drop root for; without it, that is nobody, whom others use as well."""
+    """Return the options for the user and group that dnsmasq changes to.
+
+    By default it changes to nobody, which other programs use as well.
+    """
     return [f"{keyword}={name}" for keyword, name in zip(("user", "group"), facts.dnsmasq_account)]
 
 
-def _fixed(netns: str, watched: str) -> list[str]:
-    # local=// is domain-needed for every type of query, not only for addresses.
+def _fixed_lines(netns: str, followed_file: str) -> list[str]:
     return [
         f"port={RESOLVER_PORT}",
         f"listen-address={RESOLVER_ADDRESS}",
         "bind-interfaces",
         "no-hosts",
-        *([f"resolv-file={watched}"] if watched else ["no-resolv", "no-poll"]),
+        *([f"resolv-file={followed_file}"] if followed_file else ["no-resolv", "no-poll"]),
         "domain-needed",
-        "local=//",
+        "local=//",  # as domain-needed, but for every type of query
         "local-ttl=0",
         "cache-size=0",
         "dns-forward-max=1024",
@@ -197,7 +213,8 @@ def _fixed(netns: str, watched: str) -> list[str]:
     ]
 
 
-def _own_zones(sandbox: Sandbox, networks: t.Sequence[Network], topology: Topology) -> t.Iterator[str]:
+def _local_zones(sandbox: Sandbox, networks: t.Sequence[Network], topology: Topology) -> t.Iterator[str]:
+    """Yield the domains that are never queried upstream."""
     for network in networks:
         if is_dns_name(network.name):
             yield network.name
@@ -205,23 +222,27 @@ def _own_zones(sandbox: Sandbox, networks: t.Sequence[Network], topology: Topolo
             yield from reverse_zones(subnet.network)
         yield from topology.dotted.get(network.key, ())
     links = (link.alias for endpoint in sandbox.endpoints for link in endpoint.links)
-    records = (r.name for owner in (*networks, sandbox) for r in owner.records if r.kind != "PTR")
-    for name in (*links, *records):
+    records = [record for network in networks for record in network.records] + list(sandbox.records)
+    for name in (*links, *(record.name for record in records if record.kind != "PTR")):
         if "." in name and is_dns_name(name):
             yield name
 
 
 @functools.lru_cache(maxsize=4096)
 def reverse_zones(network: IPNetwork) -> list[str]:
-    """Return the zones under in-addr.arpa or ip6.arpa that are exactly the subnet's (RFC 1035 3.5, RFC 3596 2.5)."""
+    """Return the zones below in-addr.arpa or ip6.arpa that are exactly the subnet (RFC 1035 3.5, RFC 3596 2.5).
+
+    A zone ends at a byte of IPv4 or half a byte of IPv6, so 10.0.0.0/23 is two zones.
+    """
     step = 8 if network.version == 4 else 4
-    whole = max(step, -(-network.prefixlen // step) * step)
-    labels = (network.max_prefixlen - whole) // step
-    return [part.network_address.reverse_pointer.split(".", labels)[-1] for part in network.subnets(new_prefix=whole)]
+    prefix_length = max(step, math.ceil(network.prefixlen / step) * step)
+    host_labels = (network.max_prefixlen - prefix_length) // step
+    parts = network.subnets(new_prefix=prefix_length)
+    return [part.network_address.reverse_pointer.split(".", host_labels)[-1] for part in parts]
 
 
 def directives(record: DnsRecord) -> list[str]:
-    """Return a record as configuration; A and AAAA stand in a hosts file instead."""
+    """Return a record as configuration. A and AAAA records are in record files instead. Raises DocklessError."""
     if record.kind in ("A", "AAAA"):
         return []
     try:
@@ -231,7 +252,7 @@ def directives(record: DnsRecord) -> list[str]:
     if not line or len(line.encode()) > _LINE_LIMIT:
         raise DocklessError(
             f"the {record.kind} record of {record.name!r} cannot be served",
-            "Give a domain name and a value in the form of its kind, of at most 800 printable characters.",
+            "Use a domain name, and a value of at most 800 printable characters in the format of its kind.",
         )
     return [line]
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The name servers of the host itself, and the systemd units that supervise those and the sandboxes' (systemd.exec(5))."""
+"""systemd units that supervise the resolvers of sandboxes and of the host (systemd.service(5), systemd.exec(5))."""
 
 from __future__ import annotations
 
@@ -16,34 +16,42 @@ _DESCRIPTIONS = {
     FORWARDER: "Names from outside for network sandboxes",
     HOST_NAMES: "Names of network sandboxes for the host",
 }
-# What a resolver could do to its fellows, which have the same user.
+# System calls that are not needed, among them those by which a resolver could affect others: all have the same user.
 _DENIED = (
-    "@clock @cpu-emulation @debug @module @mount @obsolete @raw-io @reboot @swap kill tkill tgkill pidfd_open pidfd_send_signal "
-    "process_vm_readv process_vm_writev"
+    "@clock @cpu-emulation @debug @module @mount @obsolete @raw-io @reboot @swap"
+    " kill tkill tgkill pidfd_open pidfd_send_signal process_vm_readv process_vm_writev"
 )
+DROP_IN = "/etc/dnsmasq.d/dockless.conf"  # of the host's own dnsmasq
+SERVICE = "dnsmasq.service"  # the host's own dnsmasq, which reads the drop-in file only at its start
 
 
 def unit_name(sandbox: str) -> str:
-    """Return the unit of one resolver."""
+    """Return the name of a resolver's unit."""
     return HOST_UNITS[sandbox][len(_DIRECTORY) :] if sandbox in HOST_UNITS else f"dockless-dns@{sandbox}.service"
 
 
 def sandbox_unit(facts: Facts) -> str:
-    """Return the unit of every sandbox's resolver; its instance is the namespace's name."""
+    """Return the template unit of the sandboxes' resolvers. Its instances are named after the namespaces."""
     return _unit(
         facts,
         "Names of the network sandbox %i",
-        f"ConditionPathExists={NETNS_DIRECTORY}/%i\n",
-        f"NetworkNamespacePath={NETNS_DIRECTORY}/%i\n",
         "%i",
+        condition=f"ConditionPathExists={NETNS_DIRECTORY}/%i\n",
+        namespace=f"NetworkNamespacePath={NETNS_DIRECTORY}/%i\n",
     )
 
 
-def _unit(facts: Facts, description: str, condition: str, place: str, name: str | None) -> str:
-    """dnsmasq forks only when its sockets are bound, so the unit is up when names are answered.
+def host_unit(facts: Facts, name: str) -> str:
+    """Return the unit of one of the host's resolvers: FORWARDER or HOST_NAMES."""
+    return _unit(facts, _DESCRIPTIONS[name], name)
 
-    It needs two capabilities, to drop root by itself, and has none after that. Then it can write to no file: options that need a
-    mount namespace (DynamicUser and ProtectSystem among them) would add nothing but three times the start's cost.
+
+def _unit(facts: Facts, description: str, name: str, condition: str = "", namespace: str = "") -> str:
+    """Return a unit. dnsmasq forks when its sockets are bound, so the unit is active when names are answered.
+
+    dnsmasq needs two capabilities to change its user, and has none after that. It can then write no file, so options
+    that need a mount namespace (DynamicUser and ProtectSystem among them) would only make the start three times as
+    slow.
     """
     return f"""\
 # dockless: resolvers
@@ -54,7 +62,7 @@ Description={description}
 [Service]
 Type=forking
 PIDFile={PID_DIRECTORY}/{name}.pid
-{place}ExecStart={facts.dnsmasq or "/usr/sbin/dnsmasq"} --conf-file={DNS_DIRECTORY}/resolvers/{name}.conf
+{namespace}ExecStart={facts.dnsmasq or "/usr/sbin/dnsmasq"} --conf-file={DNS_DIRECTORY}/resolvers/{name}.conf
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=100ms
@@ -71,8 +79,3 @@ RestrictRealtime=yes
 MemoryDenyWriteExecute=yes
 LockPersonality=yes
 """
-
-
-DROP_IN = "/etc/dnsmasq.d/dockless.conf"
-
-SERVICE = "dnsmasq.service"  # reads that at its start only

@@ -84,7 +84,8 @@ def run(
     pipe = subprocess.PIPE if capture else subprocess.DEVNULL
     try:
         done = subprocess.run(
-            [path, *argv[1:]],
+            argv,
+            executable=path,
             input=stdin.encode(),
             stdout=pipe,
             stderr=pipe,

@@ -240,7 +240,8 @@ ports:
 
 from ..module_utils._dockless.ansible_module import ON_MISMATCH, PROJECT, STATE, run_work
 from ..module_utils._dockless.edits.documents import merge_document, replace_document
-from ..module_utils._dockless.engine.converge import Outcome, Request, converge
+from ..module_utils._dockless.engine.converge import converge
+from ..module_utils._dockless.engine.request import Outcome, Request
 
 ARGUMENT_SPEC = {
     **PROJECT,

@@ -77,8 +77,8 @@ operations:
 """
 
 from ..module_utils._dockless.ansible_module import PROJECT, given_options, run_work
-from ..module_utils._dockless.engine.converge import Outcome
 from ..module_utils._dockless.engine.prune import prune
+from ..module_utils._dockless.engine.request import Outcome
 
 ARGUMENT_SPEC = {
     **PROJECT,

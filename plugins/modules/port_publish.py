@@ -161,7 +161,7 @@ ports:
 
 from ..module_utils._dockless.ansible_module import objects, one_or_many, run_edit
 from ..module_utils._dockless.edits import ports
-from ..module_utils._dockless.engine.converge import Outcome
+from ..module_utils._dockless.engine.request import Outcome
 
 OPTIONS = {
     "sandbox": {"type": "str"},

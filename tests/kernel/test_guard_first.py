@@ -9,14 +9,14 @@ import pytest
 
 WATCH = """
 import json, os, subprocess, sys
-from _dockless.engine import converge
+from _dockless.engine import converge, request
 links = []
 def hook(step):
     present = any(name.startswith(("br-", "veth")) for name in os.listdir("/sys/class/net"))
     guarded = not subprocess.run(["nft", "list", "chain", "inet", "dockless", "guard"], capture_output=True).returncode
     links.append([present, guarded])
 document = json.loads(sys.argv[1])
-converge.converge(converge.Request("shop", lambda before: document, remove_project=not document), hook)
+converge.converge(request.Request("shop", lambda before: document, remove_project=not document), hook)
 print(json.dumps(links))
 """
 DOCUMENT = {

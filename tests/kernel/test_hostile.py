@@ -91,11 +91,11 @@ BY_TEXT = {
 # One process asks for all of them, and is watched: what it opens to write, makes, links, mounts and sends.
 ASK = """
 import json, sys
-from _dockless.engine import converge
+from _dockless.engine import converge, request
 from _dockless.errors import DocklessError
 for kind, document, project in json.load(sys.stdin):
     try:
-        converge.converge(converge.Request(project, lambda before: document))
+        converge.converge(request.Request(project, lambda before: document))
         print("accepted", kind)
     except DocklessError as error:
         text = str(error)

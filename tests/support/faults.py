@@ -19,7 +19,7 @@ import sys
 import typing as t
 
 from _dockless.engine import converge
-from _dockless.engine.converge import Request
+from _dockless.engine.request import Request
 from _dockless.errors import DocklessError
 from _dockless.linux.netlink import Refusal, Socket
 from _dockless.state.plan import Step

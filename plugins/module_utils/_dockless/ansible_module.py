@@ -15,7 +15,8 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from .edits import networks
-from .engine.converge import Outcome, Request, converge
+from .engine.converge import converge
+from .engine.request import Outcome, Request
 from .errors import DocklessError
 
 Params = dict[str, t.Any]

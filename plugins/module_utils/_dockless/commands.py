@@ -9,13 +9,16 @@ import json
 import sys
 import typing as t
 
-from .engine import converge
-from .engine.converge import Request
+from .engine.converge import converge
+from .engine.request import Request
 from .errors import DocklessError
 
 
 def run(arguments: t.Sequence[str], content: bytes, question: str) -> int:
-    """Run one command and return its exit status; content is what standard input held, question is the run's token."""
+    """Run one command and return its exit status.
+
+    content is what standard input held, question the digest by which an answer is cached.
+    """
     options = _options().parse_intermixed_args(arguments)
     options.content, options.question = content, question
     try:
@@ -40,7 +43,9 @@ def _options() -> argparse.ArgumentParser:
     )
     parser.add_argument("--project", help="the project that FILE declares, or that show is about")
     parser.add_argument("--absent", action="store_true", help="remove the project")
-    parser.add_argument("--boot", action="store_true", help="use the last good copy of a broken document")
+    parser.add_argument(
+        "--boot", action="store_true", help="use last good copies of broken documents; leave out what is not there yet"
+    )
     parser.add_argument("--on-mismatch", choices=("update", "recreate", "fail"), default="update")
     parser.add_argument("--diff", action="store_true", help="add before and after")
     parser.add_argument("--json", action="store_true", help="answer in JSON")
@@ -70,7 +75,7 @@ def _converge(options: argparse.Namespace, check: bool) -> dict[str, t.Any]:
         boot=options.boot,
         question="" if check or options.diff else options.question,
     )
-    outcome = converge.converge(request)
+    outcome = converge(request)
     answer: dict[str, t.Any] = {
         "changed": outcome.changed,
         "operations": outcome.operations,
@@ -99,7 +104,7 @@ def _document(path: str, standard_input: bytes) -> dict[str, t.Any]:
     except (OSError, ValueError) as error:
         raise DocklessError(f"document {path} cannot be read: {error}") from None
     if not isinstance(document, dict):
-        raise DocklessError(f"document {path} is not a mapping", "Give it networks and sandboxes.")
+        raise DocklessError(f"document {path} is not an object", "Write an object with networks and sandboxes.")
     return document
 
 

@@ -11,7 +11,7 @@ import ipaddress
 import pytest
 
 from _dockless.allocate.leases import Leases, recorded_interfaces
-from _dockless.engine.target import _on_parents
+from _dockless.engine.target import _without_impossible_networks
 from _dockless.errors import DocklessError
 from _dockless.model import gateways, macvlan
 from _dockless.model.facts import Parent
@@ -212,12 +212,12 @@ def test_what_this_host_cannot_have_is_refused_or_at_boot_left_out(options, know
     )
     for project in ("shop", None):
         with pytest.raises(DocklessError) as refusal:
-            _on_parents(host, facts, project, boot=False)
+            _without_impossible_networks(host, facts, project, boot=False)
         assert str(refusal.value) == message
-    rest, told = _on_parents(host, facts, None, boot=True)
-    assert told == [f"network lan is left out: {message}"]
+    rest, told = _without_impossible_networks(host, facts, None, boot=True)
+    assert told == [f"Network lan is left out: {message}"]
     assert ("one", "eth0") not in links(state(rest, facts)) and ("netns", "one") in state(rest, facts)
-    rest, told = _on_parents(host, facts, "other", boot=False)
+    rest, told = _without_impossible_networks(host, facts, "other", boot=False)
     assert told == [] and not macvlan.parented_networks(rest)
     assert any(
         s.endpoints for p in host.projects for s in p.sandboxes if s.name == "one"
@@ -227,13 +227,13 @@ def test_what_this_host_cannot_have_is_refused_or_at_boot_left_out(options, know
 def test_packets_too_large_for_the_parent_are_refused_and_elsewhere_as_large_as_they_can_be():
     host = resolved(document(mtu=1500), ETH0)
     with pytest.raises(DocklessError) as refusal:
-        _on_parents(host, ETH0, "shop", boot=False)
+        _without_impossible_networks(host, ETH0, "shop", boot=False)
     assert str(refusal.value) == (
         "networks.lan.mtu: network lan has an MTU of 1500 bytes, but its parent eth0 has 1450. "
         "Set mtu to at most 1450, or remove it."
     )
     for project, boot in (("other", False), (None, True)):
-        rest, told = _on_parents(host, ETH0, project, boot)
+        rest, told = _without_impossible_networks(host, ETH0, project, boot)
         assert rest is host and told == []
     assert links(state(host, ETH0))["one", "eth0"].mtu == 1450
 

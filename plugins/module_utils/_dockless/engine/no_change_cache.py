@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Answering a run that changes nothing without planning it.
+"""Answers a run that changes nothing without planning it.
 
-A run that ended well leaves a note: what it was asked, what it answered, and a
-fingerprint of all that its answer rests on. The same question finds the same
-answer when everything is read again and is the same to the bit: documents, the
-host's settings, links, addresses, routes, firewall generations, files and the
-resolvers' answers. Nothing here decides what a difference means: any difference,
-or any doubt, leaves the question to the ordinary way.
+A run that succeeded leaves a record: what it was asked, what it answered, and a fingerprint of everything that its answer
+depends on. The same question gets the same answer when everything is read again and is the same to the bit: documents, the
+host's settings, links, addresses, routes, nft generations, files and the resolvers' answers. Nothing here decides what a
+difference means: any difference, and anything that cannot be read, leaves the question to an ordinary run.
 """
 
 from __future__ import annotations
@@ -17,14 +15,15 @@ import json
 import os
 import typing as t
 
-from ..linux import lock, netns
+from ..linux import files, lock, netns
 from ..names import ETC_DIRECTORY, FORMER_SETTINGS, RUN_DIRECTORY
 from ..observe import snapshot, uplink
 from ..observe.snapshot import HostSnapshot, NetnsSnapshot
 
 PATH = RUN_DIRECTORY + "/unchanged"
 _ENGINE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-_WAIT_S = 120.0
+_LOCK_TIMEOUT_S = 120.0
+_ANSWER_TIMEOUT_S = 2.0
 _SETTINGS = (
     "/etc/resolv.conf",
     "/etc/nsswitch.conf",
@@ -35,107 +34,104 @@ _SETTINGS = (
     "/proc/sys/net/bridge/bridge-nf-call-ip6tables",
     FORMER_SETTINGS,
 )
+Record = dict[str, t.Any]
 
 
 def request_digest(*parts: bytes) -> str:
-    """Return what tells one question from another, and one engine from the next."""
+    """Return a digest of a request and of the engine: another version of any of its files asks another question."""
     engine = [
         f"{directory}/{name} {os.stat(f'{directory}/{name}').st_mtime_ns}"
-        for directory, _below, files in os.walk(_ENGINE)
-        for name in files
+        for directory, _below, names in os.walk(_ENGINE)
+        for name in names
         if name.endswith(".py")
     ]
     return hashlib.sha256(b"\0".join((*parts, *map(str.encode, sorted(engine))))).hexdigest()
 
 
 def cached_answer(question: str) -> str | None:
-    """Return what the last run answered to the same question, None if anything has changed since."""
+    """Return the last run's answer to the same question, None if anything has changed since then."""
     try:
         with open(PATH, encoding="utf-8") as file:
-            note = json.loads(file.readline())
-            if note["question"] != question:
+            record = json.loads(file.readline())
+            if record["question"] != question:
                 return None
-            with lock.lock_for_reading(_WAIT_S):
-                if _fingerprint(_look(note), note["files"]) != note["fingerprint"] or not _resolvers_answer(note):
-                    return None
-                return file.read()
+            with lock.lock_for_reading(_LOCK_TIMEOUT_S):
+                return file.read() if _is_current(record) else None
     except (OSError, ValueError, KeyError):
         return None
 
 
-def render_record(
-    question: str, sight: HostSnapshot, paths: t.Sequence[str], resolvers: dict[str, str], text: str
-) -> str:
-    """Return the note of a run that ended well: the paths of its files and its resolvers' digests by name."""
-    return (
-        json.dumps(
-            {
-                "question": question,
-                "names": list(sight.sandboxes),
-                "generations": list(sight.generations),
-                "files": list(paths),
-                "resolvers": resolvers,
-                "fingerprint": _fingerprint(sight, paths),
-            }
-        )
-        + "\n"
-        + text
-    )
+def write(question: str, host: HostSnapshot, paths: t.Sequence[str], digests: t.Mapping[str, str], answer: str) -> None:
+    """Record the answer of a run that succeeded. paths are its files, digests those of its resolvers by sandbox."""
+    record = {
+        "question": question,
+        "names": list(host.sandboxes),
+        "generations": list(host.generations),
+        "files": list(paths),
+        "resolvers": dict(digests),
+        "fingerprint": _fingerprint(host, paths),
+    }
+    files.write(PATH, json.dumps(record) + "\n" + answer, 0o600)
 
 
-def _look(note: dict[str, t.Any]) -> HostSnapshot:
-    asked = set(note["generations"])
+def remove() -> None:
+    """Remove the record, if there is one."""
+    if files.read(PATH) is not None:
+        files.remove(PATH)
+
+
+def _is_current(record: Record) -> bool:
+    is_same_host = _fingerprint(_read_host(record), record["files"]) == record["fingerprint"]
+    return is_same_host and _resolvers_answer(record["resolvers"])
+
+
+def _read_host(record: Record) -> HostSnapshot:
+    """Read the host again, and nft's generation in the same namespaces as then."""
+    with_table = set(record["generations"])
     generations: dict[str, int] = {}
 
     def visit(name: str) -> None:
-        if name in asked:
+        if name in with_table:
             from ..linux import nft
 
             generations[name] = nft.generation()
 
     host = snapshot.read_host()
-    inside = snapshot.read_named(note["names"], visit)
+    sandboxes = snapshot.read_named(record["names"], visit)
     visit("")
-    return HostSnapshot(host, inside, generations)
+    return HostSnapshot(host, sandboxes, generations)
 
 
-def _fingerprint(sight: HostSnapshot, paths: t.Iterable[str]) -> str:
-    found = uplink.read_uplink(sight.host)
+def _fingerprint(host: HostSnapshot, paths: t.Iterable[str]) -> str:
     content = [
         _documents(),
-        [_text(path) for path in _SETTINGS],
+        [_content(path) for path in _SETTINGS],
         netns.named(),
-        sorted(sight.generations.items()),
-        [str(part) for part in found],
-        [_space(space) for space in (sight.host, *sight.sandboxes.values())],
+        sorted(host.generations.items()),
+        [str(part) for part in uplink.read_uplink(host.host)],
+        [_lasting(one) for one in (host.host, *host.sandboxes.values())],
         [_status(path) for path in paths],
     ]
     return hashlib.sha256(json.dumps(content, default=bytes.hex).encode()).hexdigest()
 
 
-def _space(space: NetnsSnapshot) -> tuple[t.Any, ...]:
-    links = [row.lasting() for row in space.links.values()]
-    return (
-        space.netns,
-        space.inode,
-        links,
-        space.addresses,
-        space.routes,
-        list(space.neighbours),
-        list(space.forwarding),
-    )
+def _lasting(one: NetnsSnapshot) -> tuple[t.Any, ...]:
+    """Return what of a namespace stays as it is while nobody changes it."""
+    links = [row.lasting() for row in one.links.values()]
+    return (one.netns, one.inode, links, one.addresses, one.routes, list(one.neighbours), list(one.forwarding))
 
 
 def _documents() -> list[tuple[str, bytes]]:
     found = []
-    for directory, _below, files in os.walk(ETC_DIRECTORY):
-        for name in files:
-            with open(f"{directory}/{name}", "rb") as file:
-                found.append((f"{directory}/{name}", file.read()))
+    for directory, _below, names in os.walk(ETC_DIRECTORY):
+        for name in names:
+            path = f"{directory}/{name}"
+            with open(path, "rb") as file:
+                found.append((path, file.read()))
     return sorted(found)
 
 
-def _text(path: str) -> bytes:
+def _content(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -146,22 +142,15 @@ def _text(path: str) -> bytes:
 def _status(path: str) -> tuple[int, ...]:
     """Return what changes when a file, or the directory that it is in, is touched in any way."""
     status, above = os.lstat(path), os.lstat(os.path.dirname(path))
-    return (
-        status.st_ino,
-        status.st_mode,
-        status.st_uid,
-        status.st_size,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        above.st_ino,
-        above.st_mtime_ns,
-    )
+    own = (status.st_ino, status.st_mode, status.st_uid, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return (*own, above.st_ino, above.st_mtime_ns)
 
 
-def _resolvers_answer(note: dict[str, t.Any]) -> bool:
-    wanted: dict[str, str] = note["resolvers"]
-    if not wanted:
+def _resolvers_answer(digests: dict[str, str]) -> bool:
+    """Return whether each resolver answers with the digest of its configuration, and runs the installed program."""
+    if not digests:
         return True
     from ..resolvers import probe
 
-    return probe.answers(list(wanted), 2.0) == wanted and not any(map(probe.is_replaced, wanted))
+    is_answered = probe.answers(list(digests), _ANSWER_TIMEOUT_S) == digests
+    return is_answered and not any(probe.is_replaced(sandbox) for sandbox in digests)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Removing what nothing uses: networks without sandboxes, and objects of ours that no document declares."""
+"""Removes what nothing uses: networks without sandboxes, and managed objects that no document declares."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from ..linux import lock
 from ..model import topology
 from ..report.networks import matches, network_row
 from . import converge, store
-from .converge import LOCK_TIMEOUT_S, Declaration, Outcome, Request
+from .converge import LOCK_TIMEOUT_S
+from .request import Declaration, Outcome, Request
 from .target import compute_target
 
 
 def prune(project: str, filters: t.Mapping[str, t.Any], check: bool) -> Outcome:
-    """Remove a project's unused networks (label: KEY or KEY=VALUE limits which) and the host's orphans.
+    """Remove a project's unused networks, and managed objects that no document declares. Raises DocklessError.
 
-    A network that another project's sandboxes have joined is in use. Raises DocklessError.
+    The filter label (KEY or KEY=VALUE) limits which networks. One that sandboxes of another project have joined is in use.
     """
     names = unused(project, filters)
 
@@ -31,12 +32,11 @@ def prune(project: str, filters: t.Mapping[str, t.Any], check: bool) -> Outcome:
 def unused(project: str, filters: t.Mapping[str, t.Any]) -> list[str]:
     """Return the networks of a project that no sandbox of any project has joined."""
     with lock.lock_for_reading(LOCK_TIMEOUT_S):
-        goal = compute_target(store.load_all(), project)
-    members = topology.endpoints_by_network(goal.host)
+        host = compute_target(store.load_all(), project).host
+    members = topology.endpoints_by_network(host)
+    networks = [network for one in host.projects if one.name == project for network in one.networks]
     return [
-        n.name
-        for p in goal.host.projects
-        if p.name == project
-        for n in p.networks
-        if n.key not in members and matches(network_row(n, ()), filters)
+        network.name
+        for network in networks
+        if network.key not in members and matches(network_row(network, ()), filters)
     ]

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What persists: one document for each project, one for the host, and the copies of both that last worked.
+"""What persists: one document for each project, one for the host, and the last good copy of each.
 
-Documents are written after a run was verified, so each one that is written is a
-good one; the copies are for a boot that meets a document which somebody broke.
+Documents are written after a run was verified, so that each one that is written works. The copies are for a boot that finds
+a document which somebody has broken.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import typing as t
@@ -26,7 +27,7 @@ _D = t.TypeVar("_D")
 
 
 class Document(t.NamedTuple):
-    """What a project declared, in Compose's words, and what was chosen for it (addresses, ports, names)."""
+    """What a project declares, in the keys of Compose, and what was chosen for it (addresses, ports, names)."""
 
     project: str
     declaration: dict[str, t.Any]
@@ -41,14 +42,14 @@ class HostDocument(t.NamedTuple):
 
 
 class Documents(t.NamedTuple):
-    """All that is desired on this host."""
+    """Everything that is declared on this host."""
 
     projects: dict[str, Document]
     host: HostDocument
 
 
 def path_of(project: str) -> str:
-    """Return where a project's document is. Raises DocklessError for a name that is none."""
+    """Return the path of a project's document. Raises DocklessError for an invalid name."""
     if not NAME.match(project):
         raise DocklessError(
             f"{project!r} is not a project name",
@@ -58,19 +59,19 @@ def path_of(project: str) -> str:
 
 
 def load_all() -> Documents:
-    """Return every document. Raises DocklessError that names the file and line of a broken one."""
+    """Return every document. Raises DocklessError with file and line of a broken one."""
     return Documents({project: _load_project(project, ()) for project in _project_names()}, _load_host(()))
 
 
 def load_all_or_last_good() -> tuple[Documents, list[str]]:
-    """Return every document, in place of each broken one its last good copy, and a warning for each of those.
+    """Return every document, with its last good copy in place of each broken one, and a warning for each of those.
 
-    One that is broken and has no good copy is left out, with a warning too.
+    A broken one without a good copy is left out, with a warning too.
     """
     warnings: list[str] = []
     projects = {}
     for project in _project_names():
-        document = _or_last_good(lambda below, project=project: _load_project(project, below), warnings)
+        document = _or_last_good(functools.partial(_load_project, project), warnings)
         if document is not None:
             projects[project] = document
     host = _or_last_good(_load_host, warnings)
@@ -78,7 +79,7 @@ def load_all_or_last_good() -> tuple[Documents, list[str]]:
 
 
 def write(document: Document) -> None:
-    """Put a project's document and its last good copy on disk, each only if it differs."""
+    """Write a project's document and its last good copy, each only if it differs."""
     path_of(document.project)
     content = {
         "format": FORMAT,
@@ -91,25 +92,25 @@ def write(document: Document) -> None:
 
 
 def write_host(document: HostDocument) -> None:
-    """Put the host's document and its last good copy on disk, each only if it differs."""
+    """Write the host's document and its last good copy, each only if it differs."""
     content = {"format": FORMAT, "defaults": document.defaults, "leases": document.leases}
     for below in ((), (_LAST_GOOD,)):
         _write(below, HOST_FILE, content)
 
 
 def remove(project: str) -> None:
-    """Remove a project's document, then its last good copy; none is fine."""
+    """Remove a project's document, then its last good copy, if they exist."""
     path_of(project)
     for below in ((_PROJECTS,), (_LAST_GOOD, _PROJECTS)):
         _remove(below, project + _SUFFIX)
 
 
 def remove_all() -> None:
-    """Remove the host's document and its last good copy, and the directories that are empty then; none is fine."""
+    """Remove the host's document, its last good copy, and the directories that are empty then."""
     for below in ((), (_LAST_GOOD,)):
         _remove(below, HOST_FILE)
     for directory in ((_LAST_GOOD, _PROJECTS), (_LAST_GOOD,), (_PROJECTS,), ()):
-        with contextlib.suppress(OSError):  # something of somebody else is in it
+        with contextlib.suppress(OSError):  # it has other files
             os.rmdir("/".join((ETC_DIRECTORY, *directory)))
 
 
@@ -119,15 +120,17 @@ def parse(text: str, origin: str) -> dict[str, t.Any]:
         content = json.loads(text)
     except ValueError as error:
         line = getattr(error, "lineno", 1)
-        said = getattr(error, "msg", str(error))
-        raise DocklessError(f"{origin}, line {line}: not JSON: {said}", _remedy(origin)) from None
+        reason = getattr(error, "msg", str(error))
+        raise DocklessError(f"{origin}, line {line}: not JSON: {reason}", _remedy(origin)) from None
     if not isinstance(content, dict):
-        raise DocklessError(f"{origin}, line 1: an object is expected, not {type(content).__name__}", _remedy(origin))
+        raise DocklessError(
+            f"{origin}, line 1: the document must be an object, not {type(content).__name__}", _remedy(origin)
+        )
     return content
 
 
 def _remedy(origin: str) -> str:
-    return f"Mend the file, or remove it and apply its project again: {origin}."
+    return f"Fix the file {origin}, or remove it and apply the project again."
 
 
 def _or_last_good(load: t.Callable[[tuple[str, ...]], _D], warnings: list[str]) -> _D | None:
@@ -149,7 +152,7 @@ def _project_names() -> list[str]:
             found = os.listdir(fd)
     except FileNotFoundError:
         return []
-    # temporary files of a killed run begin with a dot, and so are no names
+    # Temporary files of a killed run begin with a dot, which no name does.
     return sorted(n[: -len(_SUFFIX)] for n in found if n.endswith(_SUFFIX) and NAME.match(n[: -len(_SUFFIX)]))
 
 
@@ -159,8 +162,8 @@ def _load_project(project: str, top: tuple[str, ...]) -> Document:
     _check(content, text, origin, ("declaration", "leases"))
     if content.get("project") != project:
         raise DocklessError(
-            f"{origin}, line {_line_of(text, 'project')}: it says project {content.get('project')!r}, "
-            f"its name says {project!r}",
+            f"{origin}, line {_line_of(text, 'project')}: the document is of project {content.get('project')!r}, "
+            f"but the file is named after {project!r}",
             _remedy(origin),
         )
     return Document(project, content["declaration"], content["leases"])
@@ -179,11 +182,11 @@ def _load_host(top: tuple[str, ...]) -> HostDocument:
 
 
 def _check(content: dict[str, t.Any], text: str, origin: str, objects: t.Sequence[str]) -> None:
-    """Raise DocklessError if the document has another shape than ours."""
+    """Raise DocklessError if the document has an unknown format or lacks an object."""
     if content.get("format") != FORMAT:
         raise DocklessError(
-            f"{origin}, line {_line_of(text, 'format')}: format {content.get('format')!r} is not known here, "
-            f"only {FORMAT}",
+            f"{origin}, line {_line_of(text, 'format')}: format {content.get('format')!r} is unknown; "
+            f"this version reads format {FORMAT}",
             _remedy(origin),
         )
     for key in objects:
@@ -219,7 +222,7 @@ def _write(below: tuple[str, ...], name: str, content: dict[str, t.Any]) -> None
 
 
 def _pretty(value: t.Any, depth: int, indent: str = "") -> str:
-    """Return JSON with a line for each object of the upper levels: json's own indenting is 20 times slower, and longer.
+    """Return JSON with a line for each object of the upper levels. json's own indenting is 20 times slower, and longer.
 
     The order is kept: that of a sandbox's networks decides which is eth0.
     """

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Documents -> what the host should have, in both vocabularies."""
+"""The target of a run: documents become a resolved host and its desired state. Nothing is changed here."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from ..errors import DocklessError
 from ..linux import attach, foreign_firewalls, sockets, wireguard
 from ..model import external_networks, macvlan, overlay
 from ..model.facts import Facts, UnderlayAddress
-from ..model.host import Host
+from ..model.host import Host, Project, Sandbox
+from ..model.topology import NetworkKey
 from ..observe import parents, snapshot, underlay, uplink
 from ..observe.facts import read_facts
 from ..observe.snapshot import NetnsSnapshot
@@ -27,34 +28,42 @@ from ..validate.host import check_host
 from ..validate.macvlan import refusal, too_large
 from .store import Documents
 
+Attached = tuple[str, int, str]  # sandbox, inode and path of the namespace that it attaches to
+
 
 class Target(t.NamedTuple):
-    """What is wanted: the resolved host, its realization by project, and what people should be told."""
+    """What a run converges to.
+
+    host      the resolved host
+    states    the desired state of each project; "" has what belongs to no single one
+    warnings  for the person who asked for the run
+    present   the host's own namespace, as it was read for the facts
+    """
 
     host: Host
     states: States
     facts: Facts
     warnings: tuple[str, ...]
-    present: NetnsSnapshot  # the host's own namespace, as it was read for the facts
+    present: NetnsSnapshot
 
     def state_of(self, project: str | None) -> State:
-        """Return what a run over one project (None: over all) converges, the host's own things included."""
+        """Return the desired state of one project (None: of all), with what belongs to no single one."""
         wanted = dict(self.states.get("", {}))
         for name, state in self.states.items():
             if project is None or name == project:
                 wanted.update(state)
         return wanted
 
-    def kept(self, project: str | None) -> set[Key]:
-        """Return the keys of what other projects want."""
+    def keys_of_others(self, project: str | None) -> set[Key]:
+        """Return the keys that only other projects declare."""
         if project is None:
             return set()
         own = self.state_of(project)
         return {key for name, state in self.states.items() if name != project for key in state if key not in own}
 
     def leases_of(self, project: str) -> dict[str, t.Any]:
-        """Return what to remember of a project."""
-        found = [p for p in self.host.projects if p.name == project]
+        """Return what was chosen for a project, as JSON for its document."""
+        found = [one for one in self.host.projects if one.name == project]
         return Leases.from_project(found[0]).to_json() if found else {}
 
     def endpoints(self, project: str | None) -> list[Row]:
@@ -67,87 +76,124 @@ class Target(t.NamedTuple):
 
 
 def compute_target(documents: Documents, project: str | None, boot: bool = False) -> Target:
-    """Return the goal. Raises DocklessError for anything that cannot be meant; nothing has been touched by then."""
-    if project is not None:  # one that is to be removed, or read, is not parsed
+    """Return the target of a run over one project (None: over all). Raises DocklessError for what cannot be done.
+
+    At boot, a sandbox or network that needs something which is not there yet is left out with a warning.
+    """
+    if project is not None:  # the name of a project that is removed or read is not checked by a parser
         values.name(project, "project", "project name")
-    projects = [parse_project(name, document.declaration) for name, document in sorted(documents.projects.items())]
-    host = Host(tuple(projects), defaults.parse_defaults(documents.host.defaults))
-    host, attached, warnings = _attached(host, project, boot)
+    host = _parsed(documents)
+    host, attached, warnings = _with_attached(host, project, boot)
     if boot:
         underlay.await_vteps(host)
     present = snapshot.read_host()
-    way_out = uplink.read_uplink(present)
-    facts = read_facts(
-        routes=way_out.routes,
-        addresses=way_out.addresses,
-        mtu=way_out.mtu,
-        uplink=way_out.link,
-        underlay=tuple(UnderlayAddress(*each) for each in way_out.underlay),
+    facts = _host_facts(present, attached)
+    if boot:
+        facts, missing = underlay.with_missing_vteps(facts, host)
+        warnings += missing
+    host = external_networks.resolve_externals(host)
+    facts = _facts_for(host, facts, present)
+    host = _resolved(host, facts, documents)
+    possible, left_out = _without_impossible_networks(host, facts, project, boot)
+    warnings += left_out
+    warnings += host_support.warnings(host, facts, project)
+    return Target(host, desired_state(possible, facts), facts, tuple(warnings), present)
+
+
+def _parsed(documents: Documents) -> Host:
+    projects = [parse_project(name, document.declaration) for name, document in sorted(documents.projects.items())]
+    return Host(tuple(projects), defaults.parse_defaults(documents.host.defaults))
+
+
+def _host_facts(present: NetnsSnapshot, attached: tuple[Attached, ...]) -> Facts:
+    """Return the facts that every run needs."""
+    found = uplink.read_uplink(present)
+    return read_facts(
+        routes=found.routes,
+        addresses=found.addresses,
+        mtu=found.mtu,
+        uplink=found.link,
+        underlay=tuple(UnderlayAddress(*each) for each in found.underlay),
         attached=attached,
     )
-    if boot:
-        facts, late = underlay.with_missing_vteps(facts, host)
-        warnings += late
-    host = external_networks.resolve_externals(host)
+
+
+def _facts_for(host: Host, facts: Facts, present: NetnsSnapshot) -> Facts:
+    """Return the facts with those that only some declarations need: WireGuard keys, parents, other firewalls."""
     if overlay.encrypted_networks(host):
         facts = facts._replace(tunnel_keys=tuple(sorted(wireguard.public_keys().items())))
     facts = parents.with_parents(facts, host, present)
     if host.defaults.coexist:
         facts = facts._replace(firewalls=foreign_firewalls.detect(host.defaults.coexist))
+    return facts
+
+
+def _resolved(host: Host, facts: Facts, documents: Documents) -> Host:
+    """Check the declared host, and return it with every choice made. Raises DocklessError."""
     leases = {name: Leases.from_json(document.leases) for name, document in documents.projects.items()}
     check_host(host, facts, recorded_ports(leases), sockets.owner_of)
     host = resolve_host(host, {**leases, "": Leases.from_json(documents.host.leases)}, facts)
     host_support.refuse_missing_families(host, facts)
     dns.refuse_loops(host)
     host_support.refuse_without_forwarding(host, facts)
-    possible, absent = _on_parents(host, facts, project, boot)
-    warnings += absent
-    states = desired_state(possible, facts)
-    return Target(host, states, facts, tuple(warnings + host_support.warnings(host, facts, project)), present)
+    return host
 
 
-def _attached(host: Host, project: str | None, boot: bool) -> tuple[Host, tuple[tuple[str, int, str], ...], list[str]]:
-    """Find the namespaces to attach to. At boot, a sandbox whose process is not there is left out and told of."""
-    found, warnings, projects = [], [], []
-    for each in host.projects:
+# ---- what may be left out ----------------------------------------------------
+
+
+def _with_attached(host: Host, project: str | None, boot: bool) -> tuple[Host, tuple[Attached, ...], list[str]]:
+    """Find the namespaces that sandboxes attach to. At boot, a sandbox whose namespace is missing is left out."""
+    attached: list[Attached] = []
+    warnings: list[str] = []
+    projects = []
+    for one in host.projects:
         present = []
-        for sandbox in each.sandboxes:
-            if sandbox.attach is not None:
-                try:
-                    path = attach.locate(sandbox.attach)
-                    found.append((sandbox.name, attach.inode(path), path))
-                except DocklessError as error:
-                    if not boot and project in (None, each.name):
-                        raise DocklessError(error.what, error.remedy, error.path or f"{sandbox.path}.attach") from None
-                    if boot:
-                        warnings.append(f"sandbox {sandbox.name} is left out: {error}")
-                        continue
+        for sandbox in one.sandboxes:
+            error = _attach(sandbox, attached)
+            if error is not None and boot:
+                warnings.append(f"Sandbox {sandbox.name} is left out: {error}")
+                continue
+            if error is not None and project in (None, one.name):
+                raise error
             present.append(sandbox)
-        projects.append(each._replace(sandboxes=tuple(present)))
-    return host._replace(projects=tuple(projects)), tuple(found), warnings
+        projects.append(one._replace(sandboxes=tuple(present)))
+    return host._replace(projects=tuple(projects)), tuple(attached), warnings
 
 
-def _on_parents(host: Host, facts: Facts, project: str | None, boot: bool) -> tuple[Host, list[str]]:
-    """Refuse networks that this host cannot have. At boot, and of other projects, they are left out, with what is on them."""
-    absent: dict[tuple[str, str], DocklessError] = {}
+def _attach(sandbox: Sandbox, attached: list[Attached]) -> DocklessError | None:
+    """Add the namespace that a sandbox attaches to, if it does, or return why that cannot be found."""
+    if sandbox.attach is None:
+        return None
+    try:
+        path = attach.locate(sandbox.attach)
+        attached.append((sandbox.name, attach.inode(path), path))
+    except DocklessError as error:
+        return DocklessError(error.what, error.remedy, error.path or f"{sandbox.path}.attach")
+    return None
+
+
+def _without_impossible_networks(host: Host, facts: Facts, project: str | None, boot: bool) -> tuple[Host, list[str]]:
+    """Raise DocklessError for a network that this host cannot have. At boot, and of other projects, it is left out."""
+    impossible: dict[NetworkKey, DocklessError] = {}
     for network in macvlan.parented_networks(host):
         error = refusal(network, facts)
         refused = error or too_large(network, facts)
         if refused is not None and not boot and project in (None, network.project):
             raise refused
         if error is not None:
-            absent[network.key] = error
-    if not absent:
+            impossible[network.key] = error
+    if not impossible:
         return host, []
-    projects = tuple(
-        p._replace(
-            networks=tuple(n for n in p.networks if n.key not in absent),
-            sandboxes=tuple(
-                s._replace(endpoints=tuple(e for e in s.endpoints if e.network not in absent)) for s in p.sandboxes
-            ),
-        )
-        for p in host.projects
-    )
-    return host._replace(projects=projects), [
-        f"network {key[1]} is left out: {error}" for key, error in absent.items() if boot
+    projects = tuple(_without_networks(one, impossible) for one in host.projects)
+    warnings = [f"Network {key[1]} is left out: {error}" for key, error in impossible.items() if boot]
+    return host._replace(projects=projects), warnings
+
+
+def _without_networks(project: Project, keys: t.Container[NetworkKey]) -> Project:
+    sandboxes = [
+        sandbox._replace(endpoints=tuple(one for one in sandbox.endpoints if one.network not in keys))
+        for sandbox in project.sandboxes
     ]
+    networks = tuple(network for network in project.networks if network.key not in keys)
+    return project._replace(networks=networks, sandboxes=tuple(sandboxes))

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""What nft's listings looked like at which generation, so that the next run need not list them. Nothing depends on it."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from ..linux import files, nft
+from ..linux.nft_tables import Tables
+from ..names import RUN_DIRECTORY
+
+PATH = RUN_DIRECTORY + "/generations.json"
+_LIMIT = 4096  # namespaces
+
+
+def load() -> Tables:
+    """Return the tables with what earlier runs have seen of them."""
+    try:
+        known = json.loads(files.read(PATH) or "{}")
+    except ValueError:
+        return Tables({})
+    return Tables({int(inode): (int(pair[0]), str(pair[1])) for inode, pair in known.items()})
+
+
+def save(tables: Tables, texts: t.Iterable[str]) -> None:
+    """Keep what this run has seen. texts are those of the tables as they were loaded."""
+    for text in texts:
+        nft.cache_listing(text, tables.canonical(text))
+    newest = dict(list(tables.known.items())[-_LIMIT:])
+    files.write(PATH, json.dumps(newest), 0o600)

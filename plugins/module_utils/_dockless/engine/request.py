@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# PRIVATE: part of dockless.network only; no guarantees to anybody else.
+"""What a run is asked to do, and what came of it."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..report.rows import Row
+from ..state import render
+from ..state.plan import Plan
+
+Declaration = dict[str, t.Any]  # networks, sandboxes and veth_pairs of a project, in the keys of Compose
+
+
+class Request(t.NamedTuple):
+    """What a run is asked to do.
+
+    project         the project to converge; None is every project of the host
+    edit            returns the project's new declaration from its present one
+    defaults        the host's new defaults; None keeps them
+    remove_project  remove the project and everything that it declares
+    check           only plan
+    verify          observe again after applying, and roll back unless the host is as declared
+    on_mismatch     update, recreate or fail: what may happen to existing links that differ
+    boot            use the last good copy of a broken document, and leave out what is not there yet
+    question        no_change_cache.request_digest() of all that edit depends on; "" never uses the cache
+    coexist         the firewalls to add rules to, in place of those in the defaults; None keeps them
+    """
+
+    project: str | None
+    edit: t.Callable[[Declaration], Declaration] = dict
+    defaults: dict[str, t.Any] | None = None
+    remove_project: bool = False
+    check: bool = False
+    verify: bool = True
+    on_mismatch: str = "update"
+    boot: bool = False
+    question: str = ""
+    coexist: t.Sequence[str] | None = None
+
+
+class Outcome(t.NamedTuple):
+    """What a run did, or in check mode would do. recorded has a line for each document that changed."""
+
+    work: Plan
+    recorded: tuple[str, ...]
+    warnings: tuple[str, ...]
+    endpoints: list[Row]
+    ports: list[Row]
+
+    @property
+    def changed(self) -> bool:
+        """Return whether the host or a document changed."""
+        return bool(self.work) or bool(self.recorded)
+
+    @property
+    def operations(self) -> list[str]:
+        """Return a line for each change."""
+        return render.operations(self.work) + list(self.recorded)
+
+    @property
+    def before(self) -> str:
+        """Return the touched objects as they were."""
+        return render.before(self.work)
+
+    @property
+    def after(self) -> str:
+        """Return the touched objects as they are now, or in check mode would be."""
+        return render.after(self.work)

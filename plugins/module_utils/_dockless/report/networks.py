@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""A network as network_info returns it, and the filters that select networks."""
+"""Networks as network_info returns them, and the filters that select networks."""
 
 from __future__ import annotations
 
 import typing as t
 
-from ..model.host import Endpoint, Network, Overlay, Subnet
+from ..model.host import Endpoint, Macvlan, Network, Overlay, OverlayPeer, Subnet
+from ..model.macvlan import macvlan_of
+from ..model.overlay import overlay_of
 from .rows import Row
 
 
 def network_row(network: Network, endpoints: t.Sequence[Endpoint]) -> Row:
-    """Return one network as inspect() shows it."""
-    return {
+    """Return one network with the endpoints on it. Drivers add keys of their own."""
+    row: Row = {
         "project": network.project,
         "name": network.name,
         "driver": network.driver,
         "bridge_name": network.bridge_name,
-        "scope": "fleet" if network.overlay else "local",
+        "scope": "fleet" if network.spans_hosts else "local",
         "internal": network.internal,
         "isolate": network.isolate,
         "icc": network.icc,
@@ -27,29 +29,13 @@ def network_row(network: Network, endpoints: t.Sequence[Endpoint]) -> Row:
         "enable_ipv6": network.enable_ipv6,
         "dns_enabled": network.dns_enabled,
         "labels": dict(network.labels),
-        **(_overlay(network, network.overlay) if network.overlay else {}),
-        **(_gateway(network) if network.passes_host else {}),
-        **(
-            {
-                "parent": network.macvlan.parent,
-                "mode": network.macvlan.mode,
-                "host_access": [str(a) for a in network.macvlan.addresses],
-            }
-            if network.macvlan
-            else {}
-        ),
-        "ipam": {"config": [_subnet(s) for s in network.subnets]},
-        "endpoints": {
-            e.sandbox: {
-                "project": e.project,
-                "mac_address": e.mac_address,
-                "interface": e.interface_name,
-                "ipv4_address": _cidr(e, 4),
-                "ipv6_address": _cidr(e, 6),
-            }
-            for e in endpoints
-        },
     }
+    if network.spans_hosts:
+        row.update(_overlay(network, overlay_of(network)))
+    row.update(_gateway(network) if network.passes_host else _macvlan(macvlan_of(network)))
+    row["ipam"] = {"config": [_subnet(subnet) for subnet in network.subnets]}
+    row["endpoints"] = {endpoint.sandbox: _endpoint(endpoint) for endpoint in endpoints}
+    return row
 
 
 def _gateway(network: Network) -> Row:
@@ -63,6 +49,14 @@ def _gateway(network: Network) -> Row:
     }
 
 
+def _macvlan(macvlan: Macvlan) -> Row:
+    return {
+        "parent": macvlan.parent,
+        "mode": macvlan.mode,
+        "host_access": [str(address) for address in macvlan.addresses],
+    }
+
+
 def _overlay(network: Network, overlay: Overlay) -> Row:
     return {
         "vni": overlay.vni,
@@ -71,14 +65,15 @@ def _overlay(network: Network, overlay: Overlay) -> Row:
         "vtep": overlay.vtep,
         "port": overlay.port,
         "encrypted": overlay.encrypted,
-        "peers": {
-            p.name: {
-                "vtep": str(p.vtep),
-                "subnets": [str(s) for s in p.subnets],
-                "sandboxes": {s.name: [str(a) for a in s.addresses] for s in p.sandboxes},
-            }
-            for p in network.peers
-        },
+        "peers": {peer.name: _peer(peer) for peer in network.peers},
+    }
+
+
+def _peer(peer: OverlayPeer) -> Row:
+    return {
+        "vtep": str(peer.vtep),
+        "subnets": [str(subnet) for subnet in peer.subnets],
+        "sandboxes": {sandbox.name: [str(address) for address in sandbox.addresses] for sandbox in peer.sandboxes},
     }
 
 
@@ -93,22 +88,35 @@ def _subnet(subnet: Subnet) -> Row:
     return row
 
 
-def _cidr(endpoint: Endpoint, version: int) -> str:
-    return next((c for c in endpoint.addresses if (":" in c) == (version == 6)), "")
+def _endpoint(endpoint: Endpoint) -> Row:
+    return {
+        "project": endpoint.project,
+        "mac_address": endpoint.mac_address,
+        "interface": endpoint.interface_name,
+        "ipv4_address": _first_cidr(endpoint, 4),
+        "ipv6_address": _first_cidr(endpoint, 6),
+    }
+
+
+def _first_cidr(endpoint: Endpoint, version: int) -> str:
+    return next((cidr for cidr in endpoint.addresses if (":" in cidr) == (version == 6)), "")
 
 
 def matches(network: Row, filters: t.Mapping[str, t.Any]) -> bool:
-    """Return whether a network of inspect() passes the filters."""
-    builtin = network["project"] == ""
-    labels = [filters["label"]] if isinstance(filters.get("label"), str) else filters.get("label") or []
+    """Return whether a network's row passes all filters: name (a part of it), driver, type and label."""
+    kind = "builtin" if network["project"] == "" else "custom"
+    labels = filters.get("label") or []
+    if isinstance(labels, str):
+        labels = [labels]
     return (
         str(filters.get("name") or "") in network["name"]
         and filters.get("driver") in (None, network["driver"])
-        and filters.get("type") in (None, "builtin" if builtin else "custom")
-        and all(_labelled(network["labels"], label) for label in labels)
+        and filters.get("type") in (None, kind)
+        and all(_has_label(network["labels"], label) for label in labels)
     )
 
 
-def _labelled(labels: t.Mapping[str, str], wanted: str) -> bool:
+def _has_label(labels: t.Mapping[str, str], wanted: str) -> bool:
+    """Return whether a label KEY exists, or has the value of KEY=VALUE."""
     key, equals, value = wanted.partition("=")
     return key in labels and (not equals or labels[key] == value)

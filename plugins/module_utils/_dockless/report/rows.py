@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What a resolved host gives back to people: endpoints and ports, in one shape everywhere."""
+"""Endpoints and published ports of a resolved host, in the one shape that all modules return."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..firewall import published_ports
 from ..firewall.published_ports import Publication
 from ..model import topology
 from ..model.gateways import next_hop
-from ..model.host import Endpoint, Host, Network, Project
+from ..model.host import Endpoint, Host, Network, Project, Sandbox
 
 Row = dict[str, t.Any]
 
@@ -19,10 +19,10 @@ def endpoints(host: Host, project: str | None = None) -> list[Row]:
     """Return the endpoints of one project, or of all, in order of sandbox and declaration."""
     networks = topology.networks_of(host)
     return [
-        _endpoint(e, networks[e.network], p)
-        for p in _projects(host, project)
-        for s in sorted(p.sandboxes, key=lambda s: s.name)
-        for e in s.endpoints
+        _endpoint(endpoint, networks[endpoint.network], each)
+        for each in _selected(host, project)
+        for sandbox in sorted(each.sandboxes, key=lambda sandbox: sandbox.name)
+        for endpoint in sandbox.endpoints
     ]
 
 
@@ -30,33 +30,25 @@ def ports(host: Host, project: str | None = None) -> list[Row]:
     """Return one row for each binding of each published port, as docker port shows them."""
     networks = topology.networks_of(host)
     return [
-        {
-            "sandbox": s.name,
-            "host_ip": _host_ip(found),
-            "host_port": found.port,
-            "protocol": m.protocol,
-            "target_port": m.target_port,
-        }
-        for p in _projects(host, project)
-        for s in sorted(p.sandboxes, key=lambda s: s.name)
-        for m in s.ports
-        for found in published_ports.publications(s, m, networks)
+        _port(sandbox, publication)
+        for each in _selected(host, project)
+        for sandbox in sorted(each.sandboxes, key=lambda sandbox: sandbox.name)
+        for mapping in sandbox.ports
+        for publication in published_ports.publications(sandbox, mapping, networks)
     ]
 
 
-def _host_ip(found: Publication) -> str:
-    """Return where a port is bound, "" where it is open at the sandbox's own address alone."""
-    if not found.port:
-        return ""
-    return found.address or ("0.0.0.0" if found.version == 4 else "::")
+def wildcard(version: int) -> str:
+    """Return the address that stands for every address of a family."""
+    return "0.0.0.0" if version == 4 else "::"
 
 
-def _projects(host: Host, project: str | None) -> list[Project]:
-    return [p for p in sorted(host.projects, key=lambda p: p.name) if project is None or p.name == project]
+def _selected(host: Host, project: str | None) -> list[Project]:
+    return [each for each in sorted(host.projects, key=lambda each: each.name) if project in (None, each.name)]
 
 
 def _endpoint(endpoint: Endpoint, network: Network, project: Project) -> Row:
-    gateways = [via for via in (next_hop(endpoint, network, version) for version in (4, 6)) if via]
+    hops = (next_hop(endpoint, network, version) for version in (4, 6))
     return {
         "project": project.name,
         "network": network.name,
@@ -64,6 +56,19 @@ def _endpoint(endpoint: Endpoint, network: Network, project: Project) -> Row:
         "interface": endpoint.interface_name,
         "addresses": list(endpoint.addresses),
         "mac_address": endpoint.mac_address,
-        "gateway": gateways[0] if gateways else "",
+        "gateway": next((hop for hop in hops if hop), ""),
         "aliases": list(endpoint.aliases),
+    }
+
+
+def _port(sandbox: Sandbox, publication: Publication) -> Row:
+    host_ip = ""
+    if publication.port:  # otherwise the port is open at the sandbox's own address alone
+        host_ip = publication.address or wildcard(publication.version)
+    return {
+        "sandbox": sandbox.name,
+        "host_ip": host_ip,
+        "host_port": publication.port,
+        "protocol": publication.protocol,
+        "target_port": publication.target_port,
     }

@@ -16,9 +16,10 @@ from _dockless.document.project import parse_project
 from _dockless.errors import DocklessError
 from _dockless.firewall import sandbox_table
 from _dockless.firewall.sandbox_table import LARGEST_OFFSET
-from _dockless.model import services, topology
+from _dockless.model import topology
 from _dockless.model.facts import UnderlayAddress
 from _dockless.model.host import Host
+from _dockless.report.services import service_rows
 from _dockless.state.objects import File, NftTable
 from _dockless.validate.host import check_host
 from support.pipeline import FACTS, leases_of, of_kind, resolved, state
@@ -319,7 +320,7 @@ def test_sandboxes_of_other_hosts_are_behind_a_service_as_well():
     assert maps(served.table(host.projects[0].sandboxes[0], True)) == [
         "dnat ip to numgen inc mod 2 map { 0 : 10.0.0.9, 1 : 10.0.0.4 }"
     ]
-    assert services.rows(served.of["shop", "wide"])["web"] == {
+    assert service_rows(served.of["shop", "wide"])["web"] == {
         "mode": "vip",
         "vip": ["10.0.0.254"],
         "sticky": False,

@@ -88,9 +88,7 @@ def _record_files(project: Project, topology: Topology, services: Services) -> t
                 lines.setdefault(path, []).extend(endpoint_records(sandbox, endpoint, services))
     for network in project.networks:
         if not network.external and has_names(network):
-            records = address_records(network.records)
-            if network.services:
-                records += address_lines(services.of[network.key], network)
+            records = address_records(network.records) + address_lines(network)
             if records:
                 lines[f"{dnsmasq_config.network_directory(network.key)}/{project.name}"] = records
             yield from _peer_files(network, services)

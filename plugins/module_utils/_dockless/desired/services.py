@@ -18,7 +18,9 @@ class Services:
 
     def __init__(self, topology: Topology) -> None:
         self.of = {
-            key: services._served(topology, network) for key, network in topology.networks.items() if network.services
+            key: services.network_services(topology, network)
+            for key, network in topology.networks.items()
+            if network.services
         }
         self._texts: dict[tuple[t.Any, ...], str] = {}
 

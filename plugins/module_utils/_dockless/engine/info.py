@@ -9,12 +9,13 @@ import typing as t
 from .. import names
 from ..desired.services import Services
 from ..linux import lock
-from ..model import services, topology
+from ..model import topology
 from ..model.host import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, Sandbox
 from ..report import exposures
 from ..report.name_resolution import ResolutionReport
 from ..report.networks import matches, network_row
 from ..report.rows import Row
+from ..report.services import service_rows
 from ..state import render
 from . import store
 from .converge import LOCK_TIMEOUT_S, converge
@@ -62,7 +63,7 @@ def _networks(
             row = network_row(network, members.get(network.key, []))
             is_shown = project in (None, owner.name) or network.key in joined
             if is_shown and not network.external and matches(row, filters):
-                row["services"] = services.rows(served.get(network.key))
+                row["services"] = service_rows(served.get(network.key))
                 row["names"] = resolution.on_network(network)
                 rows.append(row)
     return rows

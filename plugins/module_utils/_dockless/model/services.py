@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Which sandboxes stand behind a network's services, and what each is called for it.
+"""The sandboxes behind a network's services (backends), and the names that they have for it.
 
-A service owns its name: a sandbox that has it as an alias is behind the service, and
-is not itself called so. With a virtual address the sandboxes are tasks.SERVICE.
+A service owns its name: a sandbox that has it as an alias is a backend and does not get the name itself. If the service
+has a virtual address, its backends are called tasks.SERVICE.
 """
 
 from __future__ import annotations
@@ -14,100 +14,85 @@ from . import topology as model_topology
 from .host import SERVICE_DNSRR, SERVICE_VIP, Network, Service
 from .topology import TASKS, Topology
 
+_Aliases = frozenset[str]  # in lower case
 
-class Behind(t.NamedTuple):
-    """A sandbox behind a service. project is its own, which need not be the network's."""
+
+class ServiceBackend(t.NamedTuple):
+    """A sandbox behind a service. project is its own, which may differ from the network's."""
 
     project: str
     sandbox: str
-    addresses: tuple[str, ...]
+    addresses: tuple[str, ...]  # without prefix length
     weight: int = 1
     drain: bool = False
 
 
-class Served(t.NamedTuple):
-    """A network's services, each with the sandboxes behind it.
+class NetworkServices(t.NamedTuple):
+    """The services of a network, each with its backends.
 
-    owned are the names in lower case that no sandbox has for itself; called are those
-    that a (project, sandbox) has for what it is behind.
+    service_names are the services' names in lower case, which no sandbox has for itself. backend_names are the names
+    that a (project, sandbox) has as a backend.
     """
 
-    services: tuple[tuple[Service, tuple[Behind, ...]], ...]
-    owned: frozenset[str]
-    called: dict[tuple[str, str], list[str]]
+    services: tuple[tuple[Service, tuple[ServiceBackend, ...]], ...]
+    service_names: frozenset[str]
+    backend_names: dict[tuple[str, str], list[str]]
 
-    def names(self, project: str, sandbox: str, plain: t.Sequence[str]) -> tuple[str, ...]:
-        """Return what a sandbox is called: its own names but the services', and those that it has for a service."""
-        return (*(name for name in plain if name.lower() not in self.owned), *self.called.get((project, sandbox), ()))
+    def names(self, project: str, sandbox: str, own_names: t.Sequence[str]) -> tuple[str, ...]:
+        """Return all names of a sandbox: its own ones without those of services, and those that it has as a backend."""
+        own = (name for name in own_names if name.lower() not in self.service_names)
+        return (*own, *self.backend_names.get((project, sandbox), ()))
 
 
-def _served(topology: Topology, network: Network) -> Served:
+def network_services(topology: Topology, network: Network) -> NetworkServices:
+    """Return the services of a network with their backends."""
     members = _members(topology, network)
-    found = tuple((service, tuple(_behind(service, members))) for service in network.services)
-    called: dict[tuple[str, str], list[str]] = {}
-    for service, behind in found:
-        for one in behind:
-            if service.mode == SERVICE_VIP or not one.drain:
-                name = service.name if service.mode == SERVICE_DNSRR else f"{TASKS}.{service.name}"
-                called.setdefault((one.project, one.sandbox), []).append(name)
-    return Served(found, frozenset(service.name.lower() for service in network.services), called)
+    services = tuple((service, tuple(_backends(service, members))) for service in network.services)
+    backend_names: dict[tuple[str, str], list[str]] = {}
+    for service, backends in services:
+        name = service.name if service.mode == SERVICE_DNSRR else f"{TASKS}.{service.name}"
+        for backend in backends:
+            # The name of a dnsrr service leads to its backends, so a drained one leaves it; tasks.SERVICE lists all.
+            if service.mode == SERVICE_VIP or not backend.drain:
+                backend_names.setdefault((backend.project, backend.sandbox), []).append(name)
+    service_names = frozenset(service.name.lower() for service in network.services)
+    return NetworkServices(services, service_names, backend_names)
 
 
-def _members(topology: Topology, network: Network) -> list[tuple[Behind, frozenset[str]]]:
-    """Return who is on the network, here and on other hosts, each with its aliases in lower case, in order of name."""
-    found = [
-        (Behind(sandbox.project, sandbox.name, tuple(model_topology.addresses(endpoint))), endpoint.aliases)
-        for sandbox, endpoint in topology.members.get(network.key, ())
-    ]
-    found += [
-        (Behind(there.project or network.project, there.name, tuple(map(str, there.addresses))), there.aliases)
-        for peer in network.peers
-        for there in peer.sandboxes
-    ]
-    return sorted((one, frozenset(alias.lower() for alias in aliases)) for one, aliases in found)
+def _members(topology: Topology, network: Network) -> list[tuple[ServiceBackend, _Aliases]]:
+    """Return the sandboxes of a network on all hosts as possible backends, with their aliases, in order of name."""
+    found = []
+    for sandbox, endpoint in topology.members.get(network.key, ()):
+        addresses = tuple(model_topology.addresses(endpoint))
+        found.append((ServiceBackend(sandbox.project, sandbox.name, addresses), _lower(endpoint.aliases)))
+    for peer in network.peers:
+        for remote in peer.sandboxes:
+            addresses = tuple(map(str, remote.addresses))
+            backend = ServiceBackend(remote.project or network.project, remote.name, addresses)
+            found.append((backend, _lower(remote.aliases)))
+    return sorted(found, key=lambda member: member[0])
 
 
-def _behind(service: Service, members: t.Sequence[tuple[Behind, frozenset[str]]]) -> t.Iterator[Behind]:
-    declared = None if service.backends is None else {backend.sandbox: backend for backend in service.backends}
-    for one, aliases in members:
-        if declared is None:
-            if service.name.lower() in aliases:
-                yield one
-        elif one.sandbox in declared:
-            yield one._replace(weight=declared[one.sandbox].weight, drain=declared[one.sandbox].drain)
+def _lower(aliases: t.Iterable[str]) -> _Aliases:
+    return frozenset(alias.lower() for alias in aliases)
 
 
-def address_lines(served: Served, network: Network) -> list[str]:
-    """Return the lines of hosts(5) that give services their virtual addresses."""
+def _backends(service: Service, members: t.Sequence[tuple[ServiceBackend, _Aliases]]) -> t.Iterator[ServiceBackend]:
+    """Yield the declared backends of a service, or if it declares none the sandboxes with its name as an alias."""
+    if service.backends is None:
+        yield from (member for member, aliases in members if service.name.lower() in aliases)
+        return
+    declared = {backend.sandbox: backend for backend in service.backends}
+    for member, _ in members:
+        backend = declared.get(member.sandbox)
+        if backend is not None:
+            yield member._replace(weight=backend.weight, drain=backend.drain)
+
+
+def address_lines(network: Network) -> list[str]:
+    """Return the lines of hosts(5) with the virtual addresses of a network's services."""
     return [
         f"{address} {service.name}.{network.name} {service.name}"
-        for service, behind in served.services
+        for service in network.services
         for address in service.vips
     ]
-
-
-def rows(served: Served | None) -> dict[str, t.Any]:
-    """Return services by name as people are shown them, each with the sandboxes behind it."""
-    return {
-        service.name: {
-            "mode": service.mode,
-            "vip": [str(vip) for vip in service.vips],
-            "sticky": service.sticky,
-            "ports": [
-                f"{port.port}:{port.target}/{port.protocol}"
-                if port.port != port.target
-                else f"{port.port}/{port.protocol}"
-                for port in service.ports
-            ],
-            "sandboxes": {
-                one.sandbox: {
-                    "project": one.project,
-                    "addresses": list(one.addresses),
-                    "weight": one.weight,
-                    "drain": one.drain,
-                }
-                for one in behind
-            },
-        }
-        for service, behind in (served.services if served else ())
-    }

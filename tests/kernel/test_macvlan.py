@@ -462,7 +462,7 @@ def test_a_sandbox_on_a_bridge_as_well(private_host):
     private_host.neighbour().sh(f"curl --silent --fail --max-time 3 --interface {FAR4} http://192.0.2.2:8080/")
     assert private_host.fetch("two", f"http://{addresses(answer, 'one')[0]}/")
     document["sandboxes"]["one"]["networks"] = {"front": None, "lan": {"gw_priority": 1}}
-    assert "its IPv4 default route leads by lan" in private_host.refusal(document)
+    assert "its IPv4 default route leads through network lan" in private_host.refusal(document)
     del document["sandboxes"]["one"]["ports"]
     private_host.apply(document)
     assert traffic.default_routes(private_host, "one") == [f"{NEIGHBOUR_ADDRESSES[0]} eth1"]
@@ -553,7 +553,7 @@ def test_the_parent_goes_and_comes(private_host):
     }
     answer = private_host.apply(document)
     private_host.sh("ip link del up0")
-    assert "this host has no interface up0" in private_host.refusal(document)
+    assert "network lan has the parent up0, but this host has no such interface" in private_host.refusal(document)
     private_host.apply(
         {"networks": {"front": traffic.network("172.20.0.0/24")}, "sandboxes": {"web": {"networks": ["front"]}}},
         project="other",
@@ -576,8 +576,9 @@ def test_iv_ipvlan_is_refused_where_the_kernel_has_none(private_host):
     if private_host.python(KINDS, "ipvlan").stdout.strip() == "True":
         pytest.skip("this kernel has ipvlan links")
     document = {"networks": {"lan": lan(LAN4, driver="ipvlan")}, "sandboxes": PAIR}
-    assert "networks.lan.driver: this kernel has no ipvlan links, which network lan is made of" in private_host.refusal(
-        document
+    assert (
+        "networks.lan.driver: network lan needs ipvlan links, which this kernel does not support"
+        in private_host.refusal(document)
     )
     private_host.assert_back_to(private_host.birth)
 

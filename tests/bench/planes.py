@@ -100,13 +100,12 @@ def routed(host: PrivateHost, others: int) -> None:
             f"h{n}": {"vtep": f"192.168.{n >> 8}.{n & 255}", "subnets": [f"10.{1 + (n >> 8)}.{n & 255}.0/24"]}
             for n in range(1, count + 1)
         }
-        found = document(
+        return document(
             1,
             peers,
             mode="routed",
             ipam={"config": [{"subnet": "10.0.0.0/8", "ip_range": "10.0.1.0/24", "gateway": "10.0.1.1"}]},
         )
-        return found
 
     host.apply(told(0))
     first = spent(lambda: host.apply(told(others)))

@@ -86,7 +86,7 @@ def test_advertised_default_route_survives_forwarding(private_host):
         "ip address add fe80::4/64 dev eth0 nodad"
     )
     neighbour = private_host.neighbour()
-    for attempt in range(20):  # an advertisement may come before the link is up
+    for _attempt in range(20):  # an advertisement may come before the link is up
         neighbour.run(["/usr/bin/python3", "-c", ADVERTISE])
         if "proto ra" in private_host.sh("ip -6 route show default"):
             break

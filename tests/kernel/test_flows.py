@@ -127,11 +127,11 @@ def test_datagrams_follow_a_moved_port(private_host, address):
 def tracked(host, port):
     """Return how many connections to a port the host keeps track of."""
     code = (
-        "from _dockless.linux import conntrack, netlink\n"
-        "with netlink.Socket(netlink.NETLINK_NETFILTER) as door: print(sum(each.flow.port == %d for each in "
-        "conntrack._tracked(door)))" % port
+        "import sys\nfrom _dockless.linux import conntrack, netlink\n"
+        "with netlink.Socket(netlink.NETLINK_NETFILTER) as sock:\n"
+        "    print(sum(each.flow.port == int(sys.argv[1]) for each in conntrack._tracked(sock)))"
     )
-    return int(host.python(code).stdout)
+    return int(host.python(code, str(port)).stdout)
 
 
 def test_withdrawn_port_ends_its_connections_only(private_host):

@@ -230,8 +230,8 @@ def test_sandbox_cannot_send_vxlan_to_a_remote_vtep(fleet):
     )
     sink = traffic.record(second, "e", 7000)
 
-    def forge(text, target=private_fleet.address(2)):
-        first.run([SYSTEM_PYTHON, "-c", code, target, mac, text], netns="a", check=False)
+    def forge(text):
+        first.run([SYSTEM_PYTHON, "-c", code, private_fleet.address(2), mac, text], netns="a", check=False)
 
     forge("forged")
     traffic.send(first, "c", "10.61.0.3", 7000, "end")

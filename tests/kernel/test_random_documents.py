@@ -44,7 +44,7 @@ def settled(host, wanted):
 @pytest.mark.parametrize("seed", smoke_case({str(seed): seed for seed in SEEDS}, "0"))
 def test_from_one_document_to_the_next(private_host, seed):
     chance = random.Random(seed)
-    for turn in range(3):
+    for _turn in range(3):
         wanted = drawn(chance)
         private_host.apply(wanted, on_mismatch="recreate")
         settled(private_host, wanted)
@@ -57,7 +57,7 @@ def test_what_was_deleted_by_hand_is_made_again_by_one_run(private_host, seed):
     while not any(spec.get("networks") for spec in wanted["sandboxes"].values()):
         wanted = drawn(chance)
     made = private_host.apply(wanted)
-    for turn in range(3):
+    for _turn in range(3):
         endpoint = chance.choice(made["endpoints"])
         bridges = private_host.sh("ip -brief link show type bridge | cut -d' ' -f1").split()
         what = chance.choice(sorted(DELETIONS))

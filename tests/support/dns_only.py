@@ -71,32 +71,40 @@ def endpoint_lines(name: str, index: int, endpoint: Endpoint, network: Network) 
     return lines
 
 
+def write_files(objects: t.Sequence[t.Any]) -> None:
+    """Write the files that differ, and remove those of networks that are not declared."""
+    wanted = [obj for obj in objects if isinstance(obj, File)]
+    for file in wanted:
+        if files.observed(file.path) != (file.text, file.mode):
+            files.write(file.path, file.text, file.mode)
+    for path in set(files.listed(DNS_DIRECTORY + "/networks")) - {file.path for file in wanted}:
+        files.remove(path)
+
+
+def load_tables(objects: t.Sequence[t.Any]) -> None:
+    """Load the sandboxes' tables, which redirect their queries."""
+    for obj in objects:
+        if isinstance(obj, NftTable):
+            with netns.entered_named(obj.netns):
+                nft.replace(obj.text)
+
+
 def main(action: str) -> t.Any:
-    """Do it and return what to print."""
+    """Do the action and return what to print."""
     host = host_of(json.load(sys.stdin))
-    objects = [
-        o
-        for project in host.projects
-        for o in dns.dns_objects(project, topology.read_topology(host), FACTS, host.defaults)
-    ]
-    resolvers = [o for o in objects if isinstance(o, Resolver)]
+    objects: list[t.Any] = []
+    for project in host.projects:
+        objects += dns.dns_objects(project, topology.read_topology(host), FACTS, host.defaults)
+    resolvers = [obj for obj in objects if isinstance(obj, Resolver)]
     if action == "up":
         plumb(host)
     if action in ("up", "write"):
-        for found in objects:
-            if isinstance(found, File) and files.observed(found.path) != (found.text, found.mode):
-                files.write(found.path, found.text, found.mode)
-        for path in set(files.listed(DNS_DIRECTORY + "/networks")) - {o.path for o in objects if isinstance(o, File)}:
-            files.remove(path)
+        write_files(objects)
     if action == "up":
-        for found in objects:
-            if isinstance(found, NftTable):
-                with netns.entered_named(found.netns):
-                    nft.replace(found.text)
-        supervisor.start(resolvers, FACTS)
+        load_tables(objects)
     if action == "bare":
         handover.handed_over = lambda _resolvers, _dnsmasq: contextlib.nullcontext()  # type: ignore[assignment]
-    if action in ("start", "bare"):
+    if action in ("up", "start", "bare"):
         supervisor.start(resolvers, FACTS)
     if action == "stop":
         supervisor.stop(resolvers, FACTS)

@@ -173,43 +173,48 @@ class Kernel:
             self._check(step.after, known=step.key)
         self.state[step.key] = step.after
 
-    def _check(self, thing: t.Any, known: Key | None = None) -> None:
-        if isinstance(thing, Veth):
-            for name in (thing.netns, thing.peer_netns):
-                self._need_netns(name, thing)
-            for netns, name in ((thing.netns, thing.name), (thing.peer_netns, thing.peer_name)):
-                if (netns, name) in self._names(known):
-                    raise Refused(f"name taken: {name} in {netns or 'the host'}")
-            for netns, master in ((thing.netns, thing.master), (thing.peer_netns, thing.peer_master)):
-                if master and ("link", netns, master) not in self.state:
-                    raise Refused(f"no bridge {master}")
-        elif isinstance(thing, Link):
-            if (thing.netns, thing.name) in self._names(known):
-                raise Refused(f"name taken: {thing.name}")
-            if thing.master and ("link", thing.netns, thing.master) not in self.state:
-                raise Refused(f"no bridge {thing.master}")
-            if any(
-                isinstance(o, Link) and o.kind == thing.kind == "vxlan" and o.data == thing.data
-                for o in self.state.values()
-            ):
-                raise Refused(f"number taken: {thing.data}")
-        elif isinstance(thing, (ForwardingEntry, Neighbour)):
-            if (thing.netns, thing.link) not in self._names():
-                raise Refused(f"no link {thing.link}")
-        elif isinstance(thing, (Address, Route)):
-            if (thing.netns, thing.link) not in self._names():
-                raise Refused(f"no link {thing.link} in {thing.netns or 'the host'}")
-            if isinstance(thing, Route) and thing.via:
-                self._need_way(thing)
-        elif isinstance(thing, Netns):
-            if thing.partner and ("netns", thing.partner) not in self.state:
-                raise Refused(f"no partner {thing.partner}")
-        elif isinstance(thing, (Sysctl, NftTable)):
-            self._need_netns(thing.netns, thing)
-        elif isinstance(thing, Resolver):
-            self._need_netns(thing.netns, thing)
-            if ("file", thing.config) not in self.state:
-                raise Refused(f"no configuration {thing.config}")
+    def _check(self, obj: t.Any, known: Key | None = None) -> None:
+        """Raise Refused when the kernel would not create an object. known is the object itself when it exists."""
+        if isinstance(obj, Veth):
+            self._check_veth(obj, known)
+        elif isinstance(obj, Link):
+            self._check_link(obj, known)
+        elif isinstance(obj, (ForwardingEntry, Neighbour, Address, Route)):
+            self._check_on_link(obj)
+        elif isinstance(obj, Netns):
+            if obj.partner and ("netns", obj.partner) not in self.state:
+                raise Refused(f"no partner {obj.partner}")
+        elif isinstance(obj, (Sysctl, NftTable, Resolver)):
+            self._need_netns(obj.netns, obj)
+        if isinstance(obj, Resolver) and ("file", obj.config) not in self.state:
+            raise Refused(f"no configuration {obj.config}")
+
+    def _check_veth(self, pair: Veth, known: Key | None) -> None:
+        ends = ((pair.netns, pair.name, pair.master), (pair.peer_netns, pair.peer_name, pair.peer_master))
+        for netns, _name, _master in ends:
+            self._need_netns(netns, pair)
+        for netns, name, master in ends:
+            if (netns, name) in self._names(known):
+                raise Refused(f"name taken: {name} in {netns or 'the host'}")
+            self._need_bridge(netns, master)
+
+    def _check_link(self, link: Link, known: Key | None) -> None:
+        if (link.netns, link.name) in self._names(known):
+            raise Refused(f"name taken: {link.name}")
+        self._need_bridge(link.netns, link.master)
+        for other in self.state.values():
+            if isinstance(other, Link) and other.kind == link.kind == "vxlan" and other.data == link.data:
+                raise Refused(f"number taken: {link.data}")
+
+    def _check_on_link(self, obj: ForwardingEntry | Neighbour | Address | Route) -> None:
+        if (obj.netns, obj.link) not in self._names():
+            raise Refused(f"no link {obj.link} in {obj.netns or 'the host'}")
+        if isinstance(obj, Route) and obj.via:
+            self._need_way(obj)
+
+    def _need_bridge(self, netns: str, name: str) -> None:
+        if name and ("link", netns, name) not in self.state:
+            raise Refused(f"no bridge {name}")
 
     def _need_netns(self, name: str, thing: t.Any) -> None:
         if name and ("netns", name) not in self.state:

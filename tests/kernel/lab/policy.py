@@ -155,7 +155,7 @@ def _of_gateway(source: str, version: int) -> t.Iterator[Question]:
         else:
             there = _mode(net, version) != "isolated" and version in mine.families
             expected = there and (mine is net or not _is_internal(mine))
-        for what, protocol, port in ((UNPUBLISHED, "udp", 81), (UNPUBLISHED, "tcp", 81)):
+        for _what, protocol, port in ((UNPUBLISHED, "udp", 81), (UNPUBLISHED, "tcp", 81)):
             yield Question(
                 source, "node", net.address(1, version), f"gateway of {name}", protocol, port, version, expected
             )

@@ -133,7 +133,7 @@ class Station:
                 self._note_echo(data, sender[0])
         for port, server in self._tcp.items():
             self._accept(server, port)
-        for data, sender in _drained(self.wire):
+        for data, _sender in _drained(self.wire):
             if self._hears_frames:
                 self._note("frame", data, "", 0)
 

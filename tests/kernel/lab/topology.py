@@ -225,7 +225,7 @@ class Lab:
     def settle(self) -> None:
         """Return when every station has heard a marker that is sent now, and with it all that was sent before."""
         expected = {}
-        for name, station in self.stations.items():
+        for name in self.stations:
             friend, address = self.friend(name)
             expected[name] = self.token()
             assert self.stations[friend].datagram(address, 80, expected[name]), f"{friend} cannot send to {name}"

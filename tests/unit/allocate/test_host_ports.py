@@ -174,7 +174,7 @@ def test_no_two_mappings_ever_meet_and_free_ones_are_kept(seed):
     """For any ports and any earlier run."""
     chance = random.Random(seed)
     host = None
-    for turn in range(3):
+    for _turn in range(3):
         document = publishing(**{f"s{i}": _ports(chance, i) for i in range(chance.randint(1, 6))})
         before, host = (
             host,

@@ -284,7 +284,7 @@ def test_subnets_never_overlap_and_addresses_are_never_given_twice(seed):
         for turn in range(chance.randint(0, 6))
     )
     host = None
-    for turn in range(3):
+    for _turn in range(3):
         networks = {f"n{i}": {"enable_ipv6": chance.random() < 0.5} for i in range(chance.randint(1, 8))}
         sandboxes = {
             f"s{i}": {"networks": chance.sample(sorted(networks), chance.randint(1, len(networks)))}

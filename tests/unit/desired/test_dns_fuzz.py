@@ -158,7 +158,7 @@ def test_hostile_names_do_not_change_the_files():
     """
     source = random.Random(55)
     refused = accepted = 0
-    for turn in range(TURNS):
+    for _turn in range(TURNS):
         asked = document(source)
         try:
             state = pipeline.state(pipeline.resolved(asked))

@@ -169,7 +169,7 @@ def test_clients_begin_with_different_sandboxes_and_share_few_texts():
 def owners(text):
     """Return who has each slot of a sticky service, by address."""
     found = {}
-    for low, dash, high, address in re.findall(r"(\d+)(-?)(\d*) : ([0-9.]+)", maps(text)[0]):
+    for low, _dash, high, address in re.findall(r"(\d+)(-?)(\d*) : ([0-9.]+)", maps(text)[0]):
         found.update(dict.fromkeys(range(int(low), int(high or low) + 1), address))
     return found
 

@@ -124,7 +124,7 @@ def places(value, path=()):
 def broken(random_source):
     """Return the document with a few hostile values, and a hostile key now and then."""
     document = copy.deepcopy(DOCUMENT)
-    for turn in range(random_source.choice((1, 1, 2))):
+    for _turn in range(random_source.choice((1, 1, 2))):
         path = random_source.choice(list(places(document)))
         holder = document
         for key in path[:-1]:
@@ -151,7 +151,7 @@ def test_the_unbroken_document_is_accepted():
 def test_broken_documents_are_read_or_refused(seed):
     source = random.Random(seed)
     refused = set()
-    for turn in range(500):
+    for _turn in range(500):
         document = broken(source)
         try:
             host_of(document, blog=BLOG)

@@ -62,7 +62,7 @@ def test_broken_attributes_end_the_reading(data):
 def test_noise_is_read_to_its_end(seed):
     """Whatever comes, reading ends: no length is believed that leads nowhere."""
     chance = random.Random(seed)
-    for turn in range(200):
+    for _turn in range(200):
         data = bytes(
             chance.choice((0, 1, 4, 16, 255, chance.randrange(256))) for place in range(chance.randint(0, 120))
         )

@@ -102,7 +102,7 @@ def endpoint_oracle(name, mac, mtu, master, peer, peer_mac, peer_mtu, fd):
 @pytest.mark.parametrize("seed", range(20))
 def test_endpoint_pairs(seed):
     chance = random.Random(seed)
-    for turn in range(10):
+    for _turn in range(10):
         values = (
             name_of(chance),
             mac_of(chance),
@@ -157,7 +157,7 @@ def test_ports(hairpin, isolated, learning, ipv6, name):
 @pytest.mark.parametrize("seed", range(10))
 def test_addresses(seed):
     chance = random.Random(seed)
-    for turn in range(20):
+    for _turn in range(20):
         version, kind, index = chance.choice((4, 6)), chance.choice((NEWADDR, DELADDR)), number_of(chance)
         text = chance.choice((address_of(chance, version), "169.254.3.4" if version == 4 else "fe80::9"))
         length = chance.randint(1, 32 if version == 4 else 128)

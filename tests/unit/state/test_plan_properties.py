@@ -74,7 +74,7 @@ def stopped_and_taken_back(there, steps, stop):
 def test_drift_is_repaired(seed):
     """Whatever somebody deletes, the next run makes again, and touches nothing that does not need it."""
     wanted, second, chance = changed_documents(seed)
-    for turn in range(5):
+    for _turn in range(5):
         host = Kernel(wanted)
         for key in chance.sample(sorted(wanted), min(3, len(wanted))):
             if key in host.state:
@@ -138,7 +138,7 @@ def test_the_table_does_not_depend_on_the_order_of_declaration(seed):
             if open_networks:
                 spec["ports"] = [f"{8000 + number}:80", f"{9000 + number}:81/udp", f"192.0.2.1:{7000 + number}:82"]
     expected = table(resolved(one))
-    for turn in range(3):
+    for _turn in range(3):
         other = {kind: dict(chance.sample(list(specs.items()), len(specs))) for kind, specs in one.items()}
         for spec in other["sandboxes"].values():
             if "ports" in spec:

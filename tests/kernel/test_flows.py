@@ -129,7 +129,7 @@ def tracked(host, port):
     code = (
         "import sys\nfrom _dockless.linux import conntrack, netlink\n"
         "with netlink.Socket(netlink.NETLINK_NETFILTER) as sock:\n"
-        "    print(sum(each.flow.port == int(sys.argv[1]) for each in conntrack._tracked(sock)))"
+        "    print(sum(each.flow.port == int(sys.argv[1]) for each in conntrack._connections(sock)))"
     )
     return int(host.python(code, str(port)).stdout)
 

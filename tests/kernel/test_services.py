@@ -310,7 +310,7 @@ def _tables_asked_for(host, document):
     )
     calls = host.read("/run/calls")
     host.sh("rm /run/document /run/calls /run/said")
-    assert '"nft", "-f"' in calls, "the control: the run loads tables"
+    assert 'nft", "-f"' in calls, "the control: the run loads tables"
     return calls.count('"list", "table"')
 
 

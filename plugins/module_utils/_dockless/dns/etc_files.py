@@ -93,11 +93,11 @@ def own_resolv_conf(sandbox: Sandbox, topology: Topology, facts: Facts, defaults
 
 
 def nsswitch_conf(sandbox: Sandbox, facts: Facts) -> str:
-    """Return nsswitch.conf(5) of a sandbox: the host's without sources that do not work in a sandbox. "" if they are
-    equal.
+    """Return nsswitch.conf(5) of a sandbox, "" if it would be equal to the host's.
 
-    nss-resolve(8), nss-mymachines(8), mdns and the like query a daemon of the host over a Unix socket, which a network
-    namespace does not isolate: the host's resolver would answer that the sandbox's names do not exist.
+    It is the host's without the sources that do not work in a sandbox.     nss-resolve(8), nss-mymachines(8), mdns and
+    the like query a daemon of the host over a Unix socket, which a network namespace does not isolate: the host's
+    resolver would answer that the sandbox's names do not exist.
     """
     lines = facts.nsswitch.splitlines()
     changed = [_hosts_line(line) if line.split("#")[0].strip().startswith("hosts:") else line for line in lines]

@@ -39,9 +39,7 @@ def wanted(firewall: FirewalldFirewall, traffic: Traffic) -> t.Iterator[str]:
 
 
 def parse(listing: str) -> list[str]:
-    """Return the settings in the output of "firewall-cmd --info-zone" or "--info-policy" for dockless's zone or a
-    policy.
-    """
+    """Return the settings of dockless's zone or a policy in the output of --info-zone or --info-policy."""
     title, _newline, body = listing.partition("\n")
     name = title.split()[0] if title.split() else ""
     values = _values(body)

@@ -319,8 +319,7 @@ def _passes(chain: Chain, rules: t.Mapping[str, t.Sequence[_Rule]], packet: _Pac
 
 
 def _walk(name: str, rules: t.Mapping[str, t.Sequence[_Rule]], packet: _Packet, callers: frozenset[str]) -> str:
-    """Return the verdict of a chain: "drop", "accept", "meant" (an accept that names dockless's link), or "" at its
-    end.
+    """Return the verdict of a chain: "drop", "accept", "meant", or "" if the packet reaches its end.
 
     callers: the chains that jumped here. A jump back to one of them is not followed.
     """
@@ -347,7 +346,7 @@ def _walk(name: str, rules: t.Mapping[str, t.Sequence[_Rule]], packet: _Packet, 
 
 
 def _why(chain: Chain, directions: tuple[str, ...], bridges: t.Sequence[str]) -> str:
-    """Return the sentence that tells what a chain drops, and why."""
+    """Return the sentence about the packets that a chain drops, and why."""
     shown = ", ".join(bridges[:3]) + (f" and {len(bridges) - 3} more" if len(bridges) > 3 else "")
     traffic = {
         OUTBOUND: f"packets out of {shown}",

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Published ports as elements of the firewall's maps: one for each port, or for each range of ports that keep their
-numbers.
-"""
+"""Published ports as elements of the firewall's maps, one for each port or range of ports that keep their numbers."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
 A service's virtual address (VIP) belongs to no interface. It is translated in the client's sandbox, where the
 connection begins. So no host has to answer for it on the network, and the other end sees the client's own address.
 
-One map leads from VIP, protocol and port to a chain, and that chain is a single rule, whatever the number of sandboxes
+One map translates VIP, protocol and port to a chain, and that chain is a single rule, whatever the number of sandboxes
 behind the service. Existing connections stay with their sandbox, because only the first packet of a connection meets
 these rules.
 """
@@ -235,8 +235,7 @@ def _lookup_rules(data: _FamilyData) -> list[str]:
 
 
 def _reject_rules(data: _FamilyData) -> list[str]:
-    """Return rules for packets that are still addressed to a VIP: no sandbox serves them, so the client gets an error
-    at once.
+    """Return rules that reject packets which are still addressed to a VIP, because no sandbox serves them.
 
     Without these rules the kernel would look for a neighbour with that address.
     """

@@ -31,9 +31,7 @@ def lock(timeout_s: float) -> t.Iterator[None]:
 
 @contextlib.contextmanager
 def lock_for_reading(timeout_s: float) -> t.Iterator[None]:
-    """Hold the lock together with other readers, without writing anything: without a lock file, nothing changes the
-    host.
-    """
+    """Hold the lock together with other readers. Writes nothing: without a lock file, no run is changing the host."""
     try:
         fd = _acquired(_existing, fcntl.LOCK_SH, timeout_s)
     except FileNotFoundError:

@@ -53,10 +53,10 @@ def run_nft(arguments: t.Sequence[str], script: str = "") -> Output:
 
 
 def listing(netns_name: str = "", families: t.Sequence[str] = FAMILIES) -> str:
-    """Return dockless's tables in a named namespace ("": that of the calling thread) as nft lists them, "" if there are
-    none.
+    """Return dockless's tables as nft lists them, "" if there are none.
 
-    Each family is a process. A caller that knows that a namespace has only one family names it in families.
+    netns_name: "" stands for the namespace of the calling thread. Each family is a process. A caller that knows that a
+    namespace has only one family names it in families.
     """
     with netns.entered_named(netns_name):
         return _list_tables(families)

@@ -78,9 +78,8 @@ def run(
     Raises DocklessError if the program is not installed, cannot be started or does not end within timeout_s.
     """
     path = argv[0] if "/" in argv[0] else find_program(argv[0])
-    name = os.path.basename(argv[0])
     if not path:
-        raise DocklessError(f"the program {name} is not installed", remedies.missing)
+        raise DocklessError(f"the program {argv[0]} is not installed", remedies.missing)
     pipe = subprocess.PIPE if capture else subprocess.DEVNULL
     try:
         done = subprocess.run(
@@ -100,10 +99,15 @@ def run(
         reason = os.strerror(error.errno or 0)
         raise DocklessError(f"the program {path} cannot be started: {reason}", remedies.missing) from None
     output = Output(done.returncode, _decoded(done.stdout), _decoded(done.stderr))
-    if check and output.status:
+    if check:
+        _refuse_failure(argv, output, secret, remedies)
+    return output
+
+
+def _refuse_failure(argv: t.Sequence[str], output: Output, secret: bool, remedies: Remedies) -> None:
+    if output.status:
         reason = f"exit status {output.status}" if secret else output.reason
         raise DocklessError(f"{_command(argv)} failed: {reason}", remedies.fails)
-    return output
 
 
 def _command(argv: t.Sequence[str]) -> str:

@@ -42,11 +42,11 @@ def _names_in(text: str) -> set[str]:
 
 
 def transitional_files(steps: Steps) -> t.Iterator[File]:
-    """Yield files that are written before the changes: the old and the new lines of each file that gains a name from
-    another.
+    """Yield versions of record files to write before the changes, for each file that gains a name from another one.
 
-    An alias may move from one sandbox to another, as in a blue-green deployment. Without this step nobody would have
-    the alias between the write of the first file and the write of the second.
+    Such a version has the old and the new lines. An alias may move from one sandbox to another, as in a blue-green
+    deployment. Without this step the alias would be missing between the write of the first file and the write of the
+    second.
     """
     changed = _record_steps(steps)
     before = [_names_in(_text(step.before)) for step in changed]

@@ -91,7 +91,7 @@ def test_bip_wins_over_pools(private_host):
     )
 
 
-def test_exhausted_pools_are_told_and_nothing_is_made(private_host):
+def test_exhausted_pools_are_reported_before_any_change(private_host):
     pools = {"default_address_pools": [{"base": "10.70.0.0/23", "size": 24}]}
     told = private_host.refusal({"networks": plain("a", "b", "c"), "defaults": pools})
     assert "network c cannot get an IPv4 subnet" in told and "networks.c.ipam" in told

@@ -63,7 +63,7 @@ def test_an_attached_sandbox_leaves_nothing_in_the_process(private_host, start):
     private_host.sh("ip netns delete theirs")
 
 
-def test_a_sandbox_of_ours_becomes_that_of_a_process_and_back(private_host, start):
+def test_sandbox_becomes_attached_and_back(private_host, start):
     """Only with on_mismatch: recreate; the name that shares it follows both times."""
     pid = start()
     private_host.apply(attached())

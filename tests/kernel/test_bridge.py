@@ -260,7 +260,7 @@ def test_bridge_keeps_its_mac(private_host):
     assert len(macs) == 1
 
 
-def test_gw_priority_chooses_the_way_out_for_each_family(private_host):
+def test_gw_priority_chooses_the_default_route_of_each_family(private_host):
     """The highest wins, ties by name; a network of one family moves that family only, ports included; and back."""
     networks = {
         "a": network("172.20.0.0/24 fd00:20::/64"),

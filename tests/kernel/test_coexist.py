@@ -217,7 +217,7 @@ table ip docker-bridges {
 
 
 @pytest.mark.smoke
-def test_a_firewall_that_is_not_there_needs_nothing(private_host):
+def test_coexist_with_a_missing_firewall_changes_nothing(private_host):
     """Hosts with and without Docker may be told the same; iptables has not been used when the run ends."""
     tables = private_host.sh("nft list tables")
     answer = private_host.apply(told("docker"))

@@ -159,7 +159,7 @@ TAKEN = {  # somebody else's object with a name that we want, and the words of t
 
 
 @pytest.mark.parametrize("make, clear, words", TAKEN.values(), ids=TAKEN.keys())
-def test_what_is_not_ours_is_refused_before_anything_is_touched(private_host, make, clear, words):
+def test_unmanaged_object_is_refused_before_any_change(private_host, make, clear, words):
     """Exists and is not ours is an error, named; afterwards the host is as it was, and free names are taken."""
     document = {
         **SHOP,

@@ -205,7 +205,7 @@ def test_traffic_stops_when_the_tunnel_is_lost(fleet, loss):
     assert first.apply(found[0])["operations"] == []
 
 
-def test_two_walls_keep_it_in(fleet):
+def test_two_rules_keep_cleartext_in(fleet):
     """The kill-switch route and the chain encrypted_only each do alone.
 
     Without both, data go out in clear, so there is something to keep in.

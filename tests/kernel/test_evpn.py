@@ -328,7 +328,7 @@ for kind, receiver in ((1, bytes(6)), (2, b"\\xff" * 6)):
 """
 
 
-def test_claiming_the_address_of_another_hosts_sandbox_changes_nothing(fabric: Fabric) -> None:
+def test_claiming_the_address_of_a_remote_sandbox_changes_nothing(fabric: Fabric) -> None:
     """A sandbox asks its gateway in another's name, and answers where nobody asked.
 
     Its port lets no such claim through, and FRR believes none.

@@ -150,7 +150,7 @@ def test_symlink_is_removed_and_not_followed(private_host):
 @pytest.mark.parametrize(
     "make", ["mkfifo", "mkdir", "python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])'"]
 )
-def test_what_is_no_plain_file_is_refused_without_waiting(private_host, make):
+def test_special_files_are_refused_without_blocking(private_host, make):
     private_host.sh(f"mkdir -p /run/dockless; {make} /run/dockless/x")
     assert "/run/dockless/x" in refusal(private_host, "files.read('/run/dockless/x')")
     assert "/run/dockless/x" in refusal(private_host, "files.write('/run/dockless/x', '', 0o644)")

@@ -267,7 +267,7 @@ def test_a_port_is_open_to_those_that_are_named(private_host):
 
 
 @pytest.mark.parametrize("how", [{"mode": "routed"}, {"trusted_host_interfaces": ["eth0"]}], ids=["routed", "trusted"])
-def test_guests_are_asked_for_at_a_sandboxs_own_address_too(private_host, how):
+def test_source_ranges_apply_to_a_sandboxs_own_address(private_host, how):
     """source_ranges: no way around it by a route, in either family; ranges within each other are one.
 
     For the named it answers, as another port does.

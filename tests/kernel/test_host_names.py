@@ -122,7 +122,7 @@ def test_host_names_are_not_visible_to_sandboxes(resolving):
         assert dig(host, sandbox, "web.front") == ("NXDOMAIN", []), sandbox
 
 
-def test_nothing_foreign_is_changed_and_what_is_not_there_is_told(resolving):
+def test_foreign_files_stay_and_missing_programs_are_reported(resolving):
     host = resolving
     host.sh(f"echo 'server=/front/192.0.2.9' >{DROP_IN}")
     with pytest.raises(Failed, match=f"file {DROP_IN} exists and is not ours"):

@@ -191,7 +191,7 @@ def test_open_networks_reach_each_other(private_host):
         assert private_host.ping(name, FAR4) and private_host.ping(name, FAR6)
 
 
-def test_icc_false_walls_off_neighbours_only(private_host):
+def test_icc_false_isolates_neighbours_only(private_host):
     """Neighbours of one bridge do not reach each other; the host and the world they reach; icc true opens in place."""
     document = {
         "networks": {"front": network("172.20.0.0/24 fd00:20::/64", icc=False)},

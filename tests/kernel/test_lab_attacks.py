@@ -45,7 +45,7 @@ def test_attacks_reach_nobody_and_are_counted(lab, memory, group, record_propert
 
 
 @pytest.mark.smoke
-def test_what_must_pass_passes(lab, memory, record_property):
+def test_allowed_traffic_passes(lab, memory, record_property):
     """The other end sees the address that it should; sandboxes are not taught other ways."""
     lab.forget()
     assert claims.try_passages(lab, *trial.ways()) == []

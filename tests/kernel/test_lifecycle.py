@@ -130,7 +130,7 @@ def test_in_place_change_takes_hold_without_a_rebuild_and_back(private_host, cha
     assert private_host.ping("web", "192.0.2.3") and private_host.ping("cli", "web")
 
 
-def test_what_needs_a_rebuild_needs_to_be_told(private_host):
+def test_rebuild_needs_on_mismatch_recreate(private_host):
     """on_mismatch: update refuses and changes nothing; recreate rebuilds and keeps address, MAC and name."""
     first = private_host.apply(BASE)
     before = full(private_host)

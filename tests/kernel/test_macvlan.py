@@ -377,7 +377,7 @@ def test_parents_that_cannot_be(private_host, make, parent, words):
     private_host.sh("ip link del br0; ip link del p0" if make else "true")
 
 
-def test_a_bridge_of_ours_is_no_parent(private_host):
+def test_managed_bridge_cannot_be_a_parent(private_host):
     """Its walls would have a hole."""
     private_host.apply({"networks": {"front": {"bridge_name": "br-front", "dns_enabled": False}}, "sandboxes": {}})
     told = private_host.refusal({"networks": {"lan": lan(parent="br-front")}, "sandboxes": PAIR}, project="other")
@@ -423,7 +423,7 @@ def test_host_access(private_host, parent):
     )
 
 
-def test_the_hosts_link_leads_nowhere_else(private_host):
+def test_host_side_link_routes_to_the_network_only(private_host):
     """A sandbox cannot use the host as its router by way of the host's link; the wall is the rule on our links."""
     document = {"networks": {"lan": lan(LAN4, host_access=True)}, "sandboxes": PAIR}
     private_host.apply(document)

@@ -89,7 +89,7 @@ def test_podman_in_a_sandbox(runtimes, options):
 
 
 @needs("podman", "crun")
-def test_podman_that_is_not_told_asks_others(runtimes):
+def test_podman_without_dns_option_asks_other_servers(runtimes):
     """Why README names those options: without them this version writes servers of its own choice."""
     text = podman(runtimes, command='echo "$(</etc/resolv.conf)"')
     assert "nameserver" in text and "127.0.0.11" not in text

@@ -381,7 +381,7 @@ exec /run/nft "$@"
         ),
     ],
 )
-def test_crash_of_an_old_nft_over_rules_of_others_is_told_and_stops_nothing(private_host, crash, words):
+def test_nft_crash_over_foreign_rules_is_a_warning(private_host, crash, words):
     private_host.run(["nft", "-f", "-"], input=forward(["jump user"], extra="chain user {\n}"))
     private_host.run(
         [

@@ -158,7 +158,7 @@ def test_each_sandbox_leaves_and_is_reached_by_its_own_host(fleet):
         assert sink.readline() == f"out {private_fleet.address(seen)}"
 
 
-def test_an_internal_network_has_no_way_out(fleet):
+def test_internal_overlay_has_no_egress(fleet):
     documents = private_fleet.documents(unnamed(internal=True), PLACED)
     first = fleet.hosts[0]
     apply_all(fleet, documents)
@@ -391,7 +391,7 @@ def test_another_address_of_a_host_is_followed(fleet):
     second.sh("ip address del 203.0.113.102/24 dev under0")
 
 
-def test_what_drifts_is_told_and_repaired(fleet):
+def test_overlay_drift_is_reported_and_repaired(fleet):
     documents = private_fleet.documents(unnamed(), PLACED)
     first = fleet.hosts[0]
     apply_all(fleet, documents)

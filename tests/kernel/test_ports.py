@@ -220,7 +220,7 @@ def test_ephemeral_ports_are_chosen_once(narrow):
     assert body(narrow.neighbour().fetch(None, f"http://{HOST4}:{after['c', 80]}/")) == "c"
 
 
-def test_ephemeral_ports_avoid_listeners_and_tell_when_none_is_left(narrow):
+def test_ephemeral_ports_avoid_listeners_and_report_exhaustion(narrow):
     narrow.sh("echo 40000 40002 >/proc/sys/net/ipv4/ip_local_port_range")
     narrow.serve_http(None, 40000, "mine")
     web = {"networks": ["front"], "ports": ["80"]}

@@ -135,7 +135,7 @@ def test_changed_names_are_served_without_a_restart(named):
     assert act(named, "running") == before
 
 
-def test_a_changed_configuration_is_told_by_its_digest(named):
+def test_changed_configuration_has_another_digest(named):
     """What runs is asked, not believed: files that changed since the start are noticed, a restart settles it."""
     changed = json.loads(json.dumps(DOCUMENT))
     changed["sandboxes"]["cli"]["networks"]["front"]["aliases"] = ["shop.example"]

@@ -141,7 +141,7 @@ def test_document_without_a_good_copy_is_left_out_at_boot(private_host):
 
 
 @pytest.mark.smoke
-def test_what_is_no_document_is_not_read(private_host):
+def test_files_that_are_no_documents_are_ignored(private_host):
     stored(private_host)
     private_host.sh("cd /etc/dockless/projects; touch .shop.json.0123 notes.txt .json ./-x.json")
     assert list(ask(private_host, "print(json.dumps(store.load_all().projects))")) == ["shop"]

@@ -13,7 +13,7 @@ from _dockless.errors import DocklessError
 OPTIONS = {"name": {"type": "str"}, "mtu": {"type": "int"}, "dns": {"type": "list"}}
 
 
-def test_what_was_not_said_is_left_out_and_empty_stays():
+def test_options_that_are_not_given_are_left_out():
     assert given_options({"a": None, "b": [], "c": {}, "d": [{"e": None, "f": 0}], "g": False}) == {
         "b": [],
         "c": {},
@@ -33,7 +33,7 @@ def test_a_list_is_read_in_order_and_may_be_empty():
     assert objects({"networks": []}, "networks", OPTIONS) == []
 
 
-def test_an_object_told_twice_is_refused_with_both_places():
+def test_object_declared_twice_is_refused_with_both_paths():
     entries = [{"netns": None, "name": "eth0"}, {"netns": "lab", "name": "eth0"}, {"netns": "lab", "name": "eth0"}]
     with pytest.raises(DocklessError) as refusal:
         objects({"pairs": entries}, "pairs", OPTIONS, key=("netns", "name"))
@@ -68,7 +68,7 @@ class Failing:
         (ImportError("no"), r"Python library \(pyroute2\)"),
     ],
 )
-def test_a_refusal_is_the_message_and_a_missing_library_is_told_in_ansible_s_words(cause, message):
+def test_refusal_and_missing_library_become_ansible_failures(cause, message):
     def work():
         raise DocklessError("front is taken", "Choose another name.") from cause
 

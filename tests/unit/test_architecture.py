@@ -172,7 +172,7 @@ def _programs(tree: ast.Module) -> t.Iterator[str]:
                 yield constant.value.rpartition("/")[2]
 
 
-def test_one_door_for_each_library_and_program():
+def test_one_file_for_each_library_and_program():
     wrong = [
         f"{one.file} imports {one.target}"
         for one in imports()

@@ -48,7 +48,7 @@ def test_every_set_and_map():
         assert f"`{each.name}`" in DESIGN, each
 
 
-def test_every_counter_is_used_and_told():
+def test_every_counter_is_used_and_reported():
     counted = set(re.findall(r'counter name "(\w+)" drop', CHAINS + PORT_CHAINS))
     assert counted == {*COUNTERS, *PORT_COUNTERS}
     assert all(f"`{name}`" in DESIGN for name in counted)

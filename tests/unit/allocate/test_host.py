@@ -42,7 +42,7 @@ def test_interfaces_are_named_in_the_order_of_declaration():
     assert interfaces(on(["b", "a", "c"])) == {"web": {"b": "eth0", "a": "eth1", "c": "lan0"}}
 
 
-def test_a_name_that_is_asked_for_is_nobody_elses():
+def test_requested_interface_name_is_not_assigned_to_others():
     assert interfaces(on({"a": {}, "b": {"interface_name": "eth0"}})) == {"web": {"a": "eth1", "b": "eth0"}}
 
 
@@ -146,7 +146,7 @@ def test_a_resolved_network_leaves_nothing_open():
             assert all(subnet.version == subnet.network.version for subnet in network.subnets)
 
 
-def test_the_default_bridge_is_there_when_somebody_is_on_it():
+def test_default_bridge_exists_when_a_sandbox_is_on_it():
     host = resolved({"sandboxes": {"a": {"network_mode": "bridge"}}})
     bridge = network_of(host, "bridge")
     assert (bridge.key, bridge.bridge_name, bridge.dns_enabled) == (("", "bridge"), "dockless0", False)
@@ -167,7 +167,7 @@ def test_the_default_bridge_takes_the_hosts_flags():
     assert [e.addresses for p in host.projects for s in p.sandboxes for e in s.endpoints] == [("10.9.0.128/24",)]
 
 
-def test_a_kernel_without_ipv6_is_told_of():
+def test_kernel_without_ipv6_is_reported():
     host = resolved({"networks": {"n": {"enable_ipv6": True}}})
     host_support.refuse_missing_families(host, Facts())
     with pytest.raises(

@@ -157,7 +157,7 @@ def test_addresses_that_a_port_binds(network, defaults, port, expected):
     assert [row["host_ip"] for row in rows.ports(resolved(document, defaults=defaults))] == expected
 
 
-def test_each_family_leads_to_the_network_that_has_it():
+def test_each_family_is_published_by_the_network_that_has_it():
     """An IPv4 network and an IPv6 one, both serve the port."""
     document = {
         "networks": {"v4": None, "v6": {"enable_ipv4": False, "enable_ipv6": True}},

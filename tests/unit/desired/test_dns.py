@@ -147,7 +147,7 @@ def test_one_sandbox_on_one_network():
     assert table.netns == "web" and table.text.count("dnat ip to 127.0.0.11:10053") == 2
 
 
-def test_internal_only_and_no_way_out_forward_nothing():
+def test_networks_without_egress_forward_nothing():
     """An internal network gives no way out, servers of its own or not; with another network it is no obstacle."""
     both = on("app", (("shop", "back"), ("172.21.0.4/16",)), (("shop", "front"), ("172.20.0.4/16",)))
     only = on("db", (("shop", "back"), ("172.21.0.3/16",)), dns=(ipaddress.ip_address("192.0.2.1"),))

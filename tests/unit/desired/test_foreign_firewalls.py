@@ -45,7 +45,7 @@ def lines(*firewalls, document=None, named=None, **known):
     return {thing.firewall: thing.text.splitlines() for thing in found}
 
 
-def test_docker_decides_about_its_own_bridges_and_we_about_ours():
+def test_docker_rules_apply_to_dockers_bridges_only():
     """Only for families that networks have, in the order that matters.
 
     Docker's bridges with other names are Docker's too.
@@ -90,7 +90,7 @@ def test_ufw_is_asked_for_each_way_that_traffic_goes_but_not_for_what_others_all
     ]
 
 
-def test_firewalld_gets_a_zone_and_only_with_a_way_out_a_policy():
+def test_firewalld_gets_a_policy_for_networks_with_egress_only():
     """Internal networks need no policy. Of one that is stopped only the files are meant."""
     zone = ["zone", "forward", "interface br-back", "interface br-front", "policy dockless-out"]
     assert lines(FirewalldFirewall())["firewalld"] == [
@@ -123,7 +123,7 @@ def test_docker_s_chain_is_read_up_to_where_it_returns():
     assert docker_user.parse("-P FORWARD DROP\n") is None
 
 
-def test_ufw_s_rules_are_told_apart_by_their_comment():
+def test_ufw_rules_are_recognized_by_their_comment():
     listing = """Added user rules (see 'ufw status' for running firewall):
 ufw allow 22/tcp
 ufw route allow in on br0 comment 'dockless'
@@ -160,7 +160,7 @@ def test_what_a_reload_would_lose():
         (("firewalld",), ("out",), "The rules that coexist adds do not prevent this"),
     ],
 )
-def test_an_obstacle_is_told_with_its_remedy(named, flows, remedy):
+def test_blocking_chain_is_reported_with_its_remedy(named, flows, remedy):
     """With StrictForwardPorts firewalld decides about published ports, and we say so."""
     obstacle = BlockingChain("inet", "firewalld", "filter_FORWARD", "It drops.", False, flows, ("br0",), "firewalld")
     assert foreign_firewalls.blocking_chain_warning(obstacle, named).startswith("It drops. " + remedy)

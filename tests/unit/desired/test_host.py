@@ -78,7 +78,7 @@ def test_a_network_without_addresses_has_none():
     assert one(objects, Veth).peer_name == "eth0"
 
 
-def test_a_gateway_that_is_inhibited_is_nobodys():
+def test_inhibited_gateway_address_is_assigned_to_nobody():
     spec = {"n": {"internal": True, "driver_opts": {"com.docker.network.bridge.inhibit_ipv4": "true"}, **NET["n"]}}
     objects = found({"networks": spec, "sandboxes": {"a": {"networks": ["n"]}}})
     assert [(a.netns, a.cidr) for a in of_kind(objects, Address)] == [("a", "10.1.0.1/24")]
@@ -98,7 +98,7 @@ def test_an_external_network_is_made_by_its_own_project():
 # ---- sandboxes -------------------------------------------------------------
 
 
-def test_a_sandbox_is_a_namespace_a_pair_addresses_and_a_way_out():
+def test_sandbox_is_a_namespace_a_veth_pair_addresses_and_a_default_route():
     """Both ends with their names, MACs, MTU and bridge; one default route a family."""
     objects = found({"networks": {"n": {**SIX["n"], "mtu": 1400}}, "sandboxes": {"web": {"networks": ["n"]}}})
     identity = "shop", ("shop", "n"), "web"
@@ -128,13 +128,13 @@ def test_a_sandbox_is_a_namespace_a_pair_addresses_and_a_way_out():
     ]
 
 
-def test_an_internal_network_gives_no_way_out():
+def test_internal_network_has_no_default_route():
     objects = found({"networks": {"n": {**NET["n"], "internal": True}}, "sandboxes": {"db": {"networks": ["n"]}}})
     assert not of_kind(objects, Route)
 
 
 @pytest.mark.parametrize(("priorities", "winner"), [((0, 0), "10.1.0.1"), ((0, 1), "10.2.0.1"), ((-1, -2), "10.1.0.1")])
-def test_the_way_out_is_that_of_the_highest_priority_then_the_first_name(priorities, winner):
+def test_default_route_is_by_the_highest_priority_then_the_first_name(priorities, winner):
     networks = {name: {"ipam": {"config": [{"subnet": f"10.{i}.0.0/24"}]}} for i, name in enumerate("ab", 1)}
     joined = {name: {"gw_priority": priority} for name, priority in zip("ab", priorities)}
     objects = found({"networks": networks, "sandboxes": {"web": {"networks": joined}}})
@@ -142,7 +142,7 @@ def test_the_way_out_is_that_of_the_highest_priority_then_the_first_name(priorit
     assert all(("ipv4/rp_filter", 2) in pair.peer_conf for pair in of_kind(objects, Veth))
 
 
-def test_neighbours_that_may_not_talk_have_isolated_ports():
+def test_icc_false_isolates_bridge_ports():
     """icc: false is a property of the port, below any protocol."""
     assert one(found({"networks": {"n": {"icc": False}}, "sandboxes": {"a": {"networks": ["n"]}}}), Veth).isolated
     assert not one(found({"networks": {"n": None}, "sandboxes": {"a": {"networks": ["n"]}}}), Veth).isolated
@@ -178,7 +178,7 @@ def test_an_attached_namespace_is_known_by_its_inode_and_gets_no_defaults():
     assert one(objects, Veth).peer_conf
 
 
-def test_the_mark_of_an_attached_namespace_tells_every_name_that_is_ours():
+def test_mark_of_an_attached_namespace_lists_managed_names():
     """Others name it too; with more names than an alias holds, whole ones are left out."""
     for partners, expected in (
         (["probe", "log"], "dockless shop/web log probe"),

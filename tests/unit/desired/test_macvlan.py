@@ -101,7 +101,7 @@ def test_unmanaged_vlan_link_is_not_declared():
         assert found["one", "eth0"].mtu == (1500 if declared else 1400)
 
 
-def test_a_network_without_a_parent_has_a_bridge_that_leads_nowhere():
+def test_network_without_a_parent_has_an_isolated_bridge():
     host = resolved(document(parent=None))
     found = links(state(host))
     bridge = next(link for (netns, name), link in found.items() if not netns)
@@ -293,7 +293,7 @@ def test_a_declared_name_is_asked_for_and_a_lost_one_repaired():
     rebuilds.refuse_rebuilds(plan.make_plan(before, drifted), before, "update", known)
 
 
-def test_the_way_out_is_that_of_the_addresss_own_subnet():
+def test_default_route_uses_the_gateway_of_the_addresss_subnet():
     sandboxes = {"one": {"networks": {"lan": {"ipv4_address": "198.51.100.9"}}}}
     subnets = (LAN, {"subnet": "198.51.100.0/24", "gateway": "198.51.100.254"}, {"subnet": "fd00:9::/64"})
     host = resolved(document(*subnets, sandboxes=sandboxes), ETH0)

@@ -267,7 +267,7 @@ def test_addresses_are_chosen_from_the_top_and_kept():
     assert "services" not in leases_of(resolved({"sandboxes": {"a": {}}}))["shop"]
 
 
-def test_what_is_named_comes_before_what_was_kept():
+def test_requested_addresses_come_before_kept_ones():
     """A sandbox that asks for a service's former address has it; a sandbox's address is never taken for a service."""
     kept = leases_of(resolved(document()))
     project = document()

@@ -189,7 +189,7 @@ def test_wg_is_never_asked_for_a_secret(monkeypatch):
     assert {argv[-1] for argv in asked} == {"public-key", "listen-port", "endpoints", "allowed-ips"}
 
 
-def test_a_failure_with_a_secret_says_nothing_of_the_programs_words(monkeypatch):
+def test_failure_of_a_program_with_a_secret_hides_its_output(monkeypatch):
     class Done:
         returncode, stdout, stderr = 1, b"", b"private-key: SECRET"
 

@@ -100,7 +100,7 @@ def test_a_mapping_knows_its_entry():
         "٣:80",
     ],
 )
-def test_what_is_no_port_is_refused(entry):
+def test_invalid_ports_are_refused(entry):
     with pytest.raises(DocklessError) as refusal:
         parse_ports("p", "s", [entry], "sandboxes.s.ports")
     assert refusal.value.path.startswith("sandboxes.s.ports[0]")

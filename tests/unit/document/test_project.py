@@ -75,7 +75,7 @@ def test_the_document_of_the_readme_is_read_whole():
     assert project.warnings == ()
 
 
-def test_nothing_said_is_a_plain_network():
+def test_network_without_options():
     assert network(None) == network({}) == Network("shop", "frontend", path="networks.frontend")
 
 
@@ -94,7 +94,7 @@ def test_options_without_a_value_are_left_to_the_hosts_defaults(spec, left_open)
     assert network(spec).left_open == left_open
 
 
-def test_null_is_not_said_and_empty_is_empty():
+def test_null_means_not_given_and_empty_means_empty():
     """A sandbox without networks joins the default one; one with an empty list is on none."""
     assert sandbox({"networks": None}).endpoints == sandbox(None).endpoints
     assert sandbox(None).endpoints[0].network == ("shop", "default")
@@ -103,7 +103,7 @@ def test_null_is_not_said_and_empty_is_empty():
         assert (alone.mode, alone.endpoints) == (MODE_NETWORKS, ())
 
 
-def test_the_default_network_exists_when_somebody_is_on_it():
+def test_default_network_exists_when_a_sandbox_is_on_it():
     assert [n.name for n in parse_project("shop", {"sandboxes": {"web": None}}).networks] == ["default"]
     assert parse_project("shop", {"sandboxes": {"web": {"networks": []}}}).networks == ()
     declared = parse_project("shop", {"networks": {"default": {"internal": "yes"}}, "sandboxes": {"web": None}})
@@ -173,7 +173,7 @@ def test_two_addresses_are_enough_without_a_gateway():
     )
 
 
-def test_dockers_driver_options_are_ours():
+def test_docker_driver_options_are_understood():
     prefix = "com.docker.network."
     found = network(
         {
@@ -245,7 +245,7 @@ def test_how_a_network_is_joined_to_the_rest_has_two_forms():
     assert network({"port_security": False}).port_security is False
 
 
-def test_a_network_says_nothing_of_its_gateway():
+def test_network_without_a_gateway_option():
     found = network({})
     assert (found.gateway_mode_ipv4, found.gateway_mode_ipv6, found.trusted, found.host_ipv4, found.port_security) == (
         "nat",
@@ -418,7 +418,7 @@ def test_veth_pairs():
     assert pair.peer == VethEnd("eth0", "right", up=False)
 
 
-def test_defaults_are_dockers_unless_said():
+def test_defaults_are_those_of_docker():
     assert defaults.parse_defaults(None) == defaults.parse_defaults({}) == Defaults()
     found = defaults.parse_defaults(
         {

@@ -9,7 +9,7 @@ from _dockless.edits.networks import purge_networks, put_network, remove_network
 from _dockless.errors import DocklessError
 
 
-def test_put_network_keeps_what_is_not_said(shop):
+def test_put_network_keeps_options_that_are_not_given(shop):
     found = put_network(shop, "front", {"mtu": None, "internal": True, "dns": []})["networks"]
     assert found["front"] == {"internal": True, "mtu": 1400, "dns": []}
     assert found["back"] is shop["networks"]["back"]

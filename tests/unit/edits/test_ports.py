@@ -115,7 +115,7 @@ def test_whoever_publishes_last_says_who_comes(before, after, first, last):
 @pytest.mark.parametrize(
     "entry", ["80", "53:53/udp", "192.0.2.1::80", "[fd00::1]:8080:80", "8000-8009:80", "[::]:8000-8009:80/udp"]
 )
-def test_what_is_left_of_an_entry_means_the_same(entry):
+def test_publishing_and_withdrawing_an_entry_is_exact(entry):
     declaration = ports.publish({"sandboxes": {"a": {}}}, "a", {"ports": [entry]})
     half = ports.publish(declaration, "a", {"ports": [entry]})
     assert half == declaration

@@ -169,7 +169,7 @@ def test_frames_within_count_only_where_they_come_through():
     assert [(o.flows, o.bridged) for o in found] == [(("within",), True)]
 
 
-def test_headers_are_told_from_other_chains():
+def test_chain_headers_are_recognized():
     listing = """table ip filter {
     chain INPUT {
         type filter hook input priority filter; policy drop;

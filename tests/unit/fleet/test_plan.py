@@ -44,7 +44,7 @@ def test_two_subnets_over_two_hosts():
     assert fleet.peers("one", "blue") == {"two": ["e"]} and fleet.peers("two", "blue") == {"one": ["c"]}
 
 
-def test_a_peer_is_told_with_all_that_others_need():
+def test_host_document_lists_everything_about_a_peer():
     fleet = SimulatedFleet({"red": RED, "blue": {"driver": "overlay"}}, SCENARIO)
     fleet.run()
     document = fleet.hosts["one"].documents["shop"]["networks"]["red"]
@@ -142,7 +142,7 @@ def test_an_address_is_free_when_its_host_was_read_without_it():
     assert fleet.addresses()["z"] == ["10.60.0.2"]
 
 
-def test_a_host_that_left_the_inventory_has_nothing_any_more():
+def test_host_that_left_the_inventory_loses_everything():
     fleet = red(one=["a"], two=["b"])
     fleet.run()
     fleet.remove("one")
@@ -187,7 +187,7 @@ def test_unreached_hosts_stay_as_they_are():
     assert fleet.ledger.hosts["two"].vtep == "192.0.2.2"
 
 
-def test_what_an_unreached_host_still_has_is_told_though_it_is_declared_no_more():
+def test_assignments_of_an_unreachable_host_stay_in_the_documents():
     fleet = red(one=["a"], two=["b", "c"])
     fleet.run()
     del fleet.inventory["two"]["sandboxes"]["b"]
@@ -197,7 +197,7 @@ def test_what_an_unreached_host_still_has_is_told_though_it_is_declared_no_more(
     assert fleet.peers("one", "red") == {"two": ["c"]}
 
 
-def test_what_is_not_purged_is_still_told():
+def test_unpurged_object_is_still_reported():
     fleet = red(one=["a"], two=["b", "c"])
     fleet.run()
     del fleet.inventory["two"]["sandboxes"]["b"]
@@ -452,7 +452,7 @@ def test_a_default_network_may_be_an_overlay():
     assert fleet.addresses() == {"a": ["10.60.0.2"], "b": ["10.60.0.3"]}
 
 
-def test_a_sandbox_without_ipv6_is_not_told_with_it():
+def test_sandbox_without_ipv6_is_reported_without_it():
     fleet = SimulatedFleet(
         {"red": {**RED, "enable_ipv6": True}},
         {"one": {"a": {"networks": ["red"], "sysctls": {"net.ipv6.conf.all.disable_ipv6": 1}}}, "two": ["b"]},
@@ -518,7 +518,7 @@ def test_encrypted_hosts_get_addresses_in_their_tunnels_and_each_others_keys():
     assert (rows["one"]["endpoint"], rows["two"]["endpoint"]) == ("192.0.2.99:51000", "[2001:db8::2]:7")
 
 
-def test_an_encrypted_host_without_a_key_yet_is_told_to_nobody():
+def test_host_without_a_public_key_is_not_a_peer():
     fleet = SimulatedFleet({"red": {**RED, "encrypted": True}}, {"one": ["a"], "two": ["b"]})
     fleet.hosts["two"].keys = {"a": "B" * 42 + "A="}
     plan = fleet.plan()
@@ -529,7 +529,7 @@ def test_an_encrypted_host_without_a_key_yet_is_told_to_nobody():
     )
 
 
-def test_a_host_that_says_nothing_keeps_what_it_has():
+def test_host_without_a_report_keeps_its_assignments():
     """None is not "none": a host of the group without variables would lose the networks that others made on it."""
     fleet = red(one=["a"])
     fleet.add("two")

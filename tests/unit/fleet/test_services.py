@@ -44,7 +44,7 @@ def test_one_address_on_all_hosts(mode, subnet, vip):
     assert found.run().ledger == found.ledger
 
 
-def test_without_a_ledger_hosts_tell_it():
+def test_without_a_ledger_assignments_come_from_host_reports():
     found = fleet({"web": {}}, keeps_ledger=False)
     found.run()
     found.networks["red"]["services"] = {"api": {}, "web": {}}
@@ -97,6 +97,6 @@ def test_a_run_over_one_host_chooses_nothing_that_another_may_have():
         lost.run(["one"])
 
 
-def test_what_cannot_be_meant_is_told_with_its_host():
+def test_invalid_declaration_is_reported_with_its_host():
     with pytest.raises(DocklessError, match="^host one, networks.red.services.web: unknown option 'vips'"):
         fleet({"web": {"vips": []}}).run()

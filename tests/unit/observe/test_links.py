@@ -22,7 +22,7 @@ def seen(*rows):
     return {obj.name for obj in links.observe(host, {}, {}, frozenset())}
 
 
-def test_an_end_whose_number_crosses_that_of_the_uplink_is_ours_all_the_same():
+def test_veth_end_with_the_uplinks_index_is_managed():
     """A host whose uplink is a veth pair too: numbers are those of another namespace, and say nothing here."""
     uplink = veth(2, "host0", 4, 0, True)
     assert seen(uplink, veth(4, "veth1", 2, LINK_GROUP, True)) == {"veth1"}

@@ -130,7 +130,7 @@ def test_a_shifted_range_is_an_element_a_port():
     }
 
 
-def test_guests_of_the_other_family_let_nobody_in():
+def test_source_ranges_of_the_other_family_admit_nobody():
     """A list that names IPv6 clients alone does not open the port to all of IPv4."""
     found = elements({**PORT, "source_ranges": ["2001:db8::/64"]})
     assert found["restricted4"] == ["0.0.0.0/0 . tcp . 8080"] and found["allowed4"] == [

@@ -106,7 +106,7 @@ def test_every_field_has_a_case():
         (None, VETH),
     ],
 )
-def test_what_carries_nothing_is_changed_whatever_on_mismatch_says(wanted, actual):
+def test_objects_without_traffic_are_changed_whatever_on_mismatch_is(wanted, actual):
     """So is what is made and what nothing declares any more."""
     work = plan.make_plan({wanted.key: wanted} if wanted else {}, {actual.key: actual} if actual else {})
     assert work and set(verdicts(work).values()) == {"allowed"}

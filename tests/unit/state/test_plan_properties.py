@@ -48,7 +48,7 @@ def test_applying_a_plan_leaves_nothing_to_plan(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_plan_from_what_is_there_to_what_is_there_is_empty(seed):
+def test_plan_from_a_state_to_itself_is_empty(seed):
     for one in changed_documents(seed)[:2]:
         assert not plan.make_plan(one, dict(reversed(list(one.items()))))
 

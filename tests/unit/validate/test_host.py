@@ -55,7 +55,7 @@ def test_free_ports_never_collide():
     host_of({"sandboxes": {name: {"ports": ["80", "8000-8001:81"]} for name in "abcd"}})
 
 
-def test_a_port_that_is_ours_already_is_no_conflict():
+def test_port_already_published_by_dockless_is_no_conflict():
     """Only what a run would take anew is compared with listeners."""
     document = {"sandboxes": {"web": {"ports": ["80:80"]}}}
     listeners = [Listener("tcp", "0.0.0.0", 80, "nginx")]
@@ -126,7 +126,7 @@ def test_one_external_network_alone_can_be_asked_for():
     assert external_networks.resolve_external(host, ("shop", "own")) == ("shop", "own")
 
 
-def test_fixed_addresses_and_macs_that_can_be_had():
+def test_available_fixed_addresses_and_macs_are_accepted():
     """An address outside of ip_range is still one of the subnet."""
     host_of(
         {

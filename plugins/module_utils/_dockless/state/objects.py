@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What a host has: flat objects, each with a key (what it is) and the rest (what it is like).
+"""Objects of a host: flat tuples, each with a key that identifies it. What the planner must know of each kind is in kinds.py.
 
-Wanted and actual state are both a State, so that one diff serves all. netns ""
-is the host's own namespace. Where a field is None in a wanted object, any value
-will do.
+The desired and the actual state are both a State, so that one comparison serves all. netns "" is the host's own namespace.
 """
 
 from __future__ import annotations
@@ -18,10 +16,11 @@ Conf = tuple[tuple[str, int], ...]  # (("ipv4/rp_filter", 2), …), of one inter
 class Netns(t.NamedTuple):
     """A named network namespace, /run/netns/NAME.
 
-    inode is that of a namespace made by others and attached here (0: ours).
-    defaults are conf/default sysctls written at its birth; they are not compared.
-    partner is the other name of the same namespace, for container:. source is
-    where an attached namespace is found; it is not compared either.
+    inode     of an attached namespace, which others made; 0 is one that dockless made
+    defaults  conf/default settings, written when the namespace is created and never compared
+    partner   the first name of the same namespace, for network_mode container:
+    source    the path at which an attached namespace is found; never compared
+    up        state of its loopback interface
     """
 
     name: str
@@ -30,7 +29,7 @@ class Netns(t.NamedTuple):
     defaults: Conf = ()
     partner: str = ""
     source: str = ""
-    up: bool = True  # its loopback interface
+    up: bool = True
 
     @property
     def key(self) -> Key:
@@ -45,8 +44,10 @@ class Netns(t.NamedTuple):
 class Link(t.NamedTuple):
     """An interface that is not one of a pair.
 
-    data are its kind's own settings, in the order that linkdata.py gives. port are the settings of the
-    bridge port that it is. parent is the host's interface that a vlan, macvlan or ipvlan sits on.
+    conf    settings below /proc/sys/net/{ipv4,ipv6}/conf/NAME
+    data    settings of its kind, in the order of linux.link_kinds
+    port    settings as the port of a bridge, by the names of bridge(8)
+    parent  the host's interface below a vlan, macvlan or ipvlan
     """
 
     netns: str
@@ -73,11 +74,10 @@ class Link(t.NamedTuple):
 
 
 class Veth(t.NamedTuple):
-    """Both ends of a pair, because the kernel makes and removes them as one.
+    """A veth pair: one object, because the kernel creates and deletes both ends together.
 
-    An empty mac lets the kernel choose. isolated, hairpin and learning are the bridge port's flags.
-    label marks a pair outside any network, on both ends: "" for endpoints, whose
-    host end is found by its name. Only endpoints' links are the firewall's.
+    An empty mac lets the kernel choose. isolated, hairpin and learning are flags of the first end as a bridge port.
+    label marks both ends of a pair outside any network; "" is an endpoint's, whose host end is found by its name.
     """
 
     netns: str
@@ -129,7 +129,7 @@ class Address(t.NamedTuple):
 
 
 class Neighbour(t.NamedTuple):
-    """A permanent neighbour, marked with our protocol: address is answered for by mac."""
+    """A permanent neighbour with dockless's protocol number: address is at mac."""
 
     netns: str
     link: str
@@ -149,8 +149,8 @@ class Neighbour(t.NamedTuple):
 class ForwardingEntry(t.NamedTuple):
     """A static forwarding entry: frames to mac leave by link.
 
-    vtep is the host behind a vxlan device; bridged says whether the bridge that link is a port of has the
-    entry as well. Without vtep, link is an ordinary port, and only its bridge has it.
+    vtep     the host behind a vxlan device; without it, link is an ordinary port and only its bridge has the entry
+    bridged  whether the bridge that link is a port of has the entry as well
     """
 
     netns: str
@@ -170,9 +170,9 @@ class ForwardingEntry(t.NamedTuple):
 
 
 class Route(t.NamedTuple):
-    """A route of the main table, marked with our protocol. destination 0.0.0.0/0 or ::/0 is the default.
+    """A route of the main table with dockless's protocol number. destination 0.0.0.0/0 or ::/0 is the default route.
 
-    onlink: via is beyond the link, whatever its addresses say.
+    onlink: via is reached by the link, even if no address of the link covers it.
     """
 
     netns: str
@@ -193,7 +193,7 @@ class Route(t.NamedTuple):
 
 
 class WireguardKey(t.NamedTuple):
-    """A private key of this host, known by its public one. "" is any: it is yet to be made."""
+    """A private key of this host, identified by its public key; "" accepts any, one that does not exist yet too."""
 
     slot: str
     public_key: str = ""
@@ -209,7 +209,7 @@ class WireguardKey(t.NamedTuple):
 
 
 class KillSwitchRoute(t.NamedTuple):
-    """An unreachable route behind all others: what is for a tunnel that is not there must not leave by another way."""
+    """An unreachable route behind all others: packets for a WireGuard link that is missing must not leave by another one."""
 
     netns: str
     destination: str
@@ -225,9 +225,9 @@ class KillSwitchRoute(t.NamedTuple):
 
 
 class WireguardLink(t.NamedTuple):
-    """A WireGuard link. slot tells which private key it has, by public_key that key is known; "" is any.
+    """A WireGuard link. slot says which private key it has, public_key identifies that; "" accepts any.
 
-    answering is False where nothing serves the link any more, or it was left half made.
+    answering is False where no process serves the link any more, or a killed run has left it unfinished.
     """
 
     netns: str
@@ -253,16 +253,18 @@ class WireguardLink(t.NamedTuple):
 
 
 class WireguardPeer(t.NamedTuple):
-    """Another host at the end of a WireGuard link. Only it may send from allowed; routed: and what is for those goes by this link.
+    """Another host as the peer of a WireGuard link.
 
-    endpoint "" is anywhere: the one that it spoke from last.
+    allowed   CIDRs that only this peer may send from
+    routed    whether packets to these use this link
+    endpoint  ADDRESS:PORT; "" is where the peer sent from last
     """
 
     netns: str
     link: str
     public_key: str
     endpoint: str
-    allowed: str  # CIDRs, separated by spaces
+    allowed: str  # separated by spaces
     routed: bool = True
 
     @property
@@ -293,7 +295,7 @@ class Sysctl(t.NamedTuple):
 
 
 class NftTable(t.NamedTuple):
-    """Our one table of a namespace, as nft text."""
+    """The nft table of a namespace, as the text that nft loads."""
 
     netns: str
     text: str
@@ -309,7 +311,7 @@ class NftTable(t.NamedTuple):
 
 
 class File(t.NamedTuple):
-    """A file of ours."""
+    """A managed file."""
 
     path: str
     text: str
@@ -326,7 +328,12 @@ class File(t.NamedTuple):
 
 
 class Resolver(t.NamedTuple):
-    """A running DNS server of one sandbox, from the file config. digest names what it runs with; program: whether that is installed still."""
+    """The running resolver of a sandbox.
+
+    config   path of its configuration
+    digest   of the configuration that it runs with
+    program  "installed", or "replaced" where its executable has been upgraded since it started
+    """
 
     sandbox: str
     netns: str
@@ -345,7 +352,7 @@ class Resolver(t.NamedTuple):
 
 
 class ForeignFirewallRules(t.NamedTuple):
-    """What another firewall of the host is asked to let through: a line for each rule or setting, as coexist.py words them."""
+    """Rules that dockless adds to another firewall: a line for each rule or setting."""
 
     firewall: str
     text: str
@@ -387,7 +394,7 @@ def _within(what: str, netns: str) -> str:
 
 
 def foreign_firewall_rules(firewall: str, lines: t.Iterable[str]) -> ForeignFirewallRules:
-    """Return lines as one object."""
+    """Return the lines of a firewall as one object."""
     return ForeignFirewallRules(firewall, "".join(line + "\n" for line in lines))
 
 
@@ -395,5 +402,5 @@ Data = tuple[tuple[str, t.Any], ...]
 
 
 def vxlan_data(vni: int, local: str, udp_port: int) -> Data:
-    """Return the settings of a vxlan device that learns nothing; local is the address of its own end."""
+    """Return the settings of a vxlan device that does not learn; local is the VTEP address."""
     return ("id", vni), ("learning", 0), ("local6" if ":" in local else "local", local), ("port", udp_port)

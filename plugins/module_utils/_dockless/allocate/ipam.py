@@ -2,7 +2,7 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Subnets from the address pools, gateways, and addresses of endpoints.
 
-Declared addresses are given first, then recorded ones, then the lowest free ones.
+Declared addresses are allocated first, then recorded ones, then the lowest free ones.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def is_usable(network: IPNetwork, address: IPAddress) -> bool:
 
 
 def dynamic(network: IPNetwork, ip_range: IPNetwork | None) -> Span:
-    """Return the addresses that are given automatically: those of ip_range, or of the whole subnet without one."""
+    """Return the addresses that are allocated automatically: those of ip_range, or of the whole subnet without one."""
     whole = usable(network)
     if ip_range is None:
         return whole
@@ -159,10 +159,10 @@ def _free_addresses(
 
 
 class FamilyAllocator:
-    """Gives out the addresses of one IP version on one network: first fix, then keep, then next_free.
+    """Allocates the addresses of one IP version on one network: first fix, then keep, then next_free.
 
-    subnets are of one version. taken are addresses that are in use already. from_top turns
-    the search for free addresses around: services are given theirs from the last one down.
+    subnets are of one version. taken are addresses that are in use already. from_top reverses the search for free
+    addresses: services get theirs from the last one down.
     """
 
     def __init__(self, subnets: t.Sequence[Subnet], taken: t.Iterable[int], from_top: bool = False) -> None:
@@ -213,6 +213,21 @@ class FamilyAllocator:
         return number not in self._taken and any(span.low <= number <= span.high for span in self._usable)
 
 
+def reserved(network: Network, version: int) -> set[int]:
+    """Return the addresses of a family that endpoints cannot get: gateways, auxiliary, of services, of other hosts."""
+    found: list[IPAddress] = []
+    for subnet in network.subnets:
+        found += [address for _, address in subnet.aux_addresses]
+        if subnet.gateway is not None:
+            found.append(subnet.gateway)
+    for service in network.services:
+        found += service.vips
+    for peer in network.peers:
+        for sandbox in peer.sandboxes:
+            found += sandbox.addresses
+    return {int(address) for address in found if address.version == version}
+
+
 def assign(
     network: Network,
     endpoints: t.Sequence[Endpoint],
@@ -222,7 +237,7 @@ def assign(
     """Return the endpoints of a network with their addresses.
 
     recorded are the addresses or CIDRs that (project, sandbox) had before; taken_elsewhere are addresses as
-    (version, number) that other networks have given. Raises DocklessError when a subnet is exhausted.
+    (version, number) that are in use on other networks. Raises DocklessError when a subnet is exhausted.
     """
     found: dict[Owner, tuple[str, ...]] = {}
     for version in (4, 6):
@@ -230,7 +245,7 @@ def assign(
         if not subnets:
             continue
         taken = {number for family, number in taken_elsewhere if family == version}
-        allocator = FamilyAllocator(subnets, taken | _reserved(network, version))
+        allocator = FamilyAllocator(subnets, taken | reserved(network, version))
         for owner, address in _choose(network, subnets, endpoints, recorded, allocator).items():
             found[owner] = (*found.get(owner, ()), allocator.cidr(address))
     return [
@@ -273,21 +288,6 @@ def _owner(endpoint: Endpoint) -> Owner:
 
 def _link_local(endpoint: Endpoint) -> list[str]:
     return [f"{address}/{_LINK_LOCAL_PREFIX_LENGTHS[address.version]}" for address in endpoint.link_local_ips]
-
-
-def _reserved(network: Network, version: int) -> set[int]:
-    """Return the addresses of a family that endpoints cannot get: gateways, auxiliary, of services, of other hosts."""
-    found: list[IPAddress] = []
-    for subnet in network.subnets:
-        found += [address for _, address in subnet.aux_addresses]
-        if subnet.gateway is not None:
-            found.append(subnet.gateway)
-    for service in network.services:
-        found += service.vips
-    for peer in network.peers:
-        for sandbox in peer.sandboxes:
-            found += sandbox.addresses
-    return {int(address) for address in found if address.version == version}
 
 
 def exhausted(network: Network, subnets: t.Sequence[Subnet], owner: str, path: str) -> DocklessError:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Leases: what a run chose, recorded so that the next run chooses the same.
+"""Leases: the choices of a run, recorded so that the next run makes the same ones.
 
 They hold subnets, addresses, interface names and host ports, but no MACs: those are derived from names. The leases
 of one project are stored as JSON in its document:
@@ -30,14 +30,14 @@ _NONE: t.Mapping[str, t.Any] = types.MappingProxyType({})
 
 
 class EndpointLease(t.NamedTuple):
-    """What an endpoint had: addresses as CIDRs, and the name of its interface inside the sandbox."""
+    """The addresses (CIDR) of an endpoint, and the name of its interface inside the sandbox."""
 
     addresses: tuple[str, ...] = ()
     interface: str = ""
 
 
 class PortLease(t.NamedTuple):
-    """The host port that a mapping had. host_ip is "" if the mapping was bound to every address."""
+    """The host port of a mapping. host_ip is "" if the mapping was bound to every address."""
 
     sandbox: str
     protocol: str
@@ -53,7 +53,7 @@ class PortLease(t.NamedTuple):
 
     @property
     def key(self) -> PortKey:
-        """Return what identifies the mapping in the next run, when its host port is not known yet."""
+        """Return the mapping without its host port, which the next run does not know yet."""
         return self.sandbox, self.protocol, self.host_ip, self.target_port
 
 
@@ -129,7 +129,7 @@ NO_LEASES = Leases()
 
 
 def endpoint_lease(leases: ProjectLeases, endpoint: Endpoint) -> EndpointLease:
-    """Return what an endpoint had, an empty lease if it is new."""
+    """Return the lease of an endpoint, an empty one if it is new."""
     endpoints = leases.get(endpoint.project, NO_LEASES).endpoints.get(endpoint.sandbox)
     return endpoints.get(endpoint.network, EndpointLease()) if endpoints else EndpointLease()
 

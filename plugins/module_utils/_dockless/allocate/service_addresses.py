@@ -43,7 +43,7 @@ def assign_vips(
     vips: dict[str, list[IPAddress]] = {service.name: [] for service in waiting}
     for subnet in _first_of_each_family(network):
         taken = {number for version, number in taken_elsewhere if version == subnet.version}
-        taken |= _declared(network, endpoints, subnet.version)
+        taken |= ipam.reserved(network, subnet.version) | _declared(endpoints, subnet.version)
         allocator = ipam.FamilyAllocator([subnet], taken, from_top=True)
         fresh = []
         for service in waiting:
@@ -80,18 +80,9 @@ def _first_of_each_family(network: Network) -> list[Subnet]:
     return [subnet for subnet in found if subnet is not None]
 
 
-def _declared(network: Network, endpoints: t.Sequence[Endpoint], version: int) -> set[int]:
-    """Return the addresses of a family that are declared for somebody on the network, here or on other hosts."""
-    found: list[IPAddress | None] = []
-    for subnet in network.subnets:
-        found += [subnet.gateway, *(address for _, address in subnet.aux_addresses)]
-    for endpoint in endpoints:
-        found += [endpoint.ipv4_address, endpoint.ipv6_address]
-    for service in network.services:
-        found += service.vips
-    for peer in network.peers:
-        for sandbox in peer.sandboxes:
-            found += sandbox.addresses
+def _declared(endpoints: t.Iterable[Endpoint], version: int) -> set[int]:
+    """Return the addresses of a family that endpoints declare."""
+    found = (address for endpoint in endpoints for address in (endpoint.ipv4_address, endpoint.ipv6_address))
     return {int(address) for address in found if address is not None and address.version == version}
 
 

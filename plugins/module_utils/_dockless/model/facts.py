@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Facts of a host: what a run reads of it once (observe.facts), and passes on as a value to every decision."""
+"""Facts of a host: values that a run reads once (observe.facts) and passes on to every decision."""
 
 from __future__ import annotations
 

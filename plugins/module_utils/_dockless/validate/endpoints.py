@@ -13,7 +13,9 @@ from ..model.host import DEFAULT_BRIDGE, Endpoint, Host, IPAddress, Network, Pro
 NetworkKey = tuple[str, str]  # (project, network)
 Networks = t.Mapping[NetworkKey, Network]
 DEFAULT_KEY = ("", DEFAULT_BRIDGE)
-_Taken = dict[tuple[NetworkKey, t.Any], Endpoint]  # (network, fixed address or MAC) -> the endpoint that has it
+_Taken = dict[
+    tuple[NetworkKey, t.Union[IPAddress, str]], Endpoint
+]  # (network, fixed address or MAC) -> the endpoint that has it
 _USER_DEFINED = "Connect the sandbox to a user-defined network instead, with the option networks."
 
 

@@ -9,10 +9,11 @@ import typing as t
 from ..errors import DocklessError, refuse
 from ..model import macvlan
 from ..model.facts import Facts, Parent
-from ..model.host import Endpoint, Host, Network, Sandbox
+from ..model.host import Endpoint, Host, IPAddress, Network, Sandbox
 from ..model.macvlan import macvlan_of
 from .endpoints import NetworkKey, Networks, all_endpoints, check_fixed_address
 
+_Taken = dict[tuple[str, t.Union[IPAddress, str]], Endpoint]  # (parent, address or MAC) -> the endpoint that has it
 # Drivers of the network cards that hypervisors and clouds give to virtual machines.
 _VIRTUAL = frozenset(
     ("ena", "gve", "hv_netvsc", "mana", "virtio_net", "vmxnet3", "xen-netfront", "xen_netfront", "vif")
@@ -88,7 +89,7 @@ def _check_host_addresses(network: Network) -> None:
 
 
 def _check_endpoints(host: Host, networks: Networks) -> None:
-    taken: dict[tuple[str, t.Any], Endpoint] = {}  # (parent, address or MAC) -> the endpoint that has it
+    taken: _Taken = {}
     first_endpoints: dict[NetworkKey, Endpoint] = {}
     for endpoint in all_endpoints(host):
         network = networks.get(endpoint.network)
@@ -123,7 +124,7 @@ def _check_endpoint(endpoint: Endpoint, network: Network) -> None:
             )
 
 
-def _check_unique(endpoint: Endpoint, parent: str, taken: dict[tuple[str, t.Any], Endpoint]) -> None:
+def _check_unique(endpoint: Endpoint, parent: str, taken: _Taken) -> None:
     """Raise DocklessError for an address or MAC that an endpoint of another network on the same parent has."""
     if not parent:
         return

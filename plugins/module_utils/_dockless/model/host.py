@@ -45,7 +45,7 @@ class SubnetRequest(t.NamedTuple):
 
 
 class Subnet(t.NamedTuple):
-    """One subnet of a network. gateway is None where nothing has an address that packets could leave by."""
+    """One subnet of a network. gateway is None if packets cannot leave the subnet."""
 
     network: IPNetwork
     version: int  # network.version, stored because each endpoint's addresses and routes are looked up by it

@@ -170,6 +170,6 @@ def test_host_without_systemd_is_refused(private_host, tmp_path):
         yaml.safe_dump([{"hosts": "localhost", "gather_facts": False, "roles": ["dockless.network.boot"]}]),
         encoding="utf-8",
     )
-    with pytest.raises(AssertionError, match="not run by systemd.*_dockless apply --boot"):
+    with pytest.raises(AssertionError, match=r"not run by systemd.*_dockless\.cli apply --boot"):
         run_playbook(private_host, tmp_path, book)
     private_host.assert_back_to(private_host.birth)

@@ -27,8 +27,8 @@ def environment() -> dict[str, str]:
     }
 
 
-def check(*argv: str, succeeds: bool = True) -> str:
-    """Run a command at the checkout's root and return its output. With succeeds, fails when the command fails."""
+def check(*argv: str) -> str:
+    """Run a command at the checkout's root and return its output. Fails with that when the command does."""
     env = environment()
     program = shutil.which(argv[0], path=env["PATH"]) or argv[0]
     done = subprocess.run(
@@ -41,5 +41,5 @@ def check(*argv: str, succeeds: bool = True) -> str:
         text=True,
         check=False,
     )
-    assert done.returncode == 0 or not succeeds, f"{' '.join(argv)} ended with {done.returncode}\n{done.stdout}"
+    assert done.returncode == 0, f"{' '.join(argv)} ended with {done.returncode}\n{done.stdout}"
     return done.stdout

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import pathlib
 import random
@@ -72,7 +73,7 @@ def main() -> int:
         for (name, size), host in standing.items():
             adding = measured[name, size].adding
             for number in range(1 if name == NETAVARK else 3):
-                adding.append(timed(lambda: PUBLISHERS[name].add(host, size + number)))  # pylint: disable=cell-var-from-loop
+                adding.append(timed(functools.partial(PUBLISHERS[name].add, host, size + number)))
     print(table(measured, os.getloadavg()))
     return 0
 

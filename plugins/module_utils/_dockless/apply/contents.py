@@ -42,7 +42,8 @@ def _fill(run: Run, name: str, steps: Steps, raising: list[StepMessage]) -> None
     messages: list[StepMessage] = []
     try:
         for step in run.passed([step for step in steps if step.key[0] == "address"]):
-            messages.append((_new_address(step, handle), step))
+            # Not extend: the messages before a step that the hook stops must be in the list.
+            messages.append((_new_address(step, handle), step))  # noqa: PERF401
         messages += raising
         for step in run.passed([step for step in steps if step.key[0] not in ("sysctl", "address")]):
             messages.append((_new_entry(step, handle), step))

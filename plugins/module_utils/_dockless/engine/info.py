@@ -75,8 +75,10 @@ def _sandboxes(target: Target, project: str | None, resolution: ResolutionReport
         if project not in (None, owner.name):
             continue
         others = {sandbox.name: sandbox for sandbox in owner.sandboxes}
-        for sandbox in sorted(owner.sandboxes, key=lambda one: one.name):
-            rows.append({**_sandbox(owner.name, sandbox, others), **resolution.of_sandbox(sandbox)})
+        rows.extend(
+            {**_sandbox(owner.name, sandbox, others), **resolution.of_sandbox(sandbox)}
+            for sandbox in sorted(owner.sandboxes, key=lambda one: one.name)
+        )
     return rows
 
 

@@ -60,8 +60,6 @@ def _index(host: Host) -> Index:
 
 def _owner(network: Network, index: Index) -> Key:
     found = [key for key in index.get(network.external, ()) if key != network.key]
-    if len(found) == 1:
-        return found[0]
     path = network.path + ".name"
     if not found:
         refuse(
@@ -69,8 +67,10 @@ def _owner(network: Network, index: Index) -> Key:
             f"no other project has a network {network.external}, which {network.project} joins",
             "Declare it in its own project first, or remove external: true to make one.",
         )
-    several = ", ".join("/".join(key) for key in sorted(found))
-    refuse(path, f"the external network {network.external} may be any of {several}", "Write it as PROJECT/NETWORK.")
+    if len(found) > 1:
+        several = ", ".join("/".join(key) for key in sorted(found))
+        refuse(path, f"the external network {network.external} may be any of {several}", "Write it as PROJECT/NETWORK.")
+    return found[0]
 
 
 def _resolved(project: Project, owners: t.Mapping[Key, Key]) -> Project:

@@ -372,5 +372,5 @@ def test_a_foreign_link_with_the_tunnels_name_stays(fleet):
     link = capture.link(first)
     first.apply({}, absent=True)
     first.sh(f"ip link add {link} type bridge")
-    assert f"interface {link} exists on this host and is not ours" in first.refusal(document)
+    assert f"interface {link} exists on this host and is not managed by dockless" in first.refusal(document)
     first.sh(f"ip link del {link}")

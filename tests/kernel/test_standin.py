@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A resolver that is started again loses no question: another answers in its place (standin.py)."""
+"""A resolver that is started again loses no question: another answers in its place (handover.py)."""
 
 from __future__ import annotations
 

@@ -146,6 +146,16 @@ def test_a_resolved_network_leaves_nothing_open():
             assert all(subnet.version == subnet.network.version for subnet in network.subnets)
 
 
+def test_automatic_subnets_of_one_size_stay_two_on_the_next_run():
+    """A run with leases once gave both subnets the first recorded network."""
+    networks = {"a": {"ipam": {"config": [{"subnet": "0.0.0.0/24"}, {"subnet": "0.0.0.0/24"}]}}}
+    first = on(["a"], networks)
+    subnets = [subnet.network for subnet in network_of(first, "a").subnets]
+    assert len(set(subnets)) == 2
+    again = on(["a"], networks, leases_of(first))
+    assert [subnet.network for subnet in network_of(again, "a").subnets] == subnets
+
+
 def test_default_bridge_exists_when_a_sandbox_is_on_it():
     host = resolved({"sandboxes": {"a": {"network_mode": "bridge"}}})
     bridge = network_of(host, "bridge")

@@ -148,12 +148,13 @@ def _with_chosen_subnets(
 ) -> Network:
     """Return the network with a subnet and its gateway for each enabled family. New subnets are added to taken."""
     subnets = []
+    unused = list(recorded)
     for version, is_enabled in ((4, network.enable_ipv4), (6, network.enable_ipv6)):
         if not is_enabled:
             continue
         declared = [request for request in network.subnet_requests if request.version == version]
         for request in declared or [SubnetRequest(version=version)]:
-            chosen = request.network or _choose_network(request, network, recorded, taken, defaults)
+            chosen = request.network or _choose_network(request, network, unused, taken, defaults)
             subnet = request.with_network(chosen)
             subnets.append(subnet._replace(gateway=ipam.subnet_gateway(network, subnet)))
     return network._replace(subnet_requests=(), subnets=tuple(subnets))
@@ -162,17 +163,19 @@ def _with_chosen_subnets(
 def _choose_network(
     request: SubnetRequest,
     network: Network,
-    recorded: t.Sequence[IPNetwork],
+    unused: list[IPNetwork],
     taken: list[IPNetwork],
     defaults: Defaults,
 ) -> IPNetwork:
-    """Return the recorded network of an automatic subnet, or a free one if none has its size, and add it to taken."""
-    fitting = [
-        each for each in recorded if each.version == request.version and request.prefix_length in (None, each.prefixlen)
-    ]
-    chosen = next(iter(fitting), None)
-    if chosen is None:
-        chosen = ipam.free_subnet(request.version, request.prefix_length, taken, defaults, network)
+    """Return the network of an automatic subnet: a recorded one of its size, otherwise a free one.
+
+    A recorded one is removed from unused, so that it serves one subnet only; a free one is added to taken.
+    """
+    for recorded in unused:
+        if recorded.version == request.version and request.prefix_length in (None, recorded.prefixlen):
+            unused.remove(recorded)
+            return recorded
+    chosen = ipam.free_subnet(request.version, request.prefix_length, taken, defaults, network)
     taken.append(chosen)
     return chosen
 

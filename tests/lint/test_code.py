@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from support.collection import check
 
-# Rules that ruff does not pass yet.
-NOT_LINTED = ("E501",)
+# Where lines may still be longer than 120 columns.
+ENGINE = "plugins/module_utils/_dockless"
+PACKAGES = ("apply", "desired", "engine", "linux", "model", "observe", "state")
+LONG_LINES = (*(f"{ENGINE}/{name}/*" for name in PACKAGES), f"{ENGINE}/names.py", "tests/bench/*")
 
 
 def test_ruff_format():
@@ -14,7 +16,8 @@ def test_ruff_format():
 
 
 def test_ruff_check():
-    check("ruff", "check", "--ignore", ",".join(NOT_LINTED), ".")
+    exceptions = ",".join(f"{pattern}:E501" for pattern in LONG_LINES)
+    check("ruff", "check", "--extend-per-file-ignores", exceptions, ".")
 
 
 def test_mypy():

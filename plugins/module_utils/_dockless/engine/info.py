@@ -70,7 +70,7 @@ def _networks(
 
 
 def _sandboxes(target: Target, project: str | None, resolution: ResolutionReport) -> list[Row]:
-    rows = []
+    rows: list[Row] = []
     for owner in target.host.projects:
         if project not in (None, owner.name):
             continue

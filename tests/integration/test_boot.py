@@ -41,7 +41,7 @@ def test_install_writes_once_and_takes_back(private_host):
 
 
 def test_engine_runs_under_the_name_it_is_installed_by(private_host):
-    """The package has relative imports only, so it runs where the role puts it, without Ansible's door."""
+    """The package has relative imports only, so it runs where the role puts it, without Ansible's loader."""
     engine = ROOT / "plugins" / "module_utils" / "_dockless"
     sources = {
         f"{ENGINE}/{path.relative_to(engine)}": path.read_text(encoding="utf-8")
@@ -97,7 +97,10 @@ def test_generator_orders_services_that_name_a_sandbox(private_host):
 
 
 def test_generator_gives_services_the_files_of_their_sandbox(private_host):
-    """What ip netns exec does for a command; the last namespace that is named counts, and a stranger's gets nothing."""
+    """What ip netns exec does for a command.
+
+    The last namespace that is named counts, and an unmanaged one gets nothing.
+    """
     private_host.apply({"networks": {"front": {}}, "sandboxes": {"one": {"networks": ["front"]}}})
     private_host.sh("mkdir -p /etc/netns/vpn; echo nameserver 192.0.2.9 >/etc/netns/vpn/resolv.conf")
     named = {"app.service": "one", "many@.service": "%i", "vpn.service": "vpn", "gone.service": "gone"}

@@ -148,7 +148,7 @@ def test_preflight_finds_nothing_missing_and_leaves_nothing(private_host):
 
 def test_preflight_names_what_is_missing(private_host):
     """A program that is not there, a rule that the kernel refuses (as all do outside a NAT chain) and a part of
-    netfilter that nobody serves are told, with the symbol.
+    netfilter that is missing are reported with the kernel's symbol.
     """
     private_host.sh("mkdir /run/bin; for program in ip nft; do ln -s $(command -v $program) /run/bin; done")
     code = f"""import json, sys

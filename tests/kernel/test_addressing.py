@@ -12,7 +12,7 @@ from support.traffic import network
 
 
 def subnets(host, project="shop"):
-    """Return the subnets of each network, as show tells them."""
+    """Return the subnets of each network, as show reports them."""
     return {
         row["name"]: [subnet["subnet"] for subnet in row["ipam"]["config"]]
         for row in host.dockless("show", "--project", project, "--json")["networks"]

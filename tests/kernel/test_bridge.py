@@ -27,7 +27,7 @@ def bridge_of(host):
 
 @pytest.mark.parametrize("options", BR_01.values(), ids=BR_01.keys())
 def test_neighbours_ping_by_address(private_host, options):
-    """In every family, also where there is no way out; names have tests of their own."""
+    """In every family, also without egress. Names have tests of their own."""
     answer = private_host.apply({"networks": {"front": {"dns_enabled": False, **options}}, "sandboxes": PAIR})
     address = answer["endpoints"][0]["addresses"][0].partition("/")[0]
     done = private_host.run(
@@ -45,7 +45,7 @@ def test_link_local_address_of_a_fixed_mac(private_host):
 
 
 def test_bridge_and_veth_pairs_are_created_and_removed(private_host):
-    """Kinds, states, addresses and MACs as told; the bridge stays until its last sandbox goes."""
+    """Kinds, states, addresses and MACs are as reported. The bridge stays until its last sandbox goes."""
     document = {"networks": {"front": network("10.88.0.0/16", bridge_name="podman0")}, "sandboxes": PAIR}
     rows = {row["sandbox"]: row for row in private_host.apply(document)["endpoints"]}
     inside, outside = traffic.links(private_host, "one"), traffic.links(private_host)
@@ -105,7 +105,7 @@ ONE = {"one": {"networks": ["front"]}}
 
 
 def test_mtu_defaults_and_options(private_host):
-    """1500 by itself, the host's default, Docker's and our option; what fits passes and one byte more does not."""
+    """1500, the host's default, Docker's option and dockless's. A packet that fits passes, one byte more does not."""
     document = {"networks": {"front": network("172.20.0.0/24 fd00:20::/64")}, "sandboxes": ONE}
     private_host.apply(document)
     assert mtus(private_host) == (1500, 1500, 1500)
@@ -289,7 +289,7 @@ def test_gw_priority_chooses_the_default_route_of_each_family(private_host):
 
 
 def test_disabled_forwarding_is_refused_by_sysctl_name(private_host):
-    """A network that leads out needs it; an internal one does not."""
+    """A network with egress needs it, an internal one does not."""
     document = {"networks": {"front": network("172.20.0.0/24 fd00:20::/64")}, "sandboxes": ONE}
     for key, name in (
         ("ipv4/ip_forward", "net.ipv4.ip_forward"),

@@ -39,7 +39,7 @@ def test_plan_predicts_the_run(private_host, start, end):
 
 
 def missing(text, present):
-    """Return the namespaces, links, addresses and files that a diff tells of and that are not there."""
+    """Return the namespaces, links, addresses and files that a diff lists and that do not exist."""
     found = []
     for title in (line.partition("  #")[0].rstrip(":") for line in text.splitlines() if not line.startswith(" ")):
         kind, name, *rest = title.split()
@@ -59,7 +59,7 @@ def missing(text, present):
 
 
 def test_missing_sees_what_is_missing(private_host):
-    """The positive control: what was told of an apply is missing after the removal."""
+    """The positive control: what the diff of an apply lists is missing after the removal."""
     after = private_host.apply(SHOP, diff=True)["diff"]["after"]
     assert missing(after, full(private_host)) == []
     private_host.apply({}, absent=True)

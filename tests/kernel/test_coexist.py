@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Other firewalls of the host that would drop our traffic, and what coexist asks of them: told by packets, and taken
-back without a trace.
+"""Other firewalls of the host that would drop our traffic, and the rules that coexist adds to them: proved by
+packets, and removed back without a trace.
 
 Docker's chains are laid by iptables as Docker 20 to 27 lay them, IPv6 included; ufw and firewalld are the real ones.
 """
@@ -78,7 +78,7 @@ def serve(host):
 
 
 def reached(host):
-    """Return which questions are answered: the way out and the way in, of both families."""
+    """Return which requests are answered: egress and ingress, of both families."""
     asked = [*((host, "one", url) for url in FAR), *((host.neighbour(), None, url) for url in PUBLISHED)]
     with futures.ThreadPoolExecutor(len(asked)) as pool:  # those that get no answer wait side by side
         return list(pool.map(lambda each: each[0].fetch(each[1], each[2]) is not None, asked))
@@ -86,7 +86,7 @@ def reached(host):
 
 @contextlib.contextmanager
 def docker(host):
-    """Lay Docker's chains, and see at the end that nothing of ours is in them."""
+    """Create Docker's chains, and check at the end that no rule of dockless is left in them."""
     host.sh(DOCKER)
     before = rules(host)
     yield
@@ -98,7 +98,7 @@ def docker(host):
 def test_docker_lets_pass_what_our_table_lets_pass_and_only_while_it_is_asked_to(private_host):
     """Blocked and named without coexist.
 
-    With it traffic flows, our walls stand, and all of it goes with the last network.
+    With it traffic flows, dockless's own rules hold, and everything is removed with the last network.
     """
     with docker(private_host), traffic.bridge_calls_iptables(private_host, 1):
         blocked = private_host.apply(DOCUMENT)["warnings"]
@@ -137,7 +137,7 @@ def without_ours(listing):
 
 
 def test_what_docker_and_its_users_forbid_stays_forbidden(private_host):
-    """Docker's containers are no more open to our sandboxes than to others, and a rule that a user put into
+    """Docker's containers are as closed to sandboxes as to others, and a rule that a user put into
     DOCKER-USER comes first.
     """
     private_host.sh(CONTAINER)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Drift: whatever somebody does to an object of ours, one run mends it and touches nothing else."""
+"""Drift: whatever is done to a managed object, one run repairs it and touches nothing else."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ nft delete table inet own; rm -r /etc/netns/other
 
 
 class Mended:
-    """A private host with ours and somebody else's things, for one drift after the other: each leaves it as it was,
+    """A private host with managed and unmanaged objects, for one drift after the other: each leaves it as it was,
     or it is given up.
     """
 
@@ -108,7 +108,7 @@ class Mended:
         self._host = host
 
     def close(self):
-        """Take everything away, ours and theirs; nothing may be left."""
+        """Remove everything, managed and unmanaged; nothing may be left."""
         if self._host is not None:
             with self._host as host:
                 host.sh(AWAY)
@@ -126,7 +126,9 @@ def mended():
 
 @pytest.mark.parametrize("drift", smoke_case(DRIFT, "table deleted"))
 def test_drift_is_repaired_by_one_run(mended, drift):
-    """The plan sees it, one run mends it, the next has nothing to do, and what is not ours stays to the last byte."""
+    """The plan shows it, one run repairs it, the next has nothing to do, and unmanaged objects stay to the last
+    byte.
+    """
     with mended.lent() as (host, was):
         assert host.plan(SHOP)["changed"] is False
         host.sh(drift)
@@ -174,7 +176,7 @@ def test_unmanaged_object_is_refused_before_any_change(private_host, make, clear
 
 
 def test_unmanaged_interface_in_a_sandbox_is_refused(private_host):
-    """A namespace of ours in which somebody made an eth1 of their own."""
+    """A managed namespace in which somebody created an eth1."""
     private_host.apply(SHOP)
     private_host.sh("ip -n cli link add eth1 type bridge")
     more = {**SHOP, "sandboxes": {**SHOP["sandboxes"], "cli": {"networks": ["front", "back"]}}}

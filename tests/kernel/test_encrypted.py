@@ -181,7 +181,7 @@ def _refuse_forged(first, third, port, mac):
     ids=["link deleted", "link down", "wireguard-go killed", "route deleted", "peer removed", "and without rules"],
 )
 def test_traffic_stops_when_the_tunnel_is_lost(fleet, loss):
-    """Nothing goes another way, and the next run mends it."""
+    """No packet takes another route, and the next run repairs the tunnel."""
     first = fleet.hosts[0]
     found = capture.documents(fleet)
     capture.apply_all(fleet, found)
@@ -341,7 +341,7 @@ def test_a_key_is_made_when_there_is_none_and_goes_with_the_network(fleet):
 
 @pytest.mark.parametrize("what", ["raise", "kill"])
 def test_a_run_that_ends_early_leaves_nothing_in_clear_and_the_next_one_is_whole(fleet, what):
-    """At every step of a tunnel's making, and some of its messages: back to nothing, or mended by the next run."""
+    """At every step of a tunnel's making, and some of its messages: rolled back, or repaired by the next run."""
     first = fleet.hosts[0]
     document = capture.documents(fleet)[0]
     first.sh("cp -r /etc/dockless/wireguard /run/lock/kept")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""EVPN: FRR's zebra, bgpd and bfdd tell three real hosts where each sandbox is.
+"""EVPN: FRR's zebra, bgpd and bfdd announce to three hosts where each sandbox is.
 
 What they do to traffic, counted by pings that go on.
 
@@ -87,7 +87,7 @@ class Fabric:
 
 
 def everywhere(places: t.Sequence[PrivateHost], what: t.Callable[[PrivateHost], object]) -> None:
-    """Do something on all hosts at once."""
+    """Do something on all hosts concurrently."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
         list(pool.map(what, places))
 

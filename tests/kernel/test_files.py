@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files of ours: whole, atomic, nowhere else, never through a symlink."""
+"""Managed files: written whole and atomically, within their roots only, never through a symlink."""
 
 from __future__ import annotations
 

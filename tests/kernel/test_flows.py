@@ -57,7 +57,7 @@ while True:
 
 
 class Talker:
-    """A program, of the neighbour or of a sandbox, that is told lines and answers each with one."""
+    """A program of the neighbour or of a sandbox that reads lines and answers each with one."""
 
     def __init__(self, place, code, *args, netns=None):
         self._process = subprocess.Popen(  # pylint: disable=consider-using-with
@@ -97,7 +97,7 @@ def document(**ports):
 def test_datagrams_follow_a_moved_port(private_host, address):
     """One client port throughout.
 
-    The first datagram after each run goes where the port leads then, another port's stay.
+    The first datagram after each run reaches the port's new target. Those of another port are not affected.
     """
     private_host.apply(document(old=["51897:1194/udp"], new=[], other=["51898:1194/udp"]))
     old, new, other = (traffic.record(private_host, name, 1194) for name in ("old", "new", "other"))
@@ -135,7 +135,7 @@ def tracked(host, port):
 
 
 def test_withdrawn_port_ends_its_connections_only(private_host):
-    """A connection by a port that goes falls silent at once, one by another port goes on.
+    """A connection by a withdrawn port ends immediately, one by another port continues.
 
     So does one whose clients stay welcome.
     """

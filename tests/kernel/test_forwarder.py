@@ -107,7 +107,7 @@ def test_network_without_egress_forwards_no_query(stubbed):
 def test_forwarder_is_reachable_from_its_networks_only(stubbed):
     """A neighbour with routes, and sandboxes of closed networks with routes of their own, at every address it has.
 
-    Each wall is what stops it.
+    Each rule is what stops it: without it the query arrives.
     """
     host, _upstream = stubbed
     gateways = ("172.20.0.1", "172.24.0.1")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Gateway modes, ways out and in, trusted links and audiences: who reaches what, from a neighbour with a route and
-from other networks.
+"""Gateway modes, egress and ingress, trusted interfaces and source ranges: who reaches what, from a neighbour with a
+route and from other networks.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STRANGER = ("172.30.20.11", "fd00:20::11")
 
 
 def document(mode="nat", ports=("8080:80", "5000:5000/udp"), **options):
-    """Return two networks: one of a mode, with web, which publishes, and friend; another, with a stranger."""
+    """Return two networks: one of a mode, with web, which publishes, and friend; another, with a sandbox outside."""
     modes = {"gateway_mode_ipv4": mode, "gateway_mode_ipv6": mode}
     web = {"networks": {"front": {"ipv4_address": WEB[0], "ipv6_address": WEB[1]}}, "ports": list(ports)}
     return {
@@ -216,7 +216,7 @@ def test_ways_out_and_in_are_separate(private_host, version):
 
 
 def test_host_ipv4_and_host_ipv6_set_the_source_address(private_host):
-    """host_ipv4 and host_ipv6 in place of the way out's own address; ports keep working."""
+    """host_ipv4 and host_ipv6 replace the uplink's address. Ports keep working."""
     private_host.sh(
         "ip address add 192.0.2.77/24 dev eth0; ip address add 2001:db8:1::77/64 dev eth0 nodad preferred_lft 0"
     )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""At no moment is a link of ours there without the table that guards it."""
+"""No managed link ever exists without the table that guards it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DOCUMENT = {
 
 
 def watched(host, document):
-    """Converge and return, for each step, whether links of ours were there and whether they were guarded."""
+    """Converge and return, for each step, whether managed links existed and whether they were guarded."""
     return json.loads(host.python(WATCH, json.dumps(document)).stdout)
 
 

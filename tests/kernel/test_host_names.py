@@ -42,7 +42,7 @@ def converge(host, wish, document=None):
 
 
 def restart(host):
-    """Start the host's own dnsmasq anew, as its service would be."""
+    """Restart the host's own dnsmasq, as its service would."""
     host.sh(
         "if [ -e /run/own.pid ]; then kill $(cat /run/own.pid); while kill -0 $(cat /run/own.pid) 2>/dev/null; "
         "do sleep 0.01; done; fi"

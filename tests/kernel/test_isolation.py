@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What must not pass does not, and each wall is what stops it: without its rules the same packet arrives."""
+"""Forbidden packets do not pass, and each rule is what stops them: without it the same packet arrives."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_sandbox_cannot_reach_the_hosts_loopback(private_host):
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_sandbox_address_is_unreachable_from_outside(private_host, version):
-    """Neither its published nor other ports, by a neighbour with a route; walls are two, each enough."""
+    """Neither its published nor other ports, by a neighbour with a route. Two rules stop it, each alone is enough."""
     private_host.apply(with_ports("8080:80/udp"))
     heard = traffic.record(private_host, "web", 80)
     other = traffic.record(private_host, "web", 81)
@@ -151,7 +151,7 @@ def pings(host, sandboxes):
 
 
 def test_networks_are_isolated_from_each_other(private_host):
-    """Over both families, both ways, also for one that forges its source; the wall is the rules."""
+    """Over both families, both ways, also with a forged source. Without the rules the packets pass."""
     private_host.apply(TWO)
     ends = {"web": WEB, "stranger": ("172.21.0.10", "fd00:21::10")}
     apart = {("web", "web"), ("stranger", "stranger")}
@@ -214,7 +214,7 @@ def test_icc_false_isolates_neighbours_only(private_host):
 
 
 def test_internal_network_has_no_egress(private_host):
-    """No default route, the gateway answers, and a route made by hand leads nowhere."""
+    """No default route, the gateway answers, and a route added by hand does not help."""
     document = {
         "networks": {"back": network("172.30.0.0/24 fd00:30::/64", internal=True), "front": network("172.20.0.0/24")},
         "sandboxes": {"db": {"networks": ["back"]}, "cache": {"networks": ["back"]}, "web": {"networks": ["front"]}},

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every attack of the lab: ten packets, of which none arrives anywhere, and the wall that is meant for it has
-counted each one.
+"""Every attack of the lab: ten packets, of which none arrives anywhere, and the counter of the rule that must drop
+it has counted each one.
 
 Before and after, what may arrive at the same places does.
 """
@@ -37,7 +37,7 @@ def hold(lab, attacks, count=PACKETS):
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_attacks_reach_nobody_and_are_counted(lab, memory, group, record_property):
-    """Each family, each wall by its name."""
+    """Each family, each rule by its counter."""
     lab.forget()
     assert hold(lab, GROUPS[group]) == []
     assert memory.changes() == []
@@ -56,17 +56,17 @@ def test_allowed_traffic_passes(lab, memory, record_property):
 def test_nothing_arrives_where_bridges_call_iptables(lab, memory):
     """Frames between ports pass the inet rules as well then.
 
-    The walls count some twice, so only what arrives is looked at.
+    Some packets are counted twice, so only what arrives is looked at.
     """
     with traffic.bridge_calls_iptables(lab.host, 1):
         assert [
-            line for line in claims.try_attacks(lab, trial.attacks(), PACKETS) if not line.startswith("the wall")
+            line for line in claims.try_attacks(lab, trial.attacks(), PACKETS) if not line.startswith("counter ")
         ] == []
     assert memory.changes() == []
 
 
 def test_packet_marks_bypass_no_rule(lab, memory):
-    """Whatever mark another table sets, no wall asks for one."""
+    """Whatever mark another table sets, no rule matches on one."""
     rules = "".join(
         f"add chain inet theirs {hook} {{ type filter hook {hook} priority -310; }}\n"
         f"add rule inet theirs {hook} meta mark set {mark}\n"
@@ -97,7 +97,7 @@ def test_privileged_sandbox_cannot_bypass_the_rules(lab, memory):
     )
     try:
         # Its own kernel may answer for what it took as well, so walls count more than what is sent here.
-        assert [line for line in hold(lab, attacks_port.of(), PACKETS) if not line.startswith("the wall")] == []
+        assert [line for line in hold(lab, attacks_port.of(), PACKETS) if not line.startswith("counter ")] == []
         assert memory.changes() == []
     finally:
         lab.host.sh(

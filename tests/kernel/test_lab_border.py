@@ -39,7 +39,7 @@ def test_run_opens_no_listening_socket_on_the_host(private_host):
 
 @pytest.mark.smoke
 def test_no_conntrack_helper_opens_a_port(lab):
-    """What looks like FTP through a published port leads to no second way in."""
+    """What looks like FTP through a published port opens no second port."""
     with entered(lab["c1"].namespace):
         server, data = socket.create_server(("", 21)), socket.create_server(("", 51201))
     lab.host.run(["nft", "add", "element", "inet", "dockless", "published4", "{ tcp . 21 : 172.30.10.11 . 21 }"])

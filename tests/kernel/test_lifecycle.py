@@ -160,7 +160,7 @@ def test_on_mismatch_fail_refuses_even_a_change_in_place(private_host):
 
 
 def test_two_projects_leave_each_other_alone(private_host):
-    """One's run neither mends nor removes the other's; its removal leaves the other running."""
+    """A run of one neither repairs nor removes objects of the other. Its removal leaves the other running."""
     private_host.apply(BASE)
     blog = {
         "networks": {"lan": {"ipam": {"config": [{"subnet": "10.61.0.0/24"}]}}},
@@ -182,7 +182,7 @@ def test_two_projects_leave_each_other_alone(private_host):
 
 
 def test_external_network_is_joined_and_stays_its_owners(private_host):
-    """One that does not exist is refused; one in use is not removed under its guests."""
+    """A network that does not exist is refused. A network in use is not removed."""
     guest = {
         "networks": {"shared": {"external": True, "name": "shop/front"}},
         "sandboxes": {"wp": {"networks": ["shared"]}},
@@ -262,7 +262,7 @@ def test_concurrent_runs_end_in_one_declared_state(private_host):
 
 
 def test_boot_uses_the_last_good_copy_of_a_broken_document(private_host):
-    """A broken document is told of and its last good copy converged; without --boot it is an error."""
+    """A broken document is reported and its last good copy converged. Without --boot it is an error."""
     private_host.apply(BASE)
     private_host.sh(
         'cp /etc/dockless/projects/shop.json /run/good; echo \'{"format": 1, "proj\' >/etc/dockless/projects/shop.json'

@@ -27,7 +27,7 @@ print(parents.has_kind(sys.argv[1]))
 
 
 def lan(*subnets, **options):
-    """Return a macvlan network's declaration without names; it sits on eth0 unless told otherwise."""
+    """Return a macvlan network's declaration without names; its parent is eth0 by default."""
     return {
         "driver": "macvlan",
         "parent": "eth0",
@@ -50,7 +50,7 @@ def needs(host, kind):
 
 
 def test_sandboxes_are_hosts_of_the_link(private_host):
-    """Device, address, route, sizes as told; a second run changes nothing.
+    """Device, address, route and MTU are as reported. A second run changes nothing.
 
     The neighbour and what is behind it are reached.
     """
@@ -378,7 +378,7 @@ def test_parents_that_cannot_be(private_host, make, parent, words):
 
 
 def test_managed_bridge_cannot_be_a_parent(private_host):
-    """Its walls would have a hole."""
+    """Isolation could be bypassed."""
     private_host.apply({"networks": {"front": {"bridge_name": "br-front", "dns_enabled": False}}, "sandboxes": {}})
     told = private_host.refusal({"networks": {"lan": lan(parent="br-front")}, "sandboxes": PAIR}, project="other")
     assert "br-front belongs to another network that dockless manages" in told
@@ -424,7 +424,7 @@ def test_host_access(private_host, parent):
 
 
 def test_host_side_link_routes_to_the_network_only(private_host):
-    """A sandbox cannot use the host as its router by way of the host's link; the wall is the rule on our links."""
+    """A sandbox cannot use the host as its router by way of the host's link: a rule on managed links drops it."""
     document = {"networks": {"lan": lan(LAN4, host_access=True)}, "sandboxes": PAIR}
     private_host.apply(document)
     shim = next(
@@ -443,7 +443,7 @@ def test_host_side_link_routes_to_the_network_only(private_host):
 
 
 def test_a_sandbox_on_a_bridge_as_well(private_host):
-    """Its ports are published on the bridge network, whose way out it takes.
+    """Its ports are published on the bridge network, which also has its default route.
 
     The priority turns the way, and then ports are refused.
     """
@@ -542,7 +542,7 @@ def test_a_mac_in_a_namespace_that_is_ending_is_waited_for(private_host):
 
 
 def test_the_parent_goes_and_comes(private_host):
-    """Its loss is told; another project's run does not mind; when it is there again the next run makes all."""
+    """Its loss is reported. Another project's run is not affected; when it is there again the next run makes all."""
     private_host.sh(
         "ip link add up0 type veth peer name up1; ip link set up0 up; ip link set up1 up; "
         "ip address add 172.28.0.1/24 dev up1"
@@ -585,7 +585,7 @@ def test_iv_ipvlan_is_refused_where_the_kernel_has_none(private_host):
 
 @pytest.mark.parametrize("mode", ["l2", "l3", "l3s"])
 def test_ipvlan_modes(private_host, mode):
-    """l2 has the given gateway, the others the link as way out; the parent's MAC; the parent stays."""
+    """l2 uses the given gateway, the others route by the link. The MAC is the parent's, and the parent stays."""
     needs(private_host, "ipvlan")
     document = {
         "networks": {"lan": lan(LAN4, driver="ipvlan", ipvlan_mode=mode, host_access=mode == "l2")},

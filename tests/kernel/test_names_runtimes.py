@@ -84,7 +84,7 @@ def podman(runtimes, *options, command=LOOKUP):
     ids=["dns", "files"],
 )
 def test_podman_in_a_sandbox(runtimes, options):
-    """podman takes 127.0.0.11 for a server of the host's that is out of reach, unless it is told."""
+    """podman takes 127.0.0.11 for a server of the host's that is out of reach, unless --dns names it."""
     assert answers(podman(runtimes, *options)) == KNOWN
 
 
@@ -97,7 +97,7 @@ def test_podman_without_dns_option_asks_other_servers(runtimes):
 
 @needs("systemd-nspawn")
 def test_nspawn_in_a_sandbox(runtimes):
-    """systemd-nspawn(1) copies the host's resolv.conf unless it is told not to."""
+    """systemd-nspawn(1) copies the host's resolv.conf unless an option says otherwise."""
     options = ["--resolv-conf=off", "--hostname=cli", *(f"--bind-ro={there}:{here}" for there, here in MOUNTS)]
     below = [
         "bash",
@@ -111,7 +111,9 @@ def test_nspawn_in_a_sandbox(runtimes):
 
 @needs("dockerd", "docker", "runc")
 def test_docker_container_that_networks_are_attached_to(runtimes):
-    """docker can't be given a namespace: a container without a network is attached, and told whom to ask."""
+    """docker can't be given a namespace: a container without a network is attached, and given its resolver by an
+    option.
+    """
     runtimes.docker()
     host = runtimes.host
     host.sh(

@@ -26,7 +26,7 @@ def document(*servers, **more):
 
 @pytest.fixture(name="upstream")
 def _upstream(private_host):
-    """Return a server that answers everything and tells what it was asked."""
+    """Return a server that answers everything and prints the queries."""
     server = private_host.popen([SYSTEM_PYTHON, str(SUPPORT / "dns_upstream.py"), UPSTREAM])
     assert server.readline() == "ready"
     return server

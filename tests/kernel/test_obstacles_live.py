@@ -116,7 +116,7 @@ def test_bridge_family_is_read_too(private_host, foreign):
 
 @pytest.mark.smoke
 def test_warning_comes_with_a_plan_too_and_foreign_tables_stay(private_host, foreign):
-    """Check mode tells the same; nothing of others is ever changed, by no run and no removal."""
+    """Check mode reports the same. No run and no removal changes foreign tables."""
     foreign(forward())
     before = private_host.sh("nft list table ip filter")
     private_host.apply(DOCUMENT)

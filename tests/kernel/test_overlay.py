@@ -139,7 +139,7 @@ def test_nothing_is_asked_or_flooded_over_the_underlay(fleet):
 
 
 def test_each_sandbox_leaves_and_is_reached_by_its_own_host(fleet):
-    """The gateway is the same everywhere; a port is published where the sandbox is, and the way out is that host's."""
+    """The gateway is the same everywhere; a port is published where the sandbox is, and egress is by that host."""
     placed = [PLACED[0], {**PLACED[1], "d": {**on("blue", 4), "ports": ["8080:80"]}}]
     first, second, third = fleet.hosts
     apply_all(fleet, private_fleet.documents(unnamed(), placed))
@@ -189,7 +189,10 @@ def _vxlan(place, source, target, vni, mac, inner_source, inner_target, text):
 
 
 def test_vxlan_from_an_unknown_source_is_dropped(fleet):
-    """VXLAN has no authentication. A peer's frames arrive, a stranger's with all the right numbers don't."""
+    """VXLAN has no authentication.
+
+    A peer's frames arrive. Those of an unknown host with the right VNI and port do not.
+    """
     first, second, third = fleet.hosts
     apply_all(fleet, private_fleet.documents(unnamed(), PLACED))
     mac = traffic.links(first, "a")["eth0"]["address"]
@@ -533,7 +536,7 @@ def test_at_boot_the_end_of_the_tunnels_is_waited_for(fleet):
 
 @pytest.mark.smoke
 def test_a_run_that_fails_goes_back(fleet):
-    """A vxlan device with a number that somebody else's has is refused by the kernel: nothing of the run stays."""
+    """The kernel refuses a VXLAN device whose VNI another device has: nothing of the run stays."""
     first = fleet.hosts[0]
     first.sh("ip link add foreign type vxlan id 300 dstport 4789 local 203.0.113.1")
     before = first.snapshot()

@@ -20,7 +20,7 @@ exec sleep infinity
 
 
 def test_no_sysctl_of_the_host_changes(private_host):
-    """With every kind of object there, what differs from before are settings of links of ours.
+    """With every kind of object there, only settings of managed links differ from before.
 
     Afterwards (the leak check) nothing does.
     """

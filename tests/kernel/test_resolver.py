@@ -100,7 +100,7 @@ def test_unknown_single_labels_are_not_forwarded(named):
 
 @pytest.mark.parametrize("transport", ["+notcp", "+tcp"])
 def test_internal_network_never_forwards(named, transport):
-    """Even with servers of its own; a sandbox that also has a way out does forward."""
+    """Even with servers of its own; a sandbox that also has egress does forward."""
     for name, kind in (
         ("example.org", "A"),
         ("example.org", "TXT"),
@@ -227,7 +227,7 @@ def test_missing_dnsmasq_is_reported_with_a_remedy(private_host):
 
 
 def test_error_names_sandbox_and_reason(named):
-    """A port that is taken in the sandbox, told in dnsmasq's words."""
+    """A port that is taken in the sandbox is reported with dnsmasq's message."""
     act(named, "stop")
     code = (
         "import socket\ns = socket.socket(); s.bind(('127.0.0.11', 10053)); s.listen(); "

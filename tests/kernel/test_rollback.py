@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A run that fails goes back to what was there; one that is killed leaves something that the next run mends.
+"""A run that fails goes back to what was there; one that is killed leaves a state that the next run repairs.
 
 DOCKLESS_TEST_EVERY_STEP=1 fails and kills at every event, which takes long; without it at every
 twentieth of them, the first and the last included: always the same ones.

@@ -136,7 +136,7 @@ def first_answers(host, client, name, behind):
 
 
 def services(host):
-    """Return the services of the network as network_info tells of them."""
+    """Return the services of the network as network_info reports them."""
     done = host.python(
         "import json\nfrom _dockless.engine.info import read_info\n"
         "print(json.dumps(read_info()['networks'][0]['services']))"
@@ -160,7 +160,10 @@ def test_connections_are_shared_evenly_and_come_from_the_client(private_host):
 
 
 def test_names_of_a_service_and_of_what_is_behind_it(private_host):
-    """The name has the virtual addresses alone; those behind it are tasks.NAME; each address tells its own name."""
+    """The name has the virtual addresses alone; those behind it are tasks.NAME.
+
+    Each address has a reverse name of its own.
+    """
     result = private_host.apply(shop())
     behind = sorted(a for name in ("web1", "web2", "web3") for a in addresses(result, name))
     for name in ("web", "web.front"):
@@ -302,7 +305,7 @@ def test_a_mutated_table_is_noticed_by_the_counts_and_repaired(private_host):
 
 
 def _tables_asked_for(host, document):
-    """Apply and return how many times nft was asked for a table of ours."""
+    """Apply and return how many times nft was asked for a managed table."""
     host.run(["tee", "/run/document"], input=json.dumps(document))
     host.sh(
         f"strace -D -f -qq -s 200 -e trace=execve -o /run/calls {PYTHON} -m _dockless.cli apply --project shop "

@@ -117,7 +117,7 @@ def test_stand_in_resolvers_of_a_killed_run_are_removed(private_host):
 
 
 def test_a_run_after_an_upgrade_of_dnsmasq_starts_resolvers_again_and_loses_no_answer(private_host):
-    """What runs from a file that was replaced is found, told, and started again; the next run has nothing to do."""
+    """A resolver that runs from a replaced file is found, reported and restarted; the next run has nothing to do."""
     private_host.sh(
         "mkdir -p /run/layer/upper /run/layer/work; "
         "mount -t overlay overlay -o lowerdir=/usr/sbin,upperdir=/run/layer/upper,workdir=/run/layer/work /usr/sbin"

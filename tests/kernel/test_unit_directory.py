@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directories that are the system's stay, though the last file of ours in them goes."""
+"""Directories that are the system's stay, though the last managed file in them goes."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def test_refused_is_retried_with_the_next_upstream(private_host):
 
 
 def test_internal_network_asks_only_servers_on_itself(private_host):
-    """The control is the sandbox's other server, which a sandbox with a way out does ask."""
+    """The control is the sandbox's other server, which a sandbox with egress does ask."""
     outside = serve(private_host, HOST4)
     private_host.apply(DOCUMENT)
     inside = serve(private_host, "172.21.0.53", netns="server")

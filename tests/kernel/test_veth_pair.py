@@ -66,7 +66,7 @@ def test_both_ends_in_the_host(private_host):
 
 @pytest.mark.parametrize("owner", ["a foreign bridge", "a network's bridge"])
 def test_host_end_is_a_bridges_port(private_host, owner):
-    """A master may be the user's own bridge, which is left alone, or one of ours, whose sandboxes it then joins."""
+    """A master may be the user's own bridge, which is left alone, or a managed one, whose sandboxes it then joins."""
     document = pair(addresses=["172.20.0.50/24"], peer={"name": "port", "master": "mine"})
     if owner == "a foreign bridge":
         private_host.sh("ip link add mine type bridge && ip address add 172.20.0.1/24 dev mine && ip link set mine up")

@@ -218,7 +218,7 @@ def pour(source: PrivateHost, target: PrivateHost, size: int, timeout: float) ->
 def flow(host: PrivateHost, sandbox: str = "s1", address: str = "10.60.0.3") -> t.Iterator[dict[str, int]]:
     """Send marked packets from a sandbox, 100 a second, for the length of a with block.
 
-    Then tell how many were sent and answered.
+    Then return how many were sent and answered.
     """
     server = host.popen([SYSTEM_PYTHON, "-c", _FLOW, address], sandbox)
     assert server.readline() == "ready"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask a sandbox's resolver for a name, over and over, and tell what came of it: python3 dns_client.py END NAME [kept].
+"""Ask a sandbox's resolver for a name, over and over, and print the outcome: python3 dns_client.py END NAME [kept].
 
 It says "ready", asks until the file END is there, by a socket for each question or with kept by one for all, and prints
 how many questions were answered, refused, or met with three seconds of silence.

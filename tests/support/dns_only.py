@@ -36,7 +36,7 @@ def host_of(document: dict[str, t.Any]) -> Host:
 
 
 def plumb(host: Host) -> None:
-    """Make bridges, namespaces and veth pairs, with routes where the network has a way out."""
+    """Make bridges, namespaces and veth pairs, with routes where the network has egress."""
     networks = {network.key: network for project in host.projects for network in project.networks}
     lines = []
     for network in networks.values():

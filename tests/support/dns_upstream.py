@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A DNS server that knows everything and tells on stdout what it is asked: python3 dns_upstream.py ADDRESS
+"""A DNS server that knows everything and prints the queries: python3 dns_upstream.py ADDRESS
 [refuse|late].
 
 An A query gets 203.0.113.7, AAAA 2001:db8::7, anything else an empty answer. Each query is a line "NAME TYPE", by TCP

@@ -3,7 +3,7 @@
 
 Converges with something happening on the way. An event is a step that is about to pass the engine's
 hook, or one netlink message that the kernel has just acknowledged (each goes out on its own here, so that
-every state between two messages occurs). WHAT at event NUMBER: count (nothing, tell how many there are),
+every state between two messages occurs). WHAT at event NUMBER: count (nothing, report how many there are),
 raise (a failure), kill (SIGKILL to this process), or at step NUMBER: wait (say so, then wait for a line),
 sh:TEXT (run a line of shell). The answer is JSON.
 """

@@ -141,7 +141,7 @@ def assert_same(before: snapshot.Snapshot, host: PrivateHost, what: str = "", bu
 
 
 def hooked(host: PrivateHost, what: str, number: int, document: Document, *options: str) -> Result:
-    """Run the engine with something happening at its step of that number; see faults.py. Returns what it tells."""
+    """Run the engine with something happening at its step of that number; see faults.py. Returns its output."""
     done = host.run(
         [PYTHON, str(SUPPORT / "faults.py"), what, str(number), *options], input=json.dumps(document), check=False
     )

@@ -65,7 +65,7 @@ def _sequence(scenario: str) -> list[str]:
 
 @functools.cache
 def _boots_nothing() -> str:
-    """Boot a host with nothing of ours in it, and return what went wrong, "" if it came up."""
+    """Boot a host without dockless, and return what went wrong, "" if it came up."""
     done = _molecule("systemd", str(ROOT / "molecule" / "_shared" / "hosts-up"), "booted/bare/10.99.0.99/")
     return done.stdout[-500:] if done.returncode else ""
 

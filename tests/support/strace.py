@@ -2,7 +2,7 @@
 """What a run sends and writes, seen by strace(1): every change that it asks the kernel for, and nothing that it only
 reads.
 
-Messages of every netlink socket are told apart by their numbers, changes being all that is not known for a
+Messages of every netlink socket are distinguished by their numbers, changes being all that is not known for a
 question. What goes to a nameless scratch namespace of the run itself is no change to the host.
 """
 

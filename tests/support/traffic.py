@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Traffic that tests send and count: raw frames, datagrams that are told of, pings that must not be cut up, and
-walls taken down.
+"""Traffic that tests send and count: raw frames, datagrams that are reported, pings that must not be cut up, and
+rules removed.
 
-Whether something does not arrive is told without waiting: a later datagram that must arrive comes out of the
+That something does not arrive is known without waiting: a later datagram that must arrive comes out of the
 recorder, and nothing may have come before it.
 """
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the modules read a task's arguments: None is "not said", and an object is told once."""
+"""How the modules read a task's arguments: None means "not given", and an object is declared once."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The last line of a test run tells what happened, and nothing is not a success."""
+"""The last line of a test run reports what happened, and running nothing is no success."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_every_advisory_has_a_test_or_a_reason(name):
 
 
 def test_every_counter_is_documented():
-    """docs/security.md names each wall of both tables, and no other."""
+    """docs/security.md names each counter of both tables, and no other."""
     table = (
         (ROOT / "docs/security.md").read_text(encoding="utf-8").partition("| counter | table |")[2].partition("## ")[0]
     )

@@ -19,8 +19,8 @@ Send = t.Callable[[Lab, bytes], None]
 class Attack(t.NamedTuple):
     """Packets that must reach nobody. send puts one on its way.
 
-    counter is the wall that must have stopped each, "" where a kernel's own setting does, which does not count. seen_by
-    are places that it passes before it meets the wall. victim gets the controls.
+    counter is that of the rule that must have dropped each packet, "" where a kernel's own setting does, which does not
+    count. seen_by are places that it passes before the rule sees it. victim gets the controls.
     """
 
     name: str
@@ -97,7 +97,7 @@ def asks(origin: str, address: str, port: int) -> Send:
 
 @one_processor()
 def try_attacks(lab: Lab, attacks: t.Sequence[Attack], count: int) -> list[str]:
-    """Send count packets of each attack and return what is wrong: what arrived, and walls that did not count what
+    """Send count packets of each attack and return what is wrong: what arrived, and rules that did not count what
     they stopped.
     """
     lab.taken()
@@ -117,7 +117,7 @@ def try_attacks(lab: Lab, attacks: t.Sequence[Attack], count: int) -> list[str]:
     for name, value in after.items():
         if value - before[name] != expected[name]:
             meant = ", ".join(attack.name for attack in attacks if attack.counter == name)[:200]
-            wrong.append(f"the wall {name} counted {value - before[name]}, not {expected[name]}: {meant}")
+            wrong.append(f"counter {name} counted {value - before[name]}, not {expected[name]}: {meant}")
     return list(dict.fromkeys(wrong))
 
 

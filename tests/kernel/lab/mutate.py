@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Take out every guard in turn and tell which ones the lab does not miss: python3 tests/kernel/lab/mutate.py, as
-root, about a minute.
+"""Remove every rule and setting in turn and print those that the lab does not miss: python3
+tests/kernel/lab/mutate.py, as root, about a minute.
 
 It ends with 1 if a rule that drops can be taken out unnoticed, or more than one mutant in twenty survives.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What must pass, and what the other end must see of it: a wall that lets nothing through is not yet a good one."""
+"""What must pass, and what the other end must see of it: rules that drop everything would pass every attack."""
 
 from __future__ import annotations
 

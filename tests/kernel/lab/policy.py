@@ -77,7 +77,7 @@ def _may_leave(source: str, target: str, mine: places.Net | None) -> bool:
 
 
 def _is_open(source: str, other: places.Net, what: str, version: int) -> bool:
-    """Tell whether a network's gateway mode lets a stranger in."""
+    """Return whether a network's gateway mode admits another network's sandbox."""
     mode = _mode(other, version)
     if mode == "nat":
         trusted = source == "vpn" and "up2" in other.options.get("trusted_host_interfaces", ())

@@ -133,7 +133,7 @@ class Lab:
         host.sh(f"mkdir -p /var/lib/dockless; echo '{json.dumps(former)}' >{_FORMER}")
 
     def seal(self) -> None:
-        """Add the data of an encrypted network, and of a forwarder of names: the rules of their walls are there, the
+        """Add the data of an encrypted network, and of a forwarder of names: their rules are loaded, the
         things are tried elsewhere.
         """
         asked = {f"forwarders{version}": f"{places.gateway('c1', version)} . {places.FORWARDER}" for version in (4, 6)}
@@ -191,7 +191,7 @@ class Lab:
         }
 
     def _invite(self) -> None:
-        """Put a link of somebody else into the bridge of red: it is not ours, and the port guard lets it be."""
+        """Attach an unmanaged link to the bridge of red. The port rules do not apply to it."""
         self.host.sh(
             "ip link add guest0 type veth peer name eth0 netns lab-guest; "
             f"ip link set guest0 master {self.bridges['red'][0]} up"
@@ -254,7 +254,7 @@ class Lab:
         return found
 
     def counters(self) -> Counters:
-        """Return how many packets each wall stopped, since its table was loaded."""
+        """Return how many packets each rule has dropped since its table was loaded, by counter."""
         listed = json.loads(self.host.run(["nft", "-j", "list", "counters"]).stdout)["nftables"]
         return {item["counter"]["name"]: item["counter"]["packets"] for item in listed if "counter" in item}
 

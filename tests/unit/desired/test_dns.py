@@ -148,7 +148,10 @@ def test_one_sandbox_on_one_network():
 
 
 def test_networks_without_egress_forward_nothing():
-    """An internal network gives no way out, servers of its own or not; with another network it is no obstacle."""
+    """An internal network forwards nothing, with or without servers of its own.
+
+    With another network it does not matter.
+    """
     both = on("app", (("shop", "back"), ("172.21.0.4/16",)), (("shop", "front"), ("172.20.0.4/16",)))
     only = on("db", (("shop", "back"), ("172.21.0.3/16",)), dns=(ipaddress.ip_address("192.0.2.1"),))
     files, others = realized(only, both)

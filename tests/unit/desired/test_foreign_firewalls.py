@@ -78,7 +78,7 @@ def test_an_uplink_called_like_a_bridge_of_docker_s_is_none():
 
 
 def test_ufw_is_asked_for_each_way_that_traffic_goes_but_not_for_what_others_allow():
-    """No way in without published ports, no way out of internal networks."""
+    """No ingress without published ports, no egress of internal networks."""
     assert lines(UfwFirewall())["ufw"] == [
         "route allow in on br-back out on br-back",
         "route allow in on br-front",
@@ -134,7 +134,7 @@ ufw route deny out on br1
 
 
 def test_what_a_user_put_into_our_zone_stays_in_its_file():
-    """And what was changed of ours is put right; a zone of somebody else's is told from ours."""
+    """Changed files are restored. A zone that dockless did not create is recognized."""
     text = firewalld.zone_file(None, ["zone", "forward", "interface br0"])
     assert firewalld.zone_in_file(text) == ["zone", "forward", "interface br0"]
     edited = text.replace("<zone>", '<zone target="ACCEPT">').replace("</zone>", '<service name="dns"/></zone>')

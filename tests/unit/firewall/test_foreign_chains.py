@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Foreign forward chains, as nft lists those of well-known firewalls, and what they do to a bridge of ours."""
+"""Foreign forward chains, as nft lists those of well-known firewalls, and what they do to a managed bridge."""
 
 from __future__ import annotations
 

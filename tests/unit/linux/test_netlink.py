@@ -60,7 +60,7 @@ def test_broken_attributes_end_the_reading(data):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_noise_is_read_to_its_end(seed):
-    """Whatever comes, reading ends: no length is believed that leads nowhere."""
+    """Whatever comes, reading ends: impossible lengths are not believed."""
     chance = random.Random(seed)
     for _turn in range(200):
         data = bytes(

@@ -17,7 +17,7 @@ def veth(index, name, peer, group, away):
 
 
 def seen(*rows):
-    """Return the names of what a host with these links has of ours, when nothing is wanted."""
+    """Return the names of the managed objects on a host with these links, when nothing is declared."""
     host = NetnsSnapshot("", 1, {row.ifindex: row for row in rows}, [], [])
     return {obj.name for obj in links.observe(host, {}, {}, frozenset())}
 

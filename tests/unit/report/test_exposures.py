@@ -92,7 +92,7 @@ CASES = {
 
 @pytest.mark.parametrize("network, port, defaults, expected", CASES.values(), ids=CASES.keys())
 def test_ways_in(network, port, defaults, expected):
-    """Each way that a port is open is told with its audience, and none that is not."""
+    """Each way in which a port is open is reported with its source ranges, and no other."""
     assert ways_in(host(network, [port], defaults)) == expected
 
 

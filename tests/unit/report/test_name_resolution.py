@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What network_info tells of names: the same as the files that resolvers serve."""
+"""What network_info reports of names equals the files that resolvers serve."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_what_a_network_knows():
 
 @pytest.mark.parametrize("known, asked", [(FACTS, ["192.0.2.53"]), (STUB, ["172.20.0.1#10053"])])
 def test_where_questions_go(known, asked):
-    """An internal network's sandbox is told to ask nowhere."""
+    """A sandbox of an internal network is reported to ask nowhere."""
     networks, found = told(known)
     assert (found["web"]["resolves"], found["web"]["name_servers"]) == (["front", "shut"], asked)
     assert found["own"]["name_servers"] == ["192.0.2.7"] and found["probe"] == found["own"]

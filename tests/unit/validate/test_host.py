@@ -56,7 +56,7 @@ def test_free_ports_never_collide():
 
 
 def test_port_already_published_by_dockless_is_no_conflict():
-    """Only what a run would take anew is compared with listeners."""
+    """Only ports that a run would newly publish are compared with listeners."""
     document = {"sandboxes": {"web": {"ports": ["80:80"]}}}
     listeners = [Listener("tcp", "0.0.0.0", 80, "nginx")]
     with pytest.raises(DocklessError, match="nginx"):

@@ -139,7 +139,7 @@ def test_trusted_interface_reaches_published_ports_directly(private_host, versio
     assert reached(private_host, "stranger", address, host_address, closed) == closed
     private_host.apply(
         document(trusted_host_interfaces=["eth0"], masquerade=False)
-    )  # which leaves the guard out, and the walls in place
+    )  # which leaves the guard out, and the other rules in place
     assert reached(neighbour, None, address, host_address, expected) == expected
     assert reached(private_host, "stranger", address, host_address, closed) == closed
     private_host.apply(document())

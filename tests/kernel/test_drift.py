@@ -138,31 +138,35 @@ def test_drift_is_repaired_by_one_run(mended, drift):
         assert host.ping("cli", "web") and host.ping("web", "db") and host.ping("lab", "10.49.0.2")
 
 
-TAKEN = {  # somebody else's object with a name that we want, and the words of the refusal
+TAKEN = {  # an unmanaged object with a name that the document needs, how to remove it, and words of the refusal
     "a bridge": ("ip link add br-mine type bridge", "ip link delete br-mine", "br-mine"),
     "another link": ("ip link add br-mine type veth peer name br-other", "ip link delete br-mine", "br-mine"),
-    "a namespace": ("ip netns add cli", "ip netns delete cli", "network namespace cli exists and is not ours"),
+    "a namespace": (
+        "ip netns add cli",
+        "ip netns delete cli",
+        "network namespace cli exists and is not managed by dockless",
+    ),
     "a namespace in use": (
         "ip netns add web; ip -n web link add eth0 type bridge",
         "ip netns delete web",
-        "network namespace web exists and is not ours",
+        "network namespace web exists and is not managed by dockless",
     ),
     "a file": (
         "mkdir -p /etc/netns/cli; echo 10.1.1.1 x >/etc/netns/cli/hosts",
         "rm -r /etc/netns/cli",
-        "/etc/netns/cli/hosts exists and is not ours",
+        "/etc/netns/cli/hosts exists and is not managed by dockless",
     ),
     "a resolv.conf": (
         "mkdir -p /etc/netns/web; echo nameserver 10.1.1.1 >/etc/netns/web/resolv.conf",
         "rm -r /etc/netns/web",
-        "/etc/netns/web/resolv.conf exists and is not ours",
+        "/etc/netns/web/resolv.conf exists and is not managed by dockless",
     ),
 }
 
 
 @pytest.mark.parametrize("make, clear, words", TAKEN.values(), ids=TAKEN.keys())
 def test_unmanaged_object_is_refused_before_any_change(private_host, make, clear, words):
-    """Exists and is not ours is an error, named; afterwards the host is as it was, and free names are taken."""
+    """An object that exists and is not managed is an error that names it. Afterwards the host is as before."""
     document = {
         **SHOP,
         "networks": {**SHOP["networks"], "front": {**SHOP["networks"]["front"], "bridge_name": "br-mine"}},
@@ -181,7 +185,7 @@ def test_unmanaged_interface_in_a_sandbox_is_refused(private_host):
     private_host.sh("ip -n cli link add eth1 type bridge")
     more = {**SHOP, "sandboxes": {**SHOP["sandboxes"], "cli": {"networks": ["front", "back"]}}}
     before = full(private_host)
-    assert "interface eth1 exists in network namespace cli and is not ours" in private_host.refusal(more)
+    assert "interface eth1 exists in network namespace cli and is not managed by dockless" in private_host.refusal(more)
     assert_same(before, private_host)
     private_host.sh("ip -n cli link delete eth1")
     private_host.apply(more)

@@ -365,7 +365,7 @@ def test_a_run_that_ends_early_leaves_nothing_in_clear_and_the_next_one_is_whole
 
 
 def test_a_foreign_link_with_the_tunnels_name_stays(fleet):
-    """What has the name and is not ours is a conflict, before anything is touched."""
+    """An unmanaged link with the name is a conflict, before any change."""
     first = fleet.hosts[0]
     document = capture.documents(fleet)[0]
     first.apply(document)

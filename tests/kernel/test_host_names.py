@@ -125,7 +125,7 @@ def test_host_names_are_not_visible_to_sandboxes(resolving):
 def test_foreign_files_stay_and_missing_programs_are_reported(resolving):
     host = resolving
     host.sh(f"echo 'server=/front/192.0.2.9' >{DROP_IN}")
-    with pytest.raises(Failed, match=f"file {DROP_IN} exists and is not ours"):
+    with pytest.raises(Failed, match=f"file {DROP_IN} exists and is not managed by dockless"):
         converge(host, {"through": "dnsmasq"})
     assert host.read(DROP_IN) == "server=/front/192.0.2.9\n"
     converge(host, None)

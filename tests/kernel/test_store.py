@@ -99,10 +99,10 @@ BROKEN = {
     "not JSON": ('{\n "format": 1,\n "project" "shop"}', "line 3: not JSON: Expecting ':' delimiter"),
     "half written": ('{\n "format": 1,\n', "line 3: not JSON"),
     "empty": ("", "line 1: not JSON"),
-    "not an object": ("[1]", "line 1: an object is expected, not list"),
+    "not an object": ("[1]", "line 1: the document must be an object, not list"),
     "unknown format": (
         '{\n "leases": {}, "declaration": {},\n "format": 2, "project": "shop"}',
-        "line 3: format 2 is not known here",
+        "line 3: format 2 is unknown",
     ),
     "wrong shape": (
         '{"format": 1,\n "project": "shop",\n\n "declaration": [], "leases": {}}',
@@ -110,7 +110,7 @@ BROKEN = {
     ),
     "another's": (
         '{"format": 1,\n "project": "other", "declaration": {}, "leases": {}}',
-        "line 2: it says project 'other'",
+        "line 2: the document is of project 'other'",
     ),
 }
 

@@ -23,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "plugins" /
 # pylint: disable=wrong-import-position
 from _dockless.firewall import sandbox_table
 from _dockless.linux import nft
-from _dockless.model.host import Service, ServicePort
+from _dockless.model.network import Service, ServicePort
 
 CONNECTIONS = 5000
 FIRST, BEHIND = ipaddress.ip_address("10.99.0.1"), ipaddress.ip_address("10.98.0.1")

@@ -22,7 +22,9 @@ from _dockless.document.project import parse_project
 from _dockless.linux import files, netns, nft
 from _dockless.model import topology
 from _dockless.model.facts import Facts
-from _dockless.model.host import Endpoint, Host, Network
+from _dockless.model.host import Host
+from _dockless.model.network import Network
+from _dockless.model.sandbox import Endpoint
 from _dockless.names import DNS_DIRECTORY
 from _dockless.resolvers import handover, processes, supervisor
 from _dockless.state.objects import File, NftTable, Resolver

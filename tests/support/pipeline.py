@@ -52,7 +52,7 @@ def state(host: Host, known: Facts = FACTS) -> State:
 
 def table(host: Host) -> str:
     """Return the host's firewall as nft text."""
-    return host_table.host_table(host, topology.networks_of(host))
+    return host_table.host_table(host, topology.networks_by_key(host))
 
 
 def of_kind(found: State, kind: type[t.Any]) -> list[t.Any]:

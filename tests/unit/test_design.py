@@ -12,8 +12,8 @@ from _dockless import names
 from _dockless.firewall import sandbox_table
 from _dockless.firewall.rules import CHAINS, COUNTERS, PORT_CHAINS, PORT_COUNTERS, PORT_SETS, SETS
 from _dockless.linux.lock import PATH
-from _dockless.model import host
-from _dockless.model.host import DEFAULT_BRIDGE
+from _dockless.model import host, network, sandbox
+from _dockless.model.network import DEFAULT_BRIDGE
 from _dockless.names import (
     DEFAULT_BRIDGE_LINK,
     DNS_DIRECTORY,
@@ -100,6 +100,6 @@ def test_both_vocabularies():
         "VethPair",
         "Defaults",
     ]
-    assert all(hasattr(host, word) for word in words)
+    assert all(any(hasattr(module, word) for module in (host, network, sandbox)) for word in words)
     for row in (kinds, words):
         assert ", ".join(f"`{word}`" for word in row) in DESIGN

@@ -12,7 +12,7 @@ import pytest
 from _dockless import names
 from _dockless.errors import DocklessError
 from _dockless.model.facts import Facts
-from _dockless.model.host import MODE_NONE
+from _dockless.model.sandbox import MODE_NONE
 from _dockless.names import INTERFACE, INTERFACE_LIMIT
 from _dockless.validate import host_support
 from support.pipeline import leases_of, resolved

@@ -12,7 +12,8 @@ from _dockless.allocate import ipam
 from _dockless.errors import DocklessError
 from _dockless.model.addresses import overlaps
 from _dockless.model.facts import Facts
-from _dockless.model.host import Defaults, Network
+from _dockless.model.host import Defaults
+from _dockless.model.network import Network
 from support.pipeline import leases_of, resolved
 
 

@@ -15,20 +15,9 @@ from _dockless.dns import dnsmasq_config
 from _dockless.errors import DocklessError
 from _dockless.model import topology
 from _dockless.model.facts import Facts
-from _dockless.model.host import (
-    MODE_CONTAINER,
-    MODE_HOST,
-    MODE_NONE,
-    Defaults,
-    DnsRecord,
-    Endpoint,
-    Host,
-    LegacyLink,
-    Network,
-    Project,
-    Sandbox,
-    Subnet,
-)
+from _dockless.model.host import Defaults, Host, Project
+from _dockless.model.network import DnsRecord, Network, Subnet
+from _dockless.model.sandbox import MODE_CONTAINER, MODE_HOST, MODE_NONE, Endpoint, LegacyLink, Sandbox
 from _dockless.state.objects import File, Resolver
 
 FACTS = Facts(nameservers=("127.0.0.53", "::1", "fe80::1%eth0", "192.0.2.53"), search=("corp.example",))

@@ -188,7 +188,7 @@ def test_an_obstacle_matters_where_something_would_go_that_way(network, ports, o
         "sandboxes": {"web": {"networks": ["front"], "ports": ports}},
     }
     host = resolved(document)
-    found = coexistence.allowed_directions(host, topology.networks_of(host))
+    found = coexistence.allowed_directions(host, topology.networks_by_key(host))
     assert found == {"br0": open_ways}
     obstacle = BlockingChain("ip", "filter", "FORWARD", "It drops.", False, (), ("br0",), "ufw")
     assert [flow for flow in ("in", "out", "within") if obstacle._replace(flows=(flow,)).is_relevant(found)] == sorted(

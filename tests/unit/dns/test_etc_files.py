@@ -7,7 +7,7 @@ import pytest
 
 from _dockless.dns import etc_files
 from _dockless.model.facts import Facts
-from _dockless.model.host import Sandbox
+from _dockless.model.sandbox import Sandbox
 from support import pipeline  # pylint: disable=unused-import  # noqa: F401  # brings the engine
 
 WEB = Sandbox("shop", "web")

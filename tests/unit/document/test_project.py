@@ -11,20 +11,9 @@ import pytest
 from _dockless.document import defaults
 from _dockless.document.project import parse_project
 from _dockless.errors import DocklessError
-from _dockless.model.host import (
-    MODE_CONTAINER,
-    MODE_HOST,
-    MODE_NETWORKS,
-    MODE_NONE,
-    Attach,
-    Defaults,
-    DnsRecord,
-    Endpoint,
-    LegacyLink,
-    Network,
-    SubnetRequest,
-    VethEnd,
-)
+from _dockless.model.host import Defaults, VethEnd
+from _dockless.model.network import DnsRecord, Network, SubnetRequest
+from _dockless.model.sandbox import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, MODE_NONE, Attach, Endpoint, LegacyLink
 from support.documents import host_of
 
 

@@ -106,7 +106,7 @@ def elements(*ports, **network):
     """Return the elements of a host with these ports, by map."""
     found = collections.defaultdict(list)
     declared = host(network, ports)
-    published_ports.add_elements(declared, topology.networks_of(declared), found)
+    published_ports.add_elements(declared, topology.networks_by_key(declared), found)
     return dict(found)
 
 

@@ -44,7 +44,7 @@ def told(known=FACTS):
     host = resolve_host(Host((project.parse_project("shop", DOCUMENT),)), {}, known)
     names = ResolutionReport(host, desired_state(host, known), known)
     return (
-        {key[1]: names.on_network(network) for key, network in topology.networks_of(host).items()},
+        {key[1]: names.on_network(network) for key, network in topology.networks_by_key(host).items()},
         {s.name: names.of_sandbox(s) for p in host.projects for s in p.sandboxes},
     )
 

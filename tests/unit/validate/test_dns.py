@@ -9,7 +9,10 @@ import pytest
 
 # pylint: disable=wrong-import-position
 from _dockless.errors import DocklessError
-from _dockless.model.host import Defaults, Endpoint, Host, Macvlan, Network, Project, Sandbox, Subnet
+from _dockless.model.host import Defaults, Host, Project
+from _dockless.model.macvlan import Macvlan
+from _dockless.model.network import Network, Subnet
+from _dockless.model.sandbox import Endpoint, Sandbox
 from _dockless.validate import dns
 
 

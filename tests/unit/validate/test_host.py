@@ -9,11 +9,8 @@ import itertools
 
 import pytest
 
-from _dockless.document import project
 from _dockless.errors import DocklessError
-from _dockless.model import external_networks
 from _dockless.model.facts import Listener
-from _dockless.model.host import Host
 from _dockless.validate import overlay
 from support.documents import host_of
 
@@ -113,17 +110,6 @@ def test_an_external_network_named_as_the_entry_itself():
         shop={"networks": {"front": {"external": True}}, "sandboxes": {"web": {"networks": ["front"]}}},
     )
     assert host.projects[1].sandboxes[0].endpoints[0].network == ("blog", "front")
-
-
-def test_one_external_network_alone_can_be_asked_for():
-    host = Host(
-        (
-            project.parse_project("blog", {"networks": {"front": {}}}),
-            project.parse_project("shop", {"networks": {"front": {"external": True}, "own": {}}}),
-        )
-    )
-    assert external_networks.resolve_external(host, ("shop", "front")) == ("blog", "front")
-    assert external_networks.resolve_external(host, ("shop", "own")) == ("shop", "own")
 
 
 def test_available_fixed_addresses_and_macs_are_accepted():

@@ -9,21 +9,11 @@ import typing as t
 
 from .. import names
 from ..model import addresses, topology
+from ..model.addresses import IPNetwork
 from ..model.facts import Facts
-from ..model.host import (
-    DEFAULT_BRIDGE,
-    Defaults,
-    Endpoint,
-    Host,
-    IPNetwork,
-    Network,
-    Project,
-    Sandbox,
-    SubnetRequest,
-)
-from ..model.macvlan import shares_mac
-from ..model.overlay import overlay_of
-from ..model.topology import Networks
+from ..model.host import Defaults, Host, Project
+from ..model.network import DEFAULT_BRIDGE, Network, Networks, SubnetRequest, is_default_bridge
+from ..model.sandbox import Endpoint, Sandbox
 from ..names import DEFAULT_BRIDGE_LINK
 from . import host_ports, ipam, macvlan, overlay, service_addresses
 from .leases import NO_LEASES, Leases, ProjectLeases, endpoint_lease
@@ -44,7 +34,7 @@ def resolve_host(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
     host = _with_subnets(host, leases, facts)
     host = service_addresses.with_service_addresses(host, leases)
     host = macvlan.with_host_addresses(host, leases)
-    networks = topology.networks_of(host)
+    networks = topology.networks_by_key(host)
     host = _with_endpoints(host, networks, leases)
     return host_ports.resolve_ports(host, networks, leases, facts)
 
@@ -52,7 +42,7 @@ def resolve_host(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
 def _with_default_bridge(host: Host) -> Host:
     """Add the host's one default bridge network when a sandbox is on it. It belongs to project ""."""
     endpoints = (e for project in host.projects for sandbox in project.sandboxes for e in sandbox.endpoints)
-    if not any(topology.is_default_bridge(endpoint.network) for endpoint in endpoints):
+    if not any(is_default_bridge(endpoint.network) for endpoint in endpoints):
         return host
     bridge = Network(
         "",
@@ -123,7 +113,7 @@ def _default_mtu(network: Network, defaults: Defaults, facts: Facts) -> int:
     if not network.passes_host:
         return macvlan.default_mtu(network, facts)
     if network.spans_hosts:
-        return overlay.default_mtu(network, overlay_of(network), facts)
+        return overlay.default_mtu(network, network.overlay_options, facts)
     return defaults.mtu or facts.mtu
 
 
@@ -195,7 +185,7 @@ def _addressed_endpoints(host: Host, networks: Networks, leases: ProjectLeases) 
     """Return every endpoint with its addresses and MAC."""
     resolved: dict[EndpointKey, Endpoint] = {}
     pool = SharedAddressPool(host, leases)
-    without_ipv6 = {(s.project, s.name) for p in host.projects for s in p.sandboxes if topology.turns_ipv6_off(s)}
+    without_ipv6 = {(s.project, s.name) for p in host.projects for s in p.sandboxes if s.disables_ipv6}
     for key, endpoints in topology.endpoints_by_network(host).items():
         recorded = {(e.project, e.sandbox): endpoint_lease(leases, e).addresses for e in endpoints}
         addressed = ipam.assign(networks[key], endpoints, recorded, pool.used_by_others(key))
@@ -210,7 +200,7 @@ def _addressed_endpoints(host: Host, networks: Networks, leases: ProjectLeases) 
 
 def _with_macs(network: Network, endpoints: t.Sequence[Endpoint]) -> t.Sequence[Endpoint]:
     """Return the endpoints with MACs, where the driver gives a sandbox one of its own."""
-    if shares_mac(network):
+    if network.shares_parent_mac:
         return endpoints
     taken = {endpoint.mac_address for endpoint in endpoints if endpoint.mac_address}
     found = []

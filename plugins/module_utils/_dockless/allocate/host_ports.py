@@ -7,10 +7,12 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import DocklessError
+from ..model.addresses import IPAddress
 from ..model.facts import Facts
 from ..model.gateways import publishing_endpoint
-from ..model.host import Defaults, Host, IPAddress, Network, PortMapping, Sandbox
-from ..model.topology import Networks
+from ..model.host import Defaults, Host
+from ..model.network import Network, Networks
+from ..model.sandbox import PortMapping, Sandbox
 from .leases import PortKey, PortLease, ProjectLeases
 from .replace import replace_sandboxes
 

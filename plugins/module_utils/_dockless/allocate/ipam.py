@@ -12,8 +12,11 @@ import typing as t
 
 from .. import names
 from ..errors import DocklessError
-from ..model import addresses, gateways
-from ..model.host import Defaults, Endpoint, IPAddress, IPNetwork, Network, Subnet
+from ..model import addresses
+from ..model.addresses import IPAddress, IPNetwork
+from ..model.host import Defaults
+from ..model.network import Network, Subnet
+from ..model.sandbox import Endpoint
 
 Owner = tuple[str, str]  # (project, sandbox)
 Pool = tuple[IPNetwork, int]  # (base, prefix length of the subnets that are cut from it)
@@ -115,7 +118,7 @@ def subnet_gateway(network: Network, subnet: Subnet) -> IPAddress | None:
     """
     if subnet.gateway is not None:
         return subnet.gateway
-    return first_gateway(subnet) if gateways.keeps_gateway(network, subnet.version) else None
+    return first_gateway(subnet) if network.reserves_gateway(subnet.version) else None
 
 
 def first_gateway(subnet: Subnet) -> IPAddress | None:

@@ -20,8 +20,9 @@ import types
 import typing as t
 
 from .. import names
-from ..model.host import Endpoint, Network, PortMapping, Project
-from ..model.macvlan import macvlan_of
+from ..model.host import Project
+from ..model.network import Network
+from ..model.sandbox import Endpoint, PortMapping
 
 NetworkKey = tuple[str, str]  # (project, network)
 PortKey = tuple[str, str, str, int]  # (sandbox, protocol, host address or "", target port)
@@ -75,9 +76,9 @@ class Leases(t.NamedTuple):
             if sandbox.endpoints
         }
         host_access = {
-            network.name: [str(address) for address in macvlan_of(network).addresses]
+            network.name: [str(address) for address in network.macvlan_options.addresses]
             for network in project.networks
-            if not network.passes_host and macvlan_of(network).addresses
+            if not network.passes_host and network.macvlan_options.addresses
         }
         return cls(
             {network.name: [str(subnet.network) for subnet in network.subnets] for network in project.networks},

@@ -7,8 +7,11 @@ from __future__ import annotations
 import typing as t
 
 from ..model import addresses, macvlan, topology
+from ..model.addresses import IPAddress
 from ..model.facts import Facts
-from ..model.host import Endpoint, Host, IPAddress, Network
+from ..model.host import Host
+from ..model.network import Network
+from ..model.sandbox import Endpoint
 from . import ipam
 from .leases import NO_LEASES, ProjectLeases, endpoint_lease
 from .replace import replace_networks
@@ -24,7 +27,8 @@ class SharedAddressPool:
 
     def __init__(self, host: Host, leases: ProjectLeases) -> None:
         self._reserved: dict[Key, Numbers] = {
-            network.key: reserved_numbers(network) for network in macvlan.parented_networks(host)
+            network.key: reserved_numbers(network)
+            for network in [network for network in host.networks() if not network.passes_host]
         }
         self._used = {key: set(numbers) for key, numbers in self._reserved.items()}
         if not self._used:
@@ -54,7 +58,11 @@ def with_host_addresses(host: Host, leases: ProjectLeases) -> Host:
 
     Raises DocklessError when a network is exhausted.
     """
-    accessible = [network for network in macvlan.parented_networks(host) if macvlan.macvlan_of(network).host_access]
+    accessible = [
+        network
+        for network in [network for network in host.networks() if not network.passes_host]
+        if network.macvlan_options.host_access
+    ]
     if not accessible:
         return host
     pool = SharedAddressPool(host, leases)
@@ -63,7 +71,7 @@ def with_host_addresses(host: Host, leases: ProjectLeases) -> Host:
         recorded = leases.get(network.project, NO_LEASES).host_access.get(network.name, ())
         found = host_addresses(network, recorded, pool.used())
         pool.add(network.key, ((address.version, int(address)) for address in found))
-        chosen[network.key] = network._replace(macvlan=macvlan.macvlan_of(network)._replace(addresses=found))
+        chosen[network.key] = network._replace(macvlan=network.macvlan_options._replace(addresses=found))
     return replace_networks(host, lambda network: chosen.get(network.key, network))
 
 
@@ -86,13 +94,13 @@ def _expected_numbers(endpoint: Endpoint, leases: ProjectLeases) -> t.Iterator[N
 
 def default_mtu(network: Network, facts: Facts) -> int:
     """Return the MTU of the network's parent in bytes, or of the uplink if it has none."""
-    parent = macvlan.found_parent(network, facts)
+    parent = macvlan.existing_parent(network.macvlan_options, facts)
     return parent.mtu if parent else facts.mtu
 
 
 def resolve_network(network: Network) -> Network:
     """Return the network without a bridge's name, unless it has no parent."""
-    return network._replace(bridge_name="") if macvlan.macvlan_of(network).parent else network
+    return network._replace(bridge_name="") if network.macvlan_options.parent else network
 
 
 def host_addresses(network: Network, recorded: t.Sequence[str], taken: t.AbstractSet[Number]) -> tuple[IPAddress, ...]:
@@ -104,7 +112,7 @@ def host_addresses(network: Network, recorded: t.Sequence[str], taken: t.Abstrac
 def _host_address(network: Network, version: int, recorded: t.Sequence[str], taken: t.AbstractSet[Number]) -> IPAddress:
     """Return the host's address: host_access_address, the auxiliary one named host, the recorded one, or a free one."""
     subnets = [subnet for subnet in network.subnets if subnet.version == version]
-    declared = [address for address in macvlan.macvlan_of(network).addresses if address.version == version]
+    declared = [address for address in network.macvlan_options.addresses if address.version == version]
     auxiliary = [address for s in subnets for name, address in s.aux_addresses if name == HOST_NAME]
     if declared or auxiliary:
         return (declared or auxiliary)[0]
@@ -117,7 +125,7 @@ def _host_address(network: Network, version: int, recorded: t.Sequence[str], tak
 
 def reserved_numbers(network: Network) -> Numbers:
     """Return the addresses that the network's sandboxes cannot have: auxiliary ones, gateways and the host's own."""
-    found: list[IPAddress] = list(macvlan.macvlan_of(network).addresses)
+    found: list[IPAddress] = list(network.macvlan_options.addresses)
     for subnet in network.subnets:
         found += [address for _, address in subnet.aux_addresses]
         if subnet.gateway is not None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from ..model import overlay as model_overlay
 from ..model.facts import Facts, UnderlayAddress
-from ..model.host import Network, Overlay, SubnetRequest
+from ..model.network import Network, SubnetRequest
+from ..model.overlay import Overlay
 
 
 def own_vtep(overlay: Overlay, facts: Facts) -> UnderlayAddress | None:

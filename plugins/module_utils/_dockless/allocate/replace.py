@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ..model.host import Host, Network, Sandbox
+from ..model.host import Host
+from ..model.network import Network
+from ..model.sandbox import Sandbox
 
 
 def replace_networks(host: Host, replacement: t.Callable[[Network], Network]) -> Host:

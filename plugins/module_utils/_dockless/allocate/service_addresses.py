@@ -8,7 +8,10 @@ import typing as t
 
 from ..errors import DocklessError
 from ..model import addresses, topology
-from ..model.host import SERVICE_VIP, Endpoint, Host, IPAddress, Network, Service, Subnet
+from ..model.addresses import IPAddress
+from ..model.host import Host
+from ..model.network import SERVICE_VIP, Network, Service, Subnet
+from ..model.sandbox import Endpoint
 from . import ipam
 from .leases import NO_LEASES, ProjectLeases, endpoint_lease
 from .replace import replace_networks
@@ -76,7 +79,7 @@ def _next_free(allocator: ipam.FamilyAllocator, network: Network, subnet: Subnet
 
 
 def _first_of_each_family(network: Network) -> list[Subnet]:
-    found = (topology.subnet_of(network, version) for version in (4, 6))
+    found = (network.subnet(version) for version in (4, 6))
     return [subnet for subnet in found if subnet is not None]
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ..model.host import Endpoint, Network
+from ..model.network import Network
+from ..model.sandbox import Endpoint
 from ..state.objects import Conf
 
 # Nobody searches for duplicates, since dockless assigns the addresses. While the kernel searches, for up to two seconds

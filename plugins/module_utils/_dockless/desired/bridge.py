@@ -9,8 +9,9 @@ import typing as t
 from .. import names
 from ..model import gateways
 from ..model.facts import Facts
-from ..model.host import Host, Network, PortMapping
-from ..model.topology import NetworkKey, Networks
+from ..model.host import Host
+from ..model.network import Network, NetworkKey, Networks
+from ..model.sandbox import PortMapping
 from ..state.objects import HOST, Address, Conf, Link, Object, Veth
 from .attachment import NO_IPV6_DELAY, Attachment
 
@@ -27,7 +28,7 @@ def network_objects(network: Network, is_reached_from_loopback: bool, facts: Fac
         conf=_bridge_conf(network, is_reached_from_loopback, facts),
     )
     for subnet in network.subnets:
-        if subnet.gateway is not None and gateways.has_host_address(network, subnet.version):
+        if subnet.gateway is not None and network.has_host_address(subnet.version):
             yield Address(HOST, network.bridge_name, f"{subnet.gateway}/{subnet.network.prefixlen}")
 
 
@@ -39,7 +40,7 @@ def _bridge_conf(network: Network, is_reached_from_loopback: bool, facts: Facts)
     )
     if not facts.ipv6:
         return conf
-    has_ipv6 = network.enable_ipv6 and gateways.has_host_address(network, 6)
+    has_ipv6 = network.enable_ipv6 and network.has_host_address(6)
     return (*conf, *NO_IPV6_DELAY, ("ipv6/disable_ipv6", int(not has_ipv6)))
 
 

@@ -18,28 +18,11 @@ from ..dns.systemd_units import SANDBOX_UNIT
 from ..errors import DocklessError
 from ..model.dns_names import is_dns_name
 from ..model.facts import Facts
-from ..model.host import (
-    MODE_CONTAINER,
-    MODE_NETWORKS,
-    MODE_NONE,
-    Defaults,
-    DnsRecord,
-    Endpoint,
-    Network,
-    Project,
-    Sandbox,
-)
+from ..model.host import Defaults, Project
+from ..model.network import DnsRecord, Network, is_default_bridge
+from ..model.sandbox import MODE_CONTAINER, MODE_NETWORKS, MODE_NONE, Endpoint, Sandbox
 from ..model.services import address_lines
-from ..model.topology import (
-    Topology,
-    addresses,
-    effective_netns,
-    has_names,
-    is_default_bridge,
-    linked,
-    netns_of,
-    networks_of_sandbox,
-)
+from ..model.topology import Topology, effective_netns
 from ..names import NETNS_ETC_DIRECTORY
 from ..state.objects import File, NftTable, Object, Resolver
 from .services import Services
@@ -83,11 +66,11 @@ def _record_files(project: Project, topology: Topology, services: Services) -> t
     lines: dict[str, list[str]] = {}
     for sandbox in project.sandboxes:
         for endpoint in sandbox.endpoints:
-            if has_names(topology.networks[endpoint.network]):
+            if topology.networks[endpoint.network].has_names:
                 path = dnsmasq_config.record_path(endpoint.network, project.name, sandbox.name)
                 lines.setdefault(path, []).extend(endpoint_records(sandbox, endpoint, services))
     for network in project.networks:
-        if not network.external and has_names(network):
+        if not network.external and network.has_names:
             records = address_records(network.records) + address_lines(network)
             if records:
                 lines[f"{dnsmasq_config.network_directory(network.key)}/{project.name}"] = records
@@ -133,7 +116,7 @@ def endpoint_records(sandbox: Sandbox, endpoint: Endpoint, services: Services) -
     plain = services.names(endpoint.network, sandbox.project, sandbox.name, own)
     called = (f"{sandbox.name}.{network}", *plain, *(f"{name}.{network}" for name in plain if name))
     text = " ".join(name for name in dict.fromkeys(called) if is_dns_name(name))
-    return [f"{address} {text}" for address in addresses(endpoint)] if text else []
+    return [f"{address} {text}" for address in endpoint.named_addresses] if text else []
 
 
 def address_records(records: t.Sequence[DnsRecord]) -> list[str]:
@@ -158,10 +141,10 @@ def address_records(records: t.Sequence[DnsRecord]) -> list[str]:
 def _sandbox_objects(
     sandbox: Sandbox, topology: Topology, services: Services, facts: Facts, defaults: Defaults
 ) -> list[Object]:
-    networks = networks_of_sandbox(sandbox, topology)
-    resolved = bool(sandbox.endpoints) and (any(map(has_names, networks)) or bool(sandbox.records))
+    networks = topology.networks_of(sandbox)
+    resolved = bool(sandbox.endpoints) and (any(network.has_names for network in networks) or bool(sandbox.records))
     table = services.table(sandbox, resolved)
-    tables: list[Object] = [NftTable(netns_of(sandbox), table)] if table else []
+    tables: list[Object] = [NftTable(sandbox.netns_name, table)] if table else []
     if not resolved and not _wants_files(sandbox, networks):
         return tables
     directory = etc_files.directory(sandbox)
@@ -199,7 +182,7 @@ def _wants_files(sandbox: Sandbox, networks: t.Sequence[Network]) -> bool:
 
 
 def _resolver_objects(sandbox: Sandbox, topology: Topology, upstream: Upstreams, facts: Facts) -> list[Object]:
-    netns = netns_of(sandbox)
+    netns = sandbox.netns_name
     text, digest = dnsmasq_config.configuration(sandbox, topology, upstream, facts)
     path = dnsmasq_config.config_path(netns)
     objects: list[Object] = [File(path, text), Resolver(netns, netns, path, digest)]
@@ -215,10 +198,10 @@ def _resolver_objects(sandbox: Sandbox, topology: Topology, upstream: Upstreams,
 
 def _private_links(sandbox: Sandbox, topology: Topology) -> t.Iterator[str]:
     for endpoint in sandbox.endpoints:
-        if not has_names(topology.networks[endpoint.network]):
+        if not topology.networks[endpoint.network].has_names:
             continue
         for link in endpoint.links:
-            target = linked(link, endpoint, topology)
+            target = topology.link_target(link, endpoint)
             if target and is_dns_name(link.alias):
-                for address in addresses(target[1]):
+                for address in target[1].named_addresses:
                     yield f"{address} {link.alias} {link.alias}.{endpoint.network[1]}"

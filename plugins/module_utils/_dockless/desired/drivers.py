@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing as t
 
 from ..model.facts import Facts
-from ..model.host import Network
+from ..model.network import Network
 from ..state.objects import Object
 from . import bridge, macvlan, overlay
 from .attachment import Attachment

@@ -12,7 +12,7 @@ from ..firewall.foreign_chains import BlockingChain
 from ..firewall.foreign_firewalls import FOREIGN_FIREWALLS
 from ..model.facts import Facts
 from ..model.host import Host
-from ..model.topology import Networks
+from ..model.network import Networks
 from ..state import objects
 from ..state.objects import ForeignFirewallRules, Object
 

@@ -10,7 +10,8 @@ from ..firewall import host_table
 from ..model import topology
 from ..model.facts import Facts
 from ..model.host import Host, Project
-from ..model.topology import NetworkKey, Topology
+from ..model.network import NetworkKey
+from ..model.topology import Topology
 from ..state.objects import HOST, NftTable, Object, State
 from . import bridge, dns, foreign_firewalls, host_resolvers, macvlan, wireguard
 from .drivers import DRIVERS

@@ -17,9 +17,11 @@ import typing as t
 from ..dns import dnsmasq_config, systemd_units
 from ..dns.dnsmasq_config import config_path, with_digest
 from ..dns.systemd_units import DROP_IN, HOST_UNITS
+from ..model.addresses import IPAddress
 from ..model.facts import Facts
-from ..model.host import MODE_NETWORKS, Host, IPAddress
-from ..model.topology import Topology, has_names, networks_of_sandbox
+from ..model.host import Host
+from ..model.sandbox import MODE_NETWORKS
+from ..model.topology import Topology
 from ..names import FORWARDER, HOST_NAMES, HOST_NAMES_ADDRESS, RESOLVER_ADDRESS, RESOLVER_PORT
 from ..state.objects import HOST, File, Object, Resolver
 from ..state.plan import Plan
@@ -33,7 +35,7 @@ def forwarder_addresses(host: Host, topology: Topology, facts: Facts) -> list[IP
         return []
     found: set[IPAddress] = set()
     for sandbox in (s for p in host.projects for s in p.sandboxes if s.mode == MODE_NETWORKS):
-        if not any(map(has_names, networks_of_sandbox(sandbox, topology))):
+        if not any(network.has_names for network in topology.networks_of(sandbox)):
             continue
         for server in dnsmasq_config.servers(sandbox, topology, facts, host.defaults).addresses:
             if server.endswith(_PORT):

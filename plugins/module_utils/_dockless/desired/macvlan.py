@@ -9,9 +9,9 @@ import typing as t
 from .. import names
 from ..model import addresses, macvlan, topology
 from ..model.facts import Facts
-from ..model.host import Endpoint, Host, Network
-from ..model.macvlan import macvlan_of
-from ..model.topology import Networks
+from ..model.host import Host
+from ..model.network import Network, Networks
+from ..model.sandbox import Endpoint
 from ..state.objects import HOST, Address, Conf, Link, Object, Route
 from .attachment import NO_IPV6_DELAY, Attachment
 
@@ -47,34 +47,34 @@ def endpoint_objects(attachment: Attachment, facts: Facts) -> t.Iterator[Object]
         names.label(network.project, network.name),
         conf=attachment.conf,
         data=_settings(network),
-        parent=macvlan.parent_link(network),
+        parent=network.parent_link,
     )
-    if macvlan_of(network).mode in ("l3", "l3s"):
+    if network.macvlan_options.mode in ("l3", "l3s"):
         yield from _routes_to_other_subnets(attachment)
 
 
 def _routes_to_other_subnets(attachment: Attachment) -> t.Iterator[Route]:
     """Yield routes for an l3 link, on which the host routes between subnets."""
     for subnet in attachment.network.subnets:
-        own = topology.address_of(attachment.endpoint, subnet.version)
+        own = attachment.endpoint.address(subnet.version)
         if own and addresses.address_in(own) not in subnet.network:
             yield Route(attachment.netns, str(subnet.network), attachment.endpoint.interface_name)
 
 
 def _mtu(network: Network, facts: Facts) -> int:
     """Return the MTU of a network's links. The kernel lowers it with that of the parent, which others may have changed."""
-    parent = macvlan.found_parent(network, facts)
+    parent = macvlan.existing_parent(network.macvlan_options, facts)
     return network.mtu if parent is None else min(network.mtu, parent.mtu)
 
 
 def _settings(network: Network) -> tuple[tuple[str, t.Any], ...]:
-    mode = macvlan_of(network).mode
+    mode = network.macvlan_options.mode
     return (("mode", _IPVLAN_MODES.get(mode, mode)),)
 
 
 def _host_silent(network: Network, facts: Facts) -> Conf:
     """Return the settings of a link that exists for sandboxes only: no IPv6 of the host, unless the mode l3s receives by it."""
-    return (("ipv6/disable_ipv6", 1),) if facts.ipv6 and macvlan_of(network).mode != "l3s" else ()
+    return (("ipv6/disable_ipv6", 1),) if facts.ipv6 and network.macvlan_options.mode != "l3s" else ()
 
 
 # ---- what belongs to no single project ---------------------------------------
@@ -87,7 +87,7 @@ def host_objects(host: Host, networks: Networks, facts: Facts) -> t.Iterator[Obj
         yield from _vlan(name, network, facts)
     members = topology.endpoints_by_network(host)
     for network in on_parents:
-        if macvlan_of(network).host_access:
+        if network.macvlan_options.host_access:
             yield from _host_link(network, members.get(network.key, ()), facts)
 
 
@@ -95,18 +95,18 @@ def _vlans(networks: t.Iterable[Network], facts: Facts) -> dict[str, Network]:
     """Return the VLANs to make, each with a network on it that decides its settings. One that others made is used as it is."""
     found: dict[str, Network] = {}
     for network in networks:
-        name = macvlan_of(network).parent
+        name = network.macvlan_options.parent
         existing = facts.parent(name)
         is_made_by_others = existing is not None and not existing.managed
-        if macvlan.vlan_of(name) is None or is_made_by_others:
+        if macvlan.parse_vlan_name(name) is None or is_made_by_others:
             continue
-        if name not in found or macvlan_of(network).mode == "l3s":
+        if name not in found or network.macvlan_options.mode == "l3s":
             found[name] = network
     return found
 
 
 def _vlan(name: str, network: Network, facts: Facts) -> t.Iterator[Link]:
-    vlan = macvlan.vlan_of(name)
+    vlan = macvlan.parse_vlan_name(name)
     if vlan is None:
         return
     parent, vlan_id = vlan
@@ -138,15 +138,15 @@ def _host_link(network: Network, members: t.Sequence[Endpoint], facts: Facts) ->
         HOST,
         name,
         network.driver,
-        "" if macvlan.shares_mac(network) else names.shim_mac(network.project, network.name),
+        "" if network.shares_parent_mac else names.shim_mac(network.project, network.name),
         _mtu(network, facts),
         names.label(network.project, network.name),
         conf=conf,
         data=_settings(network),
-        parent=macvlan.parent_link(network),
+        parent=network.parent_link,
     )
-    for address in macvlan_of(network).addresses:
+    for address in network.macvlan_options.addresses:
         yield Address(HOST, name, f"{address}/{address.max_prefixlen}")
     for endpoint in members:
-        for text in topology.addresses(endpoint):
+        for text in endpoint.named_addresses:
             yield Route(HOST, f"{text}/{128 if ':' in text else 32}", name)

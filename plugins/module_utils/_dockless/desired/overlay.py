@@ -12,9 +12,10 @@ import ipaddress
 import typing as t
 
 from .. import names
+from ..model.addresses import IPAddress
 from ..model.facts import Facts
-from ..model.host import IPAddress, Network, Overlay, OverlayPeer
-from ..model.overlay import overlay_of, peer_mac, vxlan_device
+from ..model.network import Network
+from ..model.overlay import Overlay, OverlayPeer
 from ..state import objects
 from ..state.objects import HOST, Conf, ForwardingEntry, Link, Neighbour, Object, Route
 from . import bridge
@@ -34,7 +35,7 @@ _PORT_SETTINGS: Conf = (
 def network_objects(network: Network, is_reached_from_loopback: bool, facts: Facts) -> t.Iterator[Object]:
     """Yield the bridge, the vxlan device, and the entries by which sandboxes on other hosts are reached."""
     yield from bridge.network_objects(network, is_reached_from_loopback, facts)
-    overlay = overlay_of(network)
+    overlay = network.overlay_options
     yield _vxlan_link(network, overlay, facts)
     for peer in network.peers:
         if network.is_routed:
@@ -46,7 +47,7 @@ def network_objects(network: Network, is_reached_from_loopback: bool, facts: Fac
 def _vxlan_link(network: Network, overlay: Overlay, facts: Facts) -> Link:
     return Link(
         HOST,
-        vxlan_device(network),
+        network.vxlan_device,
         "vxlan",
         names.router_mac(overlay.vni, overlay.vtep),
         network.mtu,
@@ -67,14 +68,14 @@ def _port_settings(network: Network) -> Conf:
 def _bridged_peer(network: Network, peer: OverlayPeer) -> t.Iterator[Object]:
     """Yield where each sandbox of a peer is: its MAC address behind the peer's VTEP, its addresses with that MAC."""
     for sandbox in peer.sandboxes:
-        mac = peer_mac(network, sandbox)
-        yield ForwardingEntry(HOST, vxlan_device(network), mac, str(peer.vtep))
+        mac = network.peer_mac(sandbox)
+        yield ForwardingEntry(HOST, network.vxlan_device, mac, str(peer.vtep))
         yield from _neighbours(network, sandbox.addresses, mac)
 
 
 def _routed_peer(network: Network, overlay: Overlay, peer: OverlayPeer) -> t.Iterator[Object]:
     """Yield three objects for a whole peer: the MAC address of its router, a neighbour with that, and a route by it."""
-    link, mac = vxlan_device(network), names.router_mac(overlay.vni, str(peer.vtep))
+    link, mac = network.vxlan_device, names.router_mac(overlay.vni, str(peer.vtep))
     yield ForwardingEntry(HOST, link, mac, str(peer.vtep), bridged=False)
     for subnet in peer.subnets:
         router = str(subnet.network_address + 1)
@@ -103,7 +104,7 @@ def _local_entries(attachment: Attachment) -> t.Iterator[Object]:
 def _routes_to_peers(attachment: Attachment) -> t.Iterator[Object]:
     """Yield a sandbox's routes to the slices of other hosts: its default route may use another network, or be missing."""
     network = attachment.network
-    for whole in overlay_of(network).whole:
+    for whole in network.overlay_options.whole:
         via = next((subnet.gateway for subnet in network.subnets if subnet.version == whole.version), None)
         if via is not None:
             yield Route(attachment.netns, str(whole), attachment.endpoint.interface_name, str(via))

@@ -9,8 +9,9 @@ import typing as t
 from .. import names
 from ..model import gateways, topology
 from ..model.facts import Facts
-from ..model.host import MODE_CONTAINER, MODE_HOST, Endpoint, Network, Project, Sandbox
-from ..model.topology import Networks
+from ..model.host import Project
+from ..model.network import Network, Networks
+from ..model.sandbox import MODE_CONTAINER, MODE_HOST, Endpoint, Sandbox
 from ..names import ALIAS_LIMIT
 from ..state.objects import Address, Conf, Netns, Object, Route, Sysctl
 from .attachment import NO_IPV6_DELAY, Attachment
@@ -24,7 +25,7 @@ def sandbox_objects(project: Project, sandbox: Sandbox, networks: Networks, fact
     if sandbox.mode == MODE_CONTAINER:
         yield _second_name(project, sandbox)
         return
-    name = topology.netns_of(sandbox)
+    name = sandbox.netns_name
     confs = _interface_confs(sandbox, networks, facts)
     yield _namespace(project, sandbox, confs, facts)
     for endpoint, conf in zip(sandbox.endpoints, confs):
@@ -39,14 +40,14 @@ def sandbox_objects(project: Project, sandbox: Sandbox, networks: Networks, fact
 
 def _second_name(project: Project, sandbox: Sandbox) -> Netns:
     """Return the name that a sandbox with network_mode container: gives its partner's namespace."""
-    name = topology.netns_of(sandbox)
+    name = sandbox.netns_name
     others = {other.name: other for other in project.sandboxes}
     return Netns(name, names.label(project.name, name), partner=topology.effective_netns(others, sandbox))
 
 
 def _namespace(project: Project, sandbox: Sandbox, confs: t.Sequence[Conf], facts: Facts) -> Netns:
     """Return the sandbox's namespace. Settings that all interfaces share are written once, as its defaults, and inherited."""
-    name = topology.netns_of(sandbox)
+    name = sandbox.netns_name
     if sandbox.attach is None:
         shared = set.intersection(*map(set, confs)) if confs else set()
         return Netns(name, names.label(project.name, name), defaults=tuple(sorted(shared)))
@@ -61,7 +62,7 @@ def _label_of_attached(project: Project, sandbox: Sandbox, name: str) -> str:
     Others name it too, and their names are not to be removed.
     """
     shared = [
-        topology.netns_of(other)
+        other.netns_name
         for other in project.sandboxes
         if other.mode == MODE_CONTAINER and other.partner == sandbox.name
     ]
@@ -72,7 +73,7 @@ def _label_of_attached(project: Project, sandbox: Sandbox, name: str) -> str:
 def _interface_confs(sandbox: Sandbox, networks: Networks, facts: Facts) -> list[Conf]:
     """Return the settings of each endpoint's interface."""
     has_several = len(sandbox.endpoints) > 1
-    has_ipv6 = not topology.turns_ipv6_off(sandbox)
+    has_ipv6 = not sandbox.disables_ipv6
     joined = [networks[endpoint.network] for endpoint in sandbox.endpoints]
     return [_interface_conf(network, has_several, has_ipv6, facts) for network in joined]
 

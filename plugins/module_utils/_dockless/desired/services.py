@@ -9,8 +9,9 @@ import typing as t
 from ..firewall import sandbox_table
 from ..firewall.sandbox_table import Balanced
 from ..model import services
-from ..model.host import SERVICE_VIP, Sandbox
-from ..model.topology import NetworkKey, Topology
+from ..model.network import SERVICE_VIP, NetworkKey
+from ..model.sandbox import Sandbox
+from ..model.topology import Topology
 
 
 class Services:

@@ -12,8 +12,9 @@ import typing as t
 
 from .. import names
 from ..model.facts import Facts
-from ..model.host import Host, Network, Overlay, OverlayPeer
-from ..model.overlay import encrypted_networks, key_of, overlay_of, wireguard_mtu, wireguard_port
+from ..model.host import Host
+from ..model.network import Network
+from ..model.overlay import Overlay, OverlayPeer, wireguard_mtu, wireguard_port
 from ..state.objects import HOST, Conf, KillSwitchRoute, Object, WireguardKey, WireguardLink, WireguardPeer
 
 # During a key rotation, the answer to what came by one link may leave by the other.
@@ -23,10 +24,10 @@ _NO_IPV6_ADDRESS: Conf = (("ipv6/addr_gen_mode", 1),)
 
 def wireguard_objects(host: Host, facts: Facts) -> t.Iterator[Object]:
     """Yield the WireGuard links of a resolved host, their keys and peers; nothing where no network is encrypted."""
-    networks = encrypted_networks(host)
+    networks = [network for network in host.networks() if network.is_encrypted]
     if not networks:
         return
-    overlay = overlay_of(networks[0])  # validate/wireguard.py refuses networks that differ in what they share
+    overlay = networks[0].overlay_options  # validate/wireguard.py refuses networks that differ in what they share
     peers = _peers(networks)
     for peer in peers:
         yield KillSwitchRoute(HOST, _host_route(str(peer.vtep)))
@@ -55,10 +56,10 @@ def _link_peers(slot: str, overlay: Overlay, peers: t.Sequence[OverlayPeer]) -> 
     """Yield the peers of one link: the hosts that have a key for its slot. Routes use the first link that both have."""
     link = names.tunnel_link(slot, overlay.vtep)
     for peer in peers:
-        common = [other for other in overlay.tunnels if key_of(peer, other, overlay)]
+        common = [other for other in overlay.tunnels if overlay.peer_key(peer, other)]
         if slot in common:
             endpoint, allowed = _endpoint(peer.endpoint, slot), _host_route(str(peer.vtep))
-            yield WireguardPeer(HOST, link, key_of(peer, slot, overlay), endpoint, allowed, routed=slot == common[0])
+            yield WireguardPeer(HOST, link, overlay.peer_key(peer, slot), endpoint, allowed, routed=slot == common[0])
 
 
 def _peers(networks: t.Sequence[Network]) -> list[OverlayPeer]:

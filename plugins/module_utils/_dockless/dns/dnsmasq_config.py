@@ -16,11 +16,13 @@ import typing as t
 
 from .. import names
 from ..errors import DocklessError
-from ..model import gateways
+from ..model.addresses import IPAddress, IPNetwork
 from ..model.dns_names import is_dns_name
 from ..model.facts import Facts
-from ..model.host import Defaults, DnsRecord, IPAddress, IPNetwork, Network, Sandbox
-from ..model.topology import Topology, has_names, netns_of, networks_of_sandbox, own_addresses
+from ..model.host import Defaults
+from ..model.network import DnsRecord, Network
+from ..model.sandbox import Sandbox
+from ..model.topology import Topology
 from ..names import DNS_DIRECTORY, RESOLVER_ADDRESS, RESOLVER_PORT
 
 DIGEST_NAME = "config.dockless.invalid"  # its TXT record is the digest of the configuration that is running
@@ -102,8 +104,8 @@ def servers(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaul
     3. All servers of the host have loopback addresses: the host's forwarder.
     4. The servers of the host. If a sandbox can reach all of them, its resolver follows the host's file.
     """
-    forwarding = [n for n in networks_of_sandbox(sandbox, topology) if _forward_mode(sandbox, n) != "none"]
-    uplinks = [network for network in forwarding if gateways.leads_out(network)]
+    forwarding = [n for n in topology.networks_of(sandbox) if _forward_mode(sandbox, n) != "none"]
+    uplinks = [network for network in forwarding if network.has_egress]
     if not uplinks:
         return Upstreams(_servers_on_own_networks(sandbox, forwarding))
     named = sandbox.dns or tuple(address for network in uplinks for address in network.dns) or defaults.dns
@@ -122,7 +124,7 @@ def _forward_mode(sandbox: Sandbox, network: Network) -> str:
 
 def _without_own(addresses: t.Iterable[IPAddress], sandbox: Sandbox) -> tuple[str, ...]:
     """Return addresses as text, without those of the sandbox: one that serves DNS must not query itself."""
-    own = own_addresses(sandbox)
+    own = sandbox.all_addresses
     return tuple(text for text in dict.fromkeys(map(str, addresses)) if text not in own)
 
 
@@ -143,7 +145,7 @@ def _forwarder_of(uplinks: t.Sequence[Network]) -> tuple[str, ...]:
     """Return the address and port of the host's forwarder: the gateway of the first network that has one."""
     for network in uplinks:
         for version in (4, 6):
-            gateway = gateways.gateway_of(network, version) if network.passes_host else None
+            gateway = network.gateway(version) if network.passes_host else None
             if gateway is not None:
                 return (f"{gateway}#{RESOLVER_PORT}",)
     return ()
@@ -165,8 +167,8 @@ def host_servers(facts: Facts) -> list[str]:
 
 def configuration(sandbox: Sandbox, topology: Topology, upstream: Upstreams, facts: Facts) -> tuple[str, str]:
     """Return the text of the configuration, and its digest, with which the resolver answers."""
-    netns = netns_of(sandbox)
-    networks = [network for network in networks_of_sandbox(sandbox, topology) if has_names(network)]
+    netns = sandbox.netns_name
+    networks = [network for network in topology.networks_of(sandbox) if network.has_names]
     followed_file = upstream_path(netns) if upstream.are_listed else upstream.followed
     lines = _fixed_lines(netns, followed_file) + account(facts)
     # First: dnsmasq reads the last directory first, and a reverse query gets the name that was read first.

@@ -10,17 +10,11 @@ import typing as t
 from ..errors import DocklessError
 from ..model.dns_names import is_dns_name
 from ..model.facts import Facts
-from ..model.gateways import gateways
-from ..model.host import Defaults, Network, Sandbox
-from ..model.topology import (
-    Topology,
-    addresses,
-    host_name,
-    is_default_bridge,
-    linked,
-    netns_of,
-    networks_of_sandbox,
-)
+from ..model.gateways import host_gateways
+from ..model.host import Defaults
+from ..model.network import Network, is_default_bridge
+from ..model.sandbox import Sandbox
+from ..model.topology import Topology
 from ..names import NETNS_ETC_DIRECTORY, RESOLVER_ADDRESS
 from . import dnsmasq_config
 from .dnsmasq_config import Upstreams
@@ -38,7 +32,7 @@ _LOCAL6 = (
 
 def directory(sandbox: Sandbox) -> str:
     """Return the directory of the sandbox's files."""
-    return f"{NETNS_ETC_DIRECTORY}/{netns_of(sandbox)}"
+    return f"{NETNS_ETC_DIRECTORY}/{sandbox.netns_name}"
 
 
 def header(sandbox: Sandbox) -> str:
@@ -48,7 +42,7 @@ def header(sandbox: Sandbox) -> str:
 
 def hosts(sandbox: Sandbox, topology: Topology) -> str:
     """Return hosts(5): localhost, extra_hosts, links on the default bridge, and the sandbox itself."""
-    own = [address for endpoint in sandbox.endpoints for address in addresses(endpoint)]
+    own = [address for endpoint in sandbox.endpoints for address in endpoint.named_addresses]
     has_ipv6 = any(":" in address for address in own)
     text = header(sandbox) + _LOCAL4 + (_LOCAL6 if has_ipv6 else "")
     for name, address in sandbox.extra_hosts:
@@ -60,14 +54,14 @@ def hosts(sandbox: Sandbox, topology: Topology) -> str:
 
 def own_names(sandbox: Sandbox) -> list[str]:
     """Return the sandbox's names, the fully qualified one first, as gethostbyaddr(3) expects it."""
-    name = host_name(sandbox)
+    name = sandbox.effective_hostname
     full = [f"{name}.{sandbox.domainname}"] if sandbox.domainname else []
     return [text for text in dict.fromkeys((*full, name, sandbox.name)) if is_dns_name(text)]
 
 
 def resolv_conf(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaults) -> str:
     """Return resolv.conf(5) of a sandbox without a resolver, with the servers that it queries directly."""
-    networks = networks_of_sandbox(sandbox, topology)
+    networks = topology.networks_of(sandbox)
     named = sandbox.dns or tuple(address for network in networks for address in network.dns) or defaults.dns
     found = list(dict.fromkeys(map(str, named))) or dnsmasq_config.host_servers(facts)
     warning = "" if found else "# No server: those of the host cannot be reached from here. Set dns.\n"
@@ -78,7 +72,7 @@ def resolv_conf(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: De
 
 def own_resolv_conf(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaults, upstream: Upstreams) -> str:
     """Return resolv.conf(5) of a sandbox with a resolver, with that one's upstream servers as a comment."""
-    networks = networks_of_sandbox(sandbox, topology)
+    networks = topology.networks_of(sandbox)
     options = sandbox.dns_opt or _of_networks(networks, "dns_opt") or defaults.dns_opt
     if not any(option.startswith("ndots:") for option in options):
         options = ("ndots:0", *options)
@@ -140,7 +134,7 @@ def _line(keyword: str, values: t.Sequence[str]) -> str:
 def _extra_host_addresses(sandbox: Sandbox, address: str, topology: Topology) -> list[str]:
     if address != HOST_GATEWAY:
         return [address]
-    found = gateways(sandbox, topology)
+    found = host_gateways(sandbox, topology)
     if not found:
         raise DocklessError(
             f"host-gateway has no address in sandbox {sandbox.name}, because none of its networks reaches the host",
@@ -155,10 +149,10 @@ def _lines_for_bridge_links(sandbox: Sandbox, topology: Topology) -> t.Iterator[
         if not is_default_bridge(endpoint.network):
             continue
         for link in endpoint.links:
-            target = linked(link, endpoint, topology)
+            target = topology.link_target(link, endpoint)
             if target is None:
                 continue
             other, other_endpoint = target
             hostnames = " ".join(n for n in dict.fromkeys((link.alias, *own_names(other))) if is_dns_name(n))
-            for address in addresses(other_endpoint):
+            for address in other_endpoint.named_addresses:
                 yield f"{address}\t{hostnames}\n"

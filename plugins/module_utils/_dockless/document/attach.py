@@ -8,7 +8,7 @@ import re
 import typing as t
 
 from ..errors import refuse
-from ..model.host import Attach
+from ..model.sandbox import Attach
 from .readers import integer, read, shown, text
 
 _UNIT = re.compile(r"[a-zA-Z0-9:_.\\@][a-zA-Z0-9:_.\\@-]{0,254}\Z")

@@ -7,8 +7,8 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import refuse
-from ..model.addresses import LINK_LOCAL
-from ..model.host import GATEWAY_ISOLATED, GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, IPAddress
+from ..model.addresses import LINK_LOCAL, IPAddress
+from ..model.network import GATEWAY_ISOLATED, GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED
 from . import values
 from .ports import host_ip
 from .readers import Reader, boolean, choice, list_of, pairs, shown

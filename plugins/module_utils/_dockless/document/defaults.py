@@ -8,7 +8,8 @@ import typing as t
 
 from ..errors import refuse
 from ..model import addresses
-from ..model.host import Defaults, HostNames, IPAddress, IPNetwork
+from ..model.addresses import IPAddress, IPNetwork
+from ..model.host import Defaults, HostNames
 from ..names import FIREWALLS
 from . import values
 from .dns import DNS_OPTIONS

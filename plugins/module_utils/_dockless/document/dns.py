@@ -9,7 +9,8 @@ import typing as t
 
 from ..errors import refuse
 from ..model import addresses
-from ..model.host import DnsRecord, LegacyLink
+from ..model.network import DnsRecord
+from ..model.sandbox import LegacyLink
 from . import values
 from .readers import (
     choice,

@@ -9,8 +9,9 @@ import re
 import typing as t
 
 from ..errors import refuse
-from ..model.addresses import LINK_LOCAL
-from ..model.host import DEFAULT_BRIDGE, Endpoint, IPAddress, LegacyLink, Pairs
+from ..model.addresses import LINK_LOCAL, IPAddress
+from ..model.network import DEFAULT_BRIDGE, Pairs
+from ..model.sandbox import Endpoint, LegacyLink
 from . import values
 from .dns import parse_links
 from .readers import integer, is_list, is_mapping, list_of, pairs, read, shown, wrong_type

@@ -7,7 +7,8 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import refuse
-from ..model.host import IPAddress, IPNetwork, SubnetRequest
+from ..model.addresses import IPAddress, IPNetwork
+from ..model.network import SubnetRequest
 from . import values
 from .readers import is_list, is_mapping, pairs, read, shown, text, wrong_type
 

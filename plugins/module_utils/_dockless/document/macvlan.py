@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import refuse
-from ..model.host import Macvlan
+from ..model.macvlan import Macvlan
 from . import values
 from .readers import Reader, boolean, choice, one_or_list_of, pairs, shown, text
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import refuse
-from ..model.host import GATEWAY_ISOLATED, GATEWAY_NAT, HostDefault, Network, SubnetRequest
+from ..model.network import GATEWAY_ISOLATED, GATEWAY_NAT, HostDefault, Network, SubnetRequest
 from . import values
 from .bridge_driver_opts import (
     parse_bridge_driver_opts,

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import refuse
-from ..model.host import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, MODE_NONE
+from ..model.sandbox import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, MODE_NONE
 from . import values
 from .readers import shown, text
 

@@ -9,7 +9,7 @@ import typing as t
 
 from ..errors import refuse
 from ..model import addresses
-from ..model.host import Overlay, OverlayPeer, PeerSandbox
+from ..model.overlay import Overlay, OverlayPeer, PeerSandbox
 from ..names import INTERFACE, TUNNEL_SLOTS
 from . import values
 from .readers import (

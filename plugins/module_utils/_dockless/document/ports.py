@@ -14,8 +14,8 @@ import typing as t
 
 from ..errors import refuse
 from ..model import addresses
-from ..model.addresses import LINK_LOCAL
-from ..model.host import IPAddress, IPNetwork, PortMapping
+from ..model.addresses import LINK_LOCAL, IPAddress, IPNetwork
+from ..model.sandbox import PortMapping
 from . import values
 from .readers import anything, choice, either, is_list, is_mapping, list_of, read, scalar, shown, text, wrong_type
 

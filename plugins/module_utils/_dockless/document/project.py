@@ -7,7 +7,9 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import refuse
-from ..model.host import Network, Project, Sandbox
+from ..model.host import Project
+from ..model.network import Network
+from ..model.sandbox import Sandbox
 from . import values
 from .endpoint import DEFAULT_NETWORK
 from .network import parse_network

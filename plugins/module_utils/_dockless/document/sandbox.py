@@ -7,7 +7,8 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import refuse
-from ..model.host import MODE_HOST, MODE_NETWORKS, Endpoint, Pairs, Sandbox
+from ..model.network import Pairs
+from ..model.sandbox import MODE_HOST, MODE_NETWORKS, Endpoint, Sandbox
 from . import values
 from .attach import parse_attach
 from .dns import DNS_OPTIONS, parse_extra_hosts, parse_links, parse_records, read_forward

@@ -8,7 +8,8 @@ import re
 import typing as t
 
 from ..errors import refuse
-from ..model.host import SERVICE_DNSRR, SERVICE_VIP, Backend, IPAddress, Service, ServicePort
+from ..model.addresses import IPAddress
+from ..model.network import SERVICE_DNSRR, SERVICE_VIP, Backend, Service, ServicePort
 from ..model.topology import TASKS
 from . import values
 from .ports import HIGHEST_PORT, read_protocol

@@ -13,9 +13,8 @@ import typing as t
 
 from ..errors import refuse
 from ..model import addresses
-from ..model.addresses import MAPPED
+from ..model.addresses import MAPPED, IPAddress, IPNetwork
 from ..model.dns_names import NAME_LIMIT, is_dns_name
-from ..model.host import IPAddress, IPNetwork
 from ..names import INTERFACE, INTERFACE_LIMIT, NAME, RESERVED_INTERFACES
 from .readers import Reader, integer, shown, text, wrong_type
 

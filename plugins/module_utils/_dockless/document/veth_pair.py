@@ -9,7 +9,8 @@ import typing as t
 
 from ..errors import refuse
 from ..model import addresses
-from ..model.host import IPAddress, IPNetwork, VethEnd, VethPair
+from ..model.addresses import IPAddress, IPNetwork
+from ..model.host import VethEnd, VethPair
 from . import values
 from .readers import boolean, is_mapping, list_of, read, shown, text
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import typing as t
 
 from ..document.ports import parse_exposed, parse_port
-from ..model.host import IPAddress, IPNetwork
+from ..model.addresses import IPAddress, IPNetwork
 from .declaration import Declaration, Spec, merged, sandbox_of, section, with_object
 
 

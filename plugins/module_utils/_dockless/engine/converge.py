@@ -183,7 +183,7 @@ class _Run:
         after is a plan that has not been applied: the firewalls that it would add rules to are left out.
         """
         host = self._target.host
-        directions = coexistence.allowed_directions(host, topology.networks_of(host))
+        directions = coexistence.allowed_directions(host, topology.networks_by_key(host))
         bridges = [
             obj.name
             for obj in self._wanted.values()

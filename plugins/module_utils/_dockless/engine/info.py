@@ -10,7 +10,8 @@ from .. import names
 from ..desired.services import Services
 from ..linux import lock
 from ..model import topology
-from ..model.host import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, Sandbox
+from ..model.network import is_default_bridge
+from ..model.sandbox import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, Sandbox
 from ..report import exposures
 from ..report.name_resolution import ResolutionReport
 from ..report.networks import matches, network_row
@@ -90,11 +91,11 @@ def _sandbox(project: str, sandbox: Sandbox, others: t.Mapping[str, Sandbox]) ->
         "id": names.short_id(project, sandbox.name),
         "network_mode": _mode(sandbox),
         "labels": dict(sandbox.labels),
-        "netns": "" if sandbox.mode == MODE_HOST else f"{names.NETNS_DIRECTORY}/{topology.netns_of(sandbox)}",
+        "netns": "" if sandbox.mode == MODE_HOST else f"{names.NETNS_DIRECTORY}/{sandbox.netns_name}",
         "shares": shares,
         "networks": [endpoint.network[1] for endpoint in sandbox.endpoints],
         "expose": [f"{port}/{protocol}" for port, protocol in sandbox.expose],
-        "hostname": topology.host_name(sandbox),
+        "hostname": sandbox.effective_hostname,
     }
 
 
@@ -102,6 +103,6 @@ def _mode(sandbox: Sandbox) -> str:
     if sandbox.mode == MODE_CONTAINER:
         return f"container:{sandbox.partner}"
     if sandbox.mode == MODE_NETWORKS:
-        is_on_default_bridge = any(topology.is_default_bridge(one.network) for one in sandbox.endpoints)
+        is_on_default_bridge = any(is_default_bridge(one.network) for one in sandbox.endpoints)
         return "bridge" if is_on_default_bridge else "networks"
     return sandbox.mode

@@ -13,10 +13,11 @@ from ..document import defaults, values
 from ..document.project import parse_project
 from ..errors import DocklessError
 from ..linux import attach, foreign_firewalls, sockets, wireguard
-from ..model import external_networks, macvlan, overlay
+from ..model import external_networks
 from ..model.facts import Facts, UnderlayAddress
-from ..model.host import Host, Project, Sandbox
-from ..model.topology import NetworkKey
+from ..model.host import Host, Project
+from ..model.network import NetworkKey
+from ..model.sandbox import Sandbox
 from ..observe import parents, snapshot, underlay, uplink
 from ..observe.facts import read_facts
 from ..observe.snapshot import NetnsSnapshot
@@ -120,7 +121,7 @@ def _host_facts(present: NetnsSnapshot, attached: tuple[Attached, ...]) -> Facts
 
 def _facts_for(host: Host, facts: Facts, present: NetnsSnapshot) -> Facts:
     """Return the facts with those that only some declarations need: WireGuard keys, parents, other firewalls."""
-    if overlay.encrypted_networks(host):
+    if [network for network in host.networks() if network.is_encrypted]:
         facts = facts._replace(tunnel_keys=tuple(sorted(wireguard.public_keys().items())))
     facts = parents.with_parents(facts, host, present)
     if host.defaults.coexist:
@@ -176,7 +177,7 @@ def _attach(sandbox: Sandbox, attached: list[Attached]) -> DocklessError | None:
 def _without_impossible_networks(host: Host, facts: Facts, project: str | None, boot: bool) -> tuple[Host, list[str]]:
     """Raise DocklessError for a network that this host cannot have. At boot, and of other projects, it is left out."""
     impossible: dict[NetworkKey, DocklessError] = {}
-    for network in macvlan.parented_networks(host):
+    for network in [network for network in host.networks() if not network.passes_host]:
         error = refusal(network, facts)
         refused = error or too_large(network, facts)
         if refused is not None and not boot and project in (None, network.project):

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ..model.gateways import are_ports_direct, mode_of, publishing_endpoint, trusted_links
-from ..model.host import GATEWAY_UNPROTECTED, Host, Network
-from ..model.overlay import vxlan_device
-from ..model.topology import Networks
+from ..model.gateways import are_ports_direct, publishing_endpoint, trusted_links
+from ..model.host import Host
+from ..model.network import GATEWAY_UNPROTECTED, Network, Networks
 
 COMMENT = "dockless"  # marks dockless's rules in a foreign chain or list
 OUTBOUND, INBOUND, WITHIN_BRIDGE = "out", "in", "within"  # directions of new connections, seen from a network
@@ -85,7 +84,7 @@ def _bridge_networks(networks: Networks) -> list[Network]:
 def _is_open_directly(host: Host, network: Network) -> bool:
     """Return whether sandboxes of a network are connected to at their own addresses."""
     return any(
-        mode_of(network, version) == GATEWAY_UNPROTECTED
+        network.gateway_mode(version) == GATEWAY_UNPROTECTED
         or are_ports_direct(network, version, host.defaults)
         or trusted_links(network, version, host.defaults)
         for version in (4, 6)
@@ -94,4 +93,4 @@ def _is_open_directly(host: Host, network: Network) -> bool:
 
 def _routed_vxlan(network: Network) -> str:
     is_routed = network.is_routed
-    return vxlan_device(network) if is_routed else ""
+    return network.vxlan_device if is_routed else ""

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import typing as t
 
-from ..model.gateways import are_ports_direct, is_translated, mode_of, trusted_links
-from ..model.host import GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Defaults, Host, IPAddress, Network, Overlay
-from ..model.overlay import overlay_of, vxlan_device
-from ..model.topology import Networks
+from ..model.addresses import IPAddress
+from ..model.gateways import are_ports_direct, trusted_links
+from ..model.host import Defaults, Host
+from ..model.network import GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Network, Networks
+from ..model.overlay import Overlay
 from ..names import RESOLVER_PORT
 from . import port_security, published_ports
 from .nft_text import Elements, no_elements, table_text
@@ -66,7 +67,7 @@ def _add_network(network: Network, elements: Elements, defaults: Defaults) -> No
     if network.icc:
         elements["same_bridge"].append(f"{bridge} . {bridge}")
     if network.spans_hosts:
-        _add_overlay(network, overlay_of(network), bridge, elements)
+        _add_overlay(network, network.overlay_options, bridge, elements)
     if network.subnets:
         elements["bridges"].append(bridge)
         for subnet in network.subnets:
@@ -90,7 +91,7 @@ def _add_translation(network: Network, bridge: str, elements: Elements) -> None:
     """Add the source address translation of packets that leave a network."""
     for subnet in network.subnets:
         elements[f"attached{subnet.version}"].append(f"{subnet.network} . {bridge}")
-        if is_translated(network, subnet.version):
+        if network.is_masqueraded(subnet.version):
             elements[f"masqueraded{subnet.version}"].append(str(subnet.network))
             address = network.host_ipv4 if subnet.version == 4 else network.host_ipv6
             if address is not None:
@@ -99,7 +100,7 @@ def _add_translation(network: Network, bridge: str, elements: Elements) -> None:
 
 def _add_direct_access(network: Network, version: int, bridge: str, elements: Elements, defaults: Defaults) -> None:
     """Add which sources reach sandboxes at their own addresses, and at which ports."""
-    mode = mode_of(network, version)
+    mode = network.gateway_mode(version)
     key = f"{_FAMILY[version]} . {bridge}"
     if mode == GATEWAY_UNPROTECTED:
         elements["direct_all"].append(key)
@@ -128,7 +129,7 @@ def _add_overlay(network: Network, overlay: Overlay, bridge: str, elements: Elem
         elements[f"vxlan_peers{peer.vtep.version}"].append(f"{peer.vtep} . {overlay.port}")
     if overlay.mode != "routed":
         return
-    device = f'"{vxlan_device(network)}"'
+    device = f'"{network.vxlan_device}"'
     if network.icc:
         elements["same_bridge"] += [f"{bridge} . {device}", f"{device} . {bridge}"]
     for subnet in network.subnets:

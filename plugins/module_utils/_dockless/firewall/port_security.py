@@ -11,9 +11,9 @@ from __future__ import annotations
 import ipaddress
 
 from .. import names
-from ..model.host import Endpoint, Host, Network
-from ..model.overlay import vxlan_device
-from ..model.topology import Networks, turns_ipv6_off
+from ..model.host import Host
+from ..model.network import Network, Networks
+from ..model.sandbox import Endpoint
 from ..names import TABLE
 from .nft_text import Elements, no_elements, table_text
 from .rules import PORT_CHAINS, PORT_COUNTERS, PORT_SETS
@@ -26,12 +26,12 @@ def port_table(host: Host, networks: Networks) -> str:
     elements = no_elements(PORT_SETS)
     for network in networks.values():
         if network.spans_hosts and not network.is_routed:
-            elements["unfiltered"].append(f'"{vxlan_device(network)}"')
+            elements["unfiltered"].append(f'"{network.vxlan_device}"')
     for project in host.projects:
         for sandbox in project.sandboxes:
             for endpoint in sandbox.endpoints:
                 network = networks[endpoint.network]
-                has_ipv6 = network.enable_ipv6 and not turns_ipv6_off(sandbox)
+                has_ipv6 = network.enable_ipv6 and not sandbox.disables_ipv6
                 if network.passes_host:
                     _add_port(endpoint, network, has_ipv6, elements)
     return _render(elements)

@@ -7,9 +7,11 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ..model.gateways import are_ports_direct, mode_of, publishing_endpoint, trusted_links
-from ..model.host import GATEWAY_ROUTED, Host, IPNetwork, PortMapping, Sandbox
-from ..model.topology import Networks, address_of
+from ..model.addresses import IPNetwork
+from ..model.gateways import are_ports_direct, publishing_endpoint, trusted_links
+from ..model.host import Host
+from ..model.network import GATEWAY_ROUTED, Networks
+from ..model.sandbox import PortMapping, Sandbox
 from .nft_text import Elements
 
 _EVERYBODY: dict[int, IPNetwork] = {4: ipaddress.ip_network("0.0.0.0/0"), 6: ipaddress.ip_network("::/0")}
@@ -41,13 +43,13 @@ def publications(sandbox: Sandbox, mapping: PortMapping, networks: Networks) -> 
             continue
         network = networks[endpoint.network]
         on_all_addresses = mapping.host_ip is None or mapping.host_ip.is_unspecified
-        routed = mode_of(network, version) == GATEWAY_ROUTED
+        routed = network.gateway_mode(version) == GATEWAY_ROUTED
         yield Publication(
             version=version,
             protocol=mapping.protocol,
             address="" if on_all_addresses or routed else str(mapping.host_ip),
             port=0 if routed else mapping.host_port,
-            target=address_of(endpoint, version),
+            target=endpoint.address(version),
             target_port=mapping.target_port,
             network=network.key,
             audience=_audience(mapping, version),

@@ -17,7 +17,7 @@ import hashlib
 import math
 import typing as t
 
-from ..model.host import Service
+from ..model.network import Service
 from ..names import RESOLVER_ADDRESS, RESOLVER_PORT, TABLE
 
 Target = tuple[str, t.Sequence[str], int]  # sandbox, its addresses, weight

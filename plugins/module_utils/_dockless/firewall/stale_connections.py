@@ -15,7 +15,7 @@ import ipaddress
 import re
 import typing as t
 
-from ..model.host import IPAddress, IPNetwork
+from ..model.addresses import IPAddress, IPNetwork
 
 TCP, UDP, SCTP = 6, 17, 132
 _PROTOCOLS = {"tcp": TCP, "udp": UDP, "sctp": SCTP}

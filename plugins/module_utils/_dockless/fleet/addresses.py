@@ -9,8 +9,9 @@ import typing as t
 from ..allocate import ipam
 from ..allocate.mac_addresses import free_mac
 from ..errors import DocklessError, refuse
-from ..model.addresses import address_in
-from ..model.host import Endpoint, IPAddress, Network, Subnet
+from ..model.addresses import IPAddress, address_in
+from ..model.network import Network, Subnet
+from ..model.sandbox import Endpoint
 from .model import EndpointDeclaration, EndpointRecord, FleetOverlay, Key
 from .previous_state import NewAssignmentGuard
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ..document.readers import is_mapping
-from ..model.host import Subnet
+from ..model.network import Subnet
 from . import services
 from .inventory import shared_options
 from .model import (

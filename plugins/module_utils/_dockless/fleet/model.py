@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ..model.host import Endpoint, Sandbox, Subnet, SubnetRequest
+from ..model.network import Subnet, SubnetRequest
+from ..model.sandbox import Endpoint, Sandbox
 
 Key = tuple[str, str]  # (project, name) of a network or a sandbox
 Spec = t.Mapping[str, t.Any]

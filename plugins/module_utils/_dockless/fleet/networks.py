@@ -11,8 +11,9 @@ import typing as t
 from ..allocate import ipam
 from ..document.defaults import parse_defaults
 from ..errors import DocklessError, refuse
-from ..model.addresses import is_within, overlaps
-from ..model.host import Defaults, IPAddress, IPNetwork, Network, Subnet, SubnetRequest
+from ..model.addresses import IPAddress, IPNetwork, is_within, overlaps
+from ..model.host import Defaults
+from ..model.network import Network, Subnet, SubnetRequest
 from .model import FleetHost, FleetOverlay, Key, PriorNetwork
 from .previous_state import NewAssignmentGuard
 

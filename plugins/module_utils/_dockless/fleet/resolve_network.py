@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import typing as t
 
-from ..model import topology
-from ..model.host import IPAddress, Subnet
+from ..model.addresses import IPAddress
+from ..model.network import Subnet
 from . import previous_state
 from .addresses import (
     Records,
@@ -82,7 +82,7 @@ class NetworkResolver:
             previous.leaving,
             explicit_macs,
             services,
-            ipv4_only={one.key for one in declarations if topology.turns_ipv6_off(one.sandbox)},
+            ipv4_only={one.key for one in declarations if one.sandbox.disables_ipv6},
         )
 
     def _slices(self, subnets: t.Sequence[Subnet]) -> dict[str, tuple[Subnet, ...]]:

@@ -11,7 +11,7 @@ from ..allocate.leases import EndpointLease, Leases, service_leases
 from ..document.readers import is_mapping
 from ..document.services import parse_services
 from ..errors import DocklessError
-from ..model.host import Network, Subnet
+from ..model.network import Network, Subnet
 from .addresses import SandboxAddresses, TakenAddresses
 from .inventory import of_host
 from .model import EndpointDeclaration, FleetOverlay, Key, PriorNetwork

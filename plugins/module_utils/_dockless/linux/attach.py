@@ -14,7 +14,7 @@ import stat
 import typing as t
 
 from ..errors import DocklessError
-from ..model.host import Attach
+from ..model.sandbox import Attach
 from . import programs, systemd
 from .netns import CLONE_NEWNET
 from .programs import Remedies

@@ -15,7 +15,7 @@ import typing as t
 from ..errors import KernelError
 from ..firewall import stale_connections
 from ..firewall.stale_connections import SCTP, TCP, UDP, Flow
-from ..model.host import IPAddress
+from ..model.addresses import IPAddress
 from . import netlink
 from .netlink import ADDRESSES, NETLINK_NETFILTER, RTM_GETADDR, Attributes, Socket
 

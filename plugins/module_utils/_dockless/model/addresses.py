@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Arithmetic on IP addresses and networks."""
+"""Types of IP addresses and networks, and arithmetic on them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import functools
 import ipaddress
 import typing as t
 
-from .host import IPAddress, IPNetwork
+IPAddress = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+IPNetwork = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")  # IPv4-mapped IPv6 addresses (RFC 4291, 2.5.5.2)
 LINK_LOCAL = ipaddress.IPv6Network("fe80::/10")

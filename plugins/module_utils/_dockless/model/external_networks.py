@@ -1,45 +1,34 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Networks of another project: whose they are."""
+"""External networks: references to networks of other projects."""
 
 from __future__ import annotations
 
 import typing as t
 
 from ..errors import refuse
-from .host import DEFAULT_BRIDGE, Host, Network, Project, Sandbox
+from .host import Host, Project
+from .network import DEFAULT_BRIDGE, Network, NetworkKey
+from .sandbox import Sandbox
 
-Key = tuple[str, str]
-Index = dict[str, list[Key]]  # a reference as another project writes it -> the networks that it may mean
-
-
-def resolve_external(host: Host, key: Key) -> Key:
-    """Return the key of the network that an endpoint's network key means: its own, or the owner's if it is external.
-
-    An external entry calls it PROJECT/NETWORK, as Compose does PROJECT_NETWORK, or by
-    a name that one other project has. Raises DocklessError if there is none, or several.
-    """
-    for project in host.projects:
-        for network in project.networks:
-            if network.key == key and network.external:
-                return _owner(network, _index(host))
-    return key
+# The networks that each reference may mean.
+Index = dict[str, list[NetworkKey]]
 
 
 def resolve_externals(host: Host) -> Host:
-    """Return the host with every endpoint on its network's real key, and without external entries.
+    """Return the host without external entries, and with each endpoint on the network that its entry refers to.
 
-    Raises DocklessError for an entry that means no network, or several.
+    Raises DocklessError for an entry that refers to no network or to several.
     """
-    external = [network for project in host.projects for network in project.networks if network.external]
+    external = [network for network in host.networks() if network.external]
     if not external:
         return host
-    index = _index(host)
+    index = _index_of_host(host)
     owners = {network.key: _owner(network, index) for network in external}
-    return host._replace(projects=tuple(_resolved(project, owners) for project in host.projects))
+    return host._replace(projects=tuple(_resolve_project(project, owners) for project in host.projects))
 
 
-def index_by_reference(keys: t.Iterable[Key]) -> Index:
+def index_by_reference(keys: t.Iterable[NetworkKey]) -> Index:
     """Return the networks that each reference may mean.
 
     A reference is NETWORK, PROJECT/NETWORK or, as Compose writes it, PROJECT_NETWORK.
@@ -53,12 +42,13 @@ def index_by_reference(keys: t.Iterable[Key]) -> Index:
     return index
 
 
-def _index(host: Host) -> Index:
-    own = (network.key for project in host.projects for network in project.networks if not network.external)
-    return {DEFAULT_BRIDGE: [("", DEFAULT_BRIDGE)], **index_by_reference(own)}
+def _index_of_host(host: Host) -> Index:
+    index = index_by_reference(network.key for network in host.networks() if not network.external)
+    return {DEFAULT_BRIDGE: [("", DEFAULT_BRIDGE)], **index}
 
 
-def _owner(network: Network, index: Index) -> Key:
+def _owner(network: Network, index: Index) -> NetworkKey:
+    """Return the key of the network that an external entry refers to. Raises DocklessError."""
     found = [key for key in index.get(network.external, ()) if key != network.key]
     path = network.path + ".name"
     if not found:
@@ -68,25 +58,30 @@ def _owner(network: Network, index: Index) -> Key:
             "Declare it in its own project first, or remove external: true to make one.",
         )
     if len(found) > 1:
-        several = ", ".join("/".join(key) for key in sorted(found))
-        refuse(path, f"the external network {network.external} may be any of {several}", "Write it as PROJECT/NETWORK.")
+        candidates = ", ".join("/".join(key) for key in sorted(found))
+        refuse(
+            path,
+            f"the external network {network.external} may be any of {candidates}",
+            "Write it as PROJECT/NETWORK.",
+        )
     return found[0]
 
 
-def _resolved(project: Project, owners: t.Mapping[Key, Key]) -> Project:
+def _resolve_project(project: Project, owners: t.Mapping[NetworkKey, NetworkKey]) -> Project:
+    """Return a project without its external entries. owners: the network that each external entry refers to, by key."""
     own = {key for key in owners if key[0] == project.name}
     if not own:
         return project
     return project._replace(
         networks=tuple(network for network in project.networks if not network.external),
-        sandboxes=tuple(
-            _moved(sandbox, owners) if any(e.network in own for e in sandbox.endpoints) else sandbox
-            for sandbox in project.sandboxes
-        ),
+        sandboxes=tuple(_resolve_sandbox(sandbox, owners) for sandbox in project.sandboxes),
     )
 
 
-def _moved(sandbox: Sandbox, owners: t.Mapping[Key, Key]) -> Sandbox:
-    return sandbox._replace(
-        endpoints=tuple(e._replace(network=owners.get(e.network, e.network)) for e in sandbox.endpoints)
+def _resolve_sandbox(sandbox: Sandbox, owners: t.Mapping[NetworkKey, NetworkKey]) -> Sandbox:
+    if not any(endpoint.network in owners for endpoint in sandbox.endpoints):
+        return sandbox
+    endpoints = (
+        endpoint._replace(network=owners.get(endpoint.network, endpoint.network)) for endpoint in sandbox.endpoints
     )
+    return sandbox._replace(endpoints=tuple(endpoints))

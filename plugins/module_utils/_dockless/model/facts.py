@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .host import IPAddress, IPNetwork
+from .addresses import IPAddress, IPNetwork
 
 
 class Listener(t.NamedTuple):

@@ -1,51 +1,52 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What networks on the host's own interfaces are made of: a link for each sandbox, VLANs below, and the host's own link beside them.
+"""Macvlan and ipvlan networks: what they add to a network, and the interface of the host that they are attached to.
 
-Each link is made on its parent and lives in its sandbox. A network without a parent has a bridge of its own as parent, which
-has no address and leads nowhere.
+Each sandbox has a link that is created on the parent and lives in the sandbox's namespace. A network without a parent
+uses a bridge of its own as the parent. That bridge has no address, so the network is isolated.
 """
 
 from __future__ import annotations
 
 import typing as t
 
+from .addresses import IPAddress
 from .facts import Facts, Parent
-from .host import Host, Macvlan, Network
-
-Networks = t.Mapping[tuple[str, str], Network]
 
 
-def macvlan_of(network: Network) -> Macvlan:
-    """Return what a network of this kind sits on."""
-    assert network.macvlan is not None, f"network {network.name} is neither macvlan nor ipvlan"
-    return network.macvlan
+class Macvlan(t.NamedTuple):
+    """The part of a network that only the drivers macvlan and ipvlan have.
+
+    Example: Macvlan(parent="eth0.60", host_access=True) is VLAN 60 on eth0, with a link of the host beside the
+    sandboxes' links.
+    """
+
+    # An interface of the host, "" for an isolated network.
+    parent: str = ""
+    # macvlan: bridge, private, vepa or passthru. ipvlan: l2, l3 or l3s.
+    mode: str = "bridge"
+    # Whether the host has a link of its own on the network, without which it cannot reach the sandboxes.
+    host_access: bool = False
+    # The addresses of that link, at most one of each family.
+    addresses: tuple[IPAddress, ...] = ()
 
 
-def parented_networks(host: Host) -> list[Network]:
-    """Return the networks of the drivers macvlan and ipvlan."""
-    return [network for project in host.projects for network in project.networks if not network.passes_host]
+def parse_vlan_name(name: str) -> tuple[str, int] | None:
+    """Return the base interface and the VLAN id in an interface name: ("eth0", 60) for eth0.60, None for eth0."""
+    base, _, number = name.rpartition(".")
+    if not base or not number.isdigit():
+        return None
+    vlan_id = int(number)
+    return (base, vlan_id) if 1 <= vlan_id <= 4094 else None
 
 
-def parent_link(network: Network) -> str:
-    """Return the interface that the network's links are made on."""
-    return macvlan_of(network).parent or network.bridge_name
+def existing_parent(macvlan: Macvlan, facts: Facts) -> Parent | None:
+    """Return the interface of the host that must exist before the network can be created, None if it is missing.
 
-
-def vlan_of(parent: str) -> tuple[str, int] | None:
-    """Return the interface and the number that a VLAN's name tells: eth0.60 is VLAN 60 on eth0."""
-    base, dot, number = parent.rpartition(".")
-    return (base, int(number)) if base and number.isdigit() and 1 <= int(number) <= 4094 else None
-
-
-def shares_mac(network: Network) -> bool:
-    """Return whether the network's links have their parent's MAC, and none of their own."""
-    return network.driver == "ipvlan" or network.macvlan is not None and network.macvlan.mode == "passthru"
-
-
-def found_parent(network: Network, facts: Facts) -> Parent | None:
-    """Return the host's interface that the network needs: its parent or, of a VLAN that we make, the one below."""
-    name = macvlan_of(network).parent
-    there = facts.parent(name)
-    vlan = vlan_of(name)
-    return facts.parent(vlan[0]) if vlan and (there is None or there.managed) else there
+    It is the parent. If the parent is a VLAN that dockless creates, it is the base interface of the VLAN.
+    """
+    parent = facts.parent(macvlan.parent)
+    vlan = parse_vlan_name(macvlan.parent)
+    if vlan is not None and (parent is None or parent.managed):
+        return facts.parent(vlan[0])
+    return parent

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
-from . import topology as model_topology
-from .host import SERVICE_DNSRR, SERVICE_VIP, Network, Service
+from .network import SERVICE_DNSRR, SERVICE_VIP, Network, Service
 from .topology import TASKS, Topology
 
 _Aliases = frozenset[str]  # in lower case
@@ -63,7 +62,7 @@ def _members(topology: Topology, network: Network) -> list[tuple[ServiceBackend,
     """Return the sandboxes of a network on all hosts as possible backends, with their aliases, in order of name."""
     found = []
     for sandbox, endpoint in topology.members.get(network.key, ()):
-        addresses = tuple(model_topology.addresses(endpoint))
+        addresses = tuple(endpoint.named_addresses)
         found.append((ServiceBackend(sandbox.project, sandbox.name, addresses), _lower(endpoint.aliases)))
     for peer in network.peers:
         for remote in peer.sandboxes:

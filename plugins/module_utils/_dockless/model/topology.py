@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Who is on which network, over all projects of a host: what names are computed from."""
+"""Which sandboxes are on which network, over all projects of a host."""
 
 from __future__ import annotations
 
@@ -8,178 +8,121 @@ import typing as t
 
 from ..errors import DocklessError
 from .dns_names import is_dns_name
-from .host import (
-    DEFAULT_BRIDGE,
-    MODE_CONTAINER,
-    SERVICE_VIP,
-    Endpoint,
-    Host,
-    HostNames,
-    LegacyLink,
-    Network,
-    Sandbox,
-    Subnet,
-)
+from .host import Host, HostNames
+from .network import SERVICE_VIP, Network, NetworkKey, Networks
+from .sandbox import MODE_CONTAINER, MODE_HOST, Endpoint, LegacyLink, Sandbox
 
-NetworkKey = tuple[str, str]
 Member = tuple[Sandbox, Endpoint]
-TASKS = "tasks"  # tasks.SERVICE are the addresses behind a virtual one
+# tasks.SERVICE resolves to the addresses of the sandboxes behind a virtual address.
+TASKS = "tasks"
 
 
 class Topology(t.NamedTuple):
-    """The networks of a host by key, the endpoints on each, and the names there that have a dot.
-
-    known_to_host are networks whose names the host's own resolver is told to look for here.
-    """
+    """The networks of a resolved host, and the sandboxes on each."""
 
     networks: dict[NetworkKey, Network]
     members: dict[NetworkKey, list[Member]]
+    # Names on a network that contain a dot. A resolver must answer them, even negatively, and not forward them.
     dotted: dict[NetworkKey, list[str]]
+    # Networks whose names the host itself resolves, because of the option host_names.
     known_to_host: tuple[NetworkKey, ...] = ()
 
     @property
     def host_zones(self) -> tuple[str, ...]:
-        """Return the domains of those names."""
-        return tuple(dict.fromkeys(network for project, network in self.known_to_host))
+        """The DNS domains that the host itself resolves: the names of the networks in known_to_host."""
+        return tuple(dict.fromkeys(name for _, name in self.known_to_host))
+
+    def networks_of(self, sandbox: Sandbox) -> list[Network]:
+        """Return the networks that a sandbox is on, in the order of its endpoints."""
+        return [self.networks[endpoint.network] for endpoint in sandbox.endpoints]
+
+    def link_target(self, link: LegacyLink, endpoint: Endpoint) -> Member | None:
+        """Return the sandbox that a link of an endpoint names, with its endpoint there; None if it does not exist yet.
+
+        If several projects have a sandbox of that name on the network, the one of the endpoint's own project is meant.
+        """
+        targets = [member for member in self.members[endpoint.network] if member[0].name == link.sandbox]
+        return min(targets, key=lambda member: member[0].project != endpoint.project, default=None)
 
 
 def read_topology(host: Host) -> Topology:
-    """Return the topology of a resolved host (external networks stand under their owner's key)."""
-    networks = networks_of(host)
+    """Return the topology of a resolved host, in which endpoints have the key of the owner's network.
+
+    Raises DocklessError if the option host_names lists a network that does not exist or has no names.
+    """
+    networks = networks_by_key(host)
     members: dict[NetworkKey, list[Member]] = {}
-    for project in host.projects:
-        for sandbox in project.sandboxes:
-            for endpoint in sandbox.endpoints:
-                members.setdefault(endpoint.network, []).append((sandbox, endpoint))
-    dotted = {key: _dotted(found, networks[key]) for key, found in members.items()}
+    for sandbox in host.sandboxes():
+        for endpoint in sandbox.endpoints:
+            members.setdefault(endpoint.network, []).append((sandbox, endpoint))
+    dotted = {key: _dotted_names(networks[key], on_network) for key, on_network in members.items()}
     return Topology(networks, members, dotted, _known_to_host(host.defaults.host_names, networks, members))
 
 
+def networks_by_key(host: Host) -> dict[NetworkKey, Network]:
+    """Return the networks of a host by key, without external entries."""
+    return {network.key: network for network in host.networks() if not network.external}
+
+
+def endpoints_by_network(host: Host) -> dict[NetworkKey, list[Endpoint]]:
+    """Return the endpoints of each network, in order of project and sandbox."""
+    endpoints: dict[NetworkKey, list[Endpoint]] = {}
+    for sandbox in sorted(host.sandboxes(), key=lambda one: (one.project, one.name)):
+        for endpoint in sandbox.endpoints:
+            endpoints.setdefault(endpoint.network, []).append(endpoint)
+    return endpoints
+
+
+def effective_netns(sandboxes: t.Mapping[str, Sandbox], sandbox: Sandbox) -> str:
+    """Return the name of the namespace that a sandbox uses: its own, its partner's (mode container), or "" (mode host).
+
+    sandboxes: the sandboxes of its project by name. Raises KeyError if a partner is not among them.
+    """
+    visited = set()
+    while sandbox.mode == MODE_CONTAINER and sandbox.name not in visited:
+        visited.add(sandbox.name)
+        sandbox = sandboxes[sandbox.partner]
+    return "" if sandbox.mode == MODE_HOST else sandbox.netns_name
+
+
 def _known_to_host(
-    wish: HostNames | None, networks: Networks, members: t.Container[NetworkKey]
+    option: HostNames | None, networks: Networks, members: t.Container[NetworkKey]
 ) -> tuple[NetworkKey, ...]:
-    """Return the networks that the host is to know, if there is a name on them. Raises DocklessError for one that is not declared."""
-    if wish is None:
+    """Return the networks whose names the host resolves, as far as they have any name yet.
+
+    Raises DocklessError if the option lists a network that does not exist or has no names.
+    """
+    if option is None:
         return ()
-    possible = {
-        f"{key[0]}/{key[1]}": key for key, network in networks.items() if has_names(network) and is_dns_name(key[1])
-    }
-    for index, name in enumerate(wish.networks):
-        if name not in possible:
+    eligible = {}
+    for key, network in networks.items():
+        if network.has_names and is_dns_name(network.name):
+            eligible["/".join(key)] = key
+    for index, reference in enumerate(option.networks):
+        if reference not in eligible:
             raise DocklessError(
-                f"the host is to know the names of network {name}, and no network with names is called so",
-                "Write it like PROJECT/NETWORK, or take it out.",
+                f"there is no network {reference} with names that the host could resolve",
+                "Write it as PROJECT/NETWORK, or remove it.",
                 f"defaults.host_names.networks[{index}]",
             )
-    return tuple(
-        key
-        for name, key in sorted(possible.items())
-        if (not wish.networks or name in wish.networks)
-        and (key in members or networks[key].records or networks[key].services)
-    )
+    found = []
+    for reference, key in sorted(eligible.items()):
+        is_selected = not option.networks or reference in option.networks
+        has_any_name = key in members or bool(networks[key].records or networks[key].services)
+        if is_selected and has_any_name:
+            found.append(key)
+    return tuple(found)
 
 
-def _dotted(members: t.Iterable[Member], network: Network) -> list[str]:
-    called = [name for sandbox, endpoint in members for name in (sandbox.name, sandbox.hostname, *endpoint.aliases)]
-    called += [
-        name
-        for peer in network.peers
-        for there in peer.sandboxes
-        for name in (there.name, there.hostname, *there.aliases)
-    ]
-    served = [TASKS] if any(service.mode == SERVICE_VIP for service in network.services) else []
-    names = (*called, *(service.name for service in network.services))
-    return served + list(dict.fromkeys(name for name in names if "." in name and is_dns_name(name)))
-
-
-def has_names(network: Network) -> bool:
-    """Return whether the sandboxes of the network find each other by name."""
-    return network.dns_enabled and not is_default_bridge(network.key)
-
-
-def networks_of_sandbox(sandbox: Sandbox, topology: Topology) -> list[Network]:
-    """Return the networks the sandbox is on, in the order of its endpoints."""
-    return [topology.networks[endpoint.network] for endpoint in sandbox.endpoints]
-
-
-def netns_of(sandbox: Sandbox) -> str:
-    """Return the name of the sandbox's own namespace."""
-    return sandbox.netns or sandbox.name
-
-
-def host_name(sandbox: Sandbox) -> str:
-    """Return what the sandbox calls itself."""
-    return sandbox.hostname or sandbox.name
-
-
-def addresses(endpoint: Endpoint) -> list[str]:
-    """Return the endpoint's addresses without prefix length; link-local ones have no names."""
-    local = {str(address) for address in endpoint.link_local_ips}
-    return [text for text in (cidr.partition("/")[0] for cidr in endpoint.addresses) if text not in local]
-
-
-def own_addresses(sandbox: Sandbox) -> frozenset[str]:
-    """Return all addresses of the sandbox, link-local ones too, without prefix length."""
-    return frozenset(cidr.partition("/")[0] for endpoint in sandbox.endpoints for cidr in endpoint.addresses)
-
-
-def linked(link: LegacyLink, endpoint: Endpoint, topology: Topology) -> Member | None:
-    """Return what a link points at on the endpoint's network; None while it does not exist.
-
-    The own project's sandbox comes first where another project has one of that name.
-    """
-    found = [m for m in topology.members[endpoint.network] if m[0].name == link.sandbox]
-    return min(found, key=lambda member: member[0].project != endpoint.project, default=None)
-
-
-Networks = t.Mapping[tuple[str, str], Network]
-
-
-def networks_of(host: Host) -> dict[tuple[str, str], Network]:
-    """Return every network of the host by its key; external entries are not networks."""
-    return {n.key: n for p in host.projects for n in p.networks if not n.external}
-
-
-def endpoints_by_network(host: Host) -> dict[tuple[str, str], list[Endpoint]]:
-    """Return the endpoints of each network, in order of project and sandbox."""
-    found: dict[tuple[str, str], list[Endpoint]] = {}
-    for project in sorted(host.projects, key=lambda p: p.name):
-        for sandbox in sorted(project.sandboxes, key=lambda s: s.name):
-            for endpoint in sandbox.endpoints:
-                found.setdefault(endpoint.network, []).append(endpoint)
-    return found
-
-
-def is_default_bridge(key: tuple[str, str]) -> bool:
-    """Return whether key is the host's one default bridge network."""
-    return key == ("", DEFAULT_BRIDGE)
-
-
-def address_of(endpoint: Endpoint, version: int) -> str:
-    """Return the endpoint's first address of a family without its prefix length, or ""."""
-    for cidr in endpoint.addresses:
-        if (":" in cidr) == (version == 6) and not cidr.startswith("fe80:"):
-            return cidr.partition("/")[0]
-    return ""
-
-
-def subnet_of(network: Network, version: int) -> Subnet | None:
-    """Return the network's first subnet of a family."""
-    for subnet in network.subnets:
-        if subnet.version == version:
-            return subnet
-    return None
-
-
-def turns_ipv6_off(sandbox: Sandbox) -> bool:
-    """Return whether the sandbox's own settings leave it without IPv6, whatever its networks have."""
-    return ("net/ipv6/conf/all/disable_ipv6", "1") in sandbox.sysctls
-
-
-def effective_netns(project: t.Mapping[str, Sandbox], sandbox: Sandbox) -> str:
-    """Return the namespace's name that a sandbox lives in: its partner's for container:, "" for host."""
-    seen = set()
-    while sandbox.mode == MODE_CONTAINER and sandbox.name not in seen:
-        seen.add(sandbox.name)
-        sandbox = project[sandbox.partner]
-    return "" if sandbox.mode == "host" else sandbox.netns or sandbox.name
+def _dotted_names(network: Network, members: t.Iterable[Member]) -> list[str]:
+    """Return the names with a dot on a network; first of all tasks, if a service has a virtual address."""
+    names: list[str] = []
+    for sandbox, endpoint in members:
+        names += [sandbox.name, sandbox.hostname, *endpoint.aliases]
+    for peer in network.peers:
+        for remote in peer.sandboxes:
+            names += [remote.name, remote.hostname, *remote.aliases]
+    names += [service.name for service in network.services]
+    dotted = [name for name in dict.fromkeys(names) if "." in name and is_dns_name(name)]
+    has_tasks = any(service.mode == SERVICE_VIP for service in network.services)
+    return [TASKS, *dotted] if has_tasks else dotted

@@ -12,8 +12,8 @@ import pwd
 import typing as t
 
 from ..linux import programs, sockets
+from ..model.addresses import IPAddress, IPNetwork
 from ..model.facts import Facts, UnderlayAddress
-from ..model.host import IPAddress, IPNetwork
 from ..names import FORMER_SETTINGS
 
 _SYSCTL = "/proc/sys/net/"

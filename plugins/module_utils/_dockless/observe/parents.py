@@ -23,7 +23,7 @@ _NOWHERE = 0x7FFFFFFF  # no interface has this number
 
 def with_parents(facts: Facts, host: Host, present: NetnsSnapshot) -> Facts:
     """Return the facts with what they need to tell of parents, where any network has one."""
-    networks = macvlan.parented_networks(host)
+    networks = [network for network in host.networks() if not network.passes_host]
     if not networks:
         return facts
     asked: dict[str, None] = {}
@@ -31,8 +31,8 @@ def with_parents(facts: Facts, host: Host, present: NetnsSnapshot) -> Facts:
     by_name = present.by_name()
     for network in networks:
         kinds.add(network.driver)
-        parent = macvlan.macvlan_of(network).parent
-        vlan = macvlan.vlan_of(parent)
+        parent = network.macvlan_options.parent
+        vlan = macvlan.parse_vlan_name(parent)
         asked.update({parent: None, **({vlan[0]: None} if vlan else {})})
         if vlan and parent not in by_name:
             kinds.add("vlan")

@@ -12,7 +12,6 @@ import time
 from ..model.addresses import is_address
 from ..model.facts import Facts, UnderlayAddress
 from ..model.host import Host
-from ..model.overlay import overlay_of
 from . import snapshot
 
 WAIT_S = 20.0
@@ -52,7 +51,7 @@ def with_missing_vteps(facts: Facts, host: Host) -> tuple[Facts, list[str]]:
 
 def _ends(host: Host) -> set[str]:
     networks = [network for project in host.projects for network in project.networks if network.spans_hosts]
-    overlays = [overlay_of(network) for network in networks if not network.is_encrypted]
+    overlays = [network.overlay_options for network in networks if not network.is_encrypted]
     return {overlay.vtep for overlay in overlays if is_address(overlay.vtep)}
 
 

@@ -15,7 +15,7 @@ from ..names import LINK_GROUP, TUNNEL_GROUP
 from .snapshot import OWN_GROUPS, NetnsSnapshot
 
 if t.TYPE_CHECKING:
-    from ..model.host import IPAddress, IPNetwork
+    from ..model.addresses import IPAddress, IPNetwork
 
 
 class Uplink(t.NamedTuple):

@@ -9,9 +9,11 @@ import typing as t
 from ..firewall import published_ports
 from ..firewall.published_ports import Publication
 from ..model import gateways, topology
-from ..model.host import GATEWAY_UNPROTECTED, Host, IPNetwork, Network, Overlay, Sandbox
-from ..model.overlay import overlay_of
-from ..model.topology import Networks
+from ..model.addresses import IPNetwork
+from ..model.host import Host
+from ..model.network import GATEWAY_UNPROTECTED, Network, Networks
+from ..model.overlay import Overlay
+from ..model.sandbox import Sandbox
 from ..names import TUNNEL_SLOTS
 from .rows import Row, wildcard
 
@@ -24,7 +26,7 @@ def exposures(host: Host, project: str | None = None) -> list[Row]:
 
     They are published ports on host addresses, ports and whole sandboxes at their own addresses, and tunnel ports.
     """
-    networks = topology.networks_of(host)
+    networks = topology.networks_by_key(host)
     rows: list[Row] = []
     for each in sorted(host.projects, key=lambda each: each.name):
         if project not in (None, each.name):
@@ -36,7 +38,7 @@ def exposures(host: Host, project: str | None = None) -> list[Row]:
             rows += _unprotected_rows(networks, sandbox)
         for network in each.networks:
             if network.spans_hosts and network.peers:
-                rows += _tunnel_rows(network, overlay_of(network))
+                rows += _tunnel_rows(network, network.overlay_options)
     return rows
 
 
@@ -75,8 +77,8 @@ def _unprotected_rows(networks: Networks, sandbox: Sandbox) -> t.Iterator[Row]:
         if not network.passes_host or not network.ingress:
             continue
         for version in (4, 6):
-            address = topology.address_of(endpoint, version)
-            if address and gateways.mode_of(network, version) == GATEWAY_UNPROTECTED:
+            address = endpoint.address(version)
+            if address and network.gateway_mode(version) == GATEWAY_UNPROTECTED:
                 yield _row(
                     sandbox=sandbox.name,
                     version=version,

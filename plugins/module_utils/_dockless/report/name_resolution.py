@@ -9,7 +9,9 @@ import typing as t
 from ..dns import dnsmasq_config, etc_files
 from ..model import topology
 from ..model.facts import Facts
-from ..model.host import MODE_CONTAINER, MODE_HOST, DnsRecord, Host, Network, Sandbox
+from ..model.host import Host
+from ..model.network import DnsRecord, Network
+from ..model.sandbox import MODE_CONTAINER, MODE_HOST, Sandbox
 from ..model.topology import Topology
 from ..state.objects import File, State
 from .rows import Row
@@ -34,7 +36,7 @@ class ResolutionReport:
 
     def on_network(self, network: Network) -> list[Row]:
         """Return the name, type and value of every record that sandboxes on a network can resolve."""
-        if not topology.has_names(network):
+        if not network.has_names:
             return []
         return self._records(dnsmasq_config.network_directory(network.key), network.records)
 
@@ -43,17 +45,17 @@ class ResolutionReport:
         if sandbox.mode == MODE_HOST:
             return _row(self._facts.nameservers, self._facts.search)
         sandbox = self._stack_owner(sandbox)
-        netns = topology.netns_of(sandbox)
+        netns = sandbox.netns_name
         resolv_conf = self._texts.get(etc_files.directory(sandbox) + "/resolv.conf", "")
         search = _words_after(resolv_conf, "search")
         if dnsmasq_config.config_path(netns) not in self._texts:  # it has no resolver of its own
             return _row(_words_after(resolv_conf, "nameserver"), search)
         upstream = dnsmasq_config.servers(sandbox, self._topology, self._facts, self._host.defaults)
-        networks = topology.networks_of_sandbox(sandbox, self._topology)
+        networks = self._topology.networks_of(sandbox)
         return _row(
             upstream.addresses,
             search,
-            resolves=[network.name for network in networks if topology.has_names(network)],
+            resolves=[network.name for network in networks if network.has_names],
             own_names=self._records(dnsmasq_config.private_directory(netns), sandbox.records),
         )
 
@@ -65,7 +67,7 @@ class ResolutionReport:
         sandboxes = {each.name: each for each in project.sandboxes}
         netns = topology.effective_netns(sandboxes, sandbox)
         owners = (each for each in project.sandboxes if each.mode != MODE_CONTAINER)
-        return next(each for each in owners if topology.netns_of(each) == netns)
+        return next(each for each in owners if each.netns_name == netns)
 
     def _records(self, directory: str, declared: t.Iterable[DnsRecord]) -> list[Row]:
         """Return the address records in the hosts files of a directory, and the declared records of other types."""

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import typing as t
 
-from ..model.host import Endpoint, Macvlan, Network, Overlay, OverlayPeer, Subnet
-from ..model.macvlan import macvlan_of
-from ..model.overlay import overlay_of
+from ..model.macvlan import Macvlan
+from ..model.network import Network, Subnet
+from ..model.overlay import Overlay, OverlayPeer
+from ..model.sandbox import Endpoint
 from .rows import Row
 
 
@@ -31,8 +32,8 @@ def network_row(network: Network, endpoints: t.Sequence[Endpoint]) -> Row:
         "labels": dict(network.labels),
     }
     if network.spans_hosts:
-        row.update(_overlay(network, overlay_of(network)))
-    row.update(_gateway(network) if network.passes_host else _macvlan(macvlan_of(network)))
+        row.update(_overlay(network, network.overlay_options))
+    row.update(_gateway(network) if network.passes_host else _macvlan(network.macvlan_options))
     row["ipam"] = {"config": [_subnet(subnet) for subnet in network.subnets]}
     row["endpoints"] = {endpoint.sandbox: _endpoint(endpoint) for endpoint in endpoints}
     return row

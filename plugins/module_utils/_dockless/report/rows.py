@@ -10,14 +10,16 @@ from ..firewall import published_ports
 from ..firewall.published_ports import Publication
 from ..model import topology
 from ..model.gateways import next_hop
-from ..model.host import Endpoint, Host, Network, Project, Sandbox
+from ..model.host import Host, Project
+from ..model.network import Network
+from ..model.sandbox import Endpoint, Sandbox
 
 Row = dict[str, t.Any]
 
 
 def endpoints(host: Host, project: str | None = None) -> list[Row]:
     """Return the endpoints of one project, or of all, in order of sandbox and declaration."""
-    networks = topology.networks_of(host)
+    networks = topology.networks_by_key(host)
     return [
         _endpoint(endpoint, networks[endpoint.network], each)
         for each in _selected(host, project)
@@ -28,7 +30,7 @@ def endpoints(host: Host, project: str | None = None) -> list[Row]:
 
 def ports(host: Host, project: str | None = None) -> list[Row]:
     """Return one row for each binding of each published port, as docker port shows them."""
-    networks = topology.networks_of(host)
+    networks = topology.networks_by_key(host)
     return [
         _port(sandbox, publication)
         for each in _selected(host, project)

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..model.host import Service, ServicePort
+from ..model.network import Service, ServicePort
 from ..model.services import NetworkServices, ServiceBackend
 from .rows import Row
 

@@ -8,9 +8,9 @@ import typing as t
 
 from ..errors import refuse
 from ..model import topology
-from ..model.gateways import has_host_address
-from ..model.host import Host, IPAddress, Network
-from ..model.topology import own_addresses
+from ..model.addresses import IPAddress
+from ..model.host import Host
+from ..model.network import Network
 from ..names import RESOLVER_ADDRESS
 
 Gateways = t.Mapping[IPAddress, Network]
@@ -31,7 +31,7 @@ def refuse_loops(host: Host) -> None:
         for sandbox in project.sandboxes:
             path = f"{sandbox.path or sandbox.name}.dns"
             _check(sandbox.dns, f"sandbox {sandbox.name}", path, gateways)
-            own = own_addresses(sandbox)
+            own = sandbox.all_addresses
             for index, address in enumerate(sandbox.dns):
                 if str(address) in own:
                     _refuse_server(
@@ -42,10 +42,10 @@ def refuse_loops(host: Host) -> None:
 def _gateways(host: Host) -> Gateways:
     return {
         subnet.gateway: network
-        for network in topology.networks_of(host).values()
+        for network in topology.networks_by_key(host).values()
         if network.passes_host
         for subnet in network.subnets
-        if subnet.gateway is not None and has_host_address(network, subnet.version)
+        if subnet.gateway is not None and network.has_host_address(subnet.version)
     }
 
 

@@ -8,7 +8,10 @@ import typing as t
 
 from ..allocate import ipam
 from ..errors import refuse
-from ..model.host import DEFAULT_BRIDGE, Endpoint, Host, IPAddress, Network, Project, Sandbox
+from ..model.addresses import IPAddress
+from ..model.host import Host, Project
+from ..model.network import DEFAULT_BRIDGE, Network
+from ..model.sandbox import Endpoint, Sandbox
 
 NetworkKey = tuple[str, str]  # (project, network)
 Networks = t.Mapping[NetworkKey, Network]

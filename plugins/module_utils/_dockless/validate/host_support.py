@@ -9,7 +9,8 @@ import typing as t
 from ..errors import DocklessError
 from ..model import addresses
 from ..model.facts import Facts
-from ..model.host import Host, Network, Project
+from ..model.host import Host, Project
+from ..model.network import Network
 from . import macvlan, overlay
 from .endpoints import all_endpoints
 

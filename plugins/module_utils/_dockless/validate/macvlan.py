@@ -8,9 +8,11 @@ import typing as t
 
 from ..errors import DocklessError, refuse
 from ..model import macvlan
+from ..model.addresses import IPAddress
 from ..model.facts import Facts, Parent
-from ..model.host import Endpoint, Host, IPAddress, Network, Sandbox
-from ..model.macvlan import macvlan_of
+from ..model.host import Host
+from ..model.network import Network
+from ..model.sandbox import Endpoint, Sandbox
 from .endpoints import NetworkKey, Networks, all_endpoints, check_fixed_address
 
 _Taken = dict[tuple[str, t.Union[IPAddress, str]], Endpoint]  # (parent, address or MAC) -> the endpoint that has it
@@ -22,12 +24,12 @@ _VIRTUAL = frozenset(
 
 def check_macvlans(host: Host) -> None:
     """Raise DocklessError for networks that cannot share a parent, and for addresses and MACs that are unavailable."""
-    networks = macvlan.parented_networks(host)
+    networks = [network for network in host.networks() if not network.passes_host]
     if not networks:
         return
     by_parent: dict[str, list[Network]] = {}
     for network in networks:
-        parent = macvlan.macvlan_of(network).parent
+        parent = network.macvlan_options.parent
         if parent:
             by_parent.setdefault(parent, []).append(network)
         _check_host_addresses(network)
@@ -39,7 +41,7 @@ def check_macvlans(host: Host) -> None:
 
 def _check_shared_parent(network: Network, first: Network) -> None:
     """Raise DocklessError if two networks cannot have one parent. The kernel has one kind of links on an interface."""
-    own, other = macvlan.macvlan_of(network), macvlan.macvlan_of(first)
+    own, other = network.macvlan_options, first.macvlan_options
     shared = f"network {first.project}/{first.name} ({first.path}) has the parent {own.parent} too"
     if "passthru" in (own.mode, other.mode):
         which = "this" if own.mode == "passthru" else "that"
@@ -64,7 +66,7 @@ def _check_shared_parent(network: Network, first: Network) -> None:
 
 def _check_host_addresses(network: Network) -> None:
     """Raise DocklessError for addresses of the host that it cannot have on the network."""
-    options = macvlan.macvlan_of(network)
+    options = network.macvlan_options
     path = network.path + ".host_access_address"
     has_addresses = network.enable_ipv4 or network.enable_ipv6
     if options.host_access and not has_addresses:
@@ -96,9 +98,9 @@ def _check_endpoints(host: Host, networks: Networks) -> None:
         if network is None:
             continue
         _check_endpoint(endpoint, network)
-        _check_unique(endpoint, macvlan.macvlan_of(network).parent, taken)
+        _check_unique(endpoint, network.macvlan_options.parent, taken)
         first = first_endpoints.setdefault(network.key, endpoint)
-        if first is not endpoint and macvlan.macvlan_of(network).mode == "passthru":
+        if first is not endpoint and network.macvlan_options.mode == "passthru":
             refuse(
                 endpoint.path,
                 f"network {network.project}/{network.name} has the mode passthru and gives its parent to one sandbox, "
@@ -108,7 +110,7 @@ def _check_endpoints(host: Host, networks: Networks) -> None:
 
 
 def _check_endpoint(endpoint: Endpoint, network: Network) -> None:
-    if endpoint.mac_address and macvlan.shares_mac(network):
+    if endpoint.mac_address and network.shares_parent_mac:
         refuse(
             endpoint.path + ".mac_address",
             f"a sandbox on network {network.project}/{network.name} cannot have a MAC of its own, because it has the "
@@ -116,7 +118,7 @@ def _check_endpoint(endpoint: Endpoint, network: Network) -> None:
             "Remove mac_address, or use driver: macvlan in another mode than passthru.",
         )
     for address, option in ((endpoint.ipv4_address, "ipv4_address"), (endpoint.ipv6_address, "ipv6_address")):
-        if address is not None and address in macvlan.macvlan_of(network).addresses:
+        if address is not None and address in network.macvlan_options.addresses:
             refuse(
                 f"{endpoint.path}.{option}",
                 f"{address} is the host's own address on network {network.project}/{network.name}",
@@ -163,7 +165,7 @@ def _can_have_default_route(network: Network, version: int) -> bool:
     is_enabled = network.enable_ipv4 if version == 4 else network.enable_ipv6
     if network.internal or not is_enabled:
         return False
-    if network.passes_host or macvlan_of(network).mode in ("l3", "l3s"):
+    if network.passes_host or network.macvlan_options.mode in ("l3", "l3s"):
         return True
     return any(request.version == version and request.gateway is not None for request in network.subnet_requests)
 
@@ -176,12 +178,12 @@ def refusal(network: Network, facts: Facts) -> DocklessError | None:
             f"Boot a kernel with the module {network.driver}, or use another driver.",
             network.path + ".driver",
         )
-    name = macvlan.macvlan_of(network).parent
+    name = network.macvlan_options.parent
     if not name:
         return None
     path = network.path + ".parent"
-    parent = macvlan.found_parent(network, facts)
-    vlan = macvlan.vlan_of(name) if facts.parent(name) is None else None
+    parent = macvlan.existing_parent(network.macvlan_options, facts)
+    vlan = macvlan.parse_vlan_name(name) if facts.parent(name) is None else None
     if parent is None:
         return DocklessError(
             f"network {network.name} has the parent {vlan[0] if vlan else name}, but this host has no such interface",
@@ -215,7 +217,7 @@ def _unusable(parent: Parent, path: str) -> DocklessError | None:
 
 def too_large(network: Network, facts: Facts) -> DocklessError | None:
     """Return the error that the declared MTU is larger than the parent's, None if it is not."""
-    parent = macvlan.found_parent(network, facts)
+    parent = macvlan.existing_parent(network.macvlan_options, facts)
     if parent is not None and network.mtu > parent.mtu:
         return DocklessError(
             f"network {network.name} has an MTU of {network.mtu} bytes, but its parent {parent.name} has {parent.mtu}",
@@ -227,8 +229,8 @@ def too_large(network: Network, facts: Facts) -> DocklessError | None:
 
 def warnings(network: Network, facts: Facts) -> t.Iterator[str]:
     """Yield a warning if the parent is likely to drop frames of sandboxes' own MACs."""
-    parent = macvlan.found_parent(network, facts)
-    if parent is None or macvlan.shares_mac(network):
+    parent = macvlan.existing_parent(network.macvlan_options, facts)
+    if parent is None or network.shares_parent_mac:
         return
     if parent.nic == "wireless":
         yield (

@@ -10,7 +10,9 @@ from ..allocate import ipam
 from ..document.network import refuse_no_family
 from ..errors import refuse
 from ..model import addresses
-from ..model.host import Defaults, IPAddress, IPNetwork, Network, SubnetRequest
+from ..model.addresses import IPAddress, IPNetwork
+from ..model.host import Defaults
+from ..model.network import Network, SubnetRequest
 from ..names import DEFAULT_BRIDGE_LINK
 
 

@@ -10,9 +10,12 @@ from ..allocate import ipam
 from ..allocate.overlay import own_vtep
 from ..errors import refuse
 from ..model import addresses
+from ..model.addresses import IPAddress, IPNetwork
 from ..model.facts import Facts, UnderlayAddress
-from ..model.host import Endpoint, Host, IPAddress, IPNetwork, Network, Overlay, OverlayPeer, Project
-from ..model.overlay import overlay_of
+from ..model.host import Host, Project
+from ..model.network import Network
+from ..model.overlay import Overlay, OverlayPeer
+from ..model.sandbox import Endpoint
 from .endpoints import NetworkKey, all_endpoints
 
 _FLEET = "The role overlay sets it on all hosts."
@@ -22,7 +25,7 @@ Spanning = tuple[Network, Overlay]  # an overlay network and its overlay options
 def check_overlays(host: Host, facts: Facts) -> None:
     """Raise DocklessError for an overlay that lacks an option that its hosts must agree on, or that has a conflict."""
     spanning = [
-        (network, overlay_of(network))
+        (network, network.overlay_options)
         for project in host.projects
         for network in project.networks
         if network.spans_hosts
@@ -254,7 +257,7 @@ def warnings(projects: t.Iterable[Project]) -> t.Iterator[str]:
     for project in projects:
         for network in project.networks:
             if network.spans_hosts and not network.is_routed:
-                examples.setdefault(overlay_of(network).control_plane, f"{project.name}/{network.name}")
+                examples.setdefault(network.overlay_options.control_plane, f"{project.name}/{network.name}")
     if len(examples) > 1:
         yield (
             f"Overlay network {examples['static']} is static and {examples['evpn']} is evpn, but FRR announces all l2 "

@@ -9,7 +9,9 @@ import typing as t
 from ..allocate.host_ports import Binding, addresses_conflict, default_publish_address
 from ..errors import refuse
 from ..model.facts import Facts, Listener
-from ..model.host import Defaults, Host, Network, PortMapping, Sandbox
+from ..model.host import Defaults, Host
+from ..model.network import Network
+from ..model.sandbox import PortMapping, Sandbox
 from .endpoints import DEFAULT_KEY, Networks
 from .macvlan import default_route_network
 

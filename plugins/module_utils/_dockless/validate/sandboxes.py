@@ -7,7 +7,8 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import refuse
-from ..model.host import MODE_CONTAINER, MODE_HOST, Host, Project, Sandbox
+from ..model.host import Host, Project
+from ..model.sandbox import MODE_CONTAINER, MODE_HOST, Sandbox
 
 _Interface = tuple[str, str]  # (namespace or "" for the host's own, name)
 

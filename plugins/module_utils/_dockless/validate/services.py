@@ -7,7 +7,10 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import refuse
-from ..model.host import SERVICE_VIP, Endpoint, Host, IPAddress, Network, Service
+from ..model.addresses import IPAddress
+from ..model.host import Host
+from ..model.network import SERVICE_VIP, Network, Service
+from ..model.sandbox import Endpoint
 from .endpoints import NetworkKey, all_endpoints, check_fixed_address
 
 

@@ -7,17 +7,18 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import refuse
-from ..model.addresses import parse_address
+from ..model.addresses import IPAddress, parse_address
 from ..model.facts import Facts
-from ..model.host import Host, IPAddress, Network, Overlay, OverlayPeer
-from ..model.overlay import encrypted_networks, key_of, overlay_of, wireguard_port
+from ..model.host import Host
+from ..model.network import Network
+from ..model.overlay import Overlay, OverlayPeer, wireguard_port
 
 _SAME = "All encrypted networks of a host share its tunnels: set the same value in each."
 
 
 def check_encrypted(host: Host, facts: Facts) -> None:
     """Raise DocklessError for encrypted networks that cannot share a tunnel, or that lack an option that it needs."""
-    networks = [(network, overlay_of(network)) for network in encrypted_networks(host)]
+    networks = [(network, network.overlay_options) for network in host.networks() if network.is_encrypted]
     if not networks:
         return
     _, first = networks[0]
@@ -68,7 +69,7 @@ def _check_peer(
     network: Network, overlay: Overlay, own: IPAddress, peer: OverlayPeer, own_keys: frozenset[str]
 ) -> None:
     path = f"{network.path}.peers.{peer.name}"
-    keys = {key_of(peer, slot, overlay) for slot in overlay.tunnels} - {""}
+    keys = {overlay.peer_key(peer, slot) for slot in overlay.tunnels} - {""}
     if not keys:
         refuse(
             path + ".public_key",

@@ -58,7 +58,7 @@ def _networks(
     members = topology.endpoints_by_network(target.host)
     joined = {key for key, endpoints in members.items() if any(project in (None, one.project) for one in endpoints)}
     served = Services(topology.read_topology(target.host)).of
-    rows = []
+    rows: list[Row] = []
     for owner in target.host.projects:
         for network in owner.networks:
             row = network_row(network, members.get(network.key, []))

@@ -11,7 +11,7 @@ CODE = """
 import json, sys
 from _dockless.linux import attach
 from _dockless.errors import DocklessError
-from _dockless.model.host import Attach
+from _dockless.model.sandbox import Attach
 try:
     path = attach.locate(Attach(sys.argv[1], sys.argv[2]))
     print(json.dumps([path, attach.inode(path)]))

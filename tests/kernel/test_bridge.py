@@ -198,7 +198,7 @@ def test_one_interface_name_for_two_networks_is_refused(private_host):
     networks = {"a": network("172.20.0.0/24"), "b": network("172.21.0.0/24")}
     both = {"a": {"interface_name": "eth0"}, "b": {"interface_name": "eth0"}}
     told = private_host.refusal({"networks": networks, "sandboxes": {"one": {"networks": both}}})
-    assert "sandboxes.one.networks.b.interface_name: the interface name eth0 is taken" in told
+    assert "sandboxes.one.networks.b.interface_name: interface name eth0 is taken" in told
     private_host.assert_back_to(private_host.birth)
 
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Constants, paths, and names that are computed from (project, network, sandbox), so that no state is needed to find an object."""
+"""Constants, paths and derived names.
+
+Names are computed from (project, network, sandbox), so that no state is needed to find an object.
+"""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def _deletions(step: Step, handle: NetnsHandle) -> list[bytearray]:
 
 
 def _keep_secondary_addresses(step: Step, handle: NetnsHandle) -> None:
-    """Have the kernel keep the IPv4 addresses of a subnet that were added after the deleted one (promote_secondaries)."""
+    """Set promote_secondaries: a deleted IPv4 address must not take the later ones of its subnet along."""
     address = step.before
     if isinstance(address, Address) and ":" not in address.cidr:
         with netns.entered(handle.fd):

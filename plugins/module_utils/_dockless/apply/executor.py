@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Carries out a plan: builds phase by phase, removes kind by kind. Every step passes one hook before its change is sent."""
+"""Carries out a plan: creates and changes objects phase by phase, then removes them kind by kind.
+
+Every step passes one hook before its change is sent.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Links that are not one of a pair: the host's own (bridges first, then ports and VLANs), and those of sandboxes on them."""
+"""Creates and changes links other than pairs: those of the host, and the macvlan and ipvlan links of sandboxes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .settings import write_settings
 
 
 def build_host_links(run: Run, steps: Steps) -> None:
-    """Create and change links of the host. The messages that bring new ones up are left in the run, for later phases."""
+    """Create and change links of the host. The run keeps the messages that set new ones up, for later phases."""
     created = [step for step in steps if step.action == CREATE]
     bridges = [step for step in created if step.new(Link).kind == "bridge"]
     _create_bridges(run, bridges)

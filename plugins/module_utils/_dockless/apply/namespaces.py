@@ -19,14 +19,14 @@ from ..state.plan import Step
 
 StepMessage = tuple[bytearray, Step]  # a message, and the step that it is a part of
 _NETNS_END_S = 5.0  # how long the kernel may take to end a namespace
-# What a removal finds gone: turning IPv6 off takes routes and addresses along, and a namespace that somebody else deleted
-# takes its links, at a moment of the kernel's choice.
+# What a removal finds gone: turning IPv6 off takes routes and addresses along, and a namespace that somebody else
+# deleted takes its links, at a moment of the kernel's choice.
 GONE = frozenset((errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENOENT))
 _REMEDIES = {
     errno.EXFULL: "A bridge holds 1,023 interfaces; spread the sandboxes over several networks.",
     errno.EADDRINUSE: "A link on the same parent has this MAC address, perhaps in a namespace that a process holds, "
     "or a process uses this UDP port. End it, or choose another mac_address or port.",
-    errno.EBUSY: "Another link has the same MAC address, or the parent is the port of a bridge or has links of another kind.",
+    errno.EBUSY: "Another link has the same MAC address, or the parent is a bridge port or has links of another kind.",
     errno.EPERM: "Run as root: CAP_NET_ADMIN and CAP_SYS_ADMIN are needed.",
     errno.ENODEV: "The interface or namespace disappeared during the run; run again.",
     errno.ENOSPC: "The neighbour or route tables are full; see the limits of the role prerequisites.",
@@ -57,8 +57,8 @@ class NetnsHandle:
     def send(self, messages: t.Sequence[StepMessage]) -> None:
         """Send messages. Raises KernelError for the first refusal, with the object of its step.
 
-        A MAC address in use may belong to a link in a namespace that the kernel is still ending in the background. Such a
-        message, and those that failed because of it, are sent again for some seconds.
+        A MAC address in use may belong to a link in a namespace that the kernel is still ending in the background. Such
+        a message, and those that failed because of it, are sent again for some seconds.
         """
         deadline, unsent = time.monotonic() + _NETNS_END_S, list(messages)
         while unsent:
@@ -72,7 +72,7 @@ class NetnsHandle:
                 threading.Event().wait(0.02)  # the kernel does not announce a namespace's end
 
     def send_removals(self, messages: t.Sequence[StepMessage]) -> None:
-        """Send messages that delete; a refusal because the object is gone is no error. Raises KernelError for others."""
+        """Send messages that delete objects, which may be gone already. Raises KernelError for other refusals."""
         refusals = [
             one for one in self.socket.flight([message for message, _step in messages]) if one.errno not in GONE
         ]

@@ -2,8 +2,8 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The order of execution, as data: docs/design.md, "Order of steps", says why each phase stands where it does.
 
-A phase takes steps of several kinds at a time, because that is what makes a run fast: 128 namespaces are created together
-with their links, by messages that go in flights.
+A phase takes steps of several kinds at a time, because that is what makes a run fast: 128 namespaces are created
+together with their links, by messages that go in flights.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _is_host_link(step: Step) -> bool:
 
 
 def _is_of_sandbox(step: Step) -> bool:
-    """Return whether a step is about a namespace, its links or what is inside; plain pairs on the host are among them."""
+    """Return whether a step is about a namespace, its links or contents, or a veth pair outside of networks."""
     if step.key[0] in ("netns", "veth"):
         return True
     is_inside = step.key[0] in _CONTENTS or isinstance(step.after, Link)

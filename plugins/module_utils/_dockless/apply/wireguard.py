@@ -61,7 +61,7 @@ def _build_link(step: Step, host: NetnsHandle) -> None:
 
 
 def _link_messages(before: WireguardLink | None, after: WireguardLink, index: int) -> t.Iterator[bytes]:
-    """Yield the messages that finish a link: its group first and up last, for without its group no rule accepts its data."""
+    """Yield the messages that finish a link: its group first and up last, as rules match its packets by group."""
     present = before.address.split() if before else []
     yield links.change(index, mtu=after.mtu, alias=after.label, group=TUNNEL_GROUP)
     for cidr in present:

@@ -16,7 +16,7 @@ NO_IPV6_DELAY: Conf = (("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0))
 
 
 class Attachment(t.NamedTuple):
-    """An endpoint in its namespace. conf are the settings of its interface; is_published: the sandbox publishes ports."""
+    """An endpoint in its namespace. conf: the settings of its interface. is_published: the sandbox publishes ports."""
 
     endpoint: Endpoint
     network: Network

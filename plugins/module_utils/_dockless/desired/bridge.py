@@ -47,8 +47,8 @@ def _bridge_conf(network: Network, is_reached_from_loopback: bool, facts: Facts)
 def endpoint_objects(attachment: Attachment, facts: Facts) -> t.Iterator[Object]:
     """Yield an endpoint's pair, the outer end a port of the bridge.
 
-    The port of a sandbox with published ports reflects frames: with br_netfilter, its own published port is bridged back
-    to it.
+    The port of a sandbox with published ports reflects frames: with br_netfilter, its own published port is bridged
+    back to it.
     """
     endpoint, network = attachment.endpoint, attachment.network
     identity = endpoint.project, network.key, endpoint.sandbox

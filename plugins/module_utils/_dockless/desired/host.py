@@ -50,7 +50,7 @@ def _project_objects(
 
 
 def _host_objects(host: Host, known: Topology, facts: Facts) -> t.Iterator[Object]:
-    """Yield what the host has once: VLANs, its own resolvers, the nft table, WireGuard links, rules in other firewalls."""
+    """Yield objects of no single project: VLANs, the host's resolvers, nft table and WireGuard links, foreign rules."""
     yield from macvlan.host_objects(host, known.networks, facts)
     forwarder_addresses = host_resolvers.forwarder_addresses(host, known, facts)
     yield from host_resolvers.forwarder_objects(forwarder_addresses, facts, known.host_zones)
@@ -62,7 +62,7 @@ def _host_objects(host: Host, known: Topology, facts: Facts) -> t.Iterator[Objec
 
 
 def _families_without_transit(host: Host, facts: Facts) -> list[int]:
-    """Return the IP versions whose forwarding dockless turned on: the host must not become a router for its neighbours."""
+    """Return the IP versions whose forwarding dockless turned on. The host must not route packets of others then."""
     if host.defaults.ip_forward_no_drop:
         return []
     families = ((4, facts.forwarding4_managed), (6, facts.forwarding6_managed))

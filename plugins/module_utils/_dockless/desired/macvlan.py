@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The drivers macvlan and ipvlan: a link on the parent for each endpoint, VLANs below, and the host's own link beside them."""
+"""The drivers macvlan and ipvlan: a link on the parent for each endpoint, VLANs as parents, and the host's own link."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _routes_to_other_subnets(attachment: Attachment) -> t.Iterator[Route]:
 
 
 def _mtu(network: Network, facts: Facts) -> int:
-    """Return the MTU of a network's links. The kernel lowers it with that of the parent, which others may have changed."""
+    """Return the MTU of a network's links, in bytes: at most that of the parent, to which the kernel lowers it."""
     parent = macvlan.existing_parent(network.macvlan_options, facts)
     return network.mtu if parent is None else min(network.mtu, parent.mtu)
 
@@ -73,7 +73,7 @@ def _settings(network: Network) -> tuple[tuple[str, t.Any], ...]:
 
 
 def _host_silent(network: Network, facts: Facts) -> Conf:
-    """Return the settings of a link that exists for sandboxes only: no IPv6 of the host, unless the mode l3s receives by it."""
+    """Return the settings of a parent that only sandboxes use: no IPv6, except for l3s, which receives by it."""
     return (("ipv6/disable_ipv6", 1),) if facts.ipv6 and network.macvlan_options.mode != "l3s" else ()
 
 
@@ -92,7 +92,10 @@ def host_objects(host: Host, networks: Networks, facts: Facts) -> t.Iterator[Obj
 
 
 def _vlans(networks: t.Iterable[Network], facts: Facts) -> dict[str, Network]:
-    """Return the VLANs to make, each with a network on it that decides its settings. One that others made is used as it is."""
+    """Return the VLANs that dockless creates, each with the network that decides its settings.
+
+    A VLAN that others created is used as it is.
+    """
     found: dict[str, Network] = {}
     for network in networks:
         name = network.macvlan_options.parent

@@ -2,8 +2,8 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The driver overlay: beside the bridge, a vxlan device (RFC 7348) and entries for the sandboxes on other hosts.
 
-Nothing is learned and nothing is flooded: the declaration says where each sandbox is. The gateway has the same address and
-MAC address on every host, so that each sandbox's packets to other networks leave by its own host.
+Nothing is learned and nothing is flooded: the declaration says where each sandbox is. The gateway has the same address
+and MAC address on every host, so that each sandbox's packets to other networks leave by its own host.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _routed_peer(network: Network, overlay: Overlay, peer: OverlayPeer) -> t.Ite
 
 
 def endpoint_objects(attachment: Attachment, facts: Facts) -> t.Iterator[Object]:
-    """Yield an endpoint's pair, the entries that bind its addresses to its port, and its routes to other hosts' subnets."""
+    """Yield an endpoint's veth pair, the entries that bind its addresses to its port, and routes to remote slices."""
     yield from bridge.endpoint_objects(attachment, facts)
     if not attachment.network.is_routed:
         yield from _local_entries(attachment)
@@ -102,7 +102,7 @@ def _local_entries(attachment: Attachment) -> t.Iterator[Object]:
 
 
 def _routes_to_peers(attachment: Attachment) -> t.Iterator[Object]:
-    """Yield a sandbox's routes to the slices of other hosts: its default route may use another network, or be missing."""
+    """Yield a sandbox's routes to other hosts' slices. Its default route may use another network, or be missing."""
     network = attachment.network
     for whole in network.overlay_options.whole:
         via = next((subnet.gateway for subnet in network.subnets if subnet.version == whole.version), None)

@@ -46,7 +46,7 @@ def _second_name(project: Project, sandbox: Sandbox) -> Netns:
 
 
 def _namespace(project: Project, sandbox: Sandbox, confs: t.Sequence[Conf], facts: Facts) -> Netns:
-    """Return the sandbox's namespace. Settings that all interfaces share are written once, as its defaults, and inherited."""
+    """Return the sandbox's namespace. Settings of all interfaces are written once, as defaults of new interfaces."""
     name = sandbox.netns_name
     if sandbox.attach is None:
         shared = set.intersection(*map(set, confs)) if confs else set()

@@ -2,8 +2,8 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The WireGuard links that the encrypted overlay networks of a host share: keys, links, peers and kill-switch routes.
 
-A host sends by the first of its links that the other host has as well, and receives by any. That is how keys are rotated
-without a lost packet: every host gets a second link, then each sends by that, then the first is removed.
+A host sends by the first of its links that the other host has as well, and receives by any. That is how keys are
+rotated without a lost packet: every host gets a second link, then each sends by that, then the first is removed.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ class _Run:
             )
 
     def _roll_back(self, error: BaseException, work: Plan) -> None:
-        """Plan to the state that was observed first, and apply that. Raises DocklessError, with both reasons, if it fails."""
+        """Restore the state that was observed first. Raises DocklessError with both reasons if that fails."""
         if not work:
             return
         from ..apply.executor import Executor
@@ -213,7 +213,7 @@ class _Run:
             lock.abandon()
 
     def _write_no_change_cache(self, warnings: t.Sequence[str]) -> None:
-        """Let the same request be answered without planning, unless the answer depends on what the cache cannot check."""
+        """Record the answer for the next equal request, unless it depends on something that the cache cannot check."""
         if self._last is None or not self._request.verify or self._depends_on_more():
             no_change_cache.remove()
             return

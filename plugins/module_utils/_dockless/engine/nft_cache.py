@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What nft's listings looked like at which generation, so that the next run need not list them. Nothing depends on it."""
+"""A cache of nft's listings by generation, so that the next run need not list them. Losing it only costs time."""
 
 from __future__ import annotations
 

@@ -2,10 +2,11 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Answers a run that changes nothing without planning it.
 
-A run that succeeded leaves a record: what it was asked, what it answered, and a fingerprint of everything that its answer
-depends on. The same question gets the same answer when everything is read again and is the same to the bit: documents, the
-host's settings, links, addresses, routes, nft generations, files and the resolvers' answers. Nothing here decides what a
-difference means: any difference, and anything that cannot be read, leaves the question to an ordinary run.
+A run that succeeded leaves a record: what it was asked, what it answered, and a fingerprint of everything that its
+answer depends on. The same question gets the same answer when everything is read again and is the same to the bit:
+documents, the host's settings, links, addresses, routes, nft generations, files and the resolvers' answers. Nothing
+here decides what a difference means: any difference, and anything that cannot be read, leaves the question to an
+ordinary run.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from .target import compute_target
 def prune(project: str, filters: t.Mapping[str, t.Any], check: bool) -> Outcome:
     """Remove a project's unused networks, and managed objects that no document declares. Raises DocklessError.
 
-    The filter label (KEY or KEY=VALUE) limits which networks. One that sandboxes of another project have joined is in use.
+    The filter label (KEY or KEY=VALUE) limits which networks. One that sandboxes of another project have joined is in
+    use.
     """
     names = unused(project, filters)
 

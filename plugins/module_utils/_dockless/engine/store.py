@@ -2,8 +2,8 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """What persists: one document for each project, one for the host, and the last good copy of each.
 
-Documents are written after a run was verified, so that each one that is written works. The copies are for a boot that finds
-a document which somebody has broken.
+Documents are written after a run was verified, so that each one that is written works. The copies are for a boot that
+finds a document which somebody has broken.
 """
 
 from __future__ import annotations

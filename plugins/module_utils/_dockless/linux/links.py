@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Links: messages that create, change and delete them, and how a row of a link dump is read (rtnetlink(7), linux/if_link.h).
+"""Links: messages that create, change and delete them, and rows of a link dump.
+
+Sources: rtnetlink(7), linux/if_link.h.
 
 Messages that are sent in thousands are encoded once for each shape (message_template.Template).
 """
@@ -61,7 +63,8 @@ def _encode_endpoint_pair(
     return encode("ifinfmsg", RTM_NEWLINK, CREATE | EXCL, {}, attributes)
 
 
-# Creates an endpoint's pair, the peer in its sandbox: name, MAC, MTU, master's index, peer's name, MAC, MTU, namespace fd.
+# Creates an endpoint's pair: name, MAC, MTU and master's index of the host end; name, MAC, MTU and namespace
+# descriptor of the peer.
 endpoint_pair = Template(_encode_endpoint_pair, "text", "mac", "u32", "u32", "text", "mac", "u32", "u32")
 
 
@@ -105,7 +108,8 @@ def create(
 ) -> bytes:
     """Return the message that creates a link of any kind, down.
 
-    master and parent are interface indexes, netns_fd is a descriptor of the namespace that the link is created in; 0 is none.
+    master and parent are interface indexes. netns_fd is a descriptor of the namespace in which the link is created.
+    0 is none.
     """
     attributes = [
         ("IFLA_IFNAME", name),

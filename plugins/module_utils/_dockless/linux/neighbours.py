@@ -2,7 +2,8 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Permanent neighbours and static forwarding entries: messages that set and delete them, and how dumps are read.
 
-rtnetlink(7); linux/neighbour.h. Both are rows of RTM_GETNEIGH: neighbours of IPv4 and IPv6, forwarding entries of AF_BRIDGE.
+rtnetlink(7); linux/neighbour.h. Both are rows of RTM_GETNEIGH: neighbours of IPv4 and IPv6, forwarding entries of
+AF_BRIDGE.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ class NeighbourRow(t.NamedTuple):
 
 
 class ForwardingRow(t.NamedTuple):
-    """A static forwarding entry. is_bridged: the bridge's, not the vxlan device's; is_learned: a routing daemon manages it."""
+    """A static forwarding entry, of the bridge if is_bridged, otherwise of the vxlan device.
+
+    is_learned: a routing daemon set it.
+    """
 
     ifindex: int
     mac: str
@@ -47,7 +51,7 @@ class ForwardingRow(t.NamedTuple):
 
 
 def neighbour(message_type: int, index: int, address: str, mac: str) -> bytearray:
-    """Return an RTM_NEWNEIGH (which replaces) or RTM_DELNEIGH of a permanent neighbour with dockless's protocol number."""
+    """Return an RTM_NEWNEIGH (replacing) or RTM_DELNEIGH of a permanent neighbour with dockless's protocol number."""
     return _neighbour_template(message_type, ":" in address).fill(index, address, mac)
 
 
@@ -94,7 +98,8 @@ def _forwarding_template(message_type: int, family: int, flags: int) -> Template
 
 
 def _encode_forwarding(message_type: int, flags: int, index: int, mac: str, vtep: str | None) -> bytes:
-    # Neither ages: a bridge needs NOARP for that, a vxlan device REACHABLE as well. PERMANENT would be the bridge's own.
+    # Neither entry ages: a bridge needs NOARP for that, a vxlan device REACHABLE too. PERMANENT is the bridge's own
+    # MAC.
     fields = {"family": _AF_BRIDGE, "ifindex": index, "state": _NUD_NOARP | _NUD_REACHABLE, "flags": flags}
     attributes = [("NDA_LLADDR", mac), ("NDA_DST", vtep)]
     return encode("ndmsg", message_type, _new_flags(message_type), fields, attributes)

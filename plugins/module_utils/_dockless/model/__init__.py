@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Values: what people declare (Host, Network, Sandbox, Endpoint, PortMapping), what the host is like (Facts), and questions
-about them: who is on which network, which endpoint has the default route, which interface a network sits on.
+"""Types of the declaration (Host, Network, Sandbox, Endpoint, PortMapping) and of facts about the host (Facts).
 
-Not here: parsing, choosing what was left open, objects of the kernel, anything that reads or changes the host.
+Functions on them find the sandboxes of a network, the endpoint with the default route, or the owner of a network.
+Not here: parsing (document), values that dockless chooses (allocate), objects of the kernel (state), and anything that
+reads or changes the host.
 """

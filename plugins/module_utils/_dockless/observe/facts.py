@@ -76,7 +76,7 @@ def account(user: str) -> tuple[str, ...]:
 
 
 def host_resolv() -> ResolvConf:
-    """Return the host's resolver settings, with real servers in place of a stub on a loopback address where they are known."""
+    """Return the host's resolver settings. If its only servers are a local stub, return those of systemd-resolved."""
     own = parse_resolv(_text(_RESOLV_CONF))
     if own.nameservers and all(_is_loopback(server) for server in own.nameservers):
         behind = parse_resolv(_text(_RESOLVED_CONF))
@@ -86,7 +86,7 @@ def host_resolv() -> ResolvConf:
 
 
 def parse_resolv(text: str) -> ResolvConf:
-    """Return what a resolv.conf(5) says; the last of its search and domain lines wins, what is no address is left out."""
+    """Return the settings in a resolv.conf(5): its last search or domain line, and servers that are addresses."""
     servers: list[str] = []
     search: tuple[str, ...] = ()
     for line in text.splitlines():

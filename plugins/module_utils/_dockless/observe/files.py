@@ -73,7 +73,7 @@ def _left_in_etc(wanted: State, foreign: Keys) -> t.Iterator[str]:
 
 
 def _is_marked(directory: str) -> bool:
-    """Return whether a directory below /etc/netns is managed: the mark is the first line of each file that can hold it."""
+    """Return whether a directory below /etc/netns is managed: its files that allow comments start with the mark."""
     texts = (files.read(f"{directory}/{name}") or "" for name in ("hosts", "resolv.conf", "nsswitch.conf"))
     return any(text.startswith(_MARK) for text in texts)
 

@@ -2,7 +2,8 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Rows of links, addresses, routes, neighbours and forwarding entries become objects of the actual state.
 
-Where a wanted object leaves a value open (a MAC address, settings that it does not name), the actual one leaves it open too.
+Where a wanted object leaves a value open (a MAC address, settings that it does not name), the actual one leaves it open
+too.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def observe(host: NetnsSnapshot, sandboxes: Sandboxes, wanted: State, foreign: K
 
 
 def conflicts(host: NetnsSnapshot, sandboxes: Sandboxes, wanted: State, actual: State) -> t.Iterator[str]:
-    """Yield a sentence for each interface that has a name which a wanted link needs and that dockless does not manage."""
+    """Yield a sentence for each unmanaged interface that has the name of a desired link."""
     by_place = {HOST: host.by_name(), **{name: snapshot.by_name() for name, snapshot in sandboxes.items()}}
     for key, obj in wanted.items():
         for netns, name in _interfaces(obj) if key not in actual else ():
@@ -57,7 +58,7 @@ def _interfaces(obj: Object) -> t.Sequence[tuple[str, str]]:
 def _links(
     host: NetnsSnapshot, everywhere: t.Sequence[NetnsSnapshot], wanted: State, foreign: Keys
 ) -> t.Iterator[Link | Veth]:
-    """Yield the links of LINK_GROUP: those of the host, endpoints' pairs, and links of sandboxes on the host's interfaces."""
+    """Yield the links of LINK_GROUP: the host's links, endpoints' veth pairs, sandboxes' macvlan and ipvlan links."""
     strays = _strays(host, wanted, foreign)
     peers = _peers(host, everywhere, strays)
     for row in host.links.values():
@@ -188,7 +189,7 @@ def _plain_pairs(everywhere: t.Sequence[NetnsSnapshot], wanted: State) -> t.Iter
 
 
 def _contents(snapshot: NetnsSnapshot, wanted: State) -> t.Iterator[Object]:
-    """Yield addresses, neighbours and forwarding entries on managed links, and routes with dockless's protocol number."""
+    """Yield addresses, neighbours and forwarding entries of managed links, and routes with dockless's protocol."""
     managed = {
         row.ifindex: row.name
         for row in snapshot.links.values()

@@ -29,9 +29,11 @@ def to_read(wanted: State, foreign: t.AbstractSet[Key]) -> list[str]:
 
 
 def owners_first(sandboxes: Sandboxes, wanted: State) -> dict[str, NetnsSnapshot]:
-    """Sort names so that the first name of each namespace comes before further ones: its contents are reported under that.
+    """Sort names so that the first name of each namespace comes before further ones: its contents are reported under
+    that.
 
-    The first name is that of the sandbox that is declared with it as its own, otherwise the one in the namespace's mark.
+    The first name is that of the sandbox that is declared with it as its own, otherwise the one in the namespace's
+    mark.
     """
 
     def rank(name: str) -> int:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The host's interfaces that networks sit on, and the kinds of link that its kernel has: looked at before anything is touched."""
+"""Reads facts for macvlan and ipvlan networks: parent interfaces, and the kinds of link that the kernel has."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class NetnsSnapshot(t.NamedTuple):
 
 
 class HostSnapshot(t.NamedTuple):
-    """What was read of a host: its own namespace, those of sandboxes, and nft's generation where dockless has a table."""
+    """A snapshot of a host: its own namespace, those of sandboxes, and nft's generation in each that has a table."""
 
     host: NetnsSnapshot
     sandboxes: dict[str, NetnsSnapshot]

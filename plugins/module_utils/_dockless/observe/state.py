@@ -2,8 +2,8 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The actual state: one pass over everything on the host that dockless manages.
 
-What only a wanted object can tell (which settings count, which MAC address may be any) is read off it, so that an object
-that is as declared equals the declared one.
+What only a wanted object can tell (which settings count, which MAC address may be any) is read off it, so that an
+object that is as declared equals the declared one.
 """
 
 from __future__ import annotations

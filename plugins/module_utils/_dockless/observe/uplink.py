@@ -29,7 +29,7 @@ class Uplink(t.NamedTuple):
 
 
 def read_uplink(host: NetnsSnapshot) -> Uplink:
-    """Return the host's foreign routes and addresses, and the MTU of its default route's device (1500 if it has none)."""
+    """Return the host's unmanaged routes and addresses, and the interface of its default route."""
     with Socket() as sock:
         rows = sock.dump(RTM_GETROUTE, ALL_ROUTES)
     routes, default = set(), (1 << 32, 0)

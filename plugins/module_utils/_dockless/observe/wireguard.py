@@ -20,8 +20,8 @@ _LINK_KINDS = frozenset(("wireguard", "tun"))  # the kernel's, and wireguard-go'
 def observe(host: NetnsSnapshot, wanted: State, state: State) -> list[str]:
     """Add WireGuard objects to state, and remove from it the routes that belong to them.
 
-    Return a sentence for each unmanaged interface that has a wanted link's name. A key that no link has or is declared to
-    have is left out: it was made beforehand so that other hosts can be configured with its public key.
+    Return a sentence for each unmanaged interface that has a wanted link's name. A key that no link has or is declared
+    to have is left out: it was made beforehand so that other hosts can be configured with its public key.
     """
     slots = {obj.slot for obj in wanted.values() if isinstance(obj, WireguardKey)}
     conflicts = []

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""How objects depend on each other in the kernel: what it removes together with what, and what only one object can hold."""
+"""Dependencies between objects in the kernel: which it removes together, and which values only one object can have."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def goes_with_its_namespace(obj: Object, surplus: t.Container[Key]) -> bool:
 
 
 def outlives_namespace(obj: Object, actual: State) -> bool:
-    """Return whether obj is dockless's table in an attached namespace, which lives on when dockless gives up its name."""
+    """Return whether obj is dockless's table in an attached namespace, which continues to exist without its name."""
     if not isinstance(obj, NftTable):
         return False
     namespace = actual.get(("netns", obj.netns))
@@ -137,7 +137,8 @@ def unrestorable(state: State) -> set[Key]:
 def blocking(wanted: State, actual: State, surplus: Keys) -> set[Key]:
     """Return the surplus links and pairs that must go before wanted ones can be made.
 
-    A namespace holds one interface of a name, a parent one link of a MAC address, a host one vxlan device of a VNI and port.
+    A namespace holds one interface of a name, a parent one link of a MAC address, a host one vxlan device of a VNI and
+    port.
     """
     holders: dict[t.Any, list[Key]] = {}
     for key in surplus:

@@ -2,8 +2,8 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """What the planner must know of each kind of object, in one place.
 
-KINDS is in the order of creation; removal goes the other way. To add a kind: its type in objects.py, a row here, how it is
-encoded and decoded in linux/, how it is found in observe/, and the phase that carries it out in apply/phases.py.
+KINDS is in the order of creation; removal uses the opposite order. To add a kind: its type in objects.py, a row here,
+its messages in linux/, its reader in observe/, and the phase that carries it out in apply/phases.py.
 tests/unit/state/test_kinds.py names what is missing.
 """
 
@@ -27,7 +27,7 @@ class Kind(t.NamedTuple):
     lives_on         what the kernel removes it together with: "host" (nothing), "netns" or "link"
     holds_others     whether the kernel removes other objects together with it
     carries_traffic  whether running programs lose their network with it, so that on_mismatch decides about a rebuild
-    needs_removal    whether it must be deleted by a step of its own even if its namespace goes: the process of a resolver
+    needs_removal    whether a step of its own must delete it even if its namespace goes: the process of a resolver
                      holds the namespace, and the other end of a pair the name
     """
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Objects of a host: flat tuples, each with a key that identifies it. What the planner must know of each kind is in kinds.py.
+"""Types of the objects of a host: flat tuples, each with a key that identifies it.
 
-The desired and the actual state are both a State, so that one comparison serves all. netns "" is the host's own namespace.
+The desired and the actual state are both a State, so that one comparison serves all. netns "" is the host's own
+namespace. kinds.py has the properties of each kind that the planner needs.
 """
 
 from __future__ import annotations
@@ -209,7 +210,7 @@ class WireguardKey(t.NamedTuple):
 
 
 class KillSwitchRoute(t.NamedTuple):
-    """An unreachable route behind all others: packets for a WireGuard link that is missing must not leave by another one."""
+    """An unreachable route with the last metric: packets for a missing WireGuard link must not use another link."""
 
     netns: str
     destination: str

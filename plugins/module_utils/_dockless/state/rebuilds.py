@@ -76,7 +76,7 @@ def _has_lost_its_first_name(existing: Object, desired: Object | None) -> bool:
 
 
 def _is_broken(existing: Object) -> bool:
-    """Return whether there is nothing to lose: a pair without its other end, an attached namespace whose process ended."""
+    """Return whether it carries no traffic: a pair without its other end, an attached namespace whose process ended."""
     if isinstance(existing, Veth):
         has_left_the_sandbox = not existing.label and not existing.peer_netns
         return not existing.peer_name or has_left_the_sandbox
@@ -84,5 +84,5 @@ def _is_broken(existing: Object) -> bool:
 
 
 def _is_vxlan_device(existing: Object) -> bool:
-    """Return whether it is the link of an overlay to other hosts: sandboxes keep their links when it gets another VTEP."""
+    """Return whether it is the vxlan device of an overlay: sandboxes keep their links when it gets another VTEP."""
     return isinstance(existing, Link) and existing.kind == "vxlan"

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What services cost a host whose sandboxes all use them: whole runs of the engine, and the part that nft takes.
+"""Measures hosts whose sandboxes all use services: whole runs of the engine, and the nft part of them.
 
     .cache/venv/bin/python tests/bench/clients.py [CLIENTS [SERVICES [SANDBOXES]]]
 
-CLIENTS sandboxes on one network, which has SERVICES services with SANDBOXES of them behind each, in a private host (tests/support/private_host.py;
-the machine is not touched, root is needed). services.py has the parts of one sandbox's table.
+A private host has one network with CLIENTS sandboxes and SERVICES services, each with SANDBOXES of them behind it
+(tests/support/private_host.py; the machine is not touched, root is needed). services.py measures the parts of one
+sandbox's table.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def run(host: PrivateHost, declared: dict[str, t.Any]) -> str:
     )
     taken, changes = json.loads(done.stderr.strip().splitlines()[-1]), json.loads(done.stdout)["operations"]
     tables = sum(" nft table " in change for change in changes)
-    return f"{taken['wall']:.1f} s ({taken['user'] + taken['system']:.1f} s of a processor), {len(changes)} changes, {tables} of them tables"
+    processor = taken["user"] + taken["system"]
+    return f"{taken['wall']:.1f} s ({processor:.1f} s of a processor), {len(changes)} changes, {tables} of them tables"
 
 
 def main(clients: int = 100, services: int = 1000, behind: int = 10) -> None:

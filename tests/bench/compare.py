@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure the engine and its peers side by side, in private hosts, and say how they compare.
+"""Measures the engine and its peers side by side, in private hosts, and compares them.
 
 Nothing is installed: a subject whose programs are missing is named and left out. A subject that does not
 build what it should (links, a ping, a published port, names) is reported and never counted. Rounds go over

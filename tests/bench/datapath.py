@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a packet pays for published ports: connections per second, throughput, and the time to publish one port more.
+"""Measures what published ports cost a packet: connections per second, throughput, and the time to publish one more.
 
     .cache/venv/bin/python tests/bench/datapath.py [--sizes 10 1000 10000] [--rounds 15] [--seconds 1]
 
-Each case is a private host (tests/support/private_host.py; the machine is not touched, root is needed) with one sandbox that has so many ports; a client
-on the host's link calls the port that was published last, the worst one for rules that are tried one after another. All hosts stand at
-once and rounds go over all of them, each in another order, so that what disturbs the machine disturbs them alike; medians are
-printed, and in brackets what part that is of the same subject's figure with the fewest ports.
+Each case is a private host (tests/support/private_host.py; the machine is not touched, root is needed) with one
+sandbox that publishes so many ports. A client on the host's link connects to the port that was published last, which
+is the slowest one if rules are tried one after another. All hosts exist at once, and each round measures all of them
+in another order, so that other load on the machine affects them alike. The table has medians, and in brackets their
+ratio to the same subject's figure with the fewest ports.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Plan a simulated fleet and say how long it takes: python3 tests/bench/fleet.py [--hosts 500] [--sandboxes 20] [--networks 4] [--ansible].
+"""Measures how long the plan of a simulated fleet takes.
 
-Half of the sandboxes are on the first network, which spans all hosts; the others are on networks of which each spans a part
-of them. Nothing is connected to. With --ansible the task fleet_plan is measured as well, as ansible-playbook runs it.
+    python3 tests/bench/fleet.py [--hosts 500] [--sandboxes 20] [--networks 4] [--ansible]
+
+Half of the sandboxes are on the first network, which spans all hosts. The others are on networks that span some of the
+hosts each. Nothing is connected to. With --ansible, the task fleet_plan is measured too, as ansible-playbook runs it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The kernel's limit on inotify instances, which is the machine's: raised while resolvers are measured, then put back."""
+"""Raises the machine's limit on inotify instances while resolvers are measured, and restores it afterwards."""
 
 from __future__ import annotations
 

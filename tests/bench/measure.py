@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run a command and say in JSON, as the last line of stderr, what it took.
+"""Runs a command and prints its costs in JSON, as the last line of stderr.
 
 wall, user and system are seconds; memory is the largest resident set of the command or of any process that it
 waited for, in bytes (getrusage(2), ru_maxrss). Exits with the command's status.

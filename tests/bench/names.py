@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What names cost: making and keeping resolvers, their memory, how soon a new name is known, and questions a second.
+"""Measures resolvers: creating and keeping them, memory, the delay until a new name is known, and queries per second.
 
     .cache/venv/bin/python tests/bench/names.py [--sandboxes 100 500] [--docker 20] [--names 10] [--seconds 2]
 
-Each case is a private host (tests/support/private_host.py; root is needed, and of the machine only a limit on inotify
-is raised for the time) with one network, so many
-sandboxes on it
-and so many names of each. Beside it, where they are installed, aardvark-dns with the same names: one process for all, which
-answers on the gateway; and Docker's resolver, a part of dockerd, with fewer containers, as each takes a second. The last column is what a
-known name takes while another
-client (of a resolver of its own, or of the same one) asks 5,000 times a second for names of a server that is silent;
-what is not answered within a second counts as that. The asker is one Python process that waits for each answer, so that questions a second are a bound of the
-asker, the same for both.
+Each case is a private host (tests/support/private_host.py; root is needed, and the machine's limit on inotify
+instances is raised for the time) with one network, so many sandboxes on it and so many names of each.
+
+If they are installed, two others are measured too. aardvark-dns has the same names, and is one process that answers on
+the gateway. Docker's resolver is a part of dockerd, and has fewer containers, because each takes a second.
+
+The last column is the time that a known name takes while another client sends 5,000 queries per second for names of a
+server that does not answer. That client uses a resolver of its own, or the same one if there is only one. A query
+without an answer within a second counts as a second. The client that measures is one Python process that waits for
+each answer, so queries per second are bounded by it, in the same way for all.
 """
 
 from __future__ import annotations
@@ -35,13 +36,18 @@ from support.private_host import SYSTEM_PYTHON, PrivateHost, Server
 
 AARDVARK = "/usr/lib/podman/aardvark-dns"
 GATEWAY = "10.77.0.1"
-# Ask for a name, over and over: how often a second; or once in each namespace until all know it: after how many milliseconds.
+# Queries names: repeatedly, to count answers per second; or in each namespace until all know a name, to measure the
+# milliseconds until then.
 _ASK = """
 import os, socket, struct, sys, time
 def question(name):
-    return struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + b"".join(bytes((len(p),)) + p.encode() for p in name.split(".")) + b"\\0" + struct.pack("!2H", 1, 1)
+    labels = b"".join(bytes((len(label),)) + label.encode() for label in name.split("."))
+    return struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + labels + b"\\0" + struct.pack("!2H", 1, 1)
 def wire(server, port):
-    found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); found.settimeout(5); found.connect((server, port)); return found
+    found = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    found.settimeout(5)
+    found.connect((server, port))
+    return found
 if sys.argv[1] == "flood":
     flood, number = wire(sys.argv[2], 53), 0
     print("ready", flush=True)
@@ -91,7 +97,10 @@ else:
 
 
 class Costs(t.NamedTuple):
-    """Seconds to make all, and to find nothing to change; megabytes, of all processes, shared parts counted once, and those of one alone."""
+    """Seconds to create all resolvers, and to find nothing to change; megabytes of memory.
+
+    memory is that of all processes, with shared parts counted once; private is that of one process alone.
+    """
 
     making: float
     unchanged: float
@@ -143,13 +152,13 @@ def ours(sandboxes: int, names: int, seconds: float) -> Costs:
 
 
 def until(host: PrivateHost, record: str, name: str, sandboxes: int) -> float:
-    """Put a name into a file of records, if one is given, and return after how many milliseconds every sandbox knows it."""
+    """Write a name to a record file, if one is given. Return the milliseconds until every sandbox resolves it."""
     argv = [SYSTEM_PYTHON, "-c", _ASK, "until", record, name, *(f"s{n}" for n in range(sandboxes))]
     return float(host.run(argv).stdout)
 
 
 def aardvark(sandboxes: int, names: int, seconds: float) -> Costs:
-    """Measure aardvark-dns with the same names; it is told of a new one by a signal."""
+    """Measure aardvark-dns with the same names. A signal makes it read new ones."""
     with PrivateHost() as host:
         rows = [
             f"id{n} 10.77.{n // 250 + 1}.{n % 250 + 1}  s{n},{','.join(f's{n}-a{m}' for m in range(1, names))}"
@@ -182,8 +191,15 @@ def aardvark(sandboxes: int, names: int, seconds: float) -> Costs:
     return Costs(made, 0.0, memory, private, known, 0.0, rate, flooded)
 
 
+def _docker_aliases(number: int, names: int) -> str:
+    return " ".join(f"--network-alias=s{number}-a{alias}" for alias in range(1, names))
+
+
 def docker(sandboxes: int, names: int, seconds: float) -> Costs:
-    """Measure Docker's resolver: what its containers are made in is Docker's whole work, and memory is dockerd's, containerd's not counted."""
+    """Measure Docker's resolver.
+
+    The time to create it is that of whole containers. The memory is dockerd's, without containerd's.
+    """
     with containers.Containers() as made:
         host = made.host
         made.docker()
@@ -191,7 +207,7 @@ def docker(sandboxes: int, names: int, seconds: float) -> Costs:
         host.sh(
             "docker network create net >/dev/null; "
             + "".join(
-                f"docker run --detach --network=net --name=s{n} {' '.join(f'--network-alias=s{n}-a{m}' for m in range(1, names))} image "
+                f"docker run --detach --network=net --name=s{n} {_docker_aliases(n, names)} image "
                 "/usr/bin/sleep 3600 >/dev/null\n"
                 for n in range(sandboxes)
             )
@@ -264,17 +280,17 @@ def main() -> int:
     subjects += [("aardvark-dns", aardvark, options.sandboxes)] if shutil.which(AARDVARK) else []
     subjects += [("Docker", docker, options.docker)] if shutil.which("dockerd") else []
     print(
-        "| | sandboxes | names | made in, s | nothing to change, s | memory, MB | of one, private, MB | new name known after, ms | a new name each, s | "
-        "questions a second | while another floods, ms |"
+        "| | sandboxes | names | made in, s | nothing to change, s | memory, MB | of one, private, MB "
+        "| new name known after, ms | a new name each, s | questions a second | while another floods, ms |"
     )
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for name, measure, sizes in subjects:
         for size in sizes:
             found = measure(size, options.names, options.seconds)
             print(
-                f"| {name} | {size} | {size * options.names:,} | {found.making:.2f} | {shown(found.unchanged, 2)} | {found.memory:.0f} | "
-                f"{found.private:.2f} | "
-                f"{shown(found.known_after, 0)} | {shown(found.all_known, 1)} | {found.rate:,.0f} | {found.flooded:.2f} |",
+                f"| {name} | {size} | {size * options.names:,} | {found.making:.2f} | {shown(found.unchanged, 2)} "
+                f"| {found.memory:.0f} | {found.private:.2f} | {shown(found.known_after, 0)} "
+                f"| {shown(found.all_known, 1)} | {found.rate:,.0f} | {found.flooded:.2f} |",
                 flush=True,
             )
     print(f"\nload {os.getloadavg()[0]:.1f} at the end", file=sys.stderr)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one host pays for the control planes of overlay networks: time, objects in the kernel, memory of FRR.
+"""Measures what the control planes of overlay networks cost one host: time, objects in the kernel, memory of FRR.
 
     .cache/venv/bin/python tests/bench/planes.py [ENDPOINTS [HOSTS]]
 
-One network over three private hosts (see tests/support/private_host.py; the machine is not touched, root is needed). The first host
-is the one that is looked at; the last stands for all others of a fleet and has their ENDPOINTS sandboxes, as entries only. Routed is
-measured with HOSTS other hosts. The kernel's memory is the machine's (SUnreclaim): nothing else should run.
+One network spans three private hosts (tests/support/private_host.py; the machine is not touched, root is needed). The
+first host is measured. The last one represents all other hosts of a fleet and has their ENDPOINTS sandboxes, as entries
+only. Mode routed is measured with HOSTS other hosts. The kernel's memory is that of the whole machine (SUnreclaim), so
+nothing else should run.
 """
 
 from __future__ import annotations
@@ -76,26 +77,27 @@ def document(vtep: int, peers: t.Mapping[str, t.Any], **more: t.Any) -> dict[str
 def static(host: PrivateHost, endpoints: int) -> None:
     """Measure the runs that tell one host of all others' sandboxes."""
 
-    def told(count: int) -> dict[str, t.Any]:
+    def declared(count: int) -> dict[str, t.Any]:
         sandboxes = {f"e{n}": {"addresses": [address(n)], "mac_address": mac(n)} for n in range(count)}
         return document(1, {"others": {"vtep": private_fleet.address(OTHERS), "sandboxes": sandboxes}})
 
-    host.apply(told(0))
+    host.apply(declared(0))
     before = kernel_memory()
-    first = spent(lambda: host.apply(told(endpoints)))
+    first = spent(lambda: host.apply(declared(endpoints)))
     memory = kernel_memory() - before
-    again, more = spent(lambda: host.apply(told(endpoints))), spent(lambda: host.apply(told(endpoints + 1)))
+    again, more = spent(lambda: host.apply(declared(endpoints))), spent(lambda: host.apply(declared(endpoints + 1)))
     print(
-        f"static, {endpoints} endpoints elsewhere: first run {first:.2f} s, unchanged {again:.2f} s, one more {more:.2f} s; "
-        f"{3 * endpoints} objects, {memory / 1024:.0f} MB of the kernel's ({memory * 1024 / max(1, endpoints):.0f} bytes each)"
+        f"static, {endpoints} remote endpoints: first run {first:.2f} s, unchanged {again:.2f} s, one more {more:.2f} s"
+        f"; {3 * endpoints} objects, {memory / 1024:.0f} MB of kernel memory "
+        f"({memory * 1024 / max(1, endpoints):.0f} bytes each)"
     )
     host.teardown()
 
 
 def routed(host: PrivateHost, others: int) -> None:
-    """Measure the runs that tell one host of all other hosts."""
+    """Measure runs on one host that declare all other hosts."""
 
-    def told(count: int) -> dict[str, t.Any]:
+    def declared(count: int) -> dict[str, t.Any]:
         peers = {
             f"h{n}": {"vtep": f"192.168.{n >> 8}.{n & 255}", "subnets": [f"10.{1 + (n >> 8)}.{n & 255}.0/24"]}
             for n in range(1, count + 1)
@@ -107,11 +109,12 @@ def routed(host: PrivateHost, others: int) -> None:
             ipam={"config": [{"subnet": "10.0.0.0/8", "ip_range": "10.0.1.0/24", "gateway": "10.0.1.1"}]},
         )
 
-    host.apply(told(0))
-    first = spent(lambda: host.apply(told(others)))
-    again, more = spent(lambda: host.apply(told(others))), spent(lambda: host.apply(told(others + 1)))
+    host.apply(declared(0))
+    first = spent(lambda: host.apply(declared(others)))
+    again, more = spent(lambda: host.apply(declared(others))), spent(lambda: host.apply(declared(others + 1)))
     print(
-        f"routed, {others} other hosts: first run {first:.2f} s, unchanged {again:.2f} s, one more {more:.2f} s; {3 * others} objects"
+        f"routed, {others} other hosts: first run {first:.2f} s, unchanged {again:.2f} s, one more {more:.2f} s; "
+        f"{3 * others} objects"
     )
     host.teardown()
 
@@ -146,9 +149,7 @@ def evpn(lab: private_fleet.Fleet, endpoints: int) -> None:
     rest = frr.until(
         lambda: int(one.sh(f"ip neigh show dev {bridge_of(one)} nud noarp | wc -l")) > endpoints, "all are known", 600
     )
-    print(
-        f"evpn, {endpoints} endpoints elsewhere: written in {written:.1f} s where they are, all known {rest:.1f} s later"
-    )
+    print(f"evpn, {endpoints} remote endpoints: written on their host in {written:.1f} s, all known {rest:.1f} s later")
     for name, host, daemons in (
         ("host", one, ("bgpd", "zebra", "bfdd")),
         ("reflector", reflector, ("bgpd", "zebra", "bfdd")),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Draw cost against size: plot.py RESULTS.json PLOT.svg. Exits with 1 where there is no matplotlib."""
+"""Draws cost against size: plot.py RESULTS.json PLOT.svg. Exits with 1 if matplotlib is not installed."""
 
 from __future__ import annotations
 

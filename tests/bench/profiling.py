@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Show where the engine's time goes: tests/bench/profile [--size N] [--names] [--phase cold|noop|one|teardown ...].
+"""Shows where the engine spends time: tests/bench/profile [--size N] [--names] [--phase cold|noop|one|teardown ...].
 
 Each phase runs three times over in private hosts of its own: plainly (the time that counts), under cProfile
 (which Python functions), and under strace (which system calls; it slows them all, so read the shares).

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who publishes ports for datapath.py: one sandbox, web, and any number of its TCP ports, each by rules or elements of its own."""
+"""The subjects of datapath.py: each publishes many TCP ports of one sandbox, with its own rules or elements."""
 
 from __future__ import annotations
 
@@ -68,7 +68,10 @@ class EngineRange(Engine):
 
 
 class Iptables(Publisher):
-    """Rules as Docker Engine lays them: for each port one that translates, one that lets through, one for the sandbox's calls to itself."""
+    """Rules as Docker Engine writes them.
+
+    Each port has one that translates, one that accepts, and one for the sandbox's connections to itself.
+    """
 
     def build(self, host: PrivateHost, size: int) -> None:
         _bridge(host)
@@ -119,7 +122,10 @@ class Iptables(Publisher):
 
 
 class Netavark(Publisher):
-    """Netavark: one call, one container, a mapping for each port. A port more is a second container, as a running one cannot be given any."""
+    """Netavark: one call, one container, and a mapping for each port.
+
+    One more port needs a second container, because a running one cannot get another port.
+    """
 
     def build(self, host: PrivateHost, size: int) -> None:
         self._call(host, SANDBOX, _ADDRESS, range(size))

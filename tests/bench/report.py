@@ -89,9 +89,9 @@ def markdown(results: Results) -> str:
     """Return the tables."""
     machine = results.machine
     lines = [
-        f"Made by `make bench` on {machine['date']} at {machine['commit']}: kernel {machine['kernel']}, {machine['processors']} processors, "
-        f"Python {machine['python']}, load {machine['load_before']} before it; medians of {results.rounds} "
-        f"round{'s' if results.rounds > 1 else ''}."
+        f"Made by `make bench` on {machine['date']} at {machine['commit']}: kernel {machine['kernel']}, "
+        f"{machine['processors']} processors, Python {machine['python']}, load {machine['load_before']} before it; "
+        f"medians of {results.rounds} round{'s' if results.rounds > 1 else ''}."
     ]
     tables = [
         _target_table(results),
@@ -107,9 +107,9 @@ def _target_table(results: Results) -> list[str]:
     lines = ["| target | bound | found | |", "|---|---:|---:|---|"]
     for what, value, bound in targets(results):
         verdict = {True: "met", False: "**missed**", None: "not measured"}[met(value, bound)]
-        lines.append(
-            f"| {what} | {bound[0].replace('>=', '≥').replace('<=', '≤')} {bound[1]:g} | {'' if value is None else f'{value:.1f}'} | {verdict} |"
-        )
+        sign = {">=": "≥", "<=": "≤"}.get(bound[0], bound[0])
+        shown = "" if value is None else f"{value:.1f}"
+        lines.append(f"| {what} | {sign} {bound[1]:g} | {shown} | {verdict} |")
     return lines
 
 

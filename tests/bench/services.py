@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What services cost in one sandbox: the time to make, load and list their table, and to open a connection through it.
+"""Measures services in one sandbox: the time to create, load and list their table, and to connect through it.
 
     unshare --net --mount --pid --fork --mount-proc --kill-child python3 tests/bench/services.py [SERVICES [SANDBOXES]]
 
@@ -54,7 +54,10 @@ def services(number: int, size: int) -> list[t.Any]:
 
 
 def connect(address: str) -> float:
-    """Return the microseconds that a connection takes, the middle of five rounds. Give each call its own address: closed connections linger."""
+    """Return the microseconds that a connection takes, the median of five rounds.
+
+    Each call needs another address, because closed connections stay in the connection table.
+    """
     rounds = []
     for _round in range(5):
         start = time.monotonic()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is measured: each subject builds the same endpoints in a private host of its own."""
+"""The subjects that are measured: each builds the same endpoints in a private host of its own."""
 
 from __future__ import annotations
 

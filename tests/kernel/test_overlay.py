@@ -528,7 +528,7 @@ def test_at_boot_the_end_of_the_tunnels_is_waited_for(fleet):
         "commands.run(['apply', '--boot', '--json'], '', '')"
     )
     result = json.loads(first.python(boot).stdout)
-    assert result["changed"] and "this host has no address 203.0.113.1 yet" in result["warnings"][0]
+    assert result["changed"] and "does not have the address 203.0.113.1 yet" in result["warnings"][0]
     assert first.ping("a", "10.60.0.3")
     first.sh("ip address add 203.0.113.1/24 dev under0")
     assert first.ping("a", "10.60.0.4") and not first.apply(documents[0])["changed"]

@@ -121,7 +121,7 @@ def _host_facts(present: NetnsSnapshot, attached: tuple[Attached, ...]) -> Facts
 
 def _facts_for(host: Host, facts: Facts, present: NetnsSnapshot) -> Facts:
     """Return the facts with those that only some declarations need: WireGuard keys, parents, other firewalls."""
-    if [network for network in host.networks() if network.is_encrypted]:
+    if any(network.is_encrypted for network in host.networks()):
         facts = facts._replace(tunnel_keys=tuple(sorted(wireguard.public_keys().items())))
     facts = parents.with_parents(facts, host, present)
     if host.defaults.coexist:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Reads what a host is like, once, before anything is decided. What comes from netlink is handed in."""
+"""Reads the facts of a host, once, before anything is decided. The caller passes those that come from netlink."""
 
 from __future__ import annotations
 
@@ -19,11 +19,13 @@ from ..names import FORMER_SETTINGS
 _SYSCTL = "/proc/sys/net/"
 _RESOLV_CONF = "/etc/resolv.conf"
 _NSSWITCH_CONF = "/etc/nsswitch.conf"
-_RESOLVED_CONF = "/run/systemd/resolve/resolv.conf"  # the real servers, where the first names only a local stub
+# The servers of systemd-resolved, if /etc/resolv.conf lists only its local stub.
+_RESOLVED_CONF = "/run/systemd/resolve/resolv.conf"
+_DEFAULT_PORT_RANGE = "32768 60999"  # the kernel's
 
 
 class ResolvConf(t.NamedTuple):
-    """What resolv.conf(5) says: nameservers and search list; and which file named the servers."""
+    """The settings of a resolv.conf(5). path is the file that lists the name servers."""
 
     nameservers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
@@ -39,8 +41,8 @@ def read_facts(
     underlay: tuple[UnderlayAddress, ...] = (),
     attached: tuple[tuple[str, int, str], ...] = (),
 ) -> Facts:
-    """Return the facts of the host that the calling thread is in; the arguments are those that netlink knows."""
-    resolv = host_resolv()
+    """Return the facts of the host whose namespaces the calling thread is in. The arguments come from netlink."""
+    resolv_conf = _host_resolv_conf()
     return Facts(
         routes=routes,
         addresses=addresses,
@@ -50,24 +52,24 @@ def read_facts(
         attached=attached,
         forwarding4=_sysctl("ipv4/ip_forward") == "1",
         forwarding6=_sysctl("ipv6/conf/all/forwarding") == "1",
-        forwarding4_managed=_turned_on("net.ipv4.ip_forward"),
-        forwarding6_managed=_turned_on("net.ipv6.conf.all.forwarding"),
+        forwarding4_managed=_was_turned_on("net.ipv4.ip_forward"),
+        forwarding6_managed=_was_turned_on("net.ipv6.conf.all.forwarding"),
         ipv6=os.path.exists("/proc/thread-self/net/if_inet6"),
         listeners=sockets.listeners(),
-        port_range=_range(_sysctl("ipv4/ip_local_port_range")),
+        port_range=_port_range(_sysctl("ipv4/ip_local_port_range")),
         reserved_ports=_ports(_sysctl("ipv4/ip_local_reserved_ports")),
-        nameservers=resolv.nameservers,
-        search=resolv.search,
-        resolv_conf=resolv.path,
+        nameservers=resolv_conf.nameservers,
+        search=resolv_conf.search,
+        resolv_conf=resolv_conf.path,
         nsswitch=_text(_NSSWITCH_CONF),
         dnsmasq=programs.find_program("dnsmasq"),
-        dnsmasq_account=account("dnsmasq"),
+        dnsmasq_account=_account("dnsmasq"),
         systemd=os.path.isdir("/run/systemd/system"),  # sd_booted(3)
     )
 
 
-def account(user: str) -> tuple[str, ...]:
-    """Return the names of a user and its group; nothing if there is no such user."""
+def _account(user: str) -> tuple[str, ...]:
+    """Return the names of a user and its group, empty if there is no such user."""
     try:
         entry = pwd.getpwnam(user)
         return user, grp.getgrgid(entry.pw_gid).gr_name
@@ -75,17 +77,17 @@ def account(user: str) -> tuple[str, ...]:
         return ()
 
 
-def host_resolv() -> ResolvConf:
+def _host_resolv_conf() -> ResolvConf:
     """Return the host's resolver settings. If its only servers are a local stub, return those of systemd-resolved."""
-    own = parse_resolv(_text(_RESOLV_CONF))
+    own = _parse_resolv_conf(_text(_RESOLV_CONF))
     if own.nameservers and all(_is_loopback(server) for server in own.nameservers):
-        behind = parse_resolv(_text(_RESOLVED_CONF))
-        if behind.nameservers:
-            return ResolvConf(behind.nameservers, own.search or behind.search, _RESOLVED_CONF)
+        resolved = _parse_resolv_conf(_text(_RESOLVED_CONF))
+        if resolved.nameservers:
+            return ResolvConf(resolved.nameservers, own.search or resolved.search, _RESOLVED_CONF)
     return own._replace(path=_RESOLV_CONF)
 
 
-def parse_resolv(text: str) -> ResolvConf:
+def _parse_resolv_conf(text: str) -> ResolvConf:
     """Return the settings in a resolv.conf(5): its last search or domain line, and servers that are addresses."""
     servers: list[str] = []
     search: tuple[str, ...] = ()
@@ -103,6 +105,7 @@ def parse_resolv(text: str) -> ResolvConf:
 
 
 def _is_address(text: str) -> bool:
+    """Return whether the text is an IP address. One with a scope (fe80::1%eth0) is, as in resolv.conf(5)."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -114,35 +117,36 @@ def _is_loopback(text: str) -> bool:
     return ipaddress.ip_address(text).is_loopback
 
 
-def _range(text: str) -> tuple[int, int]:
-    low, high = (text or "32768 60999").split()
+def _port_range(text: str) -> tuple[int, int]:
+    low, high = (text or _DEFAULT_PORT_RANGE).split()
     return int(low), int(high)
 
 
 def _ports(text: str) -> frozenset[int]:
     """Return the ports of a list like "8080,9000-9010"."""
-    found: set[int] = set()
+    ports: set[int] = set()
     for part in text.split(","):
         if part.strip():
-            low, dash, high = part.partition("-")
-            found.update(range(int(low), int(high or low) + 1))
-    return frozenset(found)
+            first, _, last = part.partition("-")
+            ports.update(range(int(first), int(last or first) + 1))
+    return frozenset(ports)
 
 
 def _sysctl(name: str) -> str:
     return _text(_SYSCTL + name).strip()
 
 
-def _turned_on(sysctl: str) -> bool:
-    """Return whether the role prerequisites set a sysctl to 1 that was 0 before: it remembers what it found."""
+def _was_turned_on(sysctl: str) -> bool:
+    """Return whether the role prerequisites set a sysctl to 1 that was 0 before. It records the former values."""
     try:
-        known = json.loads(_text(FORMER_SETTINGS) or "{}").get("sysctls", {}).get(sysctl, {})
+        record = json.loads(_text(FORMER_SETTINGS) or "{}").get("sysctls", {}).get(sysctl, {})
     except (ValueError, AttributeError):
         return False
-    return isinstance(known, dict) and (known.get("before"), known.get("set")) == ("0", "1")
+    return isinstance(record, dict) and (record.get("before"), record.get("set")) == ("0", "1")
 
 
 def _text(path: str) -> str:
+    """Return the text of a file, "" if it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()

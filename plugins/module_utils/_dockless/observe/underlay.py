@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""At boot, the ends of tunnels: networks are made while the host still gets its addresses."""
+"""Waits at boot for the host's VTEP addresses, because networks are created while the host still gets its addresses."""
 
 from __future__ import annotations
 
@@ -19,41 +19,48 @@ _ADDRESS_EVENTS = 0x10 | 0x100  # RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR (linux/
 
 
 def await_vteps(host: Host) -> None:
-    """Return when this host has every address that a tunnel is to end at, or after WAIT_S seconds."""
-    wanted = _ends(host)
-    if not wanted:
+    """Return when this host has each address that a network declares as its VTEP, or after WAIT_S seconds."""
+    vteps = _declared_vteps(host)
+    if not vteps:
         return
     deadline = time.monotonic() + WAIT_S
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE) as events:
-        events.bind((0, _ADDRESS_EVENTS))  # before the first look, so that none comes between the two
-        while wanted - _present():
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([events], [], [], left)[0]:
+        # Before the addresses are read: an address that is added between the two must not be missed.
+        events.bind((0, _ADDRESS_EVENTS))
+        while vteps - _present_addresses():
+            remaining = deadline - time.monotonic()
+            if remaining <= 0 or not select.select([events], [], [], remaining)[0]:
                 return
             try:
                 events.recv(1 << 16)
-            except OSError:  # more events than fit: look again
+            except OSError:  # the socket's buffer overflowed: read the addresses again
                 continue
 
 
 def with_missing_vteps(facts: Facts, host: Host) -> tuple[Facts, list[str]]:
-    """Return the facts as if the missing ends were there, and a warning for each: the kernel sends when they come.
+    """Return the facts as if the host had all declared VTEP addresses, and a warning for each that is missing.
 
-    Without them the whole run would be refused, and with it the networks that need no other host.
+    Otherwise the whole run would be refused, with the networks that need no other host. The kernel sends as soon
+    as the address is added.
     """
-    missing = sorted(_ends(host) - {str(each.address) for each in facts.underlay})
-    ends = tuple(UnderlayAddress(ipaddress.ip_address(text), "", facts.mtu) for text in missing)
-    return facts._replace(underlay=facts.underlay + ends), [
-        f"this host has no address {text} yet: overlay networks that end there reach no other host until it has"
+    missing = sorted(_declared_vteps(host) - {str(each.address) for each in facts.underlay})
+    assumed = tuple(UnderlayAddress(ipaddress.ip_address(text), "", facts.mtu) for text in missing)
+    warnings = [
+        f"This host does not have the address {text} yet. Overlay networks with that vtep reach no other host until "
+        "it is added."
         for text in missing
     ]
+    return facts._replace(underlay=facts.underlay + assumed), warnings
 
 
-def _ends(host: Host) -> set[str]:
-    networks = [network for project in host.projects for network in project.networks if network.spans_hosts]
-    overlays = [network.overlay_options for network in networks if not network.is_encrypted]
-    return {overlay.vtep for overlay in overlays if is_address(overlay.vtep)}
+def _declared_vteps(host: Host) -> set[str]:
+    """Return the VTEPs that are declared as addresses. Those of encrypted networks are created by dockless itself."""
+    vteps = set()
+    for network in host.networks():
+        if network.spans_hosts and not network.is_encrypted:
+            vteps.add(network.overlay_options.vtep)
+    return {vtep for vtep in vteps if is_address(vtep)}
 
 
-def _present() -> set[str]:
-    return {cidr.partition("/")[0] for index, cidr in snapshot.read_host().addresses}
+def _present_addresses() -> set[str]:
+    return {cidr.partition("/")[0] for _, cidr in snapshot.read_host().addresses}

@@ -41,8 +41,7 @@ def resolve_host(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
 
 def _with_default_bridge(host: Host) -> Host:
     """Add the host's one default bridge network when a sandbox is on it. It belongs to project ""."""
-    endpoints = (e for project in host.projects for sandbox in project.sandboxes for e in sandbox.endpoints)
-    if not any(is_default_bridge(endpoint.network) for endpoint in endpoints):
+    if not any(is_default_bridge(endpoint.network) for endpoint in host.endpoints()):
         return host
     bridge = Network(
         "",
@@ -185,7 +184,7 @@ def _addressed_endpoints(host: Host, networks: Networks, leases: ProjectLeases) 
     """Return every endpoint with its addresses and MAC."""
     resolved: dict[EndpointKey, Endpoint] = {}
     pool = SharedAddressPool(host, leases)
-    without_ipv6 = {(s.project, s.name) for p in host.projects for s in p.sandboxes if s.disables_ipv6}
+    without_ipv6 = {(sandbox.project, sandbox.name) for sandbox in host.sandboxes() if sandbox.disables_ipv6}
     for key, endpoints in topology.endpoints_by_network(host).items():
         recorded = {(e.project, e.sandbox): endpoint_lease(leases, e).addresses for e in endpoints}
         addressed = ipam.assign(networks[key], endpoints, recorded, pool.used_by_others(key))

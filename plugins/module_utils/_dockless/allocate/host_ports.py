@@ -68,7 +68,7 @@ def resolve_ports(host: Host, networks: Networks, leases: ProjectLeases, facts: 
     """
     host = replace_sandboxes(host, lambda sandbox: _with_host_addresses(sandbox, networks, host.defaults))
     allocations = HostPortAllocations(facts)
-    mappings = [m for project in host.projects for sandbox in project.sandboxes for m in sandbox.ports]
+    mappings = [mapping for sandbox in host.sandboxes() for mapping in sandbox.ports]
     for mapping in mappings:
         if not _is_ephemeral(mapping):
             allocations.hold(binding_of(mapping))

@@ -27,8 +27,7 @@ class SharedAddressPool:
 
     def __init__(self, host: Host, leases: ProjectLeases) -> None:
         self._reserved: dict[Key, Numbers] = {
-            network.key: reserved_numbers(network)
-            for network in [network for network in host.networks() if not network.passes_host]
+            network.key: reserved_numbers(network) for network in host.networks() if not network.passes_host
         }
         self._used = {key: set(numbers) for key, numbers in self._reserved.items()}
         if not self._used:
@@ -59,9 +58,7 @@ def with_host_addresses(host: Host, leases: ProjectLeases) -> Host:
     Raises DocklessError when a network is exhausted.
     """
     accessible = [
-        network
-        for network in [network for network in host.networks() if not network.passes_host]
-        if network.macvlan_options.host_access
+        network for network in host.networks() if not network.passes_host and network.macvlan_options.host_access
     ]
     if not accessible:
         return host

@@ -22,7 +22,7 @@ def with_service_addresses(host: Host, leases: ProjectLeases) -> Host:
 
     Raises DocklessError when a subnet is exhausted.
     """
-    if not any(network.services for project in host.projects for network in project.networks):
+    if not any(network.services for network in host.networks()):
         return host
     members = topology.endpoints_by_network(host)
     return replace_networks(host, lambda network: assign_vips(network, members.get(network.key, []), leases))

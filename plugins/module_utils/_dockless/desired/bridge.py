@@ -73,12 +73,11 @@ def endpoint_objects(attachment: Attachment, facts: Facts) -> t.Iterator[Object]
 def reached_from_loopback(host: Host, networks: Networks) -> set[NetworkKey]:
     """Return the networks with a port that 127.0.0.0/8 reaches: its answers come back in by their bridges."""
     found = set()
-    for project in host.projects:
-        for sandbox in project.sandboxes:
-            if any(_is_on_loopback(mapping) for mapping in sandbox.ports):
-                endpoint = gateways.publishing_endpoint(sandbox, networks, 4)
-                if endpoint is not None:
-                    found.add(endpoint.network)
+    for sandbox in host.sandboxes():
+        if any(_is_on_loopback(mapping) for mapping in sandbox.ports):
+            endpoint = gateways.publishing_endpoint(sandbox, networks, 4)
+            if endpoint is not None:
+                found.add(endpoint.network)
     return found
 
 

@@ -34,8 +34,9 @@ def forwarder_addresses(host: Host, topology: Topology, facts: Facts) -> list[IP
     if not dnsmasq_config.needs_forwarder(facts):
         return []
     found: set[IPAddress] = set()
-    for sandbox in (s for p in host.projects for s in p.sandboxes if s.mode == MODE_NETWORKS):
-        if not any(network.has_names for network in topology.networks_of(sandbox)):
+    for sandbox in host.sandboxes():
+        has_names = any(network.has_names for network in topology.networks_of(sandbox))
+        if sandbox.mode != MODE_NETWORKS or not has_names:
             continue
         for server in dnsmasq_config.servers(sandbox, topology, facts, host.defaults).addresses:
             if server.endswith(_PORT):

@@ -191,9 +191,7 @@ class _Run:
         ]
         if not bridges:
             return []
-        versions = {
-            subnet.version for project in host.projects for network in project.networks for subnet in network.subnets
-        }
+        versions = {subnet.version for network in host.networks() for subnet in network.subnets}
         families = {"ip6" if version == 6 else "ip" for version in versions}
         opened = desired_firewalls.opened_firewalls(step.after for step in after.building) if after else set()
         return [

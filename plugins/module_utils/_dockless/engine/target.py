@@ -177,7 +177,9 @@ def _attach(sandbox: Sandbox, attached: list[Attached]) -> DocklessError | None:
 def _without_impossible_networks(host: Host, facts: Facts, project: str | None, boot: bool) -> tuple[Host, list[str]]:
     """Raise DocklessError for a network that this host cannot have. At boot, and of other projects, it is left out."""
     impossible: dict[NetworkKey, DocklessError] = {}
-    for network in [network for network in host.networks() if not network.passes_host]:
+    for network in host.networks():
+        if network.passes_host:
+            continue
         error = refusal(network, facts)
         refused = error or too_large(network, facts)
         if refused is not None and not boot and project in (None, network.project):

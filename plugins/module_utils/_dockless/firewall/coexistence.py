@@ -57,14 +57,14 @@ def traffic_of(host: Host, networks: Networks, uplink: str) -> Traffic:
 
 def allowed_directions(host: Host, networks: Networks) -> dict[str, set[str]]:
     """Return the directions of new connections that dockless's table lets through, by bridge."""
-    publishing = {
-        endpoint.network
-        for project in host.projects
-        for sandbox in project.sandboxes
-        if sandbox.ports
-        for endpoint in (publishing_endpoint(sandbox, networks, version) for version in (4, 6))
-        if endpoint is not None
-    }
+    publishing = set()
+    for sandbox in host.sandboxes():
+        if not sandbox.ports:
+            continue
+        for version in (4, 6):
+            endpoint = publishing_endpoint(sandbox, networks, version)
+            if endpoint is not None:
+                publishing.add(endpoint.network)
     found = {}
     for network in _bridge_networks(networks):
         directions = {WITHIN_BRIDGE}

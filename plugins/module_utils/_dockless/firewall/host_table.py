@@ -54,8 +54,7 @@ def render(elements: Elements) -> str:
 
 def _add_link_local_sources(host: Host, networks: Networks, elements: Elements) -> None:
     """Add the link_local_ips of endpoints, which are outside of their networks' subnets."""
-    endpoints = (e for project in host.projects for sandbox in project.sandboxes for e in sandbox.endpoints)
-    for endpoint in endpoints:
+    for endpoint in host.endpoints():
         bridge = networks[endpoint.network].bridge_name
         for address in endpoint.link_local_ips:
             if address.version == 4:

@@ -27,13 +27,12 @@ def port_table(host: Host, networks: Networks) -> str:
     for network in networks.values():
         if network.spans_hosts and not network.is_routed:
             elements["unfiltered"].append(f'"{network.vxlan_device}"')
-    for project in host.projects:
-        for sandbox in project.sandboxes:
-            for endpoint in sandbox.endpoints:
-                network = networks[endpoint.network]
-                has_ipv6 = network.enable_ipv6 and not sandbox.disables_ipv6
-                if network.passes_host:
-                    _add_port(endpoint, network, has_ipv6, elements)
+    for sandbox in host.sandboxes():
+        for endpoint in sandbox.endpoints:
+            network = networks[endpoint.network]
+            has_ipv6 = network.enable_ipv6 and not sandbox.disables_ipv6
+            if network.passes_host:
+                _add_port(endpoint, network, has_ipv6, elements)
     return _render(elements)
 
 

@@ -58,10 +58,9 @@ def publications(sandbox: Sandbox, mapping: PortMapping, networks: Networks) -> 
 
 def all_publications(host: Host, networks: Networks) -> t.Iterator[Publication]:
     """Yield every publication of a host."""
-    for project in host.projects:
-        for sandbox in project.sandboxes:
-            for mapping in sandbox.ports:
-                yield from publications(sandbox, mapping, networks)
+    for sandbox in host.sandboxes():
+        for mapping in sandbox.ports:
+            yield from publications(sandbox, mapping, networks)
 
 
 def add_elements(host: Host, networks: Networks, elements: Elements) -> None:

@@ -79,12 +79,13 @@ def _is_managed(row: LinkRow) -> bool:
 
 def _peers(host: NetnsSnapshot, everywhere: t.Sequence[NetnsSnapshot], strays: set[int]) -> dict[int, End]:
     """Return the inner ends of endpoints' pairs by the index of the host's end."""
-    return {
-        row.peer: (snapshot, row)
-        for snapshot in everywhere
-        for row in snapshot.links.values()
-        if row.kind == "veth" and row.group == LINK_GROUP and (snapshot is not host or row.ifindex in strays)
-    }
+    ends: dict[int, End] = {}
+    for snapshot in everywhere:
+        for row in snapshot.links.values():
+            is_inner_end = snapshot is not host or row.ifindex in strays
+            if row.kind == "veth" and row.group == LINK_GROUP and is_inner_end:
+                ends[row.peer] = (snapshot, row)
+    return ends
 
 
 def _strays(host: NetnsSnapshot, wanted: State, foreign: Keys) -> set[int]:

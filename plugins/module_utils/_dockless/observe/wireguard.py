@@ -91,12 +91,10 @@ def _peers(device: Device | None, row: LinkRow, host: NetnsSnapshot) -> t.Iterat
 
 def _separate_routes(host: NetnsSnapshot, wanted: State, state: State) -> None:
     """Take the routes to peers, which are part of these, and kill-switch routes out of the plain routes."""
-    of_peers = {
-        (obj.link, cidr)
-        for obj in (*state.values(), *wanted.values())
-        if isinstance(obj, WireguardPeer)
-        for cidr in obj.allowed.split()
-    }
+    of_peers: set[tuple[str, str]] = set()
+    for obj in (*state.values(), *wanted.values()):
+        if isinstance(obj, WireguardPeer):
+            of_peers.update((obj.link, cidr) for cidr in obj.allowed.split())
     for route in host.routes:
         key = ("route", HOST, route.destination, str(route.metric))
         if route.metric == LAST_METRIC:

@@ -20,24 +20,21 @@ Row = dict[str, t.Any]
 def endpoints(host: Host, project: str | None = None) -> list[Row]:
     """Return the endpoints of one project, or of all, in order of sandbox and declaration."""
     networks = topology.networks_by_key(host)
-    return [
-        _endpoint(endpoint, networks[endpoint.network], each)
-        for each in _selected(host, project)
-        for sandbox in sorted(each.sandboxes, key=lambda sandbox: sandbox.name)
-        for endpoint in sandbox.endpoints
-    ]
+    rows = []
+    for owner, sandbox in _selected(host, project):
+        rows += [_endpoint(endpoint, networks[endpoint.network], owner) for endpoint in sandbox.endpoints]
+    return rows
 
 
 def ports(host: Host, project: str | None = None) -> list[Row]:
     """Return one row for each binding of each published port, as docker port shows them."""
     networks = topology.networks_by_key(host)
-    return [
-        _port(sandbox, publication)
-        for each in _selected(host, project)
-        for sandbox in sorted(each.sandboxes, key=lambda sandbox: sandbox.name)
-        for mapping in sandbox.ports
-        for publication in published_ports.publications(sandbox, mapping, networks)
-    ]
+    rows = []
+    for _, sandbox in _selected(host, project):
+        for mapping in sandbox.ports:
+            publications = published_ports.publications(sandbox, mapping, networks)
+            rows += [_port(sandbox, publication) for publication in publications]
+    return rows
 
 
 def wildcard(version: int) -> str:
@@ -45,8 +42,12 @@ def wildcard(version: int) -> str:
     return "0.0.0.0" if version == 4 else "::"
 
 
-def _selected(host: Host, project: str | None) -> list[Project]:
-    return [each for each in sorted(host.projects, key=lambda each: each.name) if project in (None, each.name)]
+def _selected(host: Host, project: str | None) -> t.Iterator[tuple[Project, Sandbox]]:
+    """Yield the sandboxes of one project, or of all, with their project, in order of the names of both."""
+    for owner in sorted(host.projects, key=lambda one: one.name):
+        if project in (None, owner.name):
+            for sandbox in sorted(owner.sandboxes, key=lambda one: one.name):
+                yield owner, sandbox
 
 
 def _endpoint(endpoint: Endpoint, network: Network, project: Project) -> Row:

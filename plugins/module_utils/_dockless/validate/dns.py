@@ -40,13 +40,15 @@ def refuse_loops(host: Host) -> None:
 
 
 def _gateways(host: Host) -> Gateways:
-    return {
-        subnet.gateway: network
-        for network in topology.networks_by_key(host).values()
-        if network.passes_host
-        for subnet in network.subnets
-        if subnet.gateway is not None and network.has_host_address(subnet.version)
-    }
+    """Return the addresses of the host on its networks' bridges, each with its network."""
+    gateways: dict[IPAddress, Network] = {}
+    for network in topology.networks_by_key(host).values():
+        if not network.passes_host:
+            continue
+        for subnet in network.subnets:
+            if subnet.gateway is not None and network.has_host_address(subnet.version):
+                gateways[subnet.gateway] = network
+    return gateways
 
 
 def _check(servers: t.Iterable[IPAddress], owner: str, path: str, gateways: Gateways) -> None:

@@ -16,23 +16,15 @@ from ..model.sandbox import Endpoint, Sandbox
 NetworkKey = tuple[str, str]  # (project, network)
 Networks = t.Mapping[NetworkKey, Network]
 DEFAULT_KEY = ("", DEFAULT_BRIDGE)
-_Taken = dict[
-    tuple[NetworkKey, t.Union[IPAddress, str]], Endpoint
-]  # (network, fixed address or MAC) -> the endpoint that has it
+# (network, fixed address or MAC) -> the endpoint that has it
+_Taken = dict[tuple[NetworkKey, t.Union[IPAddress, str]], Endpoint]
 _USER_DEFINED = "Connect the sandbox to a user-defined network instead, with the option networks."
-
-
-def all_endpoints(host: Host) -> t.Iterator[Endpoint]:
-    """Yield every endpoint in the order of declaration."""
-    for project in host.projects:
-        for sandbox in project.sandboxes:
-            yield from sandbox.endpoints
 
 
 def check_endpoints(host: Host, networks: Networks) -> None:
     """Raise DocklessError for unknown networks, and for addresses, MACs, interface names and links that cannot be."""
     taken: _Taken = {}
-    on_default_bridge = {endpoint.sandbox for endpoint in all_endpoints(host) if endpoint.network == DEFAULT_KEY}
+    on_default_bridge = {endpoint.sandbox for endpoint in host.endpoints() if endpoint.network == DEFAULT_KEY}
     for project in host.projects:
         for sandbox in project.sandboxes:
             if len(sandbox.endpoints) > 1:

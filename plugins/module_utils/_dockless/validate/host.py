@@ -32,7 +32,7 @@ def check_host(
     names the process of a listener. The time is linear in the number of declared objects.
     """
     host = resolve_externals(host)
-    networks = {network.key: network for project in host.projects for network in project.networks}
+    networks = {network.key: network for network in host.networks()}
     check_networks(networks.values(), host.defaults)
     check_overlays(host, facts)
     wireguard.check_encrypted(host, facts)

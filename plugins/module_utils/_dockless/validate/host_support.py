@@ -12,7 +12,6 @@ from ..model.facts import Facts
 from ..model.host import Host, Project
 from ..model.network import Network
 from . import macvlan, overlay
-from .endpoints import all_endpoints
 
 
 def refuse_without_forwarding(host: Host, facts: Facts) -> None:
@@ -20,35 +19,32 @@ def refuse_without_forwarding(host: Host, facts: Facts) -> None:
 
     dockless does not turn it on: it is the host's own setting, and would make the host a router for all its links.
     """
-    used = {endpoint.network for endpoint in all_endpoints(host)}
+    used = {endpoint.network for endpoint in host.endpoints()}
     settings = (
         (4, facts.forwarding4, "net.ipv4.ip_forward"),
         (6, facts.forwarding6, "net.ipv6.conf.all.forwarding"),
     )
-    for project in host.projects:
-        for network in project.networks:
-            if network.internal or not network.passes_host or network.key not in used:
-                continue
-            for version, is_on, sysctl in settings:
-                if not is_on and any(subnet.version == version for subnet in network.subnets):
-                    raise DocklessError(
-                        f"network {network.name} needs IPv{version} forwarding, but {sysctl} is 0",
-                        f"Set {sysctl} to 1 (the role dockless.network.prerequisites does), or make the network "
-                        "internal.",
-                        network.path,
-                    )
+    for network in host.networks():
+        if network.internal or not network.passes_host or network.key not in used:
+            continue
+        for version, is_on, sysctl in settings:
+            if not is_on and any(subnet.version == version for subnet in network.subnets):
+                raise DocklessError(
+                    f"network {network.name} needs IPv{version} forwarding, but {sysctl} is 0",
+                    f"Set {sysctl} to 1 (the role dockless.network.prerequisites does), or make the network internal.",
+                    network.path,
+                )
 
 
 def refuse_missing_families(host: Host, facts: Facts) -> None:
     """Raise DocklessError if a network needs IPv6 and the kernel does not have it."""
-    for project in host.projects:
-        for network in project.networks:
-            if network.enable_ipv6 and not facts.ipv6:
-                raise DocklessError(
-                    f"network {network.name} needs IPv6, but this kernel has it disabled",
-                    "Boot without ipv6.disable=1, or set enable_ipv6 to false.",
-                    network.path,
-                )
+    for network in host.networks():
+        if network.enable_ipv6 and not facts.ipv6:
+            raise DocklessError(
+                f"network {network.name} needs IPv6, but this kernel has it disabled",
+                "Boot without ipv6.disable=1, or set enable_ipv6 to false.",
+                network.path,
+            )
 
 
 def warnings(host: Host, facts: Facts, project: str | None) -> list[str]:
@@ -77,7 +73,7 @@ def _unreachable_ports(host: Host, projects: t.Iterable[Project], facts: Facts) 
 
     That is no error, because the host may get the address later.
     """
-    gateways = {subnet.gateway for p in host.projects for network in p.networks for subnet in network.subnets}
+    gateways = {subnet.gateway for network in host.networks() for subnet in network.subnets}
     published = {
         (mapping.host_ip, sandbox.name)
         for project in projects

@@ -13,7 +13,7 @@ from ..model.facts import Facts, Parent
 from ..model.host import Host
 from ..model.network import Network
 from ..model.sandbox import Endpoint, Sandbox
-from .endpoints import NetworkKey, Networks, all_endpoints, check_fixed_address
+from .endpoints import NetworkKey, Networks, check_fixed_address
 
 _Taken = dict[tuple[str, t.Union[IPAddress, str]], Endpoint]  # (parent, address or MAC) -> the endpoint that has it
 # Drivers of the network cards that hypervisors and clouds give to virtual machines.
@@ -93,7 +93,7 @@ def _check_host_addresses(network: Network) -> None:
 def _check_endpoints(host: Host, networks: Networks) -> None:
     taken: _Taken = {}
     first_endpoints: dict[NetworkKey, Endpoint] = {}
-    for endpoint in all_endpoints(host):
+    for endpoint in host.endpoints():
         network = networks.get(endpoint.network)
         if network is None:
             continue

@@ -16,7 +16,7 @@ from ..model.host import Host, Project
 from ..model.network import Network
 from ..model.overlay import Overlay, OverlayPeer
 from ..model.sandbox import Endpoint
-from .endpoints import NetworkKey, all_endpoints
+from .endpoints import NetworkKey
 
 _FLEET = "The role overlay sets it on all hosts."
 Spanning = tuple[Network, Overlay]  # an overlay network and its overlay options
@@ -24,12 +24,7 @@ Spanning = tuple[Network, Overlay]  # an overlay network and its overlay options
 
 def check_overlays(host: Host, facts: Facts) -> None:
     """Raise DocklessError for an overlay that lacks an option that its hosts must agree on, or that has a conflict."""
-    spanning = [
-        (network, network.overlay_options)
-        for project in host.projects
-        for network in project.networks
-        if network.spans_hosts
-    ]
+    spanning = [(network, network.overlay_options) for network in host.networks() if network.spans_hosts]
     by_vni: dict[int, Spanning] = {}
     by_port: dict[int, Spanning] = {}
     for network, overlay in spanning:
@@ -219,7 +214,7 @@ class _RemoteSandboxes:
 def _check_endpoints(host: Host, spanning: t.Iterable[Network]) -> None:
     networks = {network.key: network for network in spanning}
     remote: dict[NetworkKey, _RemoteSandboxes] = {key: _RemoteSandboxes(network) for key, network in networks.items()}
-    for endpoint in all_endpoints(host):
+    for endpoint in host.endpoints():
         network = networks.get(endpoint.network)
         if network is not None:
             _check_endpoint(endpoint, network, remote[network.key])

@@ -37,19 +37,18 @@ def check_ports(
     """
     conflicts = _Conflicts(facts.listeners, held, owner_of)
     has_macvlan = any(not network.passes_host for network in networks.values())
-    for project in host.projects:
-        for sandbox in project.sandboxes:
-            if not _publishes_ports(sandbox):
-                continue
-            carriers = _carriers(sandbox, networks)
-            default = default_publish_address(carriers[0], host.defaults)
-            if has_macvlan:
-                _check_reply_path(sandbox, networks)
-            for mapping in sandbox.ports:
-                address = str(mapping.host_ip or default or "")
-                _check_family(mapping, address, carriers, host.defaults)
-                if mapping.host_port and not mapping.host_port_end:
-                    conflicts.check(mapping, address)
+    for sandbox in host.sandboxes():
+        if not _publishes_ports(sandbox):
+            continue
+        carriers = _carriers(sandbox, networks)
+        default = default_publish_address(carriers[0], host.defaults)
+        if has_macvlan:
+            _check_reply_path(sandbox, networks)
+        for mapping in sandbox.ports:
+            address = str(mapping.host_ip or default or "")
+            _check_family(mapping, address, carriers, host.defaults)
+            if mapping.host_port and not mapping.host_port_end:
+                conflicts.check(mapping, address)
 
 
 def _publishes_ports(sandbox: Sandbox) -> bool:

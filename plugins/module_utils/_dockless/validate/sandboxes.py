@@ -110,19 +110,17 @@ def check_veth_pairs(host: Host) -> None:
 def _bridge_interfaces(host: Host) -> dict[_Interface, str]:
     return {
         ("", network.bridge_name): f"the bridge of network {network.project}/{network.name}"
-        for project in host.projects
-        for network in project.networks
+        for network in host.networks()
         if network.bridge_name
     }
 
 
 def _endpoint_interfaces(host: Host) -> dict[_Interface, str]:
     """Return the interfaces that endpoints have or will probably get: the lowest numbers in the declared order."""
-    prefixes = {network.key: network.iface_prefix for project in host.projects for network in project.networks}
+    prefixes = {network.key: network.iface_prefix for network in host.networks()}
     found = {}
-    for project in host.projects:
-        for sandbox in project.sandboxes:
-            for number, endpoint in enumerate(sandbox.endpoints):
-                name = endpoint.interface_name or f"{prefixes.get(endpoint.network, 'eth')}{number}"
-                found[sandbox.netns, name] = f"an endpoint ({endpoint.path})"
+    for sandbox in host.sandboxes():
+        for number, endpoint in enumerate(sandbox.endpoints):
+            name = endpoint.interface_name or f"{prefixes.get(endpoint.network, 'eth')}{number}"
+            found[sandbox.netns, name] = f"an endpoint ({endpoint.path})"
     return found

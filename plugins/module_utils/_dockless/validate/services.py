@@ -11,16 +11,16 @@ from ..model.addresses import IPAddress
 from ..model.host import Host
 from ..model.network import SERVICE_VIP, Network, Service
 from ..model.sandbox import Endpoint
-from .endpoints import NetworkKey, all_endpoints, check_fixed_address
+from .endpoints import NetworkKey, check_fixed_address
 
 
 def check_services(host: Host) -> None:
     """Raise DocklessError for names and addresses that a service cannot have, and for backends that do not exist."""
-    serving = {network.key: network for project in host.projects for network in project.networks if network.services}
+    serving = {network.key: network for network in host.networks() if network.services}
     if not serving:
         return
     members: dict[NetworkKey, list[Endpoint]] = {key: [] for key in serving}
-    for endpoint in all_endpoints(host):
+    for endpoint in host.endpoints():
         if endpoint.network in members:
             members[endpoint.network].append(endpoint)
     for key, network in serving.items():

@@ -129,12 +129,11 @@ def _tunnel_of(peer: OverlayPeer) -> tuple[str, tuple[tuple[str, str], ...], str
 
 def _check_published_ports(host: Host, overlay: Overlay) -> None:
     tunnel_ports = {wireguard_port(overlay.tunnel_port, slot) for slot in overlay.tunnels}
-    for project in host.projects:
-        for sandbox in project.sandboxes:
-            for mapping in sandbox.ports:
-                if mapping.protocol == "udp" and mapping.host_port in tunnel_ports:
-                    refuse(
-                        f"{sandbox.path}.ports",
-                        f"UDP port {mapping.host_port} is the port of this host's tunnel",
-                        "Publish another one, or set tunnel_port.",
-                    )
+    for sandbox in host.sandboxes():
+        for mapping in sandbox.ports:
+            if mapping.protocol == "udp" and mapping.host_port in tunnel_ports:
+                refuse(
+                    f"{sandbox.path}.ports",
+                    f"UDP port {mapping.host_port} is the port of this host's tunnel",
+                    "Publish another one, or set tunnel_port.",
+                )

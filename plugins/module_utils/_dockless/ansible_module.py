@@ -75,6 +75,13 @@ BRIDGED_NETWORK: Params = {
 }
 
 
+class Arguments(t.NamedTuple):
+    """The options of a module, and AnsibleModule's rules, such as mutually_exclusive."""
+
+    options: Params
+    rules: dict[str, t.Any]
+
+
 def run_networks(drivers: t.Sequence[str], options: Params) -> None:
     """Run a module that manages the networks of some drivers, one network or a list of them.
 
@@ -103,17 +110,6 @@ def edit_networks(
     if params["purge"]:
         return networks.purge_networks(declaration, named, drivers)
     return declaration
-
-
-def _driver(drivers: t.Sequence[str], declared: Params) -> Params:
-    """Return the driver of a network: the declared one if the module manages it, otherwise the first.
-
-    A declaration leaves out bridge, the default.
-    """
-    if drivers[0] == "bridge":
-        return {}
-    before = declared.get("driver")
-    return {"driver": before if before in drivers else drivers[0]}
 
 
 def run_edit(options: Params, edit: Edit, report: Report | None = None, **rules: t.Any) -> None:
@@ -201,13 +197,6 @@ def objects(params: Params, plural: str, options: t.Iterable[str], key: t.Sequen
     return [given_options(entry) for entry in params[plural]]
 
 
-class Arguments(t.NamedTuple):
-    """The options of a module, and AnsibleModule's rules, such as mutually_exclusive."""
-
-    options: Params
-    rules: dict[str, t.Any]
-
-
 def one_or_many(plural: str, options: Params, key: t.Sequence[str]) -> Arguments:
     """Return the arguments of a module that takes one object, or a list of objects in the option plural.
 
@@ -222,6 +211,17 @@ def one_or_many(plural: str, options: Params, key: t.Sequence[str]) -> Arguments
         "required_if": [("purge", True, (plural,))],
     }
     return Arguments({**options, plural: many, "purge": {"type": "bool", "default": False}}, rules)
+
+
+def _driver(drivers: t.Sequence[str], declared: Params) -> Params:
+    """Return the driver of a network: the declared one if the module manages it, otherwise the first.
+
+    A declaration leaves out bridge, the default.
+    """
+    if drivers[0] == "bridge":
+        return {}
+    before = declared.get("driver")
+    return {"driver": before if before in drivers else drivers[0]}
 
 
 def _or_fail(module: AnsibleModule, work: t.Callable[[], R]) -> R:

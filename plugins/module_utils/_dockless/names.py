@@ -53,10 +53,6 @@ INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,14}\Z")
 RESERVED_INTERFACES = frozenset(("all", "default", "lo"))  # below /proc/sys, the first two mean several links
 
 
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
 def short_id(project: str, sandbox: str) -> str:
     """Return a sandbox's id: twelve hex digits like a container's short id, and the same each time it is created.
 
@@ -162,3 +158,7 @@ def text_digest(text: str) -> str:
 
 def _mac(digest: str) -> str:
     return "02:" + ":".join(digest[i : i + 2] for i in range(20, 30, 2))
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

@@ -61,56 +61,6 @@ def free_subnet(
     return found
 
 
-def _default_bridge_subnet(pools: t.Sequence[Pool]) -> IPNetwork:
-    """Return the first block of the pools. It is the default bridge's, as with dockerd, unless no other is left."""
-    base, prefix_length = pools[0]
-    return type(base)((int(base.network_address), max(prefix_length, base.prefixlen)))
-
-
-def _first_free(pools: t.Iterable[Pool], prefix_length: int | None, taken: t.Sequence[IPNetwork]) -> IPNetwork | None:
-    for base, pool_prefix_length in pools:
-        length = prefix_length or pool_prefix_length
-        found = _first_gap(base, length, taken) if length >= base.prefixlen else None
-        if found is not None:
-            return found
-    return None
-
-
-def _first_gap(base: IPNetwork, prefix_length: int, taken: t.Sequence[IPNetwork]) -> IPNetwork | None:
-    """Return the first free subnet of a pool.
-
-    The search skips a taken network as a whole, because trying each candidate inside it may take 65,536 steps.
-    """
-    step = 1 << (base.max_prefixlen - prefix_length)
-    start, end = int(base.network_address), int(base.broadcast_address)
-    while start + step - 1 <= end:
-        candidate = type(base)((start, prefix_length))
-        clash = addresses.overlaps(candidate, taken)
-        if clash is None:
-            return candidate
-        after_clash = int(clash.broadcast_address) + 1
-        aligned = -(-after_clash // step) * step  # rounded up to a multiple of step
-        start = max(start + step, aligned)
-    return None
-
-
-def _unique_local_subnet(network: Network, prefix_length: int, taken: t.Sequence[IPNetwork]) -> IPNetwork:
-    """Return the network's own prefix of fd00::/8 (RFC 4193), derived from its name: every run finds the same one."""
-    seed = int.from_bytes(names.ula_seed(network.project, network.name), "big")
-    host_bits = 128 - prefix_length
-    for attempt in range(_ULA_ATTEMPTS):
-        identifier = (seed + attempt) & ((1 << _GLOBAL_ID_BITS) - 1)
-        address = (0xFD << _GLOBAL_ID_BITS | identifier) << 64
-        found = ipaddress.IPv6Network((address >> host_bits << host_bits, prefix_length))
-        if addresses.overlaps(found, taken) is None:
-            return found
-    raise DocklessError(
-        f"network {network.name} cannot get an IPv6 prefix, because all candidates overlap other subnets or routes",
-        "Set ipam.config[0].subnet.",
-        network.path,
-    )
-
-
 def subnet_gateway(network: Network, subnet: Subnet) -> IPAddress | None:
     """Return the gateway that a subnet has or will get: the declared one, or the first address that is not auxiliary.
 
@@ -149,16 +99,6 @@ def dynamic(network: IPNetwork, ip_range: IPNetwork | None) -> Span:
         return whole
     low, high = int(ip_range.network_address), int(ip_range.broadcast_address)
     return Span(whole.version, max(whole.low, low), min(whole.high, high))
-
-
-def _free_addresses(
-    network: IPNetwork, span: Span, taken: t.AbstractSet[int], from_top: bool = False
-) -> t.Iterator[IPAddress]:
-    make_address = type(network.network_address)
-    numbers = range(span.low, span.high + 1)
-    for number in reversed(numbers) if from_top else numbers:
-        if number not in taken:
-            yield make_address(number)
 
 
 class FamilyAllocator:
@@ -257,6 +197,76 @@ def assign(
     ]
 
 
+def exhausted(network: Network, subnets: t.Sequence[Subnet], owner: str, path: str) -> DocklessError:
+    """Return the error that no address is left for an owner, such as "sandbox web"."""
+    ranges = ", ".join(str(subnet.ip_range or subnet.network) for subnet in subnets)
+    return DocklessError(
+        f"network {network.name} has no free address left in {ranges} for {owner}",
+        "Add a subnet, widen ip_range, or remove sandboxes.",
+        path,
+    )
+
+
+def _default_bridge_subnet(pools: t.Sequence[Pool]) -> IPNetwork:
+    """Return the first block of the pools. It is the default bridge's, as with dockerd, unless no other is left."""
+    base, prefix_length = pools[0]
+    return type(base)((int(base.network_address), max(prefix_length, base.prefixlen)))
+
+
+def _first_free(pools: t.Iterable[Pool], prefix_length: int | None, taken: t.Sequence[IPNetwork]) -> IPNetwork | None:
+    for base, pool_prefix_length in pools:
+        length = prefix_length or pool_prefix_length
+        found = _first_gap(base, length, taken) if length >= base.prefixlen else None
+        if found is not None:
+            return found
+    return None
+
+
+def _first_gap(base: IPNetwork, prefix_length: int, taken: t.Sequence[IPNetwork]) -> IPNetwork | None:
+    """Return the first free subnet of a pool.
+
+    The search skips a taken network as a whole, because trying each candidate inside it may take 65,536 steps.
+    """
+    step = 1 << (base.max_prefixlen - prefix_length)
+    start, end = int(base.network_address), int(base.broadcast_address)
+    while start + step - 1 <= end:
+        candidate = type(base)((start, prefix_length))
+        clash = addresses.overlaps(candidate, taken)
+        if clash is None:
+            return candidate
+        after_clash = int(clash.broadcast_address) + 1
+        aligned = -(-after_clash // step) * step  # rounded up to a multiple of step
+        start = max(start + step, aligned)
+    return None
+
+
+def _unique_local_subnet(network: Network, prefix_length: int, taken: t.Sequence[IPNetwork]) -> IPNetwork:
+    """Return the network's own prefix of fd00::/8 (RFC 4193), derived from its name: every run finds the same one."""
+    seed = int.from_bytes(names.ula_seed(network.project, network.name), "big")
+    host_bits = 128 - prefix_length
+    for attempt in range(_ULA_ATTEMPTS):
+        identifier = (seed + attempt) & ((1 << _GLOBAL_ID_BITS) - 1)
+        address = (0xFD << _GLOBAL_ID_BITS | identifier) << 64
+        found = ipaddress.IPv6Network((address >> host_bits << host_bits, prefix_length))
+        if addresses.overlaps(found, taken) is None:
+            return found
+    raise DocklessError(
+        f"network {network.name} cannot get an IPv6 prefix, because all candidates overlap other subnets or routes",
+        "Set ipam.config[0].subnet.",
+        network.path,
+    )
+
+
+def _free_addresses(
+    network: IPNetwork, span: Span, taken: t.AbstractSet[int], from_top: bool = False
+) -> t.Iterator[IPAddress]:
+    make_address = type(network.network_address)
+    numbers = range(span.low, span.high + 1)
+    for number in reversed(numbers) if from_top else numbers:
+        if number not in taken:
+            yield make_address(number)
+
+
 def _choose(
     network: Network,
     subnets: t.Sequence[Subnet],
@@ -291,13 +301,3 @@ def _owner(endpoint: Endpoint) -> Owner:
 
 def _link_local(endpoint: Endpoint) -> list[str]:
     return [f"{address}/{_LINK_LOCAL_PREFIX_LENGTHS[address.version]}" for address in endpoint.link_local_ips]
-
-
-def exhausted(network: Network, subnets: t.Sequence[Subnet], owner: str, path: str) -> DocklessError:
-    """Return the error that no address is left for an owner, such as "sandbox web"."""
-    ranges = ", ".join(str(subnet.ip_range or subnet.network) for subnet in subnets)
-    return DocklessError(
-        f"network {network.name} has no free address left in {ranges} for {owner}",
-        "Add a subnet, widen ip_range, or remove sandboxes.",
-        path,
-    )

@@ -79,16 +79,6 @@ def address_numbers(endpoint: Endpoint) -> t.Iterator[Number]:
         yield address.version, int(address)
 
 
-def _expected_numbers(endpoint: Endpoint, leases: ProjectLeases) -> t.Iterator[Number]:
-    """Yield the addresses that an unresolved endpoint will have: declared ones, and recorded ones of other families."""
-    declared = [address for address in (endpoint.ipv4_address, endpoint.ipv6_address) if address is not None]
-    declared_versions = {address.version for address in declared}
-    recorded = [addresses.address_in(cidr) for cidr in endpoint_lease(leases, endpoint).addresses]
-    recorded = [address for address in recorded if address.version not in declared_versions]
-    for address in (*declared, *recorded):
-        yield address.version, int(address)
-
-
 def default_mtu(network: Network, facts: Facts) -> int:
     """Return the MTU of the network's parent in bytes, or of the uplink if it has none."""
     parent = macvlan.existing_parent(network.macvlan_options, facts)
@@ -106,6 +96,26 @@ def host_addresses(network: Network, recorded: t.Sequence[str], taken: t.Abstrac
     return tuple(_host_address(network, version, recorded, taken) for version in versions)
 
 
+def reserved_numbers(network: Network) -> Numbers:
+    """Return the addresses that the network's sandboxes cannot have: auxiliary ones, gateways and the host's own."""
+    found: list[IPAddress] = list(network.macvlan_options.addresses)
+    for subnet in network.subnets:
+        found += [address for _, address in subnet.aux_addresses]
+        if subnet.gateway is not None:
+            found.append(subnet.gateway)
+    return {(address.version, int(address)) for address in found}
+
+
+def _expected_numbers(endpoint: Endpoint, leases: ProjectLeases) -> t.Iterator[Number]:
+    """Yield the addresses that an unresolved endpoint will have: declared ones, and recorded ones of other families."""
+    declared = [address for address in (endpoint.ipv4_address, endpoint.ipv6_address) if address is not None]
+    declared_versions = {address.version for address in declared}
+    recorded = [addresses.address_in(cidr) for cidr in endpoint_lease(leases, endpoint).addresses]
+    recorded = [address for address in recorded if address.version not in declared_versions]
+    for address in (*declared, *recorded):
+        yield address.version, int(address)
+
+
 def _host_address(network: Network, version: int, recorded: t.Sequence[str], taken: t.AbstractSet[Number]) -> IPAddress:
     """Return the host's address: host_access_address, the auxiliary one named host, the recorded one, or a free one."""
     subnets = [subnet for subnet in network.subnets if subnet.version == version]
@@ -118,13 +128,3 @@ def _host_address(network: Network, version: int, recorded: t.Sequence[str], tak
     if address is None:
         raise ipam.exhausted(network, subnets, "the host", network.path + ".host_access")
     return address
-
-
-def reserved_numbers(network: Network) -> Numbers:
-    """Return the addresses that the network's sandboxes cannot have: auxiliary ones, gateways and the host's own."""
-    found: list[IPAddress] = list(network.macvlan_options.addresses)
-    for subnet in network.subnets:
-        found += [address for _, address in subnet.aux_addresses]
-        if subnet.gateway is not None:
-            found.append(subnet.gateway)
-    return {(address.version, int(address)) for address in found}

@@ -40,16 +40,16 @@ def resolve_network(network: Network, facts: Facts) -> Network:
     )
 
 
-def _slice(request: SubnetRequest) -> SubnetRequest:
-    """Return this host's slice of a routed subnet, with the gateway only if it lies in the slice."""
-    host_slice = request.ip_range
-    has_gateway = request.gateway is not None and host_slice is not None and request.gateway in host_slice
-    return request._replace(network=host_slice, ip_range=None, gateway=request.gateway if has_gateway else None)
-
-
 def default_mtu(network: Network, overlay: Overlay, facts: Facts) -> int:
     """Return the largest packet in bytes that fits into a VXLAN packet on the underlay, or inside the host's tunnel."""
     own = own_vtep(overlay, facts)
     vtep = str(own.address) if own is not None else overlay.vtep
     underlay_mtu = own.mtu if own is not None else model_overlay.wireguard_mtu(network.peers, facts)
     return underlay_mtu - model_overlay.VXLAN_OVERHEAD[6 if ":" in vtep else 4]
+
+
+def _slice(request: SubnetRequest) -> SubnetRequest:
+    """Return this host's slice of a routed subnet, with the gateway only if it lies in the slice."""
+    host_slice = request.ip_range
+    has_gateway = request.gateway is not None and host_slice is not None and request.gateway in host_slice
+    return request._replace(network=host_slice, ip_range=None, gateway=request.gateway if has_gateway else None)

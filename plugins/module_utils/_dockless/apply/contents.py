@@ -34,6 +34,19 @@ def build_contents(run: Run, steps: Steps, raising: t.Mapping[str, list[StepMess
         run.handles.get(name).send(messages)
 
 
+def remove_contents(run: Run, steps: Steps) -> None:
+    """Delete addresses, neighbours, forwarding entries and routes."""
+    for step in run.passed(steps):
+        with absence_is_fine():
+            handle = run.handles.get(namespace_of(step))
+            _keep_secondary_addresses(step, handle)
+            handle.send_removals([(message, step) for message in _deletions(step, handle)])
+
+
+def leave_to_the_kernel(run: Run, steps: Steps) -> None:
+    """Do nothing: a sysctl goes with its interface or namespace."""
+
+
 def _fill(run: Run, name: str, steps: Steps, raising: list[StepMessage]) -> None:
     handle = run.handles.get(name)
     for step in run.passed([step for step in steps if step.key[0] == "sysctl"]):
@@ -67,19 +80,6 @@ def _new_entry(step: Step, handle: NetnsHandle) -> bytearray:
     route = step.new(Route)
     index = _index(step, handle, route.link)
     return routes.route(RTM_NEWROUTE, index, route.destination, route.via, route.metric, route.onlink)
-
-
-def remove_contents(run: Run, steps: Steps) -> None:
-    """Delete addresses, neighbours, forwarding entries and routes."""
-    for step in run.passed(steps):
-        with absence_is_fine():
-            handle = run.handles.get(namespace_of(step))
-            _keep_secondary_addresses(step, handle)
-            handle.send_removals([(message, step) for message in _deletions(step, handle)])
-
-
-def leave_to_the_kernel(run: Run, steps: Steps) -> None:
-    """Do nothing: a sysctl goes with its interface or namespace."""
 
 
 def _deletions(step: Step, handle: NetnsHandle) -> list[bytearray]:

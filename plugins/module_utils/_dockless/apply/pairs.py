@@ -14,6 +14,13 @@ from .run import InheritedSettings, Run, Steps
 from .settings import write_settings
 
 
+class _End(t.NamedTuple):
+    mtu: int
+    master: str
+    up: bool
+    mac: str
+
+
 def create_pairs(run: Run, steps: Steps) -> None:
     """Create pairs, each end in its namespace and under its name from the first moment."""
     messages: list[StepMessage] = []
@@ -112,13 +119,6 @@ def _change_peer_end(before: Veth | None, after: Veth, handle: NetnsHandle) -> t
         return
     known = before or after._replace(peer_master="", peer_up=False)
     yield from _change_end(handle, after.peer_name, _peer_end(known), _peer_end(after))
-
-
-class _End(t.NamedTuple):
-    mtu: int
-    master: str
-    up: bool
-    mac: str
 
 
 def _first_end(pair: Veth) -> _End:

@@ -17,6 +17,25 @@ from .run import Run, Steps
 
 _WIREGUARD = frozenset(("wireguard_key", "kill_switch_route", "wireguard_link", "wireguard_peer"))
 _CONTENTS = frozenset(("sysctl", "address", "neighbour", "forwarding_entry", "route"))
+# What deletes each kind of object. The plan has the order.
+REMOVERS: dict[str, t.Callable[[Run, Steps], None]] = {
+    "foreign_firewall_rules": files.apply_foreign_rules,
+    "resolver": files.remove_resolvers,
+    "nft_table": tables.remove_tables,
+    "file": files.remove_files,
+    "route": contents.remove_contents,
+    "forwarding_entry": contents.remove_contents,
+    "neighbour": contents.remove_contents,
+    "address": contents.remove_contents,
+    "sysctl": contents.leave_to_the_kernel,
+    "veth": links.remove_links,
+    "link": links.remove_links,
+    "wireguard_peer": wireguard.remove_peers,
+    "wireguard_link": wireguard.remove_links,
+    "kill_switch_route": wireguard.remove_kill_switches,
+    "netns": sandboxes.remove_namespaces,
+    "wireguard_key": wireguard.remove_keys,
+}
 
 
 class Phase(t.NamedTuple):
@@ -27,7 +46,7 @@ class Phase(t.NamedTuple):
     build: t.Callable[[Run, Steps], None]
 
 
-# ---- which steps a phase takes -----------------------------------------------
+# ---- the steps that each phase takes -----------------------------------------
 
 
 def _is_host_table(step: Step) -> bool:
@@ -106,23 +125,3 @@ PHASES: tuple[Phase, ...] = (
     Phase("readers of changed files", _is_file, files.reload_readers),
     Phase("other firewalls", _is_foreign_firewall, files.apply_foreign_rules),
 )
-
-# What deletes each kind of object. The plan has the order.
-REMOVERS: dict[str, t.Callable[[Run, Steps], None]] = {
-    "foreign_firewall_rules": files.apply_foreign_rules,
-    "resolver": files.remove_resolvers,
-    "nft_table": tables.remove_tables,
-    "file": files.remove_files,
-    "route": contents.remove_contents,
-    "forwarding_entry": contents.remove_contents,
-    "neighbour": contents.remove_contents,
-    "address": contents.remove_contents,
-    "sysctl": contents.leave_to_the_kernel,
-    "veth": links.remove_links,
-    "link": links.remove_links,
-    "wireguard_peer": wireguard.remove_peers,
-    "wireguard_link": wireguard.remove_links,
-    "kill_switch_route": wireguard.remove_kill_switches,
-    "netns": sandboxes.remove_namespaces,
-    "wireguard_key": wireguard.remove_keys,
-}

@@ -25,6 +25,17 @@ def build_sandboxes(run: Run, steps: Steps) -> None:
         run.handles.close_sandboxes()
 
 
+def remove_namespaces(run: Run, steps: Steps) -> None:
+    """Remove names. A namespace that was attached to stays, without dockless's label."""
+    for step in run.passed(steps):
+        namespace = step.old(Netns)
+        if namespace.inode:
+            with absence_is_fine():
+                unlabelled: StepMessage = links.label_loopback(""), step
+                run.handles.get(namespace.name).send([unlabelled])
+        netns.unpin(namespace.name)
+
+
 def _chunks(steps: Steps) -> t.Iterator[list[Step]]:
     """Split steps by namespace: those joined by plain pairs together and first, second names after the first ones."""
     joined = set()
@@ -102,14 +113,3 @@ def _adopt(step: Step) -> None:
     if refusals:
         raise refused(step, refusals[0].errno, refusals[0].text)
     _pin(step, source)
-
-
-def remove_namespaces(run: Run, steps: Steps) -> None:
-    """Remove names. A namespace that was attached to stays, without dockless's label."""
-    for step in run.passed(steps):
-        namespace = step.old(Netns)
-        if namespace.inode:
-            with absence_is_fine():
-                unlabelled: StepMessage = links.label_loopback(""), step
-                run.handles.get(namespace.name).send([unlabelled])
-        netns.unpin(namespace.name)

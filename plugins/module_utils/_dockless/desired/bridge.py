@@ -32,18 +32,6 @@ def network_objects(network: Network, is_reached_from_loopback: bool, facts: Fac
             yield Address(HOST, network.bridge_name, f"{subnet.gateway}/{subnet.network.prefixlen}")
 
 
-def _bridge_conf(network: Network, is_reached_from_loopback: bool, facts: Facts) -> Conf:
-    conf: Conf = (
-        ("ipv4/accept_redirects", 0),
-        ("ipv4/route_localnet", int(is_reached_from_loopback)),
-        ("ipv4/send_redirects", 0),
-    )
-    if not facts.ipv6:
-        return conf
-    has_ipv6 = network.enable_ipv6 and network.has_host_address(6)
-    return (*conf, *NO_IPV6_DELAY, ("ipv6/disable_ipv6", int(not has_ipv6)))
-
-
 def endpoint_objects(attachment: Attachment, facts: Facts) -> t.Iterator[Object]:
     """Yield an endpoint's pair, the outer end a port of the bridge.
 
@@ -79,6 +67,18 @@ def reached_from_loopback(host: Host, networks: Networks) -> set[NetworkKey]:
             if endpoint is not None:
                 found.add(endpoint.network)
     return found
+
+
+def _bridge_conf(network: Network, is_reached_from_loopback: bool, facts: Facts) -> Conf:
+    conf: Conf = (
+        ("ipv4/accept_redirects", 0),
+        ("ipv4/route_localnet", int(is_reached_from_loopback)),
+        ("ipv4/send_redirects", 0),
+    )
+    if not facts.ipv6:
+        return conf
+    has_ipv6 = network.enable_ipv6 and network.has_host_address(6)
+    return (*conf, *NO_IPV6_DELAY, ("ipv6/disable_ipv6", int(not has_ipv6)))
 
 
 def _is_on_loopback(mapping: PortMapping) -> bool:

@@ -45,6 +45,45 @@ def dns_objects(project: Project, topology: Topology, facts: Facts, defaults: De
     return objects
 
 
+def endpoint_records(sandbox: Sandbox, endpoint: Endpoint, services: Services) -> list[str]:
+    """Return an endpoint's lines in hosts(5) format. A reverse query gets the first name.
+
+    Raises DocklessError for an alias that is not a domain name.
+    """
+    for alias in endpoint.aliases:
+        if not is_dns_name(alias):
+            raise DocklessError(
+                f"alias {alias!r} of sandbox {sandbox.name} is not a domain name",
+                "Use letters, digits, dashes and dots.",
+                endpoint.path and endpoint.path + ".aliases",
+            )
+    network = endpoint.network[1]
+    own = (sandbox.name, sandbox.hostname, *endpoint.aliases, names.short_id(sandbox.project, sandbox.name))
+    plain = services.names(endpoint.network, sandbox.project, sandbox.name, own)
+    called = (f"{sandbox.name}.{network}", *plain, *(f"{name}.{network}" for name in plain if name))
+    text = " ".join(name for name in dict.fromkeys(called) if is_dns_name(name))
+    return [f"{address} {text}" for address in endpoint.named_addresses] if text else []
+
+
+def address_records(records: t.Sequence[DnsRecord]) -> list[str]:
+    """Return declared A and AAAA records as lines in hosts(5) format. Raises DocklessError."""
+    lines = []
+    for record in records:
+        if record.kind not in ("A", "AAAA"):
+            continue
+        try:
+            address = ipaddress.ip_address(record.value)
+        except ValueError:
+            address = None
+        if address is None or address.version != (4 if record.kind == "A" else 6) or not is_dns_name(record.name):
+            raise DocklessError(
+                f"the {record.kind} record of {record.name!r} cannot be served",
+                f"Use a domain name and an IPv{4 if record.kind == 'A' else 6} address.",
+            )
+        lines.append(f"{address} {record.name}")
+    return lines
+
+
 def _shared_files(project: Project, objects: t.Sequence[Object]) -> list[Object]:
     """Return the files of sandboxes that share a partner's namespace: copies of the partner's files, as in Docker."""
     sandboxes = {sandbox.name: sandbox for sandbox in project.sandboxes}
@@ -97,45 +136,6 @@ def _peer_files(network: Network, services: Services) -> t.Iterator[File]:
         for path, records in lines.items():
             if records:
                 yield File(path, f"# dockless: host {peer.name}\n" + "".join(line + "\n" for line in records))
-
-
-def endpoint_records(sandbox: Sandbox, endpoint: Endpoint, services: Services) -> list[str]:
-    """Return an endpoint's lines in hosts(5) format. A reverse query gets the first name.
-
-    Raises DocklessError for an alias that is not a domain name.
-    """
-    for alias in endpoint.aliases:
-        if not is_dns_name(alias):
-            raise DocklessError(
-                f"alias {alias!r} of sandbox {sandbox.name} is not a domain name",
-                "Use letters, digits, dashes and dots.",
-                endpoint.path and endpoint.path + ".aliases",
-            )
-    network = endpoint.network[1]
-    own = (sandbox.name, sandbox.hostname, *endpoint.aliases, names.short_id(sandbox.project, sandbox.name))
-    plain = services.names(endpoint.network, sandbox.project, sandbox.name, own)
-    called = (f"{sandbox.name}.{network}", *plain, *(f"{name}.{network}" for name in plain if name))
-    text = " ".join(name for name in dict.fromkeys(called) if is_dns_name(name))
-    return [f"{address} {text}" for address in endpoint.named_addresses] if text else []
-
-
-def address_records(records: t.Sequence[DnsRecord]) -> list[str]:
-    """Return declared A and AAAA records as lines in hosts(5) format. Raises DocklessError."""
-    lines = []
-    for record in records:
-        if record.kind not in ("A", "AAAA"):
-            continue
-        try:
-            address = ipaddress.ip_address(record.value)
-        except ValueError:
-            address = None
-        if address is None or address.version != (4 if record.kind == "A" else 6) or not is_dns_name(record.name):
-            raise DocklessError(
-                f"the {record.kind} record of {record.name!r} cannot be served",
-                f"Use a domain name and an IPv{4 if record.kind == 'A' else 6} address.",
-            )
-        lines.append(f"{address} {record.name}")
-    return lines
 
 
 def _sandbox_objects(

@@ -77,9 +77,6 @@ def _host_silent(network: Network, facts: Facts) -> Conf:
     return (("ipv6/disable_ipv6", 1),) if facts.ipv6 and network.macvlan_options.mode != "l3s" else ()
 
 
-# ---- what belongs to no single project ---------------------------------------
-
-
 def host_objects(host: Host, networks: Networks, facts: Facts) -> t.Iterator[Object]:
     """Yield the VLANs that dockless makes, and the host's own link on each network with host_access."""
     on_parents = [network for network in networks.values() if not network.passes_host]

@@ -44,6 +44,14 @@ def network_objects(network: Network, is_reached_from_loopback: bool, facts: Fac
             yield from _bridged_peer(network, peer)
 
 
+def endpoint_objects(attachment: Attachment, facts: Facts) -> t.Iterator[Object]:
+    """Yield an endpoint's veth pair, the entries that bind its addresses to its port, and routes to remote slices."""
+    yield from bridge.endpoint_objects(attachment, facts)
+    if not attachment.network.is_routed:
+        yield from _local_entries(attachment)
+    yield from _routes_to_peers(attachment)
+
+
 def _vxlan_link(network: Network, overlay: Overlay, facts: Facts) -> Link:
     return Link(
         HOST,
@@ -81,14 +89,6 @@ def _routed_peer(network: Network, overlay: Overlay, peer: OverlayPeer) -> t.Ite
         router = str(subnet.network_address + 1)
         yield Neighbour(HOST, link, router, mac)
         yield Route(HOST, str(subnet), link, router, onlink=True)
-
-
-def endpoint_objects(attachment: Attachment, facts: Facts) -> t.Iterator[Object]:
-    """Yield an endpoint's veth pair, the entries that bind its addresses to its port, and routes to remote slices."""
-    yield from bridge.endpoint_objects(attachment, facts)
-    if not attachment.network.is_routed:
-        yield from _local_entries(attachment)
-    yield from _routes_to_peers(attachment)
 
 
 def _local_entries(attachment: Attachment) -> t.Iterator[Object]:

@@ -31,6 +31,21 @@ _LINE_LIMIT = 1000  # dnsmasq reads a line of its configuration into 1025 bytes
 _CHARACTER_STRING = 255  # RFC 1035 3.3
 
 
+class Upstreams(t.NamedTuple):
+    """The servers to which a resolver forwards queries that it cannot answer. Without any, it refuses those queries.
+
+    addresses: as ADDRESS or ADDRESS#PORT. followed: the host's file that lists exactly these servers, "" if none does.
+    """
+
+    addresses: tuple[str, ...] = ()
+    followed: str = ""
+
+    @property
+    def are_listed(self) -> bool:
+        """Return whether dockless writes a file that lists them. resolv.conf(5) has no ports, so not with a port."""
+        return bool(self.addresses) and not self.followed and not any("#" in address for address in self.addresses)
+
+
 def config_path(netns: str) -> str:
     """Return the path of a resolver's configuration."""
     return f"{DNS_DIRECTORY}/resolvers/{netns}.conf"
@@ -80,21 +95,6 @@ def has_private(sandbox: Sandbox) -> bool:
     return any(e.links for e in sandbox.endpoints) or any(r.kind in ("A", "AAAA") for r in sandbox.records)
 
 
-class Upstreams(t.NamedTuple):
-    """The servers to which a resolver forwards queries that it cannot answer. Without any, it refuses those queries.
-
-    addresses: as ADDRESS or ADDRESS#PORT. followed: the host's file that lists exactly these servers, "" if none does.
-    """
-
-    addresses: tuple[str, ...] = ()
-    followed: str = ""
-
-    @property
-    def are_listed(self) -> bool:
-        """Return whether dockless writes a file that lists them. resolv.conf(5) has no ports, so not with a port."""
-        return bool(self.addresses) and not self.followed and not any("#" in address for address in self.addresses)
-
-
 def servers(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaults) -> Upstreams:
     """Return the upstream servers of a sandbox's resolver. The first of these cases that applies decides:
 
@@ -118,37 +118,9 @@ def servers(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaul
     return Upstreams(tuple(found), facts.resolv_conf if reaches_all else "")
 
 
-def _forward_mode(sandbox: Sandbox, network: Network) -> str:
-    return sandbox.forward or network.forward
-
-
-def _without_own(addresses: t.Iterable[IPAddress], sandbox: Sandbox) -> tuple[str, ...]:
-    """Return addresses as text, without those of the sandbox: one that serves DNS must not query itself."""
-    own = sandbox.all_addresses
-    return tuple(text for text in dict.fromkeys(map(str, addresses)) if text not in own)
-
-
-def _servers_on_own_networks(sandbox: Sandbox, networks: t.Sequence[Network]) -> tuple[str, ...]:
-    """Return the named servers that are on the sandbox's own networks, which a sandbox without egress still reaches."""
-    named = sandbox.dns or tuple(address for network in networks for address in network.dns)
-    subnets = [s.network for n in networks if n.passes_host for s in n.subnets]
-    reachable = (address for address in named if any(address in subnet for subnet in subnets))
-    return _without_own(reachable, sandbox)
-
-
 def needs_forwarder(facts: Facts) -> bool:
     """Return whether all of the host's servers have loopback addresses, where no sandbox reaches them."""
     return bool(facts.nameservers) and not host_servers(facts)
-
-
-def _forwarder_of(uplinks: t.Sequence[Network]) -> tuple[str, ...]:
-    """Return the address and port of the host's forwarder: the gateway of the first network that has one."""
-    for network in uplinks:
-        for version in (4, 6):
-            gateway = network.gateway(version) if network.passes_host else None
-            if gateway is not None:
-                return (f"{gateway}#{RESOLVER_PORT}",)
-    return ()
 
 
 def host_servers(facts: Facts) -> list[str]:
@@ -199,6 +171,63 @@ def account(facts: Facts) -> list[str]:
     return [f"{keyword}={name}" for keyword, name in zip(("user", "group"), facts.dnsmasq_account)]
 
 
+@functools.lru_cache(maxsize=4096)
+def reverse_zones(network: IPNetwork) -> list[str]:
+    """Return the zones below in-addr.arpa or ip6.arpa that are exactly the subnet (RFC 1035 3.5, RFC 3596 2.5).
+
+    A zone ends at a byte of IPv4 or half a byte of IPv6, so 10.0.0.0/23 is two zones.
+    """
+    step = 8 if network.version == 4 else 4
+    prefix_length = max(step, math.ceil(network.prefixlen / step) * step)
+    host_labels = (network.max_prefixlen - prefix_length) // step
+    parts = network.subnets(new_prefix=prefix_length)
+    return [part.network_address.reverse_pointer.split(".", host_labels)[-1] for part in parts]
+
+
+def directives(record: DnsRecord) -> list[str]:
+    """Return a record as configuration. A and AAAA records are in record files instead. Raises DocklessError."""
+    if record.kind in ("A", "AAAA"):
+        return []
+    try:
+        line = _DIRECTIVES[record.kind](record)
+    except (KeyError, ValueError):
+        line = ""
+    if not line or len(line.encode()) > _LINE_LIMIT:
+        raise DocklessError(
+            f"the {record.kind} record of {record.name!r} cannot be served",
+            "Use a domain name, and a value of at most 800 printable characters in the format of its kind.",
+        )
+    return [line]
+
+
+def _forward_mode(sandbox: Sandbox, network: Network) -> str:
+    return sandbox.forward or network.forward
+
+
+def _without_own(addresses: t.Iterable[IPAddress], sandbox: Sandbox) -> tuple[str, ...]:
+    """Return addresses as text, without those of the sandbox: one that serves DNS must not query itself."""
+    own = sandbox.all_addresses
+    return tuple(text for text in dict.fromkeys(map(str, addresses)) if text not in own)
+
+
+def _servers_on_own_networks(sandbox: Sandbox, networks: t.Sequence[Network]) -> tuple[str, ...]:
+    """Return the named servers that are on the sandbox's own networks, which a sandbox without egress still reaches."""
+    named = sandbox.dns or tuple(address for network in networks for address in network.dns)
+    subnets = [s.network for n in networks if n.passes_host for s in n.subnets]
+    reachable = (address for address in named if any(address in subnet for subnet in subnets))
+    return _without_own(reachable, sandbox)
+
+
+def _forwarder_of(uplinks: t.Sequence[Network]) -> tuple[str, ...]:
+    """Return the address and port of the host's forwarder: the gateway of the first network that has one."""
+    for network in uplinks:
+        for version in (4, 6):
+            gateway = network.gateway(version) if network.passes_host else None
+            if gateway is not None:
+                return (f"{gateway}#{RESOLVER_PORT}",)
+    return ()
+
+
 def _fixed_lines(netns: str, followed_file: str) -> list[str]:
     return [
         f"port={RESOLVER_PORT}",
@@ -228,35 +257,6 @@ def _local_zones(sandbox: Sandbox, networks: t.Sequence[Network], topology: Topo
     for name in (*links, *(record.name for record in records if record.kind != "PTR")):
         if "." in name and is_dns_name(name):
             yield name
-
-
-@functools.lru_cache(maxsize=4096)
-def reverse_zones(network: IPNetwork) -> list[str]:
-    """Return the zones below in-addr.arpa or ip6.arpa that are exactly the subnet (RFC 1035 3.5, RFC 3596 2.5).
-
-    A zone ends at a byte of IPv4 or half a byte of IPv6, so 10.0.0.0/23 is two zones.
-    """
-    step = 8 if network.version == 4 else 4
-    prefix_length = max(step, math.ceil(network.prefixlen / step) * step)
-    host_labels = (network.max_prefixlen - prefix_length) // step
-    parts = network.subnets(new_prefix=prefix_length)
-    return [part.network_address.reverse_pointer.split(".", host_labels)[-1] for part in parts]
-
-
-def directives(record: DnsRecord) -> list[str]:
-    """Return a record as configuration. A and AAAA records are in record files instead. Raises DocklessError."""
-    if record.kind in ("A", "AAAA"):
-        return []
-    try:
-        line = _DIRECTIVES[record.kind](record)
-    except (KeyError, ValueError):
-        line = ""
-    if not line or len(line.encode()) > _LINE_LIMIT:
-        raise DocklessError(
-            f"the {record.kind} record of {record.name!r} cannot be served",
-            "Use a domain name, and a value of at most 800 printable characters in the format of its kind.",
-        )
-    return [line]
 
 
 def _domain(text: str) -> str:

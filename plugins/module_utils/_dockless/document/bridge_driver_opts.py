@@ -17,6 +17,17 @@ _DOCKER = "com.docker.network."
 _LONGEST_PREFIX = 11  # characters; leaves four for the number in an interface name of 15
 read_gateway_mode = choice(GATEWAY_NAT, GATEWAY_UNPROTECTED, GATEWAY_ROUTED, GATEWAY_ISOLATED)
 _read_interfaces = list_of(values.host_interface)
+_UNSUPPORTED = frozenset(
+    (
+        "bridge.firewalld_zone",
+        "bridge.default_bridge",
+        "advertise_addr_nmsgs",
+        "advertise_addr_ms",
+        "driver.overlay.vxlanid_list",
+        "internal",
+        "windowsshim.dnsservers",
+    )
+)
 
 
 def read_host_interfaces(value: t.Any, path: str) -> tuple[str, ...]:
@@ -72,17 +83,6 @@ _OPTIONS: dict[str, tuple[str, Reader]] = {
     "enable_ipv4": ("enable_ipv4", boolean),
     "enable_ipv6": ("enable_ipv6", boolean),
 }
-_UNSUPPORTED = frozenset(
-    (
-        "bridge.firewalld_zone",
-        "bridge.default_bridge",
-        "advertise_addr_nmsgs",
-        "advertise_addr_ms",
-        "driver.overlay.vxlanid_list",
-        "internal",
-        "windowsshim.dnsservers",
-    )
-)
 
 
 def parse_bridge_driver_opts(value: t.Any, path: str) -> dict[str, t.Any]:

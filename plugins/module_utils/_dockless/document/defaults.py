@@ -20,6 +20,10 @@ _POOL_OPTIONS = {
     "base": values.network,  # CIDR
     "size": integer(1, 126),  # prefix length of the subnets
 }
+_HOST_NAMES_OPTIONS = {
+    "through": choice("dnsmasq"),  # the host's own resolver, which dockless configures to ask the sandboxes' names
+    "networks": list_of(text),  # PROJECT/NETWORK; default: all
+}
 
 
 def _pool(value: t.Any, path: str) -> tuple[IPNetwork, int]:
@@ -37,12 +41,6 @@ def _pool(value: t.Any, path: str) -> tuple[IPNetwork, int]:
             f"Use a prefix length from /{base.prefixlen} to /{smallest}.",
         )
     return base, size
-
-
-_HOST_NAMES_OPTIONS = {
-    "through": choice("dnsmasq"),  # the host's own resolver, which dockless configures to ask the sandboxes' names
-    "networks": list_of(text),  # PROJECT/NETWORK; default: all
-}
 
 
 def _host_names(value: t.Any, path: str) -> HostNames:

@@ -38,6 +38,13 @@ _read_slots = list_of(_read_slot)
 _PUBLIC_KEY = re.compile(r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=\Z")  # 32 bytes in base64
 _DOCKER_MTU = "com.docker.network.driver.mtu"
 _DOCKER_VNI = "com.docker.network.driver.overlay.vxlanid_list"
+_SANDBOX_OPTIONS: dict[str, Reader] = {
+    "project": values.name,  # default: the network's project
+    "addresses": list_of(values.address),
+    "mac_address": values.mac,  # default: derived from the names of project, network and sandbox
+    "aliases": list_of(values.domain),
+    "hostname": values.domain,
+}
 
 
 def _vtep(value: t.Any, path: str) -> str:
@@ -74,15 +81,6 @@ def _endpoint(value: t.Any, path: str) -> str:
     address = values.address(host[1:-1] if in_brackets else host, path)
     port = _read_udp_port(port_text, path)
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
-
-
-_SANDBOX_OPTIONS: dict[str, Reader] = {
-    "project": values.name,  # default: the network's project
-    "addresses": list_of(values.address),
-    "mac_address": values.mac,  # default: derived from the names of project, network and sandbox
-    "aliases": list_of(values.domain),
-    "hostname": values.domain,
-}
 
 
 def _sandboxes(value: t.Any, path: str) -> tuple[PeerSandbox, ...]:

@@ -32,6 +32,16 @@ _MAPPING_FORMS = "Use 8080:80, 127.0.0.1:8080:80/tcp, [fd00::1]:8080:80 or 8000-
 _EXPOSED_FORMS = "Use 80, 53/udp or 3000-3005."
 
 
+class _Entry(t.NamedTuple):
+    """One entry of ports before its ranges are expanded. published is None if dockless assigns a free host port."""
+
+    host_ip: IPAddress | None
+    published: PortRange | None
+    target: PortRange
+    protocol: str
+    source_ranges: tuple[IPNetwork, ...] = ()
+
+
 def _source_range(value: t.Any, path: str) -> IPNetwork:
     """Return a network in CIDR notation; an address alone is a network of one address."""
     if isinstance(value, str) and addresses.is_address(value):
@@ -68,16 +78,6 @@ _LONG_FORM = {
     "name": anything,  # accepted, no effect
     "app_protocol": anything,  # accepted, no effect
 }
-
-
-class _Entry(t.NamedTuple):
-    """One entry of ports before its ranges are expanded. published is None if dockless assigns a free host port."""
-
-    host_ip: IPAddress | None
-    published: PortRange | None
-    target: PortRange
-    protocol: str
-    source_ranges: tuple[IPNetwork, ...] = ()
 
 
 def parse_ports(project: str, sandbox: str, value: t.Any, path: str) -> tuple[PortMapping, ...]:

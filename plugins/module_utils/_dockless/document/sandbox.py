@@ -18,6 +18,13 @@ from .ports import parse_expose, parse_ports
 from .readers import anything, boolean, pairs, read
 
 
+class ParsedSandbox(t.NamedTuple):
+    """A sandbox and the warnings about its options."""
+
+    sandbox: Sandbox
+    warnings: tuple[str, ...] = ()
+
+
 def _sysctls(value: t.Any, path: str) -> Pairs:
     """Return ("net/ipv4/ip_unprivileged_port_start", "0") and so on, sorted, from a dictionary or a list."""
     return tuple(sorted((values.net_sysctl(key, path), item) for key, item in pairs(value, path)))
@@ -42,13 +49,6 @@ _OPTIONS = {
     "netns": values.name,  # name below /run/netns; default: the sandbox's name
     "attach": parse_attach,  # use the namespace of another program
 }
-
-
-class ParsedSandbox(t.NamedTuple):
-    """A sandbox and the warnings about its options."""
-
-    sandbox: Sandbox
-    warnings: tuple[str, ...] = ()
 
 
 def parse_sandbox(project: str, name: t.Any, spec: t.Any, path: str) -> ParsedSandbox:

@@ -19,6 +19,10 @@ HIGHEST_WEIGHT = 256
 _PORT = re.compile(r"(?:(?P<port>[0-9]{1,5}):)?(?P<target>[0-9]{1,5})(?:/(?P<protocol>[a-zA-Z]+))?\Z")
 _PORT_FORMS = "Use a form such as 80, 53/udp or 8080:80 (the service's port, then the sandboxes' port), in quotes."
 _read_addresses = one_or_list_of(values.address)
+_BACKEND_OPTIONS = {
+    "weight": integer(1, HIGHEST_WEIGHT),  # share of new connections relative to the other sandboxes; default 1
+    "drain": boolean,  # true: no new connections; existing ones continue
+}
 
 
 def _vips(value: t.Any, path: str) -> tuple[IPAddress, ...]:
@@ -57,12 +61,6 @@ def _port(entry: t.Any, path: str) -> ServicePort:
         if not 0 < number <= HIGHEST_PORT:
             refuse(path, f"{number} is not a valid port", f"Use a port from 1 to {HIGHEST_PORT}.")
     return ServicePort(port, target, read_protocol(match["protocol"] or "tcp", path))
-
-
-_BACKEND_OPTIONS = {
-    "weight": integer(1, HIGHEST_WEIGHT),  # share of new connections relative to the other sandboxes; default 1
-    "drain": boolean,  # true: no new connections; existing ones continue
-}
 
 
 def _backends(value: t.Any, path: str) -> tuple[Backend, ...]:

@@ -98,12 +98,6 @@ def _parse_exposed(entries: t.Sequence[t.Any], path: str) -> list[_Entry]:
     return parsed
 
 
-_PARSERS: dict[str, t.Callable[[t.Sequence[t.Any], str], list[_Entry]]] = {
-    "ports": _parse_published,
-    "expose": _parse_exposed,
-}
-
-
 def _ports_of(entries: t.Iterable[_Entry]) -> frozenset[_Port]:
     return frozenset(port for entry in entries for port in entry.ports)
 
@@ -190,3 +184,9 @@ def _long_form(port: _Port, source_ranges: tuple[IPNetwork, ...]) -> dict[str, t
         form["published"] = _published(port)
     form["source_ranges"] = [str(network) for network in source_ranges]
     return form
+
+
+_PARSERS: dict[str, t.Callable[[t.Sequence[t.Any], str], list[_Entry]]] = {
+    "ports": _parse_published,
+    "expose": _parse_exposed,
+}

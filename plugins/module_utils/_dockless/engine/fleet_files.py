@@ -51,16 +51,6 @@ def locked_ledger(path: str, check: bool) -> t.Iterator[Ledger]:
         os.close(fd)
 
 
-def _read_ledger(path: str) -> Ledger:
-    try:
-        with open(path, encoding="utf-8") as file:
-            return parse_ledger(file.read(), path)
-    except FileNotFoundError:
-        return Ledger()
-    except OSError as error:
-        raise DocklessError(f"the ledger {path} cannot be read: {error.strerror}", "", "ledger") from None
-
-
 def write_ledger(path: str, ledger: Ledger) -> None:
     """Replace the ledger by rename, so that no reader sees half of it. Raises DocklessError if that fails."""
     try:
@@ -108,6 +98,16 @@ def read_host_documents(directory: str, host: str) -> list[Document]:
             "plan",
         ) from None
     return documents
+
+
+def _read_ledger(path: str) -> Ledger:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return parse_ledger(file.read(), path)
+    except FileNotFoundError:
+        return Ledger()
+    except OSError as error:
+        raise DocklessError(f"the ledger {path} cannot be read: {error.strerror}", "", "ledger") from None
 
 
 def _path(directory: str, kind: str, name: str) -> str:

@@ -140,9 +140,6 @@ def _resolved(host: Host, facts: Facts, documents: Documents) -> Host:
     return host
 
 
-# ---- what may be left out ----------------------------------------------------
-
-
 def _with_attached(host: Host, project: str | None, boot: bool) -> tuple[Host, tuple[Attached, ...], list[str]]:
     """Find the namespaces that sandboxes attach to. At boot, a sandbox whose namespace is missing is left out."""
     attached: list[Attached] = []

@@ -77,9 +77,6 @@ def _values(text: str) -> dict[str, str]:
     return {key: value.strip() for key, _colon, value in pairs}
 
 
-# ---- files -------------------------------------------------------------------
-
-
 def zone_in_file(text: str) -> list[str] | None:
     """Return the settings in a zone's file (firewalld.zone(5)), None if the zone is not dockless's.
 

@@ -226,9 +226,6 @@ def _candidates(index: t.Mapping[_PortKey, t.Sequence[_Port]], flow: Flow) -> t.
     yield from index.get((flow.protocol, 0), ())
 
 
-# ---- nft text ----------------------------------------------------------------
-
-
 def _elements_in(text: str) -> ElementSets:
     found: ElementSets = {}
     for name, body in _SET_BLOCK.findall(text):

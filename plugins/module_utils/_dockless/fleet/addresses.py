@@ -47,44 +47,6 @@ def check_declarations(declarations: t.Sequence[EndpointDeclaration], staying: R
                 _refuse_held(address, declaration, *holder)
 
 
-def _fixed_addresses(endpoint: Endpoint) -> list[IPAddress | str]:
-    fixed = (endpoint.ipv4_address, endpoint.ipv6_address, endpoint.mac_address)
-    return [address for address in fixed if address]
-
-
-def _refuse_second_host(declaration: EndpointDeclaration, first: EndpointDeclaration) -> t.NoReturn:
-    endpoint = declaration.endpoint
-    refuse(
-        _path(declaration),
-        f"sandbox {endpoint.sandbox} is on network {'/'.join(endpoint.network)} on host {first.host} too",
-        "Declare it on one host, in that host's own variables, or use two different names.",
-    )
-
-
-def _refuse_shared(
-    address: IPAddress | str, declaration: EndpointDeclaration, first: EndpointDeclaration
-) -> t.NoReturn:
-    refuse(
-        _path(declaration),
-        f"{address} is also the fixed address of sandbox {first.endpoint.sandbox} on host {first.host}",
-        "Use a different address for each, or set none.",
-    )
-
-
-def _refuse_held(
-    address: IPAddress | str, declaration: EndpointDeclaration, sandbox: Key, record: EndpointRecord
-) -> t.NoReturn:
-    refuse(
-        _path(declaration),
-        f"{address} is the address of sandbox {'/'.join(sandbox)} on host {record.host}, which still has it",
-        f"Run over host {record.host} too, or use another address.",
-    )
-
-
-def _path(declaration: EndpointDeclaration) -> str:
-    return f"host {declaration.host}, {declaration.endpoint.path}"
-
-
 def assign_addresses(
     overlay: FleetOverlay,
     subnets: t.Sequence[Subnet],
@@ -115,12 +77,6 @@ def assign_addresses(
                 guard.check("address", f"sandbox {endpoint.sandbox}")
         found[declaration.key] = addresses
     return found
-
-
-def _without_link_local(endpoint: Endpoint) -> tuple[str, ...]:
-    """Return the assigned addresses. ipam.assign() appends link_local_ips, which each host adds itself."""
-    assigned = endpoint.addresses[: len(endpoint.addresses) - len(endpoint.link_local_ips)]
-    return tuple(cidr.partition("/")[0] for cidr in assigned)
 
 
 def check_slice(
@@ -166,3 +122,47 @@ def assign_macs(
         if salt:
             explicit.add(key)
     return found, explicit
+
+
+def _fixed_addresses(endpoint: Endpoint) -> list[IPAddress | str]:
+    fixed = (endpoint.ipv4_address, endpoint.ipv6_address, endpoint.mac_address)
+    return [address for address in fixed if address]
+
+
+def _refuse_second_host(declaration: EndpointDeclaration, first: EndpointDeclaration) -> t.NoReturn:
+    endpoint = declaration.endpoint
+    refuse(
+        _path(declaration),
+        f"sandbox {endpoint.sandbox} is on network {'/'.join(endpoint.network)} on host {first.host} too",
+        "Declare it on one host, in that host's own variables, or use two different names.",
+    )
+
+
+def _refuse_shared(
+    address: IPAddress | str, declaration: EndpointDeclaration, first: EndpointDeclaration
+) -> t.NoReturn:
+    refuse(
+        _path(declaration),
+        f"{address} is also the fixed address of sandbox {first.endpoint.sandbox} on host {first.host}",
+        "Use a different address for each, or set none.",
+    )
+
+
+def _refuse_held(
+    address: IPAddress | str, declaration: EndpointDeclaration, sandbox: Key, record: EndpointRecord
+) -> t.NoReturn:
+    refuse(
+        _path(declaration),
+        f"{address} is the address of sandbox {'/'.join(sandbox)} on host {record.host}, which still has it",
+        f"Run over host {record.host} too, or use another address.",
+    )
+
+
+def _path(declaration: EndpointDeclaration) -> str:
+    return f"host {declaration.host}, {declaration.endpoint.path}"
+
+
+def _without_link_local(endpoint: Endpoint) -> tuple[str, ...]:
+    """Return the assigned addresses. ipam.assign() appends link_local_ips, which each host adds itself."""
+    assigned = endpoint.addresses[: len(endpoint.addresses) - len(endpoint.link_local_ips)]
+    return tuple(cidr.partition("/")[0] for cidr in assigned)

@@ -90,6 +90,47 @@ def network_spec(network: PlannedNetwork, host: str, declared: t.Mapping[str, t.
     return spec
 
 
+def peer_table(
+    network: PlannedNetwork, members: t.Iterable[str], underlays: t.Mapping[str, HostUnderlay]
+) -> dict[str, Document]:
+    """Return a network's hosts by name, as the option peers of the other hosts has them.
+
+    document/overlay._peers() reads this format, and host_report.py reports it back.
+    A host is left out while its VTEP address is unknown, or on an encrypted network its public key.
+    """
+    resolved = network.resolved
+    rows: dict[str, Document] = {}
+    for name in sorted(members):
+        vtep = network.vteps.get(name)
+        underlay = underlays.get(name, HostUnderlay())
+        keys = {tunnel: key for tunnel, key in underlay.public_keys.items() if tunnel in network.tunnels}
+        is_reachable = bool(vtep) and (bool(keys) or not resolved.overlay.encrypted)
+        if not is_reachable:
+            continue
+        rows[name] = {"vtep": vtep, "sandboxes": {}}
+        if resolved.overlay.encrypted:
+            rows[name]["public_keys"] = keys
+            if underlay.endpoint:
+                rows[name]["endpoint"] = underlay.endpoint
+        if resolved.slices.get(name):
+            rows[name]["subnets"] = [str(part.network) for part in resolved.slices[name]]
+    for sandbox, record in sorted([*resolved.endpoints.items(), *resolved.staying.items()]):
+        if record.host in rows:
+            rows[record.host]["sandboxes"][sandbox[1]] = _peer_sandbox(resolved, sandbox, record)
+    return rows
+
+
+def with_peers(spec: t.Mapping[str, t.Any], rows: t.Mapping[str, Document], host: str) -> Document:
+    """Return a network's declaration with the rows of its peer table as peers, except that of this host.
+
+    Peers that the declaration has already stay.
+    """
+    declared = spec.get("peers")
+    peers = dict(declared) if is_mapping(declared) else {}
+    peers.update((name, row) for name, row in rows.items() if name != host)
+    return {**spec, "peers": peers}
+
+
 def _ipam_config(subnet: Subnet, resolved: ResolvedNetwork, host: str) -> dict[str, t.Any]:
     """Return one subnet as ipam.config has it. ip_range of a routed network is the host's slice."""
     config: dict[str, t.Any] = {"subnet": str(subnet.network)}
@@ -138,36 +179,6 @@ def _fixed_addresses(record: EndpointRecord) -> dict[str, str]:
     return {"ipv6_address" if ":" in address else "ipv4_address": address for address in record.addresses}
 
 
-def peer_table(
-    network: PlannedNetwork, members: t.Iterable[str], underlays: t.Mapping[str, HostUnderlay]
-) -> dict[str, Document]:
-    """Return a network's hosts by name, as the option peers of the other hosts has them.
-
-    document/overlay._peers() reads this format, and host_report.py reports it back.
-    A host is left out while its VTEP address is unknown, or on an encrypted network its public key.
-    """
-    resolved = network.resolved
-    rows: dict[str, Document] = {}
-    for name in sorted(members):
-        vtep = network.vteps.get(name)
-        underlay = underlays.get(name, HostUnderlay())
-        keys = {tunnel: key for tunnel, key in underlay.public_keys.items() if tunnel in network.tunnels}
-        is_reachable = bool(vtep) and (bool(keys) or not resolved.overlay.encrypted)
-        if not is_reachable:
-            continue
-        rows[name] = {"vtep": vtep, "sandboxes": {}}
-        if resolved.overlay.encrypted:
-            rows[name]["public_keys"] = keys
-            if underlay.endpoint:
-                rows[name]["endpoint"] = underlay.endpoint
-        if resolved.slices.get(name):
-            rows[name]["subnets"] = [str(part.network) for part in resolved.slices[name]]
-    for sandbox, record in sorted([*resolved.endpoints.items(), *resolved.staying.items()]):
-        if record.host in rows:
-            rows[record.host]["sandboxes"][sandbox[1]] = _peer_sandbox(resolved, sandbox, record)
-    return rows
-
-
 def _peer_sandbox(resolved: ResolvedNetwork, sandbox: Key, record: EndpointRecord) -> Document:
     """Return a sandbox as other hosts must know it."""
     ipv4_only = sandbox in resolved.ipv4_only
@@ -181,14 +192,3 @@ def _peer_sandbox(resolved: ResolvedNetwork, sandbox: Key, record: EndpointRecor
     if record.hostname:
         row["hostname"] = record.hostname
     return row
-
-
-def with_peers(spec: t.Mapping[str, t.Any], rows: t.Mapping[str, Document], host: str) -> Document:
-    """Return a network's declaration with the rows of its peer table as peers, except that of this host.
-
-    Peers that the declaration has already stay.
-    """
-    declared = spec.get("peers")
-    peers = dict(declared) if is_mapping(declared) else {}
-    peers.update((name, row) for name, row in rows.items() if name != host)
-    return {**spec, "peers": peers}

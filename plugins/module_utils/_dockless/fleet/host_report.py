@@ -50,7 +50,7 @@ Document = tuple[t.Mapping[str, t.Any], Leases]  # declaration and leases
 _LINK_LOCAL = ("fe80:", "169.254.")
 _ENDPOINT_FIELDS = ("addresses", "mac_address", "aliases", "hostname")
 
-# ----------------------------------------------------------------------------- written on the host
+# ---- written on the host -----------------------------------------------------
 
 
 def host_report(documents: t.Mapping[str, Document], facts: Facts, vtep: str, peers: bool) -> Json:
@@ -190,7 +190,7 @@ def _peer_row(project: str, peer: t.Mapping[str, t.Any]) -> Json:
     return row
 
 
-# ------------------------------------------------------------------------- read on the controller
+# ---- read on the controller --------------------------------------------------
 
 
 def parse_host_report(report: t.Any, host: str) -> HostReport:

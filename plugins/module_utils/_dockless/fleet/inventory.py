@@ -50,6 +50,16 @@ def of_host(name: str, error: DocklessError) -> DocklessError:
     return error
 
 
+def is_overlay(spec: t.Any) -> t.TypeGuard[Spec]:
+    """Return whether a network's declaration has the overlay driver."""
+    return is_mapping(spec) and spec.get("driver") == DRIVER and not spec.get("external")
+
+
+def shared_options(spec: Spec) -> dict[str, t.Any]:
+    """Return the options of an overlay network that must be the same on all hosts."""
+    return {name: value for name, value in spec.items() if name not in HOST_OPTIONS}
+
+
 @contextlib.contextmanager
 def _named_in_errors(host: FleetHost) -> t.Iterator[None]:
     try:
@@ -65,11 +75,6 @@ def _mapping(value: t.Any, path: str) -> Spec:
     if not is_mapping(value):
         wrong_type(value, path, f"a dictionary of {path} by name")
     return value
-
-
-def is_overlay(spec: t.Any) -> t.TypeGuard[Spec]:
-    """Return whether a network's declaration has the overlay driver."""
-    return is_mapping(spec) and spec.get("driver") == DRIVER and not spec.get("external")
 
 
 def _read_networks(host: FleetHost, inventory: Inventory) -> None:
@@ -97,11 +102,6 @@ def _refuse_difference(first: FleetOverlay, spec: Spec, path: str) -> None:
             f"and {shown(first_value)} on host {first.host}",
             "Set the same value on both hosts, best once in the variables of a group.",
         )
-
-
-def shared_options(spec: Spec) -> dict[str, t.Any]:
-    """Return the options of an overlay network that must be the same on all hosts."""
-    return {name: value for name, value in spec.items() if name not in HOST_OPTIONS}
 
 
 def _difference(value: t.Any, first: t.Any, path: str) -> tuple[str, t.Any, t.Any] | None:
@@ -165,22 +165,6 @@ def _mode(value: t.Any, path: str) -> str:
     if value not in ("l2", "routed"):
         refuse(path, f"{shown(value)} is not a mode of overlay networks", "Use l2 or routed.")
     return str(value)
-
-
-# field of FleetOverlay (ipam and mode: see _overlay), option, reader
-_OPTIONS: tuple[tuple[str, str, t.Callable[[t.Any, str], t.Any]], ...] = (
-    ("vni", "vni", _VNI),
-    ("vni", "com.docker.network.driver.overlay.vxlanid_list", _VNI),
-    ("encrypted", "encrypted", _flag),
-    ("ipam", "ipam", parse_ipam),
-    ("enable_ipv4", "enable_ipv4", boolean),
-    ("enable_ipv6", "enable_ipv6", boolean),
-    ("mode", "mode", _mode),
-    ("slice_prefix", "slice_prefix", _PREFIX),
-    ("slice_prefix_ipv6", "slice_prefix_ipv6", _PREFIX6),
-    ("mtu", "mtu", values.mtu),
-    ("tunnel_port", "tunnel_port", integer(1, 65534)),
-)
 
 
 def _overlays_of(host: FleetHost, inventory: Inventory, references: Index) -> dict[Key, Key]:
@@ -249,3 +233,19 @@ def _may_join(spec: t.Any, local_names: t.AbstractSet[str]) -> bool:
     if not is_mapping(networks) and not is_list(networks):
         return True  # parse_sandbox() refuses it
     return not local_names.isdisjoint(map(str, networks))
+
+
+# field of FleetOverlay (ipam and mode: see _overlay), option, reader
+_OPTIONS: tuple[tuple[str, str, t.Callable[[t.Any, str], t.Any]], ...] = (
+    ("vni", "vni", _VNI),
+    ("vni", "com.docker.network.driver.overlay.vxlanid_list", _VNI),
+    ("encrypted", "encrypted", _flag),
+    ("ipam", "ipam", parse_ipam),
+    ("enable_ipv4", "enable_ipv4", boolean),
+    ("enable_ipv6", "enable_ipv6", boolean),
+    ("mode", "mode", _mode),
+    ("slice_prefix", "slice_prefix", _PREFIX),
+    ("slice_prefix_ipv6", "slice_prefix_ipv6", _PREFIX6),
+    ("mtu", "mtu", values.mtu),
+    ("tunnel_port", "tunnel_port", integer(1, 65534)),
+)

@@ -42,6 +42,31 @@ def parse_ledger(text: str, origin: str) -> Ledger:
         raise DocklessError(f"{origin} is not the ledger of a fleet: {error}", _REMEDY) from None
 
 
+def ledger_text(ledger: Ledger) -> str:
+    """Return the ledger as JSON in a fixed order. Each host and endpoint has its line, which suits version control."""
+    hosts = [(name, set_fields(underlay)) for name, underlay in sorted(ledger.hosts.items())]
+    lines = ["{", f' "format": {FORMAT},', ' "hosts": {', *_member_lines(hosts, 2), " },", ' "networks": {']
+    for number, (key, network) in enumerate(sorted(ledger.networks.items()), 1):
+        lines += _network_lines(key, network, is_last=number == len(ledger.networks))
+    return "\n".join([*lines, " }", "}"]) + "\n"
+
+
+def ledger_lines(ledger: Ledger) -> list[str]:
+    """Return a line of text for each fact in the ledger, as a task's diff shows it."""
+    lines = []
+    for name, underlay in sorted(ledger.hosts.items()):
+        fields = [f"{field} {value}" for field, value in set_fields(underlay).items()]
+        lines.append(" ".join([f"host {name}:", *fields]))
+    for key, network in sorted(ledger.networks.items()):
+        prefix = f"network {key_text(key)}:"
+        lines.append(f"{prefix} VNI {network.vni}, {', '.join(network.subnets)}")
+        for name, parts in sorted(network.slices.items()):
+            lines.append(f"{prefix} host {name} has {', '.join(parts)}")
+        for sandbox, record in sorted(network.endpoints.items()):
+            lines.append(f"{prefix} {key_text(sandbox)} on host {record.host} has {', '.join(record.addresses)}")
+    return lines
+
+
 def _read_network(spec: t.Mapping[str, t.Any]) -> PriorNetwork:
     return PriorNetwork(
         vni=int(spec["vni"]),
@@ -52,15 +77,6 @@ def _read_network(spec: t.Mapping[str, t.Any]) -> PriorNetwork:
         reserved=read_addresses(spec.get("reserved", ())),
         services=read_services(spec),
     )
-
-
-def ledger_text(ledger: Ledger) -> str:
-    """Return the ledger as JSON in a fixed order. Each host and endpoint has its line, which suits version control."""
-    hosts = [(name, set_fields(underlay)) for name, underlay in sorted(ledger.hosts.items())]
-    lines = ["{", f' "format": {FORMAT},', ' "hosts": {', *_member_lines(hosts, 2), " },", ' "networks": {']
-    for number, (key, network) in enumerate(sorted(ledger.networks.items()), 1):
-        lines += _network_lines(key, network, is_last=number == len(ledger.networks))
-    return "\n".join([*lines, " }", "}"]) + "\n"
 
 
 def _network_lines(key: Key, network: PriorNetwork, is_last: bool) -> list[str]:
@@ -94,19 +110,3 @@ def _member_lines(members: t.Sequence[tuple[str, Json]], indent: int) -> list[st
     """Return the members of a JSON object, one on each line, with commas between them."""
     lines = [f"{' ' * indent}{json.dumps(name)}: {json.dumps(value)}" for name, value in members]
     return [f"{line}," for line in lines[:-1]] + lines[-1:]
-
-
-def ledger_lines(ledger: Ledger) -> list[str]:
-    """Return a line of text for each fact in the ledger, as a task's diff shows it."""
-    lines = []
-    for name, underlay in sorted(ledger.hosts.items()):
-        fields = [f"{field} {value}" for field, value in set_fields(underlay).items()]
-        lines.append(" ".join([f"host {name}:", *fields]))
-    for key, network in sorted(ledger.networks.items()):
-        prefix = f"network {key_text(key)}:"
-        lines.append(f"{prefix} VNI {network.vni}, {', '.join(network.subnets)}")
-        for name, parts in sorted(network.slices.items()):
-            lines.append(f"{prefix} host {name} has {', '.join(parts)}")
-        for sandbox, record in sorted(network.endpoints.items()):
-            lines.append(f"{prefix} {key_text(sandbox)} on host {record.host} has {', '.join(record.addresses)}")
-    return lines

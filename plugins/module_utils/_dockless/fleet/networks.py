@@ -40,22 +40,6 @@ def assign_vnis(networks: t.Mapping[Key, FleetOverlay], prior: Prior) -> dict[Ke
     return found
 
 
-def _declared_vnis(networks: t.Mapping[Key, FleetOverlay]) -> tuple[dict[Key, int], dict[int, Key]]:
-    """Return the declared VNIs by network, and the networks by VNI."""
-    owners: dict[int, Key] = {}
-    for key, overlay in networks.items():
-        if not overlay.vni:
-            continue
-        first = networks[owners.setdefault(overlay.vni, key)]
-        if first.key != key:
-            refuse(
-                f"{overlay.path}.vni",
-                f"network {first.title} (host {first.host}) has the VNI {overlay.vni} too",
-                "Set a different VNI for each network.",
-            )
-    return {key: vni for vni, key in owners.items()}, owners
-
-
 def assign_subnets(
     networks: t.Mapping[Key, FleetOverlay], prior: Prior, hosts: t.Mapping[str, FleetHost]
 ) -> dict[Key, tuple[Subnet, ...]]:
@@ -78,6 +62,48 @@ def assign_subnets(
             reserved = [ipaddress.ip_address(text) for text in prior.get(key, PriorNetwork()).reserved]
             found[key] = tuple(_as_before(subnet, reserved) for subnet in before.get(key, []))
     return found
+
+
+def assign_slices(
+    overlay: FleetOverlay,
+    subnets: t.Sequence[Subnet],
+    prior: t.Mapping[str, t.Sequence[str]],
+    members: t.Mapping[str, t.Sequence[IPAddress]],
+    guard: NewAssignmentGuard,
+) -> dict[str, tuple[Subnet, ...]]:
+    """Return the slices of each member: its own part of the first subnet of each family, with a gateway.
+
+    prior are slices of before, by host; those of hosts that are not members stay taken. members are hosts with their
+    fixed addresses: a host without a slice gets the one around its first fixed address. Raises DocklessError if a
+    subnet has no slice left, and by the guard if a host would get the lowest free slice.
+    """
+    found: dict[str, list[Subnet]] = {name: [] for name in members}
+    for version in (4, 6):
+        whole = next((subnet for subnet in subnets if subnet.version == version), None)
+        if whole is None:
+            continue
+        allocator = _SliceAllocator(overlay, whole.network)
+        allocator.keep(prior)
+        allocator.pin(members)
+        for name in sorted(members):
+            found[name].append(_slice_subnet(whole, allocator.slice_of(name, guard)))
+    return {name: tuple(parts) for name, parts in found.items()}
+
+
+def _declared_vnis(networks: t.Mapping[Key, FleetOverlay]) -> tuple[dict[Key, int], dict[int, Key]]:
+    """Return the declared VNIs by network, and the networks by VNI."""
+    owners: dict[int, Key] = {}
+    for key, overlay in networks.items():
+        if not overlay.vni:
+            continue
+        first = networks[owners.setdefault(overlay.vni, key)]
+        if first.key != key:
+            refuse(
+                f"{overlay.path}.vni",
+                f"network {first.title} (host {first.host}) has the VNI {overlay.vni} too",
+                "Set a different VNI for each network.",
+            )
+    return {key: vni for vni, key in owners.items()}, owners
 
 
 def _used_subnets(hosts: t.Mapping[str, FleetHost]) -> list[IPNetwork]:
@@ -136,32 +162,6 @@ def _first_matching(request: SubnetRequest, before: t.Sequence[IPNetwork]) -> IP
         if network.version == request.version and same_length:
             return network
     return None
-
-
-def assign_slices(
-    overlay: FleetOverlay,
-    subnets: t.Sequence[Subnet],
-    prior: t.Mapping[str, t.Sequence[str]],
-    members: t.Mapping[str, t.Sequence[IPAddress]],
-    guard: NewAssignmentGuard,
-) -> dict[str, tuple[Subnet, ...]]:
-    """Return the slices of each member: its own part of the first subnet of each family, with a gateway.
-
-    prior are slices of before, by host; those of hosts that are not members stay taken. members are hosts with their
-    fixed addresses: a host without a slice gets the one around its first fixed address. Raises DocklessError if a
-    subnet has no slice left, and by the guard if a host would get the lowest free slice.
-    """
-    found: dict[str, list[Subnet]] = {name: [] for name in members}
-    for version in (4, 6):
-        whole = next((subnet for subnet in subnets if subnet.version == version), None)
-        if whole is None:
-            continue
-        allocator = _SliceAllocator(overlay, whole.network)
-        allocator.keep(prior)
-        allocator.pin(members)
-        for name in sorted(members):
-            found[name].append(_slice_subnet(whole, allocator.slice_of(name, guard)))
-    return {name: tuple(parts) for name, parts in found.items()}
 
 
 def _slice_subnet(whole: Subnet, part: IPNetwork) -> Subnet:

@@ -88,31 +88,6 @@ class NewAssignmentGuard:
             )
 
 
-def known_keys(ledger: Ledger, hosts: Hosts) -> set[Key]:
-    """Return the overlay networks in the ledger and in the reports of hosts."""
-    keys = set(ledger.networks)
-    for host in hosts.values():
-        if host.report:
-            keys |= {*host.report.networks, *host.report.remote}
-    return keys
-
-
-def prior_networks(
-    ledger: Ledger, hosts: Hosts, knowledge: HostKnowledge, declared: t.Container[Key]
-) -> dict[Key, PriorNetwork]:
-    """Return what earlier plans assigned, by network, without what is certainly gone.
-
-    An endpoint is gone if its host was read and does not have it, or left the inventory. Networks of which no host and
-    no endpoint is left are gone too, except those that are declared.
-    """
-    found: dict[Key, PriorNetwork] = {}
-    for key in known_keys(ledger, hosts):
-        network = _Sources.of(key, ledger, hosts, knowledge).merged()
-        if network.members or network.endpoints or key in declared:
-            found[key] = network
-    return found
-
-
 class _Sources(t.NamedTuple):
     """What the three sources say of one network. first_hand is by host; both host lists are in inventory order."""
 
@@ -185,26 +160,29 @@ class _Sources(t.NamedTuple):
         return found
 
 
-def _first_set(values: t.Iterable[_T], default: _T) -> _T:
-    """Return the first value that is not 0 or empty."""
-    return next((value for value in values if value), default)
+def known_keys(ledger: Ledger, hosts: Hosts) -> set[Key]:
+    """Return the overlay networks in the ledger and in the reports of hosts."""
+    keys = set(ledger.networks)
+    for host in hosts.values():
+        if host.report:
+            keys |= {*host.report.networks, *host.report.remote}
+    return keys
 
 
-def _first_of_each(sources: t.Iterable[t.Mapping[str, _T]]) -> dict[str, _T]:
-    """Return each key's value in the first mapping that has the key."""
-    found: dict[str, _T] = {}
-    for source in sources:
-        for name, value in source.items():
-            found.setdefault(name, value)
+def prior_networks(
+    ledger: Ledger, hosts: Hosts, knowledge: HostKnowledge, declared: t.Container[Key]
+) -> dict[Key, PriorNetwork]:
+    """Return what earlier plans assigned, by network, without what is certainly gone.
+
+    An endpoint is gone if its host was read and does not have it, or left the inventory. Networks of which no host and
+    no endpoint is left are gone too, except those that are declared.
+    """
+    found: dict[Key, PriorNetwork] = {}
+    for key in known_keys(ledger, hosts):
+        network = _Sources.of(key, ledger, hosts, knowledge).merged()
+        if network.members or network.endpoints or key in declared:
+            found[key] = network
     return found
-
-
-def _with_addresses(reported: EndpointRecord, recorded: EndpointRecord | None) -> EndpointRecord:
-    """Return what the host reports, or the ledger's record of the same host where the report has no addresses."""
-    same_host = recorded is not None and recorded.host == reported.host
-    if recorded is not None and same_host and not reported.addresses:
-        return recorded
-    return reported
 
 
 def leases(prior: PriorNetwork, recorded: PriorNetwork) -> dict[Key, tuple[str, ...]]:
@@ -235,6 +213,28 @@ def underlays(ledger: Ledger, hosts: Hosts) -> dict[str, HostUnderlay]:
         vtep = _declared_vtep(host)
         found[host.name] = underlay._replace(vtep=vtep) if vtep else underlay
     return found
+
+
+def _first_set(values: t.Iterable[_T], default: _T) -> _T:
+    """Return the first value that is not 0 or empty."""
+    return next((value for value in values if value), default)
+
+
+def _first_of_each(sources: t.Iterable[t.Mapping[str, _T]]) -> dict[str, _T]:
+    """Return each key's value in the first mapping that has the key."""
+    found: dict[str, _T] = {}
+    for source in sources:
+        for name, value in source.items():
+            found.setdefault(name, value)
+    return found
+
+
+def _with_addresses(reported: EndpointRecord, recorded: EndpointRecord | None) -> EndpointRecord:
+    """Return what the host reports, or the ledger's record of the same host where the report has no addresses."""
+    same_host = recorded is not None and recorded.host == reported.host
+    if recorded is not None and same_host and not reported.addresses:
+        return recorded
+    return reported
 
 
 def _updated(underlay: HostUnderlay, reported: HostUnderlay) -> HostUnderlay:

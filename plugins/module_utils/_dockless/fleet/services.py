@@ -55,16 +55,6 @@ def assign_service_addresses(
     return service_leases(resolved)
 
 
-def _as_leases(network: Key, prior: PriorNetwork, sandboxes: SandboxAddresses) -> dict[str, Leases]:
-    """Return what was assigned on one network as the leases of each project."""
-    endpoints: dict[str, dict[str, dict[Key, EndpointLease]]] = {network[0]: {}}
-    for (project, sandbox), addresses in sandboxes.items():
-        endpoints.setdefault(project, {})[sandbox] = {network: EndpointLease(tuple(addresses))}
-    leases = {project: Leases(endpoints=each) for project, each in endpoints.items()}
-    leases[network[0]] = leases[network[0]]._replace(services={network[1]: prior.services})
-    return leases
-
-
 def with_service_addresses(
     declared: t.Mapping[str, t.Any], services: t.Mapping[str, t.Sequence[str]]
 ) -> dict[str, t.Any]:
@@ -86,3 +76,13 @@ def declared_addresses(spec: t.Mapping[str, t.Any]) -> dict[str, list[str]]:
         if vip:
             found[name] = [vip] if isinstance(vip, str) else list(vip)
     return found
+
+
+def _as_leases(network: Key, prior: PriorNetwork, sandboxes: SandboxAddresses) -> dict[str, Leases]:
+    """Return what was assigned on one network as the leases of each project."""
+    endpoints: dict[str, dict[str, dict[Key, EndpointLease]]] = {network[0]: {}}
+    for (project, sandbox), addresses in sandboxes.items():
+        endpoints.setdefault(project, {})[sandbox] = {network: EndpointLease(tuple(addresses))}
+    leases = {project: Leases(endpoints=each) for project, each in endpoints.items()}
+    leases[network[0]] = leases[network[0]]._replace(services={network[1]: prior.services})
+    return leases

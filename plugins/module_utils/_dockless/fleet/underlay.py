@@ -47,38 +47,6 @@ def assign_vteps(
     return found
 
 
-def _vtep(name: str, member: Membership, host: FleetHost | None, underlay: HostUnderlay) -> str:
-    """Return a host's VTEP address by the network's vtep, the variable dockless_vtep, or what is known of the host.
-
-    Raises DocklessError if the first of these names an interface that the host does not have.
-    """
-    network_vtep = str((member.spec or {}).get("vtep") or "")
-    for declared in (network_vtep, host.vtep if host else ""):
-        if is_address(declared):
-            return str(ipaddress.ip_address(declared))
-        if not declared or host is None or host.report is None:
-            continue
-        if declared in host.report.interfaces:
-            return host.report.interfaces[declared]
-        refuse(
-            f"host {name}",
-            f"interface {declared}, which dockless_vtep or the network's vtep names, does not exist or has no address",
-            "Set dockless_vtep, or the network's vtep, to an interface of the host that has an address.",
-        )
-    return underlay.vtep
-
-
-def _refuse_mixed_families(overlay: FleetOverlay, vteps: t.Mapping[str, str]) -> None:
-    ipv4 = [name for name, vtep in vteps.items() if vtep and ":" not in vtep]
-    ipv6 = [name for name, vtep in vteps.items() if ":" in vtep]
-    if ipv4 and ipv6:
-        raise DocklessError(
-            f"network {overlay.title} has VTEP addresses of both families: {vteps[ipv4[0]]} on host {ipv4[0]} "
-            f"and {vteps[ipv6[0]]} on host {ipv6[0]}",
-            "Set dockless_vtep to addresses of one family on all hosts of the network.",
-        )
-
-
 def common_mtu(overlay: FleetOverlay, vteps: t.Mapping[str, str], underlays: Underlays) -> int | None:
     """Return the MTU in bytes that fits every member.
 
@@ -133,6 +101,38 @@ def assign_tunnels(
             underlay = underlay._replace(public_keys=keys)
         found[name] = underlay._replace(tunnel=address, endpoint=_endpoint(host, underlay, port))
     return found
+
+
+def _vtep(name: str, member: Membership, host: FleetHost | None, underlay: HostUnderlay) -> str:
+    """Return a host's VTEP address by the network's vtep, the variable dockless_vtep, or what is known of the host.
+
+    Raises DocklessError if the first of these names an interface that the host does not have.
+    """
+    network_vtep = str((member.spec or {}).get("vtep") or "")
+    for declared in (network_vtep, host.vtep if host else ""):
+        if is_address(declared):
+            return str(ipaddress.ip_address(declared))
+        if not declared or host is None or host.report is None:
+            continue
+        if declared in host.report.interfaces:
+            return host.report.interfaces[declared]
+        refuse(
+            f"host {name}",
+            f"interface {declared}, which dockless_vtep or the network's vtep names, does not exist or has no address",
+            "Set dockless_vtep, or the network's vtep, to an interface of the host that has an address.",
+        )
+    return underlay.vtep
+
+
+def _refuse_mixed_families(overlay: FleetOverlay, vteps: t.Mapping[str, str]) -> None:
+    ipv4 = [name for name, vtep in vteps.items() if vtep and ":" not in vtep]
+    ipv6 = [name for name, vtep in vteps.items() if ":" in vtep]
+    if ipv4 and ipv6:
+        raise DocklessError(
+            f"network {overlay.title} has VTEP addresses of both families: {vteps[ipv4[0]]} on host {ipv4[0]} "
+            f"and {vteps[ipv6[0]]} on host {ipv6[0]}",
+            "Set dockless_vtep to addresses of one family on all hosts of the network.",
+        )
 
 
 def _endpoint(host: FleetHost | None, underlay: HostUnderlay, port: int) -> str:

@@ -23,6 +23,12 @@ def address(message_type: int, index: int, cidr: str) -> bytearray:
     return _template(message_type, int(length), ":" in text, is_link_local).fill(index, text)
 
 
+def decode(fixed: bytes, attributes: netlink.Attributes) -> tuple[int, str]:
+    """Return the interface index and the address as CIDR. IFA_LOCAL (2) is the own end where IFA_ADDRESS is a peer."""
+    family, length, _flags, _scope, index = struct.unpack_from("=BBBBI", fixed)
+    return index, f"{socket.inet_ntop(family, attributes.get(2) or attributes[1])}/{length}"
+
+
 @functools.cache
 def _template(message_type: int, length: int, is_ipv6: bool, is_link_local: bool) -> Template:
     return Template(functools.partial(_encode, message_type, length, is_ipv6, is_link_local), "u32", "ip")
@@ -39,9 +45,3 @@ def _encode(message_type: int, length: int, is_ipv6: bool, is_link_local: bool, 
     flags = CREATE | EXCL if message_type == RTM_NEWADDR else 0
     attributes = [("IFA_ADDRESS", text), ("IFA_LOCAL", None if is_ipv6 else text)]
     return encode("ifaddrmsg", message_type, flags, fields, attributes)
-
-
-def decode(fixed: bytes, attributes: netlink.Attributes) -> tuple[int, str]:
-    """Return the interface index and the address as CIDR. IFA_LOCAL (2) is the own end where IFA_ADDRESS is a peer."""
-    family, length, _flags, _scope, index = struct.unpack_from("=BBBBI", fixed)
-    return index, f"{socket.inet_ntop(family, attributes.get(2) or attributes[1])}/{length}"

@@ -106,9 +106,6 @@ def apply_rules(steps: t.Sequence[Step]) -> None:
         _ADAPTERS[step.key[1]].apply(Change(before, after))
 
 
-# ---- Docker ------------------------------------------------------------------
-
-
 class _Docker:
     def detect(self) -> DockerFirewall | None:
         chains = {tool: docker_user.parse(_list_filter_table(tool)) for tool in PROGRAMS}
@@ -159,9 +156,6 @@ def _list_filter_table(tool: str) -> str:
     return "" if output.status else output.stdout
 
 
-# ---- ufw ---------------------------------------------------------------------
-
-
 class _Ufw:
     def detect(self) -> UfwFirewall | None:
         return UfwFirewall(_ufw_routes().foreign) if find_program("ufw") else None
@@ -178,9 +172,6 @@ class _Ufw:
 
 def _ufw_routes() -> ufw.Routes:
     return ufw.parse(_run(["ufw", "show", "added"]).stdout)
-
-
-# ---- firewalld ---------------------------------------------------------------
 
 
 class _Firewalld:

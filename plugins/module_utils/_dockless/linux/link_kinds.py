@@ -36,6 +36,21 @@ class LinkKind(t.NamedTuple):
     decode: t.Callable[[Attributes], Data]
 
 
+def encode_settings(kind: str, settings: Data) -> list[tuple[str, t.Any]]:
+    """Return a kind's settings as attributes of IFLA_INFO_DATA."""
+    return [(LINK_KINDS[kind].attributes[name], value) for name, value in settings]
+
+
+def decode_settings(kind: str, found: Attributes) -> Data:
+    """Return the settings that IFLA_INFO_DATA holds; () for a kind whose settings dockless does not choose."""
+    return LINK_KINDS[kind].decode(found) if kind in LINK_KINDS else ()
+
+
+def decode_port(found: Attributes) -> Conf:
+    """Return the settings of a bridge port from IFLA_INFO_SLAVE_DATA."""
+    return tuple((name, found[number][0]) for name, number in PORT_ATTRIBUTES.items() if number in found)
+
+
 def _number(value: bytes | None) -> int:
     return int.from_bytes(value or b"", sys.byteorder)
 
@@ -77,18 +92,3 @@ LINK_KINDS: dict[str, LinkKind] = {
     "macvlan": LinkKind({"mode": "IFLA_MACVLAN_MODE"}, _decode_macvlan),
     "ipvlan": LinkKind({"mode": "IFLA_IPVLAN_MODE"}, _decode_ipvlan),
 }
-
-
-def encode_settings(kind: str, settings: Data) -> list[tuple[str, t.Any]]:
-    """Return a kind's settings as attributes of IFLA_INFO_DATA."""
-    return [(LINK_KINDS[kind].attributes[name], value) for name, value in settings]
-
-
-def decode_settings(kind: str, found: Attributes) -> Data:
-    """Return the settings that IFLA_INFO_DATA holds; () for a kind whose settings dockless does not choose."""
-    return LINK_KINDS[kind].decode(found) if kind in LINK_KINDS else ()
-
-
-def decode_port(found: Attributes) -> Conf:
-    """Return the settings of a bridge port from IFLA_INFO_SLAVE_DATA."""
-    return tuple((name, found[number][0]) for name, number in PORT_ATTRIBUTES.items() if number in found)

@@ -26,6 +26,64 @@ _ADDR_GEN_NONE = 1  # no link-local address by itself
 # A veth makes a queue for each CPU and uses one; cutting them back waits for an RCU grace period, 0.3 ms an end.
 _ONE_QUEUE = (("IFLA_NUM_TX_QUEUES", 1), ("IFLA_NUM_RX_QUEUES", 1))
 _NO_ATTRIBUTES: netlink.Attributes = {}
+# Places in the kernel's arrays of per-interface settings: linux/ip.h counts from 1, linux/ipv6.h from 0.
+_CONF4 = {
+    "forwarding": 0,
+    "accept_redirects": 3,
+    "send_redirects": 5,
+    "rp_filter": 7,
+    "arp_notify": 21,
+    "route_localnet": 25,
+}
+_CONF6 = {"forwarding": 0, "accept_ra": 3, "autoconf": 5, "disable_ipv6": 26, "accept_dad": 27}
+ADDRESS_MODE = "ipv6/addr_gen_mode"  # 1: no link-local address by itself
+EVERY_SETTING: Conf = tuple(
+    sorted([(f"ipv4/{name}", 0) for name in _CONF4] + [(f"ipv6/{name}", 0) for name in _CONF6] + [(ADDRESS_MODE, 0)])
+)
+
+
+class LinkRow(t.NamedTuple):
+    """One interface as the kernel shows it.
+
+    peer is the index of the other end of a pair, or of the parent; peer_is_elsewhere: it is in another namespace.
+    master is an index too. af_spec holds the settings of each address family (IFLA_AF_SPEC), still encoded.
+    """
+
+    ifindex: int
+    flags: int
+    name: str
+    mac: str
+    mtu: int
+    peer: int
+    master: int
+    group: int
+    alias: str
+    kind: str
+    isolated: bool
+    hairpin: bool
+    learning: bool
+    data: Data
+    port: Conf
+    af_spec: bytes
+    peer_is_elsewhere: bool = False
+
+    def conf(self, wanted: Conf) -> Conf:
+        """Return the present values of the settings that wanted names; -1 where the kernel has none."""
+        if not wanted:
+            return ()
+        families = netlink.nested(self.af_spec)
+        return tuple((key, _setting(families, key)) for key, value in wanted)
+
+    def settings(self) -> Conf:
+        """Return all settings that dockless ever writes, to restore a link that nothing declares any more."""
+        found = self.conf(EVERY_SETTING)
+        return tuple((key, value) for key, value in found if value >= 0)
+
+    def lasting(self) -> tuple[t.Any, ...]:
+        """Return everything that stays as it is while nobody changes it: carriers settle, counters and timers run."""
+        families = netlink.nested(self.af_spec)
+        settings = [netlink.nested(families.get(family, b"")).get(kind) for family, kind in ((2, 1), (10, 2))]
+        return (self.ifindex, self.flags & IFF_UP, *self[2:-2], self.peer_is_elsewhere, settings)
 
 
 # ---- veth pairs --------------------------------------------------------------
@@ -222,7 +280,7 @@ def port_settings(name: str, settings: Conf) -> bytes:
     return encode("ifinfmsg", RTM_NEWLINK, 0, {}, [("IFLA_IFNAME", name), _port_info(upper)])
 
 
-# ---- lo, which holds the mark of a namespace ---------------------------------
+# ---- lo, which has the mark of its namespace ---------------------------------
 
 
 def _encode_mark_loopback(alias: str) -> bytes:
@@ -246,65 +304,6 @@ def label_loopback(alias: str) -> bytearray:
 
 
 # ---- reading -----------------------------------------------------------------
-
-# Places in the kernel's arrays of per-interface settings: linux/ip.h counts from 1, linux/ipv6.h from 0.
-_CONF4 = {
-    "forwarding": 0,
-    "accept_redirects": 3,
-    "send_redirects": 5,
-    "rp_filter": 7,
-    "arp_notify": 21,
-    "route_localnet": 25,
-}
-_CONF6 = {"forwarding": 0, "accept_ra": 3, "autoconf": 5, "disable_ipv6": 26, "accept_dad": 27}
-ADDRESS_MODE = "ipv6/addr_gen_mode"  # 1: no link-local address by itself
-EVERY_SETTING: Conf = tuple(
-    sorted([(f"ipv4/{name}", 0) for name in _CONF4] + [(f"ipv6/{name}", 0) for name in _CONF6] + [(ADDRESS_MODE, 0)])
-)
-
-
-class LinkRow(t.NamedTuple):
-    """One interface as the kernel shows it.
-
-    peer is the index of the other end of a pair, or of the parent; peer_is_elsewhere: it is in another namespace.
-    master is an index too. af_spec holds the settings of each address family (IFLA_AF_SPEC), still encoded.
-    """
-
-    ifindex: int
-    flags: int
-    name: str
-    mac: str
-    mtu: int
-    peer: int
-    master: int
-    group: int
-    alias: str
-    kind: str
-    isolated: bool
-    hairpin: bool
-    learning: bool
-    data: Data
-    port: Conf
-    af_spec: bytes
-    peer_is_elsewhere: bool = False
-
-    def conf(self, wanted: Conf) -> Conf:
-        """Return the present values of the settings that wanted names; -1 where the kernel has none."""
-        if not wanted:
-            return ()
-        families = netlink.nested(self.af_spec)
-        return tuple((key, _setting(families, key)) for key, value in wanted)
-
-    def settings(self) -> Conf:
-        """Return all settings that dockless ever writes, to restore a link that nothing declares any more."""
-        found = self.conf(EVERY_SETTING)
-        return tuple((key, value) for key, value in found if value >= 0)
-
-    def lasting(self) -> tuple[t.Any, ...]:
-        """Return everything that stays as it is while nobody changes it: carriers settle, counters and timers run."""
-        families = netlink.nested(self.af_spec)
-        settings = [netlink.nested(families.get(family, b"")).get(kind) for family, kind in ((2, 1), (10, 2))]
-        return (self.ifindex, self.flags & IFF_UP, *self[2:-2], self.peer_is_elsewhere, settings)
 
 
 def decode(fixed: bytes, attributes: netlink.Attributes) -> LinkRow:

@@ -55,6 +55,15 @@ def neighbour(message_type: int, index: int, address: str, mac: str) -> bytearra
     return _neighbour_template(message_type, ":" in address).fill(index, address, mac)
 
 
+def decode_neighbours(rows: t.Iterable[netlink.Row]) -> list[NeighbourRow]:
+    """Return the neighbours of a dump that dockless has set."""
+    return [
+        NeighbourRow(struct.unpack_from("=i", fixed, 4)[0], _address(attributes[1]), attributes[2].hex(":"))
+        for fixed, attributes in rows
+        if attributes.get(_NDA_PROTOCOL) == _OWN_PROTOCOL and 2 in attributes
+    ]
+
+
 @functools.cache
 def _neighbour_template(message_type: int, is_ipv6: bool) -> Template:
     return Template(functools.partial(_encode_neighbour, message_type, is_ipv6), "u32", "ip", "mac")
@@ -73,15 +82,6 @@ def _encode_neighbour(message_type: int, is_ipv6: bool, index: int, address: str
     return struct.pack("=I", len(message) + len(protocol)) + message[4:] + protocol
 
 
-def decode_neighbours(rows: t.Iterable[netlink.Row]) -> list[NeighbourRow]:
-    """Return the neighbours of a dump that dockless has set."""
-    return [
-        NeighbourRow(struct.unpack_from("=i", fixed, 4)[0], _address(attributes[1]), attributes[2].hex(":"))
-        for fixed, attributes in rows
-        if attributes.get(_NDA_PROTOCOL) == _OWN_PROTOCOL and 2 in attributes
-    ]
-
-
 # ---- forwarding entries ------------------------------------------------------
 
 
@@ -89,20 +89,6 @@ def forwarding_entry(message_type: int, index: int, mac: str, vtep: str, flags: 
     """Return an RTM_NEWNEIGH (which replaces) or RTM_DELNEIGH of a static entry; flags are MASTER, SELF or both."""
     family = 0 if not vtep else 6 if ":" in vtep else 4
     return _forwarding_template(message_type, family, flags).fill(index, mac, vtep)
-
-
-@functools.cache
-def _forwarding_template(message_type: int, family: int, flags: int) -> Template:
-    """Return the template for one family of VTEPs; 0 is an entry without one, which has another shape."""
-    return Template(functools.partial(_encode_forwarding, message_type, flags), "u32", "mac", "ip")
-
-
-def _encode_forwarding(message_type: int, flags: int, index: int, mac: str, vtep: str | None) -> bytes:
-    # Neither entry ages: a bridge needs NOARP for that, a vxlan device REACHABLE too. PERMANENT is the bridge's own
-    # MAC.
-    fields = {"family": _AF_BRIDGE, "ifindex": index, "state": _NUD_NOARP | _NUD_REACHABLE, "flags": flags}
-    attributes = [("NDA_LLADDR", mac), ("NDA_DST", vtep)]
-    return encode("ndmsg", message_type, _new_flags(message_type), fields, attributes)
 
 
 def decode_forwarding(rows: t.Iterable[netlink.Row]) -> list[ForwardingRow]:
@@ -124,6 +110,20 @@ def decode_forwarding(rows: t.Iterable[netlink.Row]) -> list[ForwardingRow]:
             static.append(row)
     on_device = {row[:2] for row in static if not row.is_bridged}
     return static + [row for row, state in taken_over if state & _NUD_NOARP or row[:2] in on_device]
+
+
+@functools.cache
+def _forwarding_template(message_type: int, family: int, flags: int) -> Template:
+    """Return the template for one family of VTEPs; 0 is an entry without one, which has another shape."""
+    return Template(functools.partial(_encode_forwarding, message_type, flags), "u32", "mac", "ip")
+
+
+def _encode_forwarding(message_type: int, flags: int, index: int, mac: str, vtep: str | None) -> bytes:
+    # Neither entry ages: a bridge needs NOARP for that, a vxlan device REACHABLE too. PERMANENT is the bridge's own
+    # MAC.
+    fields = {"family": _AF_BRIDGE, "ifindex": index, "state": _NUD_NOARP | _NUD_REACHABLE, "flags": flags}
+    attributes = [("NDA_LLADDR", mac), ("NDA_DST", vtep)]
+    return encode("ndmsg", message_type, _new_flags(message_type), fields, attributes)
 
 
 def _new_flags(message_type: int) -> int:

@@ -29,6 +29,11 @@ _DUMP_ATTEMPTS = 20
 _RECEIVE_SIZE = 1 << 18  # bytes
 Attributes = dict[int, bytes]
 Row = tuple[bytes, Attributes]  # fixed part, attributes
+_LITTLE = struct.pack("=H", 1) == b"\x01\0"
+_NEWLINK = 16
+# IFLA_ADDRESS, IFNAME, MTU, LINK, MASTER, LINKINFO, IFALIAS, AF_SPEC, GROUP, LINK_NETNSID (linux/if_link.h)
+_LINK_ATTRIBUTES = frozenset((1, 3, 4, 5, 10, 18, 20, 26, 27, 37))
+_FIXED = {16: 16, 20: 8, 24: 12, 28: 12, 256: 4}  # struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg; nfgenmsg of connections
 
 
 class Refusal(t.NamedTuple):
@@ -141,13 +146,6 @@ def number(value: bytes | None, default: int = 0) -> int:
 def nested(value: bytes) -> Attributes:
     """Return the attributes in a nested attribute."""
     return _attributes(value, 0, len(value))
-
-
-_LITTLE = struct.pack("=H", 1) == b"\x01\0"
-_NEWLINK = 16
-# IFLA_ADDRESS, IFNAME, MTU, LINK, MASTER, LINKINFO, IFALIAS, AF_SPEC, GROUP, LINK_NETNSID (linux/if_link.h)
-_LINK_ATTRIBUTES = frozenset((1, 3, 4, 5, 10, 18, 20, 26, 27, 37))
-_FIXED = {16: 16, 20: 8, 24: 12, 28: 12, 256: 4}  # struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg; nfgenmsg of connections
 
 
 def _messages(data: bytes) -> t.Iterator[tuple[int, int, int, bytes]]:

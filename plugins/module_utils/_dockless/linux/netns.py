@@ -97,19 +97,6 @@ def temporary_namespace() -> t.Iterator[None]:
         yield
 
 
-@contextlib.contextmanager
-def _back_at_the_end() -> t.Iterator[None]:
-    """Return this thread to its namespace at the end of a with block, whatever happens."""
-    own = open_own()
-    try:
-        yield
-    finally:
-        try:
-            enter(own)
-        finally:
-            os.close(own)
-
-
 def unshare() -> None:
     """Move this thread into a new namespace without a name."""
     _check(_libc.unshare(CLONE_NEWNET), "unshare")
@@ -163,6 +150,19 @@ def unpin(name: str) -> None:
         _raise_for(ctypes.get_errno(), "umount " + target)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(target)
+
+
+@contextlib.contextmanager
+def _back_at_the_end() -> t.Iterator[None]:
+    """Return this thread to its namespace at the end of a with block, whatever happens."""
+    own = open_own()
+    try:
+        yield
+    finally:
+        try:
+            enter(own)
+        finally:
+            os.close(own)
 
 
 def _touch(target: str) -> None:

@@ -36,6 +36,33 @@ def route(message_type: int, index: int, destination: str, via: str, metric: int
     return _template(message_type, destination, metric, onlink).fill(index, via)
 
 
+def kill_switch(message_type: int, destination: str) -> bytes:
+    """Return the RTM_NEWROUTE or RTM_DELROUTE of an unreachable route that every other route goes before."""
+    network = ipaddress.ip_network(destination)
+    fields = {
+        "family": socket.AF_INET6 if network.version == 6 else socket.AF_INET,
+        "dst_len": network.prefixlen,
+        "table": _MAIN_TABLE,
+        "proto": ROUTE_PROTOCOL,
+        "type": _UNREACHABLE,
+    }
+    attributes = [("RTA_DST", str(network.network_address)), ("RTA_PRIORITY", LAST_METRIC)]
+    return encode("rtmsg", message_type, _new_flags(message_type), fields, attributes)
+
+
+def decode(fixed: bytes, attributes: netlink.Attributes) -> RouteRow:
+    """Return a row of a route dump. The numbers are RTA_* of linux/rtnetlink.h."""
+    family, length = fixed[0], fixed[1]
+    size = 4 if family == socket.AF_INET else 16
+    destination = f"{socket.inet_ntop(family, attributes.get(1) or bytes(size))}/{length}"
+    via = socket.inet_ntop(family, attributes[5]) if 5 in attributes else ""
+    metric = netlink.number(attributes.get(6))
+    if family == socket.AF_INET6 and metric == _IPV6_DEFAULT_METRIC:
+        metric = 0
+    onlink = bool(struct.unpack_from("=I", fixed, 8)[0] & _RTNH_F_ONLINK)
+    return RouteRow(netlink.number(attributes.get(4)), destination, via, metric, onlink)
+
+
 @functools.cache
 def _template(message_type: int, destination: str, metric: int, onlink: bool) -> Template:
     return Template(functools.partial(_encode, message_type, destination, metric, onlink), "u32", "ip")
@@ -62,32 +89,5 @@ def _encode(message_type: int, destination: str, metric: int, onlink: bool, inde
     return encode("rtmsg", message_type, _new_flags(message_type), fields, attributes)
 
 
-def kill_switch(message_type: int, destination: str) -> bytes:
-    """Return the RTM_NEWROUTE or RTM_DELROUTE of an unreachable route that every other route goes before."""
-    network = ipaddress.ip_network(destination)
-    fields = {
-        "family": socket.AF_INET6 if network.version == 6 else socket.AF_INET,
-        "dst_len": network.prefixlen,
-        "table": _MAIN_TABLE,
-        "proto": ROUTE_PROTOCOL,
-        "type": _UNREACHABLE,
-    }
-    attributes = [("RTA_DST", str(network.network_address)), ("RTA_PRIORITY", LAST_METRIC)]
-    return encode("rtmsg", message_type, _new_flags(message_type), fields, attributes)
-
-
 def _new_flags(message_type: int) -> int:
     return CREATE | REPLACE if message_type == RTM_NEWROUTE else 0
-
-
-def decode(fixed: bytes, attributes: netlink.Attributes) -> RouteRow:
-    """Return a row of a route dump. The numbers are RTA_* of linux/rtnetlink.h."""
-    family, length = fixed[0], fixed[1]
-    size = 4 if family == socket.AF_INET else 16
-    destination = f"{socket.inet_ntop(family, attributes.get(1) or bytes(size))}/{length}"
-    via = socket.inet_ntop(family, attributes[5]) if 5 in attributes else ""
-    metric = netlink.number(attributes.get(6))
-    if family == socket.AF_INET6 and metric == _IPV6_DEFAULT_METRIC:
-        metric = 0
-    onlink = bool(struct.unpack_from("=I", fixed, 8)[0] & _RTNH_F_ONLINK)
-    return RouteRow(netlink.number(attributes.get(4)), destination, via, metric, onlink)

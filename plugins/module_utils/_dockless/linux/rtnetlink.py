@@ -25,17 +25,6 @@ Fields = t.Mapping[str, t.Any]
 Attributes = t.Sequence[tuple[str, t.Any]]  # (name of the kernel's constant, value); None and "" are left out
 
 
-@functools.cache
-def _message_types() -> dict[str, t.Any]:
-    """Return pyroute2's message classes by the name of their C structure."""
-    from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-    from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-    from pyroute2.netlink.rtnl.ndmsg import ndmsg
-    from pyroute2.netlink.rtnl.rtmsg import rtmsg
-
-    return {"ifaddrmsg": ifaddrmsg, "ifinfmsg": ifinfmsg, "ndmsg": ndmsg, "rtmsg": rtmsg}
-
-
 def require() -> None:
     """Raise DocklessError, caused by the ImportError, where pyroute2 is missing."""
     try:
@@ -65,3 +54,14 @@ def encode(structure: str, message_type: int, flags: int, fields: Fields, attrib
 def nested(*attributes: tuple[str, t.Any]) -> dict[str, t.Any]:
     """Return attributes as the value of another one."""
     return {"attrs": list(attributes)}
+
+
+@functools.cache
+def _message_types() -> dict[str, t.Any]:
+    """Return pyroute2's message classes by the name of their C structure."""
+    from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+    from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+    from pyroute2.netlink.rtnl.ndmsg import ndmsg
+    from pyroute2.netlink.rtnl.rtmsg import rtmsg
+
+    return {"ifaddrmsg": ifaddrmsg, "ifinfmsg": ifinfmsg, "ndmsg": ndmsg, "rtmsg": rtmsg}

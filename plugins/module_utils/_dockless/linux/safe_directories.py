@@ -81,6 +81,16 @@ def replace(fd: int, name: str, content: bytes, mode: int, sync: t.Callable[[int
     sync(fd)
 
 
+def refusal(path: str, error: OSError, wanted: str) -> DocklessError:
+    """Return the error for a path that could not be opened as what was wanted, such as "a plain file"."""
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):  # O_DIRECTORY gives ENOTDIR for a symlink
+        return DocklessError(
+            f"{path} is not {wanted}, or it is a symbolic link",
+            "Move it away: dockless does not follow symbolic links there.",
+        )
+    return DocklessError(f"{path} cannot be opened: {os.strerror(error.errno or 0)}")
+
+
 def _step(parent: int | None, name: str, path: str, mode: int | None) -> int:
     try:
         return _open(parent, name, path)
@@ -109,16 +119,6 @@ def _open(parent: int | None, name: str, path: str) -> int:
             f"Check its content, then run: chown root {path}; chmod go-w {path}.",
         )
     return fd
-
-
-def refusal(path: str, error: OSError, wanted: str) -> DocklessError:
-    """Return the error for a path that could not be opened as what was wanted, such as "a plain file"."""
-    if error.errno in (errno.ELOOP, errno.ENOTDIR):  # O_DIRECTORY gives ENOTDIR for a symlink
-        return DocklessError(
-            f"{path} is not {wanted}, or it is a symbolic link",
-            "Move it away: dockless does not follow symbolic links there.",
-        )
-    return DocklessError(f"{path} cannot be opened: {os.strerror(error.errno or 0)}")
 
 
 def _all_of(file: int, size: int) -> bytes:

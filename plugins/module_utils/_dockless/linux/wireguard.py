@@ -197,14 +197,6 @@ def parse(own: str, port: str, endpoints: str, allowed: str) -> Device:
     return Device(_unless_none(own.strip()), int(port), peers)
 
 
-def _rows(text: str) -> dict[str, str]:
-    return {key: value for key, _tab, value in (line.partition("\t") for line in text.splitlines())}
-
-
-def _unless_none(value: str) -> str:
-    return "" if value == "(none)" else value
-
-
 @contextlib.contextmanager
 def followed_to_its_end(link: str) -> t.Iterator[None]:
     """Wait at the end of the block, in which the link is deleted, until a wireguard-go that served it has ended."""
@@ -220,6 +212,14 @@ def followed_to_its_end(link: str) -> t.Iterator[None]:
             with contextlib.suppress(OSError):
                 while control.recv(4096):  # wireguard-go closes the connection when it ends
                     pass
+
+
+def _rows(text: str) -> dict[str, str]:
+    return {key: value for key, _tab, value in (line.partition("\t") for line in text.splitlines())}
+
+
+def _unless_none(value: str) -> str:
+    return "" if value == "(none)" else value
 
 
 def _wg(arguments: t.Sequence[str], stdin: str = "", secret: bool = False) -> str:

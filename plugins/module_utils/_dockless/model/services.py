@@ -58,6 +58,15 @@ def network_services(topology: Topology, network: Network) -> NetworkServices:
     return NetworkServices(services, service_names, backend_names)
 
 
+def address_lines(network: Network) -> list[str]:
+    """Return the lines of hosts(5) with the virtual addresses of a network's services."""
+    return [
+        f"{address} {service.name}.{network.name} {service.name}"
+        for service in network.services
+        for address in service.vips
+    ]
+
+
 def _members(topology: Topology, network: Network) -> list[tuple[ServiceBackend, _Aliases]]:
     """Return the sandboxes of a network on all hosts as possible backends, with their aliases, in order of name."""
     found = []
@@ -86,12 +95,3 @@ def _backends(service: Service, members: t.Sequence[tuple[ServiceBackend, _Alias
         backend = declared.get(member.sandbox)
         if backend is not None:
             yield member._replace(weight=backend.weight, drain=backend.drain)
-
-
-def address_lines(network: Network) -> list[str]:
-    """Return the lines of hosts(5) with the virtual addresses of a network's services."""
-    return [
-        f"{address} {service.name}.{network.name} {service.name}"
-        for service in network.services
-        for address in service.vips
-    ]

@@ -41,6 +41,19 @@ def observe(wanted: State, foreign: Keys) -> FoundFiles:
     return FoundFiles(found, conflicts)
 
 
+def resolvers(wanted: State, foreign: Keys) -> t.Iterator[Resolver]:
+    """Yield the resolvers that answer, each with the digest of the configuration that it runs with."""
+    requested = {key: obj for key, obj in wanted.items() if isinstance(obj, Resolver)}
+    for resolver in supervisor.configured():
+        if resolver.key not in foreign:
+            requested.setdefault(resolver.key, resolver)
+    digests = supervisor.running(list(requested.values())) if requested else {}
+    for resolver in requested.values():
+        if resolver.sandbox in digests:
+            program = "replaced" if probe.is_replaced(resolver.sandbox) else "installed"
+            yield resolver._replace(digest=digests[resolver.sandbox], program=program)
+
+
 def _paths(wanted: State, foreign: Keys) -> dict[str, None]:
     paths = {key[1]: None for key in wanted if key[0] == "file"}
     leftovers = (
@@ -76,16 +89,3 @@ def _is_marked(directory: str) -> bool:
     """Return whether a directory below /etc/netns is managed: its files that allow comments start with the mark."""
     texts = (files.read(f"{directory}/{name}") or "" for name in ("hosts", "resolv.conf", "nsswitch.conf"))
     return any(text.startswith(_MARK) for text in texts)
-
-
-def resolvers(wanted: State, foreign: Keys) -> t.Iterator[Resolver]:
-    """Yield the resolvers that answer, each with the digest of the configuration that it runs with."""
-    requested = {key: obj for key, obj in wanted.items() if isinstance(obj, Resolver)}
-    for resolver in supervisor.configured():
-        if resolver.key not in foreign:
-            requested.setdefault(resolver.key, resolver)
-    digests = supervisor.running(list(requested.values())) if requested else {}
-    for resolver in requested.values():
-        if resolver.sandbox in digests:
-            program = "replaced" if probe.is_replaced(resolver.sandbox) else "installed"
-            yield resolver._replace(digest=digests[resolver.sandbox], program=program)

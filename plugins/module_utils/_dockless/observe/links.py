@@ -186,7 +186,7 @@ def _plain_pairs(everywhere: t.Sequence[NetnsSnapshot], wanted: State) -> t.Iter
         yield _veth(ends[0], ends[1] if len(ends) > 1 else None, wanted, label)
 
 
-# ---- on links ----------------------------------------------------------------
+# ---- addresses, routes and entries on links ----------------------------------
 
 
 def _contents(snapshot: NetnsSnapshot, wanted: State) -> t.Iterator[Object]:

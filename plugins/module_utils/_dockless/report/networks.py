@@ -39,6 +39,20 @@ def network_row(network: Network, endpoints: t.Sequence[Endpoint]) -> Row:
     return row
 
 
+def matches(network: Row, filters: t.Mapping[str, t.Any]) -> bool:
+    """Return whether a network's row passes all filters: name (a part of it), driver, type and label."""
+    kind = "builtin" if network["project"] == "" else "custom"
+    labels = filters.get("label") or []
+    if isinstance(labels, str):
+        labels = [labels]
+    return (
+        str(filters.get("name") or "") in network["name"]
+        and filters.get("driver") in (None, network["driver"])
+        and filters.get("type") in (None, kind)
+        and all(_has_label(network["labels"], label) for label in labels)
+    )
+
+
 def _gateway(network: Network) -> Row:
     return {
         "egress": network.egress,
@@ -101,20 +115,6 @@ def _endpoint(endpoint: Endpoint) -> Row:
 
 def _first_cidr(endpoint: Endpoint, version: int) -> str:
     return next((cidr for cidr in endpoint.addresses if (":" in cidr) == (version == 6)), "")
-
-
-def matches(network: Row, filters: t.Mapping[str, t.Any]) -> bool:
-    """Return whether a network's row passes all filters: name (a part of it), driver, type and label."""
-    kind = "builtin" if network["project"] == "" else "custom"
-    labels = filters.get("label") or []
-    if isinstance(labels, str):
-        labels = [labels]
-    return (
-        str(filters.get("name") or "") in network["name"]
-        and filters.get("driver") in (None, network["driver"])
-        and filters.get("type") in (None, kind)
-        and all(_has_label(network["labels"], label) for label in labels)
-    )
 
 
 def _has_label(labels: t.Mapping[str, str], wanted: str) -> bool:

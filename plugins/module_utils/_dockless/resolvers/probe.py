@@ -30,9 +30,6 @@ def query(name: str, kind: int) -> bytes:
     return struct.pack("!6H", 0x646C, 0x0100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!2H", kind, _IN)
 
 
-_QUESTION = query(DIGEST_NAME, _TXT)
-
-
 def text_of(answer: bytes) -> str | None:
     """Return the first string of the answer to _QUESTION (RFC 1035 4.1), None if it is not such an answer."""
     start = len(_QUESTION)
@@ -102,3 +99,6 @@ def _collect(waiting: dict[int, tuple[str, socket.socket]], deadline: float, fou
             del waiting[descriptor]
             if text is not None:
                 found[name] = text
+
+
+_QUESTION = query(DIGEST_NAME, _TXT)

@@ -55,6 +55,80 @@ def with_open_queries(resolvers: t.Iterable[Resolver], ports: t.Container[int]) 
     return [resolver for resolver in candidates if _has_open_queries(found.get(resolver.sandbox, []), ports)]
 
 
+def kill(resolvers: t.Sequence[Resolver]) -> None:
+    """Kill resolvers and wait until they have ended: dnsmasq has nothing to save.
+
+    Raises DocklessError for one that stays.
+    """
+    options = {_OPTION + resolver.config for resolver in resolvers}
+    remaining = pids(resolvers)
+    while remaining:
+        for first in range(0, len(remaining), _AT_ONCE):
+            _kill(remaining[first : first + _AT_ONCE], options)
+        remaining = pids(resolvers)  # a process for a TCP client may have been forked in between
+
+
+def spawn(resolvers: t.Sequence[Resolver], dnsmasq: str) -> None:
+    """Start resolvers as daemons, each in its namespace and several at a time.
+
+    Raises DocklessError with dnsmasq's messages.
+    """
+    queue = list(resolvers)
+    problems: list[str] = []
+
+    def work() -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                resolver = queue.pop()
+                problem = _spawn_one(resolver, dnsmasq)
+                if problem:
+                    problems.append(f"sandbox {resolver.sandbox}: {problem}")
+
+    count = min(len(queue), 2 * (os.cpu_count() or 1))
+    workers = [threading.Thread(target=work) for _number in range(count)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    if problems:
+        raise DocklessError("resolvers do not start: " + join_messages(sorted(problems)), remedy(" ".join(problems)))
+
+
+def remedy(text: str) -> str:
+    """Return the remedy for a message of dnsmasq, "" if none is known."""
+    if "inotify" in text:
+        return (
+            "Raise fs.inotify.max_user_instances to at least twice the number of sandboxes "
+            "(the role dockless.network.prerequisites does)."
+        )
+    if "in use" in text:
+        return "A process in the sandbox uses port 10053 or 10054 of 127.0.0.11: configure another port for it."
+    return ""
+
+
+def answers(resolvers: t.Sequence[Resolver], port: int = RESOLVER_PORT) -> dict[str, str]:
+    """Return the digest that each sandbox's resolver answers with; see probe."""
+    return probe.answers([resolver.sandbox for resolver in resolvers], ANSWER_TIMEOUT, port)
+
+
+def await_answers(resolvers: t.Sequence[Resolver], port: int = RESOLVER_PORT) -> None:
+    """Wait until each resolver answers with its digest. Raises DocklessError with the names of those that do not."""
+    deadline = time.monotonic() + START_TIMEOUT
+    silent = list(resolvers)
+    while True:
+        found = answers(silent, port)
+        silent = [resolver for resolver in silent if found.get(resolver.sandbox) != resolver.digest]
+        if not silent:
+            return
+        if time.monotonic() > deadline:
+            raise DocklessError(
+                "resolvers started but do not answer from their configuration: "
+                + join_messages([f"sandbox {resolver.sandbox}" for resolver in silent]),
+                "Check that lo is up in the sandbox and that no other process uses 127.0.0.11 there.",
+            )
+        threading.Event().wait(_POLL_INTERVAL)  # dnsmasq sends no event when it is ready
+
+
 def _has_open_queries(pids_of_resolver: t.Sequence[int], ports: t.Container[int]) -> bool:
     serves_tcp = len(pids_of_resolver) > 1
     return serves_tcp or any(_forwards(pid, ports) for pid in pids_of_resolver)
@@ -93,19 +167,6 @@ def _configuration_of(pid: int) -> str:
     return os.fsdecode(arguments[1]) if is_dnsmasq else ""
 
 
-def kill(resolvers: t.Sequence[Resolver]) -> None:
-    """Kill resolvers and wait until they have ended: dnsmasq has nothing to save.
-
-    Raises DocklessError for one that stays.
-    """
-    options = {_OPTION + resolver.config for resolver in resolvers}
-    remaining = pids(resolvers)
-    while remaining:
-        for first in range(0, len(remaining), _AT_ONCE):
-            _kill(remaining[first : first + _AT_ONCE], options)
-        remaining = pids(resolvers)  # a process for a TCP client may have been forked in between
-
-
 def _kill(batch: t.Sequence[int], options: set[str]) -> None:
     poll = select.poll()
     alive: set[int] = set()
@@ -131,32 +192,6 @@ def _kill(batch: t.Sequence[int], options: set[str]) -> None:
                 alive.discard(descriptor)
 
 
-def spawn(resolvers: t.Sequence[Resolver], dnsmasq: str) -> None:
-    """Start resolvers as daemons, each in its namespace and several at a time.
-
-    Raises DocklessError with dnsmasq's messages.
-    """
-    queue = list(resolvers)
-    problems: list[str] = []
-
-    def work() -> None:
-        with contextlib.suppress(IndexError):
-            while True:
-                resolver = queue.pop()
-                problem = _spawn_one(resolver, dnsmasq)
-                if problem:
-                    problems.append(f"sandbox {resolver.sandbox}: {problem}")
-
-    count = min(len(queue), 2 * (os.cpu_count() or 1))
-    workers = [threading.Thread(target=work) for _number in range(count)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    if problems:
-        raise DocklessError("resolvers do not start: " + join_messages(sorted(problems)), remedy(" ".join(problems)))
-
-
 def _spawn_one(resolver: Resolver, dnsmasq: str) -> str:
     """Start a resolver and return why that failed, "" if it succeeded.
 
@@ -170,38 +205,3 @@ def _spawn_one(resolver: Resolver, dnsmasq: str) -> str:
     except OSError as error:  # the namespace is gone
         return f"{os.strerror(error.errno or errno.EIO)} ({error.filename})"
     return " ".join(output.reason.split()) if output.status else ""
-
-
-def remedy(text: str) -> str:
-    """Return the remedy for a message of dnsmasq, "" if none is known."""
-    if "inotify" in text:
-        return (
-            "Raise fs.inotify.max_user_instances to at least twice the number of sandboxes "
-            "(the role dockless.network.prerequisites does)."
-        )
-    if "in use" in text:
-        return "A process in the sandbox uses port 10053 or 10054 of 127.0.0.11: configure another port for it."
-    return ""
-
-
-def answers(resolvers: t.Sequence[Resolver], port: int = RESOLVER_PORT) -> dict[str, str]:
-    """Return the digest that each sandbox's resolver answers with; see probe."""
-    return probe.answers([resolver.sandbox for resolver in resolvers], ANSWER_TIMEOUT, port)
-
-
-def await_answers(resolvers: t.Sequence[Resolver], port: int = RESOLVER_PORT) -> None:
-    """Wait until each resolver answers with its digest. Raises DocklessError with the names of those that do not."""
-    deadline = time.monotonic() + START_TIMEOUT
-    silent = list(resolvers)
-    while True:
-        found = answers(silent, port)
-        silent = [resolver for resolver in silent if found.get(resolver.sandbox) != resolver.digest]
-        if not silent:
-            return
-        if time.monotonic() > deadline:
-            raise DocklessError(
-                "resolvers started but do not answer from their configuration: "
-                + join_messages([f"sandbox {resolver.sandbox}" for resolver in silent]),
-                "Check that lo is up in the sandbox and that no other process uses 127.0.0.11 there.",
-            )
-        threading.Event().wait(_POLL_INTERVAL)  # dnsmasq sends no event when it is ready

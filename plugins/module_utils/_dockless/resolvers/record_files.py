@@ -27,20 +27,6 @@ Steps = t.Sequence[Step]
 _Records = set[tuple[str, str]]  # address and name
 
 
-def _records_in(text: str) -> _Records:
-    """Return the records of a file in hosts(5) format, in lower case (RFC 4343)."""
-    records: _Records = set()
-    for line in text.lower().splitlines():
-        if line and not line.startswith("#"):
-            address, *hostnames = line.split()
-            records.update((address, name) for name in hostnames)
-    return records
-
-
-def _names_in(text: str) -> set[str]:
-    return {name for _address, name in _records_in(text)}
-
-
 def transitional_files(steps: Steps) -> t.Iterator[File]:
     """Yield versions of record files to write before the changes, for each file that gains a name from another one.
 
@@ -83,6 +69,20 @@ def reload_readers(steps: Steps, facts: Facts) -> None:
         lost |= _records_in(_text(step.before)) - _records_in(_text(step.after))
     if len(changed) > _BULK or not supervisor.watches_files(facts) or _any_file_has(lost):
         supervisor.reload(readers({os.path.dirname(step.key[1]) for step in changed}))
+
+
+def _records_in(text: str) -> _Records:
+    """Return the records of a file in hosts(5) format, in lower case (RFC 4343)."""
+    records: _Records = set()
+    for line in text.lower().splitlines():
+        if line and not line.startswith("#"):
+            address, *hostnames = line.split()
+            records.update((address, name) for name in hostnames)
+    return records
+
+
+def _names_in(text: str) -> set[str]:
+    return {name for _address, name in _records_in(text)}
 
 
 def _record_steps(steps: Steps) -> list[Step]:

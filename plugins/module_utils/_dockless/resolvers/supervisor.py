@@ -83,17 +83,6 @@ def start(resolvers: t.Sequence[Resolver], facts: Facts) -> None:
                 _start(batch, facts)
 
 
-def _start(resolvers: t.Sequence[Resolver], facts: Facts) -> None:
-    if facts.systemd:
-        os.makedirs(PID_DIRECTORY, mode=0o755, exist_ok=True)
-        _restart_units(resolvers)
-    else:
-        stop(resolvers, facts)  # a process in an earlier namespace of the same name would never end
-        os.makedirs(PID_DIRECTORY, mode=0o755, exist_ok=True)
-        processes.spawn(resolvers, facts.dnsmasq)
-    processes.await_answers(resolvers)
-
-
 def stop(resolvers: t.Sequence[Resolver], facts: Facts) -> None:
     """Stop resolvers and wait until they have ended, because a namespace lives as long as a process is in it."""
     if facts.systemd and resolvers:
@@ -142,6 +131,17 @@ def version(dnsmasq: str) -> tuple[int, int]:
         return 0, 0
     found = re.search(r"version (\d+)\.(\d+)", output.stdout)
     return (int(found.group(1)), int(found.group(2))) if found else (0, 0)
+
+
+def _start(resolvers: t.Sequence[Resolver], facts: Facts) -> None:
+    if facts.systemd:
+        os.makedirs(PID_DIRECTORY, mode=0o755, exist_ok=True)
+        _restart_units(resolvers)
+    else:
+        stop(resolvers, facts)  # a process in an earlier namespace of the same name would never end
+        os.makedirs(PID_DIRECTORY, mode=0o755, exist_ok=True)
+        processes.spawn(resolvers, facts.dnsmasq)
+    processes.await_answers(resolvers)
 
 
 def _restart_units(resolvers: t.Sequence[Resolver]) -> None:

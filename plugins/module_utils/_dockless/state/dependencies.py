@@ -13,7 +13,7 @@ Interface = tuple[str, str]  # namespace, name
 Keys = t.AbstractSet[Key]
 
 
-# ---- what goes together ------------------------------------------------------
+# ---- objects that the kernel removes together --------------------------------
 
 
 def removed_with(actual: State, roots: Keys) -> set[Key]:
@@ -28,40 +28,6 @@ def removed_with(actual: State, roots: Keys) -> set[Key]:
         if _is_removed_with(key, obj, namespaces, interfaces):
             removed.add(key)
     return removed
-
-
-def _links_removed_with(actual: State, roots: Keys, namespaces: t.Container[str]) -> set[Key]:
-    """Return the pairs with an end in one of the namespaces, and the links that sit on links among roots."""
-    pairs = {
-        key
-        for key, obj in actual.items()
-        if isinstance(obj, Veth) and (obj.netns in namespaces or obj.peer_netns in namespaces)
-    }
-    return pairs | _links_above(actual, roots)
-
-
-def _links_above(actual: State, roots: Keys) -> set[Key]:
-    """Return the links whose parent is among roots, and those whose parent is one of these (macvlan on a VLAN)."""
-    parents = {key[2] for key in roots if key[0] == "link" and key[1] == HOST}
-    found: set[Key] = set()
-    while parents:
-        above = {
-            key for key, obj in actual.items() if isinstance(obj, Link) and obj.parent in parents and key not in found
-        }
-        found |= above
-        parents = {key[2] for key in above if key[1] == HOST}
-    return found
-
-
-def _is_removed_with(key: Key, obj: Object, namespaces: t.Container[str], interfaces: t.Container[Interface]) -> bool:
-    lives_on = kind_of(key).lives_on
-    if lives_on == "netns":
-        return getattr(obj, "netns", None) in namespaces
-    if lives_on == "link":
-        netns, link = getattr(obj, "netns", ""), getattr(obj, "link", "")
-        return netns in namespaces or (netns, link) in interfaces
-    # A second name of a removed namespace still means that namespace, not the one that is made in its place.
-    return isinstance(obj, Netns) and obj.partner in namespaces
 
 
 def interfaces_of(obj: Object | None) -> tuple[Interface, ...]:
@@ -131,7 +97,41 @@ def unrestorable(state: State) -> set[Key]:
     return removed_with(state, broken)
 
 
-# ---- what only one can hold --------------------------------------------------
+def _links_removed_with(actual: State, roots: Keys, namespaces: t.Container[str]) -> set[Key]:
+    """Return the pairs with an end in one of the namespaces, and the links that sit on links among roots."""
+    pairs = {
+        key
+        for key, obj in actual.items()
+        if isinstance(obj, Veth) and (obj.netns in namespaces or obj.peer_netns in namespaces)
+    }
+    return pairs | _links_above(actual, roots)
+
+
+def _links_above(actual: State, roots: Keys) -> set[Key]:
+    """Return the links whose parent is among roots, and those whose parent is one of these (macvlan on a VLAN)."""
+    parents = {key[2] for key in roots if key[0] == "link" and key[1] == HOST}
+    found: set[Key] = set()
+    while parents:
+        above = {
+            key for key, obj in actual.items() if isinstance(obj, Link) and obj.parent in parents and key not in found
+        }
+        found |= above
+        parents = {key[2] for key in above if key[1] == HOST}
+    return found
+
+
+def _is_removed_with(key: Key, obj: Object, namespaces: t.Container[str], interfaces: t.Container[Interface]) -> bool:
+    lives_on = kind_of(key).lives_on
+    if lives_on == "netns":
+        return getattr(obj, "netns", None) in namespaces
+    if lives_on == "link":
+        netns, link = getattr(obj, "netns", ""), getattr(obj, "link", "")
+        return netns in namespaces or (netns, link) in interfaces
+    # A second name of a removed namespace still means that namespace, not the one that is made in its place.
+    return isinstance(obj, Netns) and obj.partner in namespaces
+
+
+# ---- values that only one object can have ------------------------------------
 
 
 def blocking(wanted: State, actual: State, surplus: Keys) -> set[Key]:
@@ -176,7 +176,7 @@ def _exclude_each_other(one: Link, other: Link) -> bool:
     return is_alone or one.kind != other.kind or has_same_mac
 
 
-# ---- what changes in place ---------------------------------------------------
+# ---- changes in place --------------------------------------------------------
 
 
 def also_mutable(wanted: Object, actual: Object) -> frozenset[str]:

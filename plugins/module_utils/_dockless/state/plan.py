@@ -71,10 +71,6 @@ class Plan(t.NamedTuple):
 Hook = t.Callable[[Step], None]  # called with every step before its change is sent
 
 
-def no_hook(step: Step) -> None:
-    """Let every step pass."""
-
-
 class _Difference(t.NamedTuple):
     """What stands between two states, as sets of keys of the actual one."""
 
@@ -82,6 +78,10 @@ class _Difference(t.NamedTuple):
     rebuilt: set[Key]  # declared, but the kernel cannot change them in place
     blocking: set[Key]  # surplus, and holding a name or address that a declared object needs
     cleared: set[Key]  # rebuilt, blocking, and what the kernel removes together with these
+
+
+def no_hook(step: Step) -> None:
+    """Let every step pass."""
 
 
 def make_plan(wanted: State, actual: State, kept: t.AbstractSet[Key] = frozenset()) -> Plan:
@@ -96,6 +96,19 @@ def make_plan(wanted: State, actual: State, kept: t.AbstractSet[Key] = frozenset
         tuple(sorted(_building(wanted, actual, remaining), key=lambda step: creation_order(step.subject))),
         tuple(sorted(_removal(actual, difference), key=_removal_order)),
     )
+
+
+def without_unrestorable(state: State) -> State:
+    """Return what of a state a plan can make again."""
+    lost = dependencies.unrestorable(state)
+    return {key: obj for key, obj in state.items() if key not in lost} if lost else state
+
+
+def differences(wanted: Object, actual: Object) -> tuple[str, ...]:
+    """Return the names of the fields that differ."""
+    ignored = BY_NAME[wanted.key[0]].not_compared
+    pairs = zip(wanted._fields, wanted, actual)
+    return tuple(field for field, new, old in pairs if new != old and field not in ignored)
 
 
 def _difference(wanted: State, actual: State, kept: t.AbstractSet[Key]) -> _Difference:
@@ -169,19 +182,6 @@ def _removal(actual: State, difference: _Difference) -> t.Iterator[Step]:
         if closed is not None:
             yield Step(UPDATE, key, obj, closed, "nothing is published")
         yield _deletion(obj, "nothing declares it")
-
-
-def without_unrestorable(state: State) -> State:
-    """Return what of a state a plan can make again."""
-    lost = dependencies.unrestorable(state)
-    return {key: obj for key, obj in state.items() if key not in lost} if lost else state
-
-
-def differences(wanted: Object, actual: Object) -> tuple[str, ...]:
-    """Return the names of the fields that differ."""
-    ignored = BY_NAME[wanted.key[0]].not_compared
-    pairs = zip(wanted._fields, wanted, actual)
-    return tuple(field for field, new, old in pairs if new != old and field not in ignored)
 
 
 def _reason(wanted: Object, actual: Object, fields: tuple[str, ...]) -> str:

@@ -41,6 +41,33 @@ def check_endpoints(host: Host, networks: Networks) -> None:
                 _check_links(sandbox, endpoint)
 
 
+def check_fixed_address(network: Network, address: IPAddress, path: str) -> None:
+    """Raise DocklessError for a declared address that is in no subnet of the network, or reserved there."""
+    owner = f"network {network.project}/{network.name}"
+    subnets = [subnet for subnet in network.fixed_subnets if subnet.version == address.version]
+    if not subnets:
+        refuse(
+            path,
+            f"{owner} has no declared IPv{address.version} subnet that could contain {address}",
+            f"Set {network.path}.ipam.config[0].subnet.",
+        )
+    for subnet in subnets:
+        if address not in subnet.network:
+            continue
+        if not ipam.is_usable(subnet.network, address):
+            refuse(
+                path, f"{address} is the network or broadcast address of {subnet.network}", "Choose another address."
+            )
+        if address == ipam.subnet_gateway(network, subnet):
+            refuse(path, f"{address} is the gateway of {owner}", "Choose another address.")
+        for name, reserved in subnet.aux_addresses:
+            if address == reserved:
+                refuse(path, f"{address} is the auxiliary address {name} of {owner}", "Choose another address.")
+        return
+    ranges = ", ".join(str(subnet.network) for subnet in subnets)
+    refuse(path, f"{address} is not within {ranges} of {owner}", "Choose an address of the subnet.")
+
+
 def _refuse_unknown_network(endpoint: Endpoint, project: Project, networks: Networks) -> t.NoReturn:
     import difflib  # only a refusal pays for the import
 
@@ -113,33 +140,6 @@ def _check_declared_addresses(endpoint: Endpoint, network: Network, taken: _Take
         if address is not None:
             check_fixed_address(network, address, f"{endpoint.path}.{option}")
             _take(endpoint, address, option, taken)
-
-
-def check_fixed_address(network: Network, address: IPAddress, path: str) -> None:
-    """Raise DocklessError for a declared address that is in no subnet of the network, or reserved there."""
-    owner = f"network {network.project}/{network.name}"
-    subnets = [subnet for subnet in network.fixed_subnets if subnet.version == address.version]
-    if not subnets:
-        refuse(
-            path,
-            f"{owner} has no declared IPv{address.version} subnet that could contain {address}",
-            f"Set {network.path}.ipam.config[0].subnet.",
-        )
-    for subnet in subnets:
-        if address not in subnet.network:
-            continue
-        if not ipam.is_usable(subnet.network, address):
-            refuse(
-                path, f"{address} is the network or broadcast address of {subnet.network}", "Choose another address."
-            )
-        if address == ipam.subnet_gateway(network, subnet):
-            refuse(path, f"{address} is the gateway of {owner}", "Choose another address.")
-        for name, reserved in subnet.aux_addresses:
-            if address == reserved:
-                refuse(path, f"{address} is the auxiliary address {name} of {owner}", "Choose another address.")
-        return
-    ranges = ", ".join(str(subnet.network) for subnet in subnets)
-    refuse(path, f"{address} is not within {ranges} of {owner}", "Choose an address of the subnet.")
 
 
 def _take(endpoint: Endpoint, value: IPAddress | str, option: str, taken: _Taken) -> None:

@@ -39,6 +39,83 @@ def check_macvlans(host: Host) -> None:
     _check_endpoints(host, {network.key: network for network in networks})
 
 
+def default_route_network(sandbox: Sandbox, networks: Networks, version: int) -> Network | None:
+    """Return the macvlan or ipvlan network that will have the default route of a sandbox that is on other networks too.
+
+    This is the rule of model.gateways.gateway_endpoint, applied before subnets and addresses are chosen.
+    """
+    candidates = []
+    for endpoint in sandbox.endpoints:
+        network = networks.get(endpoint.network)
+        if network is not None and _can_have_default_route(network, version):
+            rank = (-endpoint.gw_priority, network.name, network.project)
+            candidates.append((rank, network))
+    if all(not network.passes_host for _, network in candidates):
+        return None
+    _, winner = min(candidates, key=lambda candidate: candidate[0])
+    return winner if not winner.passes_host else None
+
+
+def refusal(network: Network, facts: Facts) -> DocklessError | None:
+    """Return the reason why this host cannot have the network, None if it can."""
+    if network.driver in facts.missing_kinds:
+        return DocklessError(
+            f"network {network.name} needs {network.driver} links, which this kernel does not support",
+            f"Boot a kernel with the module {network.driver}, or use another driver.",
+            network.path + ".driver",
+        )
+    name = network.macvlan_options.parent
+    if not name:
+        return None
+    path = network.path + ".parent"
+    parent = macvlan.existing_parent(network.macvlan_options, facts)
+    vlan = macvlan.parse_vlan_name(name) if facts.parent(name) is None else None
+    if parent is None:
+        return DocklessError(
+            f"network {network.name} has the parent {vlan[0] if vlan else name}, but this host has no such interface",
+            "Set parent to an interface of this host, or remove it for an isolated network.",
+            path,
+        )
+    if vlan and "vlan" in facts.missing_kinds:
+        return DocklessError(
+            f"interface {name} does not exist, and this kernel does not support VLANs (IEEE 802.1Q)",
+            "Boot a kernel with the module 8021q, or set parent to an interface that exists.",
+            path,
+        )
+    return _unusable(parent, path)
+
+
+def too_large(network: Network, facts: Facts) -> DocklessError | None:
+    """Return the error that the declared MTU is larger than the parent's, None if it is not."""
+    parent = macvlan.existing_parent(network.macvlan_options, facts)
+    if parent is not None and network.mtu > parent.mtu:
+        return DocklessError(
+            f"network {network.name} has an MTU of {network.mtu} bytes, but its parent {parent.name} has {parent.mtu}",
+            f"Set mtu to at most {parent.mtu}, or remove it.",
+            network.path + ".mtu",
+        )
+    return None
+
+
+def warnings(network: Network, facts: Facts) -> t.Iterator[str]:
+    """Yield a warning if the parent is likely to drop frames of sandboxes' own MACs."""
+    parent = macvlan.existing_parent(network.macvlan_options, facts)
+    if parent is None or network.shares_parent_mac:
+        return
+    if parent.nic == "wireless":
+        yield (
+            f"Network {network.name} has the parent {parent.name}, which is a wireless interface. Access points accept "
+            "frames from its own MAC only, so sandboxes on the network reach nobody. Use driver: ipvlan, or a bridge "
+            "network."
+        )
+    elif parent.nic in _VIRTUAL:
+        yield (
+            f"Network {network.name} has the parent {parent.name}, which is the network card of a virtual machine "
+            f"({parent.nic}). Frames from and to other MACs pass only where the hypervisor's switch allows promiscuous "
+            "mode and changed MACs. If it does not, use driver: ipvlan."
+        )
+
+
 def _check_shared_parent(network: Network, first: Network) -> None:
     """Raise DocklessError if two networks cannot have one parent. The kernel has one kind of links on an interface."""
     own, other = network.macvlan_options, first.macvlan_options
@@ -144,23 +221,6 @@ def _check_unique(endpoint: Endpoint, parent: str, taken: _Taken) -> None:
             )
 
 
-def default_route_network(sandbox: Sandbox, networks: Networks, version: int) -> Network | None:
-    """Return the macvlan or ipvlan network that will have the default route of a sandbox that is on other networks too.
-
-    This is the rule of model.gateways.gateway_endpoint, applied before subnets and addresses are chosen.
-    """
-    candidates = []
-    for endpoint in sandbox.endpoints:
-        network = networks.get(endpoint.network)
-        if network is not None and _can_have_default_route(network, version):
-            rank = (-endpoint.gw_priority, network.name, network.project)
-            candidates.append((rank, network))
-    if all(not network.passes_host for _, network in candidates):
-        return None
-    _, winner = min(candidates, key=lambda candidate: candidate[0])
-    return winner if not winner.passes_host else None
-
-
 def _can_have_default_route(network: Network, version: int) -> bool:
     is_enabled = network.enable_ipv4 if version == 4 else network.enable_ipv6
     if network.internal or not is_enabled:
@@ -168,35 +228,6 @@ def _can_have_default_route(network: Network, version: int) -> bool:
     if network.passes_host or network.macvlan_options.mode in ("l3", "l3s"):
         return True
     return any(request.version == version and request.gateway is not None for request in network.subnet_requests)
-
-
-def refusal(network: Network, facts: Facts) -> DocklessError | None:
-    """Return the reason why this host cannot have the network, None if it can."""
-    if network.driver in facts.missing_kinds:
-        return DocklessError(
-            f"network {network.name} needs {network.driver} links, which this kernel does not support",
-            f"Boot a kernel with the module {network.driver}, or use another driver.",
-            network.path + ".driver",
-        )
-    name = network.macvlan_options.parent
-    if not name:
-        return None
-    path = network.path + ".parent"
-    parent = macvlan.existing_parent(network.macvlan_options, facts)
-    vlan = macvlan.parse_vlan_name(name) if facts.parent(name) is None else None
-    if parent is None:
-        return DocklessError(
-            f"network {network.name} has the parent {vlan[0] if vlan else name}, but this host has no such interface",
-            "Set parent to an interface of this host, or remove it for an isolated network.",
-            path,
-        )
-    if vlan and "vlan" in facts.missing_kinds:
-        return DocklessError(
-            f"interface {name} does not exist, and this kernel does not support VLANs (IEEE 802.1Q)",
-            "Boot a kernel with the module 8021q, or set parent to an interface that exists.",
-            path,
-        )
-    return _unusable(parent, path)
 
 
 def _unusable(parent: Parent, path: str) -> DocklessError | None:
@@ -213,34 +244,3 @@ def _unusable(parent: Parent, path: str) -> DocklessError | None:
             path,
         )
     return None
-
-
-def too_large(network: Network, facts: Facts) -> DocklessError | None:
-    """Return the error that the declared MTU is larger than the parent's, None if it is not."""
-    parent = macvlan.existing_parent(network.macvlan_options, facts)
-    if parent is not None and network.mtu > parent.mtu:
-        return DocklessError(
-            f"network {network.name} has an MTU of {network.mtu} bytes, but its parent {parent.name} has {parent.mtu}",
-            f"Set mtu to at most {parent.mtu}, or remove it.",
-            network.path + ".mtu",
-        )
-    return None
-
-
-def warnings(network: Network, facts: Facts) -> t.Iterator[str]:
-    """Yield a warning if the parent is likely to drop frames of sandboxes' own MACs."""
-    parent = macvlan.existing_parent(network.macvlan_options, facts)
-    if parent is None or network.shares_parent_mac:
-        return
-    if parent.nic == "wireless":
-        yield (
-            f"Network {network.name} has the parent {parent.name}, which is a wireless interface. Access points accept "
-            "frames from its own MAC only, so sandboxes on the network reach nobody. Use driver: ipvlan, or a bridge "
-            "network."
-        )
-    elif parent.nic in _VIRTUAL:
-        yield (
-            f"Network {network.name} has the parent {parent.name}, which is the network card of a virtual machine "
-            f"({parent.nic}). Frames from and to other MACs pass only where the hypervisor's switch allows promiscuous "
-            "mode and changed MACs. If it does not, use driver: ipvlan."
-        )

@@ -38,6 +38,23 @@ def check_overlays(host: Host, facts: Facts) -> None:
     _check_endpoints(host, [network for network, _ in spanning])
 
 
+def warnings(projects: t.Iterable[Project]) -> t.Iterator[str]:
+    """Yield a warning if projects have different control planes.
+
+    That is a state on the way from static to EVPN. If it stays, FRR announces the static overlays too.
+    """
+    examples: dict[str, str] = {}
+    for project in projects:
+        for network in project.networks:
+            if network.spans_hosts and not network.is_routed:
+                examples.setdefault(network.overlay_options.control_plane, f"{project.name}/{network.name}")
+    if len(examples) > 1:
+        yield (
+            f"Overlay network {examples['static']} is static and {examples['evpn']} is evpn, but FRR announces all l2 "
+            "overlays of a host or none. Set the same control_plane on both."
+        )
+
+
 def _check_required_options(network: Network, overlay: Overlay) -> None:
     if not overlay.vni:
         refuse(
@@ -241,20 +258,3 @@ def _check_endpoint(endpoint: Endpoint, network: Network, remote: _RemoteSandbox
                 "know which ones are free on the other hosts",
                 f"Set ipv{version}_address, or give the subnet an ip_range of this host's own. {_FLEET}",
             )
-
-
-def warnings(projects: t.Iterable[Project]) -> t.Iterator[str]:
-    """Yield a warning if projects have different control planes.
-
-    That is a state on the way from static to EVPN. If it stays, FRR announces the static overlays too.
-    """
-    examples: dict[str, str] = {}
-    for project in projects:
-        for network in project.networks:
-            if network.spans_hosts and not network.is_routed:
-                examples.setdefault(network.overlay_options.control_plane, f"{project.name}/{network.name}")
-    if len(examples) > 1:
-        yield (
-            f"Overlay network {examples['static']} is static and {examples['evpn']} is evpn, but FRR announces all l2 "
-            "overlays of a host or none. Set the same control_plane on both."
-        )

@@ -33,6 +33,21 @@ def check_sandboxes(host: Host) -> None:
             _check_partners(project, by_name)
 
 
+def check_veth_pairs(host: Host) -> None:
+    """Raise DocklessError for an end of a veth pair whose interface a bridge, an endpoint or another end has."""
+    pairs = [pair for project in host.projects for pair in project.veth_pairs]
+    if not pairs:
+        return
+    owners = {**_bridge_interfaces(host), **_endpoint_interfaces(host)}
+    for pair in pairs:
+        for end, path in ((pair.end, pair.path), (pair.peer, pair.path + ".peer")):
+            interface = end.netns, end.name
+            if interface in owners:
+                place = f"of namespace {end.netns}" if end.netns else "of the host"
+                refuse(path, f"interface {end.name} {place} is taken by {owners[interface]}", "Choose another name.")
+            owners[interface] = f"a veth pair ({pair.path})"
+
+
 def _check_netns(sandbox: Sandbox, by_netns: dict[str, Sandbox]) -> None:
     other = by_netns.setdefault(sandbox.netns, sandbox)
     if other is not sandbox:
@@ -90,21 +105,6 @@ def _refuse_chain(sandbox: Sandbox, partner: Sandbox, path: str) -> t.NoReturn:
         f"sandbox {partner.name} has no network stack of its own, because it uses that of {partner.partner}",
         f"Use network_mode: container:{partner.partner} here as well.",
     )
-
-
-def check_veth_pairs(host: Host) -> None:
-    """Raise DocklessError for an end of a veth pair whose interface a bridge, an endpoint or another end has."""
-    pairs = [pair for project in host.projects for pair in project.veth_pairs]
-    if not pairs:
-        return
-    owners = {**_bridge_interfaces(host), **_endpoint_interfaces(host)}
-    for pair in pairs:
-        for end, path in ((pair.end, pair.path), (pair.peer, pair.path + ".peer")):
-            interface = end.netns, end.name
-            if interface in owners:
-                place = f"of namespace {end.netns}" if end.netns else "of the host"
-                refuse(path, f"interface {end.name} {place} is taken by {owners[interface]}", "Choose another name.")
-            owners[interface] = f"a veth pair ({pair.path})"
 
 
 def _bridge_interfaces(host: Host) -> dict[_Interface, str]:

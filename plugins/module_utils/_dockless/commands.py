@@ -13,6 +13,9 @@ from .engine.converge import converge
 from .engine.request import Request
 from .errors import DocklessError
 
+# The JSON object that a command prints.
+Answer = dict[str, t.Any]
+
 
 def run(arguments: t.Sequence[str], content: bytes, question: str) -> int:
     """Run one command and return its exit status.
@@ -52,15 +55,15 @@ def _options() -> argparse.ArgumentParser:
     return parser
 
 
-def _apply(options: argparse.Namespace) -> dict[str, t.Any]:
+def _apply(options: argparse.Namespace) -> Answer:
     return _converge(options, check=False)
 
 
-def _plan(options: argparse.Namespace) -> dict[str, t.Any]:
+def _plan(options: argparse.Namespace) -> Answer:
     return _converge(options, check=True)
 
 
-def _converge(options: argparse.Namespace, check: bool) -> dict[str, t.Any]:
+def _converge(options: argparse.Namespace, check: bool) -> Answer:
     document = _document(options.file, options.content) if options.file else {}
     project = options.project or document.pop("project", None) or ("default" if options.file else None)
     document.pop("project", None)
@@ -76,7 +79,7 @@ def _converge(options: argparse.Namespace, check: bool) -> dict[str, t.Any]:
         question="" if check or options.diff else options.question,
     )
     outcome = converge(request)
-    answer: dict[str, t.Any] = {
+    answer: Answer = {
         "changed": outcome.changed,
         "operations": outcome.operations,
         "warnings": list(outcome.warnings),
@@ -88,13 +91,13 @@ def _converge(options: argparse.Namespace, check: bool) -> dict[str, t.Any]:
     return answer
 
 
-def _show(options: argparse.Namespace) -> dict[str, t.Any]:
+def _show(options: argparse.Namespace) -> Answer:
     from .engine import info  # only this command pays for it
 
     return info.read_info(options.project)
 
 
-def _document(path: str, standard_input: bytes) -> dict[str, t.Any]:
+def _document(path: str, standard_input: bytes) -> Answer:
     try:
         if path == "-":
             document = json.loads(standard_input)
@@ -108,7 +111,7 @@ def _document(path: str, standard_input: bytes) -> dict[str, t.Any]:
     return document
 
 
-def _text(answer: dict[str, t.Any]) -> str:
+def _text(answer: Answer) -> str:
     if "operations" not in answer:
         return json.dumps(answer, indent=2)
     lines = [*answer["operations"], *(f"warning: {w}" for w in answer["warnings"])]
@@ -117,7 +120,7 @@ def _text(answer: dict[str, t.Any]) -> str:
     return "\n".join(lines or ["nothing to change"])
 
 
-_COMMANDS: dict[str, t.Callable[[argparse.Namespace], dict[str, t.Any]]] = {
+_COMMANDS: dict[str, t.Callable[[argparse.Namespace], Answer]] = {
     "show": _show,
     "plan": _plan,
     "apply": _apply,

@@ -129,7 +129,7 @@ def _peer_end(pair: Veth) -> _End:
     return _End(pair.peer_mtu, pair.peer_master, pair.peer_up, pair.peer_mac)
 
 
-def _port_flags(pair: Veth) -> tuple[t.Any, ...]:
+def _port_flags(pair: Veth) -> tuple[object, ...]:
     return pair.master, pair.isolated, pair.hairpin, pair.learning
 
 

@@ -12,7 +12,7 @@ from ..model.facts import Facts
 from ..model.host import Host
 from ..model.network import Network, Networks
 from ..model.sandbox import Endpoint
-from ..state.objects import HOST, Address, Conf, Link, Object, Route
+from ..state.objects import HOST, Address, Conf, Data, Link, Object, Route
 from .attachment import NO_IPV6_DELAY, Attachment
 
 _IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}  # linux/if_link.h
@@ -67,7 +67,7 @@ def _mtu(network: Network, facts: Facts) -> int:
     return network.mtu if parent is None else min(network.mtu, parent.mtu)
 
 
-def _settings(network: Network) -> tuple[tuple[str, t.Any], ...]:
+def _settings(network: Network) -> Data:
     mode = network.macvlan_options.mode
     return (("mode", _IPVLAN_MODES.get(mode, mode)),)
 

@@ -23,7 +23,7 @@ class Services:
             for key, network in topology.networks.items()
             if network.services
         }
-        self._texts: dict[tuple[t.Any, ...], str] = {}
+        self._texts: dict[tuple[tuple[NetworkKey, ...], int, bool], str] = {}
 
     def names(self, key: NetworkKey, project: str, sandbox: str, plain: t.Sequence[str]) -> tuple[str, ...]:
         """Return the names of a sandbox on a network, of which services may take some and add others."""

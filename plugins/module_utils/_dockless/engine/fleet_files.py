@@ -114,7 +114,7 @@ def _path(directory: str, kind: str, name: str) -> str:
     return os.path.join(directory, f"{kind}.{urllib.parse.quote(name, safe='')}.json")
 
 
-def _write(directory: str, kind: str, name: str, content: t.Any) -> None:
+def _write(directory: str, kind: str, name: str, content: object) -> None:
     with open(_path(directory, kind, name), "w", encoding="utf-8") as file:
         file.write(json.dumps(content))
 

@@ -12,8 +12,7 @@ from ..linux import wireguard
 from ..model.facts import Facts, UnderlayAddress
 from ..observe import snapshot, uplink
 from . import store
-
-Json = dict[str, t.Any]
+from .store import Json
 
 
 def report_host(

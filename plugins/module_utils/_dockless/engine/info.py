@@ -14,17 +14,18 @@ from ..model.network import is_default_bridge
 from ..model.sandbox import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, Sandbox
 from ..report import exposures
 from ..report.name_resolution import ResolutionReport
-from ..report.networks import matches, network_row
+from ..report.networks import Filters, matches, network_row
 from ..report.rows import Row
 from ..report.services import service_rows
 from ..state import render
 from . import store
 from .converge import LOCK_TIMEOUT_S, converge
 from .request import Request
+from .store import Json
 from .target import Target, compute_target
 
 
-def read_info(project: str | None = None, filters: t.Mapping[str, t.Any] | None = None) -> dict[str, t.Any]:
+def read_info(project: str | None = None, filters: Filters | None = None) -> Json:
     """Return everything about one project, or about all. Raises DocklessError.
 
     filters select networks: name (part of it), driver, label (KEY or KEY=VALUE), type (builtin, custom).
@@ -51,9 +52,7 @@ def drift(project: str | None) -> list[str]:
     return render.operations(converge(Request(project, check=True, on_mismatch="recreate")).work)
 
 
-def _networks(
-    target: Target, project: str | None, filters: t.Mapping[str, t.Any], resolution: ResolutionReport
-) -> list[Row]:
+def _networks(target: Target, project: str | None, filters: Filters, resolution: ResolutionReport) -> list[Row]:
     """Return the networks of a project and those of others that its sandboxes have joined."""
     members = topology.endpoints_by_network(target.host)
     joined = {key for key, endpoints in members.items() if any(project in (None, one.project) for one in endpoints)}

@@ -116,7 +116,7 @@ def _fingerprint(host: HostSnapshot, paths: t.Iterable[str]) -> str:
     return hashlib.sha256(json.dumps(content, default=bytes.hex).encode()).hexdigest()
 
 
-def _lasting(one: NetnsSnapshot) -> tuple[t.Any, ...]:
+def _lasting(one: NetnsSnapshot) -> tuple[object, ...]:
     """Return what of a namespace stays as it is while nobody changes it."""
     links = [row.lasting() for row in one.links.values()]
     return (one.netns, one.inode, links, one.addresses, one.routes, list(one.neighbours), list(one.forwarding))

@@ -4,18 +4,16 @@
 
 from __future__ import annotations
 
-import typing as t
-
 from ..linux import lock
 from ..model import topology
-from ..report.networks import matches, network_row
+from ..report.networks import Filters, matches, network_row
 from . import converge, store
 from .converge import LOCK_TIMEOUT_S
 from .request import Declaration, Outcome, Request
 from .target import compute_target
 
 
-def prune(project: str, filters: t.Mapping[str, t.Any], check: bool) -> Outcome:
+def prune(project: str, filters: Filters, check: bool) -> Outcome:
     """Remove a project's unused networks, and managed objects that no document declares. Raises DocklessError.
 
     The filter label (KEY or KEY=VALUE) limits which networks. One that sandboxes of another project have joined is in
@@ -30,7 +28,7 @@ def prune(project: str, filters: t.Mapping[str, t.Any], check: bool) -> Outcome:
     return converge.converge(Request(project, edit if names else dict, check=check))
 
 
-def unused(project: str, filters: t.Mapping[str, t.Any]) -> list[str]:
+def unused(project: str, filters: Filters) -> list[str]:
     """Return the networks of a project that no sandbox of any project has joined."""
     with lock.lock_for_reading(LOCK_TIMEOUT_S):
         host = compute_target(store.load_all(), project).host

@@ -18,6 +18,7 @@ from ..errors import DocklessError
 from ..linux import safe_directories
 from ..names import ETC_DIRECTORY, NAME
 
+Json = dict[str, t.Any]
 FORMAT = 1
 HOST_FILE = "host.json"
 _PROJECTS = "projects"
@@ -30,15 +31,15 @@ class Document(t.NamedTuple):
     """What a project declares, in the keys of Compose, and what was chosen for it (addresses, ports, names)."""
 
     project: str
-    declaration: dict[str, t.Any]
-    leases: dict[str, t.Any]
+    declaration: Json
+    leases: Json
 
 
 class HostDocument(t.NamedTuple):
     """The host's defaults and what was chosen for its default bridge."""
 
-    defaults: dict[str, t.Any] = {}
-    leases: dict[str, t.Any] = {}
+    defaults: Json = {}
+    leases: Json = {}
 
 
 class Documents(t.NamedTuple):
@@ -114,7 +115,7 @@ def remove_all() -> None:
             os.rmdir("/".join((ETC_DIRECTORY, *directory)))
 
 
-def parse(text: str, origin: str) -> dict[str, t.Any]:
+def parse(text: str, origin: str) -> Json:
     """Return the document in a JSON text. Raises DocklessError with origin and line."""
     try:
         content = json.loads(text)
@@ -181,7 +182,7 @@ def _load_host(top: tuple[str, ...]) -> HostDocument:
     return HostDocument(content["defaults"], content["leases"])
 
 
-def _check(content: dict[str, t.Any], text: str, origin: str, objects: t.Sequence[str]) -> None:
+def _check(content: Json, text: str, origin: str, objects: t.Sequence[str]) -> None:
     """Raise DocklessError if the document has an unknown format or lacks an object."""
     if content.get("format") != FORMAT:
         raise DocklessError(
@@ -212,7 +213,7 @@ def _read(below: tuple[str, ...], name: str) -> tuple[str, str]:
         raise DocklessError(f"{path}, line {line}: not UTF-8", _remedy(path)) from None
 
 
-def _write(below: tuple[str, ...], name: str, content: dict[str, t.Any]) -> None:
+def _write(below: tuple[str, ...], name: str, content: Json) -> None:
     path = "/".join((ETC_DIRECTORY, *below, name))
     text = (_pretty(content, 3) + "\n").encode("utf-8", "backslashreplace")
     with safe_directories.opened(ETC_DIRECTORY, below, 0o700) as fd:
@@ -221,7 +222,7 @@ def _write(below: tuple[str, ...], name: str, content: dict[str, t.Any]) -> None
             safe_directories.replace(fd, name, text, 0o600, os.fsync)
 
 
-def _pretty(value: t.Any, depth: int, indent: str = "") -> str:
+def _pretty(value: object, depth: int, indent: str = "") -> str:
     """Return JSON with a line for each object of the upper levels. json's own indenting is 20 times slower, and longer.
 
     The order is kept: that of a sandbox's networks decides which is eth0.

@@ -27,7 +27,7 @@ from ..state.objects import Key, State
 from ..validate import dns, host_support
 from ..validate.host import check_host
 from ..validate.macvlan import refusal, too_large
-from .store import Documents
+from .store import Documents, Json
 
 Attached = tuple[str, int, str]  # sandbox, inode and path of the namespace that it attaches to
 
@@ -62,7 +62,7 @@ class Target(t.NamedTuple):
         own = self.state_of(project)
         return {key for name, state in self.states.items() if name != project for key in state if key not in own}
 
-    def leases_of(self, project: str) -> dict[str, t.Any]:
+    def leases_of(self, project: str) -> Json:
         """Return what was chosen for a project, as JSON for its document."""
         found = [one for one in self.host.projects if one.name == project]
         return Leases.from_project(found[0]).to_json() if found else {}

@@ -36,7 +36,7 @@ class LinkKind(t.NamedTuple):
     decode: t.Callable[[Attributes], Data]
 
 
-def encode_settings(kind: str, settings: Data) -> list[tuple[str, t.Any]]:
+def encode_settings(kind: str, settings: Data) -> list[tuple[str, object]]:
     """Return a kind's settings as attributes of IFLA_INFO_DATA."""
     return [(LINK_KINDS[kind].attributes[name], value) for name, value in settings]
 

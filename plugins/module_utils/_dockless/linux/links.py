@@ -79,7 +79,7 @@ class LinkRow(t.NamedTuple):
         found = self.conf(EVERY_SETTING)
         return tuple((key, value) for key, value in found if value >= 0)
 
-    def lasting(self) -> tuple[t.Any, ...]:
+    def lasting(self) -> tuple[object, ...]:
         """Return everything that stays as it is while nobody changes it: carriers settle, counters and timers run."""
         families = netlink.nested(self.af_spec)
         settings = [netlink.nested(families.get(family, b"")).get(kind) for family, kind in ((2, 1), (10, 2))]
@@ -89,17 +89,17 @@ class LinkRow(t.NamedTuple):
 # ---- veth pairs --------------------------------------------------------------
 
 
-def _link_info(kind: str, data: t.Sequence[tuple[str, t.Any]] = ()) -> tuple[str, t.Any]:
+def _link_info(kind: str, data: t.Sequence[tuple[str, object]] = ()) -> tuple[str, object]:
     info_data = [("IFLA_INFO_DATA", nested(*data))] if data else []
     return "IFLA_LINKINFO", nested(("IFLA_INFO_KIND", kind), *info_data)
 
 
-def _veth_info(peer: t.Sequence[tuple[str, t.Any]]) -> tuple[str, t.Any]:
+def _veth_info(peer: t.Sequence[tuple[str, object]]) -> tuple[str, object]:
     return _link_info("veth", [("VETH_INFO_PEER", nested(*(pair for pair in peer if pair[1])))])
 
 
 def _encode_endpoint_pair(
-    name: str, mac: t.Any, mtu: int, master: int, peer: str, peer_mac: t.Any, peer_mtu: int, peer_fd: int
+    name: str, mac: str | None, mtu: int, master: int, peer: str, peer_mac: str | None, peer_mtu: int, peer_fd: int
 ) -> bytes:
     peer_attributes = [
         ("IFLA_IFNAME", peer),
@@ -249,7 +249,7 @@ def delete_group(group: int) -> bytes:
 # ---- bridge ports ------------------------------------------------------------
 
 
-def _port_info(settings: t.Iterable[tuple[str, int]]) -> tuple[str, t.Any]:
+def _port_info(settings: t.Iterable[tuple[str, int]]) -> tuple[str, object]:
     data = nested(*(("IFLA_BRPORT_" + name, value) for name, value in settings))
     return "IFLA_LINKINFO", nested(("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", data))
 

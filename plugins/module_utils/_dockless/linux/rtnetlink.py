@@ -21,8 +21,8 @@ RTM_NEWNEIGH, RTM_DELNEIGH = 28, 29
 REPLACE, EXCL, CREATE = 0x100, 0x200, 0x400
 _REQUEST, _ACK = 0x1, 0x4
 
-Fields = t.Mapping[str, t.Any]
-Attributes = t.Sequence[tuple[str, t.Any]]  # (name of the kernel's constant, value); None and "" are left out
+Fields = t.Mapping[str, int]
+Attributes = t.Sequence[tuple[str, object]]  # (name of the kernel's constant, value); None and "" are left out
 
 
 def require() -> None:
@@ -51,7 +51,7 @@ def encode(structure: str, message_type: int, flags: int, fields: Fields, attrib
     return bytes(message.data)
 
 
-def nested(*attributes: tuple[str, t.Any]) -> dict[str, t.Any]:
+def nested(*attributes: tuple[str, object]) -> dict[str, object]:
     """Return attributes as the value of another one."""
     return {"attrs": list(attributes)}
 

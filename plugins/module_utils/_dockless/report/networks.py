@@ -12,6 +12,9 @@ from ..model.overlay import Overlay, OverlayPeer
 from ..model.sandbox import Endpoint
 from .rows import Row
 
+# Option values by name: name, driver, type, label.
+Filters = t.Mapping[str, t.Any]
+
 
 def network_row(network: Network, endpoints: t.Sequence[Endpoint]) -> Row:
     """Return one network with the endpoints on it. Drivers add keys of their own."""
@@ -39,7 +42,7 @@ def network_row(network: Network, endpoints: t.Sequence[Endpoint]) -> Row:
     return row
 
 
-def matches(network: Row, filters: t.Mapping[str, t.Any]) -> bool:
+def matches(network: Row, filters: Filters) -> bool:
     """Return whether a network's row passes all filters: name (a part of it), driver, type and label."""
     kind = "builtin" if network["project"] == "" else "custom"
     labels = filters.get("label") or []

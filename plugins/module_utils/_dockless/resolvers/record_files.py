@@ -42,8 +42,8 @@ def transitional_files(steps: Steps) -> t.Iterator[File]:
         lost |= names_before - names_after
     for step, names_before, names_after in zip(changed, before, after):
         gains_lost_name = not (names_after - names_before).isdisjoint(lost)
-        if gains_lost_name and os.path.isdir(os.path.dirname(step.key[1])):
-            yield t.cast(File, step.after)._replace(text=_text(step.before) + _text(step.after))
+        if gains_lost_name and isinstance(step.after, File) and os.path.isdir(os.path.dirname(step.after.path)):
+            yield step.after._replace(text=_text(step.before) + step.after.text)
 
 
 def readers(directories: t.Collection[str]) -> list[Resolver]:
@@ -98,4 +98,4 @@ def _any_file_has(lost: _Records) -> bool:
 
 
 def _text(obj: Object | None) -> str:
-    return t.cast(File, obj).text if obj is not None else ""
+    return obj.text if isinstance(obj, File) else ""

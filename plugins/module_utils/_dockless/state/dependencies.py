@@ -140,7 +140,7 @@ def blocking(wanted: State, actual: State, surplus: Keys) -> set[Key]:
     A namespace holds one interface of a name, a parent one link of a MAC address, a host one vxlan device of a VNI and
     port.
     """
-    holders: dict[t.Any, list[Key]] = {}
+    holders: dict[t.Hashable, list[Key]] = {}
     for key in surplus:
         for claim in _claims(actual[key]):
             holders.setdefault(claim, []).append(key)
@@ -150,7 +150,7 @@ def blocking(wanted: State, actual: State, surplus: Keys) -> set[Key]:
     return found | _blocking_on_parent(wanted, actual, surplus)
 
 
-def _claims(obj: Object) -> tuple[t.Any, ...]:
+def _claims(obj: Object) -> tuple[t.Hashable, ...]:
     """Return what only one object can have: the names of its interfaces, and the VNI and port of a vxlan device."""
     names = tuple(interface for interface in interfaces_of(obj) if interface[1])
     if isinstance(obj, Link) and obj.kind == "vxlan":
@@ -192,5 +192,5 @@ def also_mutable(wanted: Object, actual: Object) -> frozenset[str]:
     return frozenset(("data",)) if changes_mode else frozenset()
 
 
-def _mode(link: Link) -> t.Any:
+def _mode(link: Link) -> object:
     return dict(link.data).get("mode")

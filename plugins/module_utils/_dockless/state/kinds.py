@@ -32,7 +32,7 @@ class Kind(t.NamedTuple):
     """
 
     name: str
-    type: type[t.Any]
+    type: type[Object]
     mutable: Fields = frozenset()
     not_compared: Fields = frozenset()
     lives_on: str = "host"

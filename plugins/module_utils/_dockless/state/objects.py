@@ -11,7 +11,10 @@ from __future__ import annotations
 import typing as t
 
 HOST = ""
-Conf = tuple[tuple[str, int], ...]  # (("ipv4/rp_filter", 2), …), of one interface, sorted
+# Settings of one interface below /proc/sys/net, sorted: (("ipv4/rp_filter", 2), …).
+Conf = tuple[tuple[str, int], ...]
+# Settings that a kind of link has, in the order of linux.link_kinds: (("id", 300), ("learning", 0), …).
+Data = tuple[tuple[str, t.Union[str, int]], ...]
 
 
 class Netns(t.NamedTuple):
@@ -60,7 +63,7 @@ class Link(t.NamedTuple):
     master: str = ""
     up: bool = True
     conf: Conf = ()
-    data: tuple[tuple[str, t.Any], ...] = ()
+    data: Data = ()
     parent: str = ""
     port: Conf = ()
 
@@ -390,18 +393,15 @@ Object = t.Union[
 State = dict[Key, Object]
 
 
-def _within(what: str, netns: str) -> str:
-    return f"{what} in {netns}" if netns else what
-
-
 def foreign_firewall_rules(firewall: str, lines: t.Iterable[str]) -> ForeignFirewallRules:
     """Return the lines of a firewall as one object."""
     return ForeignFirewallRules(firewall, "".join(line + "\n" for line in lines))
 
 
-Data = tuple[tuple[str, t.Any], ...]
-
-
 def vxlan_data(vni: int, local: str, udp_port: int) -> Data:
     """Return the settings of a vxlan device that does not learn; local is the VTEP address."""
     return ("id", vni), ("learning", 0), ("local6" if ":" in local else "local", local), ("port", udp_port)
+
+
+def _within(description: str, netns: str) -> str:
+    return f"{description} in {netns}" if netns else description

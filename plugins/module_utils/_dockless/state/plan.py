@@ -188,13 +188,13 @@ def _reason(wanted: Object, actual: Object, fields: tuple[str, ...]) -> str:
     return ", ".join(_difference_text(field, getattr(actual, field), getattr(wanted, field)) for field in fields)
 
 
-def _difference_text(field: str, actual: t.Any, wanted: t.Any) -> str:
+def _difference_text(field: str, actual: object, wanted: object) -> str:
     if field == "text":
         return "content differs"
     return f"{field} is {_brief(actual)}, wanted {_brief(wanted)}"
 
 
-def _brief(value: t.Any) -> str:
+def _brief(value: object) -> str:
     if isinstance(value, tuple):
         return " ".join(f"{key}={part}" for key, part in value) or "unset"
     return str(value) or "none"

@@ -44,7 +44,7 @@ def _fields(step: Step, obj: Object) -> t.Sequence[str]:
     return [field for field in obj._fields if field not in kind_of(obj.key).not_compared]
 
 
-def _field(name: str, value: t.Any) -> str:
+def _field(name: str, value: object) -> str:
     if isinstance(value, tuple):
         return "".join(f"  {key}: {part}\n" for key, part in value)
     if isinstance(value, str) and "\n" in value:

@@ -79,6 +79,8 @@ def _with_subnets(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
     taken = [subnet.network for network in networks for subnet in network.fixed_subnets]
     recorded = {name: _kept_subnets(p, leases.get(name, NO_LEASES), taken) for name, p in projects.items()}
     taken += facts.routes
+    # An address of the host need not be in a subnet of its own: a /32 on lo has no route in the main table.
+    taken += [ipaddress.ip_network(address) for address in (*facts.addresses, *facts.next_hops)]
     for name, project in projects.items():
         projects[name] = project._replace(
             networks=tuple(

@@ -94,7 +94,7 @@ def compute_target(documents: Documents, project: str | None, boot: bool = False
         warnings += missing
     host = external_networks.resolve_externals(host)
     facts = _facts_for(host, facts, present)
-    host = _resolved(host, facts, documents)
+    host = _resolved(host, facts, documents, project, boot)
     possible, left_out = _without_impossible_networks(host, facts, project, boot)
     warnings += left_out
     warnings += host_support.warnings(host, facts, project)
@@ -115,6 +115,7 @@ def _host_facts(present: NetnsSnapshot, attached: tuple[Attached, ...]) -> Facts
         mtu=found.mtu,
         uplink=found.link,
         underlay=tuple(UnderlayAddress(*each) for each in found.underlay),
+        next_hops=found.next_hops,
         attached=attached,
     )
 
@@ -129,14 +130,17 @@ def _facts_for(host: Host, facts: Facts, present: NetnsSnapshot) -> Facts:
     return facts
 
 
-def _resolved(host: Host, facts: Facts, documents: Documents) -> Host:
+def _resolved(host: Host, facts: Facts, documents: Documents, project: str | None, boot: bool) -> Host:
     """Check the declared host, and return it with every choice made. Raises DocklessError."""
     leases = {name: Leases.from_json(document.leases) for name, document in documents.projects.items()}
     check_host(host, facts, recorded_ports(leases), sockets.owner_of)
-    host = resolve_host(host, {**leases, "": Leases.from_json(documents.host.leases)}, facts)
+    leases[""] = Leases.from_json(documents.host.leases)
+    host = resolve_host(host, leases, facts)
     host_support.refuse_missing_families(host, facts)
     dns.refuse_loops(host)
     host_support.refuse_without_forwarding(host, facts)
+    if not boot:
+        host_support.refuse_own_addresses(host, facts, leases, project)
     return host
 
 

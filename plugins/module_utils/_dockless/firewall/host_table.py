@@ -90,6 +90,8 @@ def _add_translation(network: Network, bridge: str, elements: Elements) -> None:
     """Add the source address translation of packets that leave a network."""
     for subnet in network.subnets:
         elements[f"attached{subnet.version}"].append(f"{subnet.network} . {bridge}")
+        if subnet.gateway is not None and network.has_host_address(subnet.version):
+            elements[f"gateways{subnet.version}"].append(str(subnet.gateway))
         if network.is_masqueraded(subnet.version):
             elements[f"masqueraded{subnet.version}"].append(str(subnet.network))
             address = network.host_ipv4 if subnet.version == 4 else network.host_ipv6

@@ -44,6 +44,9 @@ SETS = (
     # Subnets that may not be addressed from outside.
     NftSet("set", "no_direct4", "type ipv4_addr", interval=True),
     NftSet("set", "no_direct6", "type ipv6_addr", interval=True),
+    # Addresses of the host on bridges. Every other address of the host stays reachable, also one in a subnet of dockless.
+    NftSet("set", "gateways4", "type ipv4_addr"),
+    NftSet("set", "gateways6", "type ipv6_addr"),
     # Exceptions: links of the host from which published ports of a subnet are reached (trusted_host_interfaces).
     NftSet("set", "trusted4", "type ipv4_addr . ifname", interval=True),
     NftSet("set", "trusted6", "type ipv6_addr . ifname", interval=True),
@@ -143,6 +146,9 @@ _GUARD = chain_text(
     f"iifgroup {LINK_GROUP} fib daddr type local accept",
     # What an open network reaches is decided in the chain forward.
     "iifname @isolate_open accept",
+    # The host comes first: it may have got an address that lies in a subnet of dockless after the network was created.
+    "fib daddr type local ip daddr != @gateways4 accept",
+    "fib daddr type local ip6 daddr != @gateways6 accept",
     # Sandboxes' own addresses.
     'iifname != "lo" ip daddr @no_direct4 ip daddr . iifname != @attached4 ip daddr . iifname != @trusted4'
     ' counter name "direct" drop',

@@ -71,6 +71,7 @@ class Facts(t.NamedTuple):
 
     routes: tuple[IPNetwork, ...] = ()  # destinations of routes that dockless does not manage, without default routes
     addresses: tuple[IPAddress, ...] = ()  # on links that dockless does not manage
+    next_hops: tuple[IPAddress, ...] = ()  # of routes that dockless does not manage
     mtu: int = 1500  # of the uplink, in bytes
     uplink: str = ""  # the interface of the default route
     underlay: tuple[UnderlayAddress, ...] = ()  # global addresses on links that dockless does not manage, IPv4 first

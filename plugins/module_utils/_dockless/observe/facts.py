@@ -39,6 +39,7 @@ def read_facts(
     mtu: int = 1500,
     uplink: str = "",
     underlay: tuple[UnderlayAddress, ...] = (),
+    next_hops: tuple[IPAddress, ...] = (),
     attached: tuple[tuple[str, int, str], ...] = (),
 ) -> Facts:
     """Return the facts of the host whose namespaces the calling thread is in. The arguments come from netlink."""
@@ -49,6 +50,7 @@ def read_facts(
         mtu=mtu,
         uplink=uplink,
         underlay=underlay,
+        next_hops=next_hops,
         attached=attached,
         forwarding4=_sysctl("ipv4/ip_forward") == "1",
         forwarding6=_sysctl("ipv6/conf/all/forwarding") == "1",

@@ -21,8 +21,8 @@ _DEFAULT_MTU = 1500  # of a host without a default route
 _MANAGED_GROUPS = (LINK_GROUP, TUNNEL_GROUP)
 # linux/rtnetlink.h
 _UNICAST, _MAIN_TABLE = 1, 254
-_RTA_DST, _RTA_OIF, _RTA_PRIORITY, _RTA_TABLE = 1, 4, 6, 15
-_LAST_METRIC = 1 << 32
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_MULTIPATH, _RTA_TABLE, _RTA_VIA = 1, 4, 5, 6, 9, 15, 18
+_NEXT_HOP = struct.Struct("=HBBi")  # struct rtnexthop: length, flags, weight, interface index
 
 
 class Uplink(t.NamedTuple):
@@ -37,37 +37,81 @@ class Uplink(t.NamedTuple):
     link: str
     # (address, name and MTU of its link): addresses that other hosts can reach, IPv4 first.
     underlay: tuple[tuple[IPAddress, str, int], ...]
+    # Next hops of the routes, those of default routes too.
+    next_hops: tuple[IPAddress, ...] = ()
+
+
+class _Route(t.NamedTuple):
+    """A unicast route that dockless does not manage. hops are (interface index, gateway or None), several for ECMP."""
+
+    destination: IPNetwork
+    table: int
+    metric: int
+    hops: tuple[tuple[int, IPAddress | None], ...]
 
 
 def read_uplink(host: NetnsSnapshot) -> Uplink:
     """Return the host's unmanaged routes and addresses, and the interface of its best default route."""
+    managed = {row.ifindex for row in host.links.values() if row.group in _MANAGED_GROUPS}
     with Socket() as sock:
-        rows = sock.dump(RTM_GETROUTE, ALL_ROUTES)
-    routes: set[IPNetwork] = set()
-    default = (_LAST_METRIC, 0)  # (metric, index of the interface)
-    for fixed, attributes in rows:
-        family, length, _source_length, _tos, table, _protocol, _scope, kind = struct.unpack_from("=8B", fixed)
-        link = host.links.get(netlink.number(attributes.get(_RTA_OIF)))
-        if kind != _UNICAST or link is None or link.group in _MANAGED_GROUPS:
-            continue
-        is_in_main_table = netlink.number(attributes.get(_RTA_TABLE), table) == _MAIN_TABLE
-        if length > 1:  # 0.0.0.0/1 and 128.0.0.0/1 are a default route in two parts
-            routes.add(_network(family, length, attributes.get(_RTA_DST)))
-        elif length == 0 and is_in_main_table:
-            default = min(default, (netlink.number(attributes.get(_RTA_PRIORITY)), link.ifindex))
-    uplink = host.links.get(default[1])
+        routes = list(_foreign_routes(sock.dump(RTM_GETROUTE, ALL_ROUTES), host, managed))
+    # 0.0.0.0/1 and 128.0.0.0/1 are a default route in two parts.
+    destinations = {route.destination for route in routes if route.destination.prefixlen > 1}
+    addresses = {_address(cidr) for index, cidr in host.addresses if index not in managed}
+    next_hops = {gateway for route in routes for _index, gateway in route.hops if gateway is not None}
+    mtu, link = _default_link(routes, host)
     return Uplink(
-        routes=tuple(sorted(routes, key=str)),
-        addresses=tuple(sorted(_unmanaged_addresses(host), key=str)),
-        mtu=uplink.mtu if uplink else _DEFAULT_MTU,
-        link=uplink.name if uplink else "",
+        routes=tuple(sorted(destinations, key=str)),
+        addresses=tuple(sorted(addresses, key=str)),
+        mtu=mtu,
+        link=link,
         underlay=_underlay(host),
+        next_hops=tuple(sorted(next_hops, key=str)),
     )
 
 
-def _unmanaged_addresses(host: NetnsSnapshot) -> set[IPAddress]:
-    managed = {row.ifindex for row in host.links.values() if row.group in _MANAGED_GROUPS}
-    return {_address(cidr) for index, cidr in host.addresses if index not in managed}
+def _foreign_routes(
+    rows: t.Iterable[netlink.Row], host: NetnsSnapshot, managed: t.Container[int]
+) -> t.Iterator[_Route]:
+    for fixed, attributes in rows:
+        family, length, _source, _tos, table, _protocol, _scope, kind = struct.unpack_from("=8B", fixed)
+        hops = tuple(hop for hop in _hops(family, attributes) if hop[0] in host.links and hop[0] not in managed)
+        if kind == _UNICAST and hops:
+            table = netlink.number(attributes.get(_RTA_TABLE), table)
+            metric = netlink.number(attributes.get(_RTA_PRIORITY))
+            yield _Route(_network(family, length, attributes.get(_RTA_DST)), table, metric, hops)
+
+
+def _hops(family: int, attributes: netlink.Attributes) -> t.Iterator[tuple[int, IPAddress | None]]:
+    """Yield the next hops of a route: its own, or those of RTA_MULTIPATH, each with attributes of its own."""
+    if _RTA_MULTIPATH not in attributes:
+        yield netlink.number(attributes.get(_RTA_OIF)), _gateway(family, attributes)
+        return
+    rest = attributes[_RTA_MULTIPATH]
+    while len(rest) >= _NEXT_HOP.size:
+        length, _flags, _weight, index = _NEXT_HOP.unpack_from(rest)
+        yield index, _gateway(family, netlink.nested(rest[_NEXT_HOP.size : length]))
+        rest = rest[(max(length, _NEXT_HOP.size) + 3) & ~3 :]
+
+
+def _gateway(family: int, attributes: netlink.Attributes) -> IPAddress | None:
+    """Return RTA_GATEWAY, or RTA_VIA, which is of another family than the route."""
+    if _RTA_GATEWAY in attributes:
+        return ipaddress.ip_address(socket.inet_ntop(family, attributes[_RTA_GATEWAY]))
+    if _RTA_VIA in attributes:
+        via_family = int(struct.unpack_from("=H", attributes[_RTA_VIA])[0])
+        return ipaddress.ip_address(socket.inet_ntop(via_family, attributes[_RTA_VIA][2:]))
+    return None
+
+
+def _default_link(routes: t.Sequence[_Route], host: NetnsSnapshot) -> tuple[int, str]:
+    """Return the MTU and name of the default route's interface; of several next hops, that with the lowest MTU."""
+    defaults = [route for route in routes if route.destination.prefixlen == 0 and route.table == _MAIN_TABLE]
+    if not defaults:
+        return _DEFAULT_MTU, ""
+    best = min(defaults, key=lambda route: (route.metric, route.hops[0][0]))
+    link = min((host.links[index] for index, _via in best.hops), key=lambda row: row.mtu)
+    return link.mtu, link.name
 
 
 def _underlay(host: NetnsSnapshot) -> tuple[tuple[IPAddress, str, int], ...]:

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import typing as t
 
+from ..allocate.leases import NO_LEASES, Leases
 from ..errors import DocklessError
 from ..model import addresses
 from ..model.facts import Facts
 from ..model.host import Host, Project
-from ..model.network import Network
+from ..model.network import Network, Subnet
 from . import macvlan, overlay
 
 
@@ -47,6 +48,54 @@ def refuse_missing_families(host: Host, facts: Facts) -> None:
             )
 
 
+def refuse_own_addresses(host: Host, facts: Facts, leases: t.Mapping[str, Leases], project: str | None) -> None:
+    """Raise DocklessError if a new subnet contains an address of the host or a next hop of one of its routes.
+
+    The host would send packets for it into the network, and drop what arrives for it: an operator who declared the
+    subnet of the host's own link lost the session. A subnet that an earlier run has recorded is only reported, because
+    the host got the address later, and its networks work.
+    """
+    for network, subnet in _subnets_on_host(host):
+        is_selected = project is None or network.project in (project, "")
+        recorded = leases.get(network.project, NO_LEASES).networks.get(network.name, ())
+        conflict = _conflict(subnet, facts)
+        if conflict is not None and is_selected and str(subnet.network) not in recorded:
+            raise DocklessError(
+                f"subnet {subnet.network} of network {network.name} contains {conflict}. Packets to that address would "
+                "go into the network",
+                "Choose a subnet that no link or route of this host uses.",
+                network.path,
+            )
+
+
+def _subnets_on_host(host: Host) -> t.Iterator[tuple[Network, Subnet]]:
+    for network in host.networks():
+        if network.passes_host:
+            yield from ((network, subnet) for subnet in network.subnets)
+
+
+def _conflict(subnet: Subnet, facts: Facts) -> str | None:
+    """Return what of the host is in a subnet, None if nothing is."""
+    for address in facts.addresses:
+        if address in subnet.network:
+            return f"{address}, which is an address of this host"
+    for address in facts.next_hops:
+        if address in subnet.network:
+            return f"{address}, which is the next hop of a route of this host"
+    return None
+
+
+def _own_addresses(host: Host, facts: Facts) -> t.Iterator[str]:
+    """Yield a warning for each subnet that contains an address of the host, which the host got after the network."""
+    for network, subnet in _subnets_on_host(host):
+        conflict = _conflict(subnet, facts)
+        if conflict is not None:
+            yield (
+                f"Subnet {subnet.network} of network {network.name} contains {conflict}. Sandboxes and this host "
+                "cannot reach other addresses of that subnet outside the network. Choose another subnet."
+            )
+
+
 def warnings(host: Host, facts: Facts, project: str | None) -> list[str]:
     """Return the warnings of a resolved host. project limits those that concern one project; None is all of them.
 
@@ -56,6 +105,7 @@ def warnings(host: Host, facts: Facts, project: str | None) -> list[str]:
     found = [warning for each in selected for warning in each.warnings]
     found += overlay.warnings(host.projects)
     found += _unreachable_ports(host, selected, facts)
+    found += _own_addresses(host, facts)
     for each in host.projects:
         is_selected = project in (None, each.name)
         if is_selected:

@@ -65,7 +65,7 @@ def test_an_automatic_subnet_avoids_addresses_and_next_hops(private_host):
 
 
 def test_an_address_that_the_host_gets_later_stays_reachable(private_host):
-    """By DHCP or a VPN the host moves into a subnet of dockless: it is reached there, and its gateway address is not."""
+    """By DHCP or a VPN the host moves into a subnet of dockless: it is reached there, its gateway address is not."""
     private_host.apply(document("172.20.0.0/24 fd00:20::/64"))
     for address in LATER:
         private_host.sh(f"ip address add {address} dev eth0 nodad")

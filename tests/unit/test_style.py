@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What no linter asks for: how long functions, lines and files may grow, how things are called, and the header of
+"""What no linter asks for: how long functions and files may grow, how things are called, and the header of
 each file.
 """
 
@@ -13,8 +13,7 @@ import typing as t
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 ENGINE = sorted((ROOT / "plugins" / "module_utils" / "_dockless").rglob("*.py"))
-TESTS = [path for path in sorted((ROOT / "tests").rglob("*.py")) if ROOT / "tests" / "output" not in path.parents]
-FUNCTION_LINES, FILE_LINES, LINE_LENGTH = 50, 520, 160
+FUNCTION_LINES, FILE_LINES = 50, 400
 HEADER = [
     "# SPDX-License-Identifier: GPL-3.0-or-later",
     "# PRIVATE: part of dockless.network only; no guarantees to anybody else.",
@@ -50,14 +49,6 @@ def test_functions_are_short():
 
 def test_files_are_short():
     assert not [(path.name, len(lines(path))) for path in ENGINE if len(lines(path)) > FILE_LINES]
-
-
-def test_lines_are_short():
-    """The sanity test pep8 says so as well, some minutes later."""
-    found = (
-        (path.name, number, len(line)) for path in [*PLUGINS, *TESTS] for number, line in enumerate(lines(path), 1)
-    )
-    assert not [entry for entry in found if entry[2] > LINE_LENGTH]
 
 
 def test_names_say_what_a_thing_is():

@@ -16,8 +16,7 @@ from ..model.addresses import IPAddress
 from ..model.facts import Facts
 from ..model.network import Network
 from ..model.overlay import Overlay, OverlayPeer
-from ..state import objects
-from ..state.objects import HOST, Conf, ForwardingEntry, Link, Neighbour, Object, Route
+from ..state.objects import HOST, Conf, Data, ForwardingEntry, Link, Neighbour, Object, Route
 from . import bridge
 from .attachment import Attachment
 
@@ -62,9 +61,15 @@ def _vxlan_link(network: Network, overlay: Overlay, facts: Facts) -> Link:
         names.label(network.project, network.name),
         master="" if network.is_routed else network.bridge_name,
         conf=(("ipv6/addr_gen_mode", 1),) if facts.ipv6 else (),
-        data=objects.vxlan_data(overlay.vni, overlay.vtep, overlay.port),
+        data=_vxlan_settings(overlay),
         port=() if network.is_routed else _port_settings(network),
     )
+
+
+def _vxlan_settings(overlay: Overlay) -> Data:
+    """Return the settings of a vxlan device that does not learn, with the VTEP address as its local one."""
+    local = "local6" if ":" in overlay.vtep else "local"
+    return ("id", overlay.vni), ("learning", 0), (local, overlay.vtep), ("port", overlay.port)
 
 
 def _port_settings(network: Network) -> Conf:

@@ -44,7 +44,8 @@ SETS = (
     # Subnets that may not be addressed from outside.
     NftSet("set", "no_direct4", "type ipv4_addr", interval=True),
     NftSet("set", "no_direct6", "type ipv6_addr", interval=True),
-    # Addresses of the host on bridges. Every other address of the host stays reachable, also one in a subnet of dockless.
+    # Addresses of the host on bridges. Every other address of the host stays reachable, also one in a subnet of
+    # dockless.
     NftSet("set", "gateways4", "type ipv4_addr"),
     NftSet("set", "gateways6", "type ipv6_addr"),
     # Exceptions: links of the host from which published ports of a subnet are reached (trusted_host_interfaces).

@@ -398,10 +398,5 @@ def foreign_firewall_rules(firewall: str, lines: t.Iterable[str]) -> ForeignFire
     return ForeignFirewallRules(firewall, "".join(line + "\n" for line in lines))
 
 
-def vxlan_data(vni: int, local: str, udp_port: int) -> Data:
-    """Return the settings of a vxlan device that does not learn; local is the VTEP address."""
-    return ("id", vni), ("learning", 0), ("local6" if ":" in local else "local", local), ("port", udp_port)
-
-
 def _within(description: str, netns: str) -> str:
     return f"{description} in {netns}" if netns else description

@@ -13,7 +13,6 @@ from ..firewall.foreign_firewalls import FOREIGN_FIREWALLS
 from ..model.facts import Facts
 from ..model.host import Host
 from ..model.network import Networks
-from ..state import objects
 from ..state.objects import ForeignFirewallRules, Object
 
 
@@ -28,7 +27,7 @@ def foreign_firewall_objects(host: Host, networks: Networks, facts: Facts) -> t.
     for firewall in named:
         lines = list(FOREIGN_FIREWALLS[firewall.name].wanted(firewall, traffic))
         if lines:
-            yield objects.foreign_firewall_rules(firewall.name, lines)
+            yield ForeignFirewallRules.of(firewall.name, lines)
 
 
 def opened_firewalls(objects_after: t.Iterable[Object | None]) -> set[str]:

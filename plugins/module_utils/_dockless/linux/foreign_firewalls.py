@@ -19,7 +19,6 @@ from ..firewall.coexistence import COMMENT
 from ..firewall.docker_user import CHAIN, PROGRAMS
 from ..firewall.firewalld import POLICIES, ZONE
 from ..model.facts import DockerFirewall, Firewall, FirewalldFirewall, UfwFirewall
-from ..state import objects
 from ..state.objects import ForeignFirewallRules
 from ..state.plan import Step
 from . import programs
@@ -92,7 +91,7 @@ def observe(firewalls: t.Collection[str]) -> list[ForeignFirewallRules]:
     for name in sorted(set(firewalls)):
         lines = _ADAPTERS[name].observe()
         if lines:
-            found.append(objects.foreign_firewall_rules(name, lines))
+            found.append(ForeignFirewallRules.of(name, lines))
     return found
 
 

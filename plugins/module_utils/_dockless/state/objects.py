@@ -11,10 +11,8 @@ from __future__ import annotations
 import typing as t
 
 HOST = ""
-# Settings of one interface below /proc/sys/net, sorted: (("ipv4/rp_filter", 2), …).
-Conf = tuple[tuple[str, int], ...]
-# Settings that a kind of link has, in the order of linux.link_kinds: (("id", 300), ("learning", 0), …).
-Data = tuple[tuple[str, t.Union[str, int]], ...]
+Conf = tuple[tuple[str, int], ...]  # settings of an interface below /proc/sys/net, sorted: (("ipv4/rp_filter", 2), …)
+Data = tuple[tuple[str, t.Union[str, int]], ...]  # settings of a kind of link, in the order of linux.link_kinds
 
 
 class Netns(t.NamedTuple):
@@ -361,6 +359,11 @@ class ForeignFirewallRules(t.NamedTuple):
     firewall: str
     text: str
 
+    @classmethod
+    def of(cls, firewall: str, lines: t.Iterable[str]) -> ForeignFirewallRules:
+        """Return the lines of a firewall as one object."""
+        return cls(firewall, "".join(line + "\n" for line in lines))
+
     @property
     def key(self) -> Key:
         """Return what identifies it: the name of its kind first."""
@@ -391,11 +394,6 @@ Object = t.Union[
     ForeignFirewallRules,
 ]
 State = dict[Key, Object]
-
-
-def foreign_firewall_rules(firewall: str, lines: t.Iterable[str]) -> ForeignFirewallRules:
-    """Return the lines of a firewall as one object."""
-    return ForeignFirewallRules(firewall, "".join(line + "\n" for line in lines))
 
 
 def _within(description: str, netns: str) -> str:

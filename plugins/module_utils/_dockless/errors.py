@@ -11,7 +11,7 @@ class DocklessError(Exception):
     """A run cannot continue. Every front end shows the exception's text as it is.
 
     ``path`` is the option that is wrong (``networks.frontend.ipam.config[0].subnet``), or empty. ``what`` names the
-    object and says what is wrong with it and why: it starts with a lower-case letter, because the path precedes it,
+    object and describes the fault and its reason: it starts with a lower-case letter, because the path precedes it,
     and has no final period. ``remedy`` is a full sentence that names the option or command that fixes the problem.
     """
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What is inside a namespace: sysctls, addresses, neighbours, forwarding entries and routes."""
+"""Changes the contents of namespaces: sysctls, addresses, neighbours, forwarding entries and routes."""
 
 from __future__ import annotations
 

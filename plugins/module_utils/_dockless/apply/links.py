@@ -119,7 +119,7 @@ def _create_message(link: Link, host: NetnsHandle, netns_fd: int = 0) -> bytes:
 
 
 def _finish_messages(step: Step, host: NetnsHandle) -> t.Iterator[StepMessage]:
-    """Write a new link's settings, and yield the messages for what the one that created it cannot hold."""
+    """Write a new link's settings, and yield the messages for settings that the creating message cannot have."""
     link = step.new(Link)
     write_settings(step, link.name, link.conf)
     yield bytearray(links.change(host.index(link.name), alias=link.label)), step

@@ -19,8 +19,8 @@ from ..state.plan import Step
 
 StepMessage = tuple[bytearray, Step]  # a message, and the step that it is a part of
 _NETNS_END_S = 5.0  # how long the kernel may take to end a namespace
-# What a removal finds gone: turning IPv6 off takes routes and addresses along, and a namespace that somebody else
-# deleted takes its links, at a moment of the kernel's choice.
+# Errors for objects that are gone already: disabling IPv6 removes routes and addresses too, and the kernel deletes the
+# links of a namespace that another program deleted, at any moment.
 GONE = frozenset((errno.ESRCH, errno.EADDRNOTAVAIL, errno.ENODEV, errno.ENOENT))
 _REMEDIES = {
     errno.EXFULL: "A bridge holds 1,023 interfaces; spread the sandboxes over several networks.",

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The order of execution, as data: docs/design.md, "Order of steps", says why each phase stands where it does.
+"""The order of execution, as data. docs/design.md, "Order of steps", has the reason for each phase's place.
 
 A phase takes steps of several kinds at a time, because that is what makes a run fast: 128 namespaces are created
 together with their links, by messages that go in flights.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What the phases of one execution share."""
+"""The state that the phases of one execution share."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ def _adopt(step: Step) -> None:
     """
     namespace = step.new(Netns)
     try:
-        # A rollback knows only the inode of an attached namespace.
+        # A rollback has only the inode of an attached namespace.
         source = namespace.source or netns.held_by_process(namespace.inode)
         with netns.entered_path(source), netlink.Socket() as sock:
             refusals = sock.flight([links.label_loopback(namespace.label)])

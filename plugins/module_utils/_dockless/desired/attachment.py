@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""A sandbox's attachment to one network, with all that its driver must know of it."""
+"""A sandbox's attachment to one network, with the values that its driver needs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ..model.network import Network
 from ..model.sandbox import Endpoint
 from ..state.objects import Conf
 
-# Nobody searches for duplicates, since dockless assigns the addresses. While the kernel searches, for up to two seconds
-# after a bridge comes up, it resolves no neighbour there: what a new network forwarded was lost.
+# Duplicate address detection is off, because dockless assigns the addresses. For up to two seconds after a bridge comes
+# up, while it runs, the kernel resolves no neighbour there: packets that a new network forwarded were lost.
 NO_IPV6_DELAY: Conf = (("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0))
 
 

@@ -2,7 +2,7 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """DNS of a project: record files, resolvers with their configuration, and files in /etc/netns.
 
-The record files of a network are in one directory, which the resolvers of all its sandboxes watch. So a resolver knows
+The record files of a network are in one directory, which the resolvers of all its sandboxes watch. So a resolver has
 the names of its sandbox's networks and no others, and a new name is a single file that is renamed into place.
 """
 

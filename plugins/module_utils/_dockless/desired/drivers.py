@@ -19,7 +19,7 @@ from .attachment import Attachment
 class Driver(t.NamedTuple):
     """network yields the objects of a network, endpoint those of a sandbox's attachment to it.
 
-    The flag that network gets says whether 127.0.0.0/8 of the host reaches a published port on it.
+    The flag that network gets is whether 127.0.0.0/8 of the host reaches a published port on it.
     """
 
     network: t.Callable[[Network, bool, Facts], t.Iterator[Object]]

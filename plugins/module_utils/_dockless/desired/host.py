@@ -22,7 +22,7 @@ States = dict[str, State]  # by project; "" has what belongs to no single one
 
 
 def desired_state(host: Host, facts: Facts) -> States:
-    """Return what each project of a resolved host needs in the kernel and in files."""
+    """Return the desired state of each project of a resolved host, by the name of the project."""
     known = topology.read_topology(host)
     loopback = bridge.reached_from_loopback(host, known.networks)
     states: States = {"": {}}

@@ -2,7 +2,7 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The driver overlay: beside the bridge, a vxlan device (RFC 7348) and entries for the sandboxes on other hosts.
 
-Nothing is learned and nothing is flooded: the declaration says where each sandbox is. The gateway has the same address
+The bridge learns and floods nothing: the declaration has the place of each sandbox. The gateway has the same address
 and MAC address on every host, so that each sandbox's packets to other networks leave by its own host.
 """
 

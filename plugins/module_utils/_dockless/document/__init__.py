@@ -3,6 +3,6 @@
 """Parses the declaration, which uses the Compose specification's keys, into the model.
 
 Each option is read in one place, with its path for error messages. Each file has the table of the options that it
-reads; the table says what each option means.
+reads; the table describes each option.
 Not here: rules that need more than one object or the host (validate), values that dockless chooses (allocate).
 """

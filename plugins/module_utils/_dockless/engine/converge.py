@@ -32,7 +32,7 @@ _ROLLED_BACK = "The host is as it was before."
 
 
 def converge(request: Request, hook: Hook = plan.no_hook) -> Outcome:
-    """Do one run. Raises DocklessError; the host is then as it was before, unless the message says otherwise.
+    """Do one run. Raises DocklessError; the host is then as it was before, unless the message states otherwise.
 
     hook is called with each step before its change is sent.
     """
@@ -74,7 +74,7 @@ class _Run:
     # ---- plan ----------------------------------------------------------------
 
     def plan(self) -> Plan:
-        """Return what there is to do. Raises DocklessError where an unmanaged object has a name that is needed."""
+        """Return the plan. Raises DocklessError if an unmanaged object has a name that is needed."""
         host = self._target.present
         if not self._request.check and self._remove_leftovers(host):
             host = snapshot.read_host()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What a run does to the documents that persist: edits a declaration, fills in leases, writes what differs."""
+"""Changes the documents that persist: edits a declaration, adds the leases, and writes documents that differ."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Read what a host reports before a fleet is planned. Nothing changes but keys that are missing."""
+"""Reads the report of a host before a fleet is planned. It creates missing WireGuard keys and changes nothing else."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What network_info returns: networks, sandboxes, endpoints, ports, exposures, leases and drift. Changes nothing."""
+"""Reads the values that network_info returns: networks, sandboxes, endpoints, ports, exposures, leases and drift."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def _fingerprint(host: HostSnapshot, paths: t.Iterable[str]) -> str:
 
 
 def _lasting(one: NetnsSnapshot) -> tuple[object, ...]:
-    """Return what of a namespace stays as it is while nobody changes it."""
+    """Return the parts of a namespace that stay equal unless someone changes them."""
     links = [row.lasting() for row in one.links.values()]
     return (one.netns, one.inode, links, one.addresses, one.routes, list(one.neighbours), list(one.forwarding))
 
@@ -141,7 +141,7 @@ def _content(path: str) -> bytes:
 
 
 def _status(path: str) -> tuple[int, ...]:
-    """Return what changes when a file, or the directory that it is in, is touched in any way."""
+    """Return a value that differs after every change of a file or of the directory that it is in."""
     status, above = os.lstat(path), os.lstat(os.path.dirname(path))
     own = (status.st_ino, status.st_mode, status.st_uid, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     return (*own, above.st_ino, above.st_mtime_ns)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Removes what nothing uses: networks without sandboxes, and managed objects that no document declares."""
+"""Removes unused objects: networks without sandboxes, and managed objects that no document declares."""
 
 from __future__ import annotations
 

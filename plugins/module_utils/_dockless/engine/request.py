@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What a run is asked to do, and what came of it."""
+"""The request of a run, and its outcome."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Declaration = dict[str, t.Any]  # networks, sandboxes and veth_pairs of a projec
 
 
 class Request(t.NamedTuple):
-    """What a run is asked to do.
+    """The request of a run.
 
     project         the project to converge; None is every project of the host
     edit            returns the project's new declaration from its present one
@@ -41,7 +41,7 @@ class Request(t.NamedTuple):
 
 
 class Outcome(t.NamedTuple):
-    """What a run did, or in check mode would do. recorded has a line for each document that changed."""
+    """The changes that a run made, or in check mode would make. recorded has a line for each document that changed."""
 
     work: Plan
     recorded: tuple[str, ...]

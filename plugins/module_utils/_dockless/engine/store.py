@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What persists: one document for each project, one for the host, and the last good copy of each.
+"""Stores documents: one for each project, one for the host, and the last good copy of each.
 
 Documents are written after a run was verified, so that each one that is written works. The copies are for a boot that
-finds a document which somebody has broken.
+finds a document that was damaged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _D = t.TypeVar("_D")
 
 
 class Document(t.NamedTuple):
-    """What a project declares, in the keys of Compose, and what was chosen for it (addresses, ports, names)."""
+    """A project's declaration, in the keys of Compose, and its leases (addresses, ports, names)."""
 
     project: str
     declaration: Json
@@ -36,7 +36,7 @@ class Document(t.NamedTuple):
 
 
 class HostDocument(t.NamedTuple):
-    """The host's defaults and what was chosen for its default bridge."""
+    """The host's defaults, and the leases of its default bridge."""
 
     defaults: Json = {}
     leases: Json = {}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The target of a run: documents become a resolved host and its desired state. Nothing is changed here."""
+"""The target of a run: documents become a resolved host and its desired state. It changes nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Attached = tuple[str, int, str]  # sandbox, inode and path of the namespace that
 
 
 class Target(t.NamedTuple):
-    """What a run converges to.
+    """The result that a run must reach.
 
     host      the resolved host
     states    the desired state of each project; "" has what belongs to no single one
@@ -63,7 +63,7 @@ class Target(t.NamedTuple):
         return {key for name, state in self.states.items() if name != project for key in state if key not in own}
 
     def leases_of(self, project: str) -> Json:
-        """Return what was chosen for a project, as JSON for its document."""
+        """Return the leases of a project, as JSON for its document."""
         found = [one for one in self.host.projects if one.name == project]
         return Leases.from_project(found[0]).to_json() if found else {}
 
@@ -77,7 +77,7 @@ class Target(t.NamedTuple):
 
 
 def compute_target(documents: Documents, project: str | None, boot: bool = False) -> Target:
-    """Return the target of a run over one project (None: over all). Raises DocklessError for what cannot be done.
+    """Return the target of a run over one project (None: over all). Raises DocklessError if it is impossible.
 
     At boot, a sandbox or network that needs something which is not there yet is left out with a warning.
     """

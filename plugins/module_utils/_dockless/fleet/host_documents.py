@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Make each host's documents, in which everything is assigned, and one table of peers for all hosts of a network."""
+"""Builds each host's documents, in which everything is assigned, and one table of peers for all hosts of a network."""
 
 from __future__ import annotations
 

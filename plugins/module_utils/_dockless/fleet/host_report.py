@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What a host reports of itself before a fleet is planned, as JSON: written on the host, read on the controller.
+"""Host reports, as JSON: a host writes one before a fleet is planned, and the controller reads it.
 
 The writer is host_report(), which the module overlay_member calls. The reader is parse_host_report(), which the action
 plugin fleet_plan calls. This is the format, in which everything but vtep and mtu may be missing or empty:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Read the declarations of all hosts into overlay networks, their members and their endpoints.
+"""Reads the declarations of all hosts into overlay networks, their members and their endpoints.
 
 Only options that hosts must agree on are read here. The engine on each host validates the rest of its own document.
 """

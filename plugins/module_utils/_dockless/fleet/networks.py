@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Allocate VNIs, subnets and the hosts' slices of overlay networks: as declared, as before, or the lowest free one."""
+"""Allocates VNIs, subnets and the hosts' slices of overlay networks: as declared, as before, or the lowest free one."""
 
 from __future__ import annotations
 

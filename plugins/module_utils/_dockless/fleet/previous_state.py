@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Merge the ledger and the hosts' reports into what earlier plans assigned. A host that was not read keeps everything.
+"""Merges the ledger and the hosts' reports into the assignments of earlier plans. An unread host keeps all of its own.
 
 There are three sources. A host of the inventory that this run did not read is *absent*.
 

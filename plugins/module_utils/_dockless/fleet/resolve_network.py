@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Assign everything on one overlay network that its declarations leave open: slices, addresses, MAC addresses."""
+"""Assigns everything on one overlay network that its declarations leave open: slices, addresses, MAC addresses."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The kinds of link whose own settings dockless chooses: how each setting is called, encoded and decoded.
+"""The kinds of link whose own settings dockless chooses: the name, encoding and decoding of each setting.
 
 A kind's settings are pairs in a fixed order, (("id", 300), ("learning", 0), …), as in state.objects.Link.data.
 """

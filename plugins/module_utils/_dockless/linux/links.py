@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
     from ..state.objects import Conf, Data
 
 IFF_UP = 0x1
-_ADDR_GEN_NONE = 1  # no link-local address by itself
+_ADDR_GEN_NONE = 1  # no automatic link-local address
 # A veth makes a queue for each CPU and uses one; cutting them back waits for an RCU grace period, 0.3 ms an end.
 _ONE_QUEUE = (("IFLA_NUM_TX_QUEUES", 1), ("IFLA_NUM_RX_QUEUES", 1))
 _NO_ATTRIBUTES: netlink.Attributes = {}
@@ -36,7 +36,7 @@ _CONF4 = {
     "route_localnet": 25,
 }
 _CONF6 = {"forwarding": 0, "accept_ra": 3, "autoconf": 5, "disable_ipv6": 26, "accept_dad": 27}
-ADDRESS_MODE = "ipv6/addr_gen_mode"  # 1: no link-local address by itself
+ADDRESS_MODE = "ipv6/addr_gen_mode"  # 1: no automatic link-local address
 EVERY_SETTING: Conf = tuple(
     sorted([(f"ipv4/{name}", 0) for name in _CONF4] + [(f"ipv6/{name}", 0) for name in _CONF6] + [(ADDRESS_MODE, 0)])
 )
@@ -80,7 +80,7 @@ class LinkRow(t.NamedTuple):
         return tuple((key, value) for key, value in found if value >= 0)
 
     def lasting(self) -> tuple[object, ...]:
-        """Return everything that stays as it is while nobody changes it: carriers settle, counters and timers run."""
+        """Return the fields that stay equal unless someone changes them, unlike carriers, counters and timers."""
         families = netlink.nested(self.af_spec)
         settings = [netlink.nested(families.get(family, b"")).get(kind) for family, kind in ((2, 1), (10, 2))]
         return (self.ifindex, self.flags & IFF_UP, *self[2:-2], self.peer_is_elsewhere, settings)

@@ -77,7 +77,7 @@ def _encode_neighbour(message_type: int, is_ipv6: bool, index: int, address: str
     }
     attributes = [("NDA_DST", address), ("NDA_LLADDR", mac)]
     message = encode("ndmsg", message_type, _new_flags(message_type), fields, attributes)
-    # pyroute2 0.7.2 does not know NDA_PROTOCOL, and leaves out what it does not know.
+    # pyroute2 0.7.2 does not support NDA_PROTOCOL, and leaves unsupported attributes out.
     protocol = struct.pack("=HHB3x", 5, _NDA_PROTOCOL, ROUTE_PROTOCOL)
     return struct.pack("=I", len(message) + len(protocol)) + message[4:] + protocol
 
@@ -94,7 +94,7 @@ def forwarding_entry(message_type: int, index: int, mac: str, vtep: str, flags: 
 def decode_forwarding(rows: t.Iterable[netlink.Row]) -> list[ForwardingRow]:
     """Return the static entries of a dump, and of those that a routing daemon has taken over the bridge's.
 
-    What a routing daemon has added by itself is left out: it is much, and changes all the time.
+    Entries that a routing daemon added are left out: they are many, and change all the time.
     """
     static: list[ForwardingRow] = []
     taken_over: list[tuple[ForwardingRow, int]] = []

@@ -24,7 +24,7 @@ _COMMAND_LENGTH = 300
 
 
 class Remedies(t.NamedTuple):
-    """Remedies for the ways in which a program fails: it is not installed, it does not end, it reports an error."""
+    """Remedies for the failures of a program: it is not installed, it does not end, it reports an error."""
 
     missing: str = ""
     hangs: str = ""

@@ -3,7 +3,7 @@
 """The only file that imports pyroute2, which encodes rtnetlink messages (rtnetlink(7)).
 
 pyroute2 is imported when the first message is encoded: a run that only reads does not pay for it (0.14 s), and a host
-without it is told so by require() before anything is changed. Answers are read without it, by netlink.py.
+without it gets an error from require() before anything is changed. netlink.py reads answers without it.
 """
 
 from __future__ import annotations

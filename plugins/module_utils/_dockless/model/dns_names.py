@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What counts as a DNS name: one rule for the document, the record files and the resolvers' configuration."""
+"""The syntax of DNS names: one rule for the document, the record files and the resolvers' configuration."""
 
 from __future__ import annotations
 

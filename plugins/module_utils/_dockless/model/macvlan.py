@@ -2,7 +2,7 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Macvlan and ipvlan networks: what they add to a network, and the interface of the host that they are attached to.
 
-Each sandbox has a link that is created on the parent and lives in the sandbox's namespace. A network without a parent
+Each sandbox has a link that is created on the parent, in the sandbox's namespace. A network without a parent
 uses a bridge of its own as the parent. That bridge has no address, so the network is isolated.
 """
 

@@ -190,7 +190,7 @@ class Network(t.NamedTuple):
 
     @property
     def key(self) -> NetworkKey:
-        """What identifies the network on the host."""
+        """Identifies the network on the host."""
         return self.project, self.name
 
     @property

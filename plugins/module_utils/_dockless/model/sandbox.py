@@ -54,7 +54,7 @@ class Endpoint(t.NamedTuple):
 
     @property
     def key(self) -> tuple[str, str, NetworkKey]:
-        """What identifies the endpoint on the host."""
+        """Identifies the endpoint on the host."""
         return self.project, self.sandbox, self.network
 
     @property

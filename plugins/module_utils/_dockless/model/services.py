@@ -51,7 +51,7 @@ def network_services(topology: Topology, network: Network) -> NetworkServices:
     for service, backends in services:
         name = service.name if service.mode == SERVICE_DNSRR else f"{TASKS}.{service.name}"
         for backend in backends:
-            # The name of a dnsrr service leads to its backends, so a drained one leaves it; tasks.SERVICE lists all.
+            # The name of a dnsrr service resolves to its backends without drained ones; tasks.SERVICE resolves to all.
             if service.mode == SERVICE_VIP or not backend.drain:
                 backend_names.setdefault((backend.project, backend.sandbox), []).append(name)
     service_names = frozenset(service.name.lower() for service in network.services)

@@ -89,9 +89,9 @@ def _peers(host: NetnsSnapshot, everywhere: t.Sequence[NetnsSnapshot], strays: s
 
 
 def _strays(host: NetnsSnapshot, wanted: State, foreign: Keys) -> set[int]:
-    """Return the indexes of inner ends that somebody has moved to the host.
+    """Return the indexes of inner ends that were moved to the host.
 
-    Both ends of such a pair are on the host. The inner one is that which nobody declares by its name.
+    Both ends of such a pair are on the host. The inner one is the one whose name is not declared.
     """
     found = set()
     for row in host.links.values():
@@ -175,7 +175,7 @@ def _single(row: LinkRow, snapshot: NetnsSnapshot, host: NetnsSnapshot, wanted: 
 
 
 def _plain_pairs(everywhere: t.Sequence[NetnsSnapshot], wanted: State) -> t.Iterator[Veth]:
-    """Yield the pairs outside any network: the alias on both ends says where the first end is."""
+    """Yield the pairs outside of networks. The alias of both ends has the namespace and name of the first end."""
     by_label: dict[str, list[End]] = {}
     for snapshot in everywhere:
         for row in snapshot.links.values():
@@ -221,8 +221,8 @@ def _forwarding_entries(
 ) -> t.Iterator[ForwardingEntry]:
     """Yield the static forwarding entries of ports. That of a vxlan device and the bridge's for it are one object.
 
-    A routing daemon takes over what it finds, and says so in the bridge's entry only. What it has taken over is its own
-    to remove, and counts as the declared entry where the declaration has the same.
+    A routing daemon takes over the entries that it finds, and marks only the bridge's entry. Only the
+    daemon removes them. Such an entry counts as the declared one if the declaration has the same.
     """
     on_bridge = {(row.ifindex, row.mac): row.is_learned for row in snapshot.forwarding if row.is_bridged}
     on_device = {(row.ifindex, row.mac): row.vtep for row in snapshot.forwarding if not row.is_bridged}

@@ -33,7 +33,7 @@ _REQUESTS = ((RTM_GETLINK, LINKS), (RTM_GETADDR, ADDRESSES), (RTM_GETROUTE, netl
 
 
 class NetnsSnapshot(t.NamedTuple):
-    """What one namespace holds. inode tells whether two names are one namespace.
+    """The dumps of one namespace. Two names with the same inode are one namespace.
 
     Routes and neighbours are those with dockless's protocol number. Neighbours and forwarding entries are read only
     where there is an overlay network's vxlan device.
@@ -65,7 +65,7 @@ class HostSnapshot(t.NamedTuple):
 
 
 def read(name: str, inode: int, sock: Socket) -> NetnsSnapshot:
-    """Return what the socket's namespace holds."""
+    """Return the dumps of the namespace in which the socket was opened."""
     link_rows, address_rows, route_rows = (sock.dump(*request) for request in _REQUESTS)
     found = [links.decode(*row) for row in link_rows]
     snapshot = NetnsSnapshot(
@@ -84,7 +84,7 @@ def read(name: str, inode: int, sock: Socket) -> NetnsSnapshot:
 
 
 def read_host() -> NetnsSnapshot:
-    """Return what the calling thread's namespace holds."""
+    """Return the dumps of the calling thread's namespace."""
     fd = open_own()
     try:
         with Socket() as sock:

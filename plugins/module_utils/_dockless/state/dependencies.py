@@ -151,7 +151,7 @@ def blocking(wanted: State, actual: State, surplus: Keys) -> set[Key]:
 
 
 def _claims(obj: Object) -> tuple[t.Hashable, ...]:
-    """Return what only one object can have: the names of its interfaces, and the VNI and port of a vxlan device."""
+    """Return values that no other object can have: names of interfaces, and the VNI and port of a vxlan device."""
     names = tuple(interface for interface in interfaces_of(obj) if interface[1])
     if isinstance(obj, Link) and obj.kind == "vxlan":
         settings = dict(obj.data)

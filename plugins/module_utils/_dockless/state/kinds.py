@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""What the planner must know of each kind of object, in one place.
+"""The properties of each kind of object that the planner needs, in one place.
 
 KINDS is in the order of creation; removal uses the opposite order. To add a kind: its type in objects.py, a row here,
 its messages in linux/, its reader in observe/, and the phase that carries it out in apply/phases.py.
@@ -102,7 +102,7 @@ def creation_place(key: Key) -> int:
 
 
 def creation_order(obj: Object) -> tuple[int, bool, Key]:
-    """Return what objects are sorted by to be created: the place of the kind, then the key, with two exceptions.
+    """Return the sort key for creation: the place of the kind, then the object's key, with two exceptions.
 
     The pairs of a namespace stay as declared, because the kernel numbers links as they are made. A hostname file comes
     last: it cannot hold the mark, so that alone in its directory it would not be recognized as managed.
@@ -114,9 +114,9 @@ def creation_order(obj: Object) -> tuple[int, bool, Key]:
 
 
 def closed_form(key: Key) -> Object | None:
-    """Return what an object is changed to before anything else is removed, None for most.
+    """Return the object to which obj is changed before anything else is removed, None for most.
 
-    Ports are unpublished before links go, and the rules stay until the links are gone: a published port never leads to
-    an address that somebody else has got.
+    Ports are unpublished before links are deleted, and the rules stay until the links are deleted: a published port
+    never forwards to an address that another sandbox has got.
     """
     return NftTable(HOST, host_table.empty_table()) if key == _HOST_TABLE else None

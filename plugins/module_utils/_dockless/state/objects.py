@@ -2,8 +2,7 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Types of the objects of a host: flat tuples, each with a key that identifies it.
 
-The desired and the actual state are both a State, so that one comparison serves all. netns "" is the host's own
-namespace. kinds.py has the properties of each kind that the planner needs.
+The desired and the actual state are both a State, which one function compares. netns "" is the host's own namespace.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ class Netns(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "netns", self.name
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         return f"namespace {self.name}"
 
 
@@ -67,11 +66,11 @@ class Link(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "link", self.netns, self.name
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         return _within(f"{self.kind} {self.name}", self.netns)
 
 
@@ -103,11 +102,11 @@ class Veth(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "veth", self.netns, self.name
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         if not self.peer_name:
             return f"veth pair {self.name}"
         return f"veth pair {self.name} - {self.peer_name}" + (f" of {self.peer_netns}" if self.peer_netns else "")
@@ -122,11 +121,11 @@ class Address(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "address", self.netns, self.link, self.cidr
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         return f"address {self.cidr} on {_within(self.link, self.netns)}"
 
 
@@ -140,11 +139,11 @@ class Neighbour(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "neighbour", self.netns, self.link, self.address
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         return f"neighbour {self.address} on {_within(self.link, self.netns)}"
 
 
@@ -163,11 +162,11 @@ class ForwardingEntry(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "forwarding_entry", self.netns, self.link, self.mac
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         return f"forwarding entry {self.mac} on {_within(self.link, self.netns)}"
 
 
@@ -186,11 +185,11 @@ class Route(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "route", self.netns, self.destination, str(self.metric)
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         return f"route {self.destination} on {_within(self.link, self.netns)}"
 
 
@@ -202,11 +201,11 @@ class WireguardKey(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "wireguard_key", self.slot
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         return f"WireGuard key {self.slot}"
 
 
@@ -218,16 +217,16 @@ class KillSwitchRoute(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "kill_switch_route", self.netns, self.destination
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         return f"kill-switch route {self.destination}"
 
 
 class WireguardLink(t.NamedTuple):
-    """A WireGuard link. slot says which private key it has, public_key identifies that; "" accepts any.
+    """A WireGuard link. slot selects its private key, public_key identifies that key; "" accepts any.
 
     answering is False where no process serves the link any more, or a killed run has left it unfinished.
     """
@@ -246,11 +245,11 @@ class WireguardLink(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "wireguard_link", self.netns, self.name
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         return f"WireGuard link {self.name}"
 
 
@@ -271,11 +270,11 @@ class WireguardPeer(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "wireguard_peer", self.netns, self.link, self.public_key
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         return f"WireGuard peer {self.allowed} on {self.link}"
 
 
@@ -288,11 +287,11 @@ class Sysctl(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "sysctl", self.netns, self.name
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         return f"sysctl {_within(self.name, self.netns)}"
 
 
@@ -304,11 +303,11 @@ class NftTable(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "nft_table", self.netns
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         return _within("nft table inet dockless", self.netns)
 
 
@@ -321,11 +320,11 @@ class File(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "file", self.path
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         return f"file {self.path}"
 
 
@@ -345,11 +344,11 @@ class Resolver(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "resolver", self.sandbox
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         return f"resolver of {self.sandbox}"
 
 
@@ -366,11 +365,11 @@ class ForeignFirewallRules(t.NamedTuple):
 
     @property
     def key(self) -> Key:
-        """Return what identifies it: the name of its kind first."""
+        """Identifies the object on the host. The name of its kind comes first."""
         return "foreign_firewall_rules", self.firewall
 
     def __str__(self) -> str:
-        """Return how plans and messages call it."""
+        """Return its name for plans and messages."""
         return f"rules for {self.firewall}"
 
 

@@ -72,7 +72,7 @@ Hook = t.Callable[[Step], None]  # called with every step before its change is s
 
 
 class _Difference(t.NamedTuple):
-    """What stands between two states, as sets of keys of the actual one."""
+    """The difference between two states, as sets of keys of the actual one."""
 
     surplus: set[Key]  # nothing declares them
     rebuilt: set[Key]  # declared, but the kernel cannot change them in place
@@ -99,7 +99,7 @@ def make_plan(wanted: State, actual: State, kept: t.AbstractSet[Key] = frozenset
 
 
 def without_unrestorable(state: State) -> State:
-    """Return what of a state a plan can make again."""
+    """Return the objects of a state that a plan can create again."""
     lost = dependencies.unrestorable(state)
     return {key: obj for key, obj in state.items() if key not in lost} if lost else state
 
@@ -136,7 +136,7 @@ def _after_clearing(actual: State, difference: _Difference) -> State:
 
 
 def _clearing(actual: State, difference: _Difference) -> t.Iterator[Step]:
-    """Yield a deletion for what is cleared and does not go by itself."""
+    """Yield a deletion of each cleared object that the kernel does not delete automatically."""
     for key in difference.cleared:
         obj = actual[key]
         if key in difference.rebuilt:
@@ -166,7 +166,7 @@ def _building(wanted: State, actual: State, remaining: State) -> t.Iterator[Step
 
 
 def _removal(actual: State, difference: _Difference) -> t.Iterator[Step]:
-    """Yield a deletion for what nothing declares, unless the kernel removes it together with another such object."""
+    """Yield a deletion of each undeclared object, unless the kernel removes it together with another one."""
     surplus = difference.surplus - difference.cleared
     if not surplus:
         return

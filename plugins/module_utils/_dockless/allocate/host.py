@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Declared host -> host with every blank filled in. Recorded choices (leases) are kept where they still fit."""
+"""Resolves a declared host: dockless chooses every value that is left open. Leases are reused if they still fit."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _with_subnets(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
     }
     networks = [network for project in projects.values() for network in project.networks]
     taken = [subnet.network for network in networks for subnet in network.fixed_subnets]
-    recorded = {name: _kept_subnets(p, leases.get(name, NO_LEASES), taken) for name, p in projects.items()}
+    recorded = {name: _recorded_subnets(p, leases.get(name, NO_LEASES), taken) for name, p in projects.items()}
     taken += facts.routes
     # An address of the host need not be in a subnet of its own: a /32 on lo has no route in the main table.
     taken += [ipaddress.ip_network(address) for address in (*facts.addresses, *facts.next_hops)]
@@ -118,20 +118,20 @@ def _default_mtu(network: Network, defaults: Defaults, facts: Facts) -> int:
     return defaults.mtu or facts.mtu
 
 
-def _kept_subnets(project: Project, leases: Leases, taken: list[IPNetwork]) -> dict[str, list[IPNetwork]]:
+def _recorded_subnets(project: Project, leases: Leases, taken: list[IPNetwork]) -> dict[str, list[IPNetwork]]:
     """Return recorded automatic subnets by network, and add them to taken.
 
-    One that overlaps a declared subnet is not kept, nor one of a family that the network now declares a subnet of.
+    One that overlaps a declared subnet is not reused, nor one of a family that the network now declares a subnet of.
     """
-    kept: dict[str, list[IPNetwork]] = {}
+    reusable: dict[str, list[IPNetwork]] = {}
     for network in project.networks:
         declared_versions = {subnet.version for subnet in network.fixed_subnets}
         for text in leases.networks.get(network.name, ()):
             subnet = ipaddress.ip_network(text)
             if subnet.version not in declared_versions and addresses.overlaps(subnet, taken) is None:
-                kept.setdefault(network.name, []).append(subnet)
+                reusable.setdefault(network.name, []).append(subnet)
                 taken.append(subnet)
-    return kept
+    return reusable
 
 
 def _with_chosen_subnets(

@@ -283,9 +283,9 @@ def _choose(
             chosen[_owner(endpoint)] = declared
     without_declared = [endpoint for endpoint in endpoints if _owner(endpoint) not in chosen]
     for endpoint in without_declared:
-        kept = allocator.keep(recorded.get(_owner(endpoint), ()))
-        if kept is not None:
-            chosen[_owner(endpoint)] = kept
+        held = allocator.keep(recorded.get(_owner(endpoint), ()))
+        if held is not None:
+            chosen[_owner(endpoint)] = held
     without_recorded = [endpoint for endpoint in without_declared if _owner(endpoint) not in chosen]
     for endpoint in without_recorded:
         free = allocator.next_free()

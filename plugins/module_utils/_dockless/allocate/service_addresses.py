@@ -50,11 +50,11 @@ def assign_vips(
         allocator = ipam.FamilyAllocator([subnet], taken, from_top=True)
         fresh = []
         for service in waiting:
-            kept = allocator.keep(recorded.get(service.name, ()))
-            if kept is None:
+            held = allocator.keep(recorded.get(service.name, ()))
+            if held is None:
                 fresh.append(service)
             else:
-                vips[service.name].append(kept)
+                vips[service.name].append(held)
         allocator.exclude(_recorded_of_endpoints(endpoints, leases, subnet.version))
         for service in fresh:
             vips[service.name].append(_next_free(allocator, network, subnet, service))

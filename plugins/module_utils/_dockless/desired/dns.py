@@ -60,8 +60,8 @@ def endpoint_records(sandbox: Sandbox, endpoint: Endpoint, services: Services) -
     network = endpoint.network[1]
     own = (sandbox.name, sandbox.hostname, *endpoint.aliases, names.short_id(sandbox.project, sandbox.name))
     plain = services.names(endpoint.network, sandbox.project, sandbox.name, own)
-    called = (f"{sandbox.name}.{network}", *plain, *(f"{name}.{network}" for name in plain if name))
-    text = " ".join(name for name in dict.fromkeys(called) if is_dns_name(name))
+    hostnames = (f"{sandbox.name}.{network}", *plain, *(f"{name}.{network}" for name in plain if name))
+    text = " ".join(name for name in dict.fromkeys(hostnames) if is_dns_name(name))
     return [f"{address} {text}" for address in endpoint.named_addresses] if text else []
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The host's own two resolvers, each a dnsmasq: the forwarder for sandboxes, and the server of sandboxes' names for the
-host.
+"""The two resolvers of a host, each a dnsmasq: a forwarder for sandboxes, and a server of their names for the host.
 
 The forwarder exists only if all name servers of the host have loopback addresses, where no sandbox reaches them. It
 listens on the gateways of networks with egress. It reads the host's resolv.conf itself, so a change of that file needs

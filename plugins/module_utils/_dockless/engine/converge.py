@@ -66,7 +66,7 @@ class _Run:
         self._request = request
         self._hook = hook
         self._wanted = target.state_of(request.project)
-        self._foreign = target.keys_of_others(request.project)
+        self._keys_of_others = target.keys_of_others(request.project)
         self._tables = nft_cache.load()
         self._first: State = {}  # what a rollback goes back to
         self._last: Observation | None = None
@@ -82,7 +82,7 @@ class _Run:
         if observation.conflicts:
             raise DocklessError(join_messages(observation.conflicts), "Remove or rename it, or choose another name.")
         self._first = plan.without_unrestorable(observation.state)
-        work = plan.make_plan(self._wanted, observation.state, self._foreign)
+        work = plan.make_plan(self._wanted, observation.state, self._keys_of_others)
         if work.clearing or self._request.on_mismatch == "fail":
             leases = {name: Leases.from_json(one.leases) for name, one in self._present.projects.items()}
             rebuilds.refuse_rebuilds(work, self._wanted, self._request.on_mismatch, recorded_interfaces(leases))
@@ -91,7 +91,7 @@ class _Run:
     def _observe(self, wanted: State, host: NetnsSnapshot | None = None) -> Observation:
         """Return the actual state, rules in other firewalls included."""
         host = host or snapshot.read_host()
-        self._last = actual_state.observe(wanted, self._foreign, self._target.facts, self._tables, host)
+        self._last = actual_state.observe(wanted, self._keys_of_others, self._target.facts, self._tables, host)
         named_now = self._target.host.defaults.coexist
         named_before = foreign_firewalls.named_firewalls(self._present.host.defaults)
         rules = foreign_firewalls.observe({*named_now, *named_before})
@@ -139,7 +139,7 @@ class _Run:
     def _verify(self, removed: bool) -> None:
         """Plan again. Raises VerifyError unless the new plan is empty; before the removal, it may remove."""
         observation = self._observe(self._wanted)
-        rest = plan.make_plan(self._wanted, observation.state, self._foreign)
+        rest = plan.make_plan(self._wanted, observation.state, self._keys_of_others)
         undone = rest.clearing + rest.building + (rest.removal if removed else ())
         if undone:
             operations = join_messages(render.operations(Plan(building=undone)))
@@ -158,7 +158,7 @@ class _Run:
         try:
             self._remove_leftovers(snapshot.read_host())
             first = _with_namespace_settings(self._first, self._declared_before())
-            back = plan.make_plan(first, self._observe(first).state, self._foreign)
+            back = plan.make_plan(first, self._observe(first).state, self._keys_of_others)
             executor.remove(back.clearing)
             executor.build(back.building)
             executor.remove(back.removal)

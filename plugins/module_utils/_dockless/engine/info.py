@@ -56,14 +56,14 @@ def _networks(target: Target, project: str | None, filters: Filters, resolution:
     """Return the networks of a project and those of others that its sandboxes have joined."""
     members = topology.endpoints_by_network(target.host)
     joined = {key for key, endpoints in members.items() if any(project in (None, one.project) for one in endpoints)}
-    served = Services(topology.read_topology(target.host)).of
+    services = Services(topology.read_topology(target.host)).of
     rows: list[Row] = []
     for owner in target.host.projects:
         for network in owner.networks:
             row = network_row(network, members.get(network.key, []))
             is_shown = project in (None, owner.name) or network.key in joined
             if is_shown and not network.external and matches(row, filters):
-                row["services"] = service_rows(served.get(network.key))
+                row["services"] = service_rows(services.get(network.key))
                 row["names"] = resolution.on_network(network)
                 rows.append(row)
     return rows

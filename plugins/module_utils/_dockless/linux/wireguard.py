@@ -204,11 +204,11 @@ def followed_to_its_end(link: str) -> t.Iterator[None]:
         control.settimeout(_TIMEOUT_S)
         try:
             control.connect(f"{_SOCKETS}/{link}.sock")
-            served = True
+            is_connected = True
         except OSError:
-            served = False
+            is_connected = False
         yield
-        if served:
+        if is_connected:
             with contextlib.suppress(OSError):
                 while control.recv(4096):  # wireguard-go closes the connection when it ends
                     pass

@@ -24,12 +24,12 @@ class FoundFiles(t.NamedTuple):
     conflicts: list[str]
 
 
-def observe(wanted: State, foreign: Keys) -> FoundFiles:
+def observe(wanted: State, keys_of_others: Keys) -> FoundFiles:
     """Return the files that wanted names, and those that an earlier run has left."""
     found: list[File] = []
     conflicts: list[str] = []
     managed_directories: dict[str, bool] = {}
-    for path in _paths(wanted, foreign):
+    for path in _paths(wanted, keys_of_others):
         content = files.observed(path)
         if content is None:
             continue
@@ -41,11 +41,11 @@ def observe(wanted: State, foreign: Keys) -> FoundFiles:
     return FoundFiles(found, conflicts)
 
 
-def resolvers(wanted: State, foreign: Keys) -> t.Iterator[Resolver]:
+def resolvers(wanted: State, keys_of_others: Keys) -> t.Iterator[Resolver]:
     """Yield the resolvers that answer, each with the digest of the configuration that it runs with."""
     requested = {key: obj for key, obj in wanted.items() if isinstance(obj, Resolver)}
     for resolver in supervisor.configured():
-        if resolver.key not in foreign:
+        if resolver.key not in keys_of_others:
             requested.setdefault(resolver.key, resolver)
     digests = supervisor.running(list(requested.values())) if requested else {}
     for resolver in requested.values():
@@ -54,15 +54,15 @@ def resolvers(wanted: State, foreign: Keys) -> t.Iterator[Resolver]:
             yield resolver._replace(digest=digests[resolver.sandbox], program=program)
 
 
-def _paths(wanted: State, foreign: Keys) -> dict[str, None]:
+def _paths(wanted: State, keys_of_others: Keys) -> dict[str, None]:
     paths = {key[1]: None for key in wanted if key[0] == "file"}
     leftovers = (
         *(path for path in files.listed(DNS_DIRECTORY) if not path.endswith(".pid")),
-        *_left_in_etc(wanted, foreign),
+        *_left_in_etc(wanted, keys_of_others),
         *PATHS,
         DROP_IN,
     )
-    paths.update({path: None for path in leftovers if ("file", path) not in foreign})
+    paths.update({path: None for path in leftovers if ("file", path) not in keys_of_others})
     return paths
 
 
@@ -78,10 +78,10 @@ def _is_managed(file: File, directories: dict[str, bool]) -> bool:
     return directories[directory]
 
 
-def _left_in_etc(wanted: State, foreign: Keys) -> t.Iterator[str]:
+def _left_in_etc(wanted: State, keys_of_others: Keys) -> t.Iterator[str]:
     for path in files.listed(NETNS_ETC_DIRECTORY):
         key = "file", path
-        if key not in wanted and key not in foreign and _is_marked(os.path.dirname(path)):
+        if key not in wanted and key not in keys_of_others and _is_marked(os.path.dirname(path)):
             yield path
 
 

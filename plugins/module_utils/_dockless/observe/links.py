@@ -21,16 +21,19 @@ Sandboxes = t.Mapping[str, NetnsSnapshot]
 End = tuple[NetnsSnapshot, LinkRow]  # one end of a veth pair, and the namespace that it is in
 
 
-def observe(host: NetnsSnapshot, sandboxes: Sandboxes, wanted: State, foreign: Keys) -> t.Iterator[Object]:
-    """Yield the managed links and what is on them. foreign are keys that other projects declare: these are left out."""
+def observe(host: NetnsSnapshot, sandboxes: Sandboxes, wanted: State, keys_of_others: Keys) -> t.Iterator[Object]:
+    """Yield the managed links, and the addresses, routes and entries on them.
+
+    keys_of_others: of objects that only other projects declare, which are left out.
+    """
     distinct: dict[int, NetnsSnapshot] = {}
     for snapshot in (host, *sandboxes.values()):
         distinct.setdefault(snapshot.inode, snapshot)
     everywhere = list(distinct.values())
-    yield from (obj for obj in _links(host, everywhere, wanted, foreign) if obj.key not in foreign)
+    yield from (obj for obj in _links(host, everywhere, wanted, keys_of_others) if obj.key not in keys_of_others)
     yield from _plain_pairs(everywhere, wanted)
     for snapshot in everywhere:
-        yield from (obj for obj in _contents(snapshot, wanted) if obj.key not in foreign)
+        yield from (obj for obj in _contents(snapshot, wanted) if obj.key not in keys_of_others)
 
 
 def conflicts(host: NetnsSnapshot, sandboxes: Sandboxes, wanted: State, actual: State) -> t.Iterator[str]:
@@ -56,13 +59,13 @@ def _interfaces(obj: Object) -> t.Sequence[tuple[str, str]]:
 
 
 def _links(
-    host: NetnsSnapshot, everywhere: t.Sequence[NetnsSnapshot], wanted: State, foreign: Keys
+    host: NetnsSnapshot, everywhere: t.Sequence[NetnsSnapshot], wanted: State, keys_of_others: Keys
 ) -> t.Iterator[Link | Veth]:
     """Yield the links of LINK_GROUP: the host's links, endpoints' veth pairs, sandboxes' macvlan and ipvlan links."""
-    strays = _strays(host, wanted, foreign)
-    peers = _peers(host, everywhere, strays)
+    moved_ends = _moved_ends(host, wanted, keys_of_others)
+    peers = _peers(host, everywhere, moved_ends)
     for row in host.links.values():
-        if _is_managed(row) and row.ifindex not in strays:
+        if _is_managed(row) and row.ifindex not in moved_ends:
             yield _endpoint(row, host, peers, wanted) if row.kind == "veth" else _single(row, host, host, wanted)
     for snapshot in everywhere:
         if snapshot is host:
@@ -77,18 +80,18 @@ def _is_managed(row: LinkRow) -> bool:
     return row.group == LINK_GROUP and row.ifindex != 1
 
 
-def _peers(host: NetnsSnapshot, everywhere: t.Sequence[NetnsSnapshot], strays: set[int]) -> dict[int, End]:
+def _peers(host: NetnsSnapshot, everywhere: t.Sequence[NetnsSnapshot], moved_ends: set[int]) -> dict[int, End]:
     """Return the inner ends of endpoints' pairs by the index of the host's end."""
     ends: dict[int, End] = {}
     for snapshot in everywhere:
         for row in snapshot.links.values():
-            is_inner_end = snapshot is not host or row.ifindex in strays
+            is_inner_end = snapshot is not host or row.ifindex in moved_ends
             if row.kind == "veth" and row.group == LINK_GROUP and is_inner_end:
                 ends[row.peer] = (snapshot, row)
     return ends
 
 
-def _strays(host: NetnsSnapshot, wanted: State, foreign: Keys) -> set[int]:
+def _moved_ends(host: NetnsSnapshot, wanted: State, keys_of_others: Keys) -> set[int]:
     """Return the indexes of inner ends that were moved to the host.
 
     Both ends of such a pair are on the host. The inner one is the one whose name is not declared.
@@ -99,8 +102,8 @@ def _strays(host: NetnsSnapshot, wanted: State, foreign: Keys) -> set[int]:
         if peer is None or not _are_one_pair(row, peer):
             continue
         own_key, peer_key = ("veth", HOST, row.name), ("veth", HOST, peer.name)
-        is_declared = own_key in wanted or own_key in foreign
-        peer_is_declared = peer_key in wanted or peer_key in foreign
+        is_declared = own_key in wanted or own_key in keys_of_others
+        peer_is_declared = peer_key in wanted or peer_key in keys_of_others
         if not is_declared and (peer_is_declared or row.ifindex > peer.ifindex):
             found.add(row.ifindex)
     return found

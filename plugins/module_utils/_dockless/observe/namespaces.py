@@ -18,20 +18,20 @@ from .snapshot import NetnsSnapshot
 Sandboxes = t.Mapping[str, NetnsSnapshot]
 
 
-def to_read(wanted: State, foreign: t.AbstractSet[Key]) -> list[str]:
+def to_read(wanted: State, keys_of_others: t.AbstractSet[Key]) -> list[str]:
     """Return the names of wanted namespaces and, to find leftovers, of all that no other project declares."""
     found = {key[1]: None for key in wanted if key[0] == "netns"}
     for obj in wanted.values():
         if isinstance(obj, Veth):
             found.update({name: None for name in (obj.netns, obj.peer_netns) if name})
-    found.update({name: None for name in netns.named() if ("netns", name) not in foreign})
+    found.update({name: None for name in netns.named() if ("netns", name) not in keys_of_others})
     return list(found)
 
 
 def owners_first(sandboxes: Sandboxes, wanted: State) -> dict[str, NetnsSnapshot]:
-    """Sort names so that the first name of each namespace comes before further ones: its contents are reported under
-    that.
+    """Return the sandboxes so that the first name of each namespace comes before further ones.
 
+    The contents of a namespace are reported under its first name.
     The first name is that of the sandbox that is declared with it as its own, otherwise the one in the namespace's
     mark.
     """

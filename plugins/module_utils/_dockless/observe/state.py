@@ -27,10 +27,10 @@ class Observation(t.NamedTuple):
     snapshot: HostSnapshot
 
 
-def observe(wanted: State, foreign: Keys, facts: Facts, tables: Tables, host: NetnsSnapshot) -> Observation:
-    """Return the actual state. foreign are keys that other projects declare: these objects are not read."""
+def observe(wanted: State, keys_of_others: Keys, facts: Facts, tables: Tables, host: NetnsSnapshot) -> Observation:
+    """Return the actual state. keys_of_others: of objects that only other projects declare, which are not read."""
     reader = _InsideReader(wanted, tables)
-    names = namespaces.to_read(wanted, foreign)
+    names = namespaces.to_read(wanted, keys_of_others)
     sandboxes = namespaces.owners_first(snapshot.read_named(names, reader.visit), wanted)
     state: State = {}
 
@@ -38,7 +38,7 @@ def observe(wanted: State, foreign: Keys, facts: Facts, tables: Tables, host: Ne
         state.update((obj.key, obj) for obj in found)
 
     add(namespaces.observe(sandboxes, wanted))
-    add(links.observe(host, sandboxes, wanted, foreign))
+    add(links.observe(host, sandboxes, wanted, keys_of_others))
     conflicts = [
         *namespaces.conflicts(sandboxes, wanted, state),
         *links.conflicts(host, sandboxes, wanted, state),
@@ -46,9 +46,9 @@ def observe(wanted: State, foreign: Keys, facts: Facts, tables: Tables, host: Ne
     ]
     add(reader.found)
     add(tables.inside(HOST, wanted))
-    found = files.observe(wanted, foreign)
+    found = files.observe(wanted, keys_of_others)
     add(found.files)
-    add(files.resolvers(wanted, foreign))
+    add(files.resolvers(wanted, keys_of_others))
     return Observation(state, conflicts + found.conflicts, HostSnapshot(host, sandboxes, dict(tables.generations)))
 
 

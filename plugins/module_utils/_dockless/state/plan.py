@@ -84,12 +84,12 @@ def no_hook(step: Step) -> None:
     """Let every step pass."""
 
 
-def make_plan(wanted: State, actual: State, kept: t.AbstractSet[Key] = frozenset()) -> Plan:
+def make_plan(wanted: State, actual: State, keys_of_others: t.AbstractSet[Key] = frozenset()) -> Plan:
     """Return the steps that make actual equal to wanted.
 
-    actual holds only objects that dockless manages; those in kept are declared by other projects and stay.
+    actual has managed objects only. keys_of_others: of objects that only other projects declare, which stay.
     """
-    difference = _difference(wanted, actual, kept)
+    difference = _difference(wanted, actual, keys_of_others)
     remaining = _after_clearing(actual, difference)
     return Plan(
         tuple(sorted(_clearing(actual, difference), key=_removal_order)),
@@ -111,8 +111,8 @@ def differences(wanted: Object, actual: Object) -> tuple[str, ...]:
     return tuple(field for field, new, old in pairs if new != old and field not in ignored)
 
 
-def _difference(wanted: State, actual: State, kept: t.AbstractSet[Key]) -> _Difference:
-    surplus = {key for key in actual if key not in wanted and key not in kept}
+def _difference(wanted: State, actual: State, keys_of_others: t.AbstractSet[Key]) -> _Difference:
+    surplus = {key for key in actual if key not in wanted and key not in keys_of_others}
     rebuilt = {key for key, obj in wanted.items() if key in actual and not _changes_in_place(obj, actual[key])}
     blocking = dependencies.blocking(wanted, actual, surplus)
     return _Difference(surplus, rebuilt, blocking, dependencies.removed_with(actual, rebuilt | blocking))

@@ -173,6 +173,8 @@ def remove_peers(run: Run, steps: Steps) -> None:
         peer = step.old(WireguardPeer)
         wireguard.remove_peers(peer.link, [peer.public_key])
         device = wireguard.show(peer.link)
-        still_used = {cidr for other in (device.peers if device else ()) for cidr in other.allowed}
+        still_used: set[str] = set()
+        for other in device.peers if device else ():
+            still_used.update(other.allowed)
         unused = [cidr for cidr in peer.allowed.split() if cidr not in still_used]
         run.host.send_removals(list(_route_messages(RTM_DELROUTE, step, peer, unused, run.host)))

@@ -88,7 +88,9 @@ def host_names_objects(host: Host, topology: Topology, facts: Facts) -> t.Iterat
         *dnsmasq_config.account(facts),
     ]
     lines += [f"hostsdir={dnsmasq_config.network_directory(network.key)}" for network in networks]
-    lines += [line for network in networks for record in network.records for line in dnsmasq_config.directives(record)]
+    for network in networks:
+        for record in network.records:
+            lines += dnsmasq_config.directives(record)
     yield from host_resolver(HOST_NAMES, "# dockless: names for the host\n", lines, facts)
     if option.through:
         lines = [f"server=/{zone}/{HOST_NAMES_ADDRESS}#{RESOLVER_PORT}\n" for zone in topology.host_zones]

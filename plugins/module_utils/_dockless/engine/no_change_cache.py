@@ -39,14 +39,14 @@ Record = dict[str, t.Any]
 
 
 def request_digest(*parts: bytes) -> str:
-    """Return a digest of a request and of the engine: another version of any of its files asks another question."""
-    engine = [
-        f"{directory}/{name} {os.stat(f'{directory}/{name}').st_mtime_ns}"
-        for directory, _below, names in os.walk(_ENGINE)
-        for name in names
-        if name.endswith(".py")
-    ]
-    return hashlib.sha256(b"\0".join((*parts, *map(str.encode, sorted(engine))))).hexdigest()
+    """Return a digest of a request and of the engine: a change of any engine file makes recorded answers unusable."""
+    files = []
+    for directory, _below, names in os.walk(_ENGINE):
+        for name in names:
+            if name.endswith(".py"):
+                path = f"{directory}/{name}"
+                files.append(f"{path} {os.stat(path).st_mtime_ns}".encode())
+    return hashlib.sha256(b"\0".join((*parts, *sorted(files)))).hexdigest()
 
 
 def cached_answer(question: str) -> str | None:

@@ -33,9 +33,8 @@ def unused(project: str, filters: Filters) -> list[str]:
     with lock.lock_for_reading(LOCK_TIMEOUT_S):
         host = compute_target(store.load_all(), project).host
     members = topology.endpoints_by_network(host)
-    networks = [network for one in host.projects if one.name == project for network in one.networks]
     return [
         network.name
-        for network in networks
-        if network.key not in members and matches(network_row(network, ()), filters)
+        for network in host.networks()
+        if network.project == project and network.key not in members and matches(network_row(network, ()), filters)
     ]

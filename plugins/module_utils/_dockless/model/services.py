@@ -60,11 +60,11 @@ def network_services(topology: Topology, network: Network) -> NetworkServices:
 
 def address_lines(network: Network) -> list[str]:
     """Return the lines of hosts(5) with the virtual addresses of a network's services."""
-    return [
-        f"{address} {service.name}.{network.name} {service.name}"
-        for service in network.services
-        for address in service.vips
-    ]
+    lines = []
+    for service in network.services:
+        hostnames = f"{service.name}.{network.name} {service.name}"
+        lines += [f"{address} {hostnames}" for address in service.vips]
+    return lines
 
 
 def _members(topology: Topology, network: Network) -> list[tuple[ServiceBackend, _Aliases]]:

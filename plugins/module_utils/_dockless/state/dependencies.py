@@ -22,7 +22,10 @@ def removed_with(actual: State, roots: Keys) -> set[Key]:
         return set()
     namespaces = {key[1] for key in roots if key[0] == "netns"}
     links = _links_removed_with(actual, roots, namespaces)
-    interfaces = {interface for key in roots | links if key in actual for interface in interfaces_of(actual[key])}
+    interfaces: set[Interface] = set()
+    for key in roots | links:
+        if key in actual:
+            interfaces.update(interfaces_of(actual[key]))
     removed = {*roots, *links}
     for key, obj in actual.items():
         if _is_removed_with(key, obj, namespaces, interfaces):
@@ -146,8 +149,11 @@ def blocking(wanted: State, actual: State, surplus: Keys) -> set[Key]:
             holders.setdefault(claim, []).append(key)
     if not holders:
         return set()
-    found = {key for obj in wanted.values() for claim in _claims(obj) for key in holders.get(claim, ())}
-    return found | _blocking_on_parent(wanted, actual, surplus)
+    found = _blocking_on_parent(wanted, actual, surplus)
+    for obj in wanted.values():
+        for claim in _claims(obj):
+            found.update(holders.get(claim, ()))
+    return found
 
 
 def _claims(obj: Object) -> tuple[t.Hashable, ...]:
@@ -160,11 +166,16 @@ def _claims(obj: Object) -> tuple[t.Hashable, ...]:
 
 
 def _blocking_on_parent(wanted: State, actual: State, surplus: Keys) -> set[Key]:
-    leaving = [obj for obj in (actual[key] for key in surplus) if isinstance(obj, Link) and obj.parent]
-    if not leaving:
+    """Return the surplus links on a parent that exclude a new or changed link on the same parent."""
+    old_links = [obj for obj in (actual[key] for key in surplus) if isinstance(obj, Link) and obj.parent]
+    if not old_links:
         return set()
-    coming = [obj for key, obj in wanted.items() if isinstance(obj, Link) and obj.parent and actual.get(key) != obj]
-    return {old.key for old in leaving for new in coming if new.parent == old.parent and _exclude_each_other(new, old)}
+    new_links = [obj for key, obj in wanted.items() if isinstance(obj, Link) and obj.parent and actual.get(key) != obj]
+    found = set()
+    for old in old_links:
+        if any(new.parent == old.parent and _exclude_each_other(new, old) for new in new_links):
+            found.add(old.key)
+    return found
 
 
 def _exclude_each_other(one: Link, other: Link) -> bool:

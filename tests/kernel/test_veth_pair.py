@@ -134,7 +134,7 @@ REFUSED = {
             "sandboxes": {"web": {"networks": ["front"]}},
             "veth_pairs": {"web/eth0": {"peer": {"name": "port"}}},
         },
-        "the interface eth0 of the namespace web is an endpoint's",
+        "interface eth0 of namespace web is taken by an endpoint",
     ),
     "a route to nowhere": (
         pair(addresses=[LEFT], routes=["10.9.0.0/16 via 10.200.0.1"], peer={"name": "port"}),

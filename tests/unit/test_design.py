@@ -9,6 +9,7 @@ import re
 import pytest
 
 from _dockless import names
+from _dockless.apply.phases import PHASES
 from _dockless.firewall import sandbox_table
 from _dockless.firewall.rules import CHAINS, COUNTERS, PORT_CHAINS, PORT_COUNTERS, PORT_SETS, SETS
 from _dockless.linux.lock import PATH
@@ -103,3 +104,8 @@ def test_both_vocabularies():
     assert all(any(hasattr(module, word) for module in (host, network, sandbox)) for word in words)
     for row in (kinds, words):
         assert ", ".join(f"`{word}`" for word in row) in DESIGN
+
+
+def test_the_order_of_steps_is_that_of_the_phases():
+    section = DESIGN.partition("### Order of steps")[2].partition("### ")[0]
+    assert re.findall(r"^\d+\. \*\*(.+?)\*\*", section, re.MULTILINE) == [phase.name for phase in PHASES]

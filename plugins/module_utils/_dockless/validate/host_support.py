@@ -69,9 +69,16 @@ def refuse_own_addresses(host: Host, facts: Facts, leases: t.Mapping[str, Leases
 
 
 def _subnets_on_host(host: Host) -> t.Iterator[tuple[Network, Subnet]]:
+    """Yield the subnets that a route of the host is for, with their networks.
+
+    IPv6 link-local ones are left out: every link has its own fe80::/64, and its addresses are valid on that link only.
+    """
     for network in host.networks():
-        if network.passes_host:
-            yield from ((network, subnet) for subnet in network.subnets)
+        if not network.passes_host:
+            continue
+        for subnet in network.subnets:
+            if subnet.version == 4 or not subnet.network.is_link_local:
+                yield network, subnet
 
 
 def _conflict(subnet: Subnet, facts: Facts) -> str | None:

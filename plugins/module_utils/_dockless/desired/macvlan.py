@@ -53,6 +53,17 @@ def endpoint_objects(attachment: Attachment, facts: Facts) -> t.Iterator[Object]
         yield from _routes_to_other_subnets(attachment)
 
 
+def host_objects(host: Host, networks: Networks, facts: Facts) -> t.Iterator[Object]:
+    """Yield the VLANs that dockless makes, and the host's own link on each network with host_access."""
+    on_parents = [network for network in networks.values() if not network.passes_host]
+    for name, network in _vlans(on_parents, facts).items():
+        yield from _vlan(name, network, facts)
+    members = topology.endpoints_by_network(host)
+    for network in on_parents:
+        if network.macvlan_options.host_access:
+            yield from _host_link(network, members.get(network.key, ()), facts)
+
+
 def _routes_to_other_subnets(attachment: Attachment) -> t.Iterator[Route]:
     """Yield routes for an l3 link, on which the host routes between subnets."""
     for subnet in attachment.network.subnets:
@@ -75,17 +86,6 @@ def _settings(network: Network) -> Data:
 def _host_silent(network: Network, facts: Facts) -> Conf:
     """Return the settings of a parent that only sandboxes use: no IPv6, except for l3s, which receives by it."""
     return (("ipv6/disable_ipv6", 1),) if facts.ipv6 and network.macvlan_options.mode != "l3s" else ()
-
-
-def host_objects(host: Host, networks: Networks, facts: Facts) -> t.Iterator[Object]:
-    """Yield the VLANs that dockless makes, and the host's own link on each network with host_access."""
-    on_parents = [network for network in networks.values() if not network.passes_host]
-    for name, network in _vlans(on_parents, facts).items():
-        yield from _vlan(name, network, facts)
-    members = topology.endpoints_by_network(host)
-    for network in on_parents:
-        if network.macvlan_options.host_access:
-            yield from _host_link(network, members.get(network.key, ()), facts)
 
 
 def _vlans(networks: t.Iterable[Network], facts: Facts) -> dict[str, Network]:

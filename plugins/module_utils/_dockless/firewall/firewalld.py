@@ -72,11 +72,6 @@ def runtime_settings(listing: str) -> list[str]:
     return sorted(found)
 
 
-def _values(text: str) -> dict[str, str]:
-    pairs = (line.strip().partition(":") for line in text.splitlines() if line.startswith("  "))
-    return {key: value.strip() for key, _colon, value in pairs}
-
-
 def zone_in_file(text: str) -> list[str] | None:
     """Return the settings in a zone's file (firewalld.zone(5)), None if the zone is not dockless's.
 
@@ -126,6 +121,11 @@ def policy_file(name: str) -> str:
         f'{_XML}<policy target="ACCEPT">\n  <short>{MARK}</short>\n  <ingress-zone name="{source}"/>\n'
         f'  <egress-zone name="{target}"/>\n</policy>\n'
     )
+
+
+def _values(text: str) -> dict[str, str]:
+    pairs = (line.strip().partition(":") for line in text.splitlines() if line.startswith("  "))
+    return {key: value.strip() for key, _colon, value in pairs}
 
 
 def _root(text: str) -> Element:

@@ -68,6 +68,28 @@ def refuse_own_addresses(host: Host, facts: Facts, leases: t.Mapping[str, Leases
             )
 
 
+def warnings(host: Host, facts: Facts, project: str | None) -> list[str]:
+    """Return the warnings of a resolved host. project limits those that concern one project; None is all of them.
+
+    Overlays and overlapping routes are reported for every project.
+    """
+    selected = [each for each in host.projects if project in (None, each.name)]
+    found = [warning for each in selected for warning in each.warnings]
+    found += overlay.warnings(host.projects)
+    found += _unreachable_ports(host, selected, facts)
+    found += _own_addresses(host, facts)
+    for each in host.projects:
+        is_selected = project in (None, each.name)
+        if is_selected:
+            found += _foreign_sources(each.networks, facts)
+        for network in each.networks:
+            if network.passes_host:
+                found += _shadowed_routes(network, facts)
+            elif is_selected:  # its subnet is usually that of the host's own link, so overlaps are wanted
+                found += macvlan.warnings(network, facts)
+    return found
+
+
 def _subnets_on_host(host: Host) -> t.Iterator[tuple[Network, Subnet]]:
     """Yield the subnets that a route of the host is for, with their networks.
 
@@ -101,28 +123,6 @@ def _own_addresses(host: Host, facts: Facts) -> t.Iterator[str]:
                 f"Subnet {subnet.network} of network {network.name} contains {conflict}. Sandboxes and this host "
                 "cannot reach other addresses of that subnet outside the network. Choose another subnet."
             )
-
-
-def warnings(host: Host, facts: Facts, project: str | None) -> list[str]:
-    """Return the warnings of a resolved host. project limits those that concern one project; None is all of them.
-
-    Overlays and overlapping routes are reported for every project.
-    """
-    selected = [each for each in host.projects if project in (None, each.name)]
-    found = [warning for each in selected for warning in each.warnings]
-    found += overlay.warnings(host.projects)
-    found += _unreachable_ports(host, selected, facts)
-    found += _own_addresses(host, facts)
-    for each in host.projects:
-        is_selected = project in (None, each.name)
-        if is_selected:
-            found += _foreign_sources(each.networks, facts)
-        for network in each.networks:
-            if network.passes_host:
-                found += _shadowed_routes(network, facts)
-            elif is_selected:  # its subnet is usually that of the host's own link, so overlaps are wanted
-                found += macvlan.warnings(network, facts)
-    return found
 
 
 def _unreachable_ports(host: Host, projects: t.Iterable[Project], facts: Facts) -> t.Iterator[str]:

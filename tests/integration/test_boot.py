@@ -56,7 +56,7 @@ def test_engine_runs_under_the_name_it_is_installed_by(private_host):
             "PYTHONDONTWRITEBYTECODE=1",
             "/usr/bin/python3",
             "-m",
-            "dockless.cli",
+            "dockless",
             "apply",
             "--boot",
         ]

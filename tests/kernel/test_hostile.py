@@ -202,3 +202,23 @@ def test_labels_may_say_anything(private_host):
     assert shown["networks"][0]["labels"] == labels and not private_host.apply(document)["changed"]
     private_host.run(["nft", "delete", "table", "inet", "theirs"])
     assert private_host.run(["ls", "/run/owned"], check=False).returncode
+
+
+@pytest.mark.parametrize(
+    ("name", "alias", "group"),
+    [("\x1b[31mX", "", "25707"), ("", "dockless shop/web\nnothing to change\x1b[0m", "")],
+    ids=["name of a link", "alias of lo"],
+)
+def test_root_in_a_sandbox_cannot_write_to_the_operators_terminal(private_host, name, alias, group):
+    private_host.apply({"networks": FRONT, "sandboxes": {"web": {"networks": ["front"]}}})
+    if name:
+        private_host.run(["ip", "link", "add", name, "type", "bridge"], netns="web")
+        private_host.run(["ip", "link", "set", name, "group", group], netns="web")
+    else:
+        private_host.run(["ip", "link", "set", "lo", "alias", alias], netns="web")
+    for options in ((), ("--diff",)):
+        done = private_host.run([PYTHON, "-m", "_dockless", "plan", *options], check=False)
+        text = done.stdout + done.stderr
+        assert "\\x1b[" in text, text
+        assert [line for line in text.splitlines() if not line.isprintable()] == []
+        assert "nothing to change" not in text.splitlines()

@@ -102,7 +102,7 @@ def run(host: PrivateHost, *argv: str, document: t.Mapping[str, t.Any] | None = 
             "trace=" + _CALLS,
             PYTHON,
             "-m",
-            "_dockless.cli",
+            "_dockless",
             *argv,
         ],
         input=json.dumps(document or {}),

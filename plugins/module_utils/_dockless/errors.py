@@ -22,11 +22,11 @@ class DocklessError(Exception):
         self.path = path
 
     def __str__(self) -> str:
-        """Return ``path: what. Remedy.`` on one line."""
+        """Return ``path: what. Remedy.`` on one line, with unprintable characters escaped."""
         text = f"{self.path}: {self.what}" if self.path else self.what
-        if not self.remedy:
-            return text
-        return f"{text.rstrip('.')}. {self.remedy}"
+        if self.remedy:
+            text = f"{text.rstrip('.')}. {self.remedy}"
+        return printable(text)
 
 
 class KernelError(DocklessError):
@@ -41,6 +41,17 @@ class VerifyError(DocklessError):
     """After all changes were applied, the host still differs from the desired state."""
 
 
+def printable(line: str) -> str:
+    """Return the line with each unprintable character escaped, also line ends.
+
+    Root in a sandbox chooses the names and aliases of the links there. An escape sequence in one would otherwise
+    reach the operator's terminal, and a line end would write a line that looks like the engine's own.
+    """
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
 def join_messages(problems: t.Sequence[str], limit: int = 5) -> str:
     """Return the first ``limit`` problems joined by semicolons, and the number of the remaining ones."""
     text = "; ".join(problems[:limit])
@@ -49,9 +60,5 @@ def join_messages(problems: t.Sequence[str], limit: int = 5) -> str:
 
 
 def refuse(path: str, what: str, remedy: str = "") -> t.NoReturn:
-    """Raise DocklessError for the option at path.
-
-    The path may contain a name that has not been validated yet; unprintable characters in it are escaped.
-    """
-    printable_path = path if path.isprintable() else path.encode("unicode_escape").decode()
-    raise DocklessError(what, remedy, printable_path)
+    """Raise DocklessError for the option at path."""
+    raise DocklessError(what, remedy, path)

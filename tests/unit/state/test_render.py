@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from _dockless.errors import DocklessError
 from _dockless.report import rows
 from _dockless.state import plan, render
 from _dockless.state.objects import Address, File, Link, Netns, NftTable, Resolver, Route, Sysctl, Veth
@@ -156,3 +157,20 @@ def test_rows_of_one_project():
     (only,) = rows.endpoints(host, "blog")
     assert (only["sandbox"], only["gateway"]) == ("press", "")
     assert not rows.ports(host, "blog") and len(rows.ports(host, "shop")) == 3
+
+
+def test_what_the_host_calls_its_objects_cannot_write_to_the_terminal():
+    hostile = "dockless shop/n\nupdate nothing\x1b]0;owned\x07\x9b31m\u202e"
+    bridge = Link("", "br-\x1b[1m", "bridge", "02:00:00:00:00:01", 1500, hostile)
+    work = plan.make_plan({bridge.key: bridge._replace(label="dockless shop/n")}, {bridge.key: bridge})
+    assert work
+    assert [line for line in render.operations(work) if not line.isprintable()] == []
+    for diff in (render.before(work), render.after(work)):
+        assert "br-\\x1b[1m" in diff
+        assert [line for line in diff.split("\n") if not line.isprintable()] == []
+        assert "\nupdate nothing" not in diff
+
+
+def test_an_error_is_one_line_of_printable_text():
+    error = DocklessError("link a\x1b[31m\nb exists", "Remove it.", "networks.x\u202e")
+    assert str(error) == "networks.x\\u202e: link a\\x1b[31m\\nb exists. Remove it."

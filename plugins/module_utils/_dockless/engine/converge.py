@@ -10,7 +10,7 @@ import typing as t
 from ..allocate.leases import Leases, recorded_interfaces
 from ..desired import foreign_firewalls as desired_firewalls
 from ..desired import host_resolvers
-from ..errors import DocklessError, VerifyError, join_messages
+from ..errors import DocklessError, VerifyError, join_messages, printable
 from ..firewall import coexistence
 from ..linux import files, foreign_chains, foreign_firewalls, lock
 from ..model import topology
@@ -54,7 +54,7 @@ def converge(request: Request, hook: Hook = plan.no_hook) -> Outcome:
             run.finish(work, wanted, warnings)
         warnings += host_resolvers.manual_steps(work, target.facts)
         endpoints, ports = target.endpoints(request.project), target.ports(request.project)
-        return Outcome(work, tuple(recorded), tuple(warnings), endpoints, ports)
+        return Outcome(work, tuple(recorded), tuple(map(printable, warnings)), endpoints, ports)
 
 
 class _Run:

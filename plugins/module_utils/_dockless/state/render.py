@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""A plan as people read it: one line a step, and the touched objects before and after."""
+"""A plan as people read it: one line a step, and the touched objects before and after.
+
+Each line is escaped by errors.printable, because what is on the host may have been named by an attacker.
+"""
 
 from __future__ import annotations
 
 import typing as t
 
+from ..errors import printable
 from .kinds import creation_place, kind_of
 from .objects import Object
 from .plan import Plan, Step, differences
@@ -13,7 +17,7 @@ from .plan import Plan, Step, differences
 
 def operations(work: Plan) -> list[str]:
     """Return one line for each step: action, object and reason."""
-    return [f"{step.action} {step.subject} ({step.reason})" for step in work.steps]
+    return [printable(f"{step.action} {step.subject} ({step.reason})") for step in work.steps]
 
 
 def before(work: Plan) -> str:
@@ -34,7 +38,8 @@ def _sorted(steps: t.Iterable[Step]) -> list[Step]:
 
 def _block(step: Step, obj: Object) -> str:
     reason = f"  # {step.reason}" if obj is step.after else ""
-    return f"{obj}:{reason}\n" + "".join(_field(name, getattr(obj, name)) for name in _fields(step, obj))
+    fields = "".join(_field(name, getattr(obj, name)) for name in _fields(step, obj))
+    return printable(f"{obj}:{reason}") + "\n" + fields
 
 
 def _fields(step: Step, obj: Object) -> t.Sequence[str]:
@@ -46,7 +51,7 @@ def _fields(step: Step, obj: Object) -> t.Sequence[str]:
 
 def _field(name: str, value: object) -> str:
     if isinstance(value, tuple):
-        return "".join(f"  {key}: {part}\n" for key, part in value)
+        return "".join(printable(f"  {key}: {part}") + "\n" for key, part in value)
     if isinstance(value, str) and "\n" in value:
-        return f"  {name}: |\n" + "".join(f"    {line}\n" for line in value.splitlines())
-    return "" if value in ("", None) else f"  {name}: {value}\n"
+        return f"  {name}: |\n" + "".join(f"    {printable(line.expandtabs(4))}\n" for line in value.splitlines())
+    return "" if value in ("", None) else printable(f"  {name}: {value}") + "\n"

@@ -207,7 +207,7 @@ def _with_macs(network: Network, endpoints: t.Sequence[Endpoint]) -> t.Sequence[
     found = []
     for endpoint in endpoints:
         if not endpoint.mac_address:
-            mac, _ = free_mac(endpoint.project, network.key, endpoint.sandbox, taken)
+            mac, _salt = free_mac(endpoint.project, network.key, endpoint.sandbox, taken)
             taken.add(mac)
             endpoint = endpoint._replace(mac_address=mac)
         found.append(endpoint)

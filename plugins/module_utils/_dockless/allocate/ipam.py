@@ -73,7 +73,7 @@ def subnet_gateway(network: Network, subnet: Subnet) -> IPAddress | None:
 
 def first_gateway(subnet: Subnet) -> IPAddress | None:
     """Return the first address that is not auxiliary, None where all are."""
-    auxiliary = {int(address) for _, address in subnet.aux_addresses}
+    auxiliary = {int(address) for _name, address in subnet.aux_addresses}
     return next(_free_addresses(subnet.network, usable(subnet.network), auxiliary), None)
 
 
@@ -160,7 +160,7 @@ def reserved(network: Network, version: int) -> set[int]:
     """Return the addresses of a family that endpoints cannot get: gateways, auxiliary, of services, of other hosts."""
     found: list[IPAddress] = []
     for subnet in network.subnets:
-        found += [address for _, address in subnet.aux_addresses]
+        found += [address for _name, address in subnet.aux_addresses]
         if subnet.gateway is not None:
             found.append(subnet.gateway)
     for service in network.services:

@@ -159,7 +159,7 @@ def recorded_interfaces(leases: ProjectLeases) -> dict[tuple[str, ...], str]:
 
 
 def _network_key(text: str) -> NetworkKey:
-    project, _, network = text.partition("/")
+    project, _slash, network = text.partition("/")
     return project, network
 
 

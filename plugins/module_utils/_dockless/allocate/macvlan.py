@@ -100,7 +100,7 @@ def reserved_numbers(network: Network) -> Numbers:
     """Return the addresses that the network's sandboxes cannot have: auxiliary ones, gateways and the host's own."""
     found: list[IPAddress] = list(network.macvlan_options.addresses)
     for subnet in network.subnets:
-        found += [address for _, address in subnet.aux_addresses]
+        found += [address for _name, address in subnet.aux_addresses]
         if subnet.gateway is not None:
             found.append(subnet.gateway)
     return {(address.version, int(address)) for address in found}

@@ -33,7 +33,7 @@ class Macvlan(t.NamedTuple):
 
 def parse_vlan_name(name: str) -> tuple[str, int] | None:
     """Return the base interface and the VLAN id in an interface name: ("eth0", 60) for eth0.60, None for eth0."""
-    base, _, number = name.rpartition(".")
+    base, _dot, number = name.rpartition(".")
     if not base or not number.isdigit():
         return None
     vlan_id = int(number)

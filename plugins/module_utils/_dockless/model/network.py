@@ -230,13 +230,15 @@ class Network(t.NamedTuple):
     @property
     def overlay_options(self) -> Overlay:
         """The options of an overlay network. Raises AssertionError for another driver."""
-        assert self.overlay is not None, f"network {self.name} is no overlay"
+        if self.overlay is None:
+            raise AssertionError(f"network {self.name} is no overlay")
         return self.overlay
 
     @property
     def macvlan_options(self) -> Macvlan:
         """The options of a macvlan or ipvlan network. Raises AssertionError for another driver."""
-        assert self.macvlan is not None, f"network {self.name} is neither macvlan nor ipvlan"
+        if self.macvlan is None:
+            raise AssertionError(f"network {self.name} is neither macvlan nor ipvlan")
         return self.macvlan
 
     @property

@@ -91,7 +91,7 @@ def _backends(service: Service, members: t.Sequence[tuple[ServiceBackend, _Alias
         yield from (member for member, aliases in members if service.name.lower() in aliases)
         return
     declared = {backend.sandbox: backend for backend in service.backends}
-    for member, _ in members:
+    for member, _aliases in members:
         backend = declared.get(member.sandbox)
         if backend is not None:
             yield member._replace(weight=backend.weight, drain=backend.drain)

@@ -30,7 +30,7 @@ class Topology(t.NamedTuple):
     @property
     def host_zones(self) -> tuple[str, ...]:
         """The DNS domains that the host itself resolves: the names of the networks in known_to_host."""
-        return tuple(dict.fromkeys(name for _, name in self.known_to_host))
+        return tuple(dict.fromkeys(name for _project, name in self.known_to_host))
 
     def networks_of(self, sandbox: Sandbox) -> list[Network]:
         """Return the networks that a sandbox is on, in the order of its endpoints."""

@@ -129,7 +129,7 @@ def _ports(text: str) -> frozenset[int]:
     ports: set[int] = set()
     for part in text.split(","):
         if part.strip():
-            first, _, last = part.partition("-")
+            first, _dash, last = part.partition("-")
             ports.update(range(int(first), int(last or first) + 1))
     return frozenset(ports)
 

@@ -51,8 +51,7 @@ def observe(sandboxes: Sandboxes, wanted: State) -> t.Iterator[Netns]:
     for name, snapshot in sandboxes.items():
         desired, lo = _desired(name, wanted), snapshot.links.get(1)
         is_managed = lo is not None and _is_own_name(name, lo, desired)
-        if _is_shared_as_declared(desired, snapshot, sandboxes):
-            assert desired is not None
+        if desired is not None and _is_shared_as_declared(desired, snapshot, sandboxes):
             yield desired
         elif is_managed and lo is not None:
             if snapshot.inode in first_names:
@@ -91,10 +90,8 @@ def _desired(name: str, wanted: State) -> Netns | None:
     return found if isinstance(found, Netns) else None
 
 
-def _is_shared_as_declared(desired: Netns | None, snapshot: NetnsSnapshot, sandboxes: Sandboxes) -> bool:
-    if desired is None or desired.partner not in sandboxes:
-        return False
-    return sandboxes[desired.partner].inode == snapshot.inode
+def _is_shared_as_declared(desired: Netns, snapshot: NetnsSnapshot, sandboxes: Sandboxes) -> bool:
+    return desired.partner in sandboxes and sandboxes[desired.partner].inode == snapshot.inode
 
 
 def _is_own_name(name: str, lo: LinkRow, desired: Netns | None) -> bool:

@@ -43,7 +43,7 @@ def with_parents(facts: Facts, host: Host, present: NetnsSnapshot) -> Facts:
         names[parent] = None
         vlan = parse_vlan_name(parent)
         if vlan is not None:
-            base, _ = vlan
+            base, _vlan_id = vlan
             names[base] = None
             if parent not in by_name:
                 kinds.add("vlan")

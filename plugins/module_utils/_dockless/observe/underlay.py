@@ -63,4 +63,4 @@ def _declared_vteps(host: Host) -> set[str]:
 
 
 def _present_addresses() -> set[str]:
-    return {cidr.partition("/")[0] for _, cidr in snapshot.read_host().addresses}
+    return {cidr.partition("/")[0] for _index, cidr in snapshot.read_host().addresses}

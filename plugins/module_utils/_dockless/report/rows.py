@@ -30,7 +30,7 @@ def ports(host: Host, project: str | None = None) -> list[Row]:
     """Return one row for each binding of each published port, as docker port shows them."""
     networks = topology.networks_by_key(host)
     rows = []
-    for _, sandbox in _selected(host, project):
+    for _owner, sandbox in _selected(host, project):
         for mapping in sandbox.ports:
             publications = published_ports.publications(sandbox, mapping, networks)
             rows += [_port(sandbox, publication) for publication in publications]

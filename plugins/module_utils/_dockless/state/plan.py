@@ -32,17 +32,20 @@ class Step(t.NamedTuple):
     def subject(self) -> Object:
         """Return the object as it will be, or as it was where it is deleted."""
         obj = self.after if self.after is not None else self.before
-        assert obj is not None, f"a step is about an object: {self.key}"
+        if obj is None:
+            raise AssertionError(f"a step is about an object: {self.key}")
         return obj
 
     def new(self, kind: type[T]) -> T:
         """Return the object as it will be, which must be of this type."""
-        assert isinstance(self.after, kind), f"{self.key} is not a {kind.__name__}"
+        if not isinstance(self.after, kind):
+            raise AssertionError(f"{self.key} is not a {kind.__name__}")
         return self.after
 
     def old(self, kind: type[T]) -> T:
         """Return the object as it was, which must be of this type."""
-        assert isinstance(self.before, kind), f"{self.key} is not a {kind.__name__}"
+        if not isinstance(self.before, kind):
+            raise AssertionError(f"{self.key} is not a {kind.__name__}")
         return self.before
 
 

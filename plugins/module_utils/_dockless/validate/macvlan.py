@@ -50,9 +50,9 @@ def default_route_network(sandbox: Sandbox, networks: Networks, version: int) ->
         if network is not None and _can_have_default_route(network, version):
             rank = (-endpoint.gw_priority, network.name, network.project)
             candidates.append((rank, network))
-    if all(not network.passes_host for _, network in candidates):
+    if all(not network.passes_host for _rank, network in candidates):
         return None
-    _, winner = min(candidates, key=lambda candidate: candidate[0])
+    _rank, winner = min(candidates, key=lambda candidate: candidate[0])
     return winner if not winner.passes_host else None
 
 
@@ -153,7 +153,7 @@ def _check_host_addresses(network: Network) -> None:
             "Remove host_access, or set another ipam driver.",
         )
     seen: set[int] = set()
-    auxiliary = {address for request in network.subnet_requests for _, address in request.aux_addresses}
+    auxiliary = {address for request in network.subnet_requests for _name, address in request.aux_addresses}
     for address in options.addresses:
         if address.version in seen:
             refuse(

@@ -35,7 +35,7 @@ def check_overlays(host: Host, facts: Facts) -> None:
         _check_peers(network, overlay, own_vtep(overlay, facts))
     for project in host.projects:
         _check_control_planes([one for one in spanning if one[0].project == project.name and one[1].mode == "l2"])
-    _check_endpoints(host, [network for network, _ in spanning])
+    _check_endpoints(host, [network for network, _overlay in spanning])
 
 
 def warnings(projects: t.Iterable[Project]) -> t.Iterator[str]:
@@ -102,7 +102,7 @@ def _check_vtep(network: Network, overlay: Overlay, own: UnderlayAddress | None)
 
 
 def _check_vni(network: Network, overlay: Overlay, by_vni: dict[int, Spanning]) -> None:
-    other, _ = by_vni.setdefault(overlay.vni, (network, overlay))
+    other, _overlay = by_vni.setdefault(overlay.vni, (network, overlay))
     if other is not network:
         refuse(
             network.path + ".vni",

@@ -80,7 +80,7 @@ def _carriers(sandbox: Sandbox, networks: Networks) -> list[Network]:
             "Connect it to a network that is not internal, or remove the ports.",
         )
     found.sort(key=lambda entry: entry[:2])
-    carriers = [network for _, _, network in found]
+    carriers = [network for _priority, _name, network in found]
     if not carriers[0].ingress:
         _refuse_ports(
             sandbox,

@@ -21,14 +21,14 @@ def check_encrypted(host: Host, facts: Facts) -> None:
     networks = [(network, network.overlay_options) for network in host.networks() if network.is_encrypted]
     if not networks:
         return
-    _, first = networks[0]
-    own_keys = frozenset(key for _, key in facts.tunnel_keys)
+    _network, first = networks[0]
+    own_keys = frozenset(key for _slot, key in facts.tunnel_keys)
     for network, overlay in networks:
         own = _own_address(network, overlay, facts)
         _check_same_tunnel(network, overlay, first)
         for peer in network.peers:
             _check_peer(network, overlay, own, peer, own_keys)
-    _check_hosts([network for network, _ in networks])
+    _check_hosts([network for network, _overlay in networks])
     _check_published_ports(host, first)
 
 
@@ -106,7 +106,7 @@ def _check_hosts(networks: t.Sequence[Network]) -> None:
     for network in networks:
         for peer in network.peers:
             path = f"{network.path}.peers.{peer.name}"
-            for key in {peer.public_key, *(key for _, key in peer.public_keys)} - {""}:
+            for key in {peer.public_key, *(key for _slot, key in peer.public_keys)} - {""}:
                 other = by_key.setdefault(key, peer)
                 if other.vtep != peer.vtep:
                     refuse(

@@ -25,7 +25,7 @@ def without_keys_of_no_use(fleet):
 # the command.
 CAPTURED_BYTES = int(os.environ.get("DOCKLESS_CAPTURED_BYTES", "5000000"))
 ROTATIONS = int(os.environ.get("DOCKLESS_ROTATIONS", "2"))
-SEALED_RULE = "udp dport @encrypted_ports oifgroup"
+SEALED_RULE = "@encrypted_vnis oifgroup"
 _FORGED = """
 import socket, struct, sys
 source, target, port, mac, text = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5].encode()
@@ -154,16 +154,24 @@ def _refuse_forged(first, third, port, mac):
     listener = first.popen([SYSTEM_PYTHON, "-c", _LISTEN, device])
     assert listener.readline() == "ready"
 
-    def forge(text, source):
-        third.run([SYSTEM_PYTHON, "-c", _FORGED, source, capture.tunnel_address(1), str(port), mac, text])
+    own = capture.tunnel_address(1)
 
+    def forge(text, source, target=own):
+        third.run([SYSTEM_PYTHON, "-c", _FORGED, source, target, str(port), mac, text])
+
+    shared = ("203.0.113.255", "255.255.255.255", "224.0.0.1")  # which every host of the link receives
     for source in (capture.tunnel_address(2), private_fleet.address(2), private_fleet.address(3)):
-        forge("forged", source)
-    with traffic.without(first, "udp dport @encrypted_ports fib daddr type local iifgroup"):
+        for target in (own, private_fleet.address(1), *shared):
+            forge("forged", source, target)
+    with traffic.without(first, "@encrypted_vnis iifgroup"):
         forge("mutant", capture.tunnel_address(2))
         assert listener.readline() == "mutant"  # the first word: what was forged before it never came
+    with traffic.without(first, "@encrypted_vnis iifgroup", "@vxlan_vnis ip saddr"):
+        for target in shared:
+            forge("mutant", private_fleet.address(3), target)
+            assert listener.readline() == "mutant"
     forge("forged", capture.tunnel_address(2))
-    with traffic.without(first, "udp dport @encrypted_ports fib daddr type local iifgroup"):
+    with traffic.without(first, "@encrypted_vnis iifgroup"):
         forge("end", capture.tunnel_address(2))
         assert listener.readline() == "end"
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from support import private_fleet, traffic
+from support import capture, private_fleet, traffic
 from support.private_host import PYTHON, SYSTEM_PYTHON
 
 BLUE, GREEN = "10.60.0.0/16 fd00:60::/64", "10.61.0.0/16"
@@ -205,12 +205,102 @@ def test_vxlan_from_an_unknown_source_is_dropped(fleet):
     inject("stranger")
     _vxlan(second, private_fleet.address(2), target, 300, mac, "10.60.0.4", "10.60.0.2", "peer")
     assert sink.readline() == "peer 10.60.0.4"
-    with traffic.without(first, "udp dport @vxlan_ports fib daddr type local ip saddr"):
+    with traffic.without(first, "@vxlan_vnis ip saddr"):
         inject("mutant")
         assert sink.readline() == "mutant 10.60.0.4"  # nothing else is in its way
     inject("stranger again")
     traffic.send(second, "d", "10.60.0.2", 7000, "end")
     assert sink.readline() == "end 10.60.0.4"
+
+
+def test_peer_of_one_overlay_cannot_send_into_another(fleet):
+    """Host 2 is a peer of blue and host 3 of green, and both overlays use the same UDP port."""
+    first, second, third = fleet.hosts
+    placed = [PLACED[0], {"d": on("blue", 4)}, {"e": on("green", 3)}]
+    document = private_fleet.documents(unnamed(), placed)[0]
+    for network, other in (("blue", "host3"), ("green", "host2")):
+        del document["networks"][network]["peers"][other]
+    first.apply(document)
+    mac, sink = traffic.links(first, "c")["eth0"]["address"], traffic.record(first, "c", 7000)
+
+    def inject(number, text, target=""):
+        place, target = (second, third)[number - 2], target or private_fleet.address(1)
+        _vxlan(place, private_fleet.address(number), target, 301, mac, "10.61.0.3", "10.61.0.2", text)
+
+    first.sh("ip address add 203.0.113.101/24 dev under0")
+    inject(2, "other peer")
+    inject(3, "to another address of the host", "203.0.113.101")
+    inject(3, "peer")
+    assert sink.readline() == "peer 10.61.0.3"
+    with traffic.without(first, "@vxlan_vnis ip saddr"):
+        inject(2, "mutant")
+        assert sink.readline() == "mutant 10.61.0.3"
+        inject(3, "mutant", "203.0.113.101")
+        assert sink.readline() == "mutant 10.61.0.3"
+    inject(2, "other peer again")
+    inject(3, "end")
+    assert sink.readline() == "end 10.61.0.3"
+    first.sh("ip address del 203.0.113.101/24 dev under0")
+
+
+@pytest.mark.parametrize(
+    ("version", "port"), [(4, 4789), (6, 4789), (4, 4787)], ids=["IPv4", "IPv6", "port of an encrypted overlay"]
+)
+def test_foreign_vxlan_device_keeps_working(fleet, version, port):
+    """Docker Swarm's or flannel's device shares the UDP port: before the first run, beside an overlay, and after it."""
+    first, second = fleet.hosts[:2]
+    encrypted = port == 4787
+    documents = capture.documents(fleet) if encrypted else private_fleet.documents(unnamed(), PLACED, version)
+    for number, host in enumerate((first, second), 1):
+        local, remote = private_fleet.address(number, version), private_fleet.address(3 - number, version)
+        host.sh(
+            f"ip link add swarm type vxlan id 4242 dstport {port} local {local} remote {remote} dev under0; "
+            f"ip link set swarm addrgenmode none; ip address add 10.99.0.{number}/24 dev swarm; ip link set swarm up"
+        )
+
+    def works():
+        return first.ping(None, "10.99.0.2") and second.ping(None, "10.99.0.1")
+
+    assert works()
+    apply_all(fleet, documents)
+    assert works() and first.ping(*(("s1", "10.60.0.3") if encrypted else ("a", "10.60.0.4")))
+    assert not any(result["changed"] for result in apply_all(fleet, documents))
+    first.run(["nft", "add", "rule", "inet", "dockless", "input", "udp", "dport", str(port), "drop"])
+    assert not first.ping(None, "10.99.0.2", wait=1)  # its packets pass the chain
+    for host in (first, second):
+        host.apply({}, absent=True)
+    assert works()
+    for host in (first, second):
+        host.sh("ip link del swarm")
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [
+        (
+            "id 300 dstport 4789",
+            "networks.blue.vni: the vni 300 on UDP port 4789 is taken by the VXLAN device foreign of this host",
+        ),
+        (
+            "external dstport 4789",
+            "networks.blue.port: UDP port 4789 is taken by the VXLAN device foreign of this host",
+        ),
+    ],
+    ids=["same VNI", "every VNI"],
+)
+def test_foreign_vxlan_device_in_conflict_is_named(fleet, device, message):
+    """Before anything is changed. On another port, such a device is none of our business."""
+    first = fleet.hosts[0]
+    first.sh(f"ip link add foreign type vxlan {device}")
+    before = first.snapshot()
+    document = private_fleet.documents(unnamed(), PLACED)[0]
+    assert message in first.refusal(document)
+    first.assert_back_to(before)
+    for network in document["networks"].values():
+        network["port"] = 4790
+    assert first.apply(document)["changed"] and not first.apply(document)["changed"]
+    first.apply({}, absent=True)
+    first.sh("ip link del foreign")
 
 
 def test_sandbox_cannot_send_vxlan_to_a_remote_vtep(fleet):
@@ -261,9 +351,7 @@ def test_sandbox_cannot_send_vxlan_to_its_own_vtep(fleet):
     forge()
     traffic.send(fleet.hosts[1], "e", "10.61.0.2", 7000, "end")
     assert sink.readline() == "end 10.61.0.3"
-    with traffic.without(
-        first, "udp dport @vxlan_ports fib daddr type local iifgroup", "ip saddr . iifname != @sources4"
-    ):
+    with traffic.without(first, "udp dport @vxlan_ports", "@vxlan_vnis ip saddr", "ip saddr . iifname != @sources4"):
         forge()
         traffic.send(fleet.hosts[1], "e", "10.61.0.2", 7000, "end")
         assert sink.readline() == "forged 10.61.0.3"
@@ -536,11 +624,14 @@ def test_at_boot_the_end_of_the_tunnels_is_waited_for(fleet):
 
 @pytest.mark.smoke
 def test_a_run_that_fails_goes_back(fleet):
-    """The kernel refuses a VXLAN device whose VNI another device has: nothing of the run stays."""
+    """The kernel does not let two VXLAN devices share a port if only one has gbp: nothing of the run stays."""
     first = fleet.hosts[0]
-    first.sh("ip link add foreign type vxlan id 300 dstport 4789 local 203.0.113.1")
+    first.sh(
+        "ip link add foreign type vxlan id 299 dstport 4789 local 203.0.113.1 gbp; "
+        "ip link set foreign addrgenmode none; ip link set foreign up"
+    )
     before = first.snapshot()
     message = first.refusal(private_fleet.documents(unnamed(), PLACED)[0])
-    assert "cannot create vxlan" in message and "File exists" in message and "as it was before" in message
+    assert "Address already in use" in message and "as it was before" in message
     first.assert_back_to(before)
     first.sh("ip link del foreign")

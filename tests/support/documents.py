@@ -9,7 +9,7 @@ import typing as t
 from _dockless.document.defaults import parse_defaults
 from _dockless.document.project import parse_project
 from _dockless.model import external_networks
-from _dockless.model.facts import Facts, Listener, UnderlayAddress
+from _dockless.model.facts import Facts, Listener, UnderlayAddress, VxlanDevice
 from _dockless.model.host import Host
 from _dockless.validate.host import check_host
 
@@ -24,6 +24,7 @@ def host_of(
     project: str = "shop",
     defaults: Document | None = None,
     listeners: t.Iterable[Listener] = (),
+    vxlan_devices: t.Iterable[VxlanDevice] = (),
     kept: t.Iterable[tuple[str, str, int]] = (),
     **projects: Document,
 ) -> Host:
@@ -31,5 +32,6 @@ def host_of(
     documents = {**projects, **({project: document} if document is not None else {})}
     parsed = tuple(parse_project(name, one) for name, one in documents.items())
     host = external_networks.resolve_externals(Host(parsed, parse_defaults(defaults)))
-    check_host(host, Facts(listeners=tuple(listeners), uplink="eth0", underlay=UNDERLAY), frozenset(kept))
+    facts = Facts(listeners=tuple(listeners), uplink="eth0", underlay=UNDERLAY, vxlan_devices=tuple(vxlan_devices))
+    check_host(host, facts, frozenset(kept))
     return host

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from _dockless.errors import DocklessError
-from _dockless.model.facts import Listener
+from _dockless.model.facts import Listener, VxlanDevice
 from support.documents import host_of
 
 FILES = sorted(pathlib.Path(__file__).parent.glob("*/bad_input/*.yml"))
@@ -22,8 +22,15 @@ CASES = [case for file in FILES for case in yaml.safe_load(file.read_text(encodi
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_document_is_refused_with_its_message(case):
     listeners = [Listener(*listener) for listener in case.get("listeners", ())]
+    devices = [VxlanDevice(*device) for device in case.get("vxlan_devices", ())]
     with pytest.raises(DocklessError) as refusal:
-        host_of(case.get("document"), defaults=case.get("defaults"), listeners=listeners, **case.get("projects", {}))
+        host_of(
+            case.get("document"),
+            defaults=case.get("defaults"),
+            listeners=listeners,
+            vxlan_devices=devices,
+            **case.get("projects", {}),
+        )
     assert str(refusal.value) == case["message"]
     assert refusal.value.remedy
     assert "\n" not in str(refusal.value)

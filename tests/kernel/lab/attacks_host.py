@@ -6,12 +6,23 @@ from __future__ import annotations
 import struct
 import typing as t
 
-from . import wire
-from .claims import Attack, asks, datagram, frame_of, udp_from
-from .places import FORWARDER, HOST, OUTSIDE, SECOND, address, gateway, host_port
+from . import places, wire
+from .claims import Attack, datagram, frame_of, udp_from
+from .places import (
+    FOREIGN_NET,
+    FOREIGN_VNI,
+    FORWARDER,
+    HOST,
+    OUTSIDE,
+    SECOND,
+    address,
+    gateway,
+    host_port,
+)
 from .topology import Lab
 
-VXLAN, SEALED = 4789, 4787
+VXLAN = 4789
+SEALED, SEALED_VNI = places.SEALED
 VIA_NEIGHBOUR = frozenset(("nbr",))
 
 
@@ -26,6 +37,7 @@ def of(version: int) -> list[Attack]:
         *_audience(version),
         *_names(version),
         *_tunnels(version),
+        *_tunnels_by_other_addresses(version),
         *_pieces(version),
     ]
 
@@ -241,7 +253,30 @@ def vxlan(lab: Lab, target: str, version: int, token: bytes) -> bytes:
         source, address(target, version), wire.UDP, datagram(source, address(target, version), 80, token)
     )
     kind = wire.IP6 if version == 6 else wire.IP
-    return struct.pack("!II", 0x08000000, vni << 8) + wire.ethernet(lab[target].mac, "02:00:00:00:99:99", kind, inner)
+    return _header(vni) + wire.ethernet(lab[target].mac, "02:00:00:00:99:99", kind, inner)
+
+
+def _header(vni: int) -> bytes:
+    """Return a VXLAN header (RFC 7348, section 5)."""
+    return struct.pack("!II", 0x08000000, vni << 8)
+
+
+def foreign(lab: Lab, origin: str, source: str, target: str, token: bytes) -> bytes:
+    """Return a packet of the VXLAN network that dockless does not manage, from origin to an address of the node."""
+    mac = lab.host.sh("cat /sys/class/net/foreign0/address")
+    inner = wire.packet(FOREIGN_NET[1], FOREIGN_NET[0], wire.UDP, datagram(FOREIGN_NET[1], FOREIGN_NET[0], 81, token))
+    frame = _header(FOREIGN_VNI) + wire.ethernet(mac, "02:00:00:00:98:03", wire.IP, inner)
+    return frame_of(lab, origin, source, target, wire.UDP, wire.udp(source, target, 50000, VXLAN, frame))
+
+
+def sealed(origin: str, source: str, target: str) -> t.Callable[[Lab, bytes], None]:
+    """Return the sender of data of an encrypted network in clear."""
+
+    def send(lab: Lab, token: bytes) -> None:
+        body = wire.udp(source, target, 50000, SEALED, _header(SEALED_VNI) + token)
+        lab[origin].frame(frame_of(lab, origin, source, target, wire.UDP, body))
+
+    return send
 
 
 def tunnelled(origin: str, source: str, target: str, inner: str, version: int) -> t.Callable[[Lab, bytes], None]:
@@ -275,35 +310,89 @@ def _tunnels(version: int) -> t.Iterator[Attack]:
         "stranger into an overlay" + name,
         "far",
         tunnelled("far", far, host, inner, version),
-        "vxlan",
+        "overlays",
         inner,
         VIA_NEIGHBOUR,
     )
     yield Attack(
-        "sandbox into its host's overlay" + name, "c1", tunnelled("c1", c1, host, inner, version), "vxlan", inner
+        "sandbox into its host's overlay" + name, "c1", tunnelled("c1", c1, host, inner, version), "overlays", inner
     )
     yield Attack(
         "unguarded sandbox as a peer into an overlay" + name,
         "l1",
         tunnelled("l1", nbr, host, inner, version),
-        "vxlan",
+        "sources",
         inner,
     )
     yield Attack(
         "sandbox into another host's overlay" + name,
         "c1",
         tunnelled("c1", c1, nbr, inner, version),
-        "vxlan",
+        "overlays",
         "nbr",
     )
-    yield _attack("data of an encrypted network in clear", "nbr", host, SEALED, "vxlan", version, victim="node")
+    yield Attack("data of an encrypted network in clear" + name, "nbr", sealed("nbr", nbr, host), "overlays", "node")
     yield Attack(
         "data of an encrypted network leave in clear" + name,
         "node",
-        asks("node", nbr, SEALED),
+        lambda lab, token: lab["node"].datagram(nbr, SEALED, _header(SEALED_VNI) + token),
         "unencrypted",
         "nbr",
     )
+
+
+# Addresses at which a socket of the node hears, beside its own: limited broadcast, broadcast of its links, groups;
+# groups and the anycast addresses of its links (RFC 4291, section 2.6.1).
+SHARED_ADDRESSES = {
+    4: ("255.255.255.255", "192.0.2.255", "203.0.113.255", "172.30.10.255", "172.30.50.255", "224.0.0.1"),
+    6: ("ff02::1", "ff02::2", "2001:db8:1::", "2001:db8:3::", "fd00:10::", "fd00:50::"),
+}
+
+
+def _tunnels_by_other_addresses(version: int) -> t.Iterator[Attack]:
+    """VXLAN packets to the addresses that the node shares, and to its other own addresses."""
+    six = version == 6
+    inner = ("v1", "w1")[six]
+    own = (SECOND[six], gateway("c1", version))
+    stranger = "2001:db8:1::77" if six else "192.0.2.77"
+    sources = {"peer": ("nbr", _outside("nbr", version)), "stranger": ("nbr", stranger)}
+    sources.update({name: (name, address(name, version)) for name in ("vpn", "c1", "c4", *(() if six else ("i1",)))})
+    for target in (*SHARED_ADDRESSES[version], *own):
+        for name, (origin, source) in sources.items():
+            # The host's own addresses are closed to internal networks, those on bridges to its neighbours.
+            if target in own and (name in ("c4", "i1") or target == own[1]):
+                continue
+            label = f"{name} to {target}, IPv{version}"
+            is_closed = target in ("172.30.10.255", "fd00:10::") and name != "c1"  # as all addresses of that network
+            counter = "direct" if is_closed else "overlays"
+            yield Attack(f"VXLAN of {label}", origin, tunnelled(origin, source, target, inner, version), counter, inner)
+            yield Attack(f"VXLAN in clear of {label}", origin, sealed(origin, source, target), counter, "node")
+    seen = VIA_NEIGHBOUR
+    for target in ("2001:db8:3::",) if six else ("203.0.113.255",):
+        far = _outside("far", version)
+        yield Attack(
+            f"VXLAN of far to {target}, IPv{version}",
+            "far",
+            tunnelled("far", far, target, inner, version),
+            "overlays",
+            inner,
+            seen,
+        )
+    yield Attack(
+        f"VXLAN of a peer of another network, IPv{version}",
+        "nbr",
+        tunnelled("nbr", _outside("nbr", version), HOST[six], ("w1", "v1")[six], version),
+        "overlays",
+        ("w1", "v1")[six],
+    )
+    if not six:
+        yield Attack(
+            "sandbox into a foreign VXLAN network",
+            "c1",
+            lambda lab, token: lab["c1"].frame(foreign(lab, "c1", address("c1", 4), HOST[0], token)),
+            "overlays",
+            "node",
+        )
 
 
 def _pieces(version: int) -> t.Iterator[Attack]:

@@ -7,10 +7,10 @@ import struct
 import typing as t
 
 from . import wire
-from .attacks_host import tunnelled
+from .attacks_host import foreign, tunnelled
 from .attacks_port import ADVERTISEMENT, SOLICITATION, message6
 from .claims import Call, Passage, asks, datagram, frame_of
-from .places import FORWARDER, HOST, OUTSIDE, SECOND, address, gateway, host_port
+from .places import FOREIGN_NET, FORWARDER, HOST, OUTSIDE, SECOND, address, gateway, host_port
 from .topology import GUEST, Lab
 
 CLOSED_PORT = 12345  # nobody listens there
@@ -170,6 +170,14 @@ def _host(version: int) -> t.Iterator[Passage]:
         tunnelled("nbr", OUTSIDE["nbr"][six], HOST[six], inner, version),
         inner,
     )
+    if not six:
+        yield Passage(
+            "a frame of a foreign VXLAN network",
+            lambda lab, token: lab["nbr"].frame(foreign(lab, "nbr", OUTSIDE["nbr"][0], HOST[0], token)),
+            "node",
+            source=FOREIGN_NET[1],
+        )
+        yield Passage("a frame into a foreign VXLAN network", asks("node", FOREIGN_NET[1], 81), "nbr", "frame")
 
 
 def _frames(version: int) -> t.Iterator[Passage]:

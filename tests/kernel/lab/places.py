@@ -17,6 +17,9 @@ OUTSIDE = {  # a host on the node's link, which routes; one behind it; one behin
 }
 PROJECT = "lab"
 FORWARDER = 10053  # the port at the gateway of red where a forwarder of names would be
+SEALED = (4787, 4100)  # the UDP port and the VNI of an encrypted network
+FOREIGN_VNI = 99  # of a VXLAN device of the node that dockless does not manage, on the port of its overlays
+FOREIGN_NET = ("10.98.0.2", "10.98.0.3")  # the addresses of the node and of the neighbour in that VNI
 BEHIND_L2 = ("10.99.0.0/16", "10.99.0.1")  # a network, and a host of it, that the node reaches by the sandbox l2
 
 

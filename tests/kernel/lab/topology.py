@@ -32,6 +32,7 @@ _WEAK = {  # settings of the node that guard as little as can be, so that what i
     "bridge/bridge-nf-call-ip6tables": 0,
 }
 OUTER_NAMESPACES = ("lab-far", "lab-vpn", "lab-guest")
+_FOREIGN_MAC = "02:00:00:00:98:03"  # of the neighbour, in the foreign VXLAN network
 GUEST = ("172.30.10.99", "fd00:10::99")  # somebody else's link in the bridge of red
 Counters = dict[str, int]
 
@@ -90,7 +91,9 @@ class Lab:
         host = self.host
         host.run(["ip", "link", "del", "guest0"])
         host.apply({}, project=places.PROJECT, absent=True)
-        host.sh("ip link del up2; " + "; ".join(f"ip netns del {name}" for name in OUTER_NAMESPACES))
+        host.sh(
+            "ip link del up2; ip link del foreign0; " + "; ".join(f"ip netns del {name}" for name in OUTER_NAMESPACES)
+        )
         host.sh(f"rm {_FORMER}; rmdir /var/lib/dockless")
         self._weak.close()
 
@@ -104,6 +107,12 @@ class Lab:
             "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit; echo 0 >/proc/sys/net/ipv6/icmp/ratelimit"
         )
         host.sh("ip link add up2 type veth peer name eth0 netns lab-vpn")
+        host.sh(
+            f"ip link add foreign0 type vxlan id {places.FOREIGN_VNI} dstport 4789 local {places.HOST[0]} nolearning; "
+            f"ip link set foreign0 addrgenmode none; ip address add {places.FOREIGN_NET[0]}/24 dev foreign0; "
+            f"ip link set foreign0 up; bridge fdb add {_FOREIGN_MAC} dev foreign0 dst {places.OUTSIDE['nbr'][0]}; "
+            f"ip neighbour add {places.FOREIGN_NET[1]} lladdr {_FOREIGN_MAC} dev foreign0"
+        )
         _address(nbr, "far0", ("198.51.100.2", "2001:db8:2::2"))
         _address(host, "up2", places.SECOND)
         for netns, place, via in (
@@ -137,7 +146,9 @@ class Lab:
         things are tried elsewhere.
         """
         asked = {f"forwarders{version}": f"{places.gateway('c1', version)} . {places.FORWARDER}" for version in (4, 6)}
-        for name, element in {"encrypted_ports": "4787", **asked}.items():
+        port, vni = places.SEALED
+        sealed = {"vxlan_ports": str(port), "encrypted_vnis": f"{port} . {vni}"}
+        for name, element in {**sealed, **asked}.items():
             self.host.run(["nft", "add", "element", "inet", "dockless", name, f"{{ {element} }}"])
 
     def _arm(self) -> None:

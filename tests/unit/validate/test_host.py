@@ -10,7 +10,7 @@ import itertools
 import pytest
 
 from _dockless.errors import DocklessError
-from _dockless.model.facts import Listener
+from _dockless.model.facts import Listener, VxlanDevice
 from _dockless.validate import overlay
 from support.documents import host_of
 
@@ -90,6 +90,12 @@ def test_an_internal_network_beside_another_publishes():
             "sandboxes": {"web": {"networks": ["in", "out"], "ports": ["80:80"]}},
         }
     )
+
+
+def test_foreign_vxlan_devices_of_other_numbers_and_ports_are_no_conflict():
+    network = {"driver": "overlay", "vni": 300, "vtep": "203.0.113.1", "ipam": {"config": [{"subnet": "10.60.0.0/16"}]}}
+    devices = [VxlanDevice("swarm", 4097, 4789), VxlanDevice("flannel.1", 300, 8472), VxlanDevice("cilium", 0, 8473)]
+    host_of({"networks": {"fleet": network}}, vxlan_devices=devices)
 
 
 @pytest.mark.parametrize("called", ["blog/front", "blog_front", "front"])

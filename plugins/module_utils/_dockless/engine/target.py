@@ -121,9 +121,11 @@ def _host_facts(present: NetnsSnapshot, attached: tuple[Attached, ...]) -> Facts
 
 
 def _facts_for(host: Host, facts: Facts, present: NetnsSnapshot) -> Facts:
-    """Return the facts with those that only some declarations need: WireGuard keys, parents, other firewalls."""
+    """Return the facts with those that only some declarations need: of WireGuard, VXLAN, parents and firewalls."""
     if any(network.is_encrypted for network in host.networks()):
         facts = facts._replace(tunnel_keys=tuple(sorted(wireguard.public_keys().items())))
+    if any(network.spans_hosts for network in host.networks()):
+        facts = facts._replace(vxlan_devices=underlay.foreign_vxlan_devices(present))
     facts = parents.with_parents(facts, host, present)
     if host.defaults.coexist:
         facts = facts._replace(firewalls=foreign_firewalls.detect(host.defaults.coexist))

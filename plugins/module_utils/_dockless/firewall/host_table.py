@@ -123,11 +123,15 @@ def _add_direct_access(network: Network, version: int, bridge: str, elements: El
 
 def _add_overlay(network: Network, overlay: Overlay, bridge: str, elements: Elements) -> None:
     """Add the peers that may send to this host, and a routed overlay's VXLAN device, whose packets pass unchanged."""
+    vni = f"{overlay.port} . 0x{overlay.vni:06x}"
     elements["vxlan_ports"].append(str(overlay.port))
+    elements["vxlan_vnis"].append(vni)
     if overlay.encrypted:
-        elements["encrypted_ports"].append(str(overlay.port))
+        elements["encrypted_vnis"].append(vni)
     for peer in network.peers:
-        elements[f"vxlan_peers{peer.vtep.version}"].append(f"{peer.vtep} . {overlay.port}")
+        version = peer.vtep.version
+        elements[f"vxlan_peers{version}"].append(f"{peer.vtep} . {overlay.port}")
+        elements[f"vxlan_senders{version}"].append(f"{peer.vtep} . {overlay.vtep} . {vni}")
     if overlay.mode != "routed":
         return
     device = f'"{network.vxlan_device}"'

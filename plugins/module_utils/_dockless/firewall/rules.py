@@ -44,8 +44,7 @@ SETS = (
     # Subnets that may not be addressed from outside.
     NftSet("set", "no_direct4", "type ipv4_addr", interval=True),
     NftSet("set", "no_direct6", "type ipv6_addr", interval=True),
-    # Addresses of the host on bridges. Every other address of the host stays reachable, also one in a subnet of
-    # dockless.
+    # Addresses of the host on bridges. Its other addresses stay reachable, also one in a subnet of dockless.
     NftSet("set", "gateways4", "type ipv4_addr"),
     NftSet("set", "gateways6", "type ipv6_addr"),
     # Exceptions: links of the host from which published ports of a subnet are reached (trusted_host_interfaces).
@@ -83,11 +82,17 @@ SETS = (
     # -- overlays
     # UDP ports of overlays.
     NftSet("set", "vxlan_ports", "type inet_service"),
-    # VTEP addresses of the other hosts, with the port that each may send to.
+    # The port and VNI (RFC 7348, section 5) of each overlay. Others belong to VXLAN devices that dockless does not
+    # manage. nft before 1.0.8 has no name for the VNI: it follows the UDP header (8 bytes) and the flags (4 bytes).
+    NftSet("set", "vxlan_vnis", "typeof udp dport . @th,96,24"),
+    # Who may send to each overlay: VTEP of a peer, VTEP of this host, port, VNI.
+    NftSet("set", "vxlan_senders4", "typeof ip saddr . ip daddr . udp dport . @th,96,24"),
+    NftSet("set", "vxlan_senders6", "typeof ip6 saddr . ip6 daddr . udp dport . @th,96,24"),
+    # VTEP addresses of the peers, with the port of the overlay.
     NftSet("set", "vxlan_peers4", "type ipv4_addr . inet_service"),
     NftSet("set", "vxlan_peers6", "type ipv6_addr . inet_service"),
-    # Ports of encrypted overlays, a subset of vxlan_ports: only WireGuard links may carry them.
-    NftSet("set", "encrypted_ports", "type inet_service"),
+    # Port and VNI of encrypted overlays, a subset of vxlan_vnis: only WireGuard links may carry them.
+    NftSet("set", "encrypted_vnis", "typeof udp dport . @th,96,24"),
     # -- published ports
     # On every address of the host: protocol, port -> sandbox's address, port.
     NftSet("map", "published4", "type inet_proto . inet_service : ipv4_addr . inet_service"),
@@ -103,7 +108,7 @@ SETS = (
 )
 COUNTERS = (
     "loopback",
-    "vxlan",
+    "overlays",
     "source_ranges",
     "gateway_only",
     "forwarders",
@@ -127,13 +132,9 @@ _GUARD = chain_text(
     # Loopback addresses: bridges may have route_localnet, with which the kernel no longer drops these itself.
     'iifname != "lo" ip daddr 127.0.0.0/8 counter name "loopback" drop',
     'iifname != "lo" ip saddr 127.0.0.0/8 counter name "loopback" drop',
-    # Overlays: sandboxes send nothing to a VXLAN port, encrypted ones receive from WireGuard links, others from peers.
-    f'udp dport @vxlan_ports fib daddr type local iifgroup {LINK_GROUP} counter name "vxlan" drop',
-    f'udp dport @encrypted_ports fib daddr type local iifgroup != {TUNNEL_GROUP} counter name "vxlan" drop',
-    'udp dport @vxlan_ports fib daddr type local ip saddr . udp dport != @vxlan_peers4 counter name "vxlan" drop',
-    'udp dport @vxlan_ports fib daddr type local ip6 saddr . udp dport != @vxlan_peers6 counter name "vxlan" drop',
-    f'iifgroup {LINK_GROUP} ip daddr . udp dport @vxlan_peers4 counter name "vxlan" drop',
-    f'iifgroup {LINK_GROUP} ip6 daddr . udp dport @vxlan_peers6 counter name "vxlan" drop',
+    # A sandbox sends no VXLAN to another host: after masquerading, it would seem to come from this one.
+    f'iifgroup {LINK_GROUP} ip daddr . udp dport @vxlan_peers4 counter name "overlays" drop',
+    f'iifgroup {LINK_GROUP} ip6 daddr . udp dport @vxlan_peers6 counter name "overlays" drop',
     # Source addresses.
     'iifname @bridges ip saddr . iifname != @sources4 counter name "sources" drop',
     'iifname @bridges ip6 saddr != { ::, fe80::/10 } ip6 saddr . iifname != @sources6 counter name "sources" drop',
@@ -198,11 +199,23 @@ _FORWARD = chain_text(
     f"iifgroup {{ {LINK_GROUP}, {PAIR_GROUP}, {TUNNEL_GROUP} }} accept",
     f'oifgroup != {{ {PAIR_GROUP}, {TUNNEL_GROUP} }} meta nfproto @no_transit counter name "transit" drop',
 )
+# Drops VXLAN packets that must not reach an overlay. This hook sees all that a socket of the host receives, also by a
+# broadcast, multicast or anycast address, which "fib daddr type local" in an earlier hook does not match.
+_INPUT = chain_text(
+    "input",
+    "type filter hook input priority filter; policy accept;",
+    f'iifgroup {LINK_GROUP} udp dport @vxlan_ports counter name "overlays" drop',
+    f'udp dport . @th,96,24 @encrypted_vnis iifgroup != {TUNNEL_GROUP} counter name "overlays" drop',
+    "udp dport . @th,96,24 @vxlan_vnis ip saddr . ip daddr . udp dport . @th,96,24 != @vxlan_senders4"
+    ' counter name "overlays" drop',
+    "udp dport . @th,96,24 @vxlan_vnis ip6 saddr . ip6 daddr . udp dport . @th,96,24 != @vxlan_senders6"
+    ' counter name "overlays" drop',
+)
 # Keeps the data of encrypted overlays from leaving by another link than a WireGuard link.
 _ENCRYPTED_ONLY = chain_text(
     "encrypted_only",
     "type filter hook output priority filter; policy accept;",
-    f'udp dport @encrypted_ports oifgroup != {TUNNEL_GROUP} counter name "unencrypted" drop',
+    f'udp dport . @th,96,24 @encrypted_vnis oifgroup != {TUNNEL_GROUP} counter name "unencrypted" drop',
 )
 # Translates published ports, for packets that arrive.
 _PREROUTING = chain_text(
@@ -257,6 +270,7 @@ CHAINS = "".join(
         _SOURCE_RANGES4,
         _SOURCE_RANGES6,
         _FORWARD,
+        _INPUT,
         _ENCRYPTED_ONLY,
         _PREROUTING,
         _OUTPUT,

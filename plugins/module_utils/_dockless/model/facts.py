@@ -41,6 +41,17 @@ class Parent(t.NamedTuple):
     nic: str = ""  # wireless, or the driver of the network card
 
 
+class VxlanDevice(t.NamedTuple):
+    """A VXLAN device of the host that dockless does not manage, such as those of Docker Swarm and flannel.
+
+    vni 0 is a device that receives every VNI of its port ("external" in ip-link(8)).
+    """
+
+    name: str
+    vni: int
+    port: int
+
+
 class DockerFirewall(t.NamedTuple):
     """Docker's firewall. programs: iptables and ip6tables, as far as the chain DOCKER-USER exists there."""
 
@@ -94,6 +105,7 @@ class Facts(t.NamedTuple):
     systemd: bool = False  # PID 1 is systemd, whose units supervise the resolvers
     firewalls: tuple[Firewall, ...] = ()  # foreign firewalls of this host that coexist names
     parents: tuple[Parent, ...] = ()  # existing interfaces that networks declare as parent
+    vxlan_devices: tuple[VxlanDevice, ...] = ()  # those that dockless does not manage, where a network is an overlay
     missing_kinds: frozenset[str] = frozenset()  # of links that networks need and the kernel lacks
 
     def parent(self, name: str) -> Parent | None:

@@ -10,9 +10,11 @@ import socket
 import time
 
 from ..model.addresses import is_address
-from ..model.facts import Facts, UnderlayAddress
+from ..model.facts import Facts, UnderlayAddress, VxlanDevice
 from ..model.host import Host
+from ..names import LINK_GROUP, PENDING_DELETE_GROUP
 from . import snapshot
+from .snapshot import NetnsSnapshot
 
 WAIT_S = 20.0
 _ADDRESS_EVENTS = 0x10 | 0x100  # RTMGRP_IPV4_IFADDR, RTMGRP_IPV6_IFADDR (linux/rtnetlink.h)
@@ -51,6 +53,17 @@ def with_missing_vteps(facts: Facts, host: Host) -> tuple[Facts, list[str]]:
         for text in missing
     ]
     return facts._replace(underlay=facts.underlay + assumed), warnings
+
+
+def foreign_vxlan_devices(present: NetnsSnapshot) -> tuple[VxlanDevice, ...]:
+    """Return the VXLAN devices of a namespace that dockless does not manage, sorted by name."""
+    found = []
+    for row in present.links.values():
+        is_own = row.group in (LINK_GROUP, PENDING_DELETE_GROUP)
+        if row.kind == "vxlan" and not is_own:
+            settings = dict(row.data)
+            found.append(VxlanDevice(row.name, settings["id"], settings["port"]))
+    return tuple(sorted(found))
 
 
 def _declared_vteps(host: Host) -> set[str]:

@@ -32,6 +32,7 @@ def check_overlays(host: Host, facts: Facts) -> None:
         _check_vtep(network, overlay, own_vtep(overlay, facts))
         _check_vni(network, overlay, by_vni)
         _check_port(network, overlay, by_port)
+        _check_foreign_devices(network, overlay, facts)
         _check_peers(network, overlay, own_vtep(overlay, facts))
     for project in host.projects:
         _check_control_planes([one for one in spanning if one[0].project == project.name and one[1].mode == "l2"])
@@ -120,6 +121,31 @@ def _check_port(network: Network, overlay: Overlay, by_port: dict[int, Spanning]
             "encrypted",
             "Choose another one.",
         )
+
+
+def _check_foreign_devices(network: Network, overlay: Overlay, facts: Facts) -> None:
+    """Raise DocklessError if the kernel would refuse the network's VXLAN device because of another program's.
+
+    A namespace has one device of a VNI on a port, and a device that receives every VNI has its port alone. Devices of
+    other VNIs share the port.
+    """
+    for device in facts.vxlan_devices:
+        if device.port != overlay.port:
+            continue
+        if device.vni == overlay.vni:
+            refuse(
+                network.path + ".vni",
+                f"the vni {overlay.vni} on UDP port {overlay.port} is taken by the VXLAN device {device.name} of this "
+                "host, which dockless does not manage",
+                "Set another vni, or another port, on all hosts of the network.",
+            )
+        if not device.vni:
+            refuse(
+                network.path + ".port",
+                f"UDP port {overlay.port} is taken by the VXLAN device {device.name} of this host, which dockless does "
+                "not manage and which receives every VNI",
+                "Set another port on all hosts of the network.",
+            )
 
 
 def _check_control_planes(spanning: t.Sequence[Spanning]) -> None:

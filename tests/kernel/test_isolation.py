@@ -24,8 +24,8 @@ FORWARD_IN, FORWARD_OUT = (
 )
 FORWARD_REST = 'counter name "closed" drop'
 HAIRPIN = (
-    "ct status dnat ip saddr . oifname @attached4 masquerade",
-    "ct status dnat ip6 saddr . oifname @attached6 masquerade",
+    "ct status dnat ip saddr . oifname @attached4 jump masqueraded",
+    "ct status dnat ip6 saddr . oifname @attached6 jump masqueraded",
 )
 TWO = {
     "networks": {"front": network("172.20.0.0/24 fd00:20::/64"), "other": network("172.21.0.0/24 fd00:21::/64")},

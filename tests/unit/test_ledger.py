@@ -28,6 +28,7 @@ ADVISORIES = {  # published ones about container networks
     "CVE-2020-15257",
     "CVE-2020-28041",
     "CVE-2021-4024",
+    "CVE-2021-3773",
     "CVE-2021-20199",
     "CVE-2021-20206",
     "CVE-2023-28840",

@@ -39,6 +39,7 @@ def of(version: int) -> list[Attack]:
         *_tunnels(version),
         *_tunnels_by_other_addresses(version),
         *_pieces(version),
+        *_port_shadows(version),
     ]
 
 
@@ -405,3 +406,29 @@ def _pieces(version: int) -> t.Iterator[Attack]:
             lab["nbr"].frame(wire.ethernet(lab.hop("nbr"), lab["nbr"].mac, wire.IP6 if version == 6 else wire.IP, part))
 
     yield Attack(f"neighbour in fragments, IPv{version}", "nbr", send, "direct", "c1")
+
+
+def _port_shadows(version: int) -> t.Iterator[Attack]:
+    """CVE-2021-3773: a sandbox sends from the port of a service of the host, or of another network's published port, to
+    a client. What the client sends to the host then looks like an answer.
+    """
+    client, host = _outside("nbr", version), HOST[version == 6]
+    for origin in ("c1", "s1", "l1"):
+        for port, receiver in ((9998, "node"), (host_port("c3"), "c3")):
+
+            def send(lab: Lab, token: bytes, origin: str = origin, port: int = port) -> None:
+                client_port = 20000 + int(token[2:]) % 10000
+                source = address(origin, version)
+                opened = wire.udp(source, client, port, client_port, b"shadow")
+                lab[origin].frame(frame_of(lab, origin, source, client, wire.UDP, opened))
+                asked = datagram(client, host, port, token, client_port)
+                lab["nbr"].frame(frame_of(lab, "nbr", client, host, wire.UDP, asked))
+
+            yield Attack(
+                f"{origin} shadows port {port}, IPv{version}",
+                "nbr",
+                send,
+                "",
+                receiver,
+                frozenset((receiver,)),
+            )

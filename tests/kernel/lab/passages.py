@@ -21,6 +21,7 @@ def of(version: int) -> list[Passage]:
     return [
         *_inside(version),
         *_out(version),
+        *_pings_out(version),
         *_published(version),
         *_direct(version),
         *_host(version),
@@ -101,6 +102,19 @@ def _out(version: int) -> t.Iterator[Passage]:
             asks(origin, OUTSIDE["nbr"][six], CLOSED_PORT),
             origin,
             "frame",
+        )
+
+
+def _pings_out(version: int) -> t.Iterator[Passage]:
+    """Protocols without ports are translated as well, to the address of the link or to the fixed one."""
+    six = version == 6
+    for origin, target, source in (("c1", "nbr", HOST), ("c1", "vpn", SECOND), ("s1", "vpn", HOST)):
+        yield Passage(
+            f"{origin} pings {target}, IPv{version}",
+            lambda lab, token, origin=origin, target=target: lab[origin].echo(address(target, version), token),
+            target,
+            "echo",
+            source[six],
         )
 
 

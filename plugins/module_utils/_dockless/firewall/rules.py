@@ -246,23 +246,36 @@ _PUBLISHED = chain_text(
     "dnat ip6 to meta l4proto . th dport map @published6",
     "dnat ip6 to meta l4proto . th dport map @ranges6",
 )
+# A translated packet gets a random source port from the default of ip_local_port_range. If it kept its own, a sandbox
+# could choose the port of a service of the host or a published port, and receive packets that a client sends to it
+# (CVE-2021-3773).
+_WITH_PORTS = "tcp, udp, sctp"
+_SOURCE_PORTS = "32768-60999 fully-random"
 # Translates source addresses.
 _POSTROUTING = chain_text(
     "postrouting",
     "type nat hook postrouting priority srcnat; policy accept;",
     # The host's own connections to 127.0.0.1:PORT.
-    f"oifgroup {LINK_GROUP} ip saddr 127.0.0.0/8 masquerade",
+    f"oifgroup {LINK_GROUP} ip saddr 127.0.0.0/8 jump masqueraded",
     # A sandbox's connections to a published port of its own network: the answer must come back through the host.
-    "ct status dnat ip saddr . oifname @attached4 masquerade",
-    "ct status dnat ip6 saddr . oifname @attached6 masquerade",
+    "ct status dnat ip saddr . oifname @attached4 jump masqueraded",
+    "ct status dnat ip6 saddr . oifname @attached6 jump masqueraded",
     # Everything else within a network keeps its address.
     "ip saddr . oifname @attached4 accept",
     "ip6 saddr . oifname @attached6 accept",
     # Packets that leave.
+    f"meta l4proto {{ {_WITH_PORTS} }} snat ip to ip saddr map @snat4:{_SOURCE_PORTS}",
+    f"meta l4proto {{ {_WITH_PORTS} }} snat ip6 to ip6 saddr map @snat6:{_SOURCE_PORTS}",
     "snat ip to ip saddr map @snat4",
     "snat ip6 to ip6 saddr map @snat6",
-    "ip saddr @masqueraded4 masquerade",
-    "ip6 saddr @masqueraded6 masquerade",
+    "ip saddr @masqueraded4 jump masqueraded",
+    "ip6 saddr @masqueraded6 jump masqueraded",
+)
+# The address of the outgoing link, and a new source port.
+_MASQUERADE = chain_text(
+    "masqueraded",
+    f"meta l4proto {{ {_WITH_PORTS} }} masquerade to :{_SOURCE_PORTS}",
+    "masquerade",
 )
 CHAINS = "".join(
     (
@@ -276,6 +289,7 @@ CHAINS = "".join(
         _OUTPUT,
         _PUBLISHED,
         _POSTROUTING,
+        _MASQUERADE,
     )
 )
 

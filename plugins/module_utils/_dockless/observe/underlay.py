@@ -62,7 +62,7 @@ def foreign_vxlan_devices(present: NetnsSnapshot) -> tuple[VxlanDevice, ...]:
         is_own = row.group in (LINK_GROUP, PENDING_DELETE_GROUP)
         if row.kind == "vxlan" and not is_own:
             settings = dict(row.data)
-            found.append(VxlanDevice(row.name, settings["id"], settings["port"]))
+            found.append(VxlanDevice(row.name, int(settings.get("id", 0)), int(settings.get("port", 0))))
     return tuple(sorted(found))
 
 

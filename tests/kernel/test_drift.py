@@ -22,6 +22,11 @@ DRIFT = {
     "host end without master": f"ip link set {PORT} nomaster",
     "host end on another bridge": f"ip link set {PORT} master dockless0",
     "port isolated": f"ip link set {PORT} type bridge_slave isolated on",
+    "port learns": f"ip link set {PORT} type bridge_slave learning on",
+    "port with ARP": f"ip link set {PORT} arp on",
+    "port with IPv6": f"echo 0 >/proc/sys/net/ipv6/conf/{PORT}/disable_ipv6",
+    "forwarding entry deleted": f"bridge fdb del $(bridge -json fdb show dev {PORT} | "
+    f"jq -r '.[] | select(.state == \"static\") | .mac') dev {PORT} master",
     "inner MAC": "ip -n cli link set eth0 address 02:00:00:00:00:77",
     "host MAC": f"ip link set {PORT} address 02:00:00:00:00:78",
     "inner MTU": "ip -n cli link set eth0 mtu 1300",

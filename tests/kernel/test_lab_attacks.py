@@ -11,7 +11,7 @@ import os
 
 import pytest
 
-from lab import attacks_port, claims, mutants, places, trial, wire
+from lab import attacks_group, attacks_port, claims, mutants, places, trial, wire
 from lab.memory import Memory
 from support import traffic
 
@@ -42,6 +42,27 @@ def test_attacks_reach_nobody_and_are_counted(lab, memory, group, record_propert
     assert hold(lab, GROUPS[group]) == []
     assert memory.changes() == []
     record_property("packets", PACKETS * len(GROUPS[group]))
+
+
+def test_nothing_is_delivered_to_a_port(lab, memory, record_property):
+    """Every kind of packet, from every kind of sandbox and from peers, to every group that no bridge forwards."""
+    lab.forget()
+    attacks = attacks_group.every()
+    assert {attack.origin for attack in attacks} == {*attacks_group.ORIGINS, "nbr"}
+    assert hold(lab, attacks, 1) == []
+    assert memory.changes() == []
+    record_property("packets", len(attacks))
+
+
+def test_group_frames_reach_the_host_without_the_rule(lab):
+    """The control of the attacks: it is this rule that stops them."""
+    attacks = [
+        attack for attack in attacks_group.of() if attack.counter == "ports" and " datagram to the host" in attack.name
+    ]
+    with traffic.without(lab.host, 'counter name "ports" drop'):
+        found = claims.try_attacks(lab, attacks, 1)
+    arrived = {line.partition(" ")[0] for line in found if line.endswith("arrived at node")}
+    assert {*attacks_group.ORIGINS} - arrived == set()
 
 
 @pytest.mark.smoke

@@ -74,6 +74,8 @@ class Memory:
             mac, address = entry.get("lladdr"), entry["dst"]
             if mac and address in self._macs and mac != self._macs[address]:
                 yield f"{who or 'the node'} takes {mac} for {address}"
+            if who is None and entry["dev"].startswith(("veth", "vx-")):
+                yield f"the node looks for {address} at the port {entry['dev']}"
             if mac and address not in self._macs and entry["dev"].startswith("br-") and entry["dev"] != loose:
                 yield f"{who or 'the node'} has learned of {address}"
 

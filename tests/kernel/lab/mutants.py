@@ -7,6 +7,7 @@ The lab must notice.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import typing as t
 
@@ -28,7 +29,13 @@ BRIDGE_SETTINGS = {
     "ipv4/{}/send_redirects": "1",
     "ipv4/{}/accept_redirects": "1",
 }
-PORT_SETTINGS = {"ipv6/{}/addr_gen_mode": "0"}
+PORT_SETTINGS = {"ipv6/{}/disable_ipv6": "0"}
+# Flags of ports: the file that shows each, and the value that the engine gives where it matters.
+_FLAG_FILES = {
+    "isolated": ("isolated", "1"),
+    "hairpin": ("hairpin_mode", "1"),
+    "learning": ("learning", "0"),
+}
 
 
 class Mutant(t.NamedTuple):
@@ -112,6 +119,8 @@ def of_settings(lab: Lab) -> list[Mutant]:
         *found,
         Mutant("port flag isolated", False, _with_flag("isolated")),
         Mutant("port flag hairpin", False, _with_flag("hairpin"), _reflected),
+        Mutant("port flag learning", False, _with_learning),
+        Mutant("link flag NOARP of ports", False, _with_arp),
     ]
 
 
@@ -136,8 +145,6 @@ def _with_sysctl(key: str, links: t.Sequence[str], value: str) -> t.Callable[[La
             yield
         finally:
             _write(lab, paths, before)
-            if name == "addr_gen_mode":  # the kernel made addresses of MACs
-                lab.host.sh("\n".join(f"ip -6 address flush dev {link} scope link" for link in links))
 
     return made
 
@@ -149,19 +156,37 @@ def _write(lab: Lab, paths: t.Sequence[str], values: t.Sequence[str]) -> None:
 def _with_flag(flag: str) -> t.Callable[[Lab], t.ContextManager[None]]:
     @contextlib.contextmanager
     def made(lab: Lab) -> t.Iterator[None]:
-        names = [
-            path.split("/")[4] for path in lab.host.sh(f"grep -l 1 /sys/class/net/veth*/brport/{_FILES[flag]}").split()
-        ]
-        _turn(lab, names, flag, "off")
+        file, given = _FLAG_FILES[flag]
+        found = lab.host.sh(f"grep -l {given} /sys/class/net/veth*/brport/{file} /sys/class/net/vx-*/brport/{file}; :")
+        names = [path.split("/")[4] for path in found.split()]
+        states = ("off", "on") if given == "1" else ("on", "off")
+        _turn(lab, names, flag, states[0])
         try:
             yield
         finally:
-            _turn(lab, names, flag, "on")
+            _turn(lab, names, flag, states[1])
 
     return made
 
 
-_FILES = {"isolated": "isolated", "hairpin": "hairpin_mode"}
+@contextlib.contextmanager
+def _with_learning(lab: Lab) -> t.Iterator[None]:
+    """Let ports learn. What the bridges learn takes the place of static entries, which are put back."""
+    listed = json.loads(lab.host.sh("bridge -json fdb show"))
+    static = [entry for entry in listed if entry.get("state") == "static" and entry["ifname"].startswith("veth")]
+    assert len(static) > len(places.SANDBOXES) / 2
+    with _with_flag("learning")(lab):
+        yield
+    lab.host.sh("\n".join(f"bridge fdb replace {each['mac']} dev {each['ifname']} master static" for each in static))
+
+
+@contextlib.contextmanager
+def _with_arp(lab: Lab) -> t.Iterator[None]:
+    """Let ports answer ARP, and forget what they are taught."""
+    ports = [link for link in lab.host.sh("ls /sys/class/net").split() if link.startswith(("veth", "vx-"))]
+    lab.host.sh("\n".join(f"ip link set {port} arp on" for port in ports))
+    yield
+    lab.host.sh("\n".join(f"ip link set {port} arp off; ip neighbour flush dev {port}" for port in ports))
 
 
 def _turn(lab: Lab, names: t.Sequence[str], flag: str, value: str) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from . import attacks_host, attacks_port, passages
+from . import attacks_group, attacks_host, attacks_port, passages
 from .claims import Attack, Call, Passage, try_attacks, try_passages
 from .memory import Memory
 from .topology import Lab
@@ -11,7 +11,13 @@ from .topology import Lab
 
 def attacks() -> list[Attack]:
     """Return every attack."""
-    return [*attacks_host.of(4), *attacks_host.of(6), *attacks_port.of(), *attacks_port.kernels()]
+    return [
+        *attacks_host.of(4),
+        *attacks_host.of(6),
+        *attacks_port.of(),
+        *attacks_port.kernels(),
+        *attacks_group.of(),
+    ]
 
 
 def groups() -> dict[str, list[Attack]]:

@@ -118,7 +118,9 @@ def test_sandbox_is_a_namespace_a_veth_pair_addresses_and_a_default_route():
         1400,
         1400,
         "br-n",
-        conf=(("ipv6/addr_gen_mode", 1),),
+        learning=False,
+        arp=False,
+        conf=(("ipv6/disable_ipv6", 1),),
         peer_conf=(("ipv4/arp_notify", 1), ("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0), ("ipv6/disable_ipv6", 0)),
     )
     assert [a.cidr for a in of_kind(objects, Address) if a.netns == "web"] == ["10.1.0.2/24", "fd00:1::2/64"]

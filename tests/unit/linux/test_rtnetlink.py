@@ -135,9 +135,9 @@ def test_filling_a_template_leaves_the_next_alone():
 @pytest.mark.parametrize("hairpin", [False, True])
 @pytest.mark.parametrize("isolated", [False, True])
 @pytest.mark.parametrize("learning", [False, True])
-@pytest.mark.parametrize("ipv6", [False, True])
+@pytest.mark.parametrize("arp", [False, True])
 @pytest.mark.parametrize("name", ["v", "veth0123456789a", "bridge"])
-def test_ports(hairpin, isolated, learning, ipv6, name):
+def test_ports(hairpin, isolated, learning, arp, name):
     slave = nested(
         ("IFLA_BRPORT_MODE", int(hairpin)),
         ("IFLA_BRPORT_ISOLATED", int(isolated)),
@@ -147,11 +147,26 @@ def test_ports(hairpin, isolated, learning, ipv6, name):
         ("IFLA_IFNAME", name),
         ("IFLA_LINKINFO", nested(("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", slave))),
     ]
-    if ipv6:
-        expected.append(("IFLA_AF_SPEC", nested(("AF_INET6", nested(("IFLA_INET6_ADDR_GEN_MODE", 1))))))
-    assert bytes(links.port_flags(name, hairpin, isolated, learning, ipv6)) == encoded(
-        ifinfmsg, NEWLINK, 0, {}, expected
+    fields = {"flags": 0 if arp else 0x80, "change": 0x80}
+    assert bytes(links.port_flags(name, hairpin, isolated, learning, arp)) == encoded(
+        ifinfmsg, NEWLINK, 0, fields, expected
     )
+
+
+@pytest.mark.parametrize(
+    ("up", "arp", "fields"),
+    [
+        (None, None, {}),
+        (True, None, {"flags": 1, "change": 1}),
+        (False, None, {"flags": 0, "change": 1}),
+        (None, False, {"flags": 0x80, "change": 0x80}),
+        (None, True, {"flags": 0, "change": 0x80}),
+        (True, False, {"flags": 0x81, "change": 0x81}),
+    ],
+)
+def test_flags_of_a_link_change_one_by_one(up, arp, fields):
+    """The kernel changes only the flags that the mask names."""
+    assert links.change(4, up=up, arp=arp) == encoded(ifinfmsg, SETLINK, 0, {"index": 4, **fields}, [])
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -26,6 +26,7 @@ FIELDS = {
         "data": ((("id", 300),), False),
         "parent": ("eth0", False),
         "port": ((("learning", 0),), True),
+        "arp": (False, True),
     },
     VETH: {
         "peer_netns": ("blue", False),
@@ -41,6 +42,7 @@ FIELDS = {
         "isolated": (True, True),
         "hairpin": (True, True),
         "learning": (False, True),
+        "arp": (False, True),
         "conf": ((("ipv4/rp_filter", 2),), True),
         "peer_conf": ((("ipv4/rp_filter", 2),), True),
         "label": ("dockless pair -/x", False),

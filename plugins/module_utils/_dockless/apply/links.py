@@ -122,7 +122,8 @@ def _finish_messages(step: Step, host: NetnsHandle) -> t.Iterator[StepMessage]:
     """Write a new link's settings, and yield the messages for settings that the creating message cannot have."""
     link = step.new(Link)
     write_settings(step, link.name, link.conf)
-    yield bytearray(links.change(host.index(link.name), alias=link.label)), step
+    arp = None if link.arp else False
+    yield bytearray(links.change(host.index(link.name), alias=link.label, arp=arp)), step
     if link.port:
         yield bytearray(links.port_settings(link.name, link.port)), step
 
@@ -142,6 +143,7 @@ def _change_messages(step: Step, handle: NetnsHandle) -> t.Iterator[StepMessage]
         master=master,
         mac=after.mac if before.mac != after.mac else "",
         alias=after.label if before.label != after.label else "",
+        arp=after.arp if before.arp != after.arp else None,
     )
     yield bytearray(message), step
     if after.port and (before.port, before.master) != (after.port, after.master):

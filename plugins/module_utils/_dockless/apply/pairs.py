@@ -29,6 +29,7 @@ def create_pairs(run: Run, steps: Steps) -> None:
             messages += [(message, step) for message in _create_messages(run, step.new(Veth))]
     finally:  # a step that the hook stops leaves those before it done
         run.host.send(messages)
+    _raise_ports(run, [step for step in steps if not step.new(Veth).label])
     for step in steps:
         pair = step.new(Veth)
         for name in (pair.netns, pair.peer_netns):
@@ -50,7 +51,7 @@ def change_pairs(run: Run, steps: Steps, inherited: InheritedSettings) -> dict[s
             run.hook(step)
         _write_settings(run.handles, step, before, after, inherited.get(after.peer_netns, {}))
         handle = run.handles.get(after.netns)
-        handle.send([(message, step) for message in _change_first_end(before, after, handle, run.facts.ipv6)])
+        handle.send([(message, step) for message in _change_first_end(before, after, handle)])
         peer_handle = run.handles.get(after.peer_netns)
         for message in _change_peer_end(before, after, peer_handle):
             raising.setdefault(after.peer_netns, []).append((message, step))
@@ -58,7 +59,7 @@ def change_pairs(run: Run, steps: Steps, inherited: InheritedSettings) -> dict[s
 
 
 def _create_messages(run: Run, pair: Veth) -> t.Iterator[bytearray]:
-    """Yield the messages that create a pair. The host's end of an endpoint comes up immediately, without IPv6."""
+    """Yield the messages that create a pair, down."""
     peer_fd = run.handles.get(pair.peer_netns).fd
     if pair.label:
         own_fd = run.handles.get(pair.netns).fd
@@ -72,9 +73,14 @@ def _create_messages(run: Run, pair: Veth) -> t.Iterator[bytearray]:
     yield links.endpoint_pair.fill(
         pair.name, pair.mac, pair.mtu, master, pair.peer_name, pair.peer_mac, pair.peer_mtu, peer_fd
     )
-    yield links.port_flags(pair.name, pair.hairpin, pair.isolated, pair.learning, run.facts.ipv6)
-    if pair.up:
-        yield links.named_up.fill(pair.name)
+    yield links.port_flags(pair.name, pair.hairpin, pair.isolated, pair.learning, pair.arp)
+
+
+def _raise_ports(run: Run, steps: Steps) -> None:
+    """Bring up the host's ends of new endpoints' pairs, after their settings: a port is never up with an IP stack."""
+    for step in steps:
+        write_settings(step, step.new(Veth).name, step.new(Veth).conf)
+    run.host.send([(links.named_up.fill(step.new(Veth).name), step) for step in steps if step.new(Veth).up])
 
 
 def _label(handles: NetnsHandles, step: Step, pair: Veth) -> None:
@@ -91,7 +97,7 @@ def _write_settings(
     if before is not None:
         known, peer_known = dict(before.conf), dict(before.peer_conf)
     else:
-        # Those of an endpoint's host end are part of the message that sets the port's flags.
+        # Those of an endpoint's host end were written before it came up.
         known, peer_known = ({} if after.label else dict(after.conf)), dict(inherited)
     ends = (
         (after.netns, after.name, known, after.conf),
@@ -104,12 +110,12 @@ def _write_settings(
                 write_settings(step, link, differing)
 
 
-def _change_first_end(before: Veth | None, after: Veth, handle: NetnsHandle, ipv6: bool) -> t.Iterator[bytearray]:
+def _change_first_end(before: Veth | None, after: Veth, handle: NetnsHandle) -> t.Iterator[bytearray]:
     if before is not None or after.label:
         known = before or after._replace(master="", up=False)
         yield from _change_end(handle, after.name, _first_end(known), _first_end(after))
     if before is not None and not after.label and _port_flags(before) != _port_flags(after):
-        yield links.port_flags(after.name, after.hairpin, after.isolated, after.learning, ipv6)
+        yield links.port_flags(after.name, after.hairpin, after.isolated, after.learning, after.arp)
 
 
 def _change_peer_end(before: Veth | None, after: Veth, handle: NetnsHandle) -> t.Iterator[bytearray]:
@@ -130,7 +136,7 @@ def _peer_end(pair: Veth) -> _End:
 
 
 def _port_flags(pair: Veth) -> tuple[object, ...]:
-    return pair.master, pair.isolated, pair.hairpin, pair.learning
+    return pair.master, pair.isolated, pair.hairpin, pair.learning, pair.arp
 
 
 def _change_end(handle: NetnsHandle, link: str, before: _End, after: _End) -> t.Iterator[bytearray]:

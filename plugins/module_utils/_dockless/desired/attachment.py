@@ -14,6 +14,12 @@ from ..state.objects import Conf
 # up, while it runs, the kernel resolves no neighbour there: packets that a new network forwarded were lost.
 NO_IPV6_DELAY: Conf = (("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0))
 
+# What comes in by a bridge port itself, such as a frame to a group address that no bridge forwards (IEEE 802.1D,
+# table 7-10), passes none of the bridge's rules. A port has no IP stack that could take it.
+NO_IPV6: Conf = (("ipv6/disable_ipv6", 1),)
+# 8: no local address is answered for, and nothing is learned from the request.
+NO_ARP_ANSWERS: Conf = (("ipv4/arp_ignore", 8),)
+
 
 class Attachment(t.NamedTuple):
     """An endpoint in its namespace. conf: the settings of its interface. is_published: the sandbox publishes ports."""

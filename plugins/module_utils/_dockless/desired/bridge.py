@@ -12,8 +12,8 @@ from ..model.facts import Facts
 from ..model.host import Host
 from ..model.network import Network, NetworkKey, Networks
 from ..model.sandbox import PortMapping
-from ..state.objects import HOST, Address, Conf, Link, Object, Veth
-from .attachment import NO_IPV6_DELAY, Attachment
+from ..state.objects import HOST, Address, Conf, ForwardingEntry, Link, Object, Veth
+from .attachment import NO_ARP_ANSWERS, NO_IPV6, NO_IPV6_DELAY, Attachment
 
 
 def network_objects(network: Network, is_reached_from_loopback: bool, facts: Facts) -> t.Iterator[Object]:
@@ -33,16 +33,19 @@ def network_objects(network: Network, is_reached_from_loopback: bool, facts: Fac
 
 
 def endpoint_objects(attachment: Attachment, facts: Facts) -> t.Iterator[Object]:
-    """Yield an endpoint's pair, the outer end a port of the bridge.
+    """Yield an endpoint's pair, the outer end a port of the bridge, and the entry by which its bridge finds it.
 
+    The port itself takes no packets, and only that of a network without port security learns: no frame that another
+    sandbox sends moves the entry.
     The port of a sandbox with published ports reflects frames: with br_netfilter, its own published port is bridged
     back to it.
     """
     endpoint, network = attachment.endpoint, attachment.network
     identity = endpoint.project, network.key, endpoint.sandbox
+    link = names.veth_link(*identity)
     yield Veth(
         HOST,
-        names.veth_link(*identity),
+        link,
         attachment.netns,
         endpoint.interface_name,
         mac=names.host_end_mac(*identity),
@@ -52,10 +55,19 @@ def endpoint_objects(attachment: Attachment, facts: Facts) -> t.Iterator[Object]
         master=network.bridge_name,
         isolated=not network.icc,
         hairpin=attachment.is_published,
-        learning=not network.spans_hosts,
-        conf=(("ipv6/addr_gen_mode", 1),) if facts.ipv6 else (),
+        learning=network.learns,
+        conf=_port_conf(network, facts),
         peer_conf=attachment.conf,
+        arp=network.answers_arp,
     )
+    if not network.learns:
+        yield ForwardingEntry(HOST, link, endpoint.mac_address)
+
+
+def _port_conf(network: Network, facts: Facts) -> Conf:
+    """Return what keeps a port from taking packets. The kernel lets no bridge answer ARP by a port without ARP."""
+    conf = NO_ARP_ANSWERS if network.answers_arp else ()
+    return conf + NO_IPV6 if facts.ipv6 else conf
 
 
 def reached_from_loopback(host: Host, networks: Networks) -> set[NetworkKey]:

@@ -18,7 +18,7 @@ from ..model.network import Network
 from ..model.overlay import Overlay, OverlayPeer
 from ..state.objects import HOST, Conf, Data, ForwardingEntry, Link, Neighbour, Object, Route
 from . import bridge
-from .attachment import Attachment
+from .attachment import NO_IPV6, Attachment
 
 # Settings of the vxlan device as a port of the bridge: no flooding, no learning, and the bridge answers ARP and ND.
 _PORT_SETTINGS: Conf = (
@@ -29,6 +29,10 @@ _PORT_SETTINGS: Conf = (
     ("neigh_suppress", 1),
     ("unicast_flood", 0),
 )
+# The vxlan device of a routed overlay has an IP stack, for the packets between the hosts' slices. Peers are no routers
+# that the host asks for its own routes.
+_ROUTED_IPV4: Conf = (("ipv4/accept_redirects", 0),)
+_ROUTED_IPV6: Conf = (("ipv6/accept_ra", 0), ("ipv6/addr_gen_mode", 1))
 
 
 def network_objects(network: Network, is_reached_from_loopback: bool, facts: Facts) -> t.Iterator[Object]:
@@ -44,10 +48,10 @@ def network_objects(network: Network, is_reached_from_loopback: bool, facts: Fac
 
 
 def endpoint_objects(attachment: Attachment, facts: Facts) -> t.Iterator[Object]:
-    """Yield an endpoint's veth pair, the entries that bind its addresses to its port, and routes to remote slices."""
+    """Yield an endpoint's veth pair with its forwarding entry, its neighbours, and routes to remote slices."""
     yield from bridge.endpoint_objects(attachment, facts)
     if not attachment.network.is_routed:
-        yield from _local_entries(attachment)
+        yield from _local_neighbours(attachment)
     yield from _routes_to_peers(attachment)
 
 
@@ -60,9 +64,10 @@ def _vxlan_link(network: Network, overlay: Overlay, facts: Facts) -> Link:
         network.mtu,
         names.label(network.project, network.name),
         master="" if network.is_routed else network.bridge_name,
-        conf=(("ipv6/addr_gen_mode", 1),) if facts.ipv6 else (),
+        conf=_device_conf(network, facts),
         data=_vxlan_settings(overlay),
         port=() if network.is_routed else _port_settings(network),
+        arp=network.is_routed,
     )
 
 
@@ -70,6 +75,12 @@ def _vxlan_settings(overlay: Overlay) -> Data:
     """Return the settings of a vxlan device that does not learn, with the VTEP address as its local one."""
     local = "local6" if ":" in overlay.vtep else "local"
     return ("id", overlay.vni), ("learning", 0), (local, overlay.vtep), ("port", overlay.port)
+
+
+def _device_conf(network: Network, facts: Facts) -> Conf:
+    if network.is_routed:
+        return _ROUTED_IPV4 + (_ROUTED_IPV6 if facts.ipv6 else ())
+    return NO_IPV6 if facts.ipv6 else ()
 
 
 def _port_settings(network: Network) -> Conf:
@@ -96,11 +107,9 @@ def _routed_peer(network: Network, overlay: Overlay, peer: OverlayPeer) -> t.Ite
         yield Route(HOST, str(subnet), link, router, onlink=True)
 
 
-def _local_entries(attachment: Attachment) -> t.Iterator[Object]:
-    """Yield the entries for a sandbox of this host: nothing that another one sends can claim to be it."""
+def _local_neighbours(attachment: Attachment) -> t.Iterator[Object]:
+    """Yield the neighbours for a sandbox of this host: nothing that another one sends can claim its addresses."""
     endpoint, network = attachment.endpoint, attachment.network
-    link = names.veth_link(endpoint.project, network.key, endpoint.sandbox)
-    yield ForwardingEntry(HOST, link, endpoint.mac_address)
     link_local = set(endpoint.link_local_ips)
     own = [ipaddress.ip_address(cidr.partition("/")[0]) for cidr in endpoint.addresses]
     yield from _neighbours(network, [address for address in own if address not in link_local], endpoint.mac_address)

@@ -135,6 +135,7 @@ def _add_overlay(network: Network, overlay: Overlay, bridge: str, elements: Elem
     if overlay.mode != "routed":
         return
     device = f'"{network.vxlan_device}"'
+    elements["routed_devices"].append(device)
     if network.icc:
         elements["same_bridge"] += [f"{bridge} . {device}", f"{device} . {bridge}"]
     for subnet in network.subnets:

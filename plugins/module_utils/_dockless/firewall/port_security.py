@@ -53,8 +53,7 @@ def _render(elements: Elements) -> str:
 
 def _add_port(endpoint: Endpoint, network: Network, has_ipv6: bool, elements: Elements) -> None:
     port = f'"{names.veth_link(endpoint.project, endpoint.network, endpoint.sandbox)}"'
-    # In a network without subnets, a sandbox chooses its addresses itself.
-    if not network.port_security or not network.subnets:
+    if not network.checks_ports:
         elements["unfiltered"].append(port)
         return
     station = f"{port} . {endpoint.mac_address}"

@@ -80,6 +80,8 @@ SETS = (
     # IP versions for which forwarding was turned on for dockless only: nothing else is forwarded.
     NftSet("set", "no_transit", "type nf_proto"),
     # -- overlays
+    # VXLAN devices of routed overlays, whose packets the host takes. Every other one is the port of a bridge.
+    NftSet("set", "routed_devices", "type ifname"),
     # UDP ports of overlays.
     NftSet("set", "vxlan_ports", "type inet_service"),
     # The port and VNI (RFC 7348, section 5) of each overlay. Others belong to VXLAN devices that dockless does not
@@ -107,6 +109,7 @@ SETS = (
     NftSet("map", "ranges6_on", "type ipv6_addr . inet_proto . inet_service : ipv6_addr", interval=True),
 )
 COUNTERS = (
+    "ports",
     "loopback",
     "overlays",
     "source_ranges",
@@ -129,6 +132,9 @@ COUNTERS = (
 _GUARD = chain_text(
     "guard",
     "type filter hook prerouting priority raw; policy accept;",
+    # Bridge ports: a frame to a group address that no bridge forwards is passed to the port itself, past all rules of
+    # the bridge table. Only bridges and routed VXLAN devices are addressed.
+    f'iifgroup {LINK_GROUP} meta iifkind {{ "veth", "vxlan" }} iifname != @routed_devices counter name "ports" drop',
     # Loopback addresses: bridges may have route_localnet, with which the kernel no longer drops these itself.
     'iifname != "lo" ip daddr 127.0.0.0/8 counter name "loopback" drop',
     'iifname != "lo" ip saddr 127.0.0.0/8 counter name "loopback" drop',

@@ -21,8 +21,7 @@ from .rtnetlink import CREATE, EXCL, RTM_DELLINK, RTM_NEWLINK, RTM_SETLINK, enco
 if t.TYPE_CHECKING:
     from ..state.objects import Conf, Data
 
-IFF_UP = 0x1
-_ADDR_GEN_NONE = 1  # no automatic link-local address
+IFF_UP, IFF_NOARP = 0x1, 0x80
 # A veth makes a queue for each CPU and uses one; cutting them back waits for an RCU grace period, 0.3 ms an end.
 _ONE_QUEUE = (("IFLA_NUM_TX_QUEUES", 1), ("IFLA_NUM_RX_QUEUES", 1))
 _NO_ATTRIBUTES: netlink.Attributes = {}
@@ -32,6 +31,7 @@ _CONF4 = {
     "accept_redirects": 3,
     "send_redirects": 5,
     "rp_filter": 7,
+    "arp_ignore": 18,
     "arp_notify": 21,
     "route_localnet": 25,
 }
@@ -67,6 +67,11 @@ class LinkRow(t.NamedTuple):
     af_spec: bytes
     peer_is_elsewhere: bool = False
 
+    @property
+    def arp(self) -> bool:
+        """Whether the link uses ARP (netdevice(7), IFF_NOARP)."""
+        return not self.flags & IFF_NOARP
+
     def conf(self, wanted: Conf) -> Conf:
         """Return the present values of the settings that wanted names; -1 where the kernel has none."""
         if not wanted:
@@ -83,7 +88,7 @@ class LinkRow(t.NamedTuple):
         """Return the fields that stay equal unless someone changes them, unlike carriers, counters and timers."""
         families = netlink.nested(self.af_spec)
         settings = [netlink.nested(families.get(family, b"")).get(kind) for family, kind in ((2, 1), (10, 2))]
-        return (self.ifindex, self.flags & IFF_UP, *self[2:-2], self.peer_is_elsewhere, settings)
+        return (self.ifindex, self.flags & (IFF_UP | IFF_NOARP), *self[2:-2], self.peer_is_elsewhere, settings)
 
 
 # ---- veth pairs --------------------------------------------------------------
@@ -208,11 +213,17 @@ def change(
     alias: str = "",
     group: int | None = None,
     name: str = "",
+    arp: bool | None = None,
 ) -> bytes:
     """Return the message that changes a link. None and "" leave a setting as it is; master 0 releases the link."""
-    fields = {"index": index}
+    flags = mask = 0
     if up is not None:
-        fields.update(flags=int(up), change=IFF_UP)
+        flags, mask = (IFF_UP if up else 0), IFF_UP
+    if arp is not None:
+        flags, mask = flags | _arp_flag(arp), mask | IFF_NOARP
+    fields = {"index": index}
+    if mask:
+        fields.update(flags=flags, change=mask)
     attributes = [
         ("IFLA_MTU", mtu),
         ("IFLA_MASTER", master),
@@ -222,6 +233,10 @@ def change(
         ("IFLA_IFNAME", name),
     ]
     return encode("ifinfmsg", RTM_SETLINK, 0, fields, attributes)
+
+
+def _arp_flag(arp: bool) -> int:
+    return 0 if arp else IFF_NOARP
 
 
 def _encode_up(index: int) -> bytes:
@@ -254,24 +269,23 @@ def _port_info(settings: t.Iterable[tuple[str, int]]) -> tuple[str, object]:
     return "IFLA_LINKINFO", nested(("IFLA_INFO_SLAVE_KIND", "bridge"), ("IFLA_INFO_SLAVE_DATA", data))
 
 
-def _encode_port_flags(hairpin: bool, isolated: bool, learning: bool, ipv6: bool, name: str) -> bytes:
+def _encode_port_flags(hairpin: bool, isolated: bool, learning: bool, arp: bool, name: str) -> bytes:
     flags = (("MODE", int(hairpin)), ("ISOLATED", int(isolated)), ("LEARNING", int(learning)))
-    no_address = nested(("AF_INET6", nested(("IFLA_INET6_ADDR_GEN_MODE", _ADDR_GEN_NONE))))
-    attributes = [("IFLA_IFNAME", name), _port_info(flags), ("IFLA_AF_SPEC", no_address if ipv6 else None)]
-    return encode("ifinfmsg", RTM_NEWLINK, 0, {}, attributes)
+    attributes = [("IFLA_IFNAME", name), _port_info(flags)]
+    return encode("ifinfmsg", RTM_NEWLINK, 0, {"flags": _arp_flag(arp), "change": IFF_NOARP}, attributes)
 
 
 @functools.cache
-def _port_flags_template(hairpin: bool, isolated: bool, learning: bool, ipv6: bool) -> Template:
-    return Template(functools.partial(_encode_port_flags, hairpin, isolated, learning, ipv6), "text")
+def _port_flags_template(hairpin: bool, isolated: bool, learning: bool, arp: bool) -> Template:
+    return Template(functools.partial(_encode_port_flags, hairpin, isolated, learning, arp), "text")
 
 
-def port_flags(name: str, hairpin: bool, isolated: bool, learning: bool, ipv6: bool) -> bytearray:
-    """Return the message that sets a bridge port's flags (bridge(8)); the port gets no IPv6 address of its own.
+def port_flags(name: str, hairpin: bool, isolated: bool, learning: bool, arp: bool) -> bytearray:
+    """Return the message that sets a bridge port's flags (bridge(8)), and whether the link itself uses ARP.
 
-    These cannot be part of the message that creates the link: the kernel ignores the flags there and refuses the rest.
+    These cannot be part of the message that creates the link: the kernel ignores the port's flags there.
     """
-    return _port_flags_template(hairpin, isolated, learning, ipv6).fill(name)
+    return _port_flags_template(hairpin, isolated, learning, arp).fill(name)
 
 
 def port_settings(name: str, settings: Conf) -> bytes:

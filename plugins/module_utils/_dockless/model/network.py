@@ -218,6 +218,24 @@ class Network(t.NamedTuple):
         return self.overlay is not None and self.overlay.mode == "routed"
 
     @property
+    def checks_ports(self) -> bool:
+        """Whether the port of each sandbox accepts only what the sandbox may send.
+
+        In a network without subnets, a sandbox chooses its addresses itself.
+        """
+        return self.port_security and bool(self.subnets)
+
+    @property
+    def learns(self) -> bool:
+        """Whether its bridge learns from frames who is behind which port. Otherwise each endpoint has an entry."""
+        return not (self.checks_ports or self.spans_hosts)
+
+    @property
+    def answers_arp(self) -> bool:
+        """Whether its bridge answers ARP requests for sandboxes on other hosts, by the port that they came in by."""
+        return self.spans_hosts and not self.is_routed
+
+    @property
     def is_encrypted(self) -> bool:
         """Whether packets to its remote hosts go through WireGuard only."""
         return self.overlay is not None and self.overlay.encrypted

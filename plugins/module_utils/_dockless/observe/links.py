@@ -140,6 +140,7 @@ def _veth(end: End, peer: End | None, wanted: State, label: str) -> Veth:
         isolated=row.isolated,
         hairpin=row.hairpin,
         learning=row.learning,
+        arp=row.arp or bool(label),
         label=label,
         conf=row.conf(desired.conf) if desired else row.settings(),
     )
@@ -174,6 +175,7 @@ def _single(row: LinkRow, snapshot: NetnsSnapshot, host: NetnsSnapshot, wanted: 
         data=row.data,
         parent=host.name_of(row.peer) if row.peer else "",
         port=row.port,
+        arp=row.arp or snapshot is not host,
     )
 
 

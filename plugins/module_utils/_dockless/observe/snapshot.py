@@ -35,8 +35,8 @@ _REQUESTS = ((RTM_GETLINK, LINKS), (RTM_GETADDR, ADDRESSES), (RTM_GETROUTE, netl
 class NetnsSnapshot(t.NamedTuple):
     """The dumps of one namespace. Two names with the same inode are one namespace.
 
-    Routes and neighbours are those with dockless's protocol number. Neighbours and forwarding entries are read only
-    where there is an overlay network's vxlan device.
+    Routes and neighbours are those with dockless's protocol number. Forwarding entries are read where there is a bridge
+    of dockless, neighbours where there is an overlay network's vxlan device.
     """
 
     netns: str
@@ -75,12 +75,13 @@ def read(name: str, inode: int, sock: Socket) -> NetnsSnapshot:
         [addresses.decode(*row) for row in address_rows],
         [routes.decode(*row) for row in route_rows],
     )
-    if not any(row.kind == "vxlan" and row.group == LINK_GROUP for row in found):
-        return snapshot
-    return snapshot._replace(
-        neighbours=neighbours.decode_neighbours(sock.dump(RTM_GETNEIGH, NEIGHBOURS)),
-        forwarding=neighbours.decode_forwarding(sock.dump(RTM_GETNEIGH, FORWARDS)),
-    )
+    # The bridges and vxlan devices of dockless are on the host. Those that a sandbox's root makes are not dockless's.
+    own_kinds = {row.kind for row in found if row.group == LINK_GROUP} if not name else set()
+    if "vxlan" in own_kinds:
+        snapshot = snapshot._replace(neighbours=neighbours.decode_neighbours(sock.dump(RTM_GETNEIGH, NEIGHBOURS)))
+    if own_kinds & {"bridge", "vxlan"}:
+        snapshot = snapshot._replace(forwarding=neighbours.decode_forwarding(sock.dump(RTM_GETNEIGH, FORWARDS)))
+    return snapshot
 
 
 def read_host() -> NetnsSnapshot:

@@ -65,7 +65,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "link",
         objects.Link,
-        frozenset(("mac", "mtu", "label", "master", "up", "conf", "port")),
+        frozenset(("mac", "mtu", "label", "master", "up", "conf", "port", "arp")),
         lives_on="netns",
         holds_others=True,
         carries_traffic=True,

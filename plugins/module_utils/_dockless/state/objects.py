@@ -49,6 +49,7 @@ class Link(t.NamedTuple):
     data    settings of its kind, in the order of linux.link_kinds
     port    settings as the port of a bridge, by the names of bridge(8)
     parent  the host's interface below a vlan, macvlan or ipvlan
+    arp     whether a link of the host uses ARP (netdevice(7), IFF_NOARP); always True for one in a sandbox
     """
 
     netns: str
@@ -63,6 +64,7 @@ class Link(t.NamedTuple):
     data: Data = ()
     parent: str = ""
     port: Conf = ()
+    arp: bool = True
 
     @property
     def key(self) -> Key:
@@ -77,7 +79,8 @@ class Link(t.NamedTuple):
 class Veth(t.NamedTuple):
     """A veth pair: one object, because the kernel creates and deletes both ends together.
 
-    An empty mac lets the kernel choose. isolated, hairpin and learning are flags of the first end as a bridge port.
+    An empty mac lets the kernel choose. isolated, hairpin and learning are flags of the first end as a bridge port,
+    and arp says whether it uses ARP (netdevice(7), IFF_NOARP), which is always so outside of bridges.
     label marks both ends of a pair outside any network; "" is an endpoint's, whose host end is found by its name.
     """
 
@@ -99,6 +102,7 @@ class Veth(t.NamedTuple):
     label: str = ""
     hairpin: bool = False
     learning: bool = True
+    arp: bool = True
 
     @property
     def key(self) -> Key:
@@ -374,12 +378,10 @@ class ForeignFirewallRules(t.NamedTuple):
 
 
 Key = tuple[str, ...]
+WireguardObject = t.Union[WireguardKey, KillSwitchRoute, WireguardLink, WireguardPeer]
 Object = t.Union[
     Netns,
-    WireguardKey,
-    KillSwitchRoute,
-    WireguardLink,
-    WireguardPeer,
+    WireguardObject,
     Link,
     Veth,
     Address,

@@ -79,8 +79,7 @@ class Link(t.NamedTuple):
 class Veth(t.NamedTuple):
     """A veth pair: one object, because the kernel creates and deletes both ends together.
 
-    An empty mac lets the kernel choose. isolated, hairpin and learning are flags of the first end as a bridge port,
-    and arp says whether it uses ARP (netdevice(7), IFF_NOARP), which is always so outside of bridges.
+    An empty mac lets the kernel choose. isolated, hairpin, learning and arp are settings of the first end as a port.
     label marks both ends of a pair outside any network; "" is an endpoint's, whose host end is found by its name.
     """
 

@@ -41,7 +41,7 @@ def document(clients: int, services: int, behind: int) -> dict[str, t.Any]:
 def run(host: PrivateHost, declared: dict[str, t.Any]) -> str:
     """Converge and return what it took, in words."""
     done = host.run(
-        [engine.PYTHON, str(HERE / "measure.py"), engine.PYTHON, "-m", "_dockless", *engine.arguments()],
+        [engine.PYTHON, str(HERE / "measure.py"), engine.PYTHON, "-m", "_dockless.cli", *engine.arguments()],
         input=engine.text(declared),
         env=engine.environment(),
         timeout=1800,

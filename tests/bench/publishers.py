@@ -48,7 +48,7 @@ class Engine(Publisher):
             "sandboxes": {SANDBOX: {"networks": ["front"], "ports": self.ports(size)}},
         }
         host.run(
-            [engine.PYTHON, "-m", "_dockless", *engine.arguments()],
+            [engine.PYTHON, "-m", "_dockless.cli", *engine.arguments()],
             input=engine.text(declared),
             env=engine.environment(),
             timeout=600,

@@ -132,7 +132,7 @@ def _measure_playbook(host: PrivateHost, case: Case) -> Measurement:
 def _converge(host: PrivateHost, declared: dict[str, t.Any], *options: str) -> tuple[Measurement, dict[str, t.Any]]:
     taken, answer = _run(
         host,
-        [engine.PYTHON, "-m", "_dockless", *engine.arguments(*options)],
+        [engine.PYTHON, "-m", "_dockless.cli", *engine.arguments(*options)],
         engine.text(declared),
         engine.environment(),
     )

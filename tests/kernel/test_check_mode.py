@@ -82,7 +82,7 @@ def test_check_mode_refuses_as_the_run_does(private_host):
     """A refusal in check mode is that of the real run."""
     wrong = changed(QUIET, sandboxes__lab={"networks": ["fornt"]})
     done = private_host.run(
-        ["/usr/bin/python3", "-m", "_dockless", "plan", "--project", "shop", "--json", "-"], input="{}", check=False
+        ["/usr/bin/python3", "-m", "_dockless.cli", "plan", "--project", "shop", "--json", "-"], input="{}", check=False
     )
     assert done.returncode == 0
     message = private_host.refusal(wrong)

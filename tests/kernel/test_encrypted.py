@@ -289,7 +289,7 @@ def test_no_output_contains_a_key(fleet):
     first.run(["tee", "/run/document"], input=json.dumps(found[0]))
     first.sh(
         "strace -D -f -qq -s 4096 -e trace=execve -o /run/calls "
-        f"{PYTHON} -m _dockless apply --diff --project shop /run/document >/run/said 2>&1"
+        f"{PYTHON} -m _dockless.cli apply --diff --project shop /run/document >/run/said 2>&1"
     )
     first.apply(found[0])
     fleet.hosts[1].apply(found[1])

@@ -217,7 +217,7 @@ def test_root_in_a_sandbox_cannot_write_to_the_operators_terminal(private_host, 
     else:
         private_host.run(["ip", "link", "set", "lo", "alias", alias], netns="web")
     for options in ((), ("--diff",)):
-        done = private_host.run([PYTHON, "-m", "_dockless", "plan", *options], check=False)
+        done = private_host.run([PYTHON, "-m", "_dockless.cli", "plan", *options], check=False)
         text = done.stdout + done.stderr
         assert "\\x1b[" in text, text
         assert [line for line in text.splitlines() if not line.isprintable()] == []

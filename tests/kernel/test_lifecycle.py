@@ -227,7 +227,7 @@ def test_a_second_run_waits_for_the_first(private_host):
     )
     assert first.readline() == "waiting"
     private_host.sh(f"echo '{json.dumps({'sandboxes': {'two': {'network_mode': 'none'}}})}' >/run/doc2")
-    second = private_host.popen(["/bin/sh", "-c", f"{PYTHON} -m _dockless apply --project blog --json /run/doc2"])
+    second = private_host.popen(["/bin/sh", "-c", f"{PYTHON} -m _dockless.cli apply --project blog --json /run/doc2"])
     waits = "until ls -l /proc/[0-9]*/fd 2>/dev/null | grep -c '/run/dockless/lock$' | grep -qx 2; do :; done"
     private_host.sh(waits)  # both have it open: the second is at the lock
     assert private_host.sh("ls /run/netns 2>/dev/null || true") == ""
@@ -268,7 +268,7 @@ def test_boot_uses_the_last_good_copy_of_a_broken_document(private_host):
         'cp /etc/dockless/projects/shop.json /run/good; echo \'{"format": 1, "proj\' >/etc/dockless/projects/shop.json'
     )
     private_host.sh("ip netns delete web; pkill -KILL -f '[r]esolvers/web.conf' || true")
-    done = private_host.run([PYTHON, "-m", "_dockless", "apply", "--json"], check=False)
+    done = private_host.run([PYTHON, "-m", "_dockless.cli", "apply", "--json"], check=False)
     assert done.returncode == 1 and "shop.json" in json.loads(done.stdout)["msg"]
     result = private_host.dockless("apply", "--boot", "--json")
     assert any("shop.json" in line and "last good" in line for line in result["warnings"]) and result["changed"]

@@ -606,14 +606,14 @@ def test_at_boot_the_end_of_the_tunnels_is_waited_for(fleet):
         "'{print \"link del \" $1}')"
     )
     first.sh(lost)
-    booting = first.popen([PYTHON, "-m", "_dockless", "apply", "--boot", "--json"])
+    booting = first.popen([PYTHON, "-m", "_dockless.cli", "apply", "--boot", "--json"])
     first.sh("until grep -q FLOCK /proc/locks; do :; done; ip address add 203.0.113.1/24 dev under0")
     assert json.loads(booting.readline())["warnings"] == []
     assert first.ping("a", "10.60.0.4")
     first.sh(lost)
     boot = (
-        "from _dockless import cli; from _dockless.observe import underlay; underlay.WAIT_S = 0.0; "
-        "cli.run(['apply', '--boot', '--json'], '', '')"
+        "from _dockless import commands; from _dockless.observe import underlay; underlay.WAIT_S = 0.0; "
+        "commands.run(['apply', '--boot', '--json'], '', '')"
     )
     result = json.loads(first.python(boot).stdout)
     assert result["changed"] and "does not have the address 203.0.113.1 yet" in result["warnings"][0]

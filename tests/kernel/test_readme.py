@@ -24,7 +24,7 @@ def debugging():
     (block,) = re.findall(r"## Debugging\n\n```\n(.*?)```", README, re.DOTALL)
     lines = [line.split("  #")[0].strip() for line in block.splitlines()]
     return [
-        re.sub(r"^dockless ", "/usr/bin/python3 -m _dockless ", line)
+        re.sub(r"^dockless ", "/usr/bin/python3 -m _dockless.cli ", line)
         for line in lines
         if not line.startswith("journalctl")
     ]
@@ -44,7 +44,7 @@ def test_the_document_converges_and_debugging_commands_answer(shop):
     assert len(commands) >= 8
     answers = {command: shop.sh(command) for command in commands}
     assert all(answers.values()), answers
-    assert answers["/usr/bin/python3 -m _dockless plan"] == "nothing to change"
+    assert answers["/usr/bin/python3 -m _dockless.cli plan"] == "nothing to change"
     assert "172.20.4.10/16" in answers["ip netns exec web ip -brief address"]
     assert "nameserver 127.0.0.11" in answers["ip netns exec web cat /etc/resolv.conf"]
     assert answers["ip -details link show group 25707"].count("alias dockless shop/") == 3

@@ -308,7 +308,7 @@ def _tables_asked_for(host, document):
     """Apply and return how many times nft was asked for a managed table."""
     host.run(["tee", "/run/document"], input=json.dumps(document))
     host.sh(
-        f"strace -D -f -qq -s 200 -e trace=execve -o /run/calls {PYTHON} -m _dockless apply --project shop "
+        f"strace -D -f -qq -s 200 -e trace=execve -o /run/calls {PYTHON} -m _dockless.cli apply --project shop "
         "/run/document >/run/said"
     )
     calls = host.read("/run/calls")

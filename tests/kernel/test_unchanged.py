@@ -32,7 +32,7 @@ CHANGES = {
 def apply(host, document=None):
     """Apply by the command line and return (answer, whether it was planned rather than answered from the note)."""
     done = host.run(
-        ["/usr/bin/python3", "-X", "importtime", "-m", "_dockless", "apply", "--project", "shop", "--json", "-"],
+        ["/usr/bin/python3", "-X", "importtime", "-m", "_dockless.cli", "apply", "--project", "shop", "--json", "-"],
         input=json.dumps(document or DOCUMENT),
     )
     return json.loads(done.stdout), "_dockless.state.plan" in done.stderr

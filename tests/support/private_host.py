@@ -302,7 +302,7 @@ class PrivateHost(Place):
         self, argv: t.Sequence[str], document: t.Mapping[str, t.Any] | None
     ) -> subprocess.CompletedProcess[str]:
         text = None if document is None else json.dumps(document)
-        return self.run([PYTHON, "-m", "_dockless", *argv], input=text, check=False)
+        return self.run([PYTHON, "-m", "_dockless.cli", *argv], input=text, check=False)
 
 
 def _as_options(options: t.Mapping[str, t.Any]) -> list[str]:

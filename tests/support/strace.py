@@ -102,7 +102,7 @@ def run(host: PrivateHost, *argv: str, document: t.Mapping[str, t.Any] | None = 
             "trace=" + _CALLS,
             PYTHON,
             "-m",
-            "_dockless",
+            "_dockless.cli",
             *argv,
         ],
         input=json.dumps(document or {}),

@@ -29,8 +29,8 @@ LAYERS: tuple[set[str], ...] = (
     {"resolvers"},
     {"observe", "apply"},
     {"engine"},
-    {"cli", "ansible_module"},
-    {"__main__"},
+    {"commands", "ansible_module"},
+    {"cli"},
 )
 # These only compute. What else there is reads or changes the host.
 PURE = {

@@ -64,3 +64,8 @@ def test_names_say_what_a_thing_is():
 
 def test_header_says_licence_and_private():
     assert not [path.name for path in ENGINE if lines(path)[:2] != HEADER]
+
+
+def test_no_file_has_a_name_that_galaxy_refuses():
+    """Galaxy's importer refuses __main__.py: the engine's entry is cli.py."""
+    assert [path for path in ENGINE if path.name == "__main__.py"] == []

@@ -172,6 +172,8 @@ class Kernel:
         if isinstance(step.after, (Veth, Route)):
             self._check(step.after, known=step.key)
         self.state[step.key] = step.after
+        if getattr(there, "master", "") != getattr(step.after, "master", ""):
+            self._lose_bridge(there)
 
     def _check(self, obj: t.Any, known: Key | None = None) -> None:
         """Raise Refused when the kernel would not create an object. known is the object itself when it exists."""

@@ -41,23 +41,40 @@ def interfaces_of(obj: Object | None) -> tuple[Interface, ...]:
 
 
 def without_masters(state: State, removed: Keys) -> State:
-    """Return the state in which the ports of removed bridges have no master.
-
-    With its bridge a port loses its forwarding entries there; a vxlan device keeps its own.
-    """
+    """Return the state in which the ports of removed bridges have no master, and no forwarding entries there."""
     bridges = {key[2] for key in removed if key[0] == "link" and key[1] == HOST}
     ports = {obj.name: obj for obj in state.values() if isinstance(obj, (Veth, Link)) and obj.master in bridges}
     if not ports:
         return state
     found: State = {}
-    for key, obj in state.items():
-        if isinstance(obj, ForwardingEntry) and obj.link in ports:
-            if obj.vtep:
-                found[key] = obj._replace(bridged=False)
-        elif isinstance(obj, (Veth, Link)) and ports.get(obj.name) is obj:
+    for key, obj in _without_entries(state, ports).items():
+        if isinstance(obj, (Veth, Link)) and ports.get(obj.name) is obj:
             found[key] = obj._replace(master="")
         else:
             found[key] = obj
+    return found
+
+
+def without_entries_of_moving_ports(state: State, wanted: State) -> State:
+    """Return the state without the forwarding entries of ports that move to another bridge."""
+    ports = set()
+    for key, obj in state.items():
+        if isinstance(obj, (Veth, Link)) and getattr(wanted.get(key), "master", obj.master) != obj.master:
+            ports.add(obj.name)
+    return _without_entries(state, ports) if ports else state
+
+
+def _without_entries(state: State, ports: t.Container[str]) -> State:
+    """Return the state as it is after these ports left their bridges, apart from their masters.
+
+    With its bridge a port loses its forwarding entries there; a vxlan device keeps its own.
+    """
+    found: State = {}
+    for key, obj in state.items():
+        if not (isinstance(obj, ForwardingEntry) and obj.link in ports):
+            found[key] = obj
+        elif obj.vtep:
+            found[key] = obj._replace(bridged=False)
     return found
 
 

@@ -93,7 +93,7 @@ def make_plan(wanted: State, actual: State, keys_of_others: t.AbstractSet[Key] =
     actual has managed objects only. keys_of_others: of objects that only other projects declare, which stay.
     """
     difference = _difference(wanted, actual, keys_of_others)
-    remaining = _after_clearing(actual, difference)
+    remaining = _after_clearing(wanted, actual, difference)
     return Plan(
         tuple(sorted(_clearing(actual, difference), key=_removal_order)),
         tuple(sorted(_building(wanted, actual, remaining), key=lambda step: creation_order(step.subject))),
@@ -130,12 +130,13 @@ def _changes_in_place(wanted: Object, actual: Object) -> bool:
     return mutable.issuperset(fields) or (mutable | dependencies.also_mutable(wanted, actual)).issuperset(fields)
 
 
-def _after_clearing(actual: State, difference: _Difference) -> State:
-    """Return the state in which building begins."""
-    if not difference.cleared:
-        return actual
-    remaining = {key: obj for key, obj in actual.items() if key not in difference.cleared}
-    return dependencies.without_masters(remaining, difference.rebuilt | difference.blocking)
+def _after_clearing(wanted: State, actual: State, difference: _Difference) -> State:
+    """Return the state in which building begins, without what building itself makes the kernel remove."""
+    remaining = actual
+    if difference.cleared:
+        remaining = {key: obj for key, obj in actual.items() if key not in difference.cleared}
+        remaining = dependencies.without_masters(remaining, difference.rebuilt | difference.blocking)
+    return dependencies.without_entries_of_moving_ports(remaining, wanted)
 
 
 def _clearing(actual: State, difference: _Difference) -> t.Iterator[Step]:

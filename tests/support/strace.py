@@ -16,9 +16,12 @@ from support.private_host import PYTHON, PrivateHost
 
 _LOG = "/run/strace"
 _CALLS = (
-    "socket,close,dup,dup2,dup3,sendto,sendmsg,sendmmsg,ioctl,setsockopt,open,openat,openat2,creat,mkdir,mkdirat,rmdir,unlink,unlinkat,rename,"
-    "renameat,renameat2,link,linkat,symlink,symlinkat,mknod,mknodat,truncate,ftruncate,chmod,fchmod,fchmodat,chown,fchown,lchown,fchownat,"
-    "utimensat,setxattr,lsetxattr,fsetxattr,mount,umount2,move_mount,unshare,setns,clone,clone3,fork,vfork,kill,tkill,tgkill,pidfd_send_signal"
+    "socket,close,dup,dup2,dup3,sendto,sendmsg,sendmmsg,ioctl,setsockopt,open,openat,openat2,creat,mkdir,"
+    "mkdirat,rmdir,unlink,unlinkat,rename,"
+    "renameat,renameat2,link,linkat,symlink,symlinkat,mknod,mknodat,truncate,ftruncate,chmod,fchmod,"
+    "fchmodat,chown,fchown,lchown,fchownat,"
+    "utimensat,setxattr,lsetxattr,fsetxattr,mount,umount2,move_mount,unshare,setns,clone,clone3,fork,"
+    "vfork,kill,tkill,tgkill,pidfd_send_signal"
 )
 _CHANGES = frozenset(
     (

@@ -31,9 +31,9 @@ supervisor.start(supervisor.running_resolvers(supervisor.configured()), facts.Fa
 """
 
 
-def asker(host, netns, name, *kept):
+def asker(host, netns, name, how="each"):
     """Start to ask in a sandbox."""
-    server = host.popen([SYSTEM_PYTHON, str(SUPPORT / "dns_client.py"), "/run/enough", name, *kept], netns)
+    server = host.popen([SYSTEM_PYTHON, str(SUPPORT / "dns_client.py"), "/run/enough", name, how], netns)
     assert server.readline() == "ready"
     return server
 
@@ -55,12 +55,15 @@ def _late(private_host):
 
 
 def test_no_question_is_refused_or_lost_while_resolvers_start_again(late):
-    """Own names by a socket for each question and by one for all, and names from elsewhere that take half a second.
+    """Own names by a socket for each question, by one for all and by TCP, and names from elsewhere, half a second each.
 
     Without others, some are lost.
     """
     before = act(late, "running")["processes"]
-    askers = [asker(late, "cli", "web"), asker(late, "cli", "web", "kept"), asker(late, "cli", "late.example.org")]
+    askers = [
+        *(asker(late, "cli", "web", how) for how in ("each", "kept", "kept", "stream")),
+        asker(late, "cli", "late.example.org"),
+    ]
     for _turn in range(3):
         assert act(late, "start")["running"].keys() == before.keys()
     found = told(late, *askers)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask a sandbox's resolver for a name, over and over, and print the outcome: python3 dns_client.py END NAME [kept].
+"""Ask a sandbox's resolver for a name, over and over, and print the outcome: python3 dns_client.py END NAME [HOW].
 
-It says "ready", asks until the file END is there, by a socket for each question or with kept by one for all, and prints
-how many questions were answered, refused, or met with three seconds of silence.
+It says "ready", asks until the file END is there, and prints how many questions were answered, refused, or met with
+three seconds of silence. HOW is "each" (a UDP socket for each question, the default), "kept" (one for all of them,
+without a pause between questions) or "stream" (a TCP connection for each question).
 """
 
 from __future__ import annotations
@@ -24,31 +25,41 @@ def query(name: str) -> bytes:
     return struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!2H", 1, 1)
 
 
-def wire() -> socket.socket:
+def wire(how: str) -> socket.socket:
     """Return a socket that asks the resolver."""
-    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made = socket.socket(socket.AF_INET, socket.SOCK_STREAM if how == "stream" else socket.SOCK_DGRAM)
     made.settimeout(_SECONDS)
     made.connect(SERVER)
     return made
 
 
-def main(end: str, name: str, kept: bool) -> dict[str, int]:
+def ask(asking: socket.socket, question: bytes) -> bytes:
+    """Return the answer to a question, b"" if the other end closed the connection instead."""
+    if asking.type == socket.SOCK_DGRAM:
+        asking.send(question)
+        return asking.recv(999)
+    asking.sendall(struct.pack("!H", len(question)) + question)
+    with asking.makefile("rb") as answers:
+        return answers.read(int.from_bytes(answers.read(2), "big"))
+
+
+def main(end: str, name: str, how: str) -> dict[str, int]:
     """Ask, and return the counts."""
     said = {"answered": 0, "refused": 0, "silent": 0}
-    asking, question = wire(), query(name)
+    asking, question = wire("kept"), query(name)
     print("ready", flush=True)
     while not os.path.exists(end):
-        asking = asking if kept else wire()
         try:
-            asking.send(question)
-            said["answered" if asking.recv(999)[7] else "refused"] += 1  # the count of answers
-        except ConnectionRefusedError:
+            asking = asking if how == "kept" else wire(how)
+            answer = ask(asking, question)
+            said["answered" if answer and answer[7] else "refused"] += 1  # the count of answers
+        except (ConnectionRefusedError, ConnectionResetError):
             said["refused"] += 1
         except socket.timeout:
             said["silent"] += 1
-        time.sleep(0.05 if kept else 0.005)
+        time.sleep(0 if how == "kept" else 0.005)
     return said
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(sys.argv[1], sys.argv[2], sys.argv[3:] == ["kept"])))
+    print(json.dumps(main(sys.argv[1], sys.argv[2], (sys.argv[3:] or ["each"])[0])))

@@ -69,7 +69,7 @@ def sandbox_table(networks: t.Iterable[Balanced], offset: int, resolved: bool) -
             for family in families:
                 _add_service(family, key, service, targets, offset)
     used = [family for family in families if family.virtual]
-    parts = [names_chain(-100, RESOLVER_PORT)] if resolved else []
+    parts = [names_chain()] if resolved else []
     if used:
         lookups = [rule for family in used for rule in _lookup_rules(family)]
         rejects = [rule for family in used for rule in _reject_rules(family)]
@@ -80,16 +80,35 @@ def sandbox_table(networks: t.Iterable[Balanced], offset: int, resolved: bool) -
     return f"table inet {TABLE} {{\n{''.join(parts)}}}\n".replace("    ", "\t") if parts else ""
 
 
-def names_chain(priority: int, port: int) -> str:
-    """Return the chain that redirects DNS queries to a port of the resolver.
+def names_chain() -> str:
+    """Return the chain that redirects DNS queries to the resolver."""
+    return _chain("names", "nat hook output priority -100", [_to_resolver(each) for each in ("udp", "tcp")])
 
-    Of several, the lowest priority decides.
+
+def detour_chains(port: int, takes_queries: bool) -> str:
+    """Return chains that redirect DNS queries to a second resolver, on this port, while it takes queries.
+
+    The second resolver's UDP packets are tracked in a zone of their own. A client's socket can then ask both resolvers
+    in turn and gets the answers of both: its packets belong to one connection in each zone, and each connection keeps
+    its translation. In a single zone, the entry of a socket would have to be deleted for the redirection to change,
+    and the answer to a query in flight would arrive from an address that the client did not ask.
+    A TCP connection stays with the resolver that it was opened to, so it needs no zone.
+
+    Answers are translated for as long as the chains exist, and so are queries which are already in the zone.
     """
-    rules = [
-        f"ip daddr {RESOLVER_ADDRESS} {protocol} dport 53 dnat ip to {RESOLVER_ADDRESS}:{port}"
-        for protocol in ("udp", "tcp")
-    ]
-    return _chain("names", f"nat hook output priority {priority}", rules)
+    udp_query = f"ip daddr {RESOLVER_ADDRESS} udp dport 53"
+    zones = [f"{udp_query} ct zone set {port}"] if takes_queries else []
+    zones.append(f"ip saddr {RESOLVER_ADDRESS} udp sport {port} ct zone set {port}")
+    redirections = [f"ct zone {port} {_to_resolver('udp', port)}"]
+    redirections += [_to_resolver("tcp", port)] if takes_queries else []
+    # Before connection tracking (-200), and before the chain names.
+    return _chain("zones", "filter hook output priority -300", zones) + _chain(
+        "names", "nat hook output priority -101", redirections
+    )
+
+
+def _to_resolver(protocol: str, port: int = RESOLVER_PORT) -> str:
+    return f"ip daddr {RESOLVER_ADDRESS} {protocol} dport 53 dnat ip to {RESOLVER_ADDRESS}:{port}"
 
 
 # ---- services ----------------------------------------------------------------

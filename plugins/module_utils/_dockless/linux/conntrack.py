@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import ipaddress
 import os
@@ -55,22 +54,6 @@ def follow(before: str, after: str) -> int:
             "Load the kernel module nf_conntrack_netlink.",
         )
     return len(stale)
-
-
-def forget(target: IPAddress, port: int) -> None:
-    """Delete the UDP connections that are translated to an address and port in this thread's namespace.
-
-    Their next packets are translated by the present rules. Does nothing if the kernel cannot list connections.
-    """
-    with contextlib.suppress(OSError), Socket(NETLINK_NETFILTER) as sock:
-        translated = [
-            each
-            for each in _connections(sock)
-            if each.flow.translated
-            and each.flow.protocol == UDP
-            and (each.flow.target, each.flow.target_port) == (target, port)
-        ]
-        sock.flight([_deletion(each) for each in translated])
 
 
 def _connections(sock: Socket) -> list[_Tracked]:

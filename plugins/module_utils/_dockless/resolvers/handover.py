@@ -5,12 +5,20 @@
 The substitute runs from the new configuration on a port of its own, and a second nft table in the sandbox redirects
 queries to it. The old process answers the queries that it already has before it is stopped. If dnsmasq refuses the new
 configuration, the substitute fails to start and the old process goes on.
+
+A process is stopped only when it can get no query any more and has answered those that it got:
+
+1. A change of rules decides about each query as a whole, so it reaches one process and its answer reaches the client
+   (sandbox_table.detour_chains).
+2. A query that met the former rules may be on its way to the process's socket: delivery.await_delivery().
+3. dnsmasq reads its UDP socket in order, so it has read all queries when it answers one that came later.
+4. A forwarded query has a socket, and a TCP client a connection, until the answer is sent. This may take as long as an
+   upstream server or a client likes, so it is limited to _ANSWERS_WITHIN.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import threading
 import time
@@ -19,19 +27,20 @@ from concurrent import futures
 
 from ..dns import dnsmasq_config
 from ..firewall import sandbox_table
-from ..linux import conntrack, files, netns, nft
+from ..linux import delivery, files, netns, nft
 from ..linux.nft import DETOUR
-from ..names import HANDOVERS, RESOLVER_ADDRESS, RESOLVER_PORT
+from ..names import HANDOVERS, RESOLVER_PORT
 from ..state.objects import Resolver
 from . import processes
 
 AT_ONCE = 32  # substitutes at a time: each needs memory and an inotify instance
-_ADDRESS = ipaddress.ip_address(RESOLVER_ADDRESS)
 _PORT = 10054
 _ANSWERS_WITHIN = 2.0  # seconds for answers of upstream servers: a client that waits longer repeats its query
 _PAUSE = 0.02
-# Priority -101: just before the chain of the sandbox's own table.
-_DETOUR = f"table inet {DETOUR} {{\n{sandbox_table.names_chain(-101, _PORT)}}}\n"
+_TO_SUBSTITUTE, _FROM_SUBSTITUTE = (
+    f"table inet {DETOUR} {{\n{sandbox_table.detour_chains(_PORT, takes_queries)}}}\n"
+    for takes_queries in (True, False)
+)
 
 
 @contextlib.contextmanager
@@ -44,10 +53,10 @@ def handed_over(resolvers: t.Sequence[Resolver], dnsmasq: str) -> t.Iterator[Non
     try:
         processes.spawn(substitutes, dnsmasq)
         processes.await_answers(substitutes, _PORT)
-        _redirect(resolvers, _DETOUR, RESOLVER_PORT)
+        _redirect(resolvers, _TO_SUBSTITUTE)
+        _drain(resolvers, RESOLVER_PORT)
         yield
     finally:
-        _redirect(substitutes, "", _PORT)
         _end(substitutes)
 
 
@@ -58,7 +67,6 @@ def end_leftovers() -> None:
         name, extension = os.path.splitext(os.path.basename(path))
         if extension == ".conf":
             substitutes.append(Resolver(name, name, path, ""))
-    _redirect(substitutes, "", _PORT)
     _end(substitutes)
 
 
@@ -74,20 +82,20 @@ def _configure(resolver: Resolver) -> str:
     return path
 
 
-def _redirect(resolvers: t.Sequence[Resolver], table: str, former_port: int) -> None:
-    """Redirect new queries with this table, or its absence, and wait until these resolvers have answered the old ones.
-
-    Then delete the connection tracking entries of former_port, so that UDP clients that keep their source port are
-    translated to the other one.
-    """
+def _redirect(resolvers: t.Sequence[Resolver], table: str) -> None:
+    """Load a table in each resolver's sandbox, and wait until no packet is on its way by the former rules."""
     _in_each(resolvers, lambda: nft.detour(table))
+    delivery.await_delivery()
+
+
+def _drain(resolvers: t.Sequence[Resolver], port: int) -> None:
+    """Wait until resolvers that get no more queries at this port have answered those that they got."""
     deadline = time.monotonic() + _ANSWERS_WITHIN
-    busy = list(resolvers)
+    processes.answers(resolvers, port)
+    busy = processes.with_open_queries(resolvers, port)
     while busy and time.monotonic() < deadline:
-        # At least one pause: a query that arrived a moment ago may still be in a socket's queue.
-        threading.Event().wait(_PAUSE)
-        busy = processes.with_open_queries(busy, (RESOLVER_PORT, _PORT))
-    _in_each(resolvers, lambda: conntrack.forget(_ADDRESS, former_port))
+        threading.Event().wait(_PAUSE)  # dnsmasq sends no event when it has answered
+        busy = processes.with_open_queries(busy, port)
 
 
 def _in_each(resolvers: t.Sequence[Resolver], work: t.Callable[[], None]) -> None:
@@ -103,7 +111,11 @@ def _inside(name: str, work: t.Callable[[], None]) -> None:
 
 
 def _end(substitutes: t.Sequence[Resolver]) -> None:
+    """Redirect queries to the resolvers themselves, and stop the substitutes."""
+    _redirect(substitutes, _FROM_SUBSTITUTE)
+    _drain(substitutes, _PORT)
     processes.kill(substitutes)
+    _in_each(substitutes, lambda: nft.detour(""))
     for path in files.listed(HANDOVERS):
         files.remove(path)
     with contextlib.suppress(OSError):

@@ -9,13 +9,15 @@ import errno
 import os
 import select
 import signal
+import socket
+import struct
 import threading
 import time
 import typing as t
 
 from ..errors import DocklessError, join_messages
 from ..linux import netns, programs
-from ..names import RESOLVER_PORT
+from ..names import RESOLVER_ADDRESS, RESOLVER_PORT
 from ..state.objects import Resolver
 from . import probe
 
@@ -25,6 +27,7 @@ _STOP_TIMEOUT = 10.0
 _POLL_INTERVAL = 0.02
 _AT_ONCE = 256  # process descriptors open at once
 _OPTION = "--conf-file="
+_OPEN = ("01", "03", "08")  # TCP_ESTABLISHED, TCP_SYN_RECV, TCP_CLOSE_WAIT: the client waits for an answer
 
 
 def pids_by_sandbox(resolvers: t.Iterable[Resolver]) -> dict[str, list[int]]:
@@ -45,14 +48,14 @@ def pids(resolvers: t.Iterable[Resolver]) -> list[int]:
     return [pid for found in pids_by_sandbox(resolvers).values() for pid in found]
 
 
-def with_open_queries(resolvers: t.Iterable[Resolver], ports: t.Container[int]) -> list[Resolver]:
+def with_open_queries(resolvers: t.Iterable[Resolver], port: int) -> list[Resolver]:
     """Return the resolvers that have not yet answered every query.
 
-    dnsmasq has a socket for each query that it forwards and a process for each TCP client. ports: those it listens on.
+    dnsmasq has a socket for each query that it forwards, and a TCP client has a connection to it. port: it listens on.
     """
     candidates = list(resolvers)
     found = pids_by_sandbox(candidates)
-    return [resolver for resolver in candidates if _has_open_queries(found.get(resolver.sandbox, []), ports)]
+    return [resolver for resolver in candidates if _has_open_queries(found.get(resolver.sandbox, []), port)]
 
 
 def kill(resolvers: t.Sequence[Resolver]) -> None:
@@ -129,31 +132,38 @@ def await_answers(resolvers: t.Sequence[Resolver], port: int = RESOLVER_PORT) ->
         threading.Event().wait(_POLL_INTERVAL)  # dnsmasq sends no event when it is ready
 
 
-def _has_open_queries(pids_of_resolver: t.Sequence[int], ports: t.Container[int]) -> bool:
-    serves_tcp = len(pids_of_resolver) > 1
-    return serves_tcp or any(_forwards(pid, ports) for pid in pids_of_resolver)
+def _has_open_queries(pids_of_resolver: t.Sequence[int], port: int) -> bool:
+    return any(_forwards(pid, port) or _has_client(pid, port) for pid in pids_of_resolver)
 
 
-def _forwards(pid: int, ports: t.Container[int]) -> bool:
-    """Return whether a process has a UDP socket on a port other than these."""
+def _forwards(pid: int, port: int) -> bool:
+    """Return whether a process has a UDP socket on another port than this one."""
     try:
         own = {os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
-        return any(
-            f"socket:[{inode}]" in own and port not in ports
-            for family in ("udp", "udp6")
-            for inode, port in _udp_sockets(pid, family)
-        )
-    except OSError:  # it ended in the meantime, or there is no IPv6
+    except OSError:  # it ended in the meantime
         return False
+    return any(
+        f"socket:[{columns[9]}]" in own and not columns[1].endswith(f":{port:04X}")
+        for family in ("udp", "udp6")
+        for columns in _sockets(pid, family)
+    )
 
 
-def _udp_sockets(pid: int, family: str) -> t.Iterator[tuple[str, int]]:
-    """Yield inode and local port of each UDP socket in a process's network namespace (proc_pid_net(5))."""
-    with open(f"/proc/{pid}/net/{family}", encoding="ascii") as file:
+def _has_client(pid: int, port: int) -> bool:
+    """Return whether a TCP client is connected to the resolver in a process's namespace, accepted or not."""
+    address = struct.unpack("=I", socket.inet_aton(RESOLVER_ADDRESS))[0]  # as the kernel prints it
+    own = f"{address:08X}:{port:04X}"
+    return any(columns[1] == own and columns[3] in _OPEN for columns in _sockets(pid, "tcp"))
+
+
+def _sockets(pid: int, table: str) -> t.Iterator[list[str]]:
+    """Yield the columns of each socket in a process's network namespace (proc_pid_net(5)).
+
+    The second column is the local address and port, the fourth the state, the tenth the inode.
+    """
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/net/{table}", encoding="ascii") as file:
         next(file, None)  # the heading
-        for line in file:
-            columns = line.split()
-            yield columns[9], int(columns[1].rpartition(":")[2], 16)
+        yield from map(str.split, file)
 
 
 def _configuration_of(pid: int) -> str:

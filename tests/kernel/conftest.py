@@ -3,6 +3,14 @@
 
 from __future__ import annotations
 
+import pytest
+
+from lab import sample
 from support.fixtures import fleet, lab, private_host, untouched_machine
 
 __all__ = ["fleet", "lab", "private_host", "untouched_machine"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print how the sample of the attackers' lab is repeated."""
+    terminalreporter.write_line(sample.told())

@@ -13,7 +13,7 @@ import typing as t
 
 from . import attacks_port, wire
 from .attacks_host import VXLAN
-from .claims import Attack, Send, datagram, frame_of
+from .claims import Attack, Send, datagram, frame_of, of_kinds
 from .places import HOST, NETS, NETWORK_OF, OUTSIDE, address, gateway
 from .topology import Lab
 
@@ -43,18 +43,36 @@ PEERS = (Peer(4097, 4, "v1"), Peer(4098, 6, "w1"))
 
 def of() -> list[Attack]:
     """Return one attack for each origin and group, and each kind of packet in the two groups that differ most."""
-    return [
-        *(attack for origin in ORIGINS for group in GROUPS[1:] for attack in _sent(origin, group, _one_kind(origin))),
-        *(attack for origin in ORIGINS for group in (LACP, LLDP) for attack in _sent(origin, group, _kinds(origin))),
-        *(attack for peer in PEERS for group in (PAUSE, LACP, LLDP) for attack in _from_peer(peer, group)),
-        *_forwarded(),
-    ]
+    return of_kinds(
+        {
+            "group addresses": _to_groups(GROUPS[1:], _one_kind),
+            "packets to group addresses": _to_groups((LACP, LLDP), _kinds),
+            "group addresses through a tunnel": _from_peers((PAUSE, LACP, LLDP)),
+            "the group address that is forwarded": _forwarded(),
+        }
+    )
 
 
 def every() -> list[Attack]:
     """Return each kind of packet from each origin to each group that a bridge does not forward."""
-    sent = [attack for origin in ORIGINS for group in GROUPS[1:] for attack in _sent(origin, group, _kinds(origin))]
-    return [*sent, *(attack for peer in PEERS for group in GROUPS[1:] for attack in _from_peer(peer, group))]
+    return of_kinds(
+        {
+            "packets to group addresses": _to_groups(GROUPS[1:], _kinds),
+            "group addresses through a tunnel": _from_peers(GROUPS[1:]),
+        }
+    )
+
+
+def _to_groups(groups: t.Sequence[str], kinds_of: t.Callable[[str], dict[str, Make]]) -> t.Iterator[Attack]:
+    for origin in ORIGINS:
+        for group in groups:
+            yield from _sent(origin, group, kinds_of(origin))
+
+
+def _from_peers(groups: t.Sequence[str]) -> t.Iterator[Attack]:
+    for peer in PEERS:
+        for group in groups:
+            yield from _from_peer(peer, group)
 
 
 def _source(origin: str, version: int) -> str:

@@ -7,7 +7,7 @@ import struct
 import typing as t
 
 from . import places, wire
-from .claims import Attack, datagram, frame_of, udp_from
+from .claims import Attack, datagram, frame_of, of_kinds, udp_from
 from .places import (
     FOREIGN_NET,
     FOREIGN_VNI,
@@ -28,19 +28,21 @@ VIA_NEIGHBOUR = frozenset(("nbr",))
 
 def of(version: int) -> list[Attack]:
     """Return the attacks over one family."""
-    return [
-        *_loopback(version),
-        *_direct(version),
-        *_ways(version),
-        *_walled(version),
-        *_forged(version),
-        *_audience(version),
-        *_names(version),
-        *_tunnels(version),
-        *_tunnels_by_other_addresses(version),
-        *_pieces(version),
-        *_port_shadows(version),
-    ]
+    return of_kinds(
+        {
+            "loopback addresses": _loopback(version),
+            "sandboxes' own addresses": _direct(version),
+            "networks that are closed in one direction": _ways(version),
+            "internal networks to the host": _walled(version),
+            "addresses of others": _forged(version),
+            "ports with source_ranges": _audience(version),
+            "the DNS forwarder": _names(version),
+            "tunnels": _tunnels(version),
+            "tunnels by other addresses": _tunnels_by_other_addresses(version),
+            "fragments": _pieces(version),
+            "port shadows": _port_shadows(version),
+        }
+    )
 
 
 def _outside(place: str, version: int) -> str:

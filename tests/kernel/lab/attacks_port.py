@@ -9,7 +9,7 @@ import struct
 import typing as t
 
 from . import wire
-from .claims import Attack, Send, datagram, frame_of, udp_from
+from .claims import Attack, Send, datagram, frame_of, of_kinds, udp_from
 from .places import BEHIND_L2, HOST, NETWORK_OF, address, gateway
 from .topology import Lab
 
@@ -20,16 +20,18 @@ ROUTER_ADVERTISEMENT, REDIRECT, SOLICITATION, ADVERTISEMENT, MLD_QUERY = 134, 13
 
 def of(origin: str = "c1", victim: str = "c2") -> list[Attack]:
     """Return the attacks of one sandbox on another of its network."""
-    return [
-        *_stations(origin, victim),
-        *_arp(origin, victim),
-        *_sources4(origin, victim),
-        *_sources6(origin, victim),
-        *_services(origin, victim),
-        *_routers(origin, victim),
-        *_neighbours(origin, victim),
-        *_queriers(origin, victim),
-    ]
+    return of_kinds(
+        {
+            "MAC addresses and protocols": _stations(origin, victim),
+            "ARP": _arp(origin, victim),
+            "IPv4 source addresses": _sources4(origin, victim),
+            "IPv6 source addresses": _sources6(origin, victim),
+            "DHCP": _services(origin, victim),
+            "routers": _routers(origin, victim),
+            "neighbour discovery": _neighbours(origin, victim),
+            "multicast queriers": _queriers(origin, victim),
+        }
+    )
 
 
 def kernels() -> list[Attack]:
@@ -37,7 +39,13 @@ def kernels() -> list[Attack]:
 
     And those that no rule sees.
     """
-    return [*_unguarded(), *_without_ipv6(), *_apart()]
+    return of_kinds(
+        {
+            "ports without port security": _unguarded(),
+            "networks without IPv6": _without_ipv6(),
+            "icc: false": _apart(),
+        }
+    )
 
 
 def _frame(origin: str, make: t.Callable[[Lab, bytes], bytes]) -> Send:

@@ -20,7 +20,8 @@ class Attack(t.NamedTuple):
     """Packets that must reach nobody. send puts one on its way.
 
     counter is that of the rule that must have dropped each packet, "" where a kernel's own setting does, which does not
-    count. seen_by are places that it passes before the rule sees it. victim gets the controls.
+    count. seen_by are places that it passes before the rule sees it. victim gets the controls. kind is filled in by
+    of_kinds.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Attack(t.NamedTuple):
     counter: str
     victim: str = "c2"
     seen_by: frozenset[str] = frozenset()
+    kind: str = ""
 
 
 class Passage(t.NamedTuple):
@@ -51,6 +53,11 @@ class Call(t.NamedTuple):
     origin: str
     address: str
     port: int
+
+
+def of_kinds(kinds: t.Mapping[str, t.Iterable[Attack]]) -> list[Attack]:
+    """Return attacks, each with its kind."""
+    return [attack._replace(kind=kind) for kind, attacks in kinds.items() for attack in attacks]
 
 
 def udp_from(origin: str, source: str, target: str, port: int, to: str = "") -> Send:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import typing as t
+
 from . import attacks_group, attacks_host, attacks_port, passages
 from .claims import Attack, Call, Passage, try_attacks, try_passages
 from .memory import Memory
@@ -20,10 +22,10 @@ def attacks() -> list[Attack]:
     ]
 
 
-def groups() -> dict[str, list[Attack]]:
-    """Return the attacks by the counter of the rule that must drop them, and by the family where their name has one."""
+def groups(attacks_: t.Iterable[Attack]) -> dict[str, list[Attack]]:
+    """Return attacks by the counter of the rule that must drop them, and by the family where their name has one."""
     found: dict[str, list[Attack]] = {}
-    for attack in attacks():
+    for attack in attacks_:
         counter = attack.counter or "not counted"
         group = f"{counter} IPv6" if attack.name.endswith("IPv6") else counter
         found.setdefault(group, []).append(attack)

@@ -6,9 +6,9 @@ from __future__ import annotations
 import pytest
 
 from lab import sample
-from support.fixtures import fleet, lab, private_host, untouched_machine
+from support.fixtures import changing, fleet, lab, private_host, untouched_machine
 
-__all__ = ["fleet", "lab", "private_host", "untouched_machine"]
+__all__ = ["changing", "fleet", "lab", "private_host", "untouched_machine"]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -10,6 +10,7 @@ import typing as t
 
 import pytest
 
+from lab.changing import ChangingLab
 from lab.topology import Lab
 from support import private_fleet, snapshot
 from support.private_host import PrivateHost
@@ -52,6 +53,16 @@ def lab() -> t.Iterator[Lab]:
     """Return the attackers' lab, one for all tests of this process. At the end nothing of it may be left."""
     with PrivateHost() as host:
         found = Lab(host)
+        yield found
+        found.close()
+        host.assert_back_to(host.birth)
+
+
+@pytest.fixture(scope="session")
+def changing() -> t.Iterator[ChangingLab]:
+    """Return another lab, for tests that change its networks."""
+    with PrivateHost() as host:
+        found = ChangingLab(host)
         yield found
         found.close()
         host.assert_back_to(host.birth)

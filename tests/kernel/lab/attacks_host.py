@@ -9,6 +9,7 @@ import typing as t
 from . import places, wire
 from .claims import Attack, datagram, frame_of, of_kinds, udp_from
 from .places import (
+    FOREIGN_MACS,
     FOREIGN_NET,
     FOREIGN_VNI,
     FORWARDER,
@@ -266,9 +267,8 @@ def _header(vni: int) -> bytes:
 
 def foreign(lab: Lab, origin: str, source: str, target: str, token: bytes) -> bytes:
     """Return a packet of the VXLAN network that dockless does not manage, from origin to an address of the node."""
-    mac = lab.host.sh("cat /sys/class/net/foreign0/address")
     inner = wire.packet(FOREIGN_NET[1], FOREIGN_NET[0], wire.UDP, datagram(FOREIGN_NET[1], FOREIGN_NET[0], 81, token))
-    frame = _header(FOREIGN_VNI) + wire.ethernet(mac, "02:00:00:00:98:03", wire.IP, inner)
+    frame = _header(FOREIGN_VNI) + wire.ethernet(*FOREIGN_MACS, wire.IP, inner)
     return frame_of(lab, origin, source, target, wire.UDP, wire.udp(source, target, 50000, VXLAN, frame))
 
 

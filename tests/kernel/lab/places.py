@@ -20,6 +20,7 @@ FORWARDER = 10053  # the port at the gateway of red where a forwarder of names w
 SEALED = (4787, 4100)  # the UDP port and the VNI of an encrypted network
 FOREIGN_VNI = 99  # of a VXLAN device of the node that dockless does not manage, on the port of its overlays
 FOREIGN_NET = ("10.98.0.2", "10.98.0.3")  # the addresses of the node and of the neighbour in that VNI
+FOREIGN_MACS = ("02:00:00:00:98:02", "02:00:00:00:98:03")
 BEHIND_L2 = ("10.99.0.0/16", "10.99.0.1")  # a network, and a host of it, that the node reaches by the sandbox l2
 
 
@@ -99,6 +100,12 @@ def gateway(place: str, version: int) -> str:
 def host_port(place: str) -> int:
     """Return the port of the node that a sandbox asks for, to lead to its port 80."""
     return 8001 + SANDBOXES.index(place)
+
+
+def leads_out(place: str) -> bool:
+    """Tell whether a place is a sandbox on a network with egress."""
+    net = NETS.get(NETWORK_OF.get(place, ""))
+    return net is not None and not net.options.get("internal") and net.options.get("egress", True)
 
 
 def document() -> dict[str, t.Any]:

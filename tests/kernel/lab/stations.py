@@ -25,6 +25,7 @@ TOKEN = re.compile(rb"DL[0-9]{6}")
 _CLONE_NEWNET = 0x40000000
 _IGNORE_OUTGOING, _SOL_PACKET = 23, 263  # PACKET_IGNORE_OUTGOING, linux/if_packet.h
 _ETH_P_ALL = 3
+_SO_RCVBUFFORCE = 33  # asm-generic/socket.h; Python has no name for it
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -66,6 +67,7 @@ class Station:
         self, name: str, namespace: str, link: str = "eth0", hears_frames: bool = True, more_ports: t.Sequence[int] = ()
     ) -> None:
         self.name, self.namespace, self.heard = name, namespace, t.cast(list[Heard], [])
+        self._link, self._follows = link, False
         self._hears_frames = hears_frames
         with entered(namespace):
             self.wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
@@ -86,8 +88,26 @@ class Station:
             found.close()
 
     def frame(self, frame: bytes) -> None:
-        """Put a frame on the link."""
-        self.wire.send(frame)
+        """Put a frame on the link; one that comes and goes may be missing at the moment."""
+        if not self._follows:
+            self.wire.send(frame)
+            return
+        with contextlib.suppress(OSError):
+            self.wire.sendto(frame, (self._link, 0))
+
+    def follow_link(self) -> None:
+        """Hear every link of the namespace, and send by the link's name: runs remove links and create them again."""
+        with entered(self.namespace):
+            ears = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
+        ears.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
+        ears.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, 1 << 24)
+        ears.setblocking(False)
+        self.wire.close()
+        self.wire, self._follows = ears, True
+
+    def leave_port(self, port: int) -> None:
+        """Serve a UDP port no longer: a run refuses to publish one that is in use."""
+        self._udp.pop(port).close()
 
     def datagram(self, address: str, port: int, token: bytes) -> bool:
         """Send one as a program does; return whether the kernel here took it."""
@@ -122,6 +142,11 @@ class Station:
             return found
         found.close()
         return None
+
+    def received(self, port: int) -> t.Iterator[bytes]:
+        """Yield the datagrams that came to a port since they were last heard or received."""
+        for data, _sender in _drained(self._udp[port]):
+            yield data
 
     def listen(self) -> None:
         """Add to heard what has come."""

@@ -32,7 +32,6 @@ _WEAK = {  # settings of the node that guard as little as can be, so that what i
     "bridge/bridge-nf-call-ip6tables": 0,
 }
 OUTER_NAMESPACES = ("lab-far", "lab-vpn", "lab-guest")
-_FOREIGN_MAC = "02:00:00:00:98:03"  # of the neighbour, in the foreign VXLAN network
 GUEST = ("172.30.10.99", "fd00:10::99")  # somebody else's link in the bridge of red
 Counters = dict[str, int]
 
@@ -89,7 +88,7 @@ class Lab:
         for station in self.stations.values():
             station.close()
         host = self.host
-        host.run(["ip", "link", "del", "guest0"])
+        host.sh("ip link del guest0 2>/dev/null || true")  # a test that changes networks takes it away
         host.apply({}, project=places.PROJECT, absent=True)
         host.sh(
             "ip link del up2; ip link del foreign0; " + "; ".join(f"ip netns del {name}" for name in OUTER_NAMESPACES)
@@ -107,11 +106,13 @@ class Lab:
             "echo 0 >/proc/sys/net/ipv4/icmp_ratelimit; echo 0 >/proc/sys/net/ipv6/icmp/ratelimit"
         )
         host.sh("ip link add up2 type veth peer name eth0 netns lab-vpn")
+        mac, peer_mac = places.FOREIGN_MACS
         host.sh(
-            f"ip link add foreign0 type vxlan id {places.FOREIGN_VNI} dstport 4789 local {places.HOST[0]} nolearning; "
+            f"ip link add foreign0 address {mac} type vxlan id {places.FOREIGN_VNI} dstport 4789 "
+            f"local {places.HOST[0]} nolearning; "
             f"ip link set foreign0 addrgenmode none; ip address add {places.FOREIGN_NET[0]}/24 dev foreign0; "
-            f"ip link set foreign0 up; bridge fdb add {_FOREIGN_MAC} dev foreign0 dst {places.OUTSIDE['nbr'][0]}; "
-            f"ip neighbour add {places.FOREIGN_NET[1]} lladdr {_FOREIGN_MAC} dev foreign0"
+            f"ip link set foreign0 up; bridge fdb add {peer_mac} dev foreign0 dst {places.OUTSIDE['nbr'][0]}; "
+            f"ip neighbour add {places.FOREIGN_NET[1]} lladdr {peer_mac} dev foreign0"
         )
         _address(nbr, "far0", ("198.51.100.2", "2001:db8:2::2"))
         _address(host, "up2", places.SECOND)

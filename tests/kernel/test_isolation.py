@@ -124,7 +124,7 @@ def test_sandbox_address_is_unreachable_from_outside(private_host, version):
 
 @pytest.mark.parametrize("version", [4, 6])
 def test_gateway_address_is_not_the_neighbours(private_host, version):
-    """What listens on a bridge is for its sandboxes; the guard alone keeps a neighbour with a route from it."""
+    """What listens on a bridge is for its sandboxes; each of two rules alone keeps a neighbour with a route from it."""
     private_host.apply(TWO)
     own = traffic.record(private_host, None, 7777)
     neighbour, six = private_host.neighbour(), version == 6
@@ -133,7 +133,13 @@ def test_gateway_address_is_not_the_neighbours(private_host, version):
     traffic.send(neighbour, None, gateway, 7777, "attack")
     traffic.send(private_host, "web", gateway, 7777, "control")
     assert own.readline() == f"control {WEB[six]}"
-    with traffic.without(private_host, GUARD_DIRECT[six]):
+    rules = GUARD_DIRECT[six], "ip6 daddr @gateways6" if six else "ip daddr @gateways4"
+    for rule in rules:
+        with traffic.without(private_host, rule):
+            traffic.send(neighbour, None, gateway, 7777, "attack")
+            traffic.send(private_host, "web", gateway, 7777, "control")
+            assert own.readline() == f"control {WEB[six]}"
+    with traffic.without(private_host, *rules):
         traffic.send(neighbour, None, gateway, 7777, "attack")
         assert own.readline() == f"attack {NEIGHBOUR6 if six else NEIGHBOUR4}"
 

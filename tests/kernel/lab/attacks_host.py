@@ -35,6 +35,7 @@ def of(version: int) -> list[Attack]:
             "sandboxes' own addresses": _direct(version),
             "networks that are closed in one direction": _ways(version),
             "internal networks to the host": _walled(version),
+            "addresses that the host shares": _shared(version),
             "addresses of others": _forged(version),
             "ports with source_ranges": _audience(version),
             "the DNS forwarder": _names(version),
@@ -105,9 +106,9 @@ def _direct(version: int) -> t.Iterator[Attack]:
     yield _attack(
         "trusted link to an unpublished port", "vpn", address("t1", version), 81, "closed", version, victim="t1"
     )
-    yield _attack(
-        "neighbour to a gateway's address", "nbr", gateway("c1", version), 9998, "direct", version, victim="node"
-    )
+    for place in ("c1", "c4", "r1", "t1", "o1", "p1", "l1"):
+        target = gateway(place, version)
+        yield _attack(f"neighbour to the gateway {target}", "nbr", target, 9998, "gateways", version, victim="node")
     yield Attack(
         f"neighbour as a sandbox, IPv{version}",
         "nbr",
@@ -208,6 +209,21 @@ def _walled(version: int) -> t.Iterator[Attack]:
             version,
             victim="c1",
         )
+
+
+def _shared(version: int) -> t.Iterator[Attack]:
+    """What is addressed to everybody, from sandboxes, and from outside to everybody in a network."""
+    own = {"c1": "172.30.10.255" if version == 4 else "fd00:10::"}
+    for origin in ("c1", "c4", "l1", *(() if version == 6 else ("i1",))):
+        for target in SHARED_ADDRESSES[version]:
+            is_closed = target in ("172.30.10.255", "fd00:10::") and target != own.get(origin)
+            counter = "direct" if is_closed else "shared_addresses"
+            yield _attack(f"{origin} to {target}", origin, target, 9998, counter, version, victim="node")
+    for origin in ("nbr", "vpn", "far"):
+        for target in (
+            ("172.30.10.255", "172.30.30.255", "172.30.50.255") if version == 4 else ("fd00:30::", "fd00:50::")
+        ):
+            yield _attack(f"{origin} to {target}", origin, target, 9998, "gateways", version, victim="node")
 
 
 def _forged(version: int) -> t.Iterator[Attack]:
@@ -368,6 +384,8 @@ def _tunnels_by_other_addresses(version: int) -> t.Iterator[Attack]:
             label = f"{name} to {target}, IPv{version}"
             is_closed = target in ("172.30.10.255", "fd00:10::") and name != "c1"  # as all addresses of that network
             counter = "direct" if is_closed else "overlays"
+            if origin in places.OUTSIDE and target.startswith(("172.30.", "fd00:")):
+                counter = "gateways"
             yield Attack(f"VXLAN of {label}", origin, tunnelled(origin, source, target, inner, version), counter, inner)
             yield Attack(f"VXLAN in clear of {label}", origin, sealed(origin, source, target), counter, "node")
     seen = VIA_NEIGHBOUR

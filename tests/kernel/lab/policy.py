@@ -162,6 +162,6 @@ def _of_gateway(source: str, version: int) -> t.Iterator[Question]:
 
 
 def _gateway_is_open(source: str, net: places.Net, version: int) -> bool:
-    """A subnet that nobody may address from outside is closed to them as a whole, the node's address in it as well."""
+    """The node's address on a bridge is for sandboxes; gateway mode nat-unprotected and trusted links open it."""
     trusted = source == "vpn" and "up2" in net.options.get("trusted_host_interfaces", ())
-    return _is_internal(net) or _mode(net, version) != "nat" or trusted
+    return _mode(net, version) == "nat-unprotected" or trusted

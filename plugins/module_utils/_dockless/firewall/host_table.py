@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..model import addresses
 from ..model.addresses import IPAddress
 from ..model.gateways import are_ports_direct, trusted_links
 from ..model.host import Defaults, Host
@@ -67,13 +68,14 @@ def _add_network(network: Network, elements: Elements, defaults: Defaults) -> No
         elements["same_bridge"].append(f"{bridge} . {bridge}")
     if network.spans_hosts:
         _add_overlay(network, network.overlay_options, bridge, elements)
-    if network.subnets:
-        elements["bridges"].append(bridge)
-        for subnet in network.subnets:
-            elements[f"sources{subnet.version}"].append(f"{subnet.network} . {bridge}")
+    if not network.subnets:
+        elements["any_source"].append(bridge)
+    for subnet in network.subnets:
+        elements[f"sources{subnet.version}"].append(f"{subnet.network} . {bridge}")
+    _add_gateways(network, elements)
     if network.internal:
-        elements["gateway_only"].append(bridge)
         return
+    elements["all_host_addresses"].append(bridge)
     elements["not_internal"].append(bridge)
     if network.egress:
         elements["egress"].append(bridge)
@@ -86,12 +88,26 @@ def _add_network(network: Network, elements: Elements, defaults: Defaults) -> No
     _add_translation(network, bridge, elements)
 
 
+def _add_gateways(network: Network, elements: Elements) -> None:
+    """Add the addresses at which sandboxes alone reach the host.
+
+    Gateway mode nat-unprotected opens all addresses of a network, the gateway's too. A link-local subnet is left out:
+    its addresses may be those of the host on another link as well.
+    """
+    for subnet in network.subnets:
+        if subnet.network.is_link_local or not network.has_host_address(subnet.version):
+            continue
+        closed = elements[f"gateways{subnet.version}"]
+        closed += [str(address) for address in addresses.shared_addresses(subnet.network)]
+        is_open = network.gateway_mode(subnet.version) == GATEWAY_UNPROTECTED
+        if subnet.gateway is not None and not is_open:
+            closed.append(str(subnet.gateway))
+
+
 def _add_translation(network: Network, bridge: str, elements: Elements) -> None:
     """Add the source address translation of packets that leave a network."""
     for subnet in network.subnets:
         elements[f"attached{subnet.version}"].append(f"{subnet.network} . {bridge}")
-        if subnet.gateway is not None and network.has_host_address(subnet.version):
-            elements[f"gateways{subnet.version}"].append(str(subnet.gateway))
         if network.is_masqueraded(subnet.version):
             elements[f"masqueraded{subnet.version}"].append(str(subnet.network))
             address = network.host_ipv4 if subnet.version == 4 else network.host_ipv6
@@ -136,6 +152,8 @@ def _add_overlay(network: Network, overlay: Overlay, bridge: str, elements: Elem
         return
     device = f'"{network.vxlan_device}"'
     elements["routed_devices"].append(device)
+    if not network.internal:
+        elements["all_host_addresses"].append(device)
     if network.icc:
         elements["same_bridge"] += [f"{bridge} . {device}", f"{device} . {bridge}"]
     for subnet in network.subnets:

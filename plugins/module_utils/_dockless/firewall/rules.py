@@ -29,12 +29,12 @@ SETS = (
     NftSet("set", "ingress", "type ifname"),
     # Bridges of networks with isolate: open, between which packets pass.
     NftSet("set", "isolate_open", "type ifname"),
-    # Bridges whose sandboxes reach no other address of the host than that of their bridge.
-    NftSet("set", "gateway_only", "type ifname"),
+    # Links whose sandboxes reach every address of the host. Others reach that of their bridge only.
+    NftSet("set", "all_host_addresses", "type ifname"),
     # -- source addresses
-    # Bridges of networks with subnets: packets from there need a source address in sources4 or sources6.
-    NftSet("set", "bridges", "type ifname"),
-    # The valid source addresses of each bridge.
+    # Bridges of networks without subnets, whose sandboxes choose their addresses themselves.
+    NftSet("set", "any_source", "type ifname"),
+    # The valid source addresses of every other bridge.
     NftSet("set", "sources4", "type ipv4_addr . ifname", interval=True),
     NftSet("set", "sources6", "type ipv6_addr . ifname", interval=True),
     # Each subnet with its bridge.
@@ -44,7 +44,8 @@ SETS = (
     # Subnets that may not be addressed from outside.
     NftSet("set", "no_direct4", "type ipv4_addr", interval=True),
     NftSet("set", "no_direct6", "type ipv6_addr", interval=True),
-    # Addresses of the host on bridges. Its other addresses stay reachable, also one in a subnet of dockless.
+    # The host's addresses on bridges, and the broadcast or anycast address of each subnet: only sandboxes reach them.
+    # The host's other addresses stay reachable, also one in a subnet of dockless.
     NftSet("set", "gateways4", "type ipv4_addr"),
     NftSet("set", "gateways6", "type ipv6_addr"),
     # Exceptions: links of the host from which published ports of a subnet are reached (trusted_host_interfaces).
@@ -115,6 +116,7 @@ COUNTERS = (
     "source_ranges",
     "gateway_only",
     "forwarders",
+    "gateways",
     "direct",
     "sources",
     "internal",
@@ -124,10 +126,15 @@ COUNTERS = (
     "closed",
     "transit",
     "unencrypted",
+    "member_reports",
+    "shared_addresses",
 )
 
 # ---- table inet dockless: chains ---------------------------------------------
 
+# Links of dockless by which packets of sandboxes arrive: bridges, and the VXLAN devices of routed overlays.
+_FROM_BRIDGE = f'iifgroup {LINK_GROUP} meta iifkind "bridge"'
+_FROM_SANDBOXES = f'iifgroup {LINK_GROUP} meta iifkind {{ "vxlan", "bridge" }}'
 # Drops packets that must not arrive, before connection tracking sees them.
 _GUARD = chain_text(
     "guard",
@@ -142,16 +149,24 @@ _GUARD = chain_text(
     f'iifgroup {LINK_GROUP} ip daddr . udp dport @vxlan_peers4 counter name "overlays" drop',
     f'iifgroup {LINK_GROUP} ip6 daddr . udp dport @vxlan_peers6 counter name "overlays" drop',
     # Source addresses.
-    'iifname @bridges ip saddr . iifname != @sources4 counter name "sources" drop',
-    'iifname @bridges ip6 saddr != { ::, fe80::/10 } ip6 saddr . iifname != @sources6 counter name "sources" drop',
+    f'{_FROM_BRIDGE} iifname != @any_source ip saddr . iifname != @sources4 counter name "sources" drop',
+    f"{_FROM_BRIDGE} iifname != @any_source ip6 saddr != {{ ::, fe80::/10 }} ip6 saddr . iifname != @sources6"
+    ' counter name "sources" drop',
     # The host's own addresses.
-    'iifname @gateway_only fib daddr type local fib daddr . iif type != local counter name "gateway_only" drop',
+    f"{_FROM_SANDBOXES} iifname != @all_host_addresses fib daddr type local fib daddr . iif type != local"
+    ' counter name "gateway_only" drop',
     'meta l4proto { tcp, udp } ip daddr . th dport @forwarders4 iifname != "lo" iifname != @egress'
     ' counter name "forwarders" drop',
     'meta l4proto { tcp, udp } ip6 daddr . th dport @forwarders6 iifname != "lo" iifname != @egress'
     ' counter name "forwarders" drop',
     # A sandbox may address the host by the address of any bridge.
     f"iifgroup {LINK_GROUP} fib daddr type local accept",
+    # Others address it by its own addresses. Through that of a bridge, or the broadcast address of its subnet, they
+    # would reach services of the host that are meant for the sandboxes of one network.
+    f'iifgroup != {LINK_GROUP} iifname != "lo" ip daddr @gateways4 ip daddr . iifname != @trusted4'
+    ' counter name "gateways" drop',
+    f'iifgroup != {LINK_GROUP} iifname != "lo" ip6 daddr @gateways6 ip6 daddr . iifname != @trusted6'
+    ' counter name "gateways" drop',
     # What an open network reaches is decided in the chain forward.
     "iifname @isolate_open accept",
     # The host comes first: it may have got an address that lies in a subnet of dockless after the network was created.
@@ -205,8 +220,9 @@ _FORWARD = chain_text(
     f"iifgroup {{ {LINK_GROUP}, {PAIR_GROUP}, {TUNNEL_GROUP} }} accept",
     f'oifgroup != {{ {PAIR_GROUP}, {TUNNEL_GROUP} }} meta nfproto @no_transit counter name "transit" drop',
 )
-# Drops VXLAN packets that must not reach an overlay. This hook sees all that a socket of the host receives, also by a
-# broadcast, multicast or anycast address, which "fib daddr type local" in an earlier hook does not match.
+# Drops VXLAN packets that must not reach an overlay, and what sandboxes send to everybody. This hook sees all that a
+# socket of the host receives, also by a broadcast, multicast or anycast address, which "fib daddr type local" in an
+# earlier hook does not match.
 _INPUT = chain_text(
     "input",
     "type filter hook input priority filter; policy accept;",
@@ -216,6 +232,18 @@ _INPUT = chain_text(
     ' counter name "overlays" drop',
     "udp dport . @th,96,24 @vxlan_vnis ip6 saddr . ip6 daddr . udp dport . @th,96,24 != @vxlan_senders6"
     ' counter name "overlays" drop',
+    # A packet to the bridges' other sandboxes passes the host's IP stack as well. "unicast" is a packet for an ipvlan
+    # link in mode l3s.
+    f"{_FROM_SANDBOXES} fib daddr type != {{ unicast, local }} goto shared",
+)
+# Of what sandboxes send to broadcast, multicast and anycast addresses, the host takes neighbour discovery alone. A
+# bridge has read the reports of multicast members before, which every sandbox with IPv6 sends when it starts.
+_SHARED = chain_text(
+    "shared",
+    "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
+    'meta l4proto igmp counter name "member_reports" drop',
+    'icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } counter name "member_reports" drop',
+    'counter name "shared_addresses" drop',
 )
 # Keeps the data of encrypted overlays from leaving by another link than a WireGuard link.
 _ENCRYPTED_ONLY = chain_text(
@@ -290,6 +318,7 @@ CHAINS = "".join(
         _SOURCE_RANGES6,
         _FORWARD,
         _INPUT,
+        _SHARED,
         _ENCRYPTED_ONLY,
         _PREROUTING,
         _OUTPUT,

@@ -50,3 +50,16 @@ def network_of(address: IPAddress, prefix_length: int) -> IPNetwork:
 def is_within(part: IPNetwork, whole: IPNetwork) -> bool:
     """Return whether part lies in whole. Networks of two families never do."""
     return part.version == whole.version and part.subnet_of(whole)  # type: ignore[arg-type]  # one family, see above
+
+
+def shared_addresses(subnet: IPNetwork) -> tuple[IPAddress, ...]:
+    """Return the addresses of a subnet at which every host on the link listens, or every router.
+
+    IPv4: the broadcast address, and the first one, which Linux before 5.14 treats as such. IPv6: the subnet-router
+    anycast address (RFC 4291, 2.6.1).
+    """
+    if subnet.prefixlen >= subnet.max_prefixlen - 1:  # a link of two hosts has none (RFC 3021, RFC 6164)
+        return ()
+    if subnet.version == 6:
+        return (subnet.network_address,)
+    return (subnet.network_address, subnet.broadcast_address)

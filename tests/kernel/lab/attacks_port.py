@@ -5,6 +5,7 @@ asked for.
 
 from __future__ import annotations
 
+import ipaddress
 import struct
 import typing as t
 
@@ -27,8 +28,11 @@ def of(origin: str = "c1", victim: str = "c2") -> list[Attack]:
             "IPv4 source addresses": _sources4(origin, victim),
             "IPv6 source addresses": _sources6(origin, victim),
             "DHCP": _services(origin, victim),
+            "DHCP clients": _offers(origin, victim),
+            "malformed packets": _malformed(origin, victim),
             "routers": _routers(origin, victim),
             "neighbour discovery": _neighbours(origin, victim),
+            "duplicate address detection": _denials(origin, victim),
             "multicast queriers": _queriers(origin, victim),
         }
     )
@@ -330,6 +334,102 @@ def _services(origin: str, victim: str) -> t.Iterator[Attack]:
             )
 
 
+def _offers(origin: str, victim: str) -> t.Iterator[Attack]:
+    """A DHCP client takes an answer from any port, and at any address."""
+    for version, port in ((4, 68), (6, 546)):
+        source, six = address(origin, version), version == 6
+        kind = wire.IP6 if six else wire.IP
+        targets = [address(victim, version), "ff02::1" if six else "255.255.255.255"]
+        targets += [gateway(origin, version), "ff02::1:2" if six else "224.0.0.1"]
+        for target in targets:
+            for sport in (0, 68, 546, 1067, 40000):
+                yield Attack(
+                    f"{origin} offers DHCP to {target} from port {sport}, IPv{version}",
+                    origin,
+                    _to_everybody(origin, victim, kind, _offer(source, target, port, sport)),
+                    "dhcp",
+                    victim,
+                )
+        target = address(victim, version)
+
+        def in_pieces(lab: Lab, token: bytes, source: str = source, target: str = target, port: int = port) -> bytes:
+            body = wire.udp(source, target, 40000, port, token + bytes(40))
+            return wire.fragments(source, target, wire.UDP, body, 16, int(token[2:]))[0]
+
+        plain = _offer(source, target, port, 40000)
+
+        def with_options(lab: Lab, token: bytes, plain: t.Callable[[Lab, bytes], bytes] = plain) -> bytes:
+            packet = plain(lab, token)
+            return _behind(wire.OPTIONS, packet) if packet[0] >> 4 == 6 else _with_options(packet)
+
+        for name, make in (("in a fragment", in_pieces), ("behind options", with_options)):
+            yield Attack(
+                f"{origin} offers DHCP {name}, IPv{version}",
+                origin,
+                _to_everybody(origin, victim, kind, make),
+                "dhcp",
+                victim,
+            )
+
+
+def _offer(source: str, target: str, port: int, sport: int) -> t.Callable[[Lab, bytes], bytes]:
+    def make(_lab: Lab, token: bytes) -> bytes:
+        return wire.packet(source, target, wire.UDP, wire.udp(source, target, sport, port, token))
+
+    return make
+
+
+def _to_everybody(origin: str, victim: str, kind: int, make: t.Callable[[Lab, bytes], bytes]) -> Send:
+    """Return the sender of a packet in a frame to its destination's MAC; where that is everybody, to all."""
+
+    def send(lab: Lab, token: bytes) -> None:
+        packet = make(lab, token)
+        target = str(ipaddress.ip_address(packet[24:40] if packet[0] >> 4 == 6 else packet[16:20]))
+        is_group = target.startswith(("ff", "224."))
+        macs = {address(victim, 4): lab[victim].mac, address(victim, 6): lab[victim].mac}
+        macs.update({gateway(origin, version): lab.hop(origin) for version in (4, 6)})
+        mac = wire.multicast_mac(target) if is_group else macs.get(target, wire.BROADCAST)
+        lab[origin].frame(wire.ethernet(mac, lab[origin].mac, kind, packet))
+
+    return send
+
+
+def _with_options(packet: bytes) -> bytes:
+    """Return an IPv4 packet with four bytes of options (no operation)."""
+    length = struct.unpack_from("!H", packet, 2)[0] + 4
+    head = bytes([0x46]) + packet[1:2] + struct.pack("!H", length) + packet[4:10] + bytes(2) + packet[12:20]
+    head += b"\1\1\1\1"
+    return head[:10] + struct.pack("!H", wire.checksum(head)) + head[12:] + packet[20:]
+
+
+def _malformed(origin: str, victim: str) -> t.Iterator[Attack]:
+    """Headers that say something else than the frame has: nft finds no protocol in them."""
+
+    def longer(packet: bytes) -> bytes:
+        at = 4 if packet[0] >> 4 == 6 else 2
+        return packet[:at] + struct.pack("!H", 1400) + packet[at + 2 :]
+
+    changes: dict[str, t.Callable[[bytes], bytes]] = {
+        "longer than the frame": longer,
+        "of another version": lambda packet: bytes([packet[0] ^ 0x30]) + packet[1:],
+    }
+    for version, port, kind in ((4, 68, wire.IP), (6, 546, wire.IP6)):
+        for name, change in changes.items():
+            offer = _offer(address(origin, version), address(victim, version), port, 67)
+            yield Attack(
+                f"{origin} sends a packet {name}, IPv{version}",
+                origin,
+                _frame(
+                    origin,
+                    lambda lab, token, offer=offer, change=change, kind=kind: wire.ethernet(
+                        lab[victim].mac, lab[origin].mac, kind, change(offer(lab, token))
+                    ),
+                ),
+                "malformed",
+                victim,
+            )
+
+
 def message6(lab: Lab, origin: str, target: str, kind: int, body: bytes, source: str = "") -> bytes:
     """Return a message of neighbour discovery in its packet: hop limit 255."""
     source = source or _own6(lab, origin)
@@ -463,6 +563,76 @@ def _neighbours(origin: str, victim: str) -> t.Iterator[Attack]:
         )
 
 
+def _denials(origin: str, victim: str) -> t.Iterator[Attack]:
+    """Questions whether an address is in use, which keep others from using it (RFC 4862, 5.4.3; RFC 5227, 2.1.1)."""
+
+    def asked(wanted: t.Callable[[Lab], str], to: str, behind: int = -1) -> Send:
+        def make(lab: Lab, token: bytes) -> bytes:
+            target = wanted(lab)
+            group = wire.solicited_node(target) if to == "group" else ALL_NODES
+            mac = lab[victim].mac if to == "victim" else wire.multicast_mac(group)
+            body = bytes(4) + wire.packed(target) + wire.token_option(token)
+            packet = message6(lab, origin, group, SOLICITATION, body, "::")
+            return wire.ethernet(mac, lab[origin].mac, wire.IP6, packet if behind < 0 else _behind(behind, packet))
+
+        return _frame(origin, make)
+
+    wanted: dict[str, t.Callable[[Lab], str]] = {
+        "the victim's": lambda lab: address(victim, 6),
+        "the victim's link-local": lambda lab: _own6(lab, victim),
+        "the gateway's": lambda lab: gateway(origin, 6),
+        "the gateway's link-local": lambda lab: wire.link_local(lab.hop(origin)),
+        "nobody's": lambda lab: address(origin, 6)[:-2] + "77",
+        "a stranger's": lambda lab: "2001:4860::8",
+    }
+    for name, whose in wanted.items():
+        for to in ("group", "all", "victim"):
+            yield Attack(f"{origin} asks for {name} address to {to}", origin, asked(whose, to), "neighbours", victim)
+    for name, header in (
+        ("options", wire.OPTIONS),
+        ("hop-by-hop options", wire.HOP_BY_HOP),
+        ("a fragment", wire.FRAGMENT),
+    ):
+        whose = wanted["the victim's"] if header != wire.FRAGMENT else lambda lab: address(origin, 6)
+        yield Attack(
+            f"{origin} asks for an address behind {name}", origin, asked(whose, "group", header), "neighbours", victim
+        )
+    zero = "00:00:00:00:00:00"
+    addresses = (address(victim, 4), gateway(origin, 4), HOST[0], address(origin, 4)[:-2] + "77")
+    for target in addresses:
+        for operation in (1, 2):
+            yield Attack(
+                f"{origin} asks for {target} by ARP {operation}",
+                origin,
+                _frame(
+                    origin,
+                    lambda lab, token, target=target, operation=operation: wire.ethernet(
+                        wire.BROADCAST,
+                        lab[origin].mac,
+                        wire.ARP,
+                        wire.arp(operation, lab[origin].mac, "0.0.0.0", zero, target, token),
+                    ),
+                ),
+                "arp_senders",
+                victim,
+            )
+    yield Attack(
+        f"{origin} asks for its address by ARP with another MAC",
+        origin,
+        _frame(
+            origin,
+            lambda lab, token: wire.ethernet(
+                wire.BROADCAST,
+                lab[origin].mac,
+                wire.ARP,
+                wire.arp(1, lab[victim].mac, "0.0.0.0", zero, address(origin, 4), token),
+            ),
+        ),
+        "arp_senders",
+        victim,
+    )
+
+
 def _queriers(origin: str, victim: str) -> t.Iterator[Attack]:
     for version, body in ((1, bytes(4)), (2, bytes(4)), (3, bytes(8))):
         yield Attack(
@@ -540,6 +710,15 @@ def _unguarded() -> t.Iterator[Attack]:
         )
 
     yield Attack("unguarded sandbox redirects the host as its router", "l1", _frame("l1", redirect4), "", "l2")
+    for version, port in ((4, 68), (6, 546)):
+        for target in (gateway("l1", version), "ff02::1" if version == 6 else "255.255.255.255"):
+            yield Attack(
+                f"unguarded sandbox offers DHCP to the host at {target}",
+                "l1",
+                udp_from("l1", address("l1", version), target, port),
+                "dhcp",
+                "l2",
+            )
     # A bridge never forwards the first and the second, and hands them to nobody whom a rule could ask.
     for name, group, kind, wall in (
         ("LLDP", LLDP_GROUP, 0x88CC, ""),

@@ -198,15 +198,17 @@ def _frames(version: int) -> t.Iterator[Passage]:
     def other_mac(lab: Lab, token: bytes) -> None:
         lab["l1"].frame(wire.ethernet(lab["l2"].mac, "02:00:00:00:00:77", 0x88B5, token))
 
-    def arp(lab: Lab, token: bytes) -> None:
-        lab["c1"].frame(
-            wire.ethernet(
-                wire.BROADCAST,
-                lab["c1"].mac,
-                wire.ARP,
-                wire.arp(1, lab["c1"].mac, address("c1", 4), "00:00:00:00:00:00", address("c2", 4), token),
-            )
-        )
+    def arp(sender: str, target: str) -> t.Callable[[Lab, bytes], None]:
+        def send(lab: Lab, token: bytes) -> None:
+            message = wire.arp(1, lab["c1"].mac, sender, "00:00:00:00:00:00", target, token)
+            lab["c1"].frame(wire.ethernet(wire.BROADCAST, lab["c1"].mac, wire.ARP, message))
+
+        return send
+
+    def dhcp(lab: Lab, token: bytes) -> None:
+        body = datagram(address("c1", 4), "255.255.255.255", 67, token, 68)
+        packet = wire.packet(address("c1", 4), "255.255.255.255", wire.UDP, body)
+        lab["c1"].frame(wire.ethernet(wire.BROADCAST, lab["c1"].mac, wire.IP, packet))
 
     def discovered(kind: int, source: str) -> t.Callable[[Lab, bytes], None]:
         def send(lab: Lab, token: bytes) -> None:
@@ -225,7 +227,10 @@ def _frames(version: int) -> t.Iterator[Passage]:
 
     if version == 4:
         yield Passage("a port without a guard sends anything", other_mac, "l2", "frame")
-        yield Passage("a question for a neighbour", arp, "c2", "frame")
+        yield Passage("a question for a neighbour", arp(address("c1", 4), address("c2", 4)), "c2", "frame")
+        yield Passage("an announcement of an address", arp(address("c1", 4), address("c1", 4)), "c2", "frame")
+        yield Passage("a question whether an address is free", arp("0.0.0.0", address("c1", 4)), "c2", "frame")
+        yield Passage("a question to a DHCP server", dhcp, "c2", "frame")
         return
     yield Passage("a question whether an address is free", discovered(SOLICITATION, "::"), "c2", "frame")
     yield Passage("an answer that an address is here", discovered(ADVERTISEMENT, ""), "c2", "frame")

@@ -208,6 +208,7 @@ class Lab:
             "ip link add guest0 type veth peer name eth0 netns lab-guest; "
             f"ip link set guest0 master {self.bridges['red'][0]} up"
         )
+        self.host.sh("echo 0 >/proc/sys/net/ipv6/conf/eth0/router_solicitations", netns="lab-guest")  # of no attack
         _address(self.host, "eth0", GUEST, "lab-guest")
 
     def hop(self, origin: str) -> str:

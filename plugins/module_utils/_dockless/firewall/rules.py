@@ -29,7 +29,7 @@ SETS = (
     NftSet("set", "ingress", "type ifname"),
     # Bridges of networks with isolate: open, between which packets pass.
     NftSet("set", "isolate_open", "type ifname"),
-    # Links whose sandboxes reach every address of the host. Others reach that of their bridge only.
+    # Links whose sandboxes reach every address of the host, not that of their bridge only.
     NftSet("set", "all_host_addresses", "type ifname"),
     # -- source addresses
     # Bridges of networks without subnets, whose sandboxes choose their addresses themselves.
@@ -44,8 +44,7 @@ SETS = (
     # Subnets that may not be addressed from outside.
     NftSet("set", "no_direct4", "type ipv4_addr", interval=True),
     NftSet("set", "no_direct6", "type ipv6_addr", interval=True),
-    # The host's addresses on bridges, and the broadcast or anycast address of each subnet: only sandboxes reach them.
-    # The host's other addresses stay reachable, also one in a subnet of dockless.
+    # The host's addresses on bridges, and broadcast or anycast addresses of subnets: other links do not reach them.
     NftSet("set", "gateways4", "type ipv4_addr"),
     NftSet("set", "gateways6", "type ipv6_addr"),
     # Exceptions: links of the host from which published ports of a subnet are reached (trusted_host_interfaces).
@@ -126,13 +125,11 @@ COUNTERS = (
     "closed",
     "transit",
     "unencrypted",
-    "member_reports",
     "shared_addresses",
 )
 
 # ---- table inet dockless: chains ---------------------------------------------
 
-# Links of dockless by which packets of sandboxes arrive: bridges, and the VXLAN devices of routed overlays.
 _FROM_BRIDGE = f'iifgroup {LINK_GROUP} meta iifkind "bridge"'
 _FROM_SANDBOXES = f'iifgroup {LINK_GROUP} meta iifkind {{ "vxlan", "bridge" }}'
 # Drops packets that must not arrive, before connection tracking sees them.
@@ -161,8 +158,7 @@ _GUARD = chain_text(
     ' counter name "forwarders" drop',
     # A sandbox may address the host by the address of any bridge.
     f"iifgroup {LINK_GROUP} fib daddr type local accept",
-    # Others address it by its own addresses. Through that of a bridge, or the broadcast address of its subnet, they
-    # would reach services of the host that are meant for the sandboxes of one network.
+    # What listens on a bridge is for its sandboxes.
     f'iifgroup != {LINK_GROUP} iifname != "lo" ip daddr @gateways4 ip daddr . iifname != @trusted4'
     ' counter name "gateways" drop',
     f'iifgroup != {LINK_GROUP} iifname != "lo" ip6 daddr @gateways6 ip6 daddr . iifname != @trusted6'
@@ -220,9 +216,8 @@ _FORWARD = chain_text(
     f"iifgroup {{ {LINK_GROUP}, {PAIR_GROUP}, {TUNNEL_GROUP} }} accept",
     f'oifgroup != {{ {PAIR_GROUP}, {TUNNEL_GROUP} }} meta nfproto @no_transit counter name "transit" drop',
 )
-# Drops VXLAN packets that must not reach an overlay, and what sandboxes send to everybody. This hook sees all that a
-# socket of the host receives, also by a broadcast, multicast or anycast address, which "fib daddr type local" in an
-# earlier hook does not match.
+# Drops VXLAN packets that must not reach an overlay, and what sandboxes send to everybody: broadcast, multicast and
+# anycast, which "fib daddr type local" in an earlier hook does not match.
 _INPUT = chain_text(
     "input",
     "type filter hook input priority filter; policy accept;",
@@ -232,17 +227,13 @@ _INPUT = chain_text(
     ' counter name "overlays" drop',
     "udp dport . @th,96,24 @vxlan_vnis ip6 saddr . ip6 daddr . udp dport . @th,96,24 != @vxlan_senders6"
     ' counter name "overlays" drop',
-    # A packet to the bridges' other sandboxes passes the host's IP stack as well. "unicast" is a packet for an ipvlan
-    # link in mode l3s.
+    # "unicast" is a packet for an ipvlan link in mode l3s.
     f"{_FROM_SANDBOXES} fib daddr type != {{ unicast, local }} goto shared",
 )
-# Of what sandboxes send to broadcast, multicast and anycast addresses, the host takes neighbour discovery alone. A
-# bridge has read the reports of multicast members before, which every sandbox with IPv6 sends when it starts.
+# Of what sandboxes send to broadcast, multicast and anycast addresses, the host takes neighbour discovery alone.
 _SHARED = chain_text(
     "shared",
     "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept",
-    'meta l4proto igmp counter name "member_reports" drop',
-    'icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } counter name "member_reports" drop',
     'counter name "shared_addresses" drop',
 )
 # Keeps the data of encrypted overlays from leaving by another link than a WireGuard link.
@@ -350,6 +341,7 @@ PORT_COUNTERS = (
     "dhcp",
     "queriers",
     "protocols",
+    "malformed",
 )
 # Checks the frames that sandboxes send.
 _PORTS = chain_text(
@@ -362,35 +354,47 @@ _PORTS = chain_text(
     "ether type ip goto from_ip",
     "goto from_ip6",
 )
-# ARP: only with the sandbox's own MAC and address as the sender.
+# ARP: only with the sandbox's own MAC and address as the sender, or without one and for its own address (RFC 5227).
 _FROM_ARP = chain_text(
     "from_arp",
     "arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation { request, reply }"
     " iifname . arp saddr ether . arp saddr ip @source_addresses4 accept",
+    "arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation request"
+    " arp saddr ip 0.0.0.0 iifname . arp saddr ether . arp daddr ip @source_addresses4 accept",
     'counter name "arp_senders" drop',
 )
-# IPv4: only own source addresses, no DHCP answers, no multicast queries.
+# IPv4: only own source addresses, no multicast queries, and nothing to a DHCP client, whatever port it comes from. A
+# packet whose header nft cannot read passes all these rules. No kernel takes it, but a client that reads frames might.
 _FROM_IP = chain_text(
     "from_ip",
     'iifname . ether saddr . ip saddr != @source_addresses4 counter name "source_addresses" drop',
     'udp sport 67 counter name "dhcp" drop',
+    'udp dport 68 counter name "dhcp" drop',
     'ether type ip igmp type membership-query counter name "queriers" drop',
+    "meta l4proto 0-255 accept",
+    'counter name "malformed" drop',
 )
-# IPv6: only own source addresses (or none, for address detection), and nothing that only a router sends.
+# IPv6: the same, and nothing that only a router sends. Whoever asks whether an address is in use (RFC 4862, 5.4) keeps
+# others from using it, so each asks for its own only.
 _FROM_IP6 = chain_text(
     "from_ip6",
+    'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } exthdr frag exists counter name "neighbours" drop',
+    'ip6 saddr :: icmpv6 type nd-neighbor-solicit iifname . @th,64,128 != @neighbours6 counter name "neighbours" drop',
     "ip6 saddr :: icmpv6 type { mld-listener-report, nd-neighbor-solicit, mld2-listener-report } accept",
     'iifname . ether saddr . ip6 saddr != @source_addresses6 counter name "source_addresses" drop',
     'icmpv6 type { nd-router-advert, nd-redirect } counter name "routers" drop',
     'icmpv6 type nd-neighbor-advert iifname . @th,64,128 != @neighbours6 counter name "neighbours" drop',
-    'icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } exthdr frag exists counter name "neighbours" drop',
     'icmpv6 type mld-listener-query counter name "queriers" drop',
     'udp sport 547 counter name "dhcp" drop',
+    'udp dport 546 counter name "dhcp" drop',
+    "meta l4proto 0-255 accept",
+    'counter name "malformed" drop',
 )
-# Frames to the bridge itself, of which the kernel delivers some past the first hook: no other protocols.
+# Frames to the bridge itself, of which the kernel delivers some past the first hook: no other protocols, no DHCP.
 _DELIVERED = chain_text(
     "delivered",
     "type filter hook input priority -300; policy accept;",
     f'iifgroup {LINK_GROUP} ether type != {{ ip, arp, ip6 }} counter name "protocols" drop',
+    f'iifgroup {LINK_GROUP} udp dport {{ 68, 546 }} counter name "dhcp" drop',
 )
 PORT_CHAINS = "".join((_PORTS, _FROM_ARP, _FROM_IP, _FROM_IP6, _DELIVERED))

@@ -7,6 +7,7 @@ internal. What it sends to everybody, the host does not take, except for the que
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import typing as t
 
@@ -48,6 +49,18 @@ for index, name in socket.if_nameindex():
             door.setsockopt(0, 35, socket.inet_aton(group) + bytes(4) + struct.pack("=i", index))
 print("ready", flush=True)
 signal.pause()
+"""
+HEAR_ARP = """
+import socket
+wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0806))
+wire.bind(("eth0", 0x0806))
+wire.settimeout(15)
+print("ready", flush=True)
+while True:
+    frame, sender = wire.recvfrom(2048)
+    if sender[2] != 4 and frame[20:22] == b"\\0\\1":
+        print(socket.inet_ntoa(frame[28:32]), flush=True)
+        break
 """
 
 
@@ -178,6 +191,58 @@ def test_neighbour_discovery_of_the_gateway_works(host):
         own = wire.link_local(read_sandbox(host, name).bridge_mac)
         host.sh("ip -6 neighbour flush all", netns=name)
         assert host.ping(name, f"{own}%eth0")
+
+
+def asked_for(host, sandbox: Sandbox, targets: t.Iterable[str]) -> set[str]:
+    """Ask the host for its addresses by ARP and neighbour solicitation, and return those that it answers for."""
+    frames = []
+    for target in targets:
+        if ":" in target:
+            group = wire.solicited_node(target)
+            body = bytes(4) + wire.packed(target) + wire.option6(1, sandbox.mac)
+            message = wire.icmp6(sandbox.address6, group, 135, body)
+            frames.append(
+                sandbox.frame(sandbox.packet(group, wire.ICMP6, message, hops=255), wire.multicast_mac(group))
+            )
+            frames.append(sandbox.frame(sandbox.packet(group, wire.ICMP6, message, hops=255)))
+        else:
+            message = wire.arp(1, sandbox.mac, sandbox.address4, "00:00:00:00:00:00", target, b"")
+            frames += [
+                wire.ethernet(mac, sandbox.mac, wire.ARP, message) for mac in (wire.BROADCAST, sandbox.bridge_mac)
+            ]
+    found = set()
+    for frame in wire_probe.send(host, sandbox.name, frames, sandbox.last()):
+        if frame[12:14] == b"\x08\x06" and frame[20:22] == b"\0\2":
+            found.add(str(ipaddress.ip_address(frame[28:32])))
+        elif frame[54:55] == b"\x88":
+            found.add(str(ipaddress.ip_address(frame[62:78])))
+    return found
+
+
+def test_the_host_answers_for_the_gateway_alone(host):
+    """A sandbox does not learn which other addresses the host has: not even where the host answers for others."""
+    sandboxes = {name: read_sandbox(host, name) for name in ("inner", "front", "loose", "routed")}
+    bridges = [wire.link_local(sandbox.bridge_mac) for sandbox in sandboxes.values()]
+    every = [*HOST_ADDRESSES, "127.0.0.1", "fe80::2", *(each for both in GATEWAYS.values() for each in both), *bridges]
+    proxies = {"ipv4/conf/all/proxy_arp": 1, "ipv6/conf/all/proxy_ndp": 1, "ipv4/conf/all/route_localnet": 1}
+    with traffic.sysctls(host, proxies):
+        for name, sandbox in sandboxes.items():
+            own = {*GATEWAYS[name], wire.link_local(sandbox.bridge_mac)}
+            assert asked_for(host, sandbox, every) == own
+    host.sh("for each in /proc/sys/net/ipv4/conf/br-*/arp_ignore; do echo 0 >$each; done")
+    assert asked_for(host, sandboxes["inner"], every) >= {HOST_ADDRESSES[0], GATEWAYS["front"][0]}  # the control
+    assert host.apply(document())["changed"]
+    assert HOST_ADDRESSES[0] not in asked_for(host, sandboxes["inner"], every)
+
+
+def test_the_host_asks_with_the_gateway(host):
+    """Whatever source address a service of the host has."""
+    sandbox = read_sandbox(host, "inner")
+    host.sh("ip neighbour flush all")
+    capture = host.popen(["/usr/bin/python3", "-c", HEAR_ARP], netns="inner")
+    assert capture.readline() == "ready"
+    host.run(["ping", "-c", "1", "-w", "5", "-I", HOST_ADDRESSES[0], sandbox.address4], check=False)
+    assert capture.readline() == GATEWAYS["inner"][0]
 
 
 def test_an_internal_network_reaches_no_other_address_of_the_host(host):

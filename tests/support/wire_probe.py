@@ -26,6 +26,8 @@ if last:
     wire.send(last)
     while True:
         heard, sender = wire.recvfrom(2048)
+        if heard[12:14] == b"\\x08\\x06" or heard[12:14] == b"\\x86\\xdd" and heard[20] == 58:
+            print(heard.hex(), flush=True)
         answer = heard[12:14] == b"\\x08\\x00" and heard[23] == 1 and heard[34] == 0 and heard[38:42] == last[38:42]
         if sender[2] != 4 and answer:
             break
@@ -72,10 +74,16 @@ def heard(host: Place) -> set[int]:
     return found
 
 
-def send(place: Place, netns: str | None, frames: t.Sequence[bytes], last: bytes = b"", link: str = "eth0") -> None:
-    """Put frames on a link, then last, an echo request of IPv4, whose answer is waited for."""
+def send(
+    place: Place, netns: str | None, frames: t.Sequence[bytes], last: bytes = b"", link: str = "eth0"
+) -> list[bytes]:
+    """Put frames on a link, then last, an echo request of IPv4, whose answer is waited for.
+
+    Return the frames of ARP and ICMPv6 that came until then.
+    """
     text = json.dumps([frame.hex() for frame in frames])
-    place.run([SYSTEM_PYTHON, "-c", _SEND, link, last.hex()], netns=netns, input=text)
+    done = place.run([SYSTEM_PYTHON, "-c", _SEND, link, last.hex()], netns=netns, input=text)
+    return [bytes.fromhex(line) for line in done.stdout.split()]
 
 
 def echo_request(mac: str, source_mac: str, source: str, target: str) -> bytes:

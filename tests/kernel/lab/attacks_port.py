@@ -351,6 +351,14 @@ def _offers(origin: str, victim: str) -> t.Iterator[Attack]:
                     victim,
                 )
         target = address(victim, version)
+        server = 547 if six else 67
+        yield Attack(
+            f"{origin} answers a DHCP relay, IPv{version}",
+            origin,
+            _to_everybody(origin, victim, kind, _offer(source, target, server, server)),
+            "dhcp",
+            victim,
+        )
 
         def in_pieces(lab: Lab, token: bytes, source: str = source, target: str = target, port: int = port) -> bytes:
             body = wire.udp(source, target, 40000, port, token + bytes(40))

@@ -45,6 +45,8 @@ def test_a_network_is_a_bridge_with_its_gateways():
         "dockless shop/n",
         conf=(
             ("ipv4/accept_redirects", 0),
+            ("ipv4/arp_announce", 2),
+            ("ipv4/arp_ignore", 1),
             ("ipv4/route_localnet", 0),
             ("ipv4/send_redirects", 0),
             ("ipv6/accept_dad", 0),

@@ -19,6 +19,9 @@ NO_IPV6_DELAY: Conf = (("ipv6/accept_dad", 0), ("ipv6/accept_ra", 0))
 NO_IPV6: Conf = (("ipv6/disable_ipv6", 1),)
 # 8: no local address is answered for, and nothing is learned from the request.
 NO_ARP_ANSWERS: Conf = (("ipv4/arp_ignore", 8),)
+# By default the host answers ARP for all its addresses on every link, and asks with the source address of the packet
+# that waits. 1: it answers for the addresses of the link alone. 2: it asks with one of them.
+OWN_ADDRESSES_ONLY: Conf = (("ipv4/arp_announce", 2), ("ipv4/arp_ignore", 1))
 
 
 class Attachment(t.NamedTuple):

@@ -13,7 +13,7 @@ from ..model.host import Host
 from ..model.network import Network, NetworkKey, Networks
 from ..model.sandbox import PortMapping
 from ..state.objects import HOST, Address, Conf, ForwardingEntry, Link, Object, Veth
-from .attachment import NO_ARP_ANSWERS, NO_IPV6, NO_IPV6_DELAY, Attachment
+from .attachment import NO_ARP_ANSWERS, NO_IPV6, NO_IPV6_DELAY, OWN_ADDRESSES_ONLY, Attachment
 
 
 def network_objects(network: Network, is_reached_from_loopback: bool, facts: Facts) -> t.Iterator[Object]:
@@ -84,6 +84,7 @@ def reached_from_loopback(host: Host, networks: Networks) -> set[NetworkKey]:
 def _bridge_conf(network: Network, is_reached_from_loopback: bool, facts: Facts) -> Conf:
     conf: Conf = (
         ("ipv4/accept_redirects", 0),
+        *OWN_ADDRESSES_ONLY,
         ("ipv4/route_localnet", int(is_reached_from_loopback)),
         ("ipv4/send_redirects", 0),
     )

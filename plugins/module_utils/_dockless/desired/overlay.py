@@ -18,7 +18,7 @@ from ..model.network import Network
 from ..model.overlay import Overlay, OverlayPeer
 from ..state.objects import HOST, Conf, Data, ForwardingEntry, Link, Neighbour, Object, Route
 from . import bridge
-from .attachment import NO_IPV6, Attachment
+from .attachment import NO_IPV6, OWN_ADDRESSES_ONLY, Attachment
 
 # Settings of the vxlan device as a port of the bridge: no flooding, no learning, and the bridge answers ARP and ND.
 _PORT_SETTINGS: Conf = (
@@ -31,7 +31,7 @@ _PORT_SETTINGS: Conf = (
 )
 # The vxlan device of a routed overlay has an IP stack, for the packets between the hosts' slices. Peers are no routers
 # that the host asks for its own routes.
-_ROUTED_IPV4: Conf = (("ipv4/accept_redirects", 0),)
+_ROUTED_IPV4: Conf = (("ipv4/accept_redirects", 0), *OWN_ADDRESSES_ONLY)
 _ROUTED_IPV6: Conf = (("ipv6/accept_ra", 0), ("ipv6/addr_gen_mode", 1))
 
 

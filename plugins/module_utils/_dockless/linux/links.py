@@ -31,6 +31,7 @@ _CONF4 = {
     "accept_redirects": 3,
     "send_redirects": 5,
     "rp_filter": 7,
+    "arp_announce": 17,
     "arp_ignore": 18,
     "arp_notify": 21,
     "route_localnet": 25,

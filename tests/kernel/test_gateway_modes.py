@@ -352,7 +352,10 @@ def test_enabling_forwarding_does_not_make_the_host_a_router(private_host):
     private_host.apply({**document(), "defaults": {"ip_forward_no_drop": True}})
     assert neighbour.ping(None, "203.0.113.9")
     private_host.apply({**document(), "defaults": {}})
-    private_host.sh("rm -r /var/lib/dockless; ip link delete up2; ip netns delete beyond")
+    assert not neighbour.ping(None, "203.0.113.9", wait=1)
+    private_host.sh(
+        "nft delete table inet dockless-transit; rm -r /var/lib/dockless; ip link delete up2; ip netns delete beyond"
+    )
     neighbour.sh("ip route delete 203.0.113.0/24")
 
 

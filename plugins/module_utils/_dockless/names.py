@@ -21,6 +21,7 @@ TUNNEL_GROUP = 25710  # of WireGuard links, which are no sandbox's side for the 
 ROUTE_PROTOCOL = 213  # of routes and neighbours; unassigned in iproute2's rt_protos
 LAST_METRIC = 0xFFFFFFF0  # of kill-switch routes: every other route goes before
 TABLE = "dockless"  # the nft table, of family inet and bridge
+TRANSIT_TABLE = "dockless-transit"  # table inet that keeps the host from forwarding for others
 LABEL_PREFIX = "dockless "  # of an interface alias: "dockless shop/frontend"
 
 # ---- other constants ---------------------------------------------------------
@@ -45,6 +46,7 @@ NETNS_ETC_DIRECTORY = "/etc/netns"
 DNS_DIRECTORY = RUN_DIRECTORY + "/dns"
 HANDOVERS = DNS_DIRECTORY + "/standins"  # configurations of resolvers that answer while another one restarts
 FORMER_SETTINGS = "/var/lib/dockless/prerequisites.json"  # settings before the role prerequisites changed them
+TRANSIT_FILE = "/etc/nftables.d/dockless-transit.nft"  # where the role prerequisites keeps that table for the boot
 
 # ---- names -------------------------------------------------------------------
 

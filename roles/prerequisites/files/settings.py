@@ -7,10 +7,15 @@ Usage: settings.py SPEC [--check], where SPEC is a JSON object:
   at_least    {sysctl: number}: raised to this number, never lowered
   accept_ra   true: keep default routes from router advertisements when IPv6 forwarding is turned on
   interfaces  globs of link names that NetworkManager and systemd-networkd must ignore
+  boot_files  {path: text}: files by which systemd loads TRANSIT_FILE, and only then turns forwarding on
+  forward_for_others  true: the host forwards for others too; null or missing: as the host's defaults have it
+
+Forwarding that this program turns on is for dockless only: before that it loads TRANSIT_FILE, a table that drops what
+the host would forward for others. Whatever turns forwarding on at boot loads it first, too.
 
 It prints {"changed", "lines", "warnings"} as JSON, with a line for each change. STATE_FILE records the values from
 before the first change. "absent" restores these, except where another program has changed a value since. All of it is
-in one file, because Ansible needs a round trip for each task.
+one program, because Ansible needs a round trip for each task.
 """
 
 from __future__ import annotations
@@ -25,25 +30,31 @@ import sys
 import tempfile
 import typing as t
 
+from sysctls import SYSCTL_FILE, override_warnings, path_of, read_sysctl
+from transit import (
+    DELETE_TRANSIT_TABLE,
+    FORWARDING,
+    TRANSIT_FILE,
+    closed_versions,
+    forwards_for_others,
+    is_same_table,
+    nft,
+    transit_table,
+)
+
 STATE_FILE = "/var/lib/dockless/prerequisites.json"
-SYSCTL_FILE = "/etc/sysctl.d/60-dockless.conf"
+# Not in SYSCTL_FILE, which an initrd can contain: the unit that loads the table copies the first to the second.
+FORWARDING_FILE = "/etc/sysctl.d/60-dockless.forwarding"
+BOOT_FORWARDING_FILE = "/run/sysctl.d/60-dockless.forwarding.conf"
 NETWORKMANAGER_FILE = "/etc/NetworkManager/conf.d/60-dockless.conf"
 NETWORKD_FILE = "/etc/systemd/network/05-dockless.network"
 HEADER = "# Written by the role dockless.network.prerequisites; prerequisites_state=absent removes it.\n"
-# A later one of these files overrides SYSCTL_FILE at the next boot and by `sysctl --system`.
-SYSCTL_FILES = (
-    "/etc/sysctl.d/*.conf",
-    "/run/sysctl.d/*.conf",
-    "/usr/local/lib/sysctl.d/*.conf",
-    "/usr/lib/sysctl.d/*.conf",
-    "/etc/sysctl.conf",
-    "/etc/ufw/sysctl.conf",
-)
 # When the key on the left is written, the kernel also writes those on the right (inet_forward_change,
 # addrconf_fixup_forwarding), so their values are recorded and restored as well.
 SIDE_EFFECTS = {
-    "net.ipv4.ip_forward": ("net/ipv4/conf/*/forwarding", "net/ipv4/conf/*/accept_redirects"),
-    "net.ipv6.conf.all.forwarding": ("net/ipv6/conf/*/forwarding",),
+    "net/ipv4/ip_forward": ("net/ipv4/conf/*/forwarding", "net/ipv4/conf/*/accept_redirects"),
+    "net/ipv4/conf/all/forwarding": ("net/ipv4/conf/*/forwarding", "net/ipv4/conf/*/accept_redirects"),
+    "net/ipv6/conf/all/forwarding": ("net/ipv6/conf/*/forwarding", "net/ipv6/conf/*/force_forwarding"),
 }
 # RTF_ADDRCONF | RTF_DEFAULT: a default route that the kernel learned from a router advertisement.
 RTF_ADDRCONF_DEFAULT = 0x00040000 | 0x00010000
@@ -73,6 +84,18 @@ class Run:
                     "the machine. Otherwise remove it from prerequisites_limits or prerequisites_sysctls."
                 ) from None
 
+    def load_table(self, text: str) -> None:
+        """Load table inet dockless-transit in place of the one before; "" deletes it."""
+        if is_same_table(nft("-s", "list", "table", "inet", "dockless-transit").stdout, text):
+            return
+        self.lines.append(f"table inet dockless-transit: {'loaded' if text else 'deleted'}")
+        done = nft("-f", "-", script="" if self.check else DELETE_TRANSIT_TABLE + text)
+        if done.returncode:
+            raise SystemExit(
+                "settings: nft cannot load table inet dockless-transit, so forwarding was not changed: "
+                f"{done.stderr.strip()}. Without that table, this host would be a router for its neighbours."
+            )
+
     def write_file(self, path: str, text: str | None) -> bool:
         """Write the file, or remove it if text is None. Return whether that is a change."""
         try:
@@ -89,23 +112,6 @@ class Run:
         if not self.check:
             replace_file(path, text)
         return True
-
-
-def read_sysctl(path: str) -> str | None:
-    """Return a live value, its words joined by one space. None if this kernel or namespace does not have the key."""
-    try:
-        with open("/proc/sys/" + path, encoding="ascii") as handle:
-            return " ".join(handle.read().split())
-    except (FileNotFoundError, PermissionError):
-        return None
-
-
-def path_of(key: str) -> str:
-    """Return a key's path in /proc/sys. The separator is the first dot or slash of the key (sysctl.conf(5))."""
-    if ".." in key or key.startswith("/"):
-        raise SystemExit(f"settings: {key!r} is not the name of a sysctl.")
-    first = next((letter for letter in key if letter in "./"), "/")
-    return key if first == "/" else key.translate(str.maketrans("./", "/."))
 
 
 def replace_file(path: str, text: str | None) -> None:
@@ -128,12 +134,14 @@ def load_state() -> dict[str, t.Any]:
             return json.load(handle)
     except FileNotFoundError:
         return {"sysctls": {}, "directories": []}
+    except ValueError:
+        raise SystemExit(f"settings: {STATE_FILE} is not JSON. Restore it from a backup.") from None
 
 
 def read_before(key: str) -> dict[str, t.Any]:
     """Return the values of a sysctl, and of those that the kernel writes with it, before the first change."""
     along = {}
-    for pattern in SIDE_EFFECTS.get(key, ()):
+    for pattern in SIDE_EFFECTS.get(path_of(key), ()):
         for path in sorted(glob.glob("/proc/sys/" + pattern)):
             along[path[len("/proc/sys/") :]] = read_sysctl(path[len("/proc/sys/") :])
     return {"before": read_sysctl(path_of(key)), "along": along}
@@ -168,38 +176,21 @@ def wanted_sysctls(spec: dict[str, t.Any], recorded: dict[str, t.Any]) -> dict[s
     return wanted
 
 
-def later_files() -> list[str]:
-    """Return the files that are read after SYSCTL_FILE, each once."""
-    own_name = os.path.basename(SYSCTL_FILE)
-    paths = [path for pattern in SYSCTL_FILES for path in glob.glob(pattern)]
-    # Files in a sysctl.d are read in the order of their names, the others after them.
-    later = [path for path in paths if "/sysctl.d/" not in path or os.path.basename(path) > own_name]
-    return sorted({os.path.realpath(path) for path in later})
+def new_entries(wanted: dict[str, str], recorded: dict[str, t.Any]) -> dict[str, dict[str, t.Any]]:
+    """Return what is to be recorded of each wanted key that the host has. Entries of earlier runs stay.
 
-
-def assignments(file: str) -> list[tuple[str, str]]:
-    """Return the paths and values that a file in the syntax of sysctl.conf(5) sets."""
-    with open(file, encoding="utf-8", errors="replace") as handle:
-        pairs = [line.strip().lstrip("-").partition("=") for line in handle if not line.lstrip().startswith(("#", ";"))]
-    return [(path_of(key.strip()), " ".join(value.split())) for key, equals, value in pairs if equals]
-
-
-def override_warnings(wanted: dict[str, str], limits: t.Container[str]) -> list[str]:
-    """Return a warning for each later file that sets a wanted key to another value, or a lower one for limits."""
-    warnings = []
-    keys = {path_of(key): key for key in wanted}
-    for file in later_files():
-        for path, value in assignments(file):
-            key = keys.get(path)
-            if key is None or value == wanted[key]:
-                continue
-            is_high_enough = key in limits and value.isdigit() and int(value) >= int(wanted[key])
-            if not is_high_enough:
-                warnings.append(
-                    f"{file} sets {key} to {value}, and overrides {SYSCTL_FILE} at the next boot, because it is read "
-                    f"later. Remove that line from {file}."
-                )
-    return warnings
+    Forwarding that others had turned on, and that is off again, counts as turned on by this run.
+    """
+    entries = {}
+    for key, value in wanted.items():
+        now = read_sysctl(path_of(key))
+        version = FORWARDING.get(path_of(key))
+        same = [entry for name, entry in recorded.items() if version and FORWARDING.get(path_of(name)) == version]
+        known = recorded.get(key) or next(iter(same), None)
+        is_off_again = version is not None and value == "1" and now == "0" and known and known["before"] != "0"
+        if now is not None:
+            entries[key] = {**(read_before(key) if known is None or is_off_again else known), "set": value}
+    return entries
 
 
 def restore(run: Run, key: str, entry: dict[str, t.Any]) -> None:
@@ -214,21 +205,21 @@ def restore(run: Run, key: str, entry: dict[str, t.Any]) -> None:
             run.write_sysctl(path, value)
 
 
-def set_sysctls(run: Run, wanted: dict[str, str], recorded: dict[str, t.Any]) -> None:
-    """Set the wanted values and restore the others. Updates recorded."""
-    for key in reversed([key for key in recorded if key not in wanted]):
+def set_sysctls(run: Run, entries: dict[str, t.Any], recorded: dict[str, t.Any], limits: t.Container[str]) -> None:
+    """Set the values of entries and restore the others. Updates recorded."""
+    for key in reversed([key for key in recorded if key not in entries]):
         restore(run, key, recorded.pop(key))
-    for key, value in wanted.items():
-        if read_sysctl(path_of(key)) is None:
-            if key not in recorded:
-                run.warnings.append(f"{key} does not exist on this host. It is skipped.")
+    for key, entry in entries.items():
+        if key in limits and not os.access("/proc/sys/" + path_of(key), os.W_OK) and entry["before"] != entry["set"]:
+            run.warnings.append(
+                f"{key} is {entry['before']} and cannot be raised to {entry['set']}, because it is read-only here. "
+                f"Run sysctl -w {key}={entry['set']} on the machine that this host runs on."
+            )
             continue
-        if key not in recorded:
-            recorded[key] = read_before(key)
-        recorded[key]["set"] = value
-        if not run.check and recorded[key]["before"] != value:
+        recorded[key] = entry
+        if not run.check and entry["before"] != entry["set"]:
             save(recorded)  # before the kernel changes, so that a crash in between does not lose the value
-        run.write_sysctl(path_of(key), value)
+        run.write_sysctl(path_of(key), entry["set"])
 
 
 def save(recorded: dict[str, t.Any], directories: list[str] | None = None) -> None:
@@ -265,18 +256,45 @@ def mark_unmanaged(run: Run, globs: t.Sequence[str]) -> None:
         succeeds("networkctl", "reload")
 
 
-def sysctl_text(recorded: dict[str, t.Any]) -> str | None:
+def sysctl_text(recorded: dict[str, t.Any], closed: t.Container[str]) -> str | None:
     """Return the text of SYSCTL_FILE. A dash before the key of a link accepts that the link is absent at boot."""
     if not recorded:
         return None
-    lines = [f"{'-' if '/' in key else ''}{key} = {entry['set']}\n" for key, entry in recorded.items()]
+    lines = [
+        f"# {key} = {entry['set']}  (in {FORWARDING_FILE}: dockless-transit.service loads {TRANSIT_FILE} first)\n"
+        if key in closed
+        else f"{'-' if '/' in key else ''}{key} = {entry['set']}\n"
+        for key, entry in recorded.items()
+    ]
     return HEADER + "".join(lines)
 
 
-def missing_directories() -> list[str]:
+def write_boot_files(run: Run, table: str, closed: t.Iterable[str], boot_files: dict[str, str]) -> None:
+    """Write the files that load the table at boot and then turn forwarding on; without a table, remove them."""
+    has_systemd = any(map(os.path.exists, ("/lib/systemd/systemd", "/usr/lib/systemd/systemd")))
+    forwarding = HEADER + "".join(f"{key} = 1\n" for key in closed)
+    files = {TRANSIT_FILE: HEADER + DELETE_TRANSIT_TABLE + table, FORWARDING_FILE: forwarding}
+    files.update((path, text) for path, text in boot_files.items() if has_systemd)
+    changed = [path for path, text in files.items() if run.write_file(path, text if table else None)]
+    if not table:
+        run.write_file(BOOT_FORWARDING_FILE, None)
+    is_booted = os.path.isdir("/run/systemd/system")  # sd_booted(3)
+    if table and not (is_booted and boot_files):
+        run.warnings.append(
+            "systemd does not run this host, so forwarding is on until the next boot only. At boot, before the "
+            f'networks start, run "nft -f {TRANSIT_FILE} && sysctl -p {FORWARDING_FILE}".'
+        )
+    if not changed or not is_booted or run.check:
+        return
+    succeeds("systemctl", "daemon-reload")
+    if table and boot_files and not succeeds("systemctl", "restart", "dockless-transit.service"):
+        run.warnings.append("dockless-transit.service fails, so forwarding will be off after the next boot.")
+
+
+def missing_directories(boot_files: t.Iterable[str]) -> list[str]:
     """Return the directories of this role's files that do not exist yet, outer ones first."""
     missing = []
-    for file in (SYSCTL_FILE, NETWORKMANAGER_FILE, NETWORKD_FILE, STATE_FILE):
+    for file in (SYSCTL_FILE, TRANSIT_FILE, NETWORKMANAGER_FILE, NETWORKD_FILE, STATE_FILE, *boot_files):
         directory = os.path.dirname(file)
         while directory != "/" and not os.path.isdir(directory):
             missing.append(directory)
@@ -289,10 +307,20 @@ def converge(spec: dict[str, t.Any], run: Run) -> None:
     state = load_state()
     recorded = state["sysctls"]
     present = spec["state"] == "present"
-    created = missing_directories()
+    boot_files = spec.get("boot_files", {})
+    created = missing_directories(boot_files)
     wanted = wanted_sysctls(spec, recorded) if present else {}
-    set_sysctls(run, wanted, recorded)
-    run.write_file(SYSCTL_FILE, sysctl_text(recorded))
+    entries = new_entries(wanted, recorded)
+    run.warnings += [f"{key} does not exist on this host. It is skipped." for key in wanted if key not in entries]
+    table = "" if forwards_for_others(spec) else transit_table(entries)
+    if table:
+        # Closed before anything is turned on; what earlier runs have turned on stays closed until it is off.
+        run.load_table(transit_table({**recorded, **entries}))
+    closed = closed_versions(entries) if table else {}
+    set_sysctls(run, entries, recorded, spec.get("at_least", {}))
+    run.write_file(SYSCTL_FILE, sysctl_text(recorded, closed))
+    write_boot_files(run, table, closed, boot_files)
+    run.load_table(table)
     mark_unmanaged(run, spec["interfaces"] if present else [])
     run.warnings += override_warnings(wanted, spec.get("at_least", {}))
     if run.check:
@@ -315,8 +343,13 @@ def main(spec_text: str, check: bool) -> None:
     json.dump({"changed": bool(run.lines), "lines": run.lines, "warnings": run.warnings}, sys.stdout)
 
 
-if __name__ == "__main__":
+def start(argv: t.Sequence[str]) -> None:
+    """Run as a program with these arguments."""
     # The PATH of a login that is not root's often lacks these directories.
     os.environ["PATH"] = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     os.environ["LC_ALL"] = "C"
-    main(sys.argv[1], "--check" in sys.argv[2:])
+    main(argv[1], "--check" in argv[2:])
+
+
+if __name__ == "__main__":
+    start(sys.argv)

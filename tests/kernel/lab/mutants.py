@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts with one guard less: each rule of both tables taken out, each setting of the kernel turned.
+"""Hosts with one guard less: each rule of the three tables taken out, each setting of the kernel turned.
 
 The lab must notice.
 """
@@ -19,7 +19,7 @@ from .memory import Memory
 from .topology import Lab
 from .trial import failures
 
-TABLES = ("inet", "bridge")
+TABLES = ("inet dockless", "bridge dockless", "inet dockless-transit")
 _BASE = re.compile(r"\s+type \w+ hook ")
 # What is turned on each bridge, and on each port: the value that the engine does not give.
 BRIDGE_SETTINGS = {
@@ -50,8 +50,8 @@ class Mutant(t.NamedTuple):
 
 
 def live(lab: Lab) -> str:
-    """Return both tables as they are, counters at zero."""
-    return "".join(lab.host.run(["nft", "-s", "list", "table", family, "dockless"]).stdout for family in TABLES)
+    """Return the tables as they are, counters at zero."""
+    return "".join(lab.host.run(["nft", "-s", "list", "table", *table.split()]).stdout for table in TABLES)
 
 
 def rules_of(text: str) -> list[int]:
@@ -69,7 +69,7 @@ def rules_of(text: str) -> list[int]:
 
 def load(lab: Lab, text: str) -> None:
     """Put tables in the place of those that are there, in one transaction."""
-    lab.host.run(["nft", "-f", "-"], input="".join(f"delete table {family} dockless\n" for family in TABLES) + text)
+    lab.host.run(["nft", "-f", "-"], input="".join(f"delete table {table}\n" for table in TABLES) + text)
 
 
 def of_rules(text: str) -> list[Mutant]:

@@ -93,7 +93,7 @@ class Lab:
         host.sh(
             "ip link del up2; ip link del foreign0; " + "; ".join(f"ip netns del {name}" for name in OUTER_NAMESPACES)
         )
-        host.sh(f"rm {_FORMER}; rmdir /var/lib/dockless")
+        host.sh(f"rm {_FORMER}; rmdir /var/lib/dockless; nft delete table inet dockless-transit")
         self._weak.close()
 
     def _surround(self) -> None:

@@ -55,15 +55,6 @@ def _host_objects(host: Host, known: Topology, facts: Facts) -> t.Iterator[Objec
     forwarder_addresses = host_resolvers.forwarder_addresses(host, known, facts)
     yield from host_resolvers.forwarder_objects(forwarder_addresses, facts, known.host_zones)
     yield from host_resolvers.host_names_objects(host, known, facts)
-    families = _families_without_transit(host, facts)
-    yield NftTable(HOST, host_table.host_table(host, known.networks, families, forwarder_addresses))
+    yield NftTable(HOST, host_table.host_table(host, known.networks, forwarder_addresses))
     yield from wireguard.wireguard_objects(host, facts)
     yield from foreign_firewalls.foreign_firewall_objects(host, known.networks, facts)
-
-
-def _families_without_transit(host: Host, facts: Facts) -> list[int]:
-    """Return the IP versions whose forwarding dockless turned on. The host must not route packets of others then."""
-    if host.defaults.ip_forward_no_drop:
-        return []
-    families = ((4, facts.forwarding4_managed), (6, facts.forwarding6_managed))
-    return [version for version, is_managed in families if is_managed]

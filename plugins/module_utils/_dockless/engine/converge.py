@@ -22,7 +22,7 @@ from ..observe.state import Observation
 from ..state import plan, rebuilds, render
 from ..state.objects import File, Link, Netns, NftTable, Resolver, State, Sysctl, WireguardLink
 from ..state.plan import Hook, Plan
-from . import documents, nft_cache, no_change_cache
+from . import documents, nft_cache, no_change_cache, transit
 from .request import Outcome, Request
 from .store import Documents
 from .target import Target, compute_target
@@ -42,6 +42,7 @@ def converge(request: Request, hook: Hook = plan.no_hook) -> Outcome:
         edited = documents.edited(present, request)
         target = compute_target(edited, request.project, request.boot)
         run = _Run(target, present, request, hook)
+        transit_found = transit.converge(target.facts.transit, target.host.defaults.ip_forward_no_drop, request.check)
         work = run.plan()
         wanted = documents.with_leases(edited, target, request)
         recorded = documents.differences(present, wanted)
@@ -52,8 +53,11 @@ def converge(request: Request, hook: Hook = plan.no_hook) -> Outcome:
             run.apply(work, lambda: documents.write(wanted, request) if recorded else None)
             warnings += run.blocking_chains()
             run.finish(work, wanted, warnings)
+        # After the cache is written: its answers must not repeat what is repaired.
+        warnings += transit_found.warnings
         warnings += host_resolvers.manual_steps(work, target.facts)
         endpoints, ports = target.endpoints(request.project), target.ports(request.project)
+        recorded = [*transit_found.operations, *recorded]
         return Outcome(work, tuple(recorded), tuple(map(printable, warnings)), endpoints, ports)
 
 

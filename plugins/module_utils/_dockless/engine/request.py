@@ -41,7 +41,10 @@ class Request(t.NamedTuple):
 
 
 class Outcome(t.NamedTuple):
-    """The changes that a run made, or in check mode would make. recorded has a line for each document that changed."""
+    """The changes that a run made, or in check mode would make.
+
+    recorded has a line for each document that changed, and for table inet dockless-transit.
+    """
 
     work: Plan
     recorded: tuple[str, ...]

@@ -20,16 +20,12 @@ from .rules import CHAINS, COUNTERS, SETS
 _FAMILY = {4: "ipv4", 6: "ipv6"}  # as nft writes nf_proto
 
 
-def host_table(
-    host: Host, networks: Networks, no_transit: t.Collection[int] = (), forwarders: t.Collection[IPAddress] = ()
-) -> str:
+def host_table(host: Host, networks: Networks, forwarders: t.Collection[IPAddress] = ()) -> str:
     """Return the tables as nft text, which does not depend on the order of declaration.
 
-    no_transit: IP versions that the host forwards for dockless's networks only. forwarders: addresses of the host at
-    which sandboxes reach its DNS forwarder.
+    forwarders: addresses of the host at which sandboxes reach its DNS forwarder.
     """
     elements = no_elements(SETS)
-    elements["no_transit"] = [_FAMILY[version] for version in no_transit]
     for address in forwarders:
         elements[f"forwarders{address.version}"].append(f"{address} . {RESOLVER_PORT}")
     for network in networks.values():

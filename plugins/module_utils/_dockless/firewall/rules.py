@@ -12,7 +12,7 @@ The order of sets, chains and rules is part of the text that is compared with nf
 
 from __future__ import annotations
 
-from ..names import LINK_GROUP, PAIR_GROUP, TUNNEL_GROUP
+from ..names import LINK_GROUP, TUNNEL_GROUP
 from .nft_text import NftSet, chain_text
 
 # ---- table inet dockless: sets -----------------------------------------------
@@ -77,8 +77,6 @@ SETS = (
     # Address and port of the host's DNS forwarder for sandboxes.
     NftSet("set", "forwarders4", "type ipv4_addr . inet_service"),
     NftSet("set", "forwarders6", "type ipv6_addr . inet_service"),
-    # IP versions for which forwarding was turned on for dockless only: nothing else is forwarded.
-    NftSet("set", "no_transit", "type nf_proto"),
     # -- overlays
     # VXLAN devices of routed overlays, whose packets the host takes. Every other one is the port of a bridge.
     NftSet("set", "routed_devices", "type ifname"),
@@ -123,7 +121,6 @@ COUNTERS = (
     "egress",
     "ingress",
     "closed",
-    "transit",
     "unencrypted",
     "shared_addresses",
 )
@@ -185,7 +182,7 @@ _SOURCE_RANGES6 = chain_text(
     "ip6 saddr . ip6 daddr . meta l4proto . th dport @allowed6 return",
     'counter name "source_ranges" drop',
 )
-# Decides about forwarded packets from and to dockless's links, and about transit through the host.
+# Decides about forwarded packets from and to dockless's links. transit.py decides about those between other links.
 _FORWARD = chain_text(
     "forward",
     "type filter hook forward priority filter; policy accept;",
@@ -211,10 +208,6 @@ _FORWARD = chain_text(
     "ip daddr . iifname @trusted4 ip saddr . ip daddr . meta l4proto . th dport @targets4 accept",
     "ip6 daddr . iifname @trusted6 ip6 saddr . ip6 daddr . meta l4proto . th dport @targets6 accept",
     f'oifgroup {LINK_GROUP} counter name "closed" drop',
-    # Packets out of dockless's links, veth pairs and WireGuard links pass. Others pass unless forwarding is for
-    # dockless only.
-    f"iifgroup {{ {LINK_GROUP}, {PAIR_GROUP}, {TUNNEL_GROUP} }} accept",
-    f'oifgroup != {{ {PAIR_GROUP}, {TUNNEL_GROUP} }} meta nfproto @no_transit counter name "transit" drop',
 )
 # Drops VXLAN packets that must not reach an overlay, and what sandboxes send to everybody: broadcast, multicast and
 # anycast, which "fib daddr type local" in an earlier hook does not match.

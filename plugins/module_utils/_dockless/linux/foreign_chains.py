@@ -9,7 +9,7 @@ import typing as t
 from ..errors import DocklessError
 from ..firewall import foreign_chains
 from ..firewall.foreign_chains import BlockingChain, Chain
-from ..names import TABLE
+from ..names import TABLE, TRANSIT_TABLE
 from . import nft
 
 
@@ -28,7 +28,7 @@ def blocking_chains(bridges: t.Sequence[str], families: t.Collection[str] = ("ip
         return [foreign_chains.unreadable_chain(Chain("", "", "", ""), headers.reason)]
     found: list[BlockingChain] = []
     for chain in foreign_chains.forward_chains(headers.stdout):
-        is_own = chain.family in nft.FAMILIES and chain.table == TABLE
+        is_own = chain.family in nft.FAMILIES and chain.table in (TABLE, TRANSIT_TABLE)
         if is_own or chain.family not in {*families, "inet", "bridge"}:
             continue
         try:

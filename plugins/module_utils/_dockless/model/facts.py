@@ -74,6 +74,20 @@ class UfwFirewall(t.NamedTuple):
     name: str = "ufw"
 
 
+class Transit(t.NamedTuple):
+    """Packets between links that dockless does not manage, as the role prerequisites recorded it.
+
+    closed     IP versions whose forwarding was off before the role turned it on
+    exempt     (IP version, link): packets that arrive there were forwarded in spite of that
+    is_known   False if the record cannot be read
+    """
+
+    closed: tuple[int, ...] = ()
+    exempt: tuple[tuple[int, str], ...] = ()
+    is_known: bool = True
+
+
+NO_TRANSIT = Transit()
 Firewall = t.Union[DockerFirewall, FirewalldFirewall, UfwFirewall]
 
 
@@ -88,8 +102,7 @@ class Facts(t.NamedTuple):
     underlay: tuple[UnderlayAddress, ...] = ()  # global addresses on links that dockless does not manage, IPv4 first
     forwarding4: bool = True
     forwarding6: bool = True
-    forwarding4_managed: bool = False  # it was off before the role prerequisites turned it on
-    forwarding6_managed: bool = False
+    transit: Transit = NO_TRANSIT
     ipv6: bool = True  # the kernel has it enabled
     listeners: tuple[Listener, ...] = ()
     port_range: tuple[int, int] = (32768, 60999)  # net.ipv4.ip_local_port_range

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import grp
 import ipaddress
-import json
 import os
 import pwd
 import typing as t
@@ -14,7 +13,7 @@ import typing as t
 from ..linux import programs, sockets
 from ..model.addresses import IPAddress, IPNetwork
 from ..model.facts import Facts, UnderlayAddress
-from ..names import FORMER_SETTINGS
+from .transit import read_transit
 
 _SYSCTL = "/proc/sys/net/"
 _RESOLV_CONF = "/etc/resolv.conf"
@@ -54,8 +53,7 @@ def read_facts(
         attached=attached,
         forwarding4=_sysctl("ipv4/ip_forward") == "1",
         forwarding6=_sysctl("ipv6/conf/all/forwarding") == "1",
-        forwarding4_managed=_was_turned_on("net.ipv4.ip_forward"),
-        forwarding6_managed=_was_turned_on("net.ipv6.conf.all.forwarding"),
+        transit=read_transit(),
         ipv6=os.path.exists("/proc/thread-self/net/if_inet6"),
         listeners=sockets.listeners(),
         port_range=_port_range(_sysctl("ipv4/ip_local_port_range")),
@@ -136,15 +134,6 @@ def _ports(text: str) -> frozenset[int]:
 
 def _sysctl(name: str) -> str:
     return _text(_SYSCTL + name).strip()
-
-
-def _was_turned_on(sysctl: str) -> bool:
-    """Return whether the role prerequisites set a sysctl to 1 that was 0 before. It records the former values."""
-    try:
-        record = json.loads(_text(FORMER_SETTINGS) or "{}").get("sysctls", {}).get(sysctl, {})
-    except (ValueError, AttributeError):
-        return False
-    return isinstance(record, dict) and (record.get("before"), record.get("set")) == ("0", "1")
 
 
 def _text(path: str) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Our nft table: replaced, listed and compared in real namespaces, and foreign chains found that drop real packets."""
+"""Our nft tables: replaced, read and compared in real namespaces, and foreign chains found that drop real packets."""
 
 from __future__ import annotations
 
@@ -28,37 +28,46 @@ def ask(place, code, *args, netns=None):
     """Run code with nft imported and return what it prints as JSON."""
     head = (
         "import json, sys\nfrom _dockless import names\n"
-        "from _dockless.linux import foreign_chains, netns, nft, programs\nfrom _dockless.errors import DocklessError\n"
+        "from _dockless.linux import foreign_chains, netns, nft, nft_dump, programs\n"
+        "from _dockless.linux.nft import Ruleset\nfrom _dockless.errors import DocklessError\n"
+        "def present(): return nft_dump.fingerprint(('inet', 'bridge'))\n"
+        "def wanted(text): return nft.reference(Ruleset(text, ('inet', 'bridge')))\n"
     )
     return json.loads(place.python(head + code, *args, netns=netns).stdout)
 
 
-def test_table_is_replaced_as_a_whole_and_lists_as_its_canonical_form(private_host):
+def test_table_is_replaced_as_a_whole_and_has_the_fingerprint_of_its_text(private_host):
     private_host.run(["nft", "-f", "-"], input=FOREIGN)
     foreign = private_host.sh("nft list table ip admin")
     told = ask(
         private_host,
         """
 text, other = sys.argv[1], "table inet dockless { chain only { accept; }; }"
-seen = [nft.listing()]
-nft.replace(other); seen.append(nft.listing() == nft.canonical(other) != "")
-nft.replace(text); seen.append(nft.listing() == nft.canonical(text) != ""); seen.append("only" in nft.listing())
+seen = [present()]
+nft.replace(other); seen.append(present() == wanted(other) != "")
+nft.replace(text); seen.append(present() == wanted(text) != wanted(other))
 print(json.dumps(seen))""",
         TABLE,
     )
-    assert told == ["", True, True, False]
+    assert told == ["", True, True]
+    assert "only" not in private_host.sh("nft list table inet dockless")
     private_host.sh("nft add element inet dockless publish4 '{ tcp . 81 : 10.0.0.9 . 81 }'")
-    assert ask(private_host, "print(json.dumps(nft.listing() == nft.canonical(sys.argv[1])))", TABLE) is False
+    assert ask(private_host, "print(json.dumps(present() == wanted(sys.argv[1])))", TABLE) is False
     assert private_host.sh("nft list table ip admin") == foreign
-    assert ask(private_host, "nft.replace(''); nft.replace(''); print(json.dumps(nft.listing()))") == ""
+    assert ask(private_host, "nft.replace(''); nft.replace(''); print(json.dumps(present()))") == ""
     private_host.sh("nft delete table ip admin")
 
 
-def test_listing_of_a_named_namespace(private_host):
+def test_the_fingerprint_is_that_of_the_namespace_of_the_thread(private_host):
     private_host.sh("ip netns add web")
     ask(private_host, "fd = netns.open_named('web')\nwith netns.entered(fd): nft.replace(sys.argv[1])\nprint(0)", TABLE)
     told = ask(
-        private_host, "print(json.dumps([nft.listing(), nft.listing('web') == nft.canonical(sys.argv[1])]))", TABLE
+        private_host,
+        """
+outside = present()
+with netns.entered_named('web'): inside = present()
+print(json.dumps([outside, inside == wanted(sys.argv[1])]))""",
+        TABLE,
     )
     assert told == ["", True]
     private_host.sh("ip netns delete web")
@@ -74,7 +83,7 @@ def test_error_contains_nft_output_and_the_lines_it_refers_to(private_host):
 errors = []
 unknown_chain = "table inet dockless {\\n chain a {\\n jump nowhere\\n }\\n}\\n"
 for broken in (sys.argv[1].replace("dnat ip to", "dnat nowhere"), unknown_chain):
-    for call in (nft.replace, nft.canonical):
+    for call in (nft.replace, wanted):
         try:
             call(broken)
         except DocklessError as error:
@@ -112,10 +121,10 @@ def test_text_that_changes_another_table_is_not_loaded(private_host, text):
     private_host.run(["nft", "-f", "-"], input=FOREIGN)
     ask(private_host, "nft.replace(sys.argv[1]); print(0)", TABLE)
     before = private_host.sh("nft list ruleset")
-    for call in ("replace", "canonical"):
+    for call in ("nft.replace", "wanted"):
         told = ask(
             private_host,
-            f"try: nft.{call}(sys.argv[1]); print(0)\nexcept DocklessError as error: print(json.dumps(str(error)))",
+            f"try: {call}(sys.argv[1]); print(0)\nexcept DocklessError as error: print(json.dumps(str(error)))",
             text,
         )
         assert str(told).startswith("a firewall text that is not exactly table inet dockless was not loaded")
@@ -128,7 +137,7 @@ def test_braces_in_comments_and_strings_are_part_of_the_table(private_host):
     assert (
         ask(
             private_host,
-            "nft.replace(sys.argv[1]); print(json.dumps(nft.listing() == nft.canonical(sys.argv[1])))",
+            "nft.replace(sys.argv[1]); print(json.dumps(present() == wanted(sys.argv[1])))",
             text,
         )
         is True
@@ -139,7 +148,7 @@ def test_braces_in_comments_and_strings_are_part_of_the_table(private_host):
 def test_missing_nft_is_named(private_host):
     private_host.sh("mkdir /run/nothing; mount --bind /run/nothing /usr/sbin")
     try:
-        done = private_host.python("from _dockless.linux import nft; nft.listing()", check=False)
+        done = private_host.python("from _dockless.linux import nft; nft.load('')", check=False)
     finally:
         private_host.sh("umount /usr/sbin; rmdir /run/nothing")
     assert "the program nft is not installed. Install the package nftables." in done.stderr
@@ -150,7 +159,7 @@ def test_generation_rises_with_each_change_and_only_then(private_host):
         private_host,
         """
 seen = [nft.generation()]
-nft.listing(); nft.canonical(sys.argv[1]); seen.append(nft.generation())
+present(); wanted(sys.argv[1]); seen.append(nft.generation())
 nft.replace(sys.argv[1]); seen.append(nft.generation())
 with netns.temporary_namespace(): nft.replace(sys.argv[1])
 seen.append(nft.generation())
@@ -161,25 +170,26 @@ print(json.dumps(seen))""",
     private_host.sh("nft delete table inet dockless")
 
 
-def test_check_reads_the_cached_canonical_form_and_writes_nothing(private_host):
-    """A check writes nothing; a remembered form costs no process."""
-    ask(private_host, "nft.canonical(sys.argv[1]); print(0)", TABLE)
+def test_check_reads_the_cached_fingerprint_and_writes_nothing(private_host):
+    """A check writes nothing; a remembered fingerprint costs no process."""
+    ask(private_host, "wanted(sys.argv[1]); print(0)", TABLE)
     assert private_host.sh("ls -A /run/dockless 2>/dev/null || true") == ""
     told = ask(
         private_host,
         """
-nft.cache_listing(sys.argv[1], nft.canonical(sys.argv[1]))
+found = wanted(sys.argv[1])
+nft.cache_fingerprint(sys.argv[1], found)
 programs.DIRECTORIES = ("/nowhere",)  # whatever asks nft now fails
-print(json.dumps(nft.canonical(sys.argv[1])))""",
+print(json.dumps([found, wanted(sys.argv[1])]))""",
         TABLE,
     )
-    assert told.startswith("table inet dockless {") and "publish4" in told
+    assert told[0] == told[1] != ""
     kept = ask(
         private_host,
         """
-for number in range(40): nft.cache_listing(str(number), "x")
+for number in range(40): nft.cache_fingerprint(str(number), "x")
 from _dockless.linux import files
-print(json.dumps([len(files.listed(nft.CANONICAL_DIRECTORY)), nft.canonical("39")]))""",
+print(json.dumps([len(files.listed(nft.FINGERPRINT_DIRECTORY)), wanted("39")]))""",
     )
     assert kept == [32, "x"]
     private_host.sh("rm -r /run/dockless")

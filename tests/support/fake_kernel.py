@@ -13,11 +13,11 @@ import ipaddress
 import typing as t
 
 from _dockless.state import plan
+from _dockless.state.keys import Key
 from _dockless.state.kinds import creation_place, kind_of
 from _dockless.state.objects import (
     Address,
     ForwardingEntry,
-    Key,
     Link,
     Neighbour,
     Netns,

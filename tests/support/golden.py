@@ -12,18 +12,19 @@ Add a case: write its input, look at the answer, and keep it once it is what you
 from __future__ import annotations
 
 import pathlib
-import re
 import sys
 import typing as t
 
 import yaml
 
 from _dockless.errors import DocklessError
-from _dockless.firewall import rules
+from _dockless.firewall import host_firewall
+from _dockless.firewall.nft_text import Elements, NftSet
 from _dockless.state import plan, rebuilds, render
+from _dockless.state.firewall import Firewall
 from _dockless.state.objects import Address, File, Link, Netns, NftTable, Resolver, Route, State, Sysctl, Veth
 from _dockless.state.plan import Plan
-from support.pipeline import resolved, table
+from support.pipeline import elements, resolved
 
 KINDS = {
     "namespaces": Netns,
@@ -34,6 +35,7 @@ KINDS = {
     "routes": Route,
     "sysctls": Sysctl,
     "tables": NftTable,
+    "firewalls": Firewall,
     "files": File,
     "resolvers": Resolver,
 }
@@ -46,9 +48,6 @@ _BLANKS = {
     "mtu": 1500,
     "label": "dockless shop/x",
 }
-CHAINS = rules.CHAINS + "}\n"  # what each table ends with
-PORT_CHAINS = rules.PORT_CHAINS + "}\n"
-_SETS = re.compile(r"^\t(?:set|map) .*?^\t\}\n", re.MULTILINE | re.DOTALL)
 _MODES = ("update", "recreate", "fail")
 
 
@@ -72,12 +71,14 @@ def _object(cls: t.Any, row: t.Mapping[str, t.Any]) -> t.Any:
     unknown = set(row) - set(cls._fields)
     assert not unknown, f"{cls.__name__} has no {unknown}, only {cls._fields}"
     needed = {f: _BLANKS[f] for f in cls._fields if f in _BLANKS and f not in cls._field_defaults}
-    return cls(
-        **{
-            **needed,
-            **{key: tuple(sorted(value.items())) if isinstance(value, dict) else value for key, value in row.items()},
-        }
-    )
+    return cls(**{**needed, **{key: _value(value) for key, value in row.items()}})
+
+
+def _value(value: t.Any) -> t.Any:
+    """Return a field's value: settings as sorted pairs, elements of the firewall as a set of pairs."""
+    if isinstance(value, dict):
+        return tuple(sorted(value.items()))
+    return frozenset(tuple(each) for each in value) if isinstance(value, list) else value
 
 
 def planned(case: pathlib.Path) -> dict[str, t.Any]:
@@ -105,17 +106,20 @@ def _refusal(work: Plan, wanted: State, mode: str) -> str:
 
 
 def ruleset_of(case: pathlib.Path) -> str:
-    """Return the data of the tables of a case's document.yml (projects by name, and defaults): what is empty or the
-    same everywhere is left out.
-    """
+    """Return the elements of a case's document.yml (projects by name, and defaults), by table and set."""
     document = yaml.safe_load((case / "document.yml").read_text(encoding="utf-8"))
-    text = table(resolved(defaults=document.get("defaults"), **document["projects"]))
-    assert CHAINS in text and text.endswith(PORT_CHAINS)
-    filled = []
-    for part in (text[: text.index("table bridge")], text[text.index("table bridge") :]):
-        sets = [block for block in _SETS.findall(part) if "elements = {" in block]
-        filled.append(part.splitlines()[0] + "\n" + "\n".join(sets) + "}\n")
-    return "".join(filled)
+    found = elements(resolved(defaults=document.get("defaults"), **document["projects"]))
+    return "".join(_table_of(family, sets, found) for family, sets in host_firewall.FAMILY_SETS.items())
+
+
+def _table_of(family: str, sets: t.Iterable[NftSet], found: Elements) -> str:
+    blocks = []
+    for nft_set in sets:
+        listed = sorted(element for name, element in found if name == nft_set.name)
+        if listed:
+            lines = ",\n\t\t\t     ".join(listed)
+            blocks.append(f"\t{nft_set.kind} {nft_set.name} {{\n\t\telements = {{ {lines} }}\n\t}}\n")
+    return f"table {family} dockless {{\n" + "\n".join(blocks) + "}\n"
 
 
 class Indented(yaml.SafeDumper):

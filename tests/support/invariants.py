@@ -76,7 +76,7 @@ print(json.dumps(sorted(found)))
 _PLACES = ("/etc/dockless", "/etc/netns", "/run/dockless")
 _CACHES = (
     "/run/dockless/generations.json",
-    "/run/dockless/canonical/",
+    "/run/dockless/fingerprints/",
 )  # what nft said before; nothing depends on them
 
 

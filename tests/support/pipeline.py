@@ -9,6 +9,7 @@ from _dockless.allocate.host import resolve_host
 from _dockless.allocate.leases import Leases
 from _dockless.desired.host import States, desired_state
 from _dockless.firewall import host_table
+from _dockless.firewall.nft_text import Elements
 from _dockless.model import topology
 from _dockless.model.facts import Facts
 from _dockless.model.host import Host
@@ -50,9 +51,9 @@ def state(host: Host, known: Facts = FACTS) -> State:
     return {key: thing for part in states(host, known).values() for key, thing in part.items()}
 
 
-def table(host: Host) -> str:
-    """Return the host's firewall as nft text."""
-    return host_table.host_table(host, topology.networks_by_key(host))
+def elements(host: Host) -> Elements:
+    """Return the data of the host's firewall."""
+    return host_table.host_elements(host, topology.networks_by_key(host))
 
 
 def of_kind(found: State, kind: type[t.Any]) -> list[t.Any]:

@@ -8,7 +8,8 @@ import pytest
 from _dockless import names
 from _dockless.desired.host import desired_state
 from _dockless.model.facts import Facts
-from _dockless.state.objects import HOST, Address, File, Link, Netns, NftTable, Resolver, Route, Sysctl, Veth
+from _dockless.state.firewall import Firewall
+from _dockless.state.objects import Address, File, Link, Netns, Resolver, Route, Sysctl, Veth
 from support.pipeline import of_kind, resolved, state, states
 
 NET = {"n": {"bridge_name": "br-n", "ipam": {"config": [{"subnet": "10.1.0.0/24"}]}}}
@@ -55,7 +56,7 @@ def test_a_network_is_a_bridge_with_its_gateways():
         ),
     )
     assert [(a.link, a.cidr) for a in of_kind(objects, Address)] == [("br-n", "10.1.0.1/24"), ("br-n", "fd00:1::1/64")]
-    assert one(objects, NftTable).netns == HOST
+    assert ("not_internal", '"br-n"') in one(objects, Firewall).elements
 
 
 def test_ipv6_is_off_on_a_network_without_it_and_not_mentioned_on_a_kernel_without_it():
@@ -94,7 +95,7 @@ def test_an_external_network_is_made_by_its_own_project():
     parts = states(host)
     assert not of_kind(parts["blog"], Link) and one(parts["shop"], Link).name == "br-n"
     assert one(parts["blog"], Veth).master == "br-n"
-    assert list(parts[""]) == [("nft_table", "")]
+    assert list(parts[""]) == [("firewall", "host")]
 
 
 # ---- sandboxes -------------------------------------------------------------

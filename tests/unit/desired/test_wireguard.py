@@ -17,7 +17,7 @@ from _dockless.linux.wireguard import Device, DevicePeer
 from _dockless.model.facts import Facts
 from _dockless.names import INTERFACE_LIMIT
 from _dockless.state import kinds, plan
-from _dockless.state.objects import KillSwitchRoute, WireguardKey, WireguardLink, WireguardPeer
+from _dockless.state.wireguard import KillSwitchRoute, WireguardKey, WireguardLink, WireguardPeer
 from _dockless.validate.wireguard import check_encrypted
 from support.documents import host_of
 

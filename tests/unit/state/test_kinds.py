@@ -12,12 +12,12 @@ import typing as t
 
 from _dockless.apply import phases
 from _dockless.state import kinds, objects, plan
+from _dockless.state.firewall import Firewall
 from _dockless.state.objects import (
     Address,
     File,
     ForeignFirewallRules,
     ForwardingEntry,
-    KillSwitchRoute,
     Link,
     Neighbour,
     Netns,
@@ -26,11 +26,9 @@ from _dockless.state.objects import (
     Route,
     Sysctl,
     Veth,
-    WireguardKey,
-    WireguardLink,
-    WireguardPeer,
 )
 from _dockless.state.plan import CREATE, Step
+from _dockless.state.wireguard import KillSwitchRoute, WireguardKey, WireguardLink, WireguardPeer
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 ENGINE = ROOT / "plugins" / "module_utils" / "_dockless"
@@ -53,7 +51,7 @@ SAMPLES: tuple[objects.Object, ...] = (
     Route("web", "0.0.0.0/0", "eth0", "10.1.0.1"),
     Route("", "10.2.0.0/24", "vx-1", "10.2.0.1", onlink=True),
     File("/run/dockless/x", ""),
-    NftTable("", "x"),
+    Firewall("x", frozenset()),
     NftTable("web", "x"),
     Resolver("web", "web", "", ""),
     ForeignFirewallRules("docker", ""),
@@ -93,7 +91,7 @@ def test_every_kind_is_built_by_a_phase_and_deleted_by_a_remover():
         step = Step(CREATE, sample.key, None, sample, "missing")
         takers = [phase.name for phase in phases.PHASES if phase.takes(step)]
         assert takers, f"no phase of apply/phases.py takes {sample}"
-        # The guards are loaded from the host's table before the table itself; readers follow the files that they read.
+        # The guards are loaded before the firewall itself; readers follow the files that they read.
         main = [name for name in takers if name not in ("guards", "readers of changed files")]
         assert len(main) == 1, f"{sample} is built by {main}"
     assert missing(phases.REMOVERS) == []

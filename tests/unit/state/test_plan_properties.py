@@ -17,7 +17,7 @@ from _dockless.state.kinds import BY_NAME
 from _dockless.state.objects import Netns
 from _dockless.state.plan import CREATE
 from support.fake_kernel import Kernel, Refused, executed
-from support.pipeline import FACTS, leases_of, resolved, state, states, table
+from support.pipeline import FACTS, elements, leases_of, resolved, state, states
 from support.random_documents import document
 
 SEEDS = range(60)
@@ -137,13 +137,13 @@ def test_the_table_does_not_depend_on_the_order_of_declaration(seed):
             open_networks = [n for n in spec["networks"] if not one["networks"][n].get("internal")]
             if open_networks:
                 spec["ports"] = [f"{8000 + number}:80", f"{9000 + number}:81/udp", f"192.0.2.1:{7000 + number}:82"]
-    expected = table(resolved(one))
+    expected = elements(resolved(one))
     for _turn in range(3):
         other = {kind: dict(chance.sample(list(specs.items()), len(specs))) for kind, specs in one.items()}
         for spec in other["sandboxes"].values():
             if "ports" in spec:
                 spec["ports"] = chance.sample(spec["ports"], len(spec["ports"]))
-        assert table(resolved(other)) == expected
+        assert elements(resolved(other)) == expected
 
 
 def test_the_documents_are_worth_trying():

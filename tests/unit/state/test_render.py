@@ -6,6 +6,7 @@ from __future__ import annotations
 from _dockless.errors import DocklessError
 from _dockless.report import rows
 from _dockless.state import plan, render
+from _dockless.state.firewall import Firewall
 from _dockless.state.objects import Address, File, Link, Netns, NftTable, Resolver, Route, Sysctl, Veth
 from _dockless.state.plan import Plan
 from support.pipeline import resolved, state
@@ -26,6 +27,7 @@ WEB = {
     },
 }
 
+CHANGES = {"link": {"mtu": 1400}, "veth": {"mtu": 1400}, "firewall": {"rules": "x"}}
 
 def changed(**wanted):
     """Return the plan that changes one bridge."""
@@ -70,9 +72,9 @@ def test_before_and_after_are_in_one_order():
     """A diff of the two lines up, whatever the order of execution."""
     host = state(resolved(WEB))
     changed_host = {
-        key: thing._replace(**{"mtu": 1400} if key[0] in ("link", "veth") else {"text": "x"})
+        key: thing._replace(**CHANGES.get(key[0], {"text": "x"}))
         for key, thing in host.items()
-        if key[0] in ("link", "veth", "file", "nft_table")
+        if key[0] in ("link", "veth", "file", "firewall")
     }
     work = plan.make_plan({**host, **changed_host}, host)
     titles = [
@@ -84,10 +86,10 @@ def test_before_and_after_are_in_one_order():
 
 def test_an_object_with_several_steps_is_shown_as_it_was_first_and_as_it_is_last():
     """The last table is emptied before links go and deleted after them; a pair that is rebuilt is deleted and made."""
-    table = NftTable("", "table inet dockless {}\n")
-    work = plan.make_plan({}, {table.key: table})
+    firewall = Firewall("v1", frozenset([("published4", "tcp . 80 : 10.0.0.2 . 80")]))
+    work = plan.make_plan({}, {firewall.key: firewall})
     assert len(work.steps) == 2
-    assert render.before(work).count("nft table inet dockless:") == 1 and render.after(work) == ""
+    assert render.before(work).count("firewall:") == 1 and render.after(work) == ""
     old = Veth("", "veth1", "web", "eth0")
     rebuilt = plan.make_plan({old.key: old._replace(peer_name="lan0")}, {old.key: old})
     assert render.before(rebuilt).startswith("veth pair veth1 - eth0 of web:\n")
@@ -109,7 +111,7 @@ def test_every_kind_has_a_title():
         Address("", "br-n", "10.1.0.1/24"),
         Route("web", "0.0.0.0/0", "eth0"),
         Sysctl("web", "net/ipv4/ip_forward", "1"),
-        NftTable("", "x"),
+        Firewall("x", frozenset()),
         NftTable("web", "x"),
         File("/run/dockless/x", ""),
         Resolver("web", "web", "", ""),
@@ -123,7 +125,7 @@ def test_every_kind_has_a_title():
         "address 10.1.0.1/24 on br-n",
         "route 0.0.0.0/0 on eth0 in web",
         "sysctl net/ipv4/ip_forward in web",
-        "nft table inet dockless",
+        "firewall",
         "nft table inet dockless in web",
         "file /run/dockless/x",
         "resolver of web",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..state.firewall import FIREWALL_KEY
 from ..state.objects import HOST, Link, Route
 from ..state.plan import Step
 from . import contents, files, links, sandboxes, tables, wireguard
@@ -22,6 +23,7 @@ REMOVERS: dict[str, t.Callable[[Run, Steps], None]] = {
     "foreign_firewall_rules": files.apply_foreign_rules,
     "resolver": files.remove_resolvers,
     "nft_table": tables.remove_tables,
+    "firewall": tables.remove_firewall,
     "file": files.remove_files,
     "route": contents.remove_contents,
     "forwarding_entry": contents.remove_contents,
@@ -49,8 +51,8 @@ class Phase(t.NamedTuple):
 # ---- the steps that each phase takes -----------------------------------------
 
 
-def _is_host_table(step: Step) -> bool:
-    return step.key == ("nft_table", HOST)
+def _is_firewall(step: Step) -> bool:
+    return step.key == FIREWALL_KEY
 
 
 def _is_table(step: Step) -> bool:
@@ -111,14 +113,15 @@ def _raise_uplinks(run: Run, steps: Steps) -> None:
 
 
 PHASES: tuple[Phase, ...] = (
-    Phase("guards", _is_host_table, tables.load_guards),
+    Phase("guards", _is_firewall, tables.load_guards),
     Phase("WireGuard", _is_wireguard, wireguard.build_wireguard),
     Phase("links of the host, down", _is_host_link, links.build_host_links),
     Phase("sandboxes", _is_of_sandbox, sandboxes.build_sandboxes),
     Phase("links of the host, up", _none, _raise_links),
     Phase("addresses, neighbours and routes of the host", _is_of_host, contents.build_contents),
     Phase("files", _is_file, files.write_files),
-    Phase("nft tables", _is_table, tables.load_tables),
+    Phase("nft tables of sandboxes", _is_table, tables.load_tables),
+    Phase("firewall", _is_firewall, tables.load_firewall),
     Phase("vxlan devices, up", _none, _raise_uplinks),
     Phase("routes by vxlan devices", _needs_uplink, contents.build_contents),
     Phase("resolvers", _is_resolver, files.start_resolvers),

@@ -1,51 +1,74 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The nft tables of the host and of sandboxes."""
+"""The firewall of the host, and the nft tables of sandboxes. firewall/host_firewall.py has the order of loading."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 
-from ..firewall import host_table, port_security
-from ..linux import netns, nft
-from ..state.objects import HOST, NftTable
+from ..linux import conntrack, netns, nft
+from ..state.firewall import Firewall
+from ..state.objects import NftTable
+from ..state.plan import Step
 from .run import Run, Steps
 
 
 def load_guards(run: Run, steps: Steps) -> None:
-    """Load the rules that guard links before these exist or change: rules without data, and the table of port security.
-
-    The latter comes before the links because the kernel announces a changed MAC address immediately.
-    """
+    """Load what guards links before these exist or change: the rules, and the elements that close or check them."""
     for step in steps:
-        table = step.new(NftTable)
-        before = step.old(NftTable) if step.before is not None else None
-        ports = port_security.port_table_in(table.text)
-        if before is not None and ports == port_security.port_table_in(before.text):
+        before = _before(step)
+        first = step.new(Firewall).before_links(before)
+        is_loaded = before is not None and (before.rules, before.elements) == (first.rules, first.elements)
+        if not is_loaded:
+            run.hook(step)
+            run.tables.change_firewall(before, first)
+
+
+def load_firewall(run: Run, steps: Steps) -> None:
+    """Load the elements that open something, and cut connections that the firewall would not let begin any more."""
+    for step in run.passed(steps):
+        before, after = _before(step), step.new(Firewall)
+        run.tables.change_firewall(after.before_links(before), after)
+        _cut_connections(before, after)
+
+
+def remove_firewall(run: Run, steps: Steps) -> None:
+    """Delete the firewall, or the elements that had to stay as long as links were there that they close."""
+    for step in run.passed(steps):
+        before = step.old(Firewall)
+        if step.after is None:
+            run.tables.remove_firewall()
+            _cut_connections(before, None)
             continue
-        run.hook(step)
-        text = host_table.empty_table(ports) if before is None else ports
-        run.tables.put(NftTable(HOST, text))
+        after = step.new(Firewall)
+        run.tables.change_firewall(before, after)
+        _cut_connections(before, after)
 
 
 def load_tables(run: Run, steps: Steps) -> None:
-    """Load sandboxes' tables side by side, each by a process of its own; then the host's, which publishes ports."""
-    of_sandboxes = list(run.passed([step for step in steps if step.key[1] != HOST]))
-    if of_sandboxes:
-        from concurrent import futures  # a run without names does not pay for this import
+    """Load the tables of sandboxes side by side, each by a process of its own."""
+    of_sandboxes = list(run.passed(steps))
+    if not of_sandboxes:
+        return
+    from concurrent import futures  # a run without names does not pay for this import
 
-        with futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            list(pool.map(lambda step: run.tables.put(step.new(NftTable)), of_sandboxes))
-    for step in run.passed([step for step in steps if step.key[1] == HOST]):
-        run.tables.publish(step.old(NftTable) if step.before is not None else None, step.new(NftTable))
+    with futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        list(pool.map(lambda step: run.tables.put(step.new(NftTable)), of_sandboxes))
 
 
 def remove_tables(run: Run, steps: Steps) -> None:
-    """Delete tables. A step about the host's may also be its change to the closed form."""
+    """Delete the tables of sandboxes."""
     for step in run.passed(steps):
-        if step.key[1] == HOST:
-            run.tables.publish(step.old(NftTable), step.new(NftTable) if step.after is not None else None)
-            continue
         with contextlib.suppress(FileNotFoundError), netns.entered_named(step.key[1]):
             nft.replace("")
+
+
+def _before(step: Step) -> Firewall | None:
+    return step.old(Firewall) if step.before is not None else None
+
+
+def _cut_connections(before: Firewall | None, after: Firewall | None) -> None:
+    old = before.elements if before is not None else frozenset()
+    new = after.elements if after is not None else frozenset()
+    conntrack.follow(old, new)

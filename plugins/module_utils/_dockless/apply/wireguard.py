@@ -15,8 +15,8 @@ from ..linux import addresses, links, routes, wireguard
 from ..linux.rtnetlink import RTM_DELADDR, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWROUTE
 from ..linux.wireguard import DevicePeer
 from ..names import TUNNEL_GROUP
-from ..state.objects import KillSwitchRoute, WireguardKey, WireguardLink, WireguardPeer
 from ..state.plan import CREATE, UPDATE, Step
+from ..state.wireguard import KillSwitchRoute, WireguardKey, WireguardLink, WireguardPeer
 from .namespaces import NetnsHandle, StepMessage
 from .run import Run, Steps
 from .settings import write_settings

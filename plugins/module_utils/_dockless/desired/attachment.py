@@ -8,7 +8,7 @@ import typing as t
 
 from ..model.network import Network
 from ..model.sandbox import Endpoint
-from ..state.objects import Conf
+from ..state.keys import Conf
 
 # Duplicate address detection is off, because dockless assigns the addresses. For up to two seconds after a bridge comes
 # up, while it runs, the kernel resolves no neighbour there: packets that a new network forwarded were lost.

@@ -12,7 +12,8 @@ from ..model.facts import Facts
 from ..model.host import Host
 from ..model.network import Network, NetworkKey, Networks
 from ..model.sandbox import PortMapping
-from ..state.objects import HOST, Address, Conf, ForwardingEntry, Link, Object, Veth
+from ..state.keys import Conf
+from ..state.objects import HOST, Address, ForwardingEntry, Link, Object, Veth
 from .attachment import NO_ARP_ANSWERS, NO_IPV6, NO_IPV6_DELAY, OWN_ADDRESSES_ONLY, Attachment
 
 

@@ -7,12 +7,16 @@ from __future__ import annotations
 import typing as t
 
 from ..firewall import host_table
+from ..firewall.descriptions import Names
+from ..firewall.host_firewall import RULES_VERSION
 from ..model import topology
 from ..model.facts import Facts
 from ..model.host import Host, Project
 from ..model.network import NetworkKey
 from ..model.topology import Topology
-from ..state.objects import HOST, NftTable, Object, State
+from ..state.firewall import Firewall
+from ..state.firewall_names import names_in
+from ..state.objects import Object, State
 from . import bridge, dns, foreign_firewalls, host_resolvers, macvlan, wireguard
 from .drivers import DRIVERS
 from .sandbox import sandbox_objects
@@ -29,7 +33,8 @@ def desired_state(host: Host, facts: Facts) -> States:
     for project in host.projects:
         states[project.name] = _by_key(_project_objects(project, host, known, loopback, facts))
     if known.networks:
-        states[""].update(_by_key(_host_objects(host, known, facts)))
+        names = names_in(obj for state in states.values() for obj in state.values())
+        states[""].update(_by_key(_host_objects(host, known, facts, names)))
     return states
 
 
@@ -49,12 +54,13 @@ def _project_objects(
     yield from dns.dns_objects(project, known, facts, host.defaults)
 
 
-def _host_objects(host: Host, known: Topology, facts: Facts) -> t.Iterator[Object]:
-    """Yield objects of no single project: VLANs, the host's resolvers, nft table and WireGuard links, foreign rules."""
+def _host_objects(host: Host, known: Topology, facts: Facts, names: Names) -> t.Iterator[Object]:
+    """Yield objects of no single project: VLANs, the host's resolvers, firewall and WireGuard links, foreign rules."""
     yield from macvlan.host_objects(host, known.networks, facts)
     forwarder_addresses = host_resolvers.forwarder_addresses(host, known, facts)
     yield from host_resolvers.forwarder_objects(forwarder_addresses, facts, known.host_zones)
     yield from host_resolvers.host_names_objects(host, known, facts)
-    yield NftTable(HOST, host_table.host_table(host, known.networks, forwarder_addresses))
+    elements = host_table.host_elements(host, known.networks, forwarder_addresses)
+    yield Firewall(RULES_VERSION, elements, names)
     yield from wireguard.wireguard_objects(host, facts)
     yield from foreign_firewalls.foreign_firewall_objects(host, known.networks, facts)

@@ -12,7 +12,8 @@ from ..model.facts import Facts
 from ..model.host import Host
 from ..model.network import Network, Networks
 from ..model.sandbox import Endpoint
-from ..state.objects import HOST, Address, Conf, Data, Link, Object, Route
+from ..state.keys import Conf
+from ..state.objects import HOST, Address, Data, Link, Object, Route
 from .attachment import NO_IPV6_DELAY, Attachment
 
 _IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}  # linux/if_link.h

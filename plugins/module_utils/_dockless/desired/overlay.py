@@ -16,7 +16,8 @@ from ..model.addresses import IPAddress
 from ..model.facts import Facts
 from ..model.network import Network
 from ..model.overlay import Overlay, OverlayPeer
-from ..state.objects import HOST, Conf, Data, ForwardingEntry, Link, Neighbour, Object, Route
+from ..state.keys import Conf
+from ..state.objects import HOST, Data, ForwardingEntry, Link, Neighbour, Object, Route
 from . import bridge
 from .attachment import NO_IPV6, OWN_ADDRESSES_ONLY, Attachment
 

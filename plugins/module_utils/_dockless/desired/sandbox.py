@@ -13,7 +13,8 @@ from ..model.host import Project
 from ..model.network import Network, Networks
 from ..model.sandbox import MODE_CONTAINER, MODE_HOST, Endpoint, Sandbox
 from ..names import ALIAS_LIMIT
-from ..state.objects import Address, Conf, Netns, Object, Route, Sysctl
+from ..state.keys import Conf
+from ..state.objects import Address, Netns, Object, Route, Sysctl
 from .attachment import NO_IPV6_DELAY, Attachment
 from .drivers import DRIVERS
 

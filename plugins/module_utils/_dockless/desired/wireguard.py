@@ -15,7 +15,9 @@ from ..model.facts import Facts
 from ..model.host import Host
 from ..model.network import Network
 from ..model.overlay import Overlay, OverlayPeer, wireguard_mtu, wireguard_port
-from ..state.objects import HOST, Conf, KillSwitchRoute, Object, WireguardKey, WireguardLink, WireguardPeer
+from ..state.keys import Conf
+from ..state.objects import HOST, Object
+from ..state.wireguard import KillSwitchRoute, WireguardKey, WireguardLink, WireguardPeer
 
 # During a key rotation, the answer to what came by one link may leave by the other.
 _LOOSE_REVERSE_PATH: Conf = (("ipv4/rp_filter", 2),)

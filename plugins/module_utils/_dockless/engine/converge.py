@@ -20,8 +20,10 @@ from ..observe import state as actual_state
 from ..observe.snapshot import NetnsSnapshot
 from ..observe.state import Observation
 from ..state import plan, rebuilds, render
-from ..state.objects import File, Link, Netns, NftTable, Resolver, State, Sysctl, WireguardLink
+from ..state.firewall import FIREWALL_KEY, OTHER_RULES, Firewall
+from ..state.objects import File, Link, Netns, NftTable, Resolver, State, Sysctl
 from ..state.plan import Hook, Plan
+from ..state.wireguard import WireguardLink
 from . import documents, nft_cache, no_change_cache, transit
 from .request import Outcome, Request
 from .store import Documents
@@ -161,7 +163,8 @@ class _Run:
         executor = Executor(self._target.facts, self._tables)
         try:
             self._remove_leftovers(snapshot.read_host())
-            first = _with_namespace_settings(self._first, self._declared_before())
+            declared = self._declared_before()
+            first = _with_own_rules(_with_namespace_settings(self._first, declared), declared)
             back = plan.make_plan(first, self._observe(first).state, self._keys_of_others)
             executor.remove(back.clearing)
             executor.build(back.building)
@@ -207,7 +210,8 @@ class _Run:
     def finish(self, work: Plan, wanted: Documents, warnings: t.Sequence[str]) -> None:
         """Write the caches after a run that succeeded, and give up the lock's file with the last project."""
         texts = {obj.text for obj in self._wanted.values() if isinstance(obj, NftTable)}
-        if work and texts and not self._request.remove_project:
+        has_firewall = FIREWALL_KEY in self._wanted
+        if work and has_firewall and not self._request.remove_project:
             nft_cache.save(self._tables, texts)
         if self._request.question and wanted.projects:
             self._write_no_change_cache(warnings)
@@ -250,4 +254,24 @@ def _with_namespace_settings(observed: State, declared: State) -> State:
             state[key] = namespace._replace(defaults=obj.defaults)
         elif isinstance(obj, Sysctl) and namespace is not None:
             state.setdefault(key, obj)
+    return state
+
+
+def _with_own_rules(observed: State, declared: State) -> State:
+    """Return the observed state, with nft rules that the engine has not written as the documents declared them.
+
+    A rollback never loads what the kernel or nft has printed: some versions of nft print what they cannot read.
+    """
+    state = dict(observed)
+    for key, obj in observed.items():
+        is_foreign_table = isinstance(obj, NftTable) and not obj.text
+        is_foreign_firewall = isinstance(obj, Firewall) and obj.rules == OTHER_RULES
+        if not is_foreign_table and not is_foreign_firewall:
+            continue
+        if key in declared:
+            state[key] = declared[key]
+        elif isinstance(obj, Firewall):
+            state[key] = obj.closed()
+        else:
+            del state[key]
     return state

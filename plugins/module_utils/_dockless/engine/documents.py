@@ -75,6 +75,6 @@ def _remove_everything() -> None:
     for slot in wireguard.slots_with_key():
         wireguard.forget_key(slot)
     store.remove_all()
-    for path in (*files.listed(nft.CANONICAL_DIRECTORY), nft_cache.PATH, no_change_cache.PATH):
+    for path in (*files.listed(nft.FINGERPRINT_DIRECTORY), nft_cache.PATH, no_change_cache.PATH):
         files.remove(path)
-    files.remove_empty_directory(nft.CANONICAL_DIRECTORY)
+    files.remove_empty_directory(nft.FINGERPRINT_DIRECTORY)

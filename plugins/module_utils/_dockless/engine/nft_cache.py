@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""A cache of nft's listings by generation, so that the next run need not list them. Losing it only costs time."""
+"""A cache of what is in the kernel's tables, by generation, so that the next run need not read it."""
 
 from __future__ import annotations
 
 import json
 import typing as t
 
-from ..linux import files, nft
+from ..linux import files
 from ..linux.nft_tables import Tables
 from ..names import RUN_DIRECTORY
 
@@ -25,8 +25,7 @@ def load() -> Tables:
 
 
 def save(tables: Tables, texts: t.Iterable[str]) -> None:
-    """Keep what this run has seen. texts are those of the tables as they were loaded."""
-    for text in texts:
-        nft.cache_listing(text, tables.canonical(text))
+    """Keep what this run has seen. texts are those of the sandboxes' tables."""
+    tables.cache_fingerprints(texts)
     newest = dict(list(tables.known.items())[-_LIMIT:])
     files.write(PATH, json.dumps(newest), 0o600)

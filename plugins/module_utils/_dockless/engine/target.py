@@ -23,7 +23,8 @@ from ..observe.facts import read_facts
 from ..observe.snapshot import NetnsSnapshot
 from ..report import rows
 from ..report.rows import Row
-from ..state.objects import Key, State
+from ..state.keys import Key
+from ..state.objects import State
 from ..validate import dns, host_support
 from ..validate.host import check_host
 from ..validate.macvlan import refusal, too_large

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The firewall of a host: two tables in one text. Their rules are static (rules.py); the data are in sets and maps."""
+"""The data of a host's firewall: the elements of the sets and maps in its two tables. The rules are in rules.py."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..model.network import GATEWAY_NAT, GATEWAY_ROUTED, GATEWAY_UNPROTECTED, Ne
 from ..model.overlay import Overlay
 from ..names import RESOLVER_PORT
 from . import port_security, published_ports
-from .nft_text import Elements, no_elements, table_text
-from .rules import CHAINS, COUNTERS, SETS
+from .nft_text import Elements, SetElements, frozen, no_elements
+from .rules import PORT_SETS, SETS
 
 _FAMILY = {4: "ipv4", 6: "ipv6"}  # as nft writes nf_proto
 
 
-def host_table(host: Host, networks: Networks, forwarders: t.Collection[IPAddress] = ()) -> str:
-    """Return the tables as nft text, which does not depend on the order of declaration.
+def host_elements(host: Host, networks: Networks, forwarders: t.Collection[IPAddress] = ()) -> Elements:
+    """Return the elements of both tables, by the names of their sets.
 
     forwarders: addresses of the host at which sandboxes reach its DNS forwarder.
     """
-    elements = no_elements(SETS)
+    elements = no_elements((*SETS, *PORT_SETS))
     for address in forwarders:
         elements[f"forwarders{address.version}"].append(f"{address} . {RESOLVER_PORT}")
     for network in networks.values():
@@ -33,23 +33,11 @@ def host_table(host: Host, networks: Networks, forwarders: t.Collection[IPAddres
             _add_network(network, elements, host.defaults)
     _add_link_local_sources(host, networks, elements)
     published_ports.add_elements(host, networks, elements)
-    return render(elements) + port_security.port_table(host, networks)
+    port_security.add_elements(host, networks, elements)
+    return frozen(elements)
 
 
-def empty_table(ports: str = "") -> str:
-    """Return the tables without data: all links of dockless are guarded and no port is published.
-
-    ports: the bridge table to use, for one that must keep its data.
-    """
-    return render(no_elements(SETS)) + (ports or port_security.empty_port_table())
-
-
-def render(elements: Elements) -> str:
-    """Return table inet dockless with these elements."""
-    return table_text("inet", COUNTERS, SETS, elements, CHAINS)
-
-
-def _add_link_local_sources(host: Host, networks: Networks, elements: Elements) -> None:
+def _add_link_local_sources(host: Host, networks: Networks, elements: SetElements) -> None:
     """Add the link_local_ips of endpoints, which are outside of their networks' subnets."""
     for endpoint in host.endpoints():
         bridge = networks[endpoint.network].bridge_name
@@ -58,7 +46,7 @@ def _add_link_local_sources(host: Host, networks: Networks, elements: Elements) 
                 elements["sources4"].append(f'{address} . "{bridge}"')
 
 
-def _add_network(network: Network, elements: Elements, defaults: Defaults) -> None:
+def _add_network(network: Network, elements: SetElements, defaults: Defaults) -> None:
     bridge = f'"{network.bridge_name}"'
     if network.icc:
         elements["same_bridge"].append(f"{bridge} . {bridge}")
@@ -84,7 +72,7 @@ def _add_network(network: Network, elements: Elements, defaults: Defaults) -> No
     _add_translation(network, bridge, elements)
 
 
-def _add_gateways(network: Network, elements: Elements) -> None:
+def _add_gateways(network: Network, elements: SetElements) -> None:
     """Add the addresses at which sandboxes alone reach the host.
 
     Gateway mode nat-unprotected opens all addresses of a network, the gateway's too. A link-local subnet is left out:
@@ -100,7 +88,7 @@ def _add_gateways(network: Network, elements: Elements) -> None:
             closed.append(str(subnet.gateway))
 
 
-def _add_translation(network: Network, bridge: str, elements: Elements) -> None:
+def _add_translation(network: Network, bridge: str, elements: SetElements) -> None:
     """Add the source address translation of packets that leave a network."""
     for subnet in network.subnets:
         elements[f"attached{subnet.version}"].append(f"{subnet.network} . {bridge}")
@@ -111,7 +99,7 @@ def _add_translation(network: Network, bridge: str, elements: Elements) -> None:
                 elements[f"snat{subnet.version}"].append(f"{subnet.network} : {address}")
 
 
-def _add_direct_access(network: Network, version: int, bridge: str, elements: Elements, defaults: Defaults) -> None:
+def _add_direct_access(network: Network, version: int, bridge: str, elements: SetElements, defaults: Defaults) -> None:
     """Add which sources reach sandboxes at their own addresses, and at which ports."""
     mode = network.gateway_mode(version)
     key = f"{_FAMILY[version]} . {bridge}"
@@ -133,7 +121,7 @@ def _add_direct_access(network: Network, version: int, bridge: str, elements: El
             elements[f"no_direct{version}"].append(str(subnet.network))
 
 
-def _add_overlay(network: Network, overlay: Overlay, bridge: str, elements: Elements) -> None:
+def _add_overlay(network: Network, overlay: Overlay, bridge: str, elements: SetElements) -> None:
     """Add the peers that may send to this host, and a routed overlay's VXLAN device, whose packets pass unchanged."""
     vni = f"{overlay.port} . 0x{overlay.vni:06x}"
     elements["vxlan_ports"].append(str(overlay.port))

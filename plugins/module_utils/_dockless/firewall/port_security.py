@@ -14,16 +14,11 @@ from .. import names
 from ..model.host import Host
 from ..model.network import Network, Networks
 from ..model.sandbox import Endpoint
-from ..names import TABLE
-from .nft_text import Elements, no_elements, table_text
-from .rules import PORT_CHAINS, PORT_COUNTERS, PORT_SETS
-
-_TABLE_BEGIN = f"table bridge {TABLE} {{\n"
+from .nft_text import SetElements
 
 
-def port_table(host: Host, networks: Networks) -> str:
-    """Return table bridge dockless as nft text."""
-    elements = no_elements(PORT_SETS)
+def add_elements(host: Host, networks: Networks, elements: SetElements) -> None:
+    """Add what each bridge port may send to the sets of table bridge dockless."""
     for network in networks.values():
         if network.spans_hosts and not network.is_routed:
             elements["unfiltered"].append(f'"{network.vxlan_device}"')
@@ -33,25 +28,9 @@ def port_table(host: Host, networks: Networks) -> str:
             has_ipv6 = network.enable_ipv6 and not sandbox.disables_ipv6
             if network.passes_host:
                 _add_port(endpoint, network, has_ipv6, elements)
-    return _render(elements)
 
 
-def port_table_in(text: str) -> str:
-    """Return table bridge dockless in the text of both tables, "" if it is not there."""
-    begin = text.find(_TABLE_BEGIN)
-    return text[begin:] if begin >= 0 else ""
-
-
-def empty_port_table() -> str:
-    """Return the table without data: no sandbox may send anything."""
-    return _render(no_elements(PORT_SETS))
-
-
-def _render(elements: Elements) -> str:
-    return table_text("bridge", PORT_COUNTERS, PORT_SETS, elements, PORT_CHAINS)
-
-
-def _add_port(endpoint: Endpoint, network: Network, has_ipv6: bool, elements: Elements) -> None:
+def _add_port(endpoint: Endpoint, network: Network, has_ipv6: bool, elements: SetElements) -> None:
     port = f'"{names.veth_link(endpoint.project, endpoint.network, endpoint.sandbox)}"'
     if not network.checks_ports:
         elements["unfiltered"].append(port)

@@ -12,7 +12,7 @@ from ..model.gateways import are_ports_direct, publishing_endpoint, trusted_link
 from ..model.host import Host
 from ..model.network import GATEWAY_ROUTED, Networks
 from ..model.sandbox import PortMapping, Sandbox
-from .nft_text import Elements
+from .nft_text import SetElements
 
 _EVERYBODY: dict[int, IPNetwork] = {4: ipaddress.ip_network("0.0.0.0/0"), 6: ipaddress.ip_network("::/0")}
 _NOBODY: dict[int, IPNetwork] = {4: ipaddress.ip_network("0.0.0.0/32"), 6: ipaddress.ip_network("::/128")}
@@ -63,7 +63,7 @@ def all_publications(host: Host, networks: Networks) -> t.Iterator[Publication]:
             yield from publications(sandbox, mapping, networks)
 
 
-def add_elements(host: Host, networks: Networks, elements: Elements) -> None:
+def add_elements(host: Host, networks: Networks, elements: SetElements) -> None:
     """Add the published ports to the firewall's sets and maps."""
     # Ports that keep their numbers, by version, protocol, the host's address and the target's.
     unchanged: dict[tuple[int, str, str, str], list[int]] = {}
@@ -102,7 +102,9 @@ def _networks_with_direct_ports(host: Host, networks: Networks) -> set[tuple[tup
     }
 
 
-def _add_unchanged_ports(unchanged: t.Mapping[tuple[int, str, str, str], t.Iterable[int]], elements: Elements) -> None:
+def _add_unchanged_ports(
+    unchanged: t.Mapping[tuple[int, str, str, str], t.Iterable[int]], elements: SetElements
+) -> None:
     """Add ports that keep their numbers, each run of consecutive numbers as one element."""
     for (version, protocol, address, target), ports in unchanged.items():
         for first, last in _runs(ports):
@@ -123,7 +125,7 @@ def _audience(mapping: PortMapping, version: int) -> tuple[IPNetwork, ...]:
     return (_NOBODY[version],) if mapping.source_ranges and not found else found
 
 
-def _restrict(found: Publication, elements: Elements) -> None:
+def _restrict(found: Publication, elements: SetElements) -> None:
     address = found.address or _EVERYBODY[found.version]
     port = f"{address} . {found.protocol} . {found.port}"
     elements[f"restricted{found.version}"].append(port)

@@ -7,7 +7,7 @@ are in the sets: what no set allows is dropped. A set cannot hold both IP versio
 
 Every drop has a named counter, which shows an operator which rule stopped a packet.
 
-The order of sets, chains and rules is part of the text that is compared with nft's listing.
+The rules are loaded when their version (host_firewall.RULES_VERSION) is not the one that is there.
 """
 
 from __future__ import annotations
@@ -105,6 +105,26 @@ SETS = (
     NftSet("map", "ranges6", "type inet_proto . inet_service : ipv6_addr", interval=True),
     NftSet("map", "ranges4_on", "type ipv4_addr . inet_proto . inet_service : ipv4_addr", interval=True),
     NftSet("map", "ranges6_on", "type ipv6_addr . inet_proto . inet_service : ipv6_addr", interval=True),
+)
+# Sets whose elements close something: without them more would pass, not less. host_firewall.py has their order.
+CLOSING = frozenset(
+    (
+        "gateways4",
+        "gateways6",
+        "no_direct4",
+        "no_direct6",
+        "restricted4",
+        "restricted6",
+        "masqueraded4",
+        "masqueraded6",
+        "forwarders4",
+        "forwarders6",
+        "vxlan_ports",
+        "vxlan_vnis",
+        "vxlan_peers4",
+        "vxlan_peers6",
+        "encrypted_vnis",
+    )
 )
 COUNTERS = (
     "ports",

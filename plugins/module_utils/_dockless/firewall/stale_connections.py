@@ -5,22 +5,20 @@
 The kernel decides about translation once, with the first packet of a connection, and remembers it. Without this a
 client that keeps its source port would talk to the former target of a port, or to nothing, as long as it goes on.
 
-The tables before and after the change are nft text. Steps: read the elements of both (_elements_in), keep those that
-differ (rule_change), and test each connection against them (stale).
+Steps: group the elements before and after the change by set, keep those that differ (rule_change), and test each
+connection against them (stale).
 """
 
 from __future__ import annotations
 
 import ipaddress
-import re
 import typing as t
 
 from ..model.addresses import IPAddress, IPNetwork
+from .nft_text import Elements
 
 TCP, UDP, SCTP = 6, 17, 132
 _PROTOCOLS = {"tcp": TCP, "udp": UDP, "sctp": SCTP}
-_SET_BLOCK = re.compile(r"^\t(?:set|map) (\w+) \{\n(.*?)^\t\}", re.MULTILINE | re.DOTALL)
-_ELEMENTS = re.compile(r"elements = \{(.*)\}", re.DOTALL)
 
 
 class Flow(t.NamedTuple):
@@ -87,13 +85,13 @@ class Change(t.NamedTuple):
     fully_open: Subnets
 
 
-def rule_change(before: str, after: str) -> Change | None:
-    """Return the difference of two texts of the host's table, None if no connection can be stale.
+def rule_change(before: Elements, after: Elements) -> Change | None:
+    """Return the difference of the host's firewall before and after a change, None if no connection can be stale.
 
     Elements that are in both are dropped as text, before they are parsed: of ten thousand ports a run changes a few.
     """
-    old, new = _elements_in(before), _elements_in(after)
-    only_old, only_new = _difference(old, new), _difference(new, old)
+    old, new = _by_set(before), _by_set(after)
+    only_old, only_new = _by_set(before - after), _by_set(after - before)
     removed = _published_ports(only_old) - _published_ports(only_new)
     added = _published_ports(only_new) - _published_ports(only_old)
     closed_targets = _allowed_sources(only_old, "targets") - _allowed_sources(only_new, "targets")
@@ -226,17 +224,11 @@ def _candidates(index: t.Mapping[_PortKey, t.Sequence[_Port]], flow: Flow) -> t.
     yield from index.get((flow.protocol, 0), ())
 
 
-def _elements_in(text: str) -> ElementSets:
+def _by_set(elements: Elements) -> ElementSets:
     found: ElementSets = {}
-    for name, body in _SET_BLOCK.findall(text):
-        elements = _ELEMENTS.search(body)
-        if elements:
-            found[name] = set(" ".join(elements.group(1).split()).split(", "))
+    for name, element in elements:
+        found.setdefault(name, set()).add(element)
     return found
-
-
-def _difference(one: ElementSets, other: ElementSets) -> ElementSets:
-    return {name: elements - other.get(name, set()) for name, elements in one.items()}
 
 
 def _fields(element: str) -> list[str]:

@@ -13,6 +13,7 @@ import typing as t
 
 from ..errors import KernelError
 from ..firewall import stale_connections
+from ..firewall.nft_text import Elements
 from ..firewall.stale_connections import SCTP, TCP, UDP, Flow
 from ..model.addresses import IPAddress
 from . import netlink
@@ -33,10 +34,10 @@ class _Tracked(t.NamedTuple):
     original: bytes  # the tuple that identifies it, as the kernel encodes it
 
 
-def follow(before: str, after: str) -> int:
-    """Delete the connections that a change of the host's table makes stale, and return how many.
+def follow(before: Elements, after: Elements) -> int:
+    """Delete the connections that a change of the host's firewall makes stale, and return how many.
 
-    before and after: nft text. A connection that ends in the meantime is no error. Raises KernelError.
+    A connection that ends in the meantime is no error. Raises KernelError.
     """
     change = stale_connections.rule_change(before, after)
     if change is None:

@@ -10,7 +10,7 @@ from ..errors import DocklessError
 from ..firewall import foreign_chains
 from ..firewall.foreign_chains import BlockingChain, Chain
 from ..names import TABLE, TRANSIT_TABLE
-from . import nft
+from . import nft, nft_dump
 
 
 def blocking_chains(bridges: t.Sequence[str], families: t.Collection[str] = ("ip", "ip6")) -> list[BlockingChain]:
@@ -28,7 +28,7 @@ def blocking_chains(bridges: t.Sequence[str], families: t.Collection[str] = ("ip
         return [foreign_chains.unreadable_chain(Chain("", "", "", ""), headers.reason)]
     found: list[BlockingChain] = []
     for chain in foreign_chains.forward_chains(headers.stdout):
-        is_own = chain.family in nft.FAMILIES and chain.table in (TABLE, TRANSIT_TABLE)
+        is_own = chain.family in nft_dump.FAMILY_NUMBERS and chain.table in (TABLE, TRANSIT_TABLE)
         if is_own or chain.family not in {*families, "inet", "bridge"}:
             continue
         try:

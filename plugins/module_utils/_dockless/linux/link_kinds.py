@@ -13,7 +13,8 @@ import sys
 import typing as t
 
 if t.TYPE_CHECKING:
-    from ..state.objects import Conf, Data
+    from ..state.keys import Conf
+    from ..state.objects import Data
 
 Attributes = t.Mapping[int, bytes]
 # linux/if_link.h, with iproute2's names

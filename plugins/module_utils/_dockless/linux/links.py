@@ -19,7 +19,8 @@ from .message_template import Template
 from .rtnetlink import CREATE, EXCL, RTM_DELLINK, RTM_NEWLINK, RTM_SETLINK, encode, nested
 
 if t.TYPE_CHECKING:
-    from ..state.objects import Conf, Data
+    from ..state.keys import Conf
+    from ..state.objects import Data
 
 IFF_UP, IFF_NOARP = 0x1, 0x80
 # A veth makes a queue for each CPU and uses one; cutting them back waits for an RCU grace period, 0.3 ms an end.

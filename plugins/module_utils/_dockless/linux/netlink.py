@@ -33,7 +33,8 @@ _LITTLE = struct.pack("=H", 1) == b"\x01\0"
 _NEWLINK = 16
 # IFLA_ADDRESS, IFNAME, MTU, LINK, MASTER, LINKINFO, IFALIAS, AF_SPEC, GROUP, LINK_NETNSID (linux/if_link.h)
 _LINK_ATTRIBUTES = frozenset((1, 3, 4, 5, 10, 18, 20, 26, 27, 37))
-_FIXED = {16: 16, 20: 8, 24: 12, 28: 12, 256: 4}  # struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg; nfgenmsg of connections
+_FIXED = {16: 16, 20: 8, 24: 12, 28: 12, 256: 4}  # struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg; nfgenmsg
+_NFTABLES = 10  # NFNL_SUBSYS_NFTABLES: its messages begin with nfgenmsg
 
 
 class Refusal(t.NamedTuple):
@@ -159,7 +160,7 @@ def _messages(data: bytes) -> t.Iterator[tuple[int, int, int, bytes]]:
 
 
 def _row(kind: int, body: bytes) -> Row:
-    fixed = _FIXED.get(kind, 0)
+    fixed = _FIXED.get(kind, 4 if kind >> 8 == _NFTABLES else 0)
     if kind == _NEWLINK:
         return body[:fixed], _link_attributes(body, fixed, len(body))
     return body[:fixed], _attributes(body, fixed, len(body))

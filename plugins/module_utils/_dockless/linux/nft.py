@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""The only file that runs nft(8): dockless's tables, read, replaced and compared as text.
+"""The only file that runs nft(8): transactions are loaded, never listed (nft_dump.py reads the kernel's tables).
 
-"The table" is table inet dockless and, on a host, also table bridge dockless. Both are loaded in one transaction.
-
-Everything happens in the network namespace of the calling thread. The exchange format is nft's text and not its JSON,
-because nft before 1.0.7 cannot load its own JSON for maps with concatenated values.
+A host has table inet dockless and table bridge dockless, a sandbox table inet dockless. Everything happens in the
+network namespace of the calling thread. The exchange format is nft's text and not its JSON, because nft before 1.0.7
+cannot load its own JSON for maps with concatenated values.
 """
 
 from __future__ import annotations
@@ -20,27 +19,37 @@ import typing as t
 from .. import names
 from ..errors import DocklessError, KernelError
 from ..names import RUN_DIRECTORY, TABLE
-from . import files, netns, programs
+from . import files, netns, nft_dump, programs
 from .netlink import NETLINK_NETFILTER
 from .programs import Output, Remedies
 
-CANONICAL_DIRECTORY = RUN_DIRECTORY + "/canonical"
+FINGERPRINT_DIRECTORY = RUN_DIRECTORY + "/fingerprints"
 DETOUR = "dockless-detour"
-FAMILIES = ("inet", "bridge")
-_TABLE = "inet " + TABLE
 _TIMEOUT_S = 300.0  # a table of many thousand ports takes minutes on a slow machine
 _REMEDIES = Remedies("Install the package nftables.", "Check whether nft hangs, then run again.")
 _LINE_OF_ERROR = re.compile(r"^(?:/dev/stdin|-|<stdin>):(\d+):\d", re.MULTILINE)
-_CANONICAL_LIMIT = 32
-_TABLE_BEGIN = re.compile(rf"\s*table ({'|'.join(FAMILIES)}) {TABLE} \{{")
+_FINGERPRINT_LIMIT = 32
+_TABLE_BEGIN = re.compile(rf"\s*table inet {TABLE} \{{")
 _TOKEN = re.compile(r'"[^"]*"|#[^\n]*|[{}]')
-_ABSENT = "No such file or directory"
 
 _GETGEN = 10 << 8 | 16  # NFNL_SUBSYS_NFTABLES, NFT_MSG_GETGEN
 _NEWGEN = 10 << 8 | 15
 _NLMSG_ERROR = 2
 _NLM_F_REQUEST = 1
 _NFTA_GEN_ID = 1
+
+
+class Ruleset(t.NamedTuple):
+    """Tables whose presence is checked: their text, families, and the sets whose elements do not count."""
+
+    text: str
+    families: tuple[str, ...]
+    data_sets: frozenset[str] = frozenset()
+
+    @classmethod
+    def of_sandbox(cls, text: str) -> Ruleset:
+        """Return the table of a sandbox."""
+        return cls(text, ("inet",))
 
 
 def run_nft(arguments: t.Sequence[str], script: str = "") -> Output:
@@ -52,69 +61,52 @@ def run_nft(arguments: t.Sequence[str], script: str = "") -> Output:
     return output._replace(stdout="") if output.status else output  # a crash leaves half of a listing
 
 
-def listing(netns_name: str = "", families: t.Sequence[str] = FAMILIES) -> str:
-    """Return dockless's tables as nft lists them, "" if there are none.
-
-    netns_name: "" stands for the namespace of the calling thread. Each family is a process. A caller that knows that a
-    namespace has only one family names it in families.
-    """
-    with netns.entered_named(netns_name):
-        return _list_tables(families)
+def load(script: str) -> None:
+    """Load a transaction. Raises DocklessError with nft's message and lines. Then nothing has changed."""
+    output = run_nft(["-f", "-"], script)
+    if output.status:
+        context = _context(output.stderr, script)
+        raise DocklessError(f"nft refused table inet {TABLE}: {output.reason}{context}")
 
 
 def replace(text: str) -> None:
-    """Replace the table in one transaction; "" deletes it.
-
-    Raises DocklessError with nft's message and the lines that it is about. Then nothing has changed.
-    """
+    """Replace a sandbox's table in one transaction; "" deletes it. Raises DocklessError as load() does."""
     if text:
         _check_bounds(text)
     # "destroy" needs Linux 6.3 and nft 1.0.8
-    families = _families_in(text) or FAMILIES
-    deletions = "".join(f"table {family} {TABLE}\ndelete table {family} {TABLE}\n" for family in families)
-    _load(deletions + text)
+    load(f"table inet {TABLE}\ndelete table inet {TABLE}\n{text}")
 
 
 def detour(text: str) -> None:
     """Load the text, which is table inet DETOUR, beside the table; "" deletes it.
 
-    Raises DocklessError as replace() does.
+    Raises DocklessError as load() does.
     """
-    _load(f"table inet {DETOUR}\ndelete table inet {DETOUR}\n{text}")
+    load(f"table inet {DETOUR}\ndelete table inet {DETOUR}\n{text}")
 
 
-def canonical(text: str) -> str:
-    """Return the text as nft would list it, so that it can be compared with listing().
+def reference(ruleset: Ruleset) -> str:
+    """Return the fingerprint that a ruleset has on this kernel, to be compared with nft_dump.fingerprint().
 
-    The result comes from CANONICAL_DIRECTORY or from a temporary namespace. This function writes nothing, so a run in
-    check mode may call it. Raises DocklessError as replace() does.
+    It comes from FINGERPRINT_DIRECTORY, or from a temporary namespace into which the ruleset is loaded. This function
+    writes nothing, so a run in check mode may call it. Raises DocklessError as load() does.
     """
-    if not text:
-        return ""
-    form = cached_listing(names.text_digest(text))
-    if form:
-        return form
-    _check_bounds(text)
+    known = _cached_fingerprint(ruleset.text)
+    if known:
+        return known
+    if not ruleset.data_sets:
+        _check_bounds(ruleset.text)
     with netns.temporary_namespace():
-        _load(text)
-        # A second process: a "list" in the same script shows the state before the script.
-        return _list_tables(_families_in(text))
+        load(ruleset.text)
+        return nft_dump.fingerprint(ruleset.families, ruleset.data_sets)
 
 
-def cached_listing(digest: str) -> str:
-    """Return the canonical form of the text with this digest, "" if it is not cached."""
-    try:
-        with open(_canonical_path(digest), encoding="utf-8") as file:
-            return file.read()
-    except FileNotFoundError:
-        return ""
-
-
-def cache_listing(text: str, form: str) -> None:
-    """Keep a canonical form for later runs. Only the latest _CANONICAL_LIMIT are kept: the directory is a tmpfs."""
-    files.write(_canonical_path(names.text_digest(text)), form, 0o600)
-    newest_first = sorted(files.listed(CANONICAL_DIRECTORY), key=lambda path: os.lstat(path).st_mtime_ns, reverse=True)
-    for path in newest_first[_CANONICAL_LIMIT:]:
+def cache_fingerprint(text: str, fingerprint: str) -> None:
+    """Keep a fingerprint for later runs. Only the latest _FINGERPRINT_LIMIT are kept: the directory is a tmpfs."""
+    files.write(_fingerprint_path(text), fingerprint, 0o600)
+    listed = files.listed(FINGERPRINT_DIRECTORY)
+    newest_first = sorted(listed, key=lambda path: os.lstat(path).st_mtime_ns, reverse=True)
+    for path in newest_first[_FINGERPRINT_LIMIT:]:
         files.remove(path)
 
 
@@ -132,13 +124,21 @@ def generation() -> int:
     return _generation_in(answer)
 
 
-def _canonical_path(digest: str) -> str:
-    return f"{CANONICAL_DIRECTORY}/{names.text_digest(_nft_identity() + digest)}"
+def _cached_fingerprint(text: str) -> str:
+    try:
+        with open(_fingerprint_path(text), encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def _fingerprint_path(text: str) -> str:
+    return f"{FINGERPRINT_DIRECTORY}/{names.text_digest(_nft_identity() + text)}"
 
 
 @functools.lru_cache(maxsize=1)
 def _nft_identity() -> str:
-    """Return a text that identifies this nft and kernel: another version may list the same table differently."""
+    """Return a text that identifies this nft and kernel: another version may load the same text differently."""
     release = os.uname().release
     path = programs.find_program("nft")
     if not path:
@@ -147,42 +147,12 @@ def _nft_identity() -> str:
     return f"{release} {status.st_size} {status.st_mtime_ns}\n"
 
 
-def _families_in(text: str) -> list[str]:
-    """Return the families of the tables that a text defines."""
-    return [family for family in FAMILIES if re.search(rf"^table {family} {TABLE} \{{", text, re.MULTILINE)]
-
-
-def _list_tables(families: t.Sequence[str]) -> str:
-    """Return the tables of these families.
-
-    A process for each: of several lists in one script, nft 1.0.6 prints only the last.
-    """
-    return "".join(map(_list_table, families))
-
-
-def _list_table(family: str) -> str:
-    output = run_nft(["-s", "list", "table", family, TABLE])
-    if not output.status:
-        return output.stdout
-    if _ABSENT in output.stderr:
-        return ""
-    raise DocklessError(f"nft cannot list table {family} {TABLE}: {output.reason}")
-
-
 def _check_bounds(text: str) -> None:
-    """Raise DocklessError if the text holds more than dockless's tables, as a name with braces in it could cause."""
-    families: list[str] = []
-    rest = text
-    while rest.strip():
-        begin, end = _TABLE_BEGIN.match(rest), _end_of_block(rest)
-        if not begin or not end or begin.group(1) in families:
-            families = []
-            break
-        families.append(begin.group(1))
-        rest = rest[end:]
-    if families not in ([FAMILIES[0]], [FAMILIES[1]], list(FAMILIES)):
+    """Raise DocklessError if the text holds more than the table, as a name with braces in it could cause."""
+    begin, end = _TABLE_BEGIN.match(text), _end_of_block(text)
+    if not begin or not end or text[end:].strip():
         raise DocklessError(
-            f"a firewall text that is not exactly table {_TABLE} was not loaded",
+            f"a firewall text that is not exactly table inet {TABLE} was not loaded",
             "This is a fault of dockless. Report it with the names in your document.",
         )
 
@@ -195,13 +165,6 @@ def _end_of_block(text: str) -> int:
         if token.group() == "}" and depth <= 0:
             return token.end() if depth == 0 else 0
     return 0
-
-
-def _load(script: str) -> None:
-    output = run_nft(["-f", "-"], script)
-    if output.status:
-        context = _context(output.stderr, script)
-        raise DocklessError(f"nft refused table {_TABLE}: {output.reason}{context}")
 
 
 def _context(stderr: str, script: str) -> str:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""dockless's nft tables of a host and its sandboxes, with a cache, because each question to nft is a process."""
+"""dockless's nft tables of a host and its sandboxes, with a cache, so that what nobody changed is not read again."""
 
 from __future__ import annotations
 
@@ -8,94 +8,136 @@ import os
 import typing as t
 
 from .. import names
-from ..state.objects import HOST, NftTable, State
-from . import conntrack, netns, nft
+from ..firewall import host_firewall
+from ..state.firewall import OTHER_RULES, Firewall
+from ..state.objects import HOST, NftTable
+from . import netns, nft, nft_dump
+from .nft import Ruleset
 
-Known = dict[int, tuple[int, str]]  # a namespace's inode -> its ruleset's generation, and the digest of the text there
+Known = dict[int, tuple[int, str]]  # a namespace's inode -> its ruleset's generation, and the digest of what is there
+_DATA_SETS = frozenset(each.name for sets in host_firewall.FAMILY_SETS.values() for each in sets)
+_HOST_RULES = Ruleset("".join(host_firewall.RULES.values()), tuple(host_firewall.RULES), _DATA_SETS)
 
 
 class Tables:
-    """The tables of all namespaces, compared in the form in which nft lists them.
+    """The tables of all namespaces.
 
     The kernel increments a namespace's generation with every change of its ruleset, whoever makes it. A namespace whose
-    generation is the known one still has the text that is known for it, and nft is not run there.
+    generation is the known one still has what is known for it, and is not read.
     """
 
     def __init__(self, known: Known | None = None) -> None:
         self.known = known or {}
         self.generations: dict[str, int] = {}  # as last read, by namespace
-        self._listings: dict[str, str] = {}  # nft's listing of a text, by the digest of the text
+        self._references: dict[str, str] = {}  # fingerprint of a text, by the digest of the text
 
     def were_here(self) -> bool:
-        """Return whether this thread's namespace is known to have had a table. Where none was, nft need not be run."""
+        """Return whether this thread's namespace is known to have had a table. Where none was, it need not be read."""
         return _own_inode() in self.known
 
-    def inside(self, name: str, wanted: State) -> t.Iterator[NftTable]:
-        """Yield the table in this thread's namespace, whose name is given, if there is one.
+    # ---- sandboxes -----------------------------------------------------------
 
-        The text is the wanted one if nft lists that in the same form, otherwise nft's listing.
+    def inside(self, name: str, wanted: NftTable | None) -> NftTable | None:
+        """Return the table in this thread's namespace, whose name is given, None if there is none.
+
+        The text is the wanted one if the kernel has the same rules, otherwise "".
         """
-        found = wanted.get(("nft_table", name))
-        wanted_text = found.text if isinstance(found, NftTable) else ""
-        generation = nft.generation()
-        self.generations[name] = generation
+        wanted_text = wanted.text if wanted is not None else ""
+        generation = self._generation(name)
         never_had_rules = generation <= 1
         if never_had_rules and not wanted_text:
-            return
-        known_generation, known_digest = self.known.get(_own_inode(), (0, ""))
-        if known_generation != generation:
-            known_digest = ""
-        if known_digest == names.text_digest(wanted_text):
-            if wanted_text:
-                yield NftTable(name, wanted_text)
-            return
-        listing = self._cached_listing(known_digest) if known_digest else ""
-        listing = listing or self._list(name)
-        if not listing:
+            return None
+        if self._known_digest(generation) == names.text_digest(wanted_text):
+            return NftTable(name, wanted_text) if wanted_text else None
+        found = nft_dump.fingerprint(("inet",))
+        if not found:
             if not wanted_text:  # the rules in this namespace are not dockless's
-                self.note("", generation)
-        elif wanted_text and listing == self.canonical(wanted_text):
-            self.note(wanted_text, generation)
-            yield NftTable(name, wanted_text)
-        else:
-            yield NftTable(name, listing)
+                self._note("", generation)
+            return None
+        if wanted_text and found == self.fingerprint(Ruleset.of_sandbox(wanted_text)):
+            self._note(wanted_text, generation)
+            return NftTable(name, wanted_text)
+        return NftTable(name, "")
 
     def put(self, table: NftTable) -> None:
-        """Load a table into its namespace, and note that it is there until something raises the generation."""
+        """Load a table into its sandbox, and note that it is there until something raises the generation."""
         with netns.entered_named(table.netns):
             nft.replace(table.text)
-            self.note(table.text, nft.generation())
+            self._note(table.text, nft.generation())
 
-    def publish(self, before: NftTable | None, after: NftTable | None) -> None:
-        """Replace the host's table, and cut the connections that the new one would not let begin."""
-        nft.replace(after.text if after else "")
-        if after:
-            self.note(after.text, nft.generation())
-        conntrack.follow(before.text if before else "", after.text if after else "")
+    # ---- the host ------------------------------------------------------------
 
-    def note(self, text: str, generation: int) -> None:
-        """Note that this thread's namespace has a text at a generation. The latest notes are the last in known."""
+    def firewall(self, wanted: Firewall | None) -> Firewall | None:
+        """Return the host's firewall, None if there is none. If the kernel has the wanted one, it is that object."""
+        generation = self._generation(HOST)
+        never_had_rules = generation <= 1
+        if never_had_rules and wanted is None:
+            return None
+        if wanted is not None and self._known_digest(generation) == _digest(wanted):
+            return wanted
+        found = nft_dump.fingerprint(_HOST_RULES.families, _HOST_RULES.data_sets)
+        if not found:
+            return None
+        rules = host_firewall.RULES_VERSION if found == self.fingerprint(_HOST_RULES) else OTHER_RULES
+        elements = frozenset(nft_dump.elements(host_firewall.FAMILY_SETS))
+        if wanted is None or (rules, elements) != (wanted.rules, wanted.elements):
+            return Firewall(rules, elements)
+        self._note_firewall(wanted, generation)
+        return wanted
+
+    def change_firewall(self, before: Firewall | None, after: Firewall) -> None:
+        """Load the rules if they are others, otherwise the elements that differ. Does nothing if all are equal."""
+        if before is None or before.rules != after.rules:
+            nft.load(host_firewall.load_script(after.elements))
+        elif before.elements != after.elements:
+            nft.load(host_firewall.change_script(before.elements, after.elements))
+        self._note_firewall(after, nft.generation())
+
+    def remove_firewall(self) -> None:
+        """Delete both tables."""
+        nft.load(host_firewall.deletion_script())
+
+    # ---- what is known -------------------------------------------------------
+
+    def fingerprint(self, ruleset: Ruleset) -> str:
+        """Return the fingerprint that a ruleset has on this kernel. Sandboxes with the same text share it."""
+        digest = names.text_digest(ruleset.text)
+        if digest not in self._references:
+            self._references[digest] = nft.reference(ruleset)
+        return self._references[digest]
+
+    def cache_fingerprints(self, texts: t.Iterable[str]) -> None:
+        """Write the fingerprints of sandboxes' tables, and of the host's rules, for later runs."""
+        rulesets = [_HOST_RULES, *map(Ruleset.of_sandbox, texts)]
+        for ruleset in rulesets:
+            nft.cache_fingerprint(ruleset.text, self.fingerprint(ruleset))
+
+    def _generation(self, name: str) -> int:
+        self.generations[name] = nft.generation()
+        return self.generations[name]
+
+    def _known_digest(self, generation: int) -> str:
+        known_generation, digest = self.known.get(_own_inode(), (0, ""))
+        return digest if known_generation == generation else ""
+
+    def _note(self, text: str, generation: int) -> None:
+        """Note what this thread's namespace has at a generation. The latest notes are the last in known."""
         inode = _own_inode()
         self.known.pop(inode, None)
         self.known[inode] = generation, names.text_digest(text)
 
-    def canonical(self, text: str) -> str:
-        """Return nft's listing of a text. Sandboxes with the same text share it."""
-        digest = names.text_digest(text)
-        if not self._cached_listing(digest):
-            self._listings[digest] = nft.canonical(text)
-        return self._listings[digest]
+    def _note_firewall(self, firewall: Firewall, generation: int) -> None:
+        self._note(_text(firewall), generation)
 
-    def _cached_listing(self, digest: str) -> str:
-        """Return nft's listing of the text with this digest, "" if neither this run nor an earlier one has it."""
-        if digest not in self._listings:
-            self._listings[digest] = nft.cached_listing(digest)
-        return self._listings[digest]
 
-    @staticmethod
-    def _list(name: str) -> str:
-        """Return nft's listing of the tables in this thread's namespace. A sandbox has one, so one process will do."""
-        return nft.listing() if name == HOST else nft.listing(families=("inet",))
+def _digest(firewall: Firewall) -> str:
+    return names.text_digest(_text(firewall))
+
+
+def _text(firewall: Firewall) -> str:
+    """Return what identifies a firewall."""
+    lines = sorted(f"{name} {element}" for name, element in firewall.elements)
+    return "\n".join([firewall.rules, *lines])
 
 
 def _own_inode() -> int:

@@ -11,7 +11,8 @@ from ..dns.systemd_units import DROP_IN, PATHS
 from ..linux import files
 from ..names import DNS_DIRECTORY, NETNS_ETC_DIRECTORY
 from ..resolvers import probe, supervisor
-from ..state.objects import File, Key, Resolver, State
+from ..state.keys import Key
+from ..state.objects import File, Resolver, State
 
 Keys = t.AbstractSet[Key]
 _MARK = "# dockless:"  # how the first line of a managed file begins

@@ -13,7 +13,8 @@ import typing as t
 from .. import names
 from ..linux.links import IFF_UP, LinkRow
 from ..names import LINK_GROUP, PAIR_GROUP
-from ..state.objects import HOST, Address, ForwardingEntry, Key, Link, Neighbour, Object, Route, State, Veth
+from ..state.keys import Key
+from ..state.objects import HOST, Address, ForwardingEntry, Link, Neighbour, Object, Route, State, Veth
 from .snapshot import NetnsSnapshot
 
 Keys = t.AbstractSet[Key]

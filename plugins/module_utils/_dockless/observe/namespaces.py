@@ -12,7 +12,8 @@ import typing as t
 from ..linux import netns
 from ..linux.links import IFF_UP, LinkRow
 from ..names import LABEL_PREFIX, LINK_GROUP
-from ..state.objects import Key, Netns, State, Veth
+from ..state.keys import Key
+from ..state.objects import Netns, State, Veth
 from .snapshot import NetnsSnapshot
 
 Sandboxes = t.Mapping[str, NetnsSnapshot]

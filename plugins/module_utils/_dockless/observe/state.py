@@ -12,7 +12,10 @@ import typing as t
 
 from ..linux.nft_tables import Tables
 from ..model.facts import Facts
-from ..state.objects import HOST, Key, Netns, Object, State, Sysctl
+from ..state.firewall import FIREWALL_KEY, Firewall
+from ..state.firewall_names import names_in
+from ..state.keys import Key
+from ..state.objects import Netns, NftTable, Object, State, Sysctl
 from . import files, links, namespaces, snapshot, wireguard
 from .snapshot import HostSnapshot, NetnsSnapshot
 
@@ -45,11 +48,19 @@ def observe(wanted: State, keys_of_others: Keys, facts: Facts, tables: Tables, h
         *wireguard.observe(host, wanted, state),
     ]
     add(reader.found)
-    add(tables.inside(HOST, wanted))
     found = files.observe(wanted, keys_of_others)
     add(found.files)
     add(files.resolvers(wanted, keys_of_others))
+    add(_firewall(tables, wanted, state))
     return Observation(state, conflicts + found.conflicts, HostSnapshot(host, sandboxes, dict(tables.generations)))
+
+
+def _firewall(tables: Tables, wanted: State, state: State) -> t.Iterator[Firewall]:
+    """Yield the host's firewall, with the names of what its elements are about."""
+    desired = wanted.get(FIREWALL_KEY)
+    found = tables.firewall(desired if isinstance(desired, Firewall) else None)
+    if found is not None:
+        yield found if found is desired else found._replace(names=names_in(state.values()))
 
 
 class _InsideReader:
@@ -71,7 +82,9 @@ class _InsideReader:
             if value is not None:
                 self.found.append(desired._replace(value=value))
         if self._may_have_table(name):
-            self.found += self._tables.inside(name, self._wanted)
+            wanted = self._wanted.get(("nft_table", name))
+            table = self._tables.inside(name, wanted if isinstance(wanted, NftTable) else None)
+            self.found += [table] if table is not None else []
 
     def _may_have_table(self, name: str) -> bool:
         if ("nft_table", name) in self._wanted:

@@ -11,7 +11,8 @@ from ..linux import wireguard
 from ..linux.links import IFF_UP, LinkRow
 from ..linux.wireguard import Device
 from ..names import LAST_METRIC, TUNNEL_GROUP
-from ..state.objects import HOST, KillSwitchRoute, State, WireguardKey, WireguardLink, WireguardPeer
+from ..state.objects import HOST, State
+from ..state.wireguard import KillSwitchRoute, WireguardKey, WireguardLink, WireguardPeer
 from .snapshot import NetnsSnapshot
 
 _LINK_KINDS = frozenset(("wireguard", "tun"))  # the kernel's, and wireguard-go's

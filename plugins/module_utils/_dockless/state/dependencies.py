@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import typing as t
 
+from .keys import Key
 from .kinds import kind_of
-from .objects import HOST, ForwardingEntry, Key, Link, Netns, NftTable, Object, Resolver, State, Veth, WireguardLink
+from .objects import HOST, ForwardingEntry, Link, Netns, NftTable, Object, Resolver, State, Veth
+from .wireguard import WireguardLink
 
 Interface = tuple[str, str]  # namespace, name
 Keys = t.AbstractSet[Key]

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import typing as t
 
-from ..firewall import host_table
-from . import objects
-from .objects import HOST, File, Key, NftTable, Object, Veth
+from . import objects, wireguard
+from .firewall import FIREWALL_KEY, Firewall
+from .keys import Key
+from .objects import File, NftTable, Object, Veth
 
 Fields = frozenset[str]
-_HOST_TABLE: Key = ("nft_table", HOST)
+STAGED: tuple[Key, ...] = (FIREWALL_KEY,)  # objects that change in stages: see closed_form and until_removal
 
 
 class Kind(t.NamedTuple):
@@ -44,7 +45,7 @@ class Kind(t.NamedTuple):
 _VETH_MUTABLE = frozenset(Veth._fields) - {"netns", "name", "peer_netns", "peer_name", "label"}
 
 KINDS: tuple[Kind, ...] = (
-    Kind("wireguard_key", objects.WireguardKey, frozenset(("public_key",))),
+    Kind("wireguard_key", wireguard.WireguardKey, frozenset(("public_key",))),
     Kind(
         "netns",
         objects.Netns,
@@ -54,14 +55,14 @@ KINDS: tuple[Kind, ...] = (
         carries_traffic=True,
         needs_removal=True,
     ),
-    Kind("kill_switch_route", objects.KillSwitchRoute),
+    Kind("kill_switch_route", wireguard.KillSwitchRoute),
     Kind(
         "wireguard_link",
-        objects.WireguardLink,
+        wireguard.WireguardLink,
         frozenset(("public_key", "listen_port", "mtu", "address", "label", "up", "conf")),
         holds_others=True,
     ),
-    Kind("wireguard_peer", objects.WireguardPeer, frozenset(("endpoint", "allowed", "routed")), lives_on="link"),
+    Kind("wireguard_peer", wireguard.WireguardPeer, frozenset(("endpoint", "allowed", "routed")), lives_on="link"),
     Kind(
         "link",
         objects.Link,
@@ -78,6 +79,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("route", objects.Route, frozenset(("link", "via", "onlink")), lives_on="link"),
     Kind("file", File, frozenset(("text", "mode"))),
     Kind("nft_table", NftTable, frozenset(("text",)), lives_on="netns"),
+    Kind("firewall", Firewall, frozenset(("rules", "elements")), not_compared=frozenset(("names",))),
     Kind(
         "resolver",
         objects.Resolver,
@@ -113,10 +115,17 @@ def creation_order(obj: Object) -> tuple[int, bool, Key]:
     return creation_place(obj.key), is_hostname, obj.key
 
 
-def closed_form(key: Key) -> Object | None:
+def closed_form(obj: Object) -> Object | None:
     """Return the object to which obj is changed before anything else is removed, None for most.
 
     Ports are unpublished before links are deleted, and the rules stay until the links are deleted: a published port
     never forwards to an address that another sandbox has got.
     """
-    return NftTable(HOST, host_table.empty_table()) if key == _HOST_TABLE else None
+    return obj.closed() if isinstance(obj, Firewall) else None
+
+
+def until_removal(wanted: Object, actual: Object) -> Object:
+    """Return the object to which actual is changed while undeclared objects are still there: for most, the wanted."""
+    if isinstance(wanted, Firewall) and isinstance(actual, Firewall):
+        return wanted.until_removal(actual)
+    return wanted

@@ -11,11 +11,13 @@ from __future__ import annotations
 import typing as t
 
 from . import dependencies
-from .kinds import BY_NAME, closed_form, creation_order, creation_place, kind_of
-from .objects import Key, Object, State
+from .keys import Key
+from .kinds import BY_NAME, STAGED, closed_form, creation_order, creation_place, kind_of, until_removal
+from .objects import Object, State
 
 CREATE, UPDATE, DELETE = "create", "update", "delete"
 REBUILT = "rebuilt"  # the reason of both steps of a rebuild
+_CLOSED = "nothing is published"  # the reason of a change to the closed form
 T = t.TypeVar("T")
 
 
@@ -97,7 +99,7 @@ def make_plan(wanted: State, actual: State, keys_of_others: t.AbstractSet[Key] =
     return Plan(
         tuple(sorted(_clearing(actual, difference), key=_removal_order)),
         tuple(sorted(_building(wanted, actual, remaining), key=lambda step: creation_order(step.subject))),
-        tuple(sorted(_removal(actual, difference), key=_removal_order)),
+        tuple(sorted(_removal(wanted, actual, difference), key=_removal_order)),
     )
 
 
@@ -164,13 +166,15 @@ def _building(wanted: State, actual: State, remaining: State) -> t.Iterator[Step
         if existing is None:
             yield Step(CREATE, key, None, obj, REBUILT if key in actual else "missing")
         elif existing != obj:
-            fields = differences(obj, existing)
+            present = until_removal(obj, existing)
+            fields = differences(present, existing)
             if fields:
-                yield Step(UPDATE, key, existing, obj, _reason(obj, existing, fields))
+                yield Step(UPDATE, key, existing, present, _reason(present, existing, fields))
 
 
-def _removal(actual: State, difference: _Difference) -> t.Iterator[Step]:
+def _removal(wanted: State, actual: State, difference: _Difference) -> t.Iterator[Step]:
     """Yield a deletion of each undeclared object, unless the kernel removes it together with another one."""
+    yield from _last_stages(wanted, actual)
     surplus = difference.surplus - difference.cleared
     if not surplus:
         return
@@ -182,10 +186,21 @@ def _removal(actual: State, difference: _Difference) -> t.Iterator[Step]:
         goes_by_itself = key in falling and not (kind.holds_others or _needs_own_deletion(obj, actual))
         if goes_by_itself or dependencies.goes_with_its_namespace(obj, difference.surplus):
             continue
-        closed = closed_form(key)
+        closed = closed_form(obj)
         if closed is not None:
-            yield Step(UPDATE, key, obj, closed, "nothing is published")
+            yield Step(UPDATE, key, obj, closed, _CLOSED)
         yield _deletion(obj, "nothing declares it")
+
+
+def _last_stages(wanted: State, actual: State) -> t.Iterator[Step]:
+    """Yield the change of each object that had to keep something until undeclared objects are gone."""
+    for key in STAGED:
+        if key not in wanted or key not in actual:
+            continue
+        present = until_removal(wanted[key], actual[key])
+        fields = differences(wanted[key], present)
+        if fields:
+            yield Step(UPDATE, key, present, wanted[key], _reason(wanted[key], present, fields))
 
 
 def _reason(wanted: Object, actual: Object, fields: tuple[str, ...]) -> str:
@@ -195,6 +210,8 @@ def _reason(wanted: Object, actual: Object, fields: tuple[str, ...]) -> str:
 def _difference_text(field: str, actual: object, wanted: object) -> str:
     if field == "text":
         return "content differs"
+    if isinstance(wanted, frozenset) and isinstance(actual, frozenset):
+        return f"{len(wanted - actual)} {field} to add, {len(actual - wanted)} to delete"
     return f"{field} is {_brief(actual)}, wanted {_brief(wanted)}"
 
 
@@ -209,7 +226,8 @@ def _deletion(obj: Object, reason: str) -> Step:
 
 
 def _removal_order(step: Step) -> tuple[int, Key]:
-    """Sort against the order of creation. What has a closed form takes it before all else, and is deleted last."""
-    if closed_form(step.key) is None:
+    """Sort against the order of creation. What changes in stages is closed before all else, and ends after it."""
+    if step.key not in STAGED:
         return -creation_place(step.key), step.key
-    return (1 if step.action == DELETE else -len(BY_NAME) - 1), step.key
+    is_first = step.reason == _CLOSED
+    return (-len(BY_NAME) - 1 if is_first else 1), step.key

@@ -8,8 +8,9 @@ import typing as t
 
 from ..errors import DocklessError
 from .dependencies import is_on_parent
+from .keys import Key
 from .kinds import kind_of
-from .objects import Key, Link, Netns, Object, State, Veth
+from .objects import Link, Netns, Object, State, Veth
 from .plan import REBUILT, UPDATE, Plan, Step
 
 

@@ -39,7 +39,7 @@ def _lines(step: Step) -> list[str]:
         return [line]
     added = _elements_of(step.after, step.before)
     removed = [f"no longer {each}" for each in _elements_of(step.before, step.after)]
-    changes = [f"{step.subject}: {each}" for each in added + removed]
+    changes = [f"{UPDATE} {step.subject}: {each}" for each in added + removed]
     is_data_only = step.action == UPDATE and differences(step.new(Firewall), step.old(Firewall)) == ("elements",)
     if step.action == DELETE or not changes:
         return [line]

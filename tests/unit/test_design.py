@@ -11,7 +11,8 @@ import pytest
 from _dockless import names
 from _dockless.apply.phases import PHASES
 from _dockless.firewall import sandbox_table
-from _dockless.firewall.rules import CHAINS, COUNTERS, PORT_CHAINS, PORT_COUNTERS, PORT_SETS, SETS
+from _dockless.firewall.port_rules import PORT_CHAINS, PORT_COUNTERS, PORT_SETS
+from _dockless.firewall.rules import CHAINS, COUNTERS, SETS
 from _dockless.linux.lock import PATH
 from _dockless.model import host, network, sandbox
 from _dockless.model.network import DEFAULT_BRIDGE

@@ -8,7 +8,8 @@ import re
 import pytest
 import yaml
 
-from _dockless.firewall.rules import COUNTERS, PORT_COUNTERS
+from _dockless.firewall.port_rules import PORT_COUNTERS
+from _dockless.firewall.rules import COUNTERS
 from support.collection import ROOT
 from support.references import exists
 

@@ -9,7 +9,8 @@ from _dockless.errors import DocklessError
 from _dockless.firewall import descriptions, host_firewall
 from _dockless.firewall.descriptions import NO_NAMES, Names
 from _dockless.firewall.nft_text import frozen
-from _dockless.firewall.rules import CLOSING, PORT_SETS, SETS
+from _dockless.firewall.port_rules import PORT_SETS
+from _dockless.firewall.rules import CLOSING, SETS
 
 EVERY_SET = [each.name for each in (*SETS, *PORT_SETS)]
 WEB = ("published4", "tcp . 8080 : 10.1.0.2 . 80")
@@ -51,7 +52,7 @@ def test_what_closes_stays_until_the_links_are_gone():
         (("restricted4", "0.0.0.0/0 . tcp . 80-90"), ("restricted4", "192.0.2.1 . tcp . 85"), False),
         (("restricted4", "0.0.0.0/0 . tcp . 80-90"), ("restricted4", "0.0.0.0/0 . udp . 85"), True),
         (("restricted4", "0.0.0.0/0 . tcp . 80-90"), ("restricted4", "0.0.0.0/0 . tcp . 91-95"), True),
-        (("bridges", '"br-a"'), ("bridges", '"br-b"'), True),
+        (("gateways4", "10.1.0.1"), ("gateways4", "10.2.0.1"), True),
     ],
 )
 def test_a_closing_element_gives_way_to_one_that_overlaps_it(old, new, stays):
@@ -70,7 +71,7 @@ def test_a_prefix_of_one_address_is_that_address():
 @pytest.mark.parametrize("text", ['"a" } flush ruleset', '"a"; drop', '"a"\n', "$x", '"a" # '])
 def test_an_element_is_never_more_than_an_element(text):
     with pytest.raises(DocklessError, match="contains more than an element"):
-        host_firewall.load_script(frozenset([("bridges", text)]))
+        host_firewall.load_script(frozenset([("any_source", text)]))
 
 
 def test_every_set_has_a_sentence():

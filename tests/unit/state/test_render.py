@@ -29,6 +29,7 @@ WEB = {
 
 CHANGES = {"link": {"mtu": 1400}, "veth": {"mtu": 1400}, "firewall": {"rules": "x"}}
 
+
 def changed(**wanted):
     """Return the plan that changes one bridge."""
     bridge = Link(

@@ -19,7 +19,8 @@ import ipaddress
 
 from ..names import TABLE
 from .nft_text import Element, Elements, element_statements, table_text
-from .rules import CHAINS, CLOSING, COUNTERS, PORT_CHAINS, PORT_COUNTERS, PORT_SETS, SETS
+from .port_rules import PORT_CHAINS, PORT_COUNTERS, PORT_SETS
+from .rules import CHAINS, CLOSING, COUNTERS, SETS
 
 FAMILY_SETS = {"inet": SETS, "bridge": PORT_SETS}
 RULES = {

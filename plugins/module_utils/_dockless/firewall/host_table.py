@@ -15,7 +15,8 @@ from ..model.overlay import Overlay
 from ..names import RESOLVER_PORT
 from . import port_security, published_ports
 from .nft_text import Elements, SetElements, frozen, no_elements
-from .rules import PORT_SETS, SETS
+from .port_rules import PORT_SETS
+from .rules import SETS
 
 _FAMILY = {4: "ipv4", 6: "ipv6"}  # as nft writes nf_proto
 

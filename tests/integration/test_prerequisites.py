@@ -119,6 +119,22 @@ def test_others_are_left_alone(private_host):
     private_host.sh("echo 7200 > /proc/sys/net/ipv4/tcp_keepalive_time; echo 1 > /proc/sys/net/ipv4/ip_forward")
 
 
+def test_limit_that_is_read_only_is_a_warning(private_host):
+    """As in a container: the warning names the command for the machine, and everything else is set."""
+    key, path = "fs.inotify.max_user_instances", "/proc/sys/fs/inotify"
+    private_host.sh(
+        f"mount --bind {path} {path}; mount -o remount,bind,ro {path}; echo 0 >/proc/sys/net/ipv4/ip_forward"
+    )
+    before = int(private_host.read(f"{path}/max_user_instances"))
+    for options in (["--check"], []):
+        done = settings(private_host, *options, exact=FORWARD, at_least={key: before + 1})
+        assert [line for line in done["warnings"] if f"sysctl -w {key}={before + 1}" in line]
+    assert sysctl(private_host, "net/ipv4/ip_forward") == "1"
+    assert key not in private_host.read(SYSCTL_FILE)
+    settings(private_host, state="absent")
+    private_host.sh(f"umount {path}; echo 1 >/proc/sys/net/ipv4/ip_forward")
+
+
 def test_later_file_is_named(private_host):
     """A file that would undo a setting at the next boot is named, and one that agrees is not."""
     private_host.sh(

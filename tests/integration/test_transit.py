@@ -383,7 +383,7 @@ def test_boot_turns_forwarding_on_after_the_table(ways):
     """
     host = ways.host
     warnings = settings(host, exact=BOTH)["warnings"]
-    assert [line for line in warnings if "on until the next boot only" in line]
+    assert [line for line in warnings if "forwarding is off then" in line]
     host.sh("echo 0 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv6/conf/all/forwarding; nft flush ruleset")
     host.sh("sysctl --system >/dev/null 2>&1 || true")
     assert host.sh("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding").split() == ["0", "0"]
@@ -444,3 +444,24 @@ def test_killed_run_of_the_engine_leaves_no_router(ways):
             assert killed.returncode == -signal.SIGKILL
             assert ways.passed() == set(), f"after {share} of {steps} steps"
         host.python(KILLED_RUN, text, "-1")
+
+
+def test_forwarding_of_another_program_is_left_to_it_at_boot(ways):
+    """Docker sets its policy to drop only if it turns forwarding on itself. So no file of the role does it earlier, and
+    the networks come up without it. What a file of the host turns on stays as it is.
+    """
+    host = ways.host
+    host.sh("echo 1 >/proc/sys/net/ipv4/ip_forward")
+    done = settings(host, exact={"net.ipv4.ip_forward": 1})
+    assert [line for line in done["warnings"] if "another program did" in line]
+    host.apply({**DOCUMENT, "networks": {"front": {}}})
+    host.sh("echo 0 >/proc/sys/net/ipv4/ip_forward; sysctl --system >/dev/null 2>&1 || true")
+    assert host.read("/proc/sys/net/ipv4/ip_forward").strip() == "0"
+    booted = host.dockless("apply", "--boot", "--json")
+    assert [line for line in booted["warnings"] if "net.ipv4.ip_forward is 0" in line]
+    host.sh("echo 1 >/proc/sys/net/ipv4/ip_forward")
+    assert host.ping("web", BEYOND[0]) and ways.passed() == ALL4
+    host.sh("echo net.ipv4.ip_forward=1 >/etc/sysctl.d/50-router.conf")
+    done = settings(host, exact={"net.ipv4.ip_forward": 1})
+    assert not done["warnings"] and "\nnet.ipv4.ip_forward = 1\n" in host.read("/etc/sysctl.d/60-dockless.conf")
+    host.sh("rm /etc/sysctl.d/50-router.conf")

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Send packets through a host from both of its links until a file appears, and count those that it forwards.
 
-flood.py MGMT_MAC UNDER_MAC STOP: the MAC addresses of the host's links, and the file. Two neighbours of the host, in
-network namespaces of their own, are on the bridges mgmt and under of the lab. They send without a pause: TCP, UDP and
-echo, also while the host is down. The program prints "ready" after the first packets, and at the end JSON:
-{"sent": NUMBER, "forwarded": {"left": [KIND, ...], "right": [...]}}, with what arrived at each neighbour.
+flood.py MGMT_MAC UNDER_MAC OUTER STOP: the MAC addresses of the host's links, the outer end of one, and the file. Two
+neighbours of the host, in network namespaces of their own, are on the bridges mgmt and under of the lab. They send
+without a pause: TCP, UDP and echo, also while the host is down. The program prints "ready" after the first packets,
+and at the end JSON with what arrived at each neighbour:
+{"sent": NUMBER, "forwarded": {"left": [KIND, ...], "right": [...]}, "at_power_off": the same}
+
+"at_power_off" is what arrived before the host was started again. A host of the lab is a network namespace, and the
+kernel removes the rules of one that ends before its links: a moment that no machine has.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ PAUSE = 0.005  # seconds between two rounds
 MGMT, UNDER = "10.99.0.201", "192.0.2.201"
 MGMT6, UNDER6 = "2001:db8:9::201", "2001:db8:1::201"  # the host has a route to the second only
 SIDES = (("left", "mgmt", MGMT, MGMT6), ("right", "under", UNDER, UNDER6))
+SOURCES = {ipaddress.ip_address(text).packed for text in (MGMT, UNDER, MGMT6)}
 PROTOCOLS = {4: {"tcp": 6, "udp": 17, "echo": 1}, 6: {"tcp": 6, "udp": 17, "echo": 58}}
 
 
@@ -93,14 +98,29 @@ def open_link(netns: str) -> socket.socket:
 
 
 def arrived(link: socket.socket) -> t.Iterator[str]:
-    """Yield the IP version and protocol of each marked packet that has come in."""
+    """Yield the IP version and protocol of each packet of the other neighbour that has come in.
+
+    The host's own ICMP errors quote such packets, so the source counts.
+    """
     with contextlib.suppress(BlockingIOError):
         while True:
             data, place = link.recvfrom(2048)
-            is_own = place[2] == socket.PACKET_OUTGOING
-            if MARK in data and not is_own:
-                version = data[14] >> 4
+            version = data[14] >> 4
+            source = data[26:30] if version == 4 else data[22:38]
+            if MARK in data and source in SOURCES and place[2] != socket.PACKET_OUTGOING:
                 yield f"IPv{version} protocol {data[23] if version == 4 else data[20]}"
+
+
+def outer_index() -> int:
+    """Return the number of the outer end of the host's link, 0 while there is none. Each start of a host creates it."""
+    with contextlib.suppress(OSError):
+        return socket.if_nametoindex(sys.argv[3])
+    return 0
+
+
+def by_side(found: tuple[set[str], set[str]]) -> dict[str, list[str]]:
+    """Return what arrived, by the name of the neighbour."""
+    return {side[0]: sorted(there) for side, there in zip(SIDES, found)}
 
 
 def main() -> None:
@@ -115,7 +135,14 @@ def main() -> None:
     ]
     sent = 0
     found: tuple[set[str], set[str]] = (set(), set())
-    while not os.path.exists(sys.argv[3]):
+    before: tuple[set[str], set[str]] = (set(), set())
+    index = outer_index()
+    while not os.path.exists(sys.argv[4]):
+        if outer_index() not in (index, 0):
+            index = outer_index()
+            before, found = found, (set(), set())
+            for link, there in zip(links, before):
+                there.update(arrived(link))
         for link, of_side, there in zip(links, frames, found):
             for each in of_side:
                 link.send(each)
@@ -124,9 +151,8 @@ def main() -> None:
         if sent == sum(map(len, frames)):
             print("ready", flush=True)
         time.sleep(PAUSE)
-    sides = {side[0]: sorted(there) for side, there in zip(SIDES, found)}
     take_down()
-    print(json.dumps({"sent": sent, "forwarded": sides}), flush=True)
+    print(json.dumps({"sent": sent, "forwarded": by_side(found), "at_power_off": by_side(before)}), flush=True)
 
 
 if __name__ == "__main__":

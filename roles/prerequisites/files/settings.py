@@ -30,7 +30,7 @@ import sys
 import tempfile
 import typing as t
 
-from sysctls import SYSCTL_FILE, override_warnings, path_of, read_sysctl
+from sysctls import SYSCTL_FILE, is_set_by_others, override_warnings, path_of, read_sysctl
 from transit import (
     DELETE_TRANSIT_TABLE,
     FORWARDING,
@@ -89,7 +89,9 @@ class Run:
         if is_same_table(nft("-s", "list", "table", "inet", "dockless-transit").stdout, text):
             return
         self.lines.append(f"table inet dockless-transit: {'loaded' if text else 'deleted'}")
-        done = nft("-f", "-", script="" if self.check else DELETE_TRANSIT_TABLE + text)
+        if self.check:
+            return
+        done = nft("-f", "-", script=DELETE_TRANSIT_TABLE + text)
         if done.returncode:
             raise SystemExit(
                 "settings: nft cannot load table inet dockless-transit, so forwarding was not changed: "
@@ -210,10 +212,11 @@ def set_sysctls(run: Run, entries: dict[str, t.Any], recorded: dict[str, t.Any],
     for key in reversed([key for key in recorded if key not in entries]):
         restore(run, key, recorded.pop(key))
     for key, entry in entries.items():
-        if key in limits and not os.access("/proc/sys/" + path_of(key), os.W_OK) and entry["before"] != entry["set"]:
+        now = read_sysctl(path_of(key))
+        if key in limits and now != entry["set"] and not os.access("/proc/sys/" + path_of(key), os.W_OK):
             run.warnings.append(
-                f"{key} is {entry['before']} and cannot be raised to {entry['set']}, because it is read-only here. "
-                f"Run sysctl -w {key}={entry['set']} on the machine that this host runs on."
+                f"{key} is {now} and cannot be raised to {entry['set']}, because it is read-only here. Run "
+                f"sysctl -w {key}={entry['set']} on the machine that this host runs on."
             )
             continue
         recorded[key] = entry
@@ -256,16 +259,41 @@ def mark_unmanaged(run: Run, globs: t.Sequence[str]) -> None:
         succeeds("networkctl", "reload")
 
 
-def sysctl_text(recorded: dict[str, t.Any], closed: t.Container[str]) -> str | None:
+def left_to_others(entries: dict[str, t.Any]) -> list[str]:
+    """Return the keys of forwarding that another program turned on, by no file: it will do so at the next boot.
+
+    If a file turned it on before that program, Docker would no longer set its policy to drop: it does so only if it is
+    the first.
+    """
+    return [
+        key
+        for key, entry in entries.items()
+        if path_of(key) in FORWARDING
+        and (entry["before"], entry["set"]) == ("1", "1")
+        and not is_set_by_others(key, "1", (SYSCTL_FILE, BOOT_FORWARDING_FILE))
+    ]
+
+
+def left_warning(key: str) -> str:
+    """Return the warning about forwarding that is left to another program."""
+    return (
+        f"{key} is 1, but no file of sysctl.d sets it: another program did. It must do so at the next boot, too. If it "
+        f"does not, run this role again after the boot, or add such a file if this host is meant to be a router."
+    )
+
+
+def sysctl_text(recorded: dict[str, t.Any], closed: t.Container[str], left: t.Container[str]) -> str | None:
     """Return the text of SYSCTL_FILE. A dash before the key of a link accepts that the link is absent at boot."""
     if not recorded:
         return None
-    lines = [
-        f"# {key} = {entry['set']}  (in {FORWARDING_FILE}: dockless-transit.service loads {TRANSIT_FILE} first)\n"
-        if key in closed
-        else f"{'-' if '/' in key else ''}{key} = {entry['set']}\n"
-        for key, entry in recorded.items()
-    ]
+    lines = []
+    for key, entry in recorded.items():
+        if key in closed:
+            lines.append(f"# {key} = 1  ({FORWARDING_FILE}, after {TRANSIT_FILE})\n")
+        elif key in left:
+            lines.append(f"# {key} = 1  (another program sets it)\n")
+        else:
+            lines.append(f"{'-' if '/' in key else ''}{key} = {entry['set']}\n")
     return HEADER + "".join(lines)
 
 
@@ -281,11 +309,13 @@ def write_boot_files(run: Run, table: str, closed: t.Iterable[str], boot_files: 
     is_booted = os.path.isdir("/run/systemd/system")  # sd_booted(3)
     if table and not (is_booted and boot_files):
         run.warnings.append(
-            "systemd does not run this host, so forwarding is on until the next boot only. At boot, before the "
-            f'networks start, run "nft -f {TRANSIT_FILE} && sysctl -p {FORWARDING_FILE}".'
+            "systemd does not run this host. If it does not after the next boot either, forwarding is off then, until "
+            f'you run "nft -f {TRANSIT_FILE} && sysctl -p {FORWARDING_FILE}". Do so before the networks start.'
         )
     if not changed or not is_booted or run.check:
         return
+    if not table:
+        succeeds("systemctl", "stop", "dockless-transit.service")
     succeeds("systemctl", "daemon-reload")
     if table and boot_files and not succeeds("systemctl", "restart", "dockless-transit.service"):
         run.warnings.append("dockless-transit.service fails, so forwarding will be off after the next boot.")
@@ -318,7 +348,9 @@ def converge(spec: dict[str, t.Any], run: Run) -> None:
         run.load_table(transit_table({**recorded, **entries}))
     closed = closed_versions(entries) if table else {}
     set_sysctls(run, entries, recorded, spec.get("at_least", {}))
-    run.write_file(SYSCTL_FILE, sysctl_text(recorded, closed))
+    left = left_to_others(entries)
+    run.warnings += map(left_warning, left)
+    run.write_file(SYSCTL_FILE, sysctl_text(recorded, closed, left))
     write_boot_files(run, table, closed, boot_files)
     run.load_table(table)
     mark_unmanaged(run, spec["interfaces"] if present else [])

@@ -52,6 +52,12 @@ def assignments(file: str) -> list[tuple[str, str]]:
     return [(path_of(key.strip()), " ".join(value.split())) for key, equals, value in pairs if equals]
 
 
+def is_set_by_others(key: str, value: str, own_files: t.Container[str]) -> bool:
+    """Return whether a file that is not this role's sets a key to a value at boot."""
+    paths = [path for pattern in SYSCTL_FILES for path in glob.glob(pattern) if path not in own_files]
+    return any((path_of(key), value) in assignments(path) for path in paths)
+
+
 def override_warnings(wanted: dict[str, str], limits: t.Container[str]) -> list[str]:
     """Return a warning for each later file that sets a wanted key to another value, or a lower one for limits."""
     warnings = []

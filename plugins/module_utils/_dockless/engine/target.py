@@ -98,6 +98,7 @@ def compute_target(documents: Documents, project: str | None, boot: bool = False
     host = _resolved(host, facts, documents, project, boot)
     possible, left_out = _without_impossible_networks(host, facts, project, boot)
     warnings += left_out
+    warnings += host_support.missing_forwarding(host, facts) if boot else []
     warnings += host_support.warnings(host, facts, project)
     return Target(host, desired_state(possible, facts), facts, tuple(warnings), present)
 
@@ -141,8 +142,8 @@ def _resolved(host: Host, facts: Facts, documents: Documents, project: str | Non
     host = resolve_host(host, leases, facts)
     host_support.refuse_missing_families(host, facts)
     dns.refuse_loops(host)
-    host_support.refuse_without_forwarding(host, facts)
     if not boot:
+        host_support.refuse_without_forwarding(host, facts)
         host_support.refuse_own_addresses(host, facts, leases, project)
     return host
 

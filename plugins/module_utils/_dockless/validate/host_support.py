@@ -20,6 +20,25 @@ def refuse_without_forwarding(host: Host, facts: Facts) -> None:
 
     dockless does not turn it on: it is the host's own setting, and would make the host a router for all its links.
     """
+    for network, version, sysctl in _without_forwarding(host, facts):
+        raise DocklessError(
+            f"network {network.name} needs IPv{version} forwarding, but {sysctl} is 0",
+            f"Set {sysctl} to 1 (the role dockless.network.prerequisites does), or make the network internal.",
+            network.path,
+        )
+
+
+def missing_forwarding(host: Host, facts: Facts) -> list[str]:
+    """Return the same as warnings, for the boot: the program that turns forwarding on can start later."""
+    return [
+        f"Network {network.name} needs IPv{version} forwarding, but {sysctl} is 0. Nothing leaves or enters it until "
+        "another program sets it to 1."
+        for network, version, sysctl in _without_forwarding(host, facts)
+    ]
+
+
+def _without_forwarding(host: Host, facts: Facts) -> t.Iterator[tuple[Network, int, str]]:
+    """Yield each network that needs forwarding which is off, with the IP version and the sysctl."""
     used = {endpoint.network for endpoint in host.endpoints()}
     settings = (
         (4, facts.forwarding4, "net.ipv4.ip_forward"),
@@ -30,11 +49,7 @@ def refuse_without_forwarding(host: Host, facts: Facts) -> None:
             continue
         for version, is_on, sysctl in settings:
             if not is_on and any(subnet.version == version for subnet in network.subnets):
-                raise DocklessError(
-                    f"network {network.name} needs IPv{version} forwarding, but {sysctl} is 0",
-                    f"Set {sysctl} to 1 (the role dockless.network.prerequisites does), or make the network internal.",
-                    network.path,
-                )
+                yield network, version, sysctl
 
 
 def refuse_missing_families(host: Host, facts: Facts) -> None:

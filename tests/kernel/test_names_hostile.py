@@ -136,7 +136,7 @@ def test_malformed_dns_messages_do_not_stop_the_resolver(named):
     # It sleeps, and so does each process that it made for a connection, or has gone: none goes on reading what has
     # ended.
     assert until(
-        lambda: {line.split()[0] for line in named.sh(f"ps -o stat= --pid {before} --ppid {before}").splitlines()},
+        lambda: {line.strip()[0] for line in named.sh(f"ps -o stat= --pid {before} --ppid {before}").splitlines()},
         {"S"},
     ) == {"S"}
 

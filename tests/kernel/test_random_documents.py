@@ -16,7 +16,7 @@ import pytest
 from support.random_documents import document
 from support.smoke import smoke_case
 
-SEEDS = range(int(os.environ.get("DOCKLESS_TEST_SEEDS", "4")))
+SEEDS = range(int(os.environ.get("DOCKLESS_TEST_SEEDS", "2")))
 DELETIONS = {
     "an inner end": "ip -n {netns} link delete {link}",
     "an address": "ip -n {netns} address flush dev {link}",

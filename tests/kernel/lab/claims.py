@@ -14,14 +14,15 @@ from .stations import connected
 from .topology import Lab, one_processor
 
 Send = t.Callable[[Lab, bytes], None]
+ANY = "*"  # the counter of an attack that more than one rule stops
 
 
 class Attack(t.NamedTuple):
     """Packets that must reach nobody. send puts one on its way.
 
-    counter is that of the rule that must have dropped each packet, "" where a kernel's own setting does, which does not
-    count. seen_by are places that it passes before the rule sees it. victim gets the controls. kind is filled in by
-    of_kinds.
+    counter is that of the rule that must have dropped each packet; "" where a kernel's own setting does, which does not
+    count; ANY where several rules do. seen_by are places that it passes before the rule sees it. victim gets the
+    controls. kind is filled in by of_kinds.
     """
 
     name: str
@@ -121,10 +122,13 @@ def try_attacks(lab: Lab, attacks: t.Sequence[Attack], count: int) -> list[str]:
     wrong = [f"{attack.name}: arrived at {station}" for station, attack in _arrivals(lab, sent)]
     expected = collections.Counter(attack.counter for attack in attacks for _number in range(count))
     after = lab.counters()
-    for name, value in after.items():
-        if value - before[name] != expected[name]:
-            meant = ", ".join(attack.name for attack in attacks if attack.counter == name)[:200]
-            wrong.append(f"counter {name} counted {value - before[name]}, not {expected[name]}: {meant}")
+    excess = {name: value - before[name] - expected[name] for name, value in after.items()}
+    if min(excess.values()) < 0 or sum(excess.values()) != expected[ANY]:
+        for name, surplus in excess.items():
+            if surplus:
+                meant = ", ".join(attack.name for attack in attacks if attack.counter == name)[:200]
+                wrong.append(f"counter {name} counted {surplus + expected[name]}, not {expected[name]}: {meant}")
+        wrong += ["counter of any rule counted too few"] * (sum(excess.values()) < expected[ANY])
     return list(dict.fromkeys(wrong))
 
 

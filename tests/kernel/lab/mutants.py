@@ -206,13 +206,13 @@ def tried(lab: Lab, memory: Memory, mutants: t.Sequence[Mutant]) -> t.Iterator[t
             except AssertionError as error:  # not even a marker arrives
                 wrong = [str(error)]
         lab.patience = 5
-        _recover(lab)
+        recover(lab)
         left = failures(lab, memory)
         assert not left, f"the lab does not recover from {mutant.name}: {left}"
         yield mutant, wrong
 
 
-def _recover(lab: Lab) -> None:
+def recover(lab: Lab) -> None:
     """Forget what attacks taught: neighbours, places of MACs, routers and what they gave."""
     lab.host.sh("for each in /sys/class/net/br-*/bridge/flush; do echo 1 >$each; done")
     for netns in (None, *_TAUGHT):

@@ -17,9 +17,11 @@ OUTSIDE = {  # a host on the node's link, which routes; one behind it; one behin
 }
 PROJECT = "lab"
 FORWARDER = 10053  # the port at the gateway of red where a forwarder of names would be
+THIRD_VTEP = "192.0.2.4"  # of a peer of over2 alone
 SEALED = (4787, 4100)  # the UDP port and the VNI of an encrypted network
 FOREIGN_VNI = 99  # of a VXLAN device of the node that dockless does not manage, on the port of its overlays
 FOREIGN_NET = ("10.98.0.2", "10.98.0.3")  # the addresses of the node and of the neighbour in that VNI
+FOREIGN_NET6 = ("fd00:98::2", "fd00:98::3")
 FOREIGN_MACS = ("02:00:00:00:98:02", "02:00:00:00:98:03")
 BEHIND_L2 = ("10.99.0.0/16", "10.99.0.1")  # a network, and a host of it, that the node reaches by the sandbox l2
 
@@ -67,6 +69,29 @@ NETS: dict[str, Net] = {
     "over6": Net(
         210, {"driver": "overlay", "vni": 4098, "vtep": HOST[1], "peers": {"two": {"vtep": OUTSIDE["nbr"][1]}}}, ("w1",)
     ),
+    "over2": Net(
+        220, {"driver": "overlay", "vni": 4099, "vtep": HOST[0], "peers": {"three": {"vtep": THIRD_VTEP}}}, ("z1",)
+    ),
+}
+
+
+class Tunnel(t.NamedTuple):
+    """A place that sends through a VXLAN tunnel to the node: VNI, outer source, own addresses, own MAC."""
+
+    vni: int
+    source: str
+    addresses: tuple[str, str]
+    mac: str
+    victim: str
+
+
+TUNNELS = {
+    "peer": Tunnel(4097, OUTSIDE["nbr"][0], ("172.30.200.99", "fd00:200::99"), "02:00:00:00:99:99", "v1"),
+    "peer6": Tunnel(4098, OUTSIDE["nbr"][1], ("172.30.210.99", "fd00:210::99"), "02:00:00:00:99:99", "w1"),
+    # A peer of over2, in the VNI of over: same UDP port.
+    "other peer": Tunnel(4097, THIRD_VTEP, ("172.30.200.99", "fd00:200::99"), "02:00:00:00:99:99", "v1"),
+    # The neighbour in a VXLAN network that dockless does not manage: a link of the host as any other.
+    "foreign": Tunnel(FOREIGN_VNI, OUTSIDE["nbr"][0], (FOREIGN_NET[1], FOREIGN_NET6[1]), FOREIGN_MACS[1], "node"),
 }
 NETWORK_OF = {sandbox: name for name, net in NETS.items() for sandbox in net.sandboxes}
 SANDBOXES = tuple(NETWORK_OF)
@@ -81,11 +106,14 @@ MORE_PORTS = {  # beside a port of its own for each
         {"target": 80, "published": "8500", "protocol": "udp", "source_ranges": ["198.51.100.0/24", "2001:db8:2::/64"]},
     ],
 }
+GROUPS = ("224.0.0.251", "239.1.2.3", "ff02::fb", "ff05::1", "ff0e::1")  # which the node hears
 HEARD_PORTS = {"c2": (9001, 9101), "node": (9998, 9999, 8900, 8001, 4787, FORWARDER), "nbr": (53, 4787, 4789)}
 
 
 def address(place: str, version: int) -> str:
     """Return a place's own address; of the node that on its first link."""
+    if place in TUNNELS:
+        return TUNNELS[place].addresses[version == 6]
     if place in OUTSIDE or place == "node":
         return (HOST if place == "node" else OUTSIDE[place])[version == 6]
     net = NETS[NETWORK_OF[place]]

@@ -113,6 +113,25 @@ class Station:
         """Send one as a program does; return whether the kernel here took it."""
         return self._sent(self._out[wire.family(address)], token, (address, port))
 
+    def join(self, groups: t.Sequence[str], links: t.Sequence[str]) -> None:
+        """Hear multicast groups on links, where the link has the family."""
+        with entered(self.namespace):
+            numbers = [socket.if_nametoindex(link) for link in links]
+        door = next(iter(self._udp.values()))
+        for group in groups:
+            for number in numbers:
+                with contextlib.suppress(OSError):
+                    if ":" in group:
+                        request = wire.packed(group) + struct.pack("=I", number)
+                        door.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, request)
+                    else:
+                        request = struct.pack("=4s4sI", wire.packed(group), bytes(4), number)
+                        door.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, request)
+
+    def answer(self, port: int, address: str, to: int) -> None:
+        """Send a datagram from a port that is served."""
+        self._udp[port].sendto(b"!", ("::ffff:" + address if ":" not in address else address, to))
+
     def echo(self, address: str, token: bytes) -> bool:
         """Ask for an echo."""
         body = struct.pack("!HH", 77, 1) + token

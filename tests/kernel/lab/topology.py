@@ -13,13 +13,14 @@ import contextlib
 import itertools
 import json
 import os
+import struct
 import time
 import typing as t
 
 from support import traffic
 from support.private_host import Place, PrivateHost
 
-from . import places
+from . import places, wire
 from .stations import Heard, Station, flush_connections, mac_in
 
 _FORMER = "/var/lib/dockless/prerequisites.json"
@@ -27,6 +28,14 @@ _WEAK = {  # settings of the node that guard as little as can be, so that what i
     "ipv4/conf/all/rp_filter": 0,
     "ipv4/conf/all/send_redirects": 0,
     "ipv4/conf/all/accept_redirects": 1,
+    "ipv4/conf/all/accept_source_route": 1,
+    "ipv4/conf/eth0/accept_source_route": 1,
+    "ipv6/conf/all/accept_source_route": 1,
+    "ipv6/conf/eth0/accept_source_route": 1,
+    "ipv6/conf/all/seg6_enabled": 1,
+    "ipv6/conf/eth0/seg6_enabled": 1,
+    "ipv6/conf/all/rpl_seg_enabled": 1,
+    "ipv6/conf/eth0/rpl_seg_enabled": 1,
     "ipv4/tcp_synack_retries": 0,
     "bridge/bridge-nf-call-iptables": 0,
     "bridge/bridge-nf-call-ip6tables": 0,
@@ -57,11 +66,18 @@ class Lab:
         self._invite()
         self.stations = {name: self._station(name) for name in ("node", *places.OUTSIDE, "guest", *places.SANDBOXES)}
         read = "cat /sys/class/net/{}/address"
+        self._tunnels = {name: TunnelEnd(self, tunnel) for name, tunnel in places.TUNNELS.items()}
         self._hops = {
+            "foreign": places.FOREIGN_MACS[0],
+            **{
+                name: self.bridges[net][1]
+                for name, net in (("peer", "over"), ("peer6", "over6"), ("other peer", "over"))
+            },
             "nbr": self["node"].mac,
             "vpn": host.sh(read.format("up2")),
             "far": mac_in(host.neighbour_namespace, "far0"),
         }
+        self["node"].join(places.GROUPS, [self.bridges[name][0] for name in ("inner", "alone")])
         self._warm()
 
     def _station(self, name: str) -> Station:
@@ -80,8 +96,9 @@ class Lab:
             more_ports=places.HEARD_PORTS.get(name, ()),
         )
 
-    def __getitem__(self, name: str) -> Station:
-        return self.stations[name]
+    def __getitem__(self, name: str) -> t.Any:
+        """Return a station, or what sends as one through a tunnel."""
+        return self.stations.get(name) or self._tunnels[name]
 
     def close(self) -> None:
         """Take away everything that the lab made."""
@@ -111,7 +128,8 @@ class Lab:
             f"ip link add foreign0 address {mac} type vxlan id {places.FOREIGN_VNI} dstport 4789 "
             f"local {places.HOST[0]} nolearning; "
             f"ip link set foreign0 addrgenmode none; ip address add {places.FOREIGN_NET[0]}/24 dev foreign0; "
-            f"ip link set foreign0 up; bridge fdb add {peer_mac} dev foreign0 dst {places.OUTSIDE['nbr'][0]}; "
+            f"ip address add {places.FOREIGN_NET6[0]}/64 dev foreign0 nodad; ip link set foreign0 up; "
+            f"bridge fdb add {peer_mac} dev foreign0 dst {places.OUTSIDE['nbr'][0]}; "
             f"ip neighbour add {places.FOREIGN_NET[1]} lladdr {peer_mac} dev foreign0"
         )
         _address(nbr, "far0", ("198.51.100.2", "2001:db8:2::2"))
@@ -274,6 +292,25 @@ class Lab:
     def forget(self) -> None:
         """Let the node forget all connections."""
         flush_connections(self.host.namespace())
+
+
+class TunnelEnd:
+    """Sends as a station does, each frame in a VXLAN packet (RFC 7348) of the neighbour."""
+
+    def __init__(self, lab: Lab, tunnel: places.Tunnel) -> None:
+        self._lab, self._tunnel = lab, tunnel
+        self.mac = tunnel.mac
+
+    def frame(self, frame: bytes) -> None:
+        """Put a frame into the tunnel."""
+        source = self._tunnel.source
+        six = ":" in source
+        outer = wire.udp(
+            source, places.HOST[six], 50000, 4789, struct.pack("!II", 0x08000000, self._tunnel.vni << 8) + frame
+        )
+        packet = wire.packet(source, places.HOST[six], wire.UDP, outer)
+        neighbour = self._lab["nbr"]
+        neighbour.frame(wire.ethernet(self._lab["node"].mac, neighbour.mac, wire.IP6 if six else wire.IP, packet))
 
 
 @contextlib.contextmanager

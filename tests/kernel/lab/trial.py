@@ -5,21 +5,43 @@ from __future__ import annotations
 
 import typing as t
 
-from . import attacks_group, attacks_host, attacks_port, passages
+from . import attacks_claims, attacks_group, attacks_host, attacks_port, attacks_tunnel, attacks_wrapped, passages
 from .claims import Attack, Call, Passage, try_attacks, try_passages
 from .memory import Memory
 from .topology import Lab
 
+# Sandboxes whose ports are attacked, with a neighbour.
+PAIRS = {"c1": "c2", "c4": "c5", "r1": "r2", "n1": "n2", "o1": "o2", "q1": "q2", "i1": "i2"}
 
-def attacks() -> list[Attack]:
-    """Return every attack."""
+
+# Kinds of attacks that succeed today, at least in part, and why. Who closes one removes its line.
+HOLES = {
+    "claims of a peer": "nothing looks at what comes out of a tunnel",
+    "source routes within a connection": "a packet of a known connection goes wherever its route leads",
+}
+
+
+def _every() -> list[Attack]:
+    border = [attack for version in (4, 6) for attack in (*attacks_host.of(version), *attacks_wrapped.of(version))]
+    ports = [attack for pair in PAIRS.items() for attack in attacks_port.of(*pair)]
     return [
-        *attacks_host.of(4),
-        *attacks_host.of(6),
-        *attacks_port.of(),
+        *border,
+        *ports,
         *attacks_port.kernels(),
         *attacks_group.of(),
+        *attacks_claims.of(),
+        *attacks_tunnel.of(),
     ]
+
+
+def attacks() -> list[Attack]:
+    """Return every attack that must fail."""
+    return [attack for attack in _every() if attack.kind not in HOLES]
+
+
+def successful() -> dict[str, list[Attack]]:
+    """Return the attacks that succeed today, by kind."""
+    return {kind: [attack for attack in _every() if attack.kind == kind] for kind in HOLES}
 
 
 def groups(attacks_: t.Iterable[Attack]) -> dict[str, list[Attack]]:

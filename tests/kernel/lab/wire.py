@@ -13,8 +13,8 @@ import typing as t
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 IP, ARP, IP6, VLAN, QINQ, RARP = 0x0800, 0x0806, 0x86DD, 0x8100, 0x88A8, 0x8035
-TCP, UDP, ICMP, ICMP6, IGMP = 6, 17, 1, 58, 2
-FRAGMENT, OPTIONS, HOP_BY_HOP = 44, 60, 0
+TCP, UDP, ICMP, ICMP6, IGMP, SCTP = 6, 17, 1, 58, 2, 132
+FRAGMENT, OPTIONS, HOP_BY_HOP, ROUTING = 44, 60, 0, 43
 SYN, RST, ACK = 2, 4, 16
 
 
@@ -63,6 +63,24 @@ def tcp(source: str, target: str, sport: int, dport: int, flags: int, payload: b
     )
 
 
+_CRC32C = [0] * 256
+for _number in range(256):
+    _value = _number
+    for _turn in range(8):
+        _value = _value >> 1 ^ (0x82F63B78 if _value & 1 else 0)
+    _CRC32C[_number] = _value
+
+
+def sctp(sport: int, dport: int, payload: bytes) -> bytes:
+    """Return an INIT chunk (RFC 9260, 3.3.2) with a parameter that nobody knows, which holds the payload."""
+    parameter = struct.pack("!HH", 0xC0FE, 4 + len(payload)) + payload + bytes(-len(payload) % 4)
+    chunk = struct.pack("!BBHIIHHI", 1, 0, 20 + len(parameter), 7, 65536, 10, 10, 1) + parameter
+    crc = 0xFFFFFFFF
+    for byte in struct.pack("!HHI", sport, dport, 0) + bytes(4) + chunk:
+        crc = _CRC32C[(crc ^ byte) & 0xFF] ^ crc >> 8
+    return struct.pack("!HHI", sport, dport, 0) + struct.pack("<I", crc ^ 0xFFFFFFFF) + chunk
+
+
 def icmp(kind: int, code: int, body: bytes) -> bytes:
     """Return a message of ICMP or IGMP."""
     return struct.pack("!BBH", kind, code, checksum(struct.pack("!BBH", kind, code, 0) + body)) + body
@@ -82,16 +100,28 @@ def packet(
     offset: int = 0,
     more: bool = False,
     number: int = 7,
+    options: bytes = b"",
 ) -> bytes:
-    """Return an IPv4 or IPv6 packet. offset, more and number are of an IPv4 fragment (offset in units of 8 bytes)."""
+    """Return an IPv4 or IPv6 packet. offset, more, number (of a fragment; offset in units of 8 bytes) and options are
+    those of IPv4.
+    """
     if ":" in source:
         return struct.pack("!IHBB", 6 << 28, len(payload), protocol, hops) + packed(source) + packed(target) + payload
     head = (
         struct.pack(
-            "!BBHHHBBH", 0x45, 0, 20 + len(payload), number, (0x2000 if more else 0) | offset, hops, protocol, 0
+            "!BBHHHBBH",
+            0x45 + len(options) // 4,
+            0,
+            20 + len(options) + len(payload),
+            number,
+            (0x2000 if more else 0) | offset,
+            hops,
+            protocol,
+            0,
         )
         + packed(source)
         + packed(target)
+        + options
     )
     return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
 

@@ -47,6 +47,14 @@ def _offers(origin: str, victim: str) -> t.Iterator[Attack]:
     everybody = {4: "255.255.255.255", 6: "ff02::1"}
     for version, ports, client in ((4, SERVER_PORTS, DHCP_CLIENT), (6, SERVER_PORTS6, DHCP6_CLIENT)):
         own = address(origin, version)
+        relay = ports[0]
+        yield Attack(
+            f"{origin} answers a relay from port {relay}",
+            origin,
+            _sent(origin, _relayed(origin, victim, own, relay)),
+            "dhcp",
+            victim,
+        )
         for port in ports:
             for target in (everybody[version], address(victim, version)):
 
@@ -66,6 +74,17 @@ def _offers(origin: str, victim: str) -> t.Iterator[Attack]:
         return _framed(lab, origin, victim, wire.packet(own, target, wire.UDP, body, options=b"\1" * 8), target)
 
     yield Attack(f"{origin} offers DHCP behind options", origin, _sent(origin, behind_options), "dhcp", victim)
+
+
+def _relayed(origin: str, victim: str, own: str, port: int) -> t.Callable[[Lab, bytes], bytes]:
+    """Return a server's packet to a relay, which hears at the server's port."""
+    target = address(victim, 6 if ":" in own else 4)
+
+    def make(lab: Lab, token: bytes) -> bytes:
+        packet = wire.packet(own, target, wire.UDP, datagram(own, target, port, b"\2" + token, port))
+        return _framed(lab, origin, victim, packet, target)
+
+    return make
 
 
 def _framed(lab: Lab, origin: str, victim: str, packet: bytes, target: str) -> bytes:

@@ -14,6 +14,7 @@ from .places import HOST, OUTSIDE, address
 from .topology import Lab
 
 Form = t.Callable[[str, str, bytes], list[bytes]]  # (source, target, token): IP packets
+Made = t.Callable[[bytes], bytes]  # a packet of a datagram
 PORT = 81
 
 
@@ -82,7 +83,9 @@ def _in_forms(version: int, forms: dict[str, Form]) -> t.Iterator[Attack]:
         for name, form in forms.items():
             if "fragments" in name and way.counter == "source_addresses":  # the bridge counts each
                 continue
-            yield Attack(f"{way.name} {name}, IPv{version}", way.origin, _sent(way, form), way.counter, way.victim)
+            is_forwarded = way.counter in ("closed", "ingress", "egress")
+            counter = "source_routes" if is_forwarded and "routing header" in name else way.counter
+            yield Attack(f"{way.name} {name}, IPv{version}", way.origin, _sent(way, form), counter, way.victim)
 
 
 def _sent(way: Way, form: Form, tags: t.Sequence[tuple[int, int]] = ()) -> Send:
@@ -245,54 +248,55 @@ def _headers6() -> dict[str, Form]:
 
 
 def _source_routes(version: int, is_known: bool) -> t.Iterator[Attack]:
-    """Packets to the host that it would send on to a sandbox, where an operator lets it take source routes.
+    """Packets to the host that it would send on, where an operator lets it take source routes.
 
     Rules before the routing see the host as their target. As part of a connection with the host they are no new one.
     """
-    nbr, host = OUTSIDE["nbr"][version == 6], HOST[version == 6]
-    counters = {"c1": "closed", "r1": "closed", "c4": "internal", "o1": "ingress"}
-    for target, counter in counters.items():
-        for name, made in (_loose_routes if version == 4 else _segments)(address(target, version)).items():
+    nbr = OUTSIDE["nbr"][version == 6]
+    ways = [("nbr", nbr, target, address(target, version)) for target in ("c1", "r1", "c4", "o1")]
+    ways.append(("n1", address("n1", version), "nbr", nbr))
+    for origin, source, victim, target in ways:
+        for name, made in (_loose_routes if version == 4 else _segments)(source, target).items():
 
-            def send(lab: Lab, token: bytes, made: t.Callable[[bytes], bytes] = made) -> None:
-                port = 20000 + int(token[2:]) % 10000
+            def send(lab: Lab, token: bytes, origin: str = origin, source: str = source, made: Made = made) -> None:
+                port, host = 20000 + int(token[2:]) % 10000, HOST[version == 6]
                 if is_known:
-                    _put(lab, wire.packet(nbr, host, wire.UDP, wire.udp(nbr, host, port, PORT, b"?")))
+                    _put(lab, origin, wire.packet(source, host, wire.UDP, wire.udp(source, host, port, PORT, b"?")))
                     lab["node"].listen()
-                    lab["node"].answer(PORT, nbr, port)
-                _put(lab, made(wire.udp(nbr, host, port, PORT, token)))
+                    lab["node"].answer(PORT, source, port)
+                _put(lab, origin, made(wire.udp(source, host, port, PORT, token)))
 
             where = " within a connection with the host" if is_known else ""
-            stopped = "" if "type 0" in name else counter
-            yield Attack(f"{name} to {target}{where}, IPv{version}", "nbr", send, stopped, target)
+            counter = "" if "type 0" in name else "internal" if victim == "c4" else "source_routes"
+            if origin == "n1" and name.startswith("RPL"):  # it is no packet of the connection any more
+                counter = "egress"
+            yield Attack(f"{name} of {origin} to {victim}{where}, IPv{version}", origin, send, counter, victim)
 
 
-def _put(lab: Lab, packet: bytes) -> None:
+def _put(lab: Lab, origin: str, packet: bytes) -> None:
     kind = wire.IP6 if packet[0] >> 4 == 6 else wire.IP
-    lab["nbr"].frame(wire.ethernet(lab.hop("nbr"), lab["nbr"].mac, kind, packet))
+    lab[origin].frame(wire.ethernet(lab.hop(origin), lab[origin].mac, kind, packet))
 
 
-def _loose_routes(hop: str) -> dict[str, t.Callable[[bytes], bytes]]:
+def _loose_routes(source: str, hop: str) -> dict[str, Made]:
     """Return packets with a loose or strict route (RFC 791) by the host to a hop."""
-    nbr, host = OUTSIDE["nbr"][0], HOST[0]
 
-    def routed(kind: int) -> t.Callable[[bytes], bytes]:
+    def routed(kind: int) -> Made:
         option = bytes([kind, 7, 4]) + wire.packed(hop) + b"\0"
-        return lambda body: wire.packet(nbr, host, wire.UDP, body, options=option)
+        return lambda body: wire.packet(source, HOST[0], wire.UDP, body, options=option)
 
     return {"loose source route": routed(131), "strict source route": routed(137)}
 
 
-def _segments(hop: str) -> dict[str, t.Callable[[bytes], bytes]]:
+def _segments(source: str, hop: str) -> dict[str, Made]:
     """Return packets with a routing header whose last segment is a hop (RFC 8754, RFC 6554, RFC 5095)."""
-    nbr, host = OUTSIDE["nbr"][1], HOST[1]
 
-    def routed(kind: int, rest: bytes, segments: list[str]) -> t.Callable[[bytes], bytes]:
+    def routed(kind: int, rest: bytes, segments: list[str]) -> Made:
         header = bytes([wire.UDP, 2 * len(segments), kind, 1]) + rest + b"".join(map(wire.packed, segments))
-        return lambda body: wire.packet(nbr, host, wire.ROUTING, header + body)
+        return lambda body: wire.packet(source, HOST[1], wire.ROUTING, header + body)
 
     return {
-        "segment routing header": routed(4, bytes([1, 0, 0, 0]), [hop, host]),
+        "segment routing header": routed(4, bytes([1, 0, 0, 0]), [hop, HOST[1]]),
         "RPL routing header": routed(3, bytes(4), [hop]),
         "routing header of type 0": routed(0, bytes(4), [hop]),
     }

@@ -229,4 +229,4 @@ def recover(lab: Lab) -> None:
     lab.taken()
 
 
-_TAUGHT = ("c1", "c2", "l1", "l2", "lab-guest")
+_TAUGHT = ("c1", "c2", "l1", "l2", "v1", "w1", "lab-guest")

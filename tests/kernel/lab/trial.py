@@ -17,7 +17,6 @@ PAIRS = {"c1": "c2", "c4": "c5", "r1": "r2", "n1": "n2", "o1": "o2", "q1": "q2",
 # Kinds of attacks that succeed today, at least in part, and why. Who closes one removes its line.
 HOLES = {
     "claims of a peer": "nothing looks at what comes out of a tunnel",
-    "source routes within a connection": "a packet of a known connection goes wherever its route leads",
 }
 
 

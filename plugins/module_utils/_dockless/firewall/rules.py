@@ -143,6 +143,7 @@ COUNTERS = (
     "closed",
     "unencrypted",
     "shared_addresses",
+    "source_routes",
 )
 
 # ---- table inet dockless: chains ---------------------------------------------
@@ -209,6 +210,8 @@ _FORWARD = chain_text(
     "iifname . oifname @same_bridge accept",
     f'iifgroup {LINK_GROUP} iifname != @not_internal counter name "internal" drop',
     f'oifgroup {LINK_GROUP} oifname != @not_internal counter name "internal" drop',
+    f"iifgroup {LINK_GROUP} jump source_routes",
+    f"oifgroup {LINK_GROUP} jump source_routes",
     # A packet that belongs to no connection would leave with the sandbox's address.
     'ip saddr @masqueraded4 ct state invalid counter name "invalid" drop',
     'ip6 saddr @masqueraded6 ct state invalid counter name "invalid" drop',
@@ -228,6 +231,15 @@ _FORWARD = chain_text(
     "ip daddr . iifname @trusted4 ip saddr . ip daddr . meta l4proto . th dport @targets4 accept",
     "ip6 daddr . iifname @trusted6 ip6 saddr . ip6 daddr . meta l4proto . th dport @targets6 accept",
     f'oifgroup {LINK_GROUP} counter name "closed" drop',
+)
+# Drops packets with a source route. Where the operator lets the host follow one (accept_source_route, seg6_enabled,
+# rpl_seg_enabled), it forwards a packet that it received as its own: one of a connection with the host would pass as
+# an answer, to any sandbox. The chain forward jumps here.
+_SOURCE_ROUTES = chain_text(
+    "source_routes",
+    'ip option lsrr exists counter name "source_routes" drop',
+    'ip option ssrr exists counter name "source_routes" drop',
+    'exthdr rt exists counter name "source_routes" drop',
 )
 # Drops VXLAN packets that must not reach an overlay, and what sandboxes send to everybody: broadcast, multicast and
 # anycast, which "fib daddr type local" in an earlier hook does not match.
@@ -321,6 +333,7 @@ CHAINS = "".join(
         _SOURCE_RANGES4,
         _SOURCE_RANGES6,
         _FORWARD,
+        _SOURCE_ROUTES,
         _INPUT,
         _SHARED,
         _ENCRYPTED_ONLY,

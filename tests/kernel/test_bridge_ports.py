@@ -12,7 +12,7 @@ import json
 import pytest
 
 from lab import wire
-from support import traffic
+from support import traffic, wire_probe
 from support.private_host import SYSTEM_PYTHON
 from support.traffic import network
 
@@ -20,7 +20,7 @@ LLDP = "01:80:c2:00:00:0e"
 GROUPS = [f"01:80:c2:00:00:{last:02x}" for last in range(16)]
 SUBNET = "172.20.0.0/24"
 KINDS = {"bridge": {}, "internal": {"internal": True}, "without port security": {"port_security": False}}
-RULE = 'counter name "ports" drop'
+RULE = "iifname != @routed_devices"
 
 
 def document(**options):
@@ -130,7 +130,7 @@ def test_no_frame_moves_a_neighbours_forwarding_entry(private_host):
     assert behind(private_host, mac) == place and behind(private_host, "02:00:00:00:00:99") == []
 
 
-def test_a_learning_port_would_move_the_entry(private_host):
+def test_a_learning_port_would_move_an_entry_that_is_not_sticky(private_host):
     """The control, and drift: one run puts all of it back."""
     private_host.apply(document())
     mac = mac_of(private_host, "good")
@@ -138,10 +138,67 @@ def test_a_learning_port_would_move_the_entry(private_host):
     for port in ports(private_host):
         private_host.sh(f"bridge link set dev {port} learning on")
     send(private_host, wire.ethernet(LLDP, mac, 0x88CC, b"x" * 50))
+    assert private_host.ping("evil", "172.20.0.3") and behind(private_host, mac) == place
+    private_host.sh(f"bridge fdb replace {mac} dev {place[0][0]} master static")
+    send(private_host, wire.ethernet(LLDP, mac, 0x88CC, b"x" * 50))
     assert behind(private_host, mac) != place
     assert private_host.apply(document())["changed"]
     assert behind(private_host, mac) == place
     assert not private_host.apply(document())["changed"]
+
+
+GUEST = "172.20.0.9"
+PAIR = {"port": {"master": "br-front", "peer": {"name": "eth0", "netns": "guest", "addresses": [f"{GUEST}/24"]}}}
+
+
+def with_pair(**options):
+    """Return the two sandboxes, and a guest behind a veth pair that is a port of their bridge."""
+    found = document(bridge_name="br-front", **options)
+    found["sandboxes"]["guest"] = {"networks": []}
+    return {**found, "veth_pairs": PAIR}
+
+
+def test_a_bridged_pair_moves_no_entry_of_a_sandbox(private_host):
+    """Its port learns, because the declaration does not know who is behind it. What it knows stays where it is."""
+    private_host.apply(with_pair())
+    mac = mac_of(private_host, "good")
+    place = behind(private_host, mac)
+    for source in (mac, "02:00:00:00:00:99"):
+        send(private_host, wire.ethernet(wire.BROADCAST, source, 0x88B5, b"x" * 50), "guest")
+    assert private_host.ping("guest", "172.20.0.3")
+    assert [port for port, _state in behind(private_host, "02:00:00:00:00:99")] == ["port"]  # the control
+    assert behind(private_host, mac) == place
+    assert not private_host.apply(with_pair())["changed"]
+
+
+def test_the_host_takes_nothing_from_the_end_of_a_bridged_pair(private_host):
+    """Neither an advertisement nor a datagram in a frame that the bridge hands to the port; each wall by itself."""
+    private_host.apply(with_pair())
+    mac, host = mac_of(private_host, "guest"), private_host.sh("cat /sys/class/net/br-front/address")
+    last = wire_probe.echo_request(host, mac, GUEST, "172.20.0.1")
+    wire_probe.watch(private_host)
+    datagram = wire.packet(GUEST, "192.0.2.2", wire.UDP, wire.udp(GUEST, "192.0.2.2", 4000, 9999, b"x"))
+    frames = [wire.ethernet(group, mac, wire.IP, wire_probe.numbered(datagram, 77)) for group in GROUPS[1:]]
+
+    def is_heard():
+        wire_probe.send(private_host, "guest", frames, last)
+        return 77 in wire_probe.heard(private_host)
+
+    def believed_from_guest():
+        wire_probe.send(private_host, "guest", [advertisement(mac, LLDP)], last)
+        return private_host.sh("ip -6 route show proto ra; ip -6 -br address | grep 2001:db8:bad: || true")
+
+    with traffic.sysctls(private_host, {"ipv6/conf/all/forwarding": 0}):
+        assert not is_heard() and not believed_from_guest()
+        private_host.sh("echo 0 >/proc/sys/net/ipv6/conf/port/disable_ipv6")
+        assert not believed_from_guest()
+        with traffic.without(private_host, "iifname @bridged_pairs"):
+            assert is_heard() and believed_from_guest()
+            private_host.sh("ip -6 route flush proto ra")
+            private_host.sh("echo 1 >/proc/sys/net/ipv6/conf/port/disable_ipv6")
+            assert not believed_from_guest()
+    wire_probe.unwatch(private_host)
+    assert not private_host.apply(with_pair())["changed"]
 
 
 def test_a_network_without_port_security_learns(private_host):

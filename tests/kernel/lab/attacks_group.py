@@ -15,7 +15,7 @@ from . import attacks_port, wire
 from .attacks_host import VXLAN
 from .claims import Attack, Send, datagram, frame_of, of_kinds
 from .places import HOST, NETS, NETWORK_OF, OUTSIDE, address, gateway
-from .topology import Lab
+from .topology import GUEST, Lab
 
 GROUPS = tuple(f"01:80:c2:00:00:{last:02x}" for last in range(16))
 FORWARDED, PAUSE = GROUPS[0], GROUPS[1]
@@ -49,6 +49,7 @@ def of() -> list[Attack]:
             "packets to group addresses": _to_groups((LACP, LLDP), _kinds),
             "group addresses through a tunnel": _from_peers((PAUSE, LACP, LLDP)),
             "the group address that is forwarded": _forwarded(),
+            "group addresses from a veth pair": _from_pair(),
         }
     )
 
@@ -229,6 +230,16 @@ def _tunnelled(peer: Peer, group: str, make: Make) -> Send:
         lab["nbr"].frame(frame_of(lab, "nbr", source, target, wire.UDP, outer))
 
     return send
+
+
+def _from_pair() -> t.Iterator[Attack]:
+    """Yield datagrams from a link in a bridge that is no sandbox's, which pass no rule of the bridge."""
+    for group in (LACP, LLDP):
+
+        def send(lab: Lab, token: bytes, group: str = group) -> None:
+            lab["guest"].frame(wire.ethernet(group, lab["guest"].mac, *_datagram(GUEST[0], HOST[0])(lab, token)))
+
+        yield Attack(f"guest sends a datagram to the host to group {group[-2:]}", "guest", send, "ports", "node")
 
 
 def _forwarded() -> t.Iterator[Attack]:

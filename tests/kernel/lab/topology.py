@@ -163,12 +163,12 @@ class Lab:
         host.sh(f"mkdir -p /var/lib/dockless; echo '{json.dumps(former)}' >{_FORMER}")
 
     def seal(self) -> None:
-        """Add the data of an encrypted network, and of a forwarder of names: their rules are loaded, the
-        things are tried elsewhere.
+        """Add the data of an encrypted network, of a forwarder of names, and of a declared pair in a bridge: their
+        rules are loaded, the things are tried elsewhere.
         """
         asked = {f"forwarders{version}": f"{places.gateway('c1', version)} . {places.FORWARDER}" for version in (4, 6)}
         port, vni = places.SEALED
-        sealed = {"vxlan_ports": str(port), "encrypted_vnis": f"{port} . {vni}"}
+        sealed = {"vxlan_ports": str(port), "encrypted_vnis": f"{port} . {vni}", "bridged_pairs": '"guest0"'}
         for name, element in {**sealed, **asked}.items():
             self.host.run(["nft", "add", "element", "inet", "dockless", name, f"{{ {element} }}"])
 

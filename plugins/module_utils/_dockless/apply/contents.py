@@ -8,7 +8,7 @@ import itertools
 import typing as t
 
 from ..linux import addresses, neighbours, netns, routes
-from ..linux.neighbours import MASTER, SELF
+from ..linux.neighbours import MASTER, SELF, STICKY
 from ..linux.rtnetlink import RTM_DELADDR, RTM_DELNEIGH, RTM_DELROUTE, RTM_NEWADDR, RTM_NEWNEIGH, RTM_NEWROUTE
 from ..state.objects import Address, ForwardingEntry, Neighbour, Netns, Route, Veth
 from ..state.plan import Step
@@ -75,7 +75,7 @@ def _new_entry(step: Step, handle: NetnsHandle) -> bytearray:
     if isinstance(obj, Neighbour):
         return neighbours.neighbour(RTM_NEWNEIGH, _index(step, handle, obj.link), obj.address, obj.mac)
     if isinstance(obj, ForwardingEntry):
-        flags = (MASTER if obj.bridged else 0) | (SELF if obj.vtep else 0)
+        flags = (MASTER if obj.bridged else 0) | (SELF if obj.vtep else 0) | (STICKY if obj.sticky else 0)
         return neighbours.forwarding_entry(RTM_NEWNEIGH, _index(step, handle, obj.link), obj.mac, obj.vtep, flags)
     route = step.new(Route)
     index = _index(step, handle, route.link)

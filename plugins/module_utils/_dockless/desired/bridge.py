@@ -62,7 +62,7 @@ def endpoint_objects(attachment: Attachment, facts: Facts) -> t.Iterator[Object]
         arp=network.answers_arp,
     )
     if not network.learns:
-        yield ForwardingEntry(HOST, link, endpoint.mac_address)
+        yield ForwardingEntry(HOST, link, endpoint.mac_address, sticky=not network.is_evpn)
 
 
 def _port_conf(network: Network, facts: Facts) -> Conf:

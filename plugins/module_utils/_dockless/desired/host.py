@@ -49,8 +49,9 @@ def _project_objects(
         yield from DRIVERS[network.driver].network(network, network.key in loopback, facts)
     for sandbox in project.sandboxes:
         yield from sandbox_objects(project, sandbox, known.networks, facts)
+    bridged = topology.bridged_ends(host) if project.veth_pairs else ()
     for pair in project.veth_pairs:
-        yield from veth_pair_objects(pair)
+        yield from veth_pair_objects(pair, bridged, facts)
     yield from dns.dns_objects(project, known, facts, host.defaults)
 
 

@@ -101,7 +101,7 @@ def _bridged_peer(network: Network, peer: OverlayPeer) -> t.Iterator[Object]:
 def _routed_peer(network: Network, overlay: Overlay, peer: OverlayPeer) -> t.Iterator[Object]:
     """Yield three objects for a whole peer: the MAC address of its router, a neighbour with that, and a route by it."""
     link, mac = network.vxlan_device, names.router_mac(overlay.vni, str(peer.vtep))
-    yield ForwardingEntry(HOST, link, mac, str(peer.vtep), bridged=False)
+    yield ForwardingEntry(HOST, link, mac, str(peer.vtep), bridged=False, sticky=False)
     for subnet in peer.subnets:
         router = str(subnet.network_address + 1)
         yield Neighbour(HOST, link, router, mac)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..model import addresses
+from ..model import addresses, topology
 from ..model.addresses import IPAddress
 from ..model.gateways import are_ports_direct, trusted_links
 from ..model.host import Defaults, Host
@@ -33,6 +33,7 @@ def host_elements(host: Host, networks: Networks, forwarders: t.Collection[IPAdd
         if network.passes_host:  # packets of a macvlan or ipvlan network do not pass the host's network stack
             _add_network(network, elements, host.defaults)
     _add_link_local_sources(host, networks, elements)
+    elements["bridged_pairs"] = [f'"{name}"' for name in topology.bridged_ends(host)]
     published_ports.add_elements(host, networks, elements)
     port_security.add_elements(host, networks, elements)
     return frozen(elements)

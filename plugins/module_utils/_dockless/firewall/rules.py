@@ -80,6 +80,8 @@ SETS = (
     # -- overlays
     # VXLAN devices of routed overlays, whose packets the host takes. Every other one is the port of a bridge.
     NftSet("set", "routed_devices", "type ifname"),
+    # Veth pairs outside of networks that are ports of dockless's bridges.
+    NftSet("set", "bridged_pairs", "type ifname"),
     # UDP ports of overlays.
     NftSet("set", "vxlan_ports", "type inet_service"),
     # The port and VNI (RFC 7348, section 5) of each overlay. Others belong to VXLAN devices that dockless does not
@@ -154,20 +156,18 @@ _FROM_SANDBOXES = f'iifgroup {LINK_GROUP} meta iifkind {{ "vxlan", "bridge" }}'
 _GUARD = chain_text(
     "guard",
     "type filter hook prerouting priority raw; policy accept;",
-    # Bridge ports: a frame to a group address that no bridge forwards is passed to the port itself, past all rules of
-    # the bridge table. Only bridges and routed VXLAN devices are addressed.
+    # Bridge ports: a frame to a group address that no bridge forwards is passed to the port itself, past other rules.
     f'iifgroup {LINK_GROUP} meta iifkind {{ "veth", "vxlan" }} iifname != @routed_devices counter name "ports" drop',
-    # Loopback addresses: bridges may have route_localnet, with which the kernel no longer drops these itself.
+    'iifname @bridged_pairs counter name "ports" drop',
+    # Bridges may have route_localnet, with which the kernel no longer drops loopback addresses itself.
     'iifname != "lo" ip daddr 127.0.0.0/8 counter name "loopback" drop',
     'iifname != "lo" ip saddr 127.0.0.0/8 counter name "loopback" drop',
     # A sandbox sends no VXLAN to another host: after masquerading, it would seem to come from this one.
     f'iifgroup {LINK_GROUP} ip daddr . udp dport @vxlan_peers4 counter name "overlays" drop',
     f'iifgroup {LINK_GROUP} ip6 daddr . udp dport @vxlan_peers6 counter name "overlays" drop',
-    # Source addresses.
     f'{_FROM_BRIDGE} iifname != @any_source ip saddr . iifname != @sources4 counter name "sources" drop',
     f"{_FROM_BRIDGE} iifname != @any_source ip6 saddr != {{ ::, fe80::/10 }} ip6 saddr . iifname != @sources6"
     ' counter name "sources" drop',
-    # The host's own addresses.
     f"{_FROM_SANDBOXES} iifname != @all_host_addresses fib daddr type local fib daddr . iif type != local"
     ' counter name "gateway_only" drop',
     'meta l4proto { tcp, udp } ip daddr . th dport @forwarders4 iifname != "lo" iifname != @egress'

@@ -18,7 +18,9 @@ from . import netlink
 from .message_template import Template
 from .rtnetlink import CREATE, REPLACE, RTM_NEWNEIGH, encode
 
-MASTER, SELF = 0x04, 0x02  # NTF_MASTER: the bridge's entry; NTF_SELF: that of the vxlan device itself
+# NTF_*. The bridge's entry; that of the vxlan device itself; the bridge's stays when a frame with its MAC comes from
+# another port that learns: a static entry alone moves (Linux 4.20).
+MASTER, SELF, STICKY = 0x04, 0x02, 0x40
 _NUD_REACHABLE, _NUD_NOARP, _NUD_PERMANENT = 0x02, 0x40, 0x80
 _NTF_EXT_LEARNED = 0x10
 _NDA_PROTOCOL = 12
@@ -37,7 +39,7 @@ class NeighbourRow(t.NamedTuple):
 class ForwardingRow(t.NamedTuple):
     """A static forwarding entry, of the bridge if is_bridged, otherwise of the vxlan device.
 
-    is_learned: a routing daemon set it.
+    is_learned: a routing daemon set it. is_sticky: no frame moves it.
     """
 
     ifindex: int
@@ -45,6 +47,7 @@ class ForwardingRow(t.NamedTuple):
     vtep: str
     is_bridged: bool
     is_learned: bool
+    is_sticky: bool = False
 
 
 # ---- neighbours --------------------------------------------------------------
@@ -86,7 +89,10 @@ def _encode_neighbour(message_type: int, is_ipv6: bool, index: int, address: str
 
 
 def forwarding_entry(message_type: int, index: int, mac: str, vtep: str, flags: int) -> bytearray:
-    """Return an RTM_NEWNEIGH (which replaces) or RTM_DELNEIGH of a static entry; flags are MASTER, SELF or both."""
+    """Return an RTM_NEWNEIGH (which replaces) or RTM_DELNEIGH of a static entry.
+
+    flags are MASTER, SELF or both, with STICKY or without.
+    """
     family = 0 if not vtep else 6 if ":" in vtep else 4
     return _forwarding_template(message_type, family, flags).fill(index, mac, vtep)
 
@@ -103,7 +109,8 @@ def decode_forwarding(rows: t.Iterable[netlink.Row]) -> list[ForwardingRow]:
         is_bridged = 9 in attributes
         is_learned = bool(flags & _NTF_EXT_LEARNED)
         vtep = "" if is_learned else _address(attributes.get(1))
-        row = ForwardingRow(index, attributes[2].hex(":"), vtep, is_bridged, is_learned)
+        is_sticky = bool(flags & STICKY)
+        row = ForwardingRow(index, attributes[2].hex(":"), vtep, is_bridged, is_learned, is_sticky)
         if is_learned and is_bridged:
             taken_over.append((row, state))
         elif state & _NUD_NOARP and not is_learned:

@@ -236,6 +236,11 @@ class Network(t.NamedTuple):
         return self.spans_hosts and not self.is_routed
 
     @property
+    def is_evpn(self) -> bool:
+        """Whether a routing daemon distributes the places of its sandboxes, and moves the entries for them."""
+        return self.overlay is not None and self.overlay.control_plane == "evpn"
+
+    @property
     def is_encrypted(self) -> bool:
         """Whether packets to its remote hosts go through WireGuard only."""
         return self.overlay is not None and self.overlay.encrypted

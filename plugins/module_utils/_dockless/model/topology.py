@@ -73,6 +73,13 @@ def endpoints_by_network(host: Host) -> dict[NetworkKey, list[Endpoint]]:
     return endpoints
 
 
+def bridged_ends(host: Host) -> list[str]:
+    """Return the names of the host's ends of veth pairs outside of networks that are ports of a network's bridge."""
+    bridges = {network.bridge_name for network in host.networks() if network.bridge_name}
+    ends = [end for project in host.projects for pair in project.veth_pairs for end in (pair.end, pair.peer)]
+    return [end.name for end in ends if not end.netns and end.master in bridges]
+
+
 def effective_netns(sandboxes: t.Mapping[str, Sandbox], sandbox: Sandbox) -> str:
     """Return the name of the namespace that a sandbox uses: its own, its partner's (mode container), or "" (mode host).
 

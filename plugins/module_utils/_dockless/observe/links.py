@@ -230,13 +230,15 @@ def _forwarding_entries(
     A routing daemon takes over the entries that it finds, and marks only the bridge's entry. Only the
     daemon removes them. Such an entry counts as the declared one if the declaration has the same.
     """
-    on_bridge = {(row.ifindex, row.mac): row.is_learned for row in snapshot.forwarding if row.is_bridged}
+    on_bridge = {(row.ifindex, row.mac): row for row in snapshot.forwarding if row.is_bridged}
     on_device = {(row.ifindex, row.mac): row.vtep for row in snapshot.forwarding if not row.is_bridged}
     for index, mac in dict.fromkeys((*on_bridge, *on_device)):
         if index not in managed:
             continue
         vtep = on_device.get((index, mac), "")
-        entry = ForwardingEntry(snapshot.netns, managed[index], mac, vtep, (index, mac) in on_bridge)
-        is_taken_over = on_bridge.get((index, mac), False)
+        bridged = on_bridge.get((index, mac))
+        is_sticky = bridged is not None and bridged.is_sticky
+        entry = ForwardingEntry(snapshot.netns, managed[index], mac, vtep, bridged is not None, is_sticky)
+        is_taken_over = bridged is not None and bridged.is_learned
         if entry.key in wanted or not is_taken_over:
             yield entry

@@ -75,7 +75,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("sysctl", objects.Sysctl, frozenset(("value",)), lives_on="netns"),
     Kind("address", objects.Address, lives_on="link"),
     Kind("neighbour", objects.Neighbour, frozenset(("mac",)), lives_on="link"),
-    Kind("forwarding_entry", objects.ForwardingEntry, frozenset(("vtep", "bridged")), lives_on="link"),
+    Kind("forwarding_entry", objects.ForwardingEntry, frozenset(("vtep", "bridged", "sticky")), lives_on="link"),
     Kind("route", objects.Route, frozenset(("link", "via", "onlink")), lives_on="link"),
     Kind("file", File, frozenset(("text", "mode"))),
     Kind("nft_table", NftTable, frozenset(("text",)), lives_on="netns"),

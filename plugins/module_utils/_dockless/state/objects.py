@@ -154,10 +154,9 @@ class Neighbour(t.NamedTuple):
 
 
 class ForwardingEntry(t.NamedTuple):
-    """A static forwarding entry: frames to mac leave by link.
+    """A static forwarding entry: frames to mac leave by link, to the host vtep if link is a vxlan device.
 
-    vtep     the host behind a vxlan device; without it, link is an ordinary port and only its bridge has the entry
-    bridged  whether the bridge that link is a port of has the entry as well
+    bridged: the bridge of link has the entry, too if there is a vtep. sticky: no frame moves it (NTF_STICKY).
     """
 
     netns: str
@@ -165,6 +164,7 @@ class ForwardingEntry(t.NamedTuple):
     mac: str
     vtep: str = ""
     bridged: bool = True
+    sticky: bool = True
 
     @property
     def key(self) -> Key:

@@ -9,7 +9,8 @@ import typing as t
 from .. import names
 from ..model.facts import Facts
 from ..model.host import VethEnd, VethPair
-from ..state.objects import Address, Conf, Object, Route, Veth
+from ..state.keys import Conf
+from ..state.objects import Address, Object, Route, Veth
 from .attachment import NO_ARP_ANSWERS, NO_IPV6
 
 

@@ -111,6 +111,7 @@ SETS = (
 # Sets whose elements close something: without them more would pass, not less. host_firewall.py has their order.
 CLOSING = frozenset(
     (
+        "bridged_pairs",
         "gateways4",
         "gateways6",
         "no_direct4",

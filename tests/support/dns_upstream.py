@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A DNS server that knows everything and prints the queries: python3 dns_upstream.py ADDRESS
-[refuse|late].
+[refuse|late|quiet].
 
 An A query gets 203.0.113.7, AAAA 2001:db8::7, anything else an empty answer. Each query is a line "NAME TYPE", by TCP
-"NAME TYPE tcp". One that is to refuse answers REFUSED to all, one that is late takes half a second for each. A
-link-local ADDRESS has its link behind it: fe80::3%eth0.
+"NAME TYPE tcp". Names below silent.test get neither a line nor an answer. One that is to refuse answers REFUSED to all,
+one that is late takes half a second for each, one that is quiet prints no queries. A link-local ADDRESS has its link
+behind it: fe80::3%eth0.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import struct
 import sys
 import threading
 
-REFUSES, LATE = (sys.argv[2:] == [what] for what in ("refuse", "late"))
+REFUSES, LATE, QUIET = (sys.argv[2:] == [what] for what in ("refuse", "late", "quiet"))
 ADDRESSES = {1: bytes((203, 0, 113, 7)), 28: bytes.fromhex("20010db8000000000000000000000007")}
 
 
@@ -32,7 +33,8 @@ def answer(message: bytes, transport: str) -> bytes:
     """Tell what is asked and return the answer."""
     name, end = name_and_end(message)
     kind = struct.unpack_from("!H", message, end)[0]
-    print(name, kind, *([transport] if transport else []), flush=True)
+    if not QUIET:
+        print(name, kind, *([transport] if transport else []), flush=True)
     found = ADDRESSES.get(kind, b"")
     record = struct.pack("!HHHIH", 0xC00C, kind, 1, 60, len(found)) + found if found else b""
     if REFUSES:
@@ -64,6 +66,8 @@ def main(address: str) -> None:
         print("ready", flush=True)
         while True:
             message, client = server.recvfrom(4096)
+            if b"\6silent\4test\0" in message:
+                continue
             said = answer(message, "")
             threading.Timer(0.5 if LATE else 0, server.sendto, (said, client)).start()
 

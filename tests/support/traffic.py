@@ -120,6 +120,12 @@ def without(host: Place, *rules: str) -> t.Iterator[None]:
         host.run(["nft", "-f", "-"], input=f"delete table inet dockless\n{kept}")
 
 
+def counter(host: Place, name: str) -> int:
+    """Return how many packets a counter of our live table has counted."""
+    listed = json.loads(host.sh(f"nft --json list counter inet dockless {name}"))["nftables"]
+    return next(item["counter"]["packets"] for item in listed if "counter" in item)
+
+
 def _rules(host: Place) -> list[dict[str, t.Any]]:
     listed = json.loads(host.run(["nft", "--json", "--handle", "list", "table", "inet", "dockless"]).stdout)["nftables"]
     return [item for item in listed if "rule" in item]

@@ -12,6 +12,7 @@ import re
 import typing as t
 
 from support import traffic
+from support.private_host import SYSTEM_PYTHON
 
 from . import places
 from .claims import Call, try_passages
@@ -83,8 +84,63 @@ def of_rules(text: str) -> list[Mutant]:
             chain = line.split()[1]
         if number in numbers:
             rest = "\n".join(lines[:number] + lines[number + 1 :]) + "\n"
-            found.append(Mutant(f"{chain}: {line.strip()}", line.rstrip().endswith("drop"), _with_text(rest, text)))
+            mutant = Mutant(f"{chain}: {line.strip()}", line.rstrip().endswith("drop"), _with_text(rest, text))
+            found.append(mutant._replace(faults=_FORWARDER_FAULTS.get(chain, mutant.faults)))
     return found
+
+
+def _forwarder_faults(version: int) -> t.Callable[[Lab, Memory, float], list[str]]:
+    """Return a trial of the chain that decides about the forwarder: what every trial finds, and its limits."""
+    gateway = places.gateway("c1", version)
+
+    def faults(lab: Lab, memory: Memory, patience: float) -> list[str]:
+        found = failures(lab, memory, patience=patience)
+        before = traffic.counter(lab.host, "forwarder_limits")
+        lab.host.run([SYSTEM_PYTHON, "-c", _FLOOD, gateway, str(places.FORWARDER)], netns="c1")
+        if traffic.counter(lab.host, "forwarder_limits") == before:
+            found.append(f"a flood of queries over IPv{version} has no limit")
+        talk = [SYSTEM_PYTHON, "-c", _TALK, gateway, str(places.FORWARDER), _ANSWERS]
+        if lab.host.run(talk, check=False).returncode:
+            found.append(f"a long TCP connection to the forwarder over IPv{version} is cut")
+        return found
+
+    return faults
+
+
+# Send more datagrams at once than the limit's burst.
+_FLOOD = """
+import socket, sys
+with socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM) as wire:
+    for _number in range(2000):
+        wire.sendto(b"?", (sys.argv[1], int(sys.argv[2])))
+"""
+# Serve one connection, of a client in the sandbox c1, with more packets than a limit of connections lets through.
+_TALK = """
+import socket, subprocess, sys
+address, port, client = sys.argv[1:]
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+with socket.create_server((address, int(port)), family=family) as server:
+    server.settimeout(3)
+    command = ["ip", "netns", "exec", "c1", sys.executable, "-c", client, address, port]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            connection, _peer = server.accept()
+            connection.settimeout(3)
+            for _number in range(40):
+                connection.sendall(b"?")
+                assert connection.recv(1)
+        except (OSError, AssertionError):
+            process.kill()
+            sys.exit(1)
+        connection.close()
+"""
+_ANSWERS = """
+import socket, sys
+with socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3) as wire:
+    while wire.recv(1):
+        wire.sendall(b"!")
+"""
+_FORWARDER_FAULTS = {f"forwarder{version}": _forwarder_faults(version) for version in (4, 6)}
 
 
 def _with_text(mutated: str, whole: str) -> t.Callable[[Lab], t.ContextManager[None]]:

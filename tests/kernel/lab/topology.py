@@ -166,10 +166,15 @@ class Lab:
         """Add the data of an encrypted network, of a forwarder of names, and of a declared pair in a bridge: their
         rules are loaded, the things are tried elsewhere.
         """
-        asked = {f"forwarders{version}": f"{places.gateway('c1', version)} . {places.FORWARDER}" for version in (4, 6)}
         port, vni = places.SEALED
-        sealed = {"vxlan_ports": str(port), "encrypted_vnis": f"{port} . {vni}", "bridged_pairs": '"guest0"'}
-        for name, element in {**sealed, **asked}.items():
+        bridges = self._bridges()
+        added = [("vxlan_ports", str(port)), ("encrypted_vnis", f"{port} . {vni}"), ("bridged_pairs", '"guest0"')]
+        for version in (4, 6):
+            added.append((f"forwarders{version}", f"{places.gateway('c1', version)} . {places.FORWARDER}"))
+            for name in ("c1", "c3", "r1"):
+                client = f'{places.address(name, version)} . "{bridges[places.NETWORK_OF[name]][0]}"'
+                added += [(f"forwarder_{what}{version}", client) for what in ("queries", "connections")]
+        for name, element in added:
             self.host.run(["nft", "add", "element", "inet", "dockless", name, f"{{ {element} }}"])
 
     def _arm(self) -> None:

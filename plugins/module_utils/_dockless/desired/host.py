@@ -58,10 +58,10 @@ def _project_objects(
 def _host_objects(host: Host, known: Topology, facts: Facts, names: Names) -> t.Iterator[Object]:
     """Yield objects of no single project: VLANs, the host's resolvers, firewall and WireGuard links, foreign rules."""
     yield from macvlan.host_objects(host, known.networks, facts)
-    forwarder_addresses = host_resolvers.forwarder_addresses(host, known, facts)
-    yield from host_resolvers.forwarder_objects(forwarder_addresses, facts, known.host_zones)
+    clients = host_resolvers.forwarder_clients(host, known, facts)
+    yield from host_resolvers.forwarder_objects(clients, facts, known.host_zones)
     yield from host_resolvers.host_names_objects(host, known, facts)
-    elements = host_table.host_elements(host, known.networks, forwarder_addresses)
+    elements = host_table.host_elements(host, known.networks, clients)
     yield Firewall(RULES_VERSION, elements, names)
     yield from wireguard.wireguard_objects(host, facts)
     yield from foreign_firewalls.foreign_firewall_objects(host, known.networks, facts)

@@ -4,8 +4,8 @@
 
 The forwarder exists only if all name servers of the host have loopback addresses, where no sandbox reaches them. It
 listens on the gateways of networks with egress. It reads the host's resolv.conf itself, so a change of that file needs
-no run. It has a port of its own, so that it conflicts with no other server, and the firewall admits networks with
-egress only.
+no run. It has a port of its own, so that it conflicts with no other server. The firewall admits the sandboxes that use
+it, each within limits (firewall.forwarder_rules).
 """
 
 from __future__ import annotations
@@ -16,42 +16,39 @@ import typing as t
 from ..dns import dnsmasq_config, systemd_units
 from ..dns.dnsmasq_config import config_path, with_digest
 from ..dns.systemd_units import DROP_IN, HOST_UNITS
-from ..model.addresses import IPAddress
+from ..firewall.host_table import ForwarderClient
 from ..model.facts import Facts
-from ..model.host import Host
-from ..model.sandbox import MODE_NETWORKS
+from ..model.host import Defaults, Host
+from ..model.sandbox import MODE_NETWORKS, Sandbox
 from ..model.topology import Topology
 from ..names import FORWARDER, HOST_NAMES, HOST_NAMES_ADDRESS, RESOLVER_ADDRESS, RESOLVER_PORT
 from ..state.objects import HOST, File, Object, Resolver
 from ..state.plan import Plan
 
 _PORT = f"#{RESOLVER_PORT}"
+_TCP_OPTION_SINCE = (2, 90)  # before, dnsmasq has a fixed number of 20 TCP connections
 
 
-def forwarder_addresses(host: Host, topology: Topology, facts: Facts) -> list[IPAddress]:
-    """Return the addresses at which sandboxes query the forwarder, sorted. Without any, the host needs no forwarder."""
+def forwarder_clients(host: Host, topology: Topology, facts: Facts) -> list[ForwarderClient]:
+    """Return the sandboxes that query the forwarder. Without any, the host needs no forwarder.
+
+    A sandbox queries it from one address only, so the limit of that address is the limit of the sandbox.
+    """
     if not dnsmasq_config.needs_forwarder(facts):
         return []
-    found: set[IPAddress] = set()
-    for sandbox in host.sandboxes():
-        has_names = any(network.has_names for network in topology.networks_of(sandbox))
-        if sandbox.mode != MODE_NETWORKS or not has_names:
-            continue
-        for server in dnsmasq_config.servers(sandbox, topology, facts, host.defaults).addresses:
-            if server.endswith(_PORT):
-                found.add(ipaddress.ip_address(server[: -len(_PORT)]))
-    return sorted(found, key=lambda address: (address.version, int(address)))
+    return list(filter(None, (_client(sandbox, topology, facts, host.defaults) for sandbox in host.sandboxes())))
 
 
 def forwarder_objects(
-    addresses: t.Sequence[IPAddress], facts: Facts, host_zones: t.Sequence[str] = ()
+    clients: t.Sequence[ForwarderClient], facts: Facts, host_zones: t.Sequence[str] = ()
 ) -> t.Iterator[Object]:
-    """Yield the forwarder, which listens on these addresses of the host.
+    """Yield the forwarder, which listens on the addresses of the host that its clients query.
 
     host_zones: domains that only the host resolves. Queries of sandboxes for them are not forwarded.
     """
-    if not addresses:
+    if not clients:
         return
+    addresses = sorted({client.forwarder for client in clients}, key=lambda each: (each.version, int(each)))
     lines = [
         f"port={RESOLVER_PORT}",
         *(f"listen-address={address}" for address in (RESOLVER_ADDRESS, *addresses)),
@@ -60,12 +57,29 @@ def forwarder_objects(
         f"resolv-file={facts.resolv_conf}",
         "domain-needed",
         "cache-size=0",
-        "dns-forward-max=1024",
+        # More than several sandboxes can take: firewall.forwarder_rules.
+        "dns-forward-max=8192",
+        *(["max-tcp-connections=256"] if facts.dnsmasq_version >= _TCP_OPTION_SINCE else []),
         f"pid-file={dnsmasq_config.pid_path(FORWARDER)}",
         *dnsmasq_config.account(facts),
         *(f"local=/{zone}/" for zone in host_zones),
     ]
     yield from host_resolver(FORWARDER, "# dockless: forwarder\n", lines, facts)
+
+
+def _client(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaults) -> ForwarderClient | None:
+    """Return a sandbox as a client of the forwarder, None if its resolver has other servers or it has no resolver."""
+    has_names = any(network.has_names for network in topology.networks_of(sandbox))
+    if sandbox.mode != MODE_NETWORKS or not has_names:
+        return None
+    servers = dnsmasq_config.servers(sandbox, topology, facts, defaults).addresses
+    forwarders = [ipaddress.ip_address(each[: -len(_PORT)]) for each in servers if each.endswith(_PORT)]
+    for endpoint in sandbox.endpoints:
+        network = topology.networks[endpoint.network]
+        for forwarder in forwarders:
+            if network.passes_host and forwarder == network.gateway(forwarder.version):
+                return ForwarderClient(endpoint.address(forwarder.version), network.bridge_name, forwarder)
+    return None
 
 
 def host_names_objects(host: Host, topology: Topology, facts: Facts) -> t.Iterator[Object]:

@@ -21,6 +21,9 @@ _DENIED = (
     "@clock @cpu-emulation @debug @module @mount @obsolete @raw-io @reboot @swap"
     " kill tkill tgkill pidfd_open pidfd_send_signal process_vm_readv process_vm_writev"
 )
+_LIMITS = "MemoryMax=128M\nTasksMax=64\n"
+# A process for each of its TCP connections (max-tcp-connections), of 0.3 MB with the kernel's part.
+_FORWARDER_LIMITS = "MemoryMax=256M\nTasksMax=300\n"
 DROP_IN = "/etc/dnsmasq.d/dockless.conf"  # of the host's own dnsmasq
 SERVICE = "dnsmasq.service"  # the host's own dnsmasq, which reads the drop-in file only at its start
 
@@ -43,10 +46,12 @@ def sandbox_unit(facts: Facts) -> str:
 
 def host_unit(facts: Facts, name: str) -> str:
     """Return the unit of one of the host's resolvers: FORWARDER or HOST_NAMES."""
-    return _unit(facts, _DESCRIPTIONS[name], name)
+    return _unit(facts, _DESCRIPTIONS[name], name, _FORWARDER_LIMITS if name == FORWARDER else _LIMITS)
 
 
-def _unit(facts: Facts, description: str, name: str, condition: str = "", namespace: str = "") -> str:
+def _unit(
+    facts: Facts, description: str, name: str, limits: str = _LIMITS, condition: str = "", namespace: str = ""
+) -> str:
     """Return a unit. dnsmasq forks when its sockets are bound, so the unit is active when names are answered.
 
     dnsmasq needs two capabilities to change its user, and has none after that. It can then write no file, so options
@@ -66,9 +71,7 @@ PIDFile={PID_DIRECTORY}/{name}.pid
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=on-failure
 RestartSec=100ms
-MemoryMax=128M
-TasksMax=64
-CapabilityBoundingSet=CAP_SETUID CAP_SETGID
+{limits}CapabilityBoundingSet=CAP_SETUID CAP_SETGID
 NoNewPrivileges=yes
 SystemCallFilter=~{_DENIED}
 SystemCallErrorNumber=EPERM

@@ -119,6 +119,14 @@ def _forwarder(fields: _Fields, names: Names) -> str:
     return f"let sandboxes ask the DNS forwarder at {fields[0]}"
 
 
+def _forwarder_queries(fields: _Fields, names: Names) -> str:
+    return f"let {names.target(fields[0])} query the DNS forwarder, within limits"
+
+
+def _forwarder_connections(fields: _Fields, names: Names) -> str:
+    return f"let {names.target(fields[0])} connect to the DNS forwarder, within limits"
+
+
 def _sender(fields: _Fields, names: Names) -> str:
     return f"admit VXLAN of VNI {int(fields[3], 16)} from peer {fields[0]}"
 
@@ -176,6 +184,8 @@ _EACH_VERSION: dict[str, _Sentence] = {
     "masqueraded": _about_subnet("masquerade packets of {}"),
     "snat": _snat,
     "forwarders": _forwarder,
+    "forwarder_queries": _forwarder_queries,
+    "forwarder_connections": _forwarder_connections,
     "vxlan_senders": _sender,
     "vxlan_peers": _vxlan_peer,
     "source_addresses": _station_address,

@@ -21,14 +21,22 @@ from .rules import SETS
 _FAMILY = {4: "ipv4", 6: "ipv6"}  # as nft writes nf_proto
 
 
-def host_elements(host: Host, networks: Networks, forwarders: t.Collection[IPAddress] = ()) -> Elements:
+class ForwarderClient(t.NamedTuple):
+    """A sandbox whose resolver queries the host's DNS forwarder: from an address, through a bridge, at an address."""
+
+    source: str
+    bridge: str
+    forwarder: IPAddress
+
+
+def host_elements(host: Host, networks: Networks, clients: t.Iterable[ForwarderClient] = ()) -> Elements:
     """Return the elements of both tables, by the names of their sets.
 
-    forwarders: addresses of the host at which sandboxes reach its DNS forwarder.
+    clients: of the host's DNS forwarder.
     """
     elements = no_elements((*SETS, *PORT_SETS))
-    for address in forwarders:
-        elements[f"forwarders{address.version}"].append(f"{address} . {RESOLVER_PORT}")
+    for client in clients:
+        _add_forwarder_client(client, elements)
     for network in networks.values():
         if network.passes_host:  # packets of a macvlan or ipvlan network do not pass the host's network stack
             _add_network(network, elements, host.defaults)
@@ -37,6 +45,13 @@ def host_elements(host: Host, networks: Networks, forwarders: t.Collection[IPAdd
     published_ports.add_elements(host, networks, elements)
     port_security.add_elements(host, networks, elements)
     return frozen(elements)
+
+
+def _add_forwarder_client(client: ForwarderClient, elements: SetElements) -> None:
+    version = client.forwarder.version
+    elements[f"forwarders{version}"].append(f"{client.forwarder} . {RESOLVER_PORT}")
+    for name in ("forwarder_queries", "forwarder_connections"):
+        elements[f"{name}{version}"].append(f'{client.source} . "{client.bridge}"')
 
 
 def _add_link_local_sources(host: Host, networks: Networks, elements: SetElements) -> None:

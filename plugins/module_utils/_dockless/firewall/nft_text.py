@@ -18,12 +18,17 @@ _SAFE = re.compile(r'[\w.:/@ "-]+\Z')
 
 
 class NftSet(t.NamedTuple):
-    """A set or map. kind: "set" or "map". type: its type statement. interval: elements may be ranges or prefixes."""
+    """A set or map. kind: "set" or "map". type: its type statement. interval: elements may be ranges or prefixes.
+
+    limit: a statement of which each element has its own state, such as "limit rate 1/second". A rule that looks up an
+    element matches within the limit only.
+    """
 
     kind: str
     name: str
     type: str
     interval: bool = False
+    limit: str = ""
 
 
 def no_elements(sets: t.Iterable[NftSet]) -> SetElements:
@@ -76,4 +81,6 @@ def _set_text(nft_set: NftSet) -> str:
     lines = [f"\t{nft_set.kind} {nft_set.name} {{", f"\t\t{nft_set.type}"]
     if nft_set.interval:
         lines.append("\t\tflags interval")
+    if nft_set.limit:
+        lines.append(f"\t\t{nft_set.limit}")
     return "\n".join(lines) + "\n\t}\n"

@@ -13,6 +13,7 @@ The rules are loaded when their version (host_firewall.RULES_VERSION) is not the
 from __future__ import annotations
 
 from ..names import LINK_GROUP, TUNNEL_GROUP
+from . import forwarder_rules
 from .nft_text import NftSet, chain_text
 
 # ---- table inet dockless: sets -----------------------------------------------
@@ -74,9 +75,7 @@ SETS = (
     NftSet("map", "snat4", "type ipv4_addr : ipv4_addr", interval=True),
     NftSet("map", "snat6", "type ipv6_addr : ipv6_addr", interval=True),
     # -- the host
-    # Address and port of the host's DNS forwarder for sandboxes.
-    NftSet("set", "forwarders4", "type ipv4_addr . inet_service"),
-    NftSet("set", "forwarders6", "type ipv6_addr . inet_service"),
+    *forwarder_rules.SETS,
     # -- overlays
     # VXLAN devices of routed overlays, whose packets the host takes. Every other one is the port of a bridge.
     NftSet("set", "routed_devices", "type ifname"),
@@ -136,6 +135,7 @@ COUNTERS = (
     "source_ranges",
     "gateway_only",
     "forwarders",
+    "forwarder_limits",
     "gateways",
     "direct",
     "sources",
@@ -171,10 +171,8 @@ _GUARD = chain_text(
     ' counter name "sources" drop',
     f"{_FROM_SANDBOXES} iifname != @all_host_addresses fib daddr type local fib daddr . iif type != local"
     ' counter name "gateway_only" drop',
-    'meta l4proto { tcp, udp } ip daddr . th dport @forwarders4 iifname != "lo" iifname != @egress'
-    ' counter name "forwarders" drop',
-    'meta l4proto { tcp, udp } ip6 daddr . th dport @forwarders6 iifname != "lo" iifname != @egress'
-    ' counter name "forwarders" drop',
+    'meta l4proto { tcp, udp } ip daddr . th dport @forwarders4 iifname != "lo" goto forwarder4',
+    'meta l4proto { tcp, udp } ip6 daddr . th dport @forwarders6 iifname != "lo" goto forwarder6',
     # A sandbox may address the host by the address of any bridge.
     f"iifgroup {LINK_GROUP} fib daddr type local accept",
     # What listens on a bridge is for its sandboxes.
@@ -331,6 +329,7 @@ _MASQUERADE = chain_text(
 CHAINS = "".join(
     (
         _GUARD,
+        forwarder_rules.CHAINS,
         _SOURCE_RANGES4,
         _SOURCE_RANGES6,
         _FORWARD,

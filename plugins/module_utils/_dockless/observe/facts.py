@@ -43,6 +43,7 @@ def read_facts(
 ) -> Facts:
     """Return the facts of the host whose namespaces the calling thread is in. The arguments come from netlink."""
     resolv_conf = _host_resolv_conf()
+    dnsmasq = programs.find_program("dnsmasq")
     return Facts(
         routes=routes,
         addresses=addresses,
@@ -62,7 +63,8 @@ def read_facts(
         search=resolv_conf.search,
         resolv_conf=resolv_conf.path,
         nsswitch=_text(_NSSWITCH_CONF),
-        dnsmasq=programs.find_program("dnsmasq"),
+        dnsmasq=dnsmasq,
+        dnsmasq_version=_version(dnsmasq) if _are_loopback(resolv_conf.nameservers) else (0, 0),
         dnsmasq_account=_account("dnsmasq"),
         systemd=os.path.isdir("/run/systemd/system"),  # sd_booted(3)
     )
@@ -80,7 +82,7 @@ def _account(user: str) -> tuple[str, ...]:
 def _host_resolv_conf() -> ResolvConf:
     """Return the host's resolver settings. If its only servers are a local stub, return those of systemd-resolved."""
     own = _parse_resolv_conf(_text(_RESOLV_CONF))
-    if own.nameservers and all(_is_loopback(server) for server in own.nameservers):
+    if _are_loopback(own.nameservers):
         resolved = _parse_resolv_conf(_text(_RESOLVED_CONF))
         if resolved.nameservers:
             return ResolvConf(resolved.nameservers, own.search or resolved.search, _RESOLVED_CONF)
@@ -113,8 +115,15 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _is_loopback(text: str) -> bool:
-    return ipaddress.ip_address(text).is_loopback
+def _are_loopback(servers: t.Sequence[str]) -> bool:
+    """Return whether a host has servers, and all of them on loopback addresses."""
+    return bool(servers) and all(ipaddress.ip_address(server).is_loopback for server in servers)
+
+
+def _version(dnsmasq: str) -> tuple[int, int]:
+    from ..resolvers import supervisor  # most hosts need no forwarder
+
+    return supervisor.version(dnsmasq)
 
 
 def _port_range(text: str) -> tuple[int, int]:

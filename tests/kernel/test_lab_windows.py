@@ -43,7 +43,6 @@ def kill(changing, document, seconds):
         return bool(pid)
 
 
-@pytest.mark.xfail(strict=True, reason="links come before the elements that close them")
 def test_nothing_passes_while_runs_change_networks(changing, record_property):
     """Created, changed and removed, by complete runs."""
     chance = random.Random(sample.SEED)
@@ -60,7 +59,6 @@ def test_nothing_passes_while_runs_change_networks(changing, record_property):
     assert_live(changing.lab)
 
 
-@pytest.mark.xfail(strict=False, reason="as above, if the run is killed at such a moment")
 def test_nothing_passes_while_runs_are_killed(changing, record_property):
     """Killed at any moment, and whatever is left until the next run."""
     chance = random.Random(sample.SEED)
@@ -81,7 +79,6 @@ def test_nothing_passes_while_runs_are_killed(changing, record_property):
     assert_live(changing.lab)
 
 
-@pytest.mark.xfail(strict=False, reason="links come before the elements that close them")
 def test_nothing_passes_during_a_boot(changing, record_property):
     """Links and tables are gone with the former kernel, and forwarding is on: its unit has loaded its table first."""
     host = changing.lab.host

@@ -84,5 +84,8 @@ class Flood:
         network = places.NETWORK_OF.get(station)
         if network and network == places.NETWORK_OF.get(attack.origin) and attack.counter in COUNTERS:
             return False
+        # While a port is not published, the host refuses the packet itself, and its ICMP error quotes it.
+        if station == "nbr" and attack.counter == "source_ranges":
+            return False
         # The address of a sandbox is one of the world while its network is not there.
         return not (station == "nbr" and attack.victim != "nbr" and places.leads_out(attack.origin))

@@ -13,8 +13,6 @@ import signal
 import subprocess
 import time
 
-import pytest
-
 from lab import claims, flood, sample, trial
 from lab.changing import TAKEN
 

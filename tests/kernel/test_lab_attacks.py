@@ -11,6 +11,7 @@ import os
 
 import pytest
 
+from _dockless import names
 from lab import attacks_group, attacks_port, claims, mutants, places, sample, trial, wire
 from lab.memory import Memory
 from support import traffic
@@ -98,6 +99,21 @@ def test_nothing_arrives_where_bridges_call_iptables(lab, memory):
     with traffic.bridge_calls_iptables(lab.host, 1):
         found = claims.try_attacks(lab, sample.sampled(trial.attacks()), PACKETS)
         assert [line for line in found if not line.startswith("counter ")] == []
+    assert memory.changes() == []
+
+
+def test_links_that_are_about_to_be_deleted_are_guarded(lab, memory):
+    """A run marks links and bridges by another group before it deletes them. Killed in between, it leaves them up."""
+    ours = ("veth", "br-", "vx-")
+    links = [link for link in lab.host.sh("ls /sys/class/net").split() if link.startswith(ours)]
+    turn = "\n".join(f"link set {link} group {{}}" for link in links)
+    lab.host.run(["ip", "-batch", "-"], input=turn.replace("{}", str(names.PENDING_DELETE_GROUP)))
+    try:
+        found = claims.try_attacks(lab, trial.attacks(), 1)
+    finally:
+        lab.host.run(["ip", "-batch", "-"], input=turn.replace("{}", str(names.LINK_GROUP)))
+    # What port shadows begin with does not leave any more, which is counted as well.
+    assert [line for line in found if "arrived" in line or "too few" in line] == []
     assert memory.changes() == []
 
 

@@ -80,6 +80,8 @@ class Flood:
     def _is_leak(attack: Attack, station: str) -> bool:
         if station == attack.origin or station in attack.seen_by:
             return False
+        if station == "nbr" and attack.origin in places.TUNNELS:  # it is the other end, and gets the host's refusals
+            return False
         # A frame to a bridge that is not up yet is flooded to neighbours, whom a rule for the host does not concern.
         network = places.NETWORK_OF.get(station)
         if network and network == places.NETWORK_OF.get(attack.origin) and attack.counter in COUNTERS:

@@ -4,8 +4,11 @@
 
 from __future__ import annotations
 
-from ..names import LINK_GROUP
+from ..names import LINK_GROUP, PENDING_DELETE_GROUP
 from .nft_text import NftSet, chain_text
+
+# The links of dockless, also those that a run is about to delete: they are up until then, or longer if it is killed.
+LINKS = f"{{ {LINK_GROUP}, {PENDING_DELETE_GROUP} }}"
 
 PORT_SETS = (
     # Bridge ports without rules: VXLAN devices, and sandboxes of networks without port_security or without subnets.
@@ -33,7 +36,7 @@ PORT_COUNTERS = (
 _PORTS = chain_text(
     "ports",
     "type filter hook prerouting priority dstnat; policy accept;",
-    f"iifgroup != {LINK_GROUP} accept",
+    f"iifgroup != {LINKS} accept",
     "iifname @unfiltered accept",
     'iifname . ether saddr . ether type != @source_macs counter name "source_macs" drop',
     "ether type arp goto from_arp",
@@ -80,7 +83,7 @@ _FROM_IP6 = chain_text(
 _DELIVERED = chain_text(
     "delivered",
     "type filter hook input priority -300; policy accept;",
-    f'iifgroup {LINK_GROUP} ether type != {{ ip, arp, ip6 }} counter name "protocols" drop',
-    f'iifgroup {LINK_GROUP} udp dport {{ 68, 546 }} counter name "dhcp" drop',
+    f'iifgroup {LINKS} ether type != {{ ip, arp, ip6 }} counter name "protocols" drop',
+    f'iifgroup {LINKS} udp dport {{ 68, 546 }} counter name "dhcp" drop',
 )
 PORT_CHAINS = "".join((_PORTS, _FROM_ARP, _FROM_IP, _FROM_IP6, _DELIVERED))

@@ -12,9 +12,10 @@ The rules are loaded when their version (host_firewall.RULES_VERSION) is not the
 
 from __future__ import annotations
 
-from ..names import LINK_GROUP, TUNNEL_GROUP
+from ..names import TUNNEL_GROUP
 from . import forwarder_rules
 from .nft_text import NftSet, chain_text
+from .port_rules import LINKS
 
 # ---- table inet dockless: sets -----------------------------------------------
 
@@ -151,21 +152,21 @@ COUNTERS = (
 
 # ---- table inet dockless: chains ---------------------------------------------
 
-_FROM_BRIDGE = f'iifgroup {LINK_GROUP} meta iifkind "bridge"'
-_FROM_SANDBOXES = f'iifgroup {LINK_GROUP} meta iifkind {{ "vxlan", "bridge" }}'
+_FROM_BRIDGE = f'iifgroup {LINKS} meta iifkind "bridge"'
+_FROM_SANDBOXES = f'iifgroup {LINKS} meta iifkind {{ "vxlan", "bridge" }}'
 # Drops packets that must not arrive, before connection tracking sees them.
 _GUARD = chain_text(
     "guard",
     "type filter hook prerouting priority raw; policy accept;",
     # Bridge ports: a frame to a group address that no bridge forwards is passed to the port itself, past other rules.
-    f'iifgroup {LINK_GROUP} meta iifkind {{ "veth", "vxlan" }} iifname != @routed_devices counter name "ports" drop',
+    f'iifgroup {LINKS} meta iifkind {{ "veth", "vxlan" }} iifname != @routed_devices counter name "ports" drop',
     'iifname @bridged_pairs counter name "ports" drop',
     # Bridges may have route_localnet, with which the kernel no longer drops loopback addresses itself.
     'iifname != "lo" ip daddr 127.0.0.0/8 counter name "loopback" drop',
     'iifname != "lo" ip saddr 127.0.0.0/8 counter name "loopback" drop',
     # A sandbox sends no VXLAN to another host: after masquerading, it would seem to come from this one.
-    f'iifgroup {LINK_GROUP} ip daddr . udp dport @vxlan_peers4 counter name "overlays" drop',
-    f'iifgroup {LINK_GROUP} ip6 daddr . udp dport @vxlan_peers6 counter name "overlays" drop',
+    f'iifgroup {LINKS} ip daddr . udp dport @vxlan_peers4 counter name "overlays" drop',
+    f'iifgroup {LINKS} ip6 daddr . udp dport @vxlan_peers6 counter name "overlays" drop',
     f'{_FROM_BRIDGE} iifname != @any_source ip saddr . iifname != @sources4 counter name "sources" drop',
     f"{_FROM_BRIDGE} iifname != @any_source ip6 saddr != {{ ::, fe80::/10 }} ip6 saddr . iifname != @sources6"
     ' counter name "sources" drop',
@@ -174,11 +175,11 @@ _GUARD = chain_text(
     'meta l4proto { tcp, udp } ip daddr . th dport @forwarders4 iifname != "lo" goto forwarder4',
     'meta l4proto { tcp, udp } ip6 daddr . th dport @forwarders6 iifname != "lo" goto forwarder6',
     # A sandbox may address the host by the address of any bridge.
-    f"iifgroup {LINK_GROUP} fib daddr type local accept",
+    f"iifgroup {LINKS} fib daddr type local accept",
     # What listens on a bridge is for its sandboxes.
-    f'iifgroup != {LINK_GROUP} iifname != "lo" ip daddr @gateways4 ip daddr . iifname != @trusted4'
+    f'iifgroup != {LINKS} iifname != "lo" ip daddr @gateways4 ip daddr . iifname != @trusted4'
     ' counter name "gateways" drop',
-    f'iifgroup != {LINK_GROUP} iifname != "lo" ip6 daddr @gateways6 ip6 daddr . iifname != @trusted6'
+    f'iifgroup != {LINKS} iifname != "lo" ip6 daddr @gateways6 ip6 daddr . iifname != @trusted6'
     ' counter name "gateways" drop',
     # What an open network reaches is decided in the chain forward.
     "iifname @isolate_open accept",
@@ -207,10 +208,10 @@ _FORWARD = chain_text(
     "forward",
     "type filter hook forward priority filter; policy accept;",
     "iifname . oifname @same_bridge accept",
-    f'iifgroup {LINK_GROUP} iifname != @not_internal counter name "internal" drop',
-    f'oifgroup {LINK_GROUP} oifname != @not_internal counter name "internal" drop',
-    f"iifgroup {LINK_GROUP} jump source_routes",
-    f"oifgroup {LINK_GROUP} jump source_routes",
+    f'iifgroup {LINKS} iifname != @not_internal counter name "internal" drop',
+    f'oifgroup {LINKS} oifname != @not_internal counter name "internal" drop',
+    f"iifgroup {LINKS} jump source_routes",
+    f"oifgroup {LINKS} jump source_routes",
     # A packet that belongs to no connection would leave with the sandbox's address.
     'ip saddr @masqueraded4 ct state invalid counter name "invalid" drop',
     'ip6 saddr @masqueraded6 ct state invalid counter name "invalid" drop',
@@ -218,9 +219,9 @@ _FORWARD = chain_text(
     "ct state established accept",
     "ct state related meta l4proto { icmp, ipv6-icmp } accept",
     # New connections.
-    f'iifgroup {LINK_GROUP} iifname != @egress counter name "egress" drop',
-    f'oifgroup {LINK_GROUP} oifname != @ingress counter name "ingress" drop',
-    f"oifgroup {LINK_GROUP} ct status dnat accept",
+    f'iifgroup {LINKS} iifname != @egress counter name "egress" drop',
+    f'oifgroup {LINKS} oifname != @ingress counter name "ingress" drop',
+    f"oifgroup {LINKS} ct status dnat accept",
     "iifname @isolate_open oifname @isolate_open accept",
     "meta nfproto . oifname @direct_all accept",
     "meta nfproto . oifname @direct_ping icmp type echo-request accept",
@@ -229,7 +230,7 @@ _FORWARD = chain_text(
     "meta nfproto . oifname @direct_ports ip6 saddr . ip6 daddr . meta l4proto . th dport @targets6 accept",
     "ip daddr . iifname @trusted4 ip saddr . ip daddr . meta l4proto . th dport @targets4 accept",
     "ip6 daddr . iifname @trusted6 ip6 saddr . ip6 daddr . meta l4proto . th dport @targets6 accept",
-    f'oifgroup {LINK_GROUP} counter name "closed" drop',
+    f'oifgroup {LINKS} counter name "closed" drop',
 )
 # Drops packets with a source route. Where the operator lets the host follow one (accept_source_route, seg6_enabled,
 # rpl_seg_enabled), it forwards a packet that it received as its own: one of a connection with the host would pass as
@@ -245,7 +246,7 @@ _SOURCE_ROUTES = chain_text(
 _INPUT = chain_text(
     "input",
     "type filter hook input priority filter; policy accept;",
-    f'iifgroup {LINK_GROUP} udp dport @vxlan_ports counter name "overlays" drop',
+    f'iifgroup {LINKS} udp dport @vxlan_ports counter name "overlays" drop',
     f'udp dport . @th,96,24 @encrypted_vnis iifgroup != {TUNNEL_GROUP} counter name "overlays" drop',
     "udp dport . @th,96,24 @vxlan_vnis ip saddr . ip daddr . udp dport . @th,96,24 != @vxlan_senders4"
     ' counter name "overlays" drop',
@@ -305,7 +306,7 @@ _POSTROUTING = chain_text(
     "postrouting",
     "type nat hook postrouting priority srcnat; policy accept;",
     # The host's own connections to 127.0.0.1:PORT.
-    f"oifgroup {LINK_GROUP} ip saddr 127.0.0.0/8 jump masqueraded",
+    f"oifgroup {LINKS} ip saddr 127.0.0.0/8 jump masqueraded",
     # A sandbox's connections to a published port of its own network: the answer must come back through the host.
     "ct status dnat ip saddr . oifname @attached4 jump masqueraded",
     "ct status dnat ip6 saddr . oifname @attached6 jump masqueraded",

@@ -101,3 +101,58 @@ def test_dns_works_with_an_input_drop_policy(private_host, upstream):
     assert not private_host.ping("cli", "172.20.0.1")
     assert dig(private_host, "cli", "db") == ("NOERROR", ["172.20.0.20"])
     private_host.sh("nft delete table inet theirs")
+
+
+BLOG = {
+    "networks": {"back": {"ipam": {"config": [{"subnet": "172.21.0.0/24"}]}}},
+    "sandboxes": {"store": {"networks": ["back"]}},
+}
+
+
+def test_names_of_other_networks_never_leave_the_host(private_host, upstream):
+    """They begin and cease to be names of the host with the network, and no resolver is started again for that."""
+    private_host.apply(document(UPSTREAM))
+    assert dig(private_host, "cli", "store.back") == OUTSIDE  # the control: the host has no such network yet
+    pid = private_host.sh("cat /run/dockless/dns/pids/cli.pid")
+    private_host.apply(BLOG, project="blog")
+    heard(private_host, upstream)
+    for name in ("store.back", "STORE.Back", "nobody.back", "deep.store.back", "_x._tcp.back"):
+        for kind in ("A", "AAAA", "TXT", "SRV", "ANY"):
+            for transport in ("+notcp", "+tcp"):
+                assert dig(private_host, "cli", name, kind, transport) == ("NXDOMAIN", []), (name, kind, transport)
+    assert heard(private_host, upstream) == []
+    assert dig(private_host, "store", "store.back")[1] and not private_host.apply(BLOG, project="blog")["changed"]
+    private_host.apply({}, project="blog", absent=True)
+    assert dig(private_host, "cli", "store.back") == OUTSIDE
+    assert private_host.sh("cat /run/dockless/dns/pids/cli.pid") == pid
+
+
+def test_declared_names_take_no_other_names_of_public_domains(private_host, upstream):
+    """A network with the name of a domain, an alias with dots, and a TXT record: exactly they are answered here."""
+    private_host.apply(
+        {
+            "networks": {
+                "net": {**NETWORKS["front"], "records": [{"name": "site.example", "type": "TXT", "value": "own"}]}
+            },
+            "sandboxes": {
+                "cli": {"networks": ["net"], "dns": [UPSTREAM]},
+                "db": {"networks": {"net": {"ipv4_address": "172.20.0.20", "aliases": ["example.org"]}}},
+            },
+        }
+    )
+    for name in ("db", "db.net", "DB.Net", "example.org", "example.org.net"):
+        assert dig(private_host, "cli", name) == ("NOERROR", ["172.20.0.20"]), name
+        assert dig(private_host, "cli", name, "AAAA") == ("NOERROR", []), name
+    assert dig(private_host, "cli", "site.example", "TXT") == ("NOERROR", ['"own"'])
+    assert not {line.split()[0] for line in heard(private_host, upstream)}
+    for name in ("cash.net", "api.example.org", "a.b.example.org", "x.db.net", "site.example", "a.site.example"):
+        assert dig(private_host, "cli", name) == OUTSIDE, name
+    late = {"networks": ["net"]}
+    assert private_host.apply(
+        {
+            "networks": {"net": NETWORKS["front"]},
+            "sandboxes": {"cli": {"networks": ["net"], "dns": [UPSTREAM]}, "late": late},
+        }
+    )["changed"]
+    assert dig(private_host, "cli", "late.net", "AAAA") == ("NOERROR", [])
+    assert dig(private_host, "cli", "db.net") == OUTSIDE  # nobody has that name any more

@@ -105,9 +105,18 @@ def test_a_configuration_that_is_refused_leaves_the_old_resolver_serving(late):
 
 
 def test_stand_in_resolvers_of_a_killed_run_are_removed(private_host):
-    """The run dies while others answer; names go on, and the next run takes them away."""
-    private_host.apply(SMALL)
-    died = private_host.run([PYTHON, "-c", _DYING], check=False)
+    """The run dies while others answer; names go on, and the next run takes them away.
+
+    No resolver has variables of its caller, which may be secrets, or change what a program does.
+    """
+    hostile = {"DOCKLESS_HOSTILE": "secret", "MALLOC_ARENA_TEST": "1"}
+    apply = [PYTHON, "-m", "_dockless.cli", "apply", "--project", "shop", "--json", "-"]
+    private_host.run(apply, input=json.dumps(SMALL), env=hostile)
+    died = private_host.run([PYTHON, "-c", _DYING], check=False, env=hostile)
+    for pid in private_host.sh("pgrep -x dnsmasq").split():
+        variables = private_host.read(f"/proc/{pid}/environ").split("\0")
+        assert sorted(each.partition("=")[0] for each in variables if each) == ["LC_ALL", "PATH"], variables
+    assert len(private_host.sh("pgrep -x dnsmasq").split()) == 4
     assert died.returncode in (-9, 137), died.stderr
     left = private_host.sh(PLACES.format("one"))
     assert "one.conf" in left and "table inet dockless-detour" in left

@@ -58,7 +58,8 @@ def realized(*sandboxes, networks=(FRONT, BACK), others=(), defaults=Defaults(),
     host = Host((project, Project("", (BRIDGE,)), *others), defaults)
     objects = dns.dns_objects(project, topology.read_topology(host), known, host.defaults)
     files = {o.path: o.text for o in objects if isinstance(o, File)}
-    assert all(o.mode == 0o644 for o in objects if isinstance(o, File))
+    modes = {o.path.endswith(".conf") and "/resolvers/" in o.path: o.mode for o in objects if isinstance(o, File)}
+    assert modes.get(True, 0o600) == 0o600 and modes.get(False, 0o644) == 0o644
     assert len(files) == sum(isinstance(o, File) for o in objects)
     return files, [o for o in objects if not isinstance(o, File)]
 
@@ -90,10 +91,12 @@ cache-size=0
 dns-forward-max=1024
 pid-file=/run/dockless/dns/pids/web.pid
 hostsdir=/run/dockless/dns/networks/shop.front
+servers-file=/run/dockless/dns/zones
 local=/front/
 local=/20.172.in-addr.arpa/
 local=/0.0.0.0.0.0.0.0.0.2.0.0.0.0.d.f.ip6.arpa/
 local=/app.example/
+server=/*.app.example/#
 """
 UPSTREAMS = """\
 # dockless: sandbox shop/web
@@ -188,7 +191,8 @@ def test_order_of_servers(sandbox_dns, network, defaults, known, servers):
     )
     lines = files["/run/dockless/dns/resolvers/web.conf"].splitlines()
     listed = files.get("/run/dockless/dns/upstreams/web/resolv.conf", "").splitlines()[1:]
-    assert [line[7:] for line in lines if line.startswith("server=")] + [line[11:] for line in listed] == servers
+    asked = [line[7:] for line in lines if line.startswith("server=") and "*" not in line]
+    assert asked + [line[11:] for line in listed] == servers
     assert ("local=/#/" in lines) == (not servers)
 
 
@@ -209,7 +213,7 @@ def test_the_hosts_file_is_followed_where_each_of_its_servers_can_be_reached():
     text = files["/run/dockless/dns/resolvers/web.conf"]
     assert (
         "resolv-file=/etc/resolv.conf\n" in text
-        and "server=" not in text
+        and "server=" not in text.replace("server=/*.app.example/#", "")
         and "no-resolv" not in text
         and "no-poll" not in text
     )
@@ -321,6 +325,39 @@ def test_another_project_writes_its_own_file_into_the_owners_network():
     assert "local=/app.example/" in theirs["/run/dockless/dns/resolvers/wp.conf"]
 
 
+def test_a_network_takes_no_public_domain():
+    """Of net and of example.com, exactly the names of its sandboxes; of a name that nobody else can have, all."""
+    for name, is_zone in (("net", False), ("Dev", False), ("shop.example.com", False), ("back", True), ("a.lan", True)):
+        network = FRONT._replace(name=name)
+        web = on("web", (network.key, ("172.20.0.2/16",), {"aliases": ("www",)}), hostname="w1")
+        files, others = realized(web, networks=(network,))
+        lines = files["/run/dockless/dns/resolvers/web.conf"].splitlines()
+        assert (f"local=/{name}/" in lines) == is_zone, name
+        for own in ("web", "www", "w1", names.short_id("shop", "web")):
+            exact = [f"local=/{own}.{name}/", f"server=/*.{own}.{name}/#"]
+            assert [line in lines for line in exact] == [not is_zone] * 2, (own, name)
+
+
+def test_a_dotted_name_takes_no_name_below_it():
+    """Where queries are forwarded at all, and not in a zone that is the network's own."""
+    aliases = {"aliases": ("app.example", "x.front")}
+    files, others = realized(on("web", (FRONT.key, ("172.20.0.2/16",), aliases)))
+    lines = files["/run/dockless/dns/resolvers/web.conf"].splitlines()
+    assert "local=/app.example/" in lines and "server=/*.app.example/#" in lines
+    assert not any("x.front" in line for line in lines)
+    files, others = realized(on("web", (BACK.key, ("172.21.0.2/16",), aliases)))
+    assert "*" not in files["/run/dockless/dns/resolvers/web.conf"]
+
+
+def test_zones_of_the_host_are_those_of_all_networks_with_names_of_their_own():
+    def network(name, **options):
+        return Network("blog", name, subnets=FRONT.subnets, **options)
+
+    more = (network("net"), network("silent", dns_enabled=False), network("b_1"), network("Lan"))
+    host = Host((Project("shop", (FRONT, BACK), ()), Project("blog", more, ()), Project("", (BRIDGE,))))
+    assert topology.read_topology(host).zones == ["Lan", "b_1", "back", "front"]
+
+
 def test_directories_of_two_networks_never_meet():
     keys = [("a.b", "c"), ("a", "b.c"), ("a.", "c"), ("a", "c"), ("a..b", "c"), ("a.b.", "c")]
     assert len({dnsmasq_config.network_directory(key) for key in keys}) == len(keys)
@@ -418,9 +455,10 @@ def test_records_of_network_and_sandbox():
         "ptr-record=3.2.1.10.in-addr.arpa,printer.lan",
         "local=/printer.lan/",
         "local=/p.lan/",
-        "local=/_h._tcp.lan/",
+        "server=/*.p.lan/#",
     ):
         assert line in lines
+    assert "local=/_h._tcp.lan/" not in lines  # its other records are not declared
     assert "local=/mine/" not in lines
 
 

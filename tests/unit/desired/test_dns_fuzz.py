@@ -81,7 +81,9 @@ CONFIGURATION = re.compile(
             r"pid-file=/run/dockless/dns/pids/[A-Za-z0-9_.-]+\.pid",
             r"hostsdir=/run/dockless/dns/(?:networks|links)/[A-Za-z0-9_.-]+",
             r"resolv-file=/run/dockless/dns/upstreams/[A-Za-z0-9_.-]+/resolv\.conf",
+            r"servers-file=/run/dockless/dns/zones",
             rf"local=/{_NAME}/",
+            rf"server=/\*\.{_NAME}/#",
             rf"server={_ADDRESS}(?:#\d+)?",
             rf"cname={_NAME},{_NAME}",
             rf"srv-host={_NAME},{_NAME},\d+,\d+,\d+",
@@ -91,6 +93,7 @@ CONFIGURATION = re.compile(
         )
     )
 )
+ZONES = re.compile(rf"# dockless: networks of this host|server=/{_NAME}/")
 HOSTS = re.compile(rf"# dockless: .*|{_ADDRESS}[ \t]{_NAME}(?:[ \t]{_NAME})*")
 RESOLV = re.compile(rf"# [ -~]*|nameserver {_ADDRESS}|search {_NAME}(?: {_NAME})*|options [a-z0-9:-]+(?: [a-z0-9:-]+)*")
 
@@ -137,6 +140,8 @@ def wrong_lines(state):
             pattern = (
                 CONFIGURATION
                 if "/dns/resolvers/" in thing.path
+                else ZONES
+                if thing.path.endswith("/dns/zones")
                 else RESOLV
                 if thing.path.endswith("resolv.conf")
                 else HOSTS

@@ -95,7 +95,7 @@ def test_an_external_network_is_made_by_its_own_project():
     parts = states(host)
     assert not of_kind(parts["blog"], Link) and one(parts["shop"], Link).name == "br-n"
     assert one(parts["blog"], Veth).master == "br-n"
-    assert list(parts[""]) == [("firewall", "host")]
+    assert list(parts[""]) == [("file", "/run/dockless/dns/zones"), ("firewall", "host")]
 
 
 # ---- sandboxes -------------------------------------------------------------
@@ -213,6 +213,7 @@ def test_a_user_defined_network_has_names():
         "/etc/netns/web/resolv.conf",
         "/run/dockless/dns/networks/shop.n/shop@57",
         "/run/dockless/dns/resolvers/web.conf",
+        "/run/dockless/dns/zones",
     ]
     assert ("nft_table", "web") in objects
 

@@ -20,6 +20,9 @@ _WATCHED = tuple(directory + "/" for directory in (*DIRECTORIES, DNS_DIRECTORY +
 
 def write_files(run: Run, steps: Steps) -> None:
     """Write files, each by renaming a new one into place."""
+    if run.facts.dnsmasq_account and any(step.key[1].startswith(DNS_DIRECTORY) for step in steps):
+        _user, group = run.facts.dnsmasq_account
+        files.restrict(DNS_DIRECTORY, group)
     for transitional in record_files.transitional_files(steps):
         files.write(*transitional)
     for step in run.passed(steps):

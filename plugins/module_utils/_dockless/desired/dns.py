@@ -185,7 +185,7 @@ def _resolver_objects(sandbox: Sandbox, topology: Topology, upstream: Upstreams,
     netns = sandbox.netns_name
     text, digest = dnsmasq_config.configuration(sandbox, topology, upstream, facts)
     path = dnsmasq_config.config_path(netns)
-    objects: list[Object] = [File(path, text), Resolver(netns, netns, path, digest)]
+    objects: list[Object] = [File(path, text, dnsmasq_config.CONFIG_MODE), Resolver(netns, netns, path, digest)]
     if upstream.are_listed:
         servers = "".join(f"nameserver {address}\n" for address in upstream.addresses)
         objects.append(File(dnsmasq_config.upstream_path(netns), etc_files.header(sandbox) + servers))

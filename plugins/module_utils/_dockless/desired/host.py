@@ -58,6 +58,7 @@ def _project_objects(
 def _host_objects(host: Host, known: Topology, facts: Facts, names: Names) -> t.Iterator[Object]:
     """Yield objects of no single project: VLANs, the host's resolvers, firewall and WireGuard links, foreign rules."""
     yield from macvlan.host_objects(host, known.networks, facts)
+    yield from host_resolvers.zones_objects(known)
     clients = host_resolvers.forwarder_clients(host, known, facts)
     yield from host_resolvers.forwarder_objects(clients, facts, known.host_zones)
     yield from host_resolvers.host_names_objects(host, known, facts)

@@ -67,6 +67,17 @@ def forwarder_objects(
     yield from host_resolver(FORWARDER, "# dockless: forwarder\n", lines, facts)
 
 
+def zones_objects(topology: Topology) -> t.Iterator[Object]:
+    """Yield the file with the zones of all networks of the host, if one of them has names.
+
+    A sandbox does not resolve names of networks that it is not on, and it asks nobody else about them: the query would
+    tell other servers which networks the host has, and they might have an answer.
+    """
+    if any(network.has_names for network in topology.networks.values()):
+        lines = [f"server=/{zone}/\n" for zone in topology.zones]
+        yield File(dnsmasq_config.ZONES_PATH, "# dockless: networks of this host\n" + "".join(lines))
+
+
 def _client(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaults) -> ForwarderClient | None:
     """Return a sandbox as a client of the forwarder, None if its resolver has other servers or it has no resolver."""
     has_names = any(network.has_names for network in topology.networks_of(sandbox))
@@ -115,7 +126,7 @@ def host_resolver(name: str, header: str, lines: t.Iterable[str], facts: Facts) 
     """Yield the configuration of one of the host's resolvers, the resolver, and with systemd its unit."""
     text, digest = with_digest(header, lines)
     path = config_path(name)
-    yield File(path, text)
+    yield File(path, text, dnsmasq_config.CONFIG_MODE)
     yield Resolver(name, HOST, path, digest)
     if facts.systemd:
         yield File(HOST_UNITS[name], systemd_units.host_unit(facts, name))

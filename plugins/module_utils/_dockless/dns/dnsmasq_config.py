@@ -2,9 +2,9 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The configuration of a sandbox's dnsmasq (dnsmasq(8)), and the paths of its files.
 
-Queries below the name of one of the sandbox's networks, for dotted aliases and in the reverse zones of the subnets are
+Queries below the name of one of the host's networks, for dotted aliases and in the reverse zones of the subnets are
 answered locally only. Without that, the AAAA query for a name with only an IPv4 address would go upstream, and musl's
-resolver takes an upstream's refusal for a failure of both queries.
+resolver takes an upstream's refusal for a failure of both queries. Names below a dotted alias are queried upstream.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from ..model.facts import Facts
 from ..model.host import Defaults
 from ..model.network import DnsRecord, Network
 from ..model.sandbox import Sandbox
-from ..model.topology import Topology
+from ..model.topology import TASKS, Topology, has_zone
 from ..names import DNS_DIRECTORY, RESOLVER_ADDRESS, RESOLVER_PORT
 
 DIGEST_NAME = "config.dockless.invalid"  # its TXT record is the digest of the configuration that is running
+ZONES_PATH = DNS_DIRECTORY + "/zones"  # the zones of all networks of this host, which resolvers read again on SIGHUP
 PID_DIRECTORY = DNS_DIRECTORY + "/pids"
+# A configuration has the values of TXT records. dnsmasq reads it as root, before it changes its user.
+CONFIG_MODE = 0o600
 _LINE_LIMIT = 1000  # dnsmasq reads a line of its configuration into 1025 bytes
 _CHARACTER_STRING = 255  # RFC 1035 3.3
 
@@ -147,7 +150,9 @@ def configuration(sandbox: Sandbox, topology: Topology, upstream: Upstreams, fac
     if has_private(sandbox):
         lines.append(f"hostsdir={private_directory(netns)}")
     lines += [f"hostsdir={network_directory(network.key)}" for network in networks]
-    lines += [f"local=/{zone}/" for zone in (*_local_zones(sandbox, networks, topology), *topology.host_zones)]
+    lines.append(f"servers-file={ZONES_PATH}")
+    forwards = bool(upstream.addresses or upstream.followed)
+    lines += _local_lines(sandbox, networks, topology, forwards)
     for network in networks:
         lines += [line for record in network.records for line in directives(record)]
     lines += [line for record in sandbox.records for line in directives(record)]
@@ -244,17 +249,37 @@ def _fixed_lines(netns: str, followed_file: str) -> list[str]:
     ]
 
 
-def _local_zones(sandbox: Sandbox, networks: t.Sequence[Network], topology: Topology) -> t.Iterator[str]:
-    """Yield the domains that are never queried upstream."""
+def _local_lines(
+    sandbox: Sandbox, networks: t.Sequence[Network], topology: Topology, forwards: bool
+) -> t.Iterator[str]:
+    """Yield lines for the domains, and the single names, that are never queried upstream."""
+    zones = list(_local_zones(networks, topology))
+    yield from (f"local=/{zone}/" for zone in zones)
+    for name in _local_names(sandbox, networks, topology):
+        if name in zones or name.endswith(tuple(f".{zone}" for zone in zones)):
+            continue
+        yield f"local=/{name}/"
+        if forwards:
+            yield f"server=/*.{name}/#"
+
+
+def _local_zones(networks: t.Sequence[Network], topology: Topology) -> t.Iterator[str]:
     for network in networks:
-        if is_dns_name(network.name):
+        if has_zone(network):
             yield network.name
         for subnet in network.subnets:
             yield from reverse_zones(subnet.network)
+        if TASKS in topology.dotted.get(network.key, ()):
+            yield TASKS
+
+
+def _local_names(sandbox: Sandbox, networks: t.Sequence[Network], topology: Topology) -> t.Iterator[str]:
+    """Yield names with a dot that have addresses. A TXT, SRV or PTR record takes no other record of its name."""
+    for network in networks:
         yield from topology.dotted.get(network.key, ())
     links = (link.alias for endpoint in sandbox.endpoints for link in endpoint.links)
     records = [record for network in networks for record in network.records] + list(sandbox.records)
-    for name in (*links, *(record.name for record in records if record.kind != "PTR")):
+    for name in (*links, *(record.name for record in records if record.kind in ("A", "AAAA", "CNAME"))):
         if "." in name and is_dns_name(name):
             yield name
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import grp
 import os
 import stat
 
@@ -48,6 +49,18 @@ def write(path: str, text: str, mode: int) -> None:
     with safe_directories.opened(root, below, _DIRECTORY_MODE) as fd:
         _check_replaceable(fd, name, path)
         safe_directories.replace(fd, name, text.encode(), mode)
+
+
+def restrict(directory: str, group: str) -> None:
+    """Let only root and a group enter a directory, which is created if it does not exist. Raises as read() does.
+
+    A group that does not exist leaves it to root.
+    """
+    root, below = _directory(directory)
+    with safe_directories.opened(root, below, _DIRECTORY_MODE) as fd:
+        with contextlib.suppress(KeyError):
+            os.fchown(fd, -1, grp.getgrnam(group).gr_gid)
+        os.fchmod(fd, 0o750)
 
 
 def remove(path: str) -> None:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import typing as t
 
+from .. import names
 from ..errors import DocklessError
-from .dns_names import is_dns_name
+from .dns_names import is_dns_name, is_public
 from .host import Host, HostNames
 from .network import SERVICE_VIP, Network, NetworkKey, Networks
 from .sandbox import MODE_CONTAINER, MODE_HOST, Endpoint, LegacyLink, Sandbox
@@ -22,7 +23,8 @@ class Topology(t.NamedTuple):
 
     networks: dict[NetworkKey, Network]
     members: dict[NetworkKey, list[Member]]
-    # Names on a network that contain a dot. A resolver must answer them, even negatively, and not forward them.
+    # Names on a network that contain a dot and are not below the network's zone. A resolver must answer them, even
+    # negatively, and not forward them.
     dotted: dict[NetworkKey, list[str]]
     # Networks whose names the host itself resolves, because of the option host_names.
     known_to_host: tuple[NetworkKey, ...] = ()
@@ -31,6 +33,11 @@ class Topology(t.NamedTuple):
     def host_zones(self) -> tuple[str, ...]:
         """The DNS domains that the host itself resolves: the names of the networks in known_to_host."""
         return tuple(dict.fromkeys(name for _project, name in self.known_to_host))
+
+    @property
+    def zones(self) -> list[str]:
+        """The names of this host's networks that no sandbox of the host asks other servers about."""
+        return sorted({network.name for network in self.networks.values() if has_zone(network)})
 
     def networks_of(self, sandbox: Sandbox) -> list[Network]:
         """Return the networks that a sandbox is on, in the order of its endpoints."""
@@ -57,6 +64,14 @@ def read_topology(host: Host) -> Topology:
             members.setdefault(endpoint.network, []).append((sandbox, endpoint))
     dotted = {key: _dotted_names(networks[key], on_network) for key, on_network in members.items()}
     return Topology(networks, members, dotted, _known_to_host(host.defaults.host_names, networks, members))
+
+
+def has_zone(network: Network) -> bool:
+    """Return whether all names below a network's name are the network's own.
+
+    A network with the name of a public domain has single names there, and no zone.
+    """
+    return network.has_names and is_dns_name(network.name) and not is_public(network.name)
 
 
 def networks_by_key(host: Host) -> dict[NetworkKey, Network]:
@@ -103,7 +118,7 @@ def _known_to_host(
         return ()
     eligible = {}
     for key, network in networks.items():
-        if network.has_names and is_dns_name(network.name):
+        if has_zone(network):
             eligible["/".join(key)] = key
     for index, reference in enumerate(option.networks):
         if reference not in eligible:
@@ -123,13 +138,15 @@ def _known_to_host(
 
 def _dotted_names(network: Network, members: t.Iterable[Member]) -> list[str]:
     """Return the names with a dot on a network; first of all tasks, if a service has a virtual address."""
-    names: list[str] = []
+    plain: list[str] = []
     for sandbox, endpoint in members:
-        names += [sandbox.name, sandbox.hostname, *endpoint.aliases]
+        plain += [sandbox.name, sandbox.hostname, *endpoint.aliases, names.short_id(sandbox.project, sandbox.name)]
     for peer in network.peers:
         for remote in peer.sandboxes:
-            names += [remote.name, remote.hostname, *remote.aliases]
-    names += [service.name for service in network.services]
-    dotted = [name for name in dict.fromkeys(names) if "." in name and is_dns_name(name)]
+            project = remote.project or network.project
+            plain += [remote.name, remote.hostname, *remote.aliases, names.short_id(project, remote.name)]
+    plain += [service.name for service in network.services]
+    qualified = [] if has_zone(network) else [f"{name}.{network.name}" for name in plain if name]
+    dotted = [name for name in dict.fromkeys((*plain, *qualified)) if "." in name and is_dns_name(name)]
     has_tasks = any(service.mode == SERVICE_VIP for service in network.services)
     return [TASKS, *dotted] if has_tasks else dotted

@@ -78,7 +78,7 @@ def _configure(resolver: Resolver) -> str:
     }
     path = f"{HANDOVERS}/{resolver.sandbox}.conf"
     lines = (files.read(resolver.config) or "").splitlines()
-    files.write(path, "".join(changes.get(line, line) + "\n" for line in lines), 0o644)
+    files.write(path, "".join(changes.get(line, line) + "\n" for line in lines), dnsmasq_config.CONFIG_MODE)
     return path
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ..dns.dnsmasq_config import ZONES_PATH
 from ..linux import files
 from ..model.facts import Facts
 from ..names import DNS_DIRECTORY
@@ -60,7 +61,10 @@ def readers(directories: t.Collection[str]) -> list[Resolver]:
 
 
 def reload_readers(steps: Steps, facts: Facts) -> None:
-    """Reload the resolvers that would keep a stale view of changed record files."""
+    """Reload the resolvers that would keep a stale view of changed record files, or of the zones of the host."""
+    if any(step.key == ("file", ZONES_PATH) for step in steps):
+        supervisor.reload(supervisor.configured())
+        return
     changed = _record_steps(steps)
     if not changed:
         return

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
 
 import pytest
 
+from _dockless.names import TUNNEL_GROUP
 from support import capture, private_fleet, traffic
-from support.private_host import PYTHON, SUPPORT, SYSTEM_PYTHON
+from support.private_host import NEIGHBOUR_ADDRESSES, PYTHON, SUPPORT, SYSTEM_PYTHON
 
 
 @pytest.fixture(autouse=True)
@@ -205,7 +207,9 @@ def test_traffic_stops_when_the_tunnel_is_lost(fleet, loss):
         first.sh(loss.format(**words))
         assert not first.ping("s1", "10.60.0.3", wait=1)
         operations = first.plan(found[0])["operations"]
-        assert operations and all(any(word in line for word in ("WireGuard", "nft")) for line in operations), operations
+        assert operations and all(any(word in line for word in ("WireGuard", "firewall")) for line in operations), (
+            operations
+        )
         first.apply(found[0])
         assert first.ping("s1", "10.60.0.3", wait=5)
     assert counts["answered"] < counts["sent"]
@@ -382,3 +386,61 @@ def test_a_foreign_link_with_the_tunnels_name_stays(fleet):
     first.sh(f"ip link add {link} type bridge")
     assert f"interface {link} exists on this host and is not managed by dockless" in first.refusal(document)
     first.sh(f"ip link del {link}")
+
+
+@contextlib.contextmanager
+def _open_tunnel(host, chain):
+    """Take the rule that drops by the group of WireGuard links out of a chain for the length of a with block."""
+    kept = host.run(["nft", "list", "table", "inet", "dockless"]).stdout
+    lines = host.run(["nft", "--handle", "list", "chain", "inet", "dockless", chain]).stdout.splitlines()
+    (rule,) = [line for line in lines if f"group {TUNNEL_GROUP} counter" in line]
+    host.run(["nft", "delete", "rule", "inet", "dockless", chain, "handle", rule.rpartition(" ")[2]])
+    yield
+    host.run(["nft", "-f", "-"], input=f"delete table inet dockless\n{kept}")
+
+
+@pytest.mark.parametrize("inner", [4, 6], ids=["IPv4", "IPv6"])
+def test_peer_reaches_overlays_by_its_tunnel_and_nothing_else(fleet, inner):
+    """No service of the host, no other address of it, no sandbox at its own address, nobody behind the host."""
+    first, second = fleet.hosts[:2]
+    found = capture.documents(fleet, inner=inner)
+    found[0]["networks"]["open"] = {
+        "dns_enabled": False,
+        "enable_ipv6": True,
+        "gateway_mode_ipv4": "nat-unprotected",
+        "gateway_mode_ipv6": "nat-unprotected",
+        "ipam": {"config": [{"subnet": "172.30.0.0/24"}, {"subnet": "fd00:30::/64"}]},
+    }
+    found[0]["sandboxes"]["near"] = {"networks": ["open"], "ports": ["9999:7000/udp"]}
+    capture.apply_all(fleet, found)
+    tunnel, peer = capture.link(second), capture.tunnel_address(2, inner)
+    key = second.sh(f"wg show {tunnel} peers")
+    everything = "0.0.0.0/0" if inner == 4 else "::/0"
+    second.sh(f"wg set {tunnel} peer {key} allowed-ips {everything}")
+    sandbox_address, other = {4: ("172.30.0.2", "10.98.0.1"), 6: ("fd00:30::2", "fd00:98::1")}[inner]
+    first.sh(f"ip address add {other} dev lo")
+    targets = {
+        "the tunnel's address": (capture.tunnel_address(1, inner), first, None, 7000),
+        "another address": (other, first, None, 7000),
+        "a published port": (capture.tunnel_address(1, inner), first, "near", 9999),
+        "a sandbox": (sandbox_address, first, "near", 7000),
+        "a gateway": ({4: "172.30.0.1", 6: "fd00:30::1"}[inner], first, None, 7000),
+        "a neighbour": (NEIGHBOUR_ADDRESSES[inner == 6], first.neighbour(), None, 7000),
+    }
+    second.sh("; ".join(f"ip route replace {target} dev {tunnel} src {peer}" for target, *_rest in targets.values()))
+    for name, (target, place, netns, port) in targets.items():
+        sink = traffic.record(place, netns, 7000)
+        traffic.send(second, None, target, port, "through the tunnel")
+        assert second.ping("s2", "10.60.0.2"), "what may pass comes after it"
+        with _open_tunnel(first, "guard"):
+            traffic.send(second, None, target, port, "mutant")
+            assert sink.readline().startswith("mutant"), name
+        sink.stop()
+    with _open_tunnel(second, "guard"):  # a sandbox does not get into the tunnel as its host
+        sink = traffic.record(second, None, 7000)
+        traffic.send(first, "near", peer, 7000, "into the tunnel")
+        assert first.ping("s1", "10.60.0.3")
+        with _open_tunnel(first, "forward"):
+            traffic.send(first, "near", peer, 7000, "mutant")
+            assert sink.readline().startswith("mutant")
+    first.sh(f"ip address del {other} dev lo")

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from _dockless.names import endpoint_mac
 from support import capture, private_fleet, traffic
 from support.private_host import PYTHON, SYSTEM_PYTHON
 
@@ -166,11 +167,20 @@ def test_internal_overlay_has_no_egress(fleet):
     assert not first.ping("a", "10.61.0.3", wait=1)
 
 
+def _mac_of(network, sandbox):
+    """Return the MAC of a sandbox, on whatever host it is."""
+    return endpoint_mac("shop", ("shop", network), sandbox)
+
+
 def _vxlan(place, source, target, vni, mac, inner_source, inner_target, text):
-    """Send a datagram inside of VXLAN, from an address that may be another's."""
+    """Send a datagram inside of VXLAN, from an address that may be another's.
+
+    inner_source is the address of d or e, which the frame comes from.
+    """
+    sender = _mac_of("blue", "d") if inner_source == "10.60.0.4" else _mac_of("green", "e")
     code = (
         "import socket, struct, sys\n"
-        "source, target, vni, mac, a, b, text = sys.argv[1:]\n"
+        "source, target, vni, mac, sender, a, b, text = sys.argv[1:]\n"
         "data = struct.pack('!HHHH', 7001, 7000, 8 + len(text), 0) + text.encode()\n"
         "def check(h):\n"
         "    s = sum(struct.unpack('!%dH' % (len(h) // 2), h))\n"
@@ -180,12 +190,12 @@ def _vxlan(place, source, target, vni, mac, inner_source, inner_target, text):
         "    h = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(body), 1, 0, 64, 17, "
         "0) + socket.inet_aton(a) + socket.inet_aton(b)\n"
         "    return h[:10] + struct.pack('!H', check(h)) + h[12:] + body\n"
-        "inner = bytes.fromhex(mac.replace(':', '')) + bytes.fromhex('020000000077') + b'\\x08\\0' + ip(a, b, data)\n"
+        "inner = bytes.fromhex(mac.replace(':', '') + sender.replace(':', '')) + b'\\x08\\0' + ip(a, b, data)\n"
         "outer = struct.pack('!HHHHII', 40000, 4789, 16 + len(inner), 0, 0x08000000, int(vni) << 8) + inner\n"
         "s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)\n"
         "s.sendto(ip(source, target, outer), (target, 0))\n"
     )
-    place.run([SYSTEM_PYTHON, "-c", code, source, target, str(vni), mac, inner_source, inner_target, text])
+    place.run([SYSTEM_PYTHON, "-c", code, source, target, str(vni), mac, sender, inner_source, inner_target, text])
 
 
 def test_vxlan_from_an_unknown_source_is_dropped(fleet):
@@ -310,21 +320,22 @@ def test_sandbox_cannot_send_vxlan_to_a_remote_vtep(fleet):
     mac = traffic.links(second, "e")["eth0"]["address"]  # of another network than the sender's
     code = (
         "import socket, struct, sys\n"
-        "target, mac, text = sys.argv[1:]\n"
+        "target, mac, sender, text = sys.argv[1:]\n"
         "data = struct.pack('!HHHH', 7001, 7000, 8 + len(text), 0) + text.encode()\n"
         "h = struct.pack('!BBHHHBBH', 0x45, 0, 20 + len(data), 1, 0, 64, 17, "
         "0) + socket.inet_aton('10.61.0.2') + socket.inet_aton('10.61.0.3')\n"
         "s = sum(struct.unpack('!10H', h))\n"
         "while s >> 16: s = (s & 0xffff) + (s >> 16)\n"
         "h = h[:10] + struct.pack('!H', ~s & 0xffff) + h[12:]\n"
-        "frame = bytes.fromhex(mac.replace(':', '')) + bytes.fromhex('020000000077') + b'\\x08\\0' + h + data\n"
+        "frame = bytes.fromhex(mac.replace(':', '') + sender.replace(':', '')) + b'\\x08\\0' + h + data\n"
         "u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
         "u.sendto(struct.pack('!II', 0x08000000, 301 << 8) + frame, (target, 4789))\n"
     )
     sink = traffic.record(second, "e", 7000)
 
     def forge(text):
-        first.run([SYSTEM_PYTHON, "-c", code, private_fleet.address(2), mac, text], netns="a", check=False)
+        argv = [SYSTEM_PYTHON, "-c", code, private_fleet.address(2), mac, _mac_of("green", "c"), text]
+        first.run(argv, netns="a", check=False)
 
     forge("forged")
     traffic.send(first, "c", "10.61.0.3", 7000, "end")
@@ -438,15 +449,18 @@ def test_a_change_touches_only_what_changes(fleet):
         "create neighbour 10.60.0.9",
         "create neighbour fd00:60::9",
         "create forwarding entry",
+        "update firewall: accept address 10.60.0.9 from other hosts of network blue",
+        "update firewall: accept address fd00:60::9 from other hosts of network blue",
         "record project shop",
     ]
     assert any(line.startswith("create namespace g") for line in second["operations"])
     # The third host is on blue as well, for its document says so; without a sandbox there it only knows the addresses.
-    assert all(line.startswith(("create neighbour", "create forwarding", "record")) for line in third["operations"])
+    expected = ("create neighbour", "create forwarding", "update firewall", "record")
+    assert all(line.startswith(expected) for line in third["operations"])
     assert fleet.hosts[0].ping("a", "10.60.0.9")
     gone = apply_all(fleet, private_fleet.documents(unnamed(), placed))
     assert all(
-        line.startswith(("delete neighbour", "delete forwarding", "record", "update nft"))
+        line.startswith(("delete neighbour", "delete forwarding", "record", "update firewall"))
         for line in gone[0]["operations"]
     )
 

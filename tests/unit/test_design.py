@@ -38,7 +38,7 @@ DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
 
 def test_every_chain_with_its_hook_and_priority():
     found = re.findall(r"chain (\w+) \{\n\t\t(type [^;]+|)", CHAINS + PORT_CHAINS)
-    assert len(found) == 20
+    assert len(found) == 22
     for name, hook in found:
         assert f"| `{name}` | `{hook}` |" in DESIGN or (not hook and f"| `{name}` | jumped to |" in DESIGN), name
     ((name, hook),) = re.findall(r"chain (\w+) \{\n\t\t(type [^;]+)", sandbox_table.sandbox_table((), 0, True))

@@ -53,6 +53,8 @@ class Memory:
             mac = self._lab.bridges[name][1]
             found.update({net.address(1, version): mac for version in (4, 6)})
             found[wire.link_local(mac)] = mac
+        for name in ("v1", "w1"):
+            found.update({places.peer_address(name, version): places.PEER_MAC for version in (4, 6)})
         found.update(dict.fromkeys((*GUEST, "fe80::99"), self._lab["guest"].mac))
         return found
 

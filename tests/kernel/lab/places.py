@@ -19,6 +19,13 @@ PROJECT = "lab"
 FORWARDER = 10053  # the port at the gateway of red where a forwarder of names would be
 THIRD_VTEP = "192.0.2.4"  # of a peer of over2 alone
 SEALED = (4787, 4100)  # the UDP port and the VNI of an encrypted network
+VNIS = {"over": 4097, "over6": 4098}
+PEER_MAC = "02:00:00:00:99:99"  # of the one sandbox at the other end of each overlay, and of its router
+# Subnets of sandboxes that no declaration has, as if both overlays had EVPN. In over, this host has PEER_MAC; in over6
+# it has the first address of each.
+LEARNED = ("172.30.201.0/24", "fd00:201::/64")
+SLICE = ("10.95.0.0/24", "fd00:95::/64")  # what the peer of a routed overlay sends from
+TUNNEL = (("10.97.0.2", "fd00:97::2"), ("10.97.0.3", "fd00:97::3"))  # ends of a WireGuard link: the node's, the peer's
 FOREIGN_VNI = 99  # of a VXLAN device of the node that dockless does not manage, on the port of its overlays
 FOREIGN_NET = ("10.98.0.2", "10.98.0.3")  # the addresses of the node and of the neighbour in that VNI
 FOREIGN_NET6 = ("fd00:98::2", "fd00:98::3")
@@ -47,6 +54,13 @@ def _mode(mode: str) -> dict[str, t.Any]:
     return {"gateway_mode_ipv4": mode, "gateway_mode_ipv6": mode}
 
 
+def _overlay(name: str, number: int, vtep: str, peer: str) -> dict[str, t.Any]:
+    """Return an overlay with one sandbox at its other end."""
+    there = {"addresses": [f"172.30.{number}.99", f"fd00:{number}::99"], "mac_address": PEER_MAC}
+    peers = {"two": {"vtep": peer, "sandboxes": {"there": there}}}
+    return {"driver": "overlay", "vni": VNIS[name], "vtep": vtep, "peers": peers}
+
+
 NETS: dict[str, Net] = {
     "red": Net(10, {}, ("c1", "c2")),
     "blue": Net(20, {}, ("c3",)),
@@ -63,12 +77,8 @@ NETS: dict[str, Net] = {
     "four": Net(130, {}, ("f1", "f2"), (4,)),
     "loose": Net(140, {"port_security": False}, ("l1", "l2")),
     "named": Net(150, {"host_ipv4": HOST[0], "host_ipv6": HOST[1]}, ("s1",)),
-    "over": Net(
-        200, {"driver": "overlay", "vni": 4097, "vtep": HOST[0], "peers": {"two": {"vtep": OUTSIDE["nbr"][0]}}}, ("v1",)
-    ),
-    "over6": Net(
-        210, {"driver": "overlay", "vni": 4098, "vtep": HOST[1], "peers": {"two": {"vtep": OUTSIDE["nbr"][1]}}}, ("w1",)
-    ),
+    "over": Net(200, _overlay("over", 200, HOST[0], OUTSIDE["nbr"][0]), ("v1",)),
+    "over6": Net(210, _overlay("over6", 210, HOST[1], OUTSIDE["nbr"][1]), ("w1",)),
     "over2": Net(
         220, {"driver": "overlay", "vni": 4099, "vtep": HOST[0], "peers": {"three": {"vtep": THIRD_VTEP}}}, ("z1",)
     ),
@@ -118,6 +128,18 @@ def address(place: str, version: int) -> str:
         return (HOST if place == "node" else OUTSIDE[place])[version == 6]
     net = NETS[NETWORK_OF[place]]
     return net.address(11 + net.sandboxes.index(place), version)
+
+
+def peer_address(place: str, version: int) -> str:
+    """Return the address of the sandbox at the other end of a sandbox's overlay."""
+    return NETS[NETWORK_OF[place]].address(99, version)
+
+
+def within(subnets: tuple[str, str], last: int, version: int) -> str:
+    """Return an address of a pair of subnets."""
+    return subnets[version == 6].partition("/")[0].removesuffix(".0").removesuffix("::") + (
+        f".{last}" if version == 4 else f"::{last}"
+    )
 
 
 def gateway(place: str, version: int) -> str:

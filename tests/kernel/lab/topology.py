@@ -17,6 +17,7 @@ import struct
 import time
 import typing as t
 
+from _dockless.names import TUNNEL_GROUP, vxlan_link
 from support import traffic
 from support.private_host import Place, PrivateHost
 
@@ -42,7 +43,8 @@ _WEAK = {  # settings of the node that guard as little as can be, so that what i
     "bridge/bridge-nf-call-iptables": 0,
     "bridge/bridge-nf-call-ip6tables": 0,
 }
-OUTER_NAMESPACES = ("lab-far", "lab-vpn", "lab-guest")
+SENDERS = ("slice", "tunnel")  # peers of a routed overlay and of a WireGuard link; nobody asks what they hear
+OUTER_NAMESPACES = ("lab-far", "lab-vpn", "lab-guest", *(f"lab-{name}" for name in SENDERS))
 GUEST = ("172.30.10.99", "fd00:10::99")  # somebody else's link in the bridge of red
 Counters = dict[str, int]
 
@@ -67,6 +69,8 @@ class Lab:
         self.bridges = self._bridges()
         self._invite()
         self.stations = {name: self._station(name) for name in ("node", *places.OUTSIDE, "guest", *places.SANDBOXES)}
+        self.senders = {name: Station(name, host.namespace(f"lab-{name}")) for name in SENDERS}
+        self._seal_tunnels()
         read = "cat /sys/class/net/{}/address"
         self._tunnels = {name: TunnelEnd(self, tunnel) for name, tunnel in places.TUNNELS.items()}
         self._hops = {
@@ -78,6 +82,7 @@ class Lab:
             "nbr": self["node"].mac,
             "vpn": host.sh(read.format("up2")),
             "far": mac_in(host.neighbour_namespace, "far0"),
+            **{name: host.sh(read.format(f"{name}0")) for name in SENDERS},
         }
         self["node"].join(places.GROUPS, [self.bridges[name][0] for name in ("inner", "alone")])
         self._warm()
@@ -99,18 +104,20 @@ class Lab:
         )
 
     def __getitem__(self, name: str) -> t.Any:
-        """Return a station, or what sends as one through a tunnel."""
-        return self.stations.get(name) or self._tunnels[name]
+        """Return a station, or what sends as one."""
+        return self.stations.get(name) or self.senders.get(name) or self._tunnels[name]
 
     def close(self) -> None:
         """Take away everything that the lab made."""
-        for station in self.stations.values():
+        for station in (*self.stations.values(), *self.senders.values()):
             station.close()
         host = self.host
         host.sh("ip link del guest0 2>/dev/null || true")  # a test that changes networks takes it away
+        host.sh("ip link set tunnel0 group default")
         host.apply({}, project=places.PROJECT, absent=True)
         host.sh(
-            "ip link del up2; ip link del foreign0; " + "; ".join(f"ip netns del {name}" for name in OUTER_NAMESPACES)
+            "ip link del up2; ip link del foreign0; ip link del slice0; ip link del tunnel0; "
+            + "; ".join(f"ip netns del {name}" for name in OUTER_NAMESPACES)
         )
         host.sh(f"rm {_FORMER}; rmdir /var/lib/dockless; nft delete table inet dockless-transit")
         self._weak.close()
@@ -134,6 +141,14 @@ class Lab:
             f"bridge fdb add {peer_mac} dev foreign0 dst {places.OUTSIDE['nbr'][0]}; "
             f"ip neighbour add {places.FOREIGN_NET[1]} lladdr {peer_mac} dev foreign0"
         )
+        host.sh(
+            "ip link add slice0 type veth peer name eth0 netns lab-slice; "
+            "ip link add tunnel0 type veth peer name eth0 netns lab-tunnel; "
+            "ip link set slice0 addrgenmode none; ip link set slice0 up"
+        )
+        for name in SENDERS:  # which send nothing by themselves
+            host.sh("sysctl -q -w net.ipv6.conf.eth0.disable_ipv6=1; ip link set eth0 up", netns=f"lab-{name}")
+        _address(host, "tunnel0", places.TUNNEL[0])
         _address(nbr, "far0", ("198.51.100.2", "2001:db8:2::2"))
         _address(host, "up2", places.SECOND)
         for netns, place, via in (
@@ -176,6 +191,29 @@ class Lab:
                 added += [(f"forwarder_{what}{version}", client) for what in ("queries", "connections")]
         for name, element in added:
             self.host.run(["nft", "add", "element", "inet", "dockless", name, f"{{ {element} }}"])
+
+    def _seal_tunnels(self) -> None:
+        """Add the data of a routed overlay and of overlays with EVPN: their rules are tried by other links.
+
+        A run of dockless would take tunnel0 away.
+        """
+        self.host.sh(f"ip link set tunnel0 group {TUNNEL_GROUP}")
+        mac = self.senders["slice"].mac
+        over, over6 = (f'"{vxlan_link(places.PROJECT, name)}"' for name in places.VNIS)
+        elements = {"inet routed_devices": ['"slice0"']}
+        elements["bridge local_macs"] = [f"{places.PEER_MAC} . {over}"]
+        for version, vni in zip((4, 6), places.VNIS.values()):
+            subnet, learned = (pair[version == 6] for pair in (places.SLICE, places.LEARNED))
+            host, vtep = places.HOST[version == 6], places.TUNNEL[1][version == 6]
+            macs = (self[("v1", "w1")[version == 6]].mac + places.PEER_MAC).replace(":", "")
+            elements[f"inet routed_sources{version}"] = [f'{subnet} . {mac} . "slice0"']
+            elements[f"inet routers{version}"] = [f"{vtep} . {host} . 4789 . 0x{vni:06x}00{macs}"]
+            elements[f"bridge learned_subnets{version}"] = [f"{learned} . {device}" for device in (over, over6)]
+            own = places.within(places.LEARNED, 1, version)
+            elements[f"bridge local_addresses{version}"] = [f"{own} . {over6}"]
+        for name, found in elements.items():
+            family, set_name = name.split()
+            self.host.run(["nft", "add", "element", family, "dockless", set_name, f"{{ {', '.join(found)} }}"])
 
     def _arm(self) -> None:
         """Give sandboxes the routes and neighbours that one with all rights inside would give itself."""

@@ -68,7 +68,7 @@ def _vxlan_link(network: Network, overlay: Overlay, facts: Facts) -> Link:
         conf=_device_conf(network, facts),
         data=_vxlan_settings(overlay),
         port=() if network.is_routed else _port_settings(network),
-        arp=network.is_routed,
+        arp=False,
     )
 
 

@@ -128,7 +128,8 @@ def _forwarder_connections(fields: _Fields, names: Names) -> str:
 
 
 def _sender(fields: _Fields, names: Names) -> str:
-    return f"admit VXLAN of VNI {int(fields[3], 16)} from peer {fields[0]}"
+    vni = fields[3][: len("0x000000")]  # in front of MAC addresses, in a routed overlay
+    return f"admit VXLAN of VNI {int(vni, 16)} from peer {fields[0]}"
 
 
 def _vxlan_peer(fields: _Fields, names: Names) -> str:
@@ -152,6 +153,8 @@ def _station(fields: _Fields, names: Names) -> str:
 
 
 def _station_address(fields: _Fields, names: Names) -> str:
+    if fields[0].strip('"') in names.networks:
+        return f"accept address {fields[2]} from other hosts of {names.network(fields[0])}"
     return f"let {names.port(fields[0])} send with address {fields[2]}"
 
 
@@ -161,6 +164,14 @@ def _neighbour(fields: _Fields, names: Names) -> str:
 
 def _unfiltered(fields: _Fields, names: Names) -> str:
     return f"do not filter what {names.port(fields[0])} sends"
+
+
+def _from_others(fields: _Fields, names: Names) -> str:
+    return f"accept {fields[0]} from other hosts of {names.network(fields[-1])}"
+
+
+def _own(fields: _Fields, names: Names) -> str:
+    return f"do not accept {fields[0]} from other hosts of {names.network(fields[1])}"
 
 
 def _source(source: str) -> str:
@@ -187,7 +198,11 @@ _EACH_VERSION: dict[str, _Sentence] = {
     "forwarder_queries": _forwarder_queries,
     "forwarder_connections": _forwarder_connections,
     "vxlan_senders": _sender,
+    "routers": _sender,
     "vxlan_peers": _vxlan_peer,
+    "routed_sources": _from_others,
+    "learned_subnets": _from_others,
+    "local_addresses": _own,
     "source_addresses": _station_address,
     "neighbours": _neighbour,
     "published": _published,
@@ -213,5 +228,6 @@ _SENTENCES: dict[str, _Sentence] = {
     "vxlan_vnis": _vni,
     "encrypted_vnis": _encrypted,
     "unfiltered": _unfiltered,
+    "local_macs": _own,
     "source_macs": _station,
 }

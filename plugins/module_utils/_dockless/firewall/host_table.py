@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from .. import names
 from ..model import addresses, topology
 from ..model.addresses import IPAddress
 from ..model.gateways import are_ports_direct, trusted_links
@@ -139,22 +140,34 @@ def _add_direct_access(network: Network, version: int, bridge: str, elements: Se
 
 
 def _add_overlay(network: Network, overlay: Overlay, bridge: str, elements: SetElements) -> None:
-    """Add the peers that may send to this host, and a routed overlay's VXLAN device, whose packets pass unchanged."""
+    """Add the peers that may send to this host."""
     vni = f"{overlay.port} . 0x{overlay.vni:06x}"
     elements["vxlan_ports"].append(str(overlay.port))
     elements["vxlan_vnis"].append(vni)
     if overlay.encrypted:
         elements["encrypted_vnis"].append(vni)
     for peer in network.peers:
-        version = peer.vtep.version
+        version, sender = peer.vtep.version, f"{peer.vtep} . {overlay.vtep} . {vni}"
         elements[f"vxlan_peers{version}"].append(f"{peer.vtep} . {overlay.port}")
-        elements[f"vxlan_senders{version}"].append(f"{peer.vtep} . {overlay.vtep} . {vni}")
-    if overlay.mode != "routed":
-        return
+        if network.is_routed:
+            macs = [names.router_mac(overlay.vni, str(vtep)) for vtep in (overlay.vtep, peer.vtep)]
+            elements[f"routers{version}"].append(f"{sender}00{''.join(macs).replace(':', '')}")
+        else:
+            elements[f"vxlan_senders{version}"].append(sender)
+    if network.is_routed:
+        _add_routed_device(network, overlay, bridge, elements)
+
+
+def _add_routed_device(network: Network, overlay: Overlay, bridge: str, elements: SetElements) -> None:
+    """Add a routed overlay's VXLAN device, whose packets pass unchanged, and what each peer sends from."""
     device = f'"{network.vxlan_device}"'
     elements["routed_devices"].append(device)
     if not network.internal:
         elements["all_host_addresses"].append(device)
+    for peer in network.peers:
+        mac = names.router_mac(overlay.vni, str(peer.vtep))
+        for part in peer.subnets:
+            elements[f"routed_sources{part.version}"].append(f"{part} . {mac} . {device}")
     if network.icc:
         elements["same_bridge"] += [f"{bridge} . {device}", f"{device} . {bridge}"]
     for subnet in network.subnets:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from ..names import TUNNEL_GROUP
 from . import forwarder_rules
 from .nft_text import NftSet, chain_text
-from .port_rules import LINKS
+from .port_rules import LINKS, NEIGHBOUR_DISCOVERY
 
 # ---- table inet dockless: sets -----------------------------------------------
 
@@ -82,14 +82,22 @@ SETS = (
     NftSet("set", "routed_devices", "type ifname"),
     # Veth pairs outside of networks that are ports of dockless's bridges.
     NftSet("set", "bridged_pairs", "type ifname"),
+    # What a peer of a routed overlay sends from: its slice, the MAC address of its VXLAN device.
+    NftSet("set", "routed_sources4", "type ipv4_addr . ether_addr . ifname", interval=True),
+    NftSet("set", "routed_sources6", "type ipv6_addr . ether_addr . ifname", interval=True),
     # UDP ports of overlays.
     NftSet("set", "vxlan_ports", "type inet_service"),
     # The port and VNI (RFC 7348, section 5) of each overlay. Others belong to VXLAN devices that dockless does not
     # manage. nft before 1.0.8 has no name for the VNI: it follows the UDP header (8 bytes) and the flags (4 bytes).
     NftSet("set", "vxlan_vnis", "typeof udp dport . @th,96,24"),
-    # Who may send to each overlay: VTEP of a peer, VTEP of this host, port, VNI.
+    # Who may send to each overlay that is no routed one: VTEP of a peer, VTEP of this host, port, VNI.
     NftSet("set", "vxlan_senders4", "typeof ip saddr . ip daddr . udp dport . @th,96,24"),
     NftSet("set", "vxlan_senders6", "typeof ip6 saddr . ip6 daddr . udp dport . @th,96,24"),
+    # The same for a routed overlay, whose inner frames go from the VXLAN device of the peer to that of this host. The
+    # VNI is followed by a zero (1 byte) and by their MAC addresses (6 bytes each), the peer's last. One raw field, as
+    # nft 1.0.6 cannot add elements to a set with two.
+    NftSet("set", "routers4", "typeof ip saddr . ip daddr . udp dport . @th,96,128"),
+    NftSet("set", "routers6", "typeof ip6 saddr . ip6 daddr . udp dport . @th,96,128"),
     # VTEP addresses of the peers, with the port of the overlay.
     NftSet("set", "vxlan_peers4", "type ipv4_addr . inet_service"),
     NftSet("set", "vxlan_peers6", "type ipv6_addr . inet_service"),
@@ -127,6 +135,9 @@ CLOSING = frozenset(
         "vxlan_peers4",
         "vxlan_peers6",
         "encrypted_vnis",
+        "local_macs",
+        "local_addresses4",
+        "local_addresses6",
     )
 )
 COUNTERS = (
@@ -161,6 +172,12 @@ _GUARD = chain_text(
     # Bridge ports: a frame to a group address that no bridge forwards is passed to the port itself, past other rules.
     f'iifgroup {LINKS} meta iifkind {{ "veth", "vxlan" }} iifname != @routed_devices counter name "ports" drop',
     'iifname @bridged_pairs counter name "ports" drop',
+    # A peer reaches the overlays through its tunnel, and nothing else of this host or behind it.
+    f"iifgroup {TUNNEL_GROUP} ip saddr . ip daddr . udp dport . @th,96,24 @vxlan_senders4 accept",
+    f"iifgroup {TUNNEL_GROUP} ip6 saddr . ip6 daddr . udp dport . @th,96,24 @vxlan_senders6 accept",
+    f"iifgroup {TUNNEL_GROUP} ip saddr . ip daddr . udp dport . @th,96,128 @routers4 accept",
+    f"iifgroup {TUNNEL_GROUP} ip6 saddr . ip6 daddr . udp dport . @th,96,128 @routers6 accept",
+    f'iifgroup {TUNNEL_GROUP} counter name "overlays" drop',
     # Bridges may have route_localnet, with which the kernel no longer drops loopback addresses itself.
     'iifname != "lo" ip daddr 127.0.0.0/8 counter name "loopback" drop',
     'iifname != "lo" ip saddr 127.0.0.0/8 counter name "loopback" drop',
@@ -170,6 +187,10 @@ _GUARD = chain_text(
     f'{_FROM_BRIDGE} iifname != @any_source ip saddr . iifname != @sources4 counter name "sources" drop',
     f"{_FROM_BRIDGE} iifname != @any_source ip6 saddr != {{ ::, fe80::/10 }} ip6 saddr . iifname != @sources6"
     ' counter name "sources" drop',
+    # Each peer of a routed overlay sends from its own slice. Neighbours on the device are static.
+    'iifname @routed_devices ip saddr . ether saddr . iifname != @routed_sources4 counter name "sources" drop',
+    'iifname @routed_devices ip6 saddr . ether saddr . iifname != @routed_sources6 counter name "sources" drop',
+    f'iifname @routed_devices icmpv6 type {{ {NEIGHBOUR_DISCOVERY} }} counter name "sources" drop',
     f"{_FROM_SANDBOXES} iifname != @all_host_addresses fib daddr type local fib daddr . iif type != local"
     ' counter name "gateway_only" drop',
     'meta l4proto { tcp, udp } ip daddr . th dport @forwarders4 iifname != "lo" goto forwarder4',
@@ -208,6 +229,8 @@ _FORWARD = chain_text(
     "forward",
     "type filter hook forward priority filter; policy accept;",
     "iifname . oifname @same_bridge accept",
+    # The host itself sends what goes into tunnels. What comes out of them is not forwarded, see the chain guard.
+    f'oifgroup {TUNNEL_GROUP} counter name "overlays" drop',
     f'iifgroup {LINKS} iifname != @not_internal counter name "internal" drop',
     f'oifgroup {LINKS} oifname != @not_internal counter name "internal" drop',
     f"iifgroup {LINKS} jump source_routes",
@@ -249,9 +272,9 @@ _INPUT = chain_text(
     f'iifgroup {LINKS} udp dport @vxlan_ports counter name "overlays" drop',
     f'udp dport . @th,96,24 @encrypted_vnis iifgroup != {TUNNEL_GROUP} counter name "overlays" drop',
     "udp dport . @th,96,24 @vxlan_vnis ip saddr . ip daddr . udp dport . @th,96,24 != @vxlan_senders4"
-    ' counter name "overlays" drop',
+    ' ip saddr . ip daddr . udp dport . @th,96,128 != @routers4 counter name "overlays" drop',
     "udp dport . @th,96,24 @vxlan_vnis ip6 saddr . ip6 daddr . udp dport . @th,96,24 != @vxlan_senders6"
-    ' counter name "overlays" drop',
+    ' ip6 saddr . ip6 daddr . udp dport . @th,96,128 != @routers6 counter name "overlays" drop',
     # "unicast" is a packet for an ipvlan link in mode l3s.
     f"{_FROM_SANDBOXES} fib daddr type != {{ unicast, local }} goto shared",
 )

@@ -216,6 +216,7 @@ _FIELDS: dict[str, tuple[int, t.Callable[[bytes, bytes], str]]] = {
     "ether_type": (2, _ether_type),
     "@th,96,24": (3, _hexadecimal),
     "@th,64,128": (16, _hexadecimal),
+    "@th,96,128": (16, _hexadecimal),
 }
 
 

@@ -37,7 +37,9 @@ options:
     choices: [update, recreate, fail]
     default: update
   verify:
-    description: Whether to read the host again after a change, and to fail if it differs from the declaration.
+    description:
+      - Whether to read the host again after a change, and to fail if it differs from the declaration.
+      - What root in a sandbox has changed there in the meantime is a warning.
     type: bool
     default: true
   project:

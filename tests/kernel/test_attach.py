@@ -13,8 +13,7 @@ from _dockless.linux import attach
 from _dockless.errors import DocklessError
 from _dockless.model.sandbox import Attach
 try:
-    path = attach.locate(Attach(sys.argv[1], sys.argv[2]))
-    print(json.dumps([path, attach.inode(path)]))
+    print(json.dumps(attach.locate(Attach(sys.argv[1], sys.argv[2]))))
 except DocklessError as error:
     print(json.dumps(str(error)))
 """

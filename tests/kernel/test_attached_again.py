@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pytest
 
+from support.invariants import assert_same, full, hooked
+
 
 @pytest.fixture
 def start(private_host):
@@ -83,3 +85,31 @@ def test_a_failure_goes_back_to_the_process_before(private_host, start):
     assert "File exists" in private_host.refusal(attached(new))
     assert inside(private_host, old) == ("1", "table inet dockless") and inside(private_host, new) == ("2", "")
     assert not private_host.apply(attached(old))["changed"]
+
+
+SWAPS = {
+    "the host's own": "ln -sfn /proc/1/ns/net /run/theirs",
+    "another sandbox's": "ln -sfn /run/netns/other /run/theirs",
+    "a new one": "ip netns add fresh; ln -sfn /run/netns/fresh /run/theirs",
+    "a file": "rm /run/theirs; touch /run/theirs",
+    "a FIFO": "rm /run/theirs; mkfifo /run/theirs",
+}
+
+
+@pytest.mark.parametrize("swap", SWAPS.values(), ids=SWAPS.keys())
+def test_what_is_at_the_path_is_swapped_during_the_run(private_host, start, swap):
+    """Nothing but the namespace that the run decided about gets the sandbox's name, an address or a mark."""
+    pid = start()
+    private_host.apply({"sandboxes": {"other": {"network_mode": "none"}}}, project="other")
+    private_host.sh(f"ln -s /proc/{pid}/ns/net /run/theirs")
+    document = attached()
+    document["sandboxes"]["web"]["attach"] = {"path": "/run/theirs"}
+    steps = [event for event in hooked(private_host, "count", 0, document)["events"] if event.startswith("before")]
+    private_host.apply({}, absent=True)
+    before = full(private_host)
+    number = next(number for number, event in enumerate(steps) if "create namespace web" in event)
+    told = hooked(private_host, f"sh:{swap}", number, document)
+    assert told.get("failed") and "The host is as it was before" in told["msg"], told
+    private_host.sh("ip netns delete fresh 2>/dev/null || true; rm /run/theirs")
+    assert_same(before, private_host)
+    assert private_host.sh("ls /run/netns") == "other" and private_host.sh("ip link show dev lo").count("alias") == 0

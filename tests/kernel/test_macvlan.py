@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from concurrent import futures
-
 import pytest
 
 from support import traffic
+from support.invariants import hooked
 from support.private_host import FAR_ADDRESSES, HOST_ADDRESSES, NEIGHBOUR_ADDRESSES, SUPPORT, SYSTEM_PYTHON
 
 FAR4, FAR6 = FAR_ADDRESSES
@@ -527,17 +526,14 @@ def test_a_mac_in_a_namespace_that_is_ending_is_waited_for(private_host):
     says what is in the way if there is none.
     """
     document = {"networks": {"lan": lan(LAN4)}, "sandboxes": {"one": {"networks": ["lan"]}}}
-    private_host.apply(document)
-    holder = private_host.popen(["sh", "-c", "echo inside; exec sleep infinity"], netns="one")
-    assert holder.readline() == "inside"  # deleted before that, the namespace ends at once
+    events = hooked(private_host, "count", 0, document)["events"]
+    steps = [event for event in events if event.startswith("before")]
+    # The number is that of the process; read before the name goes, because otherwise the namespace ends at once.
+    holder = private_host.popen(["sh", "-c", "echo $$; exec sleep 600"], netns="one").readline()
     private_host.sh("ip netns del one")
     assert "has this MAC" in private_host.refusal(document)
-    with futures.ThreadPoolExecutor(1) as pool:
-        run = pool.submit(private_host.apply, document)
-        while not (private_host.run(["test", "-e", "/run/netns/one"], check=False).returncode == 0 or run.done()):
-            pass
-        holder.stop()
-        assert run.result()["changed"]
+    number = next(number for number, step in enumerate(steps) if "create macvlan eth0 in one" in step)
+    assert hooked(private_host, f"sh:kill -KILL {holder}", number, document)["changed"]
     assert private_host.ping("one", FAR4)
 
 

@@ -109,13 +109,17 @@ def test_namespace_is_marked_before_it_is_named(private_host, what):
 
 
 BEHIND = {  # what something else does while a run is under way, and the object that the error names
-    "an address taken away": ("ip -n cli address delete 10.41.0.9/24 dev eth0", "address 10.41.0.9/24 on eth0 in cli"),
-    "a link taken away": ("ip -n cli link delete eth0", "eth0 of cli"),
     "a link set down": ("ip link set $(basename $(ls -d /sys/class/net/br-* | tail -n 1)) down", "bridge br-"),
     "a namespace taken away": ("ip netns delete db", "namespace db"),
     "a file changed": ("echo nonsense >>/etc/netns/cli/hosts", "file /etc/netns/cli/hosts"),
-    "a rule added": ("ip netns exec cli nft add rule inet dockless names counter", "nft table inet dockless in cli"),
 }
+INSIDE = {  # what root in a sandbox does while a run is under way
+    "an address taken away": "ip -n cli address delete 10.41.0.9/24 dev eth0",
+    "a link taken away": "ip -n cli link delete eth0",
+    "a rule added": "ip netns exec cli nft add rule inet dockless names counter",
+    "a mark taken away": "ip -n cli link set lo alias ''",
+}
+FIXED = changed(SHOP, sandboxes__cli__networks={"front": {"ipv4_address": "10.41.0.9"}})
 
 
 STARTS = {"update": changed(SHOP, sandboxes__cli=None, sandboxes__db=None, veth_pairs={})}
@@ -127,19 +131,33 @@ if EVERY_STEP:
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS.keys())
 def test_failed_verification_is_rolled_back(private_host, start, command, named):
     """Verification reads everything again; what is not as asked for is named, and the host is as before."""
-    end = changed(SHOP, sandboxes__cli__networks={"front": {"ipv4_address": "10.41.0.9"}})
     prepare(private_host, start)
     before = full(private_host)
-    steps = [event for event in hooked(private_host, "count", 0, end)["events"] if event.startswith("before")]
+    last = late_step(private_host)
     private_host.apply({}, absent=True)
     prepare(private_host, start)
-    last = next(
-        number for number, event in enumerate(steps) if "resolver of" in event
-    )  # nearly everything is made by then
-    told = hooked(private_host, f"sh:{command}", last, end)
+    told = hooked(private_host, f"sh:{command}", last, FIXED)
     assert told.get("failed") in ("VerifyError", "DocklessError", "KernelError"), told
     if told["failed"] == "VerifyError":
         assert named in told["msg"], told["msg"]
     assert_same(before, private_host, told["msg"][:600])
-    private_host.apply(end)
-    assert private_host.apply(end)["changed"] is False
+    private_host.apply(FIXED)
+    assert private_host.apply(FIXED)["changed"] is False
+
+
+def late_step(host):
+    """Do a run to its end, and return the number of a step before which nearly everything is made."""
+    steps = [event for event in hooked(host, "count", 0, FIXED)["events"] if event.startswith("before")]
+    return next(number for number, event in enumerate(steps) if "resolver of" in event)
+
+
+def test_verification_repairs_what_root_in_a_sandbox_did(private_host):
+    """The run ends well, and everything is as declared."""
+    last = late_step(private_host)
+    wanted = full(private_host)
+    for act, command in INSIDE.items():
+        private_host.apply({}, absent=True)
+        told = hooked(private_host, f"sh:{command}", last, FIXED)
+        assert told["changed"], (act, told)
+        assert_same(wanted, private_host, act)
+        assert private_host.apply(FIXED)["changed"] is False, act

@@ -17,7 +17,6 @@ import typing as t
 
 import yaml
 
-from _dockless.errors import DocklessError
 from _dockless.firewall import host_firewall
 from _dockless.firewall.nft_text import Elements, NftSet
 from _dockless.state import plan, rebuilds, render
@@ -98,11 +97,7 @@ def planned(case: pathlib.Path) -> dict[str, t.Any]:
 
 
 def _refusal(work: Plan, wanted: State, mode: str) -> str:
-    try:
-        rebuilds.refuse_rebuilds(work, wanted, mode, {})
-    except DocklessError as error:
-        return str(error)
-    return ""
+    return next((str(error) for _step, error in rebuilds.refused_steps(work, wanted, mode, {})), "")
 
 
 def ruleset_of(case: pathlib.Path) -> str:

@@ -305,9 +305,8 @@ import sys
 sys.modules["pyroute2"] = None  # what importing makes of it: a ModuleNotFoundError
 from _dockless import errors
 from _dockless.apply import executor
-from _dockless.model import facts
 try:
-    executor.Executor(facts.Facts(), None)
+    executor.Executor(None)
 except errors.DocklessError as error:
     print(isinstance(error.__cause__, ImportError), error)
 """

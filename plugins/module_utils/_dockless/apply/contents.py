@@ -37,7 +37,7 @@ def build_contents(run: Run, steps: Steps, raising: t.Mapping[str, list[StepMess
 def remove_contents(run: Run, steps: Steps) -> None:
     """Delete addresses, neighbours, forwarding entries and routes."""
     for step in run.passed(steps):
-        with absence_is_fine():
+        with run.tolerating(step), absence_is_fine():
             handle = run.handles.get(namespace_of(step))
             _keep_secondary_addresses(step, handle)
             handle.send_removals([(message, step) for message in _deletions(step, handle)])
@@ -50,16 +50,17 @@ def leave_to_the_kernel(run: Run, steps: Steps) -> None:
 def _fill(run: Run, name: str, steps: Steps, raising: list[StepMessage]) -> None:
     handle = run.handles.get(name)
     for step in run.passed([step for step in steps if step.key[0] == "sysctl"]):
-        with netns.entered_named(name):
+        with run.tolerating(step), netns.entered(handle.fd):
             write_sysctl(step)
     messages: list[StepMessage] = []
     try:
         for step in run.passed([step for step in steps if step.key[0] == "address"]):
-            # Not extend: the messages before a step that the hook stops must be in the list.
-            messages.append((_new_address(step, handle), step))  # noqa: PERF401
+            with run.tolerating(step):
+                messages += [(_new_address(step, handle), step)] if run.is_possible(step) else []
         messages += raising
         for step in run.passed([step for step in steps if step.key[0] not in ("sysctl", "address")]):
-            messages.append((_new_entry(step, handle), step))
+            with run.tolerating(step):
+                messages += [(_new_entry(step, handle), step)] if run.is_possible(step) else []
     finally:  # a step that the hook stops leaves those before it done
         handle.send(messages)
 

@@ -7,40 +7,43 @@ Every step passes one hook before its change is sent.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import typing as t
 
 from ..linux import files, links, rtnetlink
-from ..linux.nft_tables import Tables
-from ..model.facts import Facts
 from ..names import HANDOVERS, PENDING_DELETE_GROUP
 from ..state import plan
 from ..state.objects import HOST, Link
 from ..state.plan import DELETE, Hook, Step
-from .namespaces import NetnsHandles
 from .phases import PHASES, REMOVERS
-from .run import Run, Steps
+from .run import Context, Run, Spoiled, Steps
 
 
 class Executor:
-    """Executes the parts of one plan. Raises DocklessError where pyroute2 is missing, before anything is changed."""
+    """Executes the parts of one plan. Raises DocklessError where pyroute2 is missing, before anything is changed.
 
-    def __init__(self, facts: Facts, tables: Tables, hook: Hook = plan.no_hook) -> None:
+    spoiled has the first failure inside each sandbox, of all that was executed.
+    """
+
+    def __init__(self, context: Context, hook: Hook = plan.no_hook) -> None:
         rtnetlink.require()
-        self._facts = facts
-        self._tables = tables
+        self._context = context
         self._hook = hook
+        self.spoiled: Spoiled = {}
 
     def build(self, steps: Steps) -> None:
-        """Create and update. Raises DocklessError at the first refusal; what was done until then stays."""
-        with NetnsHandles() as handles:
-            run = Run(self._facts, self._tables, self._hook, handles)
+        """Create and update. Raises DocklessError at the first refusal outside of existing sandboxes.
+
+        What was done until then stays.
+        """
+        with self._run(steps) as run:
             for phase in PHASES:
                 phase.build(run, [step for step in steps if phase.takes(step)])
 
     def remove(self, steps: Steps) -> None:
         """Delete, in the order of the steps."""
-        with NetnsHandles() as handles:
-            run = Run(self._facts, self._tables, self._hook, handles)
+        with self._run(steps) as run:
             for kind, part in itertools.groupby(steps, key=lambda step: step.key[0]):
                 REMOVERS[kind](run, list(part))
 
@@ -52,5 +55,12 @@ class Executor:
             handover.end_leftovers()
         marked = Link(HOST, "marked for deletion", "", "", 0, "")
         step = Step(DELETE, marked.key, marked, None, "a killed run marked it")
-        with NetnsHandles() as handles:
-            handles.get(HOST).send_removals([(bytearray(links.delete_group(PENDING_DELETE_GROUP)), step)])
+        with self._run([]) as run:
+            run.host.send_removals([(bytearray(links.delete_group(PENDING_DELETE_GROUP)), step)])
+
+    @contextlib.contextmanager
+    def _run(self, steps: Steps) -> t.Iterator[Run]:
+        run = Run(self._context, steps, self._hook)
+        with run.handles:
+            yield run
+        self.spoiled = {**run.spoiled, **self.spoiled}

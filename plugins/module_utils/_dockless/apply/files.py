@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 
 from ..dns import dnsmasq_config
+from ..errors import DocklessError
 from ..linux import files, foreign_firewalls
 from ..names import DNS_DIRECTORY
 from ..resolvers import record_files, supervisor
@@ -16,6 +17,7 @@ from .run import Run, Steps
 
 _CONFIGURATIONS = DNS_DIRECTORY + "/resolvers"
 _WATCHED = tuple(directory + "/" for directory in (*DIRECTORIES, DNS_DIRECTORY + "/upstreams"))
+_MOST_FAILURES = 3  # each takes ten seconds
 
 
 def write_files(run: Run, steps: Steps) -> None:
@@ -35,12 +37,38 @@ def write_files(run: Run, steps: Steps) -> None:
 
 def start_resolvers(run: Run, steps: Steps) -> None:
     """Start and restart resolvers, and return when each answers."""
-    started = [step.new(Resolver) for step in run.passed(steps)]
+    passed = list(run.passed(steps))
+    started = [step.new(Resolver) for step in passed]
     # A watch ends with its directory, so that a resolver of a directory that was made again must be restarted.
     started_keys = {resolver.key for resolver in started}
     readers = record_files.readers(run.recreated_directories)
     stale_watchers = [resolver for resolver in readers if resolver.key not in started_keys]
-    supervisor.start([*started, *supervisor.running_resolvers(stale_watchers)], run.facts)
+    try:
+        supervisor.start([*started, *supervisor.running_resolvers(stale_watchers)], run.facts)
+    except DocklessError as error:
+        if not run.facts.dnsmasq or "inotify" in str(error):  # the host is the reason
+            raise
+        _start_one_by_one(run, passed, error)
+
+
+def _start_one_by_one(run: Run, steps: Steps, error: DocklessError) -> None:
+    """Start the resolvers that do not answer, so that one sandbox stops no other one's.
+
+    Root in a sandbox can take the port of its resolver, or drop all packets. The steps of these fail.
+    """
+    digests = supervisor.running([step.new(Resolver) for step in steps])
+    silent = [step for step in steps if digests.get(step.new(Resolver).sandbox) != step.new(Resolver).digest]
+    if not silent:
+        raise error
+    failures = 0
+    for step in silent:
+        try:
+            if len(silent) == 1 or failures >= _MOST_FAILURES:
+                raise error
+            supervisor.start([step.new(Resolver)], run.facts)
+        except DocklessError as failure:
+            failures += 1
+            run.fail(step, failure)
 
 
 def reload_readers(run: Run, steps: Steps) -> None:

@@ -11,13 +11,14 @@ import time
 import typing as t
 
 from ..errors import KernelError
-from ..linux import netlink, netns
-from ..linux.netlink import LINKS, RTM_GETLINK, Socket
+from ..linux import links, netlink, netns
+from ..linux.netlink import Socket
 from ..linux.sysctl import Fresh
 from ..state.objects import Netns
 from ..state.plan import Step
 
 StepMessage = tuple[bytearray, Step]  # a message, and the step that it is a part of
+OnFailure = t.Callable[[Step, KernelError], None]  # called for each step that the kernel refuses; may raise the error
 _NETNS_END_S = 5.0  # how long the kernel may take to end a namespace
 # Errors for objects that are gone already: disabling IPv6 removes routes and addresses too, and the kernel deletes the
 # links of a namespace that another program deleted, at any moment.
@@ -36,18 +37,23 @@ _REMEDIES = {
 class NetnsHandle:
     """One namespace: the socket that messages go to, and its interfaces' indexes."""
 
-    def __init__(self, sock: Socket, fd: int) -> None:
+    def __init__(self, sock: Socket, fd: int, on_failure: OnFailure) -> None:
         self.socket = sock
         self.fd = fd
+        self._fail = on_failure
         self._indexes: dict[str, int] = {}
 
     def index(self, link: str) -> int:
-        """Return an interface's index. Raises OSError ENODEV."""
+        """Return an interface's index. Raises OSError ENODEV.
+
+        One interface is asked for, because root in a sandbox can make thousands.
+        """
         if link not in self._indexes:
-            rows = self.socket.dump(RTM_GETLINK, LINKS)
-            self._indexes = {netlink.text(attributes.get(3)): netlink.number(fixed[4:8]) for fixed, attributes in rows}
-        if link not in self._indexes:
-            raise OSError(errno.ENODEV, f"there is no interface {link}")
+            row = self.socket.link(netlink.link_request(link))
+            found = links.decode(*row) if row is not None else None
+            if found is None or found.name != link:  # the name may be an alternative one of another interface
+                raise OSError(errno.ENODEV, f"there is no interface {link}")
+            self._indexes[link] = found.ifindex
         return self._indexes[link]
 
     def forget_indexes(self) -> None:
@@ -55,7 +61,7 @@ class NetnsHandle:
         self._indexes = {}
 
     def send(self, messages: t.Sequence[StepMessage]) -> None:
-        """Send messages. Raises KernelError for the first refusal, with the object of its step.
+        """Send messages, and report each refusal with the object of its step.
 
         A MAC address in use may belong to a link in a namespace that the kernel is still ending in the background. Such
         a message, and those that failed because of it, are sent again for some seconds.
@@ -65,30 +71,36 @@ class NetnsHandle:
             refusals = self.socket.flight([message for message, _step in unsent])
             in_use = [refusal for refusal in refusals if refusal.errno == errno.EADDRINUSE]
             if refusals and (not in_use or time.monotonic() > deadline):
-                first = (in_use or refusals)[0]
-                raise refused(unsent[first.place][1], first.errno, first.text)
+                others = [refusal for refusal in refusals if refusal not in in_use]
+                for refusal in in_use + others:
+                    self._report(unsent, refusal)
+                return
             unsent = [unsent[refusal.place] for refusal in refusals]
             if unsent:
                 threading.Event().wait(0.02)  # the kernel does not announce a namespace's end
 
     def send_removals(self, messages: t.Sequence[StepMessage]) -> None:
-        """Send messages that delete objects, which may be gone already. Raises KernelError for other refusals."""
-        refusals = [
-            one for one in self.socket.flight([message for message, _step in messages]) if one.errno not in GONE
-        ]
-        if refusals:
-            raise refused(messages[refusals[0].place][1], refusals[0].errno, refusals[0].text)
+        """Send messages that delete objects, which may be gone already, and report other refusals."""
+        for refusal in self.socket.flight([message for message, _step in messages]):
+            if refusal.errno not in GONE:
+                self._report(messages, refusal)
 
     def close(self) -> None:
         """Close socket and descriptor."""
         self.socket.close()
         os.close(self.fd)
 
+    def _report(self, messages: t.Sequence[StepMessage], refusal: netlink.Refusal) -> None:
+        step = messages[refusal.place][1]
+        self._fail(step, refused(step, refusal.errno, refusal.text))
+
 
 class NetnsHandles:
     """All namespaces that a run changes; those of sandboxes are closed after each chunk."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_failure: OnFailure, on_host_failure: OnFailure) -> None:
+        self._fail = on_failure
+        self._fail_on_host = on_host_failure
         self._open: dict[str, NetnsHandle] = {}
         self._procfs = Fresh()
 
@@ -113,23 +125,30 @@ class NetnsHandles:
                     error.errno or 0,
                     "Declare the sandbox, or create the namespace first.",
                 ) from None
+            self.keep(name, fd)
+        return self._open[name]
+
+    def keep(self, name: str, fd: int) -> NetnsHandle:
+        """Keep the namespace of a descriptor open under a name, which it need not have yet."""
+        try:
             with netns.entered(fd):
-                self._open[name] = NetnsHandle(Socket(), fd)
+                self._open[name] = NetnsHandle(Socket(), fd, self._fail if name else self._fail_on_host)
+        except BaseException:
+            os.close(fd)
+            raise
         return self._open[name]
 
     def create(self, step: Step, mark: bytearray) -> None:
-        """Create a namespace and keep it open. Raises KernelError.
+        """Create a namespace without a name and keep it open. Raises KernelError.
 
-        It gets its mark before it gets a name: a run that is killed in between leaves nothing behind.
+        A run that is killed before the namespace has its name leaves nothing behind.
         """
         namespace = step.new(Netns)
         try:
             with netns.temporary_namespace():
                 self._procfs.write_defaults(namespace.defaults)
-                handle = NetnsHandle(Socket(), netns.open_own())
-                handle.send([(mark, step)])
-                netns.pin_own(namespace.name)
-                self._open[namespace.name] = handle
+                fd = netns.open_own()
+            self.keep(namespace.name, fd).send([(mark, step)])
         except OSError as error:
             raise refused(step, error.errno or 0) from None
 

@@ -29,13 +29,15 @@ def create_pairs(run: Run, steps: Steps) -> None:
             messages += [(message, step) for message in _create_messages(run, step.new(Veth))]
     finally:  # a step that the hook stops leaves those before it done
         run.host.send(messages)
-    _raise_ports(run, [step for step in steps if not step.new(Veth).label])
-    for step in steps:
+    made = [step for step in steps if run.is_possible(step)]
+    _raise_ports(run, [step for step in made if not step.new(Veth).label])
+    for step in made:
         pair = step.new(Veth)
         for name in (pair.netns, pair.peer_netns):
             run.handles.get(name).forget_indexes()
         if pair.label:
-            _label(run.handles, step, pair)
+            with run.tolerating(step):
+                _label(run.handles, step, pair)
 
 
 def change_pairs(run: Run, steps: Steps, inherited: InheritedSettings) -> dict[str, list[StepMessage]]:
@@ -49,12 +51,14 @@ def change_pairs(run: Run, steps: Steps, inherited: InheritedSettings) -> dict[s
         after = step.new(Veth)
         if step.action != CREATE:
             run.hook(step)
-        _write_settings(run.handles, step, before, after, inherited.get(after.peer_netns, {}))
-        handle = run.handles.get(after.netns)
-        handle.send([(message, step) for message in _change_first_end(before, after, handle)])
-        peer_handle = run.handles.get(after.peer_netns)
-        for message in _change_peer_end(before, after, peer_handle):
-            raising.setdefault(after.peer_netns, []).append((message, step))
+        if not run.is_possible(step):
+            continue
+        handle, peer_handle = run.handles.get(after.netns), run.handles.get(after.peer_netns)
+        with run.tolerating(step):
+            _write_settings(run.handles, step, before, after, inherited.get(after.peer_netns, {}))
+            handle.send([(message, step) for message in _change_first_end(before, after, handle)])
+            for message in _change_peer_end(before, after, peer_handle):
+                raising.setdefault(after.peer_netns, []).append((message, step))
     return raising
 
 
@@ -79,8 +83,10 @@ def _create_messages(run: Run, pair: Veth) -> t.Iterator[bytearray]:
 def _raise_ports(run: Run, steps: Steps) -> None:
     """Bring up the host's ends of new endpoints' pairs, after their settings: a port is never up with an IP stack."""
     for step in steps:
-        write_settings(step, step.new(Veth).name, step.new(Veth).conf)
-    run.host.send([(links.named_up.fill(step.new(Veth).name), step) for step in steps if step.new(Veth).up])
+        with run.tolerating(step, on_host=True):
+            write_settings(step, step.new(Veth).name, step.new(Veth).conf)
+    raised = [step for step in steps if step.new(Veth).up and run.is_possible(step)]
+    run.host.send([(links.named_up.fill(step.new(Veth).name), step) for step in raised])
 
 
 def _label(handles: NetnsHandles, step: Step, pair: Veth) -> None:

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import typing as t
 
-from ..linux import links, netlink, netns
+from ..linux import attach, links, netns
+from ..linux.netns_records import NetnsRecord
 from ..state.objects import Netns, Veth
 from ..state.plan import CREATE, UPDATE, Step
 from .contents import build_contents, namespace_of
 from .links import build_sandbox_links
-from .namespaces import StepMessage, refused
+from .namespaces import NetnsHandle, StepMessage, refused
 from .pairs import change_pairs, create_pairs
 from .run import Run, Steps, absence_is_fine
 
@@ -34,6 +35,7 @@ def remove_namespaces(run: Run, steps: Steps) -> None:
                 unlabelled: StepMessage = links.label_loopback(""), step
                 run.handles.get(namespace.name).send([unlabelled])
         netns.unpin(namespace.name)
+    run.records.prune()
 
 
 def _chunks(steps: Steps) -> t.Iterator[list[Step]]:
@@ -56,7 +58,10 @@ def _chunks(steps: Steps) -> t.Iterator[list[Step]]:
 
 
 def _build_chunk(run: Run, steps: Steps) -> None:
-    """Build some sandboxes. Links come up after they have their addresses, so that the kernel announces these."""
+    """Build some sandboxes. Links come up after they have their addresses, so that the kernel announces these.
+
+    A new namespace gets its name last: before that, no process can enter it.
+    """
     by_kind: dict[str, list[Step]] = {}
     for step in steps:
         by_kind.setdefault(step.key[0], []).append(step)
@@ -68,48 +73,66 @@ def _build_chunk(run: Run, steps: Steps) -> None:
     for name, messages in build_sandbox_links(run, sandbox_links, inherited).items():
         raising.setdefault(name, []).extend(messages)
     build_contents(run, [step for part in by_kind.values() for step in part], raising)
+    _name(run, [step for step in namespaces if step.action == CREATE])
 
 
 def _build_namespaces(run: Run, steps: Steps) -> None:
-    created = [step for step in steps if step.action == CREATE]
-    if created:
-        netns.prepare()
-    for step in run.passed(created):
+    for step in run.passed([step for step in steps if step.action == CREATE]):
         namespace = step.new(Netns)
-        if namespace.partner:
-            _pin(step, netns.path(namespace.partner))
-        elif namespace.inode:
-            _adopt(step)
-        else:
+        if namespace.inode:
+            _open_attached(run, step)
+        elif not namespace.partner:
             run.handles.create(step, links.mark_loopback(namespace.label))
     changed = [step for step in steps if step.action == UPDATE and not step.new(Netns).partner]
     for step in run.passed(changed):
         namespace = step.new(Netns)
         mark = links.label_loopback if namespace.inode else links.mark_loopback
-        run.handles.get(namespace.name).send([(mark(namespace.label), step)])
+        handle = run.handles.get(namespace.name)
+        handle.send([(mark(namespace.label), step)])
+        _record(run, namespace, handle)
+    run.records.save()
 
 
-def _pin(step: Step, source: str) -> None:
-    """Give the existing namespace behind the path source the step's name. Raises KernelError."""
-    try:
-        netns.pin(step.new(Netns).name, source)
-    except OSError as error:
-        raise refused(step, error.errno or 0) from None
+def _open_attached(run: Run, step: Step) -> None:
+    """Open the namespace of an attached sandbox, and label it. Raises DocklessError.
 
-
-def _adopt(step: Step) -> None:
-    """Label a namespace that others made, then give it a name. Raises KernelError.
-
-    Without the label, a name that a killed run has left would not be recognized as managed.
+    What is at its path may have changed since the run decided about it, even to the host's own namespace. Only what is
+    open now, and still is the namespace that was decided about, is used.
     """
     namespace = step.new(Netns)
     try:
         # A rollback has only the inode of an attached namespace.
         source = namespace.source or netns.held_by_process(namespace.inode)
-        with netns.entered_path(source), netlink.Socket() as sock:
-            refusals = sock.flight([links.label_loopback(namespace.label)])
     except OSError as error:
         raise refused(step, error.errno or 0) from None
-    if refusals:
-        raise refused(step, refusals[0].errno, refusals[0].text)
-    _pin(step, source)
+    fd = attach.open_known(source, f"sandbox {namespace.name}", namespace.inode)
+    run.handles.keep(namespace.name, fd).send([(links.label_loopback(namespace.label), step)])
+
+
+def _name(run: Run, steps: Steps) -> None:
+    """Give new namespaces their names. Raises KernelError.
+
+    They are recorded before: a name that a killed run has left is recognized.
+    """
+    if not steps:
+        return
+    netns.prepare()
+    for step in steps:
+        namespace = step.new(Netns)
+        _record(run, namespace, run.handles.get(namespace.partner or namespace.name))
+    run.records.save()
+    for step in steps:
+        namespace = step.new(Netns)
+        try:
+            netns.pin(namespace.name, run.handles.get(namespace.partner or namespace.name).fd)
+        except OSError as error:
+            raise refused(step, error.errno or 0) from None
+
+
+def _record(run: Run, namespace: Netns, handle: NetnsHandle) -> None:
+    """Record what a name means. A second name has the mark of the first one."""
+    first = run.records.get(namespace.partner) if namespace.partner else None
+    label = first.label if first is not None else namespace.label
+    is_attached = first.attached if first is not None else bool(namespace.inode)
+    inode = netns.inode_of(handle.fd)
+    run.records.add(namespace.name, NetnsRecord(inode, handle.socket.cookie(), label, is_attached, namespace.partner))

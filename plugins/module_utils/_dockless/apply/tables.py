@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from ..errors import DocklessError
 from ..linux import conntrack, netns, nft
 from ..state.firewall import Firewall
 from ..state.objects import NftTable
@@ -54,14 +55,29 @@ def load_tables(run: Run, steps: Steps) -> None:
     from concurrent import futures  # a run without names does not pay for this import
 
     with futures.ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        list(pool.map(lambda step: run.tables.put(step.new(NftTable)), of_sandboxes))
+        errors = list(pool.map(lambda step: _failure(run, step.new(NftTable)), of_sandboxes))
+    for step, error in zip(of_sandboxes, errors):
+        if error is not None:
+            run.fail(step, error)
 
 
 def remove_tables(run: Run, steps: Steps) -> None:
     """Delete the tables of sandboxes."""
     for step in run.passed(steps):
-        with contextlib.suppress(FileNotFoundError), netns.entered_named(step.key[1]):
-            nft.replace("")
+        try:
+            with contextlib.suppress(FileNotFoundError), netns.entered_named(step.key[1]):
+                nft.replace("")
+        except DocklessError as error:
+            run.fail(step, error)
+
+
+def _failure(run: Run, table: NftTable) -> DocklessError | None:
+    """Load a sandbox's table and return why that failed, None if it did not."""
+    try:
+        run.tables.put(table)
+    except DocklessError as error:
+        return error
+    return None
 
 
 def _before(step: Step) -> Firewall | None:

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 import typing as t
 
 from ..allocate.leases import Leases, recorded_interfaces
@@ -12,22 +15,29 @@ from ..desired import foreign_firewalls as desired_firewalls
 from ..desired import host_resolvers
 from ..errors import DocklessError, VerifyError, join_messages, printable
 from ..firewall import coexistence
-from ..linux import files, foreign_chains, foreign_firewalls, lock
+from ..linux import files, foreign_chains, foreign_firewalls, lock, netns
+from ..linux.netns_records import NetnsRecords
 from ..model import topology
 from ..names import HANDOVERS, PENDING_DELETE_GROUP
 from ..observe import snapshot
 from ..observe import state as actual_state
 from ..observe.snapshot import NetnsSnapshot
-from ..observe.state import Observation
-from ..state import plan, rebuilds, render
+from ..observe.state import Observation, Question
+from ..state import inside, plan, rebuilds, render
 from ..state.firewall import FIREWALL_KEY, OTHER_RULES, Firewall
+from ..state.inside import Inside
+from ..state.keys import Key
 from ..state.objects import File, Link, Netns, NftTable, Resolver, State, Sysctl
 from ..state.plan import Hook, Plan
 from ..state.wireguard import WireguardLink
 from . import documents, nft_cache, no_change_cache, transit
 from .request import Outcome, Request
+from .sandbox_faults import SandboxFaults
 from .store import Documents
 from .target import Target, compute_target
+
+if t.TYPE_CHECKING:
+    from ..apply.executor import Executor
 
 LOCK_TIMEOUT_S = 120.0
 _ROLLED_BACK = "The host is as it was before."
@@ -39,21 +49,21 @@ def converge(request: Request, hook: Hook = plan.no_hook) -> Outcome:
     hook is called with each step before its change is sent.
     """
     acquire = lock.lock_for_reading if request.check else lock.lock
-    with acquire(LOCK_TIMEOUT_S):
+    with acquire(LOCK_TIMEOUT_S), _readable(), netns.Home() as home:
         present, load_warnings = documents.load(request)
         edited = documents.edited(present, request)
         target = compute_target(edited, request.project, request.boot)
-        run = _Run(target, present, request, hook)
+        run = _Run(target, present, request, hook, home)
         transit_found = transit.converge(target.facts.transit, target.host.defaults.ip_forward_no_drop, request.check)
         work = run.plan()
         wanted = documents.with_leases(edited, target, request)
         recorded = documents.differences(present, wanted)
         warnings = [*load_warnings, *target.warnings]
         if request.check:
-            warnings += run.blocking_chains(after=work)
+            warnings += [*run.blocking_chains(after=work), *run.faults.warnings()]
         else:
             run.apply(work, lambda: documents.write(wanted, request) if recorded else None)
-            warnings += run.blocking_chains()
+            warnings += [*run.blocking_chains(), *run.faults.warnings()]
             run.finish(work, wanted, warnings)
         # After the cache is written: its answers must not repeat what is repaired.
         warnings += transit_found.warnings
@@ -63,17 +73,38 @@ def converge(request: Request, hook: Hook = plan.no_hook) -> Outcome:
         return Outcome(work, tuple(recorded), tuple(map(printable, warnings)), endpoints, ports)
 
 
+@contextlib.contextmanager
+def _readable() -> t.Iterator[None]:
+    """Raise DocklessError for what the system does not let a run read. apply() says itself what it has changed."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        subject = error.filename or "a part of the host"
+        raise DocklessError(
+            f"{subject} cannot be read: {os.strerror(number)} ({errno.errorcode.get(number, number)})",
+            "What cannot be read is unknown, so nothing was changed. Run again when the cause is removed.",
+        ) from error
+
+
 class _Run:
     """Reads and changes the host for one target."""
 
-    def __init__(self, target: Target, present: Documents, request: Request, hook: Hook) -> None:
+    def __init__(self, target: Target, present: Documents, request: Request, hook: Hook, home: netns.Home) -> None:
         self._target = target
+        self._home = home
         self._present = present  # the documents before the run
         self._request = request
         self._hook = hook
         self._wanted = target.state_of(request.project)
         self._keys_of_others = target.keys_of_others(request.project)
         self._tables = nft_cache.load()
+        records = NetnsRecords()
+        declared = () if records.exist else documents.namespaces(present)
+        self._question = Question(self._keys_of_others, target.facts, self._tables, records, declared)
+        self._inside = Inside(self._wanted)
+        self._left_alone: set[Key] = set()  # inside sandboxes, where on_mismatch does not allow to repair drift
+        self.faults = SandboxFaults(target.host)
         self._first: State = {}  # what a rollback goes back to
         self._last: Observation | None = None
 
@@ -88,16 +119,47 @@ class _Run:
         if observation.conflicts:
             raise DocklessError(join_messages(observation.conflicts), "Remove or rename it, or choose another name.")
         self._first = plan.without_unrestorable(observation.state)
-        work = plan.make_plan(self._wanted, observation.state, self._keys_of_others)
+        self._inside = Inside(self._wanted, observation.state)
+        work = self._planned(observation)
         if work.clearing or self._request.on_mismatch == "fail":
-            leases = {name: Leases.from_json(one.leases) for name, one in self._present.projects.items()}
-            rebuilds.refuse_rebuilds(work, self._wanted, self._request.on_mismatch, recorded_interfaces(leases))
+            self._refuse_rebuilds(work)
+            work = self._planned(observation) if self._left_alone else work
         return work
+
+    def _planned(self, observation: Observation) -> Plan:
+        """Return the plan for what can be planned: not for what root in a sandbox has put something in the place of."""
+        self.faults.add_observed(observation)
+        wanted, others = self._wanted, self._keys_of_others
+        unplanned = inside.depending_on(wanted, observation.blocked | self._left_alone)
+        if unplanned:
+            wanted = {key: obj for key, obj in wanted.items() if key not in unplanned}
+            others = others | unplanned
+        work = plan.make_plan(wanted, observation.state, others)
+        return self.faults.without_floods(work, self._inside) if work.removal else work
+
+    def _refuse_rebuilds(self, work: Plan) -> None:
+        """Raise DocklessError for a step that on_mismatch does not allow, unless root in a sandbox is its reason.
+
+        What the declaration leaves as it was has been changed inside. It is left alone, and reported.
+        """
+        leases = {name: Leases.from_json(one.leases) for name, one in self._present.projects.items()}
+        recorded = recorded_interfaces(leases)
+        before: State | None = None
+        for step, error in rebuilds.refused_steps(work, self._wanted, self._request.on_mismatch, recorded):
+            sandboxes = self._inside.of(step)
+            if not sandboxes or step.key not in self._wanted:
+                raise error
+            before = self._declared_before() if before is None else before
+            if before.get(step.key) != self._wanted[step.key]:
+                raise error
+            self.faults.add(sandboxes, str(error))
+            self._left_alone.add(step.key)
 
     def _observe(self, wanted: State, host: NetnsSnapshot | None = None) -> Observation:
         """Return the actual state, rules in other firewalls included."""
+        self._home.come_back()
         host = host or snapshot.read_host()
-        self._last = actual_state.observe(wanted, self._keys_of_others, self._target.facts, self._tables, host)
+        self._last = actual_state.observe(wanted, self._question, host)
         named_now = self._target.host.defaults.coexist
         named_before = foreign_firewalls.named_firewalls(self._present.host.defaults)
         rules = foreign_firewalls.observe({*named_now, *named_before})
@@ -109,68 +171,116 @@ class _Run:
         is_marked = any(row.group == PENDING_DELETE_GROUP for row in host.links.values())
         if not is_marked and not files.listed(HANDOVERS):
             return False
-        from ..apply.executor import Executor
-
-        Executor(self._target.facts, self._tables).remove_leftovers()
+        self._executor(plan.no_hook).remove_leftovers()
         return True
+
+    def _executor(self, hook: Hook, *states: State) -> Executor:
+        """Return an executor for plans about the wanted objects and these states."""
+        from ..apply.executor import Executor  # with pyroute2, which a run without changes does not need
+        from ..apply.run import Context
+
+        question = self._question
+        context = Context(question.facts, question.tables, question.records, Inside(self._wanted, *states))
+        return Executor(context, hook)
 
     # ---- apply ---------------------------------------------------------------
 
     def apply(self, work: Plan, record: t.Callable[[], None]) -> None:
         """Execute and verify the plan, then record the documents; roll back if any of this fails."""
         try:
+            self._question.records.save()
             if work:
                 self._execute(work)
             record()
         except BaseException as error:
-            self._roll_back(error, work)
+            outcome = self._roll_back(error, work)
             if isinstance(error, OSError):
-                raise DocklessError(f"applying the change failed: {error}", _ROLLED_BACK) from error
+                raise DocklessError(f"applying the change failed: {error}", outcome) from error
             if isinstance(error, DocklessError):
-                error.remedy = f"{error.remedy} {_ROLLED_BACK}".strip()
+                error.remedy = f"{error.remedy} {outcome}".strip()
             raise
 
     def _execute(self, work: Plan) -> None:
-        from ..apply.executor import Executor  # with pyroute2, which a run without changes does not need
-
-        executor = Executor(self._target.facts, self._tables, self._hook)
-        executor.remove(work.clearing)
-        executor.build(work.building)
+        executor = self._executor(self._hook, self._first)
+        self._carry_out(executor, work._replace(removal=()))
         if self._request.verify:
-            self._verify(removed=False)
+            self._verify(executor, removed=False)
+        self._home.come_back()
         executor.remove(work.removal)
         if self._request.verify and work.removal:
-            self._verify(removed=True)
+            self._verify(executor, removed=True)
+        if not self._request.verify:
+            self.faults.add_failures(executor.spoiled)
 
-    def _verify(self, removed: bool) -> None:
-        """Plan again. Raises VerifyError unless the new plan is empty; before the removal, it may remove."""
-        observation = self._observe(self._wanted)
-        rest = plan.make_plan(self._wanted, observation.state, self._keys_of_others)
-        undone = rest.clearing + rest.building + (rest.removal if removed else ())
-        if undone:
-            operations = join_messages(render.operations(Plan(building=undone)))
+    def _carry_out(self, executor: Executor, work: Plan) -> None:
+        """Carry out a plan, in the namespace in which the run began."""
+        self._home.come_back()
+        executor.remove(work.clearing)
+        executor.build(work.building)
+        executor.remove(work.removal)
+
+    def _verify(self, executor: Executor, removed: bool) -> None:
+        """Plan again. Raises VerifyError unless the new plan has nothing to do outside of sandboxes.
+
+        What it has to do inside is done once more. What root there undoes again is reported. removed: the removal has
+        been carried out, too.
+        """
+        work = self._undone(removed)
+        if not work:
+            return
+        self._refuse_outside(work)
+        repair = [[step for step in part if step.key[0] != "resolver"] for part in work]
+        self._carry_out(executor, Plan(*map(tuple, repair)))
+        work = self._undone(removed)
+        self._refuse_outside(work)
+        self.faults.add_undone(work.steps, self._inside.among(work.steps), executor.spoiled)
+
+    def _undone(self, removed: bool) -> Plan:
+        work = self._planned(self._observe(self._wanted))
+        return work if removed else work._replace(removal=())
+
+    def _refuse_outside(self, work: Plan) -> None:
+        """Raise VerifyError for steps about objects that no sandbox's root can change."""
+        within = self._inside.among(work.steps)
+        outside = tuple(step for step in work.steps if step.key not in within)
+        if outside:
+            operations = join_messages(render.operations(Plan(building=outside)))
             raise VerifyError(
                 f"the host is not as declared after the change was applied: {operations}",
                 "Another program changes these objects. Find it, then run again.",
             )
 
-    def _roll_back(self, error: BaseException, work: Plan) -> None:
-        """Restore the state that was observed first. Raises DocklessError with both reasons if that fails."""
-        if not work:
-            return
-        from ..apply.executor import Executor
+    def _roll_back(self, error: BaseException, work: Plan) -> str:
+        """Restore the state that was observed first, and return a sentence about the result.
 
-        executor = Executor(self._target.facts, self._tables)
+        Raises DocklessError with both reasons if it fails.
+        """
+        if not work:
+            return _ROLLED_BACK
         try:
+            self._home.come_back()
             self._remove_leftovers(snapshot.read_host())
             declared = self._declared_before()
             first = _with_own_rules(_with_namespace_settings(self._first, declared), declared)
-            back = plan.make_plan(first, self._observe(first).state, self._keys_of_others)
-            executor.remove(back.clearing)
-            executor.build(back.building)
-            executor.remove(back.removal)
+            present = self._observe(first).state
+            executor = self._executor(plan.no_hook, first, present)
+            self._carry_out(executor, plan.make_plan(first, present, self._keys_of_others))
+            return self._outcome_of_rollback(first, present)
         except (DocklessError, OSError) as second:
             raise DocklessError(f"{error}", f"The rollback failed too: {second}. Run again.") from error
+
+    def _outcome_of_rollback(self, first: State, present: State) -> str:
+        """Return a sentence that says which state the host has. Raises VerifyError if it is not the first one."""
+        rest = plan.make_plan(first, self._observe(first).state, self._keys_of_others).steps
+        within = Inside(self._wanted, first, present).among(rest)
+        outside = tuple(step for step in rest if step.key not in within)
+        if outside:
+            operations = join_messages(render.operations(Plan(building=outside)))
+            raise VerifyError(f"the host is not as it was before: {operations}")
+        if not rest:
+            return _ROLLED_BACK
+        self.faults.add_undone(rest, within, {})
+        return f"The host is as it was before, except inside {join_messages(self.faults.names())}."
 
     def _declared_before(self) -> State:
         """Return the state that the documents declared before the run, nothing if they cannot be read.
@@ -215,12 +325,13 @@ class _Run:
             nft_cache.save(self._tables, texts)
         if self._request.question and wanted.projects:
             self._write_no_change_cache(warnings)
+        self._question.records.prune()
         if not wanted.projects:
             lock.abandon()
 
     def _write_no_change_cache(self, warnings: t.Sequence[str]) -> None:
         """Record the answer for the next equal request, unless it depends on something that the cache cannot check."""
-        if self._last is None or not self._request.verify or self._depends_on_more():
+        if self._last is None or not self._request.verify or self.faults or self._depends_on_more():
             no_change_cache.remove()
             return
         target, project = self._target, self._request.project

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from ..document.project import parse_project
+from ..errors import DocklessError
 from ..linux import files, nft, wireguard
 from . import nft_cache, no_change_cache, store
 from .request import Request
@@ -33,6 +35,18 @@ def edited(documents: Documents, request: Request) -> Documents:
     if request.coexist is not None:
         host = host._replace(defaults={**host.defaults, "coexist": list(request.coexist)})
     return Documents(projects, host)
+
+
+def namespaces(documents: Documents) -> set[str]:
+    """Return the names of the namespaces of all declared sandboxes. A document that is not valid is left out."""
+    found = set()
+    for name, document in documents.projects.items():
+        try:
+            project = parse_project(name, document.declaration)
+        except DocklessError:
+            continue
+        found |= {sandbox.netns_name for sandbox in project.sandboxes}
+    return found
 
 
 def with_leases(documents: Documents, target: Target, request: Request) -> Documents:

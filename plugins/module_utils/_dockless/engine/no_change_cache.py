@@ -16,6 +16,7 @@ import json
 import os
 import typing as t
 
+from ..errors import DocklessError
 from ..linux import files, lock, netns
 from ..names import ETC_DIRECTORY, FORMER_SETTINGS, RUN_DIRECTORY
 from ..observe import snapshot, uplink
@@ -58,7 +59,7 @@ def cached_answer(question: str) -> str | None:
                 return None
             with lock.lock_for_reading(_LOCK_TIMEOUT_S):
                 return file.read() if _is_current(record) else None
-    except (OSError, ValueError, KeyError):
+    except (DocklessError, OSError, ValueError, KeyError):
         return None
 
 
@@ -98,7 +99,7 @@ def _read_host(record: Record) -> HostSnapshot:
             generations[name] = nft.generation()
 
     host = snapshot.read_host()
-    sandboxes = snapshot.read_named(record["names"], visit)
+    sandboxes = snapshot.read_named(dict.fromkeys(record["names"], ()), (), visit)
     visit("")
     return HostSnapshot(host, sandboxes, generations)
 
@@ -119,7 +120,16 @@ def _fingerprint(host: HostSnapshot, paths: t.Iterable[str]) -> str:
 def _lasting(one: NetnsSnapshot) -> tuple[object, ...]:
     """Return the parts of a namespace that stay equal unless someone changes them."""
     links = [row.lasting() for row in one.links.values()]
-    return (one.netns, one.inode, links, one.addresses, one.routes, list(one.neighbours), list(one.forwarding))
+    return (
+        one.netns,
+        one.inode,
+        one.cookie,
+        links,
+        one.addresses,
+        one.routes,
+        list(one.neighbours),
+        list(one.forwarding),
+    )
 
 
 def _documents() -> list[tuple[str, bytes]]:

@@ -172,8 +172,8 @@ def _attach(sandbox: Sandbox, attached: list[Attached]) -> DocklessError | None:
     if sandbox.attach is None:
         return None
     try:
-        path = attach.locate(sandbox.attach)
-        attached.append((sandbox.name, attach.inode(path), path))
+        path, inode = attach.locate(sandbox.attach)
+        attached.append((sandbox.name, inode, path))
     except DocklessError as error:
         return DocklessError(error.what, error.remedy, error.path or f"{sandbox.path}.attach")
     return None

@@ -26,20 +26,26 @@ _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}\Z")
 _REMEDIES = Remedies("Attach by pid or path instead.", "Check whether it hangs.", "Check the name.")
 
 
-def locate(attach: Attach) -> str:
-    """Return the checked path of the namespace. Raises DocklessError if there is none or it must not be used."""
+def locate(attach: Attach) -> tuple[str, int]:
+    """Return the path of the namespace, and the inode number of what was checked there.
+
+    Raises DocklessError if there is none or it must not be used.
+    """
     path = _FINDERS[attach.kind](attach.value)
-    os.close(open_checked(path, f"{attach.kind} {attach.value!r}"))
-    return path
-
-
-def inode(path: str) -> int:
-    """Return the inode number that identifies the namespace behind a path. Raises DocklessError as locate() does."""
-    fd = open_checked(path, path)
+    fd = open_checked(path, f"{attach.kind} {attach.value!r}")
     try:
-        return os.fstat(fd).st_ino
+        return path, os.fstat(fd).st_ino
     finally:
         os.close(fd)
+
+
+def open_known(path: str, subject: str, inode: int) -> int:
+    """Return a descriptor of the namespace behind a path, as open_checked() does, if it has this inode."""
+    fd = open_checked(path, subject)
+    if os.fstat(fd).st_ino != inode:
+        os.close(fd)
+        raise DocklessError(f"{subject}: another network namespace is at {path} than when the run began", "Run again.")
+    return fd
 
 
 def open_checked(path: str, subject: str) -> int:

@@ -8,9 +8,11 @@ with 6,000 rows, and most runs only read.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
+import sys
 import typing as t
 
 from ..errors import DocklessError
@@ -18,6 +20,7 @@ from ..errors import DocklessError
 FLIGHT = 128  # messages at a time: more than 250 acknowledgements overflow a default receive buffer (ENOBUFS)
 RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH = 18, 22, 26, 30
 NETLINK_NETFILTER = 12  # linux/netlink.h; Python's socket does not name it
+_NETNS_COOKIE = 71  # SO_NETNS_COOKIE, asm-generic/socket.h
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT = 270, 10, 11, 12  # NETLINK_*, linux/netlink.h, as the next three lines
 _ERROR, _DONE = 2, 3  # NLMSG_*
 _REQUEST, _DUMP, _DUMP_INTR = 0x1, 0x300, 0x10  # NLM_F_*
@@ -26,6 +29,7 @@ _HEADER = struct.Struct("=IHHII")
 _ATTRIBUTE = struct.Struct("=HH")
 _SKIP_STATISTICS = 1 << 3  # RTEXT_FILTER_SKIP_STATS
 _DUMP_ATTEMPTS = 20
+_BOUNDED_ATTEMPTS = 3
 _RECEIVE_SIZE = 1 << 18  # bytes
 Attributes = dict[int, bytes]
 Row = tuple[bytes, Attributes]  # fixed part, attributes
@@ -35,6 +39,14 @@ _NEWLINK = 16
 _LINK_ATTRIBUTES = frozenset((1, 3, 4, 5, 10, 18, 20, 26, 27, 37))
 _FIXED = {16: 16, 20: 8, 24: 12, 28: 12, 256: 4}  # struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg; nfgenmsg
 _NFTABLES = 10  # NFNL_SUBSYS_NFTABLES: its messages begin with nfgenmsg
+
+
+class Rows(t.NamedTuple):
+    """Rows of a dump. is_whole: the table did not change during the dump, and the dump was not cut."""
+
+    rows: list[Row]
+    is_whole: bool
+    is_cut: bool = False
 
 
 class Refusal(t.NamedTuple):
@@ -55,6 +67,13 @@ ALL_ROUTES = struct.pack("=BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0)
 def routes_of(protocol: int) -> bytes:
     """Return the body of a request for the routes of the main table with one protocol number."""
     return struct.pack("=BBBBBBBBIHHI", 0, 0, 0, 0, 0, protocol, 0, 0, 0, 8, 15, 254)
+
+
+def link_request(name: str = "", index: int = 0) -> bytes:
+    """Return the body of a request for one link. The kernel also finds alternative names, which root chooses."""
+    encoded = name.encode() + b"\0"
+    attribute = _ATTRIBUTE.pack(4 + len(encoded), 3) + encoded + b"\0" * (-len(encoded) % 4) if name else b""
+    return struct.pack("=BxHiII", 0, 0, index, 0, 0) + attribute + struct.pack("=HHI", 8, 29, _SKIP_STATISTICS)
 
 
 class Socket:
@@ -78,34 +97,83 @@ class Socket:
         """Close the socket."""
         self._socket.close()
 
+    def cookie(self) -> int:
+        """Return the number of the socket's namespace that no other namespace gets until the next boot.
+
+        0 on a kernel before 5.14, which does not tell it.
+        """
+        try:
+            return int.from_bytes(self._socket.getsockopt(socket.SOL_SOCKET, _NETNS_COOKIE, 8), sys.byteorder)
+        except OSError as error:
+            if error.errno != errno.ENOPROTOOPT:
+                raise
+            return 0
+
+    def link(self, body: bytes) -> Row | None:
+        """Return the link that a request of link_request() names, None if there is none. Raises OSError."""
+        self._sequence += 1
+        self._socket.send(_HEADER.pack(16 + len(body), RTM_GETLINK, _REQUEST, self._sequence, 0) + body)
+        while True:
+            for kind, _flags, sequence, answer in _messages(self._socket.recv(_RECEIVE_SIZE)):
+                if sequence != self._sequence:
+                    continue
+                if kind == _NEWLINK:
+                    return _row(kind, answer)
+                number = -struct.unpack_from("=i", answer)[0]
+                if number in (errno.ENODEV, errno.EMSGSIZE):  # the second: thousands of alternative names
+                    return None
+                raise OSError(number, "netlink request: " + os.strerror(number))
+
     def dump(self, kind: int, body: bytes) -> list[Row]:
         """Return all rows of one kind. Raises DocklessError if the table changes during every attempt, and OSError."""
         for _attempt in range(_DUMP_ATTEMPTS):
-            rows = self._dump_once(kind, body)
-            if rows is not None:
-                return rows
+            found = self._dump_once(kind, body, 0)
+            if found.is_whole:
+                return found.rows
         raise DocklessError(
             f"the kernel's tables changed during each of {_DUMP_ATTEMPTS} attempts to read them",
             "Run again when fewer interfaces, addresses and routes change on this host.",
         )
 
-    def _dump_once(self, request: int, body: bytes) -> list[Row] | None:
-        """Return the rows of one dump, None if a change of the table interrupted it."""
+    def bounded_dump(self, kind: int, body: bytes, limit: int) -> Rows:
+        """Return the rows of one kind, as far as limit bytes of answers hold them.
+
+        The tables of a sandbox are as long, and change as often, as its root wants: what is read of them is bounded.
+        The socket cannot be used after a dump that was cut, because the kernel continues that. Raises OSError.
+        """
+        found = Rows([], False)
+        for _attempt in range(_BOUNDED_ATTEMPTS):
+            try:
+                found = self._dump_once(kind, body, limit)
+            except OSError as error:
+                if error.errno != errno.EMSGSIZE:  # one row is longer than a message
+                    raise
+                return Rows([], False, True)
+            if found.is_whole or found.is_cut:
+                break
+        return found
+
+    def _dump_once(self, request: int, body: bytes, limit: int) -> Rows:
+        """Return the rows of one dump, and whether a change of the table interrupted it. limit 0 is none."""
         self._sequence += 1
         self._socket.send(_HEADER.pack(16 + len(body), request, _REQUEST | _DUMP, self._sequence, 0) + body)
         rows: list[Row] = []
-        interrupted = False
+        interrupted, received = False, 0
         while True:
-            for kind, flags, sequence, answer in _messages(self._socket.recv(_RECEIVE_SIZE)):
+            answers = self._socket.recv(_RECEIVE_SIZE)
+            received += len(answers)
+            for kind, flags, sequence, answer in _messages(answers):
                 if sequence != self._sequence:
                     continue
                 interrupted = interrupted or bool(flags & _DUMP_INTR)
                 if kind == _DONE:
-                    return None if interrupted else rows
+                    return Rows(rows, not interrupted)
                 if kind == _ERROR:
                     number = -struct.unpack_from("=i", answer)[0]
                     raise OSError(number, "netlink dump: " + os.strerror(number))
                 rows.append(_row(kind, answer))
+            if limit and received > limit:
+                return Rows(rows, False, True)
 
     def flight(self, messages: t.Sequence[bytearray]) -> list[Refusal]:
         """Send messages together and return the refusals. The kernel goes on after a message that it refuses."""
@@ -128,9 +196,9 @@ class Socket:
                 if kind != _ERROR or sequence < first:
                     continue
                 unacknowledged -= 1
-                errno = -struct.unpack_from("=i", body)[0]
-                if errno:
-                    refusals.append(Refusal(start + sequence - first, errno, _extended_message(flags, body)))
+                number = -struct.unpack_from("=i", body)[0]
+                if number:
+                    refusals.append(Refusal(start + sequence - first, number, _extended_message(flags, body)))
         return refusals
 
 

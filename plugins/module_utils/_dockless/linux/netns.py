@@ -63,7 +63,7 @@ def enter(fd: int) -> None:
 @contextlib.contextmanager
 def entered(fd: int) -> t.Iterator[None]:
     """Be in the namespace of fd during a with block."""
-    with _back_at_the_end():
+    with returning():
         enter(fd)
         yield
 
@@ -74,12 +74,12 @@ def entered_named(name: str) -> t.Iterator[None]:
     if not name:
         yield
         return
-    with entered_path(path(name)):
+    with _entered_path(path(name)):
         yield
 
 
 @contextlib.contextmanager
-def entered_path(source: str) -> t.Iterator[None]:
+def _entered_path(source: str) -> t.Iterator[None]:
     """Be in the namespace behind source (a path of procfs or nsfs) during a with block. Raises OSError."""
     fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
@@ -92,7 +92,7 @@ def entered_path(source: str) -> t.Iterator[None]:
 @contextlib.contextmanager
 def temporary_namespace() -> t.Iterator[None]:
     """Be in a new namespace without a name, which ends with the with block."""
-    with _back_at_the_end():
+    with returning():
         unshare()
         yield
 
@@ -111,11 +111,6 @@ def prepare() -> None:
         _raise_for(_mount(None, directory, _MS_SHARED | _MS_REC), "share " + directory)
 
 
-def pin_own(name: str) -> None:
-    """Name this thread's namespace. Raises FileExistsError if the name is taken."""
-    pin(name, f"/proc/self/task/{threading.get_native_id()}/ns/net")
-
-
 def held_by_process(inode: int) -> str:
     """Return the path of a namespace by a process that is in it. Raises FileNotFoundError if there is none."""
     for pid in os.listdir("/proc"):
@@ -127,8 +122,9 @@ def held_by_process(inode: int) -> str:
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
-def pin(name: str, source: str) -> None:
-    """Name the namespace behind source (a path of procfs or nsfs). Raises FileExistsError if the name is taken."""
+def pin(name: str, fd: int) -> None:
+    """Name the namespace of a descriptor. Raises FileExistsError if the name is taken."""
+    source = f"/proc/self/task/{threading.get_native_id()}/fd/{fd}"
     target = path(name)
     try:
         _touch(target)
@@ -140,7 +136,7 @@ def pin(name: str, source: str) -> None:
     failed = _mount(source, target, _MS_BIND)
     if failed:
         os.unlink(target)
-        _raise_for(failed, f"bind {source} to {target}")
+        _raise_for(failed, f"bind a namespace to {target}")
 
 
 def unpin(name: str) -> None:
@@ -153,16 +149,49 @@ def unpin(name: str) -> None:
 
 
 @contextlib.contextmanager
-def _back_at_the_end() -> t.Iterator[None]:
+def returning() -> t.Iterator[None]:
     """Return this thread to its namespace at the end of a with block, whatever happens."""
     own = open_own()
     try:
         yield
     finally:
         try:
-            enter(own)
+            _go_back(own)
         finally:
             os.close(own)
+
+
+class Home:
+    """The namespace that a run is in when it begins. Whatever fails, it writes nowhere else."""
+
+    def __init__(self) -> None:
+        """Remember this thread's namespace. Raises OSError."""
+        self._fd = open_own()
+        self._inode = inode_of(self._fd)
+
+    def __enter__(self) -> Home:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Forget the namespace."""
+        os.close(self._fd)
+
+    def come_back(self) -> None:
+        """Return this thread to the namespace if it is in another one. Raises DocklessError if that fails."""
+        if os.stat("/proc/thread-self/ns/net").st_ino != self._inode:
+            _go_back(self._fd)
+
+
+def _go_back(fd: int) -> None:
+    """Enter a namespace in which this thread was. Raises DocklessError, which nobody takes for a failure inside."""
+    try:
+        enter(fd)
+    except OSError as error:
+        raise DocklessError(
+            f"this process cannot return to its network namespace from another one: {error.strerror}",
+            "Run again when the host has enough memory.",
+        ) from error
 
 
 def _touch(target: str) -> None:

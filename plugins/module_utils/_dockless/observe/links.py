@@ -37,15 +37,24 @@ def observe(host: NetnsSnapshot, sandboxes: Sandboxes, wanted: State, keys_of_ot
         yield from (obj for obj in _contents(snapshot, wanted) if obj.key not in keys_of_others)
 
 
-def conflicts(host: NetnsSnapshot, sandboxes: Sandboxes, wanted: State, actual: State) -> t.Iterator[str]:
-    """Yield a sentence for each unmanaged interface that has the name of a desired link."""
+class Conflict(t.NamedTuple):
+    """An unmanaged interface has the name of a wanted link. netns "" is the host's."""
+
+    netns: str
+    key: Key  # of the wanted link
+    sentence: str
+
+
+def conflicts(host: NetnsSnapshot, sandboxes: Sandboxes, wanted: State, actual: State) -> t.Iterator[Conflict]:
+    """Yield a conflict for each unmanaged interface that has the name of a desired link."""
     by_place = {HOST: host.by_name(), **{name: snapshot.by_name() for name, snapshot in sandboxes.items()}}
     for key, obj in wanted.items():
         for netns, name in _interfaces(obj) if key not in actual else ():
             row = by_place.get(netns, {}).get(name)
             if row is not None and row.group not in (LINK_GROUP, PAIR_GROUP):
                 where = f"in network namespace {netns}" if netns else "on this host"
-                yield f"interface {name} exists {where} and is not managed by dockless (link group {row.group})"
+                text = f"interface {name} exists {where} and is not managed by dockless (link group {row.group})"
+                yield Conflict(netns, key, text)
 
 
 def _interfaces(obj: Object) -> t.Sequence[tuple[str, str]]:
@@ -163,6 +172,7 @@ def _single(row: LinkRow, snapshot: NetnsSnapshot, host: NetnsSnapshot, wanted: 
     """Return a link that is not one of a pair. The parent of one in a sandbox is an interface of the host."""
     desired = wanted.get(("link", snapshot.netns, row.name))
     desired = desired if isinstance(desired, Link) else None
+    is_parent_on_host = snapshot is host or row.peer_is_elsewhere
     return Link(
         snapshot.netns,
         row.name,
@@ -174,7 +184,7 @@ def _single(row: LinkRow, snapshot: NetnsSnapshot, host: NetnsSnapshot, wanted: 
         up=bool(row.flags & IFF_UP),
         conf=row.conf(desired.conf) if desired else row.settings(),
         data=row.data,
-        parent=host.name_of(row.peer) if row.peer else "",
+        parent=host.name_of(row.peer) if row.peer and is_parent_on_host else "",
         port=row.port,
         arp=row.arp or snapshot is not host,
     )

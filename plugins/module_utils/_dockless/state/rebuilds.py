@@ -14,8 +14,10 @@ from .objects import Link, Netns, Object, State, Veth
 from .plan import REBUILT, UPDATE, Plan, Step
 
 
-def refuse_rebuilds(work: Plan, wanted: State, on_mismatch: str, recorded: t.Mapping[Key, str]) -> None:
-    """Raise DocklessError unless on_mismatch (update, recreate, fail) allows what the plan does to existing links.
+def refused_steps(
+    work: Plan, wanted: State, on_mismatch: str, recorded: t.Mapping[Key, str]
+) -> t.Iterator[tuple[Step, DocklessError]]:
+    """Yield the steps on existing links that on_mismatch (update, recreate, fail) does not allow, with the reasons.
 
     recorded holds, by key, the inner interface name that each pair had when it was last as declared.
     """
@@ -23,15 +25,21 @@ def refuse_rebuilds(work: Plan, wanted: State, on_mismatch: str, recorded: t.Map
         return
     for step in work.clearing:
         if not _rebuild_is_allowed(step, wanted, recorded):
-            raise DocklessError(
-                f"{step.subject} cannot be changed in place to what is declared",
-                "Set on_mismatch to recreate to have it rebuilt; endpoints keep address, MAC and names.",
+            yield (
+                step,
+                DocklessError(
+                    f"{step.subject} cannot be changed in place to what is declared",
+                    "Set on_mismatch to recreate to have it rebuilt; endpoints keep address, MAC and names.",
+                ),
             )
     for step in work.building if on_mismatch == "fail" else ():
         if step.action == UPDATE and kind_of(step.key).carries_traffic:
-            raise DocklessError(
-                f"{step.subject} exists and differs: {step.reason}",
-                "Set on_mismatch to update to have it changed in place.",
+            yield (
+                step,
+                DocklessError(
+                    f"{step.subject} exists and differs: {step.reason}",
+                    "Set on_mismatch to update to have it changed in place.",
+                ),
             )
 
 

@@ -9,7 +9,7 @@ import struct
 import typing as t
 
 from . import wire
-from .claims import Attack, Passage, Send, asks, datagram, frame_of, udp_from
+from .claims import ANY, Attack, Passage, Send, asks, datagram, frame_of, udp_from
 from .places import (
     HOST,
     LEARNED,
@@ -210,6 +210,6 @@ def _by_links(version: int) -> t.Iterator[Attack]:
             f"{origin} into a tunnel, IPv{version}",
             origin,
             udp_from(origin, source, peer, 80) if origin == "nbr" else asks(origin, peer, 80),
-            "overlays",
+            ANY if origin == "nbr" else "overlays",  # the other table drops what passes through the host as well
             "node",
         )

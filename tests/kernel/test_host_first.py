@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from support import traffic
-from support.private_host import HOST_ADDRESSES, NEIGHBOUR_ADDRESSES
+from support.private_host import ENGINE, FAR_ADDRESSES, HOST_ADDRESSES, NEIGHBOUR_ADDRESSES, PYTHON, SYSTEM_PYTHON
 from support.traffic import network
 
 HOST4, HOST6 = HOST_ADDRESSES
@@ -15,7 +17,30 @@ NEXT_HOPS = (
     "ip route add 198.51.101.0/24 nexthop via 10.98.0.1 dev eth0 onlink nexthop via 10.97.0.1 dev eth0 onlink",
     "ip -6 route add 2001:db8:99::/64 via fd00:99::1 dev eth0 onlink",
     "ip route add 198.51.102.0/24 via inet6 fd00:98::1 dev eth0 onlink",
+    # The next hop is on the link because another route says so, as in clouds that give out addresses with a /32.
+    "ip route add 10.96.0.1 dev eth0; ip route add 198.51.103.0/24 via 10.96.0.1",
+    "ip -6 route add fd00:96::1 dev eth0; ip -6 route add 2001:db8:98::/64 via fd00:96::1",
+    "ip route add 198.51.104.0/24 via 10.95.0.1 dev eth0 onlink table 77",
+    "ip nexthop add id 7 via 10.94.0.1 dev eth0 onlink; ip route add 198.51.105.0/24 nhid 7",
 )
+SERVER = """
+import os, socket, subprocess, sys
+address, command = sys.argv[1], sys.argv[2]
+six = ":" in address
+listener = socket.create_server((address, 2222), family=socket.AF_INET6 if six else socket.AF_INET, dualstack_ipv6=six)
+print("ready", flush=True)
+connection, _client = listener.accept()
+listener.close()
+clean = {key: os.environ[key] for key in ("PATH", "PYTHONPATH")}
+done = subprocess.run(["setsid", "-w", "/bin/sh", "-c", command + "; true"], env=clean, capture_output=True, text=True)
+print(done.stdout.replace(chr(10), " "), flush=True)
+"""
+CLIENT = """
+import socket, sys
+source, address = sys.argv[1:]
+with socket.create_connection((address, 2222), source_address=(source, 0)) as connection:
+    connection.recv(1)
+"""
 LATER = ("172.20.0.77", "fd00:20::77")
 GATEWAYS = ("172.20.0.1", "fd00:20::1")
 
@@ -36,6 +61,10 @@ def document(subnets, **more):
         (NEXT_HOPS[1], "10.97.0.0/24", "10.97.0.1, which is the next hop of a route of this host"),
         (NEXT_HOPS[2], "fd00:99::/64", "fd00:99::1, which is the next hop of a route of this host"),
         (NEXT_HOPS[3], "fd00:98::/64", "fd00:98::1, which is the next hop of a route of this host"),
+        (NEXT_HOPS[4], "10.96.0.0/24", "10.96.0.1, which is the next hop of a route of this host"),
+        (NEXT_HOPS[5], "fd00:96::/64", "fd00:96::1, which is the next hop of a route of this host"),
+        (NEXT_HOPS[6], "10.95.0.0/24", "10.95.0.1, which is the next hop of a route of this host"),
+        (NEXT_HOPS[7], "10.94.0.0/24", "10.94.0.1, which is the next hop of a route of this host"),
     ],
 )
 def test_a_subnet_that_the_host_uses_is_refused(private_host, preparation, subnets, conflict):
@@ -46,7 +75,59 @@ def test_a_subnet_that_the_host_uses_is_refused(private_host, preparation, subne
     private_host.assert_back_to(before)
     private_host.apply(document("172.20.0.0/24"))  # the control
     private_host.apply({}, absent=True)
-    private_host.sh(preparation.replace(" add ", " del ", 1) or "true")
+    undo = preparation.replace(" add ", " del ").replace("id 7 via 10.94.0.1 dev eth0 onlink", "id 7")
+    private_host.sh("; ".join(reversed(undo.split("; "))) or "true")
+
+
+def controlled_from(host, source, listen, declared):
+    """Have a server of the host apply a document, as sshd does, for a client with this address; return the answer."""
+    host.run(["tee", "/run/document.json"], input=json.dumps(declared))
+    command = f"{PYTHON} -m _dockless.cli apply --project shop --json /run/document.json"
+    server = host.popen(["env", f"PYTHONPATH={ENGINE}", SYSTEM_PYTHON, "-c", SERVER, listen, command])
+    assert server.readline() == "ready"
+    client = host.neighbour().popen([SYSTEM_PYTHON, "-c", CLIENT, source, HOST_ADDRESSES[":" in source]])
+    answer = json.loads(server.readline())
+    client.stop()
+    server.stop()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("listen", "source", "subnet"),
+    [
+        ("0.0.0.0", FAR_ADDRESSES[0], "198.51.100.0/24"),
+        ("::", FAR_ADDRESSES[1], "2001:db8:2::/64"),
+        ("::", FAR_ADDRESSES[0], "198.51.100.0/24"),
+    ],
+    ids=["IPv4", "IPv6", "IPv4 at a socket of IPv6"],
+)
+def test_a_subnet_with_the_client_of_the_session_is_refused(private_host, listen, source, subnet):
+    """No route says where the client is: the default one leads to it. The run has no SSH_CONNECTION, as below sudo."""
+    before = private_host.snapshot()
+    answer = controlled_from(private_host, source, listen, document(subnet))
+    assert f"contains {source}, from where this session controls the host" in answer["msg"], answer
+    private_host.assert_back_to(before)
+
+    def with_variable():
+        argv = [PYTHON, "-m", "_dockless.cli", "apply", "--project", "shop", "--json", "-"]
+        env = {"SSH_CONNECTION": f"{source} 40000 {HOST_ADDRESSES[0]} 22"}
+        return json.loads(private_host.run(argv, check=False, input=json.dumps(document(subnet)), env=env).stdout)
+
+    assert f"contains {source}, from where" in with_variable()["msg"]
+    private_host.apply(document(subnet))  # the control: nobody controls this run from there
+    assert with_variable()["operations"] == []  # an existing network is not refused: a sandbox may control its host
+
+
+def test_an_automatic_subnet_avoids_the_client_of_the_session(private_host):
+    """172.18.0.0/16 is the first that is free; 172.17.0.0/16 is that of the default bridge."""
+    private_host.neighbour().sh("ip address add 172.18.0.9/32 dev lo")
+    automatic = {"networks": {"front": {}}, "sandboxes": {"web": {"networks": ["front"]}}}
+    answer = controlled_from(private_host, "172.18.0.9", "0.0.0.0", automatic)
+    assert answer["changed"], answer
+    assert "172.18.0." not in private_host.sh("ip netns exec web ip -4 -o address show dev eth0")
+    private_host.apply({}, absent=True)
+    private_host.apply(automatic)
+    assert "172.18.0." in private_host.sh("ip netns exec web ip -4 -o address show dev eth0")  # the control
 
 
 def test_the_default_bridge_is_refused_as_any_other_network(private_host):

@@ -80,7 +80,8 @@ def _with_subnets(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
     recorded = {name: _recorded_subnets(p, leases.get(name, NO_LEASES), taken) for name, p in projects.items()}
     taken += facts.routes
     # An address of the host need not be in a subnet of its own: a /32 on lo has no route in the main table.
-    taken += [ipaddress.ip_network(address) for address in (*facts.addresses, *facts.next_hops)]
+    reserved = (*facts.addresses, *facts.next_hops, *facts.session_peers)
+    taken += [ipaddress.ip_network(address) for address in reserved]
     for name, project in projects.items():
         projects[name] = project._replace(
             networks=tuple(

@@ -12,7 +12,7 @@ import typing as t
 from ..model.facts import Listener
 
 _NET = "/proc/thread-self/net/"  # /proc/net is the main thread's
-_LISTEN, _UNCONNECTED = "0A", "07"  # TCP_LISTEN, TCP_CLOSE
+_ESTABLISHED, _LISTEN, _UNCONNECTED = "01", "0A", "07"  # TCP_ESTABLISHED, TCP_LISTEN, TCP_CLOSE
 _TABLES = (
     ("tcp", "tcp", _LISTEN),
     ("tcp", "tcp6", _LISTEN),
@@ -43,6 +43,14 @@ def owner_of(listener: Listener) -> str:
         if _holds(pid, links):
             return f"{_command(pid)} (pid {pid})"
     return UNKNOWN
+
+
+def remote_addresses(links: t.Container[str]) -> t.Iterator[str]:
+    """Yield the addresses of the other ends of TCP connections. links: their sockets, as "socket:[INODE]"."""
+    for table in ("tcp", "tcp6"):
+        for words in _rows(table):
+            if words[3] == _ESTABLISHED and f"socket:[{words[9]}]" in links:
+                yield _address(words[2].partition(":")[0])
 
 
 def _sockets() -> t.Iterator[_Socket]:

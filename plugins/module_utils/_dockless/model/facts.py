@@ -97,6 +97,7 @@ class Facts(t.NamedTuple):
     routes: tuple[IPNetwork, ...] = ()  # destinations of routes that dockless does not manage, without default routes
     addresses: tuple[IPAddress, ...] = ()  # on links that dockless does not manage
     next_hops: tuple[IPAddress, ...] = ()  # of routes that dockless does not manage
+    session_peers: tuple[IPAddress, ...] = ()  # from where this run is controlled: the clients of its SSH session
     mtu: int = 1500  # of the uplink, in bytes
     uplink: str = ""  # the interface of the default route
     underlay: tuple[UnderlayAddress, ...] = ()  # global addresses on links that dockless does not manage, IPv4 first

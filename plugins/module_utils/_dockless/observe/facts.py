@@ -10,7 +10,7 @@ import os
 import pwd
 import typing as t
 
-from ..linux import programs, sockets
+from ..linux import programs, session, sockets
 from ..model.addresses import IPAddress, IPNetwork
 from ..model.facts import Facts, UnderlayAddress
 from .transit import read_transit
@@ -51,6 +51,7 @@ def read_facts(
         uplink=uplink,
         underlay=underlay,
         next_hops=next_hops,
+        session_peers=session.peers(),
         attached=attached,
         forwarding4=_sysctl("ipv4/ip_forward") == "1",
         forwarding6=_sysctl("ipv6/conf/all/forwarding") == "1",

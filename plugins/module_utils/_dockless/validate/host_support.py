@@ -64,21 +64,22 @@ def refuse_missing_families(host: Host, facts: Facts) -> None:
 
 
 def refuse_own_addresses(host: Host, facts: Facts, leases: t.Mapping[str, Leases], project: str | None) -> None:
-    """Raise DocklessError if a new subnet contains an address of the host or a next hop of one of its routes.
+    """Raise DocklessError if a new subnet contains an address of the host, a next hop or the client of this session.
 
     The host would send packets for it into the network, and drop what arrives for it: an operator who declared the
-    subnet of the host's own link lost the session. A subnet that an earlier run has recorded is only reported, because
-    the host got the address later, and its networks work.
+    subnet of the host's own link, or of the own desk, lost the session. A subnet that an earlier run has recorded is
+    only reported, because the host got the address later, and its networks work.
     """
     for network, subnet in _subnets_on_host(host):
         is_selected = project is None or network.project in (project, "")
         recorded = leases.get(network.project, NO_LEASES).networks.get(network.name, ())
-        conflict = _conflict(subnet, facts)
-        if conflict is not None and is_selected and str(subnet.network) not in recorded:
+        is_new = is_selected and str(subnet.network) not in recorded
+        conflict = _conflict(subnet, facts) or _session_conflict(subnet, facts) if is_new else None
+        if conflict is not None:
             raise DocklessError(
                 f"subnet {subnet.network} of network {network.name} contains {conflict}. Packets to that address would "
                 "go into the network",
-                "Choose a subnet that no link or route of this host uses.",
+                "Choose a subnet that no link, route or administrator of this host uses.",
                 network.path,
             )
 
@@ -126,6 +127,14 @@ def _conflict(subnet: Subnet, facts: Facts) -> str | None:
     for address in facts.next_hops:
         if address in subnet.network:
             return f"{address}, which is the next hop of a route of this host"
+    return None
+
+
+def _session_conflict(subnet: Subnet, facts: Facts) -> str | None:
+    """Return the client of this session if it is in a subnet. A client in an existing network is its sandbox."""
+    for address in facts.session_peers:
+        if address in subnet.network:
+            return f"{address}, from where this session controls the host"
     return None
 
 

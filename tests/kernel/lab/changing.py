@@ -20,6 +20,7 @@ class ChangingLab:
 
     def __init__(self, host: PrivateHost) -> None:
         self.lab = Lab(host)
+        self.lab.leave_late_address()
         host.sh("ip link del guest0")
         self.lab.stations.pop("guest").close()
         for station in self.lab.stations.values():

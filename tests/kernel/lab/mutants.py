@@ -40,7 +40,7 @@ _FLAG_FILES = {
 
 
 class Mutant(t.NamedTuple):
-    """A guard that is missing. guard: a rule that drops. faults is the trial that should notice."""
+    """A guard that is missing. guard: a rule that drops, or what sets hold. faults is the trial that should notice."""
 
     name: str
     guard: bool
@@ -153,6 +153,24 @@ def _with_text(mutated: str, whole: str) -> t.Callable[[Lab], t.ContextManager[N
             load(lab, whole)
 
     return made
+
+
+def of_elements(text: str) -> list[Mutant]:
+    """Return a mutant for each set and map of a listing that has elements: the same without them."""
+    blocks = re.finditer(r"^\t(?:set|map) (\w+) \{\n.*?^\t\}\n", text, re.DOTALL | re.MULTILINE)
+    found = []
+    for block in blocks:
+        emptied = re.sub(r"^\t\telements = \{.*?\}\n(?=\t\}\n)", "", block[0], flags=re.DOTALL | re.MULTILINE)
+        if emptied != block[0]:
+            mutated = text[: block.start()] + emptied + text[block.end() :]
+            found.append(Mutant(f"elements of {block[1]}", True, _with_text(mutated, text)))
+    return found
+
+
+def every(lab: Lab) -> list[Mutant]:
+    """Return every mutant of a lab: rules, elements of sets, settings."""
+    text = live(lab)
+    return [*of_rules(text), *of_elements(text), *of_settings(lab)]
 
 
 def of_settings(lab: Lab) -> list[Mutant]:

@@ -9,8 +9,8 @@ import typing as t
 from . import wire
 from .attacks_host import foreign, tunnelled
 from .attacks_port import ADVERTISEMENT, SOLICITATION, message6
-from .claims import Call, Passage, asks, datagram, frame_of
-from .places import FOREIGN_NET, FORWARDER, HOST, OUTSIDE, SECOND, address, gateway, host_port
+from .claims import Call, Passage, Send, asks, datagram, frame_of
+from .places import FOREIGN_NET, FORWARDER, HOST, LATE_ADDRESS, OUTSIDE, SECOND, address, gateway, host_port
 from .topology import GUEST, Lab
 
 CLOSED_PORT = 12345  # nobody listens there
@@ -72,19 +72,28 @@ def _inside(version: int) -> t.Iterator[Passage]:
     yield _asked("c1", GUEST[version == 6], 80, "guest", address("c1", version), version=version)
     yield _asked("p1", address("p2", version), 81, "p2", gateway("p2", version), version=version)
 
-    def detour(lab: Lab, token: bytes) -> None:
-        source, target = address("c1", version), address("c2", version)
-        port = 10000 + int(token[2:]) % 50000
-        # A question first: a kernel that translates redirects nobody who opens a flow, only who answers in one.
-        lab["c2"].frame(frame_of(lab, "c2", target, source, wire.UDP, wire.udp(target, source, 80, port, b"?")))
-        lab["c1"].frame(frame_of(lab, "c1", source, target, wire.UDP, datagram(source, target, 80, token)))
+    # The kernel redirects a host once in a while only, and tells c1 in vain: its calls come back to its network.
+    for origin, neighbour in (("c1", "c2"), ("r1", "r2")):
+        yield Passage(
+            f"{origin} by way of the gateway keeps its address, IPv{version}",
+            _detour(address(origin, version), address(neighbour, version), origin, neighbour),
+            neighbour,
+            source=address(origin, version),
+        )
 
-    yield Passage(
-        f"a neighbour by way of the gateway keeps its address, IPv{version}",
-        detour,
-        "c2",
-        source=address("c1", version),
-    )
+
+def _detour(source: str, target: str, origin: str, neighbour: str) -> Send:
+    """Return the sender of packets to a neighbour by way of the gateway."""
+
+    def send(lab: Lab, token: bytes) -> None:
+        port = 10000 + int(token[2:]) % 50000
+        # A question first, by the same way: a kernel that translates redirects nobody who opens a flow
+        # (nf_nat_icmp_reply_translation), only who answers in one.
+        asked = wire.udp(target, source, 80, port, b"?")
+        lab[neighbour].frame(frame_of(lab, neighbour, target, source, wire.UDP, asked))
+        lab[origin].frame(frame_of(lab, origin, source, target, wire.UDP, wire.udp(source, target, port, 80, token)))
+
+    return send
 
 
 def _out(version: int) -> t.Iterator[Passage]:
@@ -178,6 +187,7 @@ def _host(version: int) -> t.Iterator[Passage]:
     yield _asked("c4", gateway("c4", version), 81, "node", address("c4", version), version=version)
     for origin in OUTSIDE:
         yield _asked(origin, HOST[six], 81, "node", OUTSIDE[origin][six], version=version)
+    yield _asked("nbr", LATE_ADDRESS[six], 81, "node", OUTSIDE["nbr"][six], version=version)
     inner = ("v1", "w1")[six]
     yield Passage(
         f"a peer's frame in an overlay, IPv{version}",

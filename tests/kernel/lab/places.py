@@ -9,6 +9,7 @@ from __future__ import annotations
 import typing as t
 
 HOST = ("192.0.2.2", "2001:db8:1::2")
+LATE_ADDRESS = ("172.30.10.200", "fd00:10::200")  # of the node in the subnet of red, got after the run
 SECOND = ("203.0.113.2", "2001:db8:3::2")  # the node's, on its second uplink
 OUTSIDE = {  # a host on the node's link, which routes; one behind it; one behind the second uplink
     "nbr": ("192.0.2.3", "2001:db8:1::3"),

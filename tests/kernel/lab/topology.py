@@ -112,6 +112,7 @@ class Lab:
         for station in (*self.stations.values(), *self.senders.values()):
             station.close()
         host = self.host
+        self.leave_late_address()
         host.sh("ip link del guest0 2>/dev/null || true")  # a test that changes networks takes it away
         host.sh("ip link set tunnel0 group default")
         host.apply({}, project=places.PROJECT, absent=True)
@@ -223,6 +224,8 @@ class Lab:
                 f"ip route add default via {places.gateway(name, 6)}",
                 netns=name,
             )
+        for address in places.LATE_ADDRESS:
+            self.host.run(["ip", "address", "add", address, "dev", "lo"])
         # An operator's route by way of a sandbox: what the host could be led away from.
         self.host.sh(f"ip route add {places.BEHIND_L2[0]} via {places.address('l2', 4)}")
         for one, other in (("q1", "q2"), ("q2", "q1")):
@@ -251,6 +254,11 @@ class Lab:
         every = " ".join((*OUTER_NAMESPACES, *places.SANDBOXES))
         self.host.neighbour().sh(once)
         self.host.sh(f"for each in {every}; do ip netns exec $each {once}; done")
+
+    def leave_late_address(self) -> None:
+        """Take away the addresses in a subnet of dockless, with which a run would refuse the network."""
+        for address in places.LATE_ADDRESS:
+            self.host.run(["ip", "address", "del", address, "dev", "lo"], check=False)
 
     def mac_of(self, sandbox: str) -> str:
         """Return the MAC of a sandbox's eth0."""

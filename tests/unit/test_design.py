@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""docs/design.md against the code: what others rely on is written there as it is here."""
+"""docs/design.md and docs/firewall.md against the code: what others rely on is written there as it is here."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from _dockless.names import (
 from _dockless.state.objects import Object
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DESIGN = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+DESIGN = "".join((ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("design.md", "firewall.md"))
 
 
 def test_every_chain_with_its_hook_and_priority():

@@ -15,6 +15,7 @@ from .places import (
     FORWARDER,
     HOST,
     OUTSIDE,
+    SCTP_PORT,
     SECOND,
     address,
     gateway,
@@ -25,6 +26,15 @@ from .topology import Lab
 VXLAN = 4789
 SEALED, SEALED_VNI = places.SEALED
 VIA_NEIGHBOUR = frozenset(("nbr",))
+Opening = t.Callable[[str, str, int, int, bytes], bytes]  # source, target, their ports, data
+_PROTOCOLS: dict[str, tuple[int, Opening]] = {  # the first packet of a connection, with data
+    "UDP": (wire.UDP, wire.udp),
+    "TCP": (
+        wire.TCP,
+        lambda source, target, sport, dport, data: wire.tcp(source, target, sport, dport, wire.SYN, data),
+    ),
+    "SCTP": (wire.SCTP, lambda _source, _target, sport, dport, data: wire.sctp(sport, dport, data)),
+}
 
 
 def of(version: int) -> list[Attack]:
@@ -433,19 +443,26 @@ def _port_shadows(version: int) -> t.Iterator[Attack]:
     a client. What the client sends to the host then looks like an answer.
     """
     client, host = _outside("nbr", version), HOST[version == 6]
+    services = [
+        ("UDP", 9998, "node"),
+        ("UDP", host_port("c3"), "c3"),
+        ("TCP", host_port("c3"), "c3"),
+        ("SCTP", SCTP_PORT, "c3"),
+    ]
     for origin in ("c1", "s1", "l1"):
-        for port, receiver in ((9998, "node"), (host_port("c3"), "c3")):
+        for protocol, port, receiver in services:
 
-            def send(lab: Lab, token: bytes, origin: str = origin, port: int = port) -> None:
+            def send(lab: Lab, token: bytes, origin: str = origin, port: int = port, protocol: str = protocol) -> None:
+                number, make = _PROTOCOLS[protocol]
                 client_port = 20000 + int(token[2:]) % 10000
                 source = address(origin, version)
-                opened = wire.udp(source, client, port, client_port, b"shadow")
-                lab[origin].frame(frame_of(lab, origin, source, client, wire.UDP, opened))
-                asked = datagram(client, host, port, token, client_port)
-                lab["nbr"].frame(frame_of(lab, "nbr", client, host, wire.UDP, asked))
+                opened = make(source, client, port, client_port, b"shadow")
+                lab[origin].frame(frame_of(lab, origin, source, client, number, opened))
+                asked = make(client, host, client_port, port, token)
+                lab["nbr"].frame(frame_of(lab, "nbr", client, host, number, asked))
 
             yield Attack(
-                f"{origin} shadows port {port}, IPv{version}",
+                f"{origin} shadows {protocol} port {port}, IPv{version}",
                 "nbr",
                 send,
                 "",

@@ -106,7 +106,9 @@ TUNNELS = {
 }
 NETWORK_OF = {sandbox: name for name, net in NETS.items() for sandbox in net.sandboxes}
 SANDBOXES = tuple(NETWORK_OF)
+SCTP_PORT = 9300  # of the node, which c3 publishes
 MORE_PORTS = {  # beside a port of its own for each
+    "c3": [f"{SCTP_PORT}:80/sctp"],
     "c1": ["127.0.0.1:8900:80/udp", "53:80/udp"],
     "c2": [
         "9000-9002:9000-9002/udp",

@@ -48,19 +48,6 @@ def test_attacks_reach_nobody_and_are_counted(lab, memory, group, record_propert
     record_property("packets", PACKETS * len(attacks))
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=pytest.mark.xfail(strict=True, reason=why)) for kind, why in trial.HOLES.items()]
-)
-def test_attacks_that_succeed_today(lab, kind):
-    """No attack of the kind arrives: trial.HOLES names the cause where one does."""
-    lab.forget()
-    try:
-        found = claims.try_attacks(lab, trial.successful()[kind], 1)
-    finally:
-        mutants.recover(lab)
-    assert [line for line in found if "arrived" in line] == []
-
-
 def test_nothing_is_delivered_to_a_port(lab, memory, record_property):
     """Every kind of packet, from every kind of sandbox and from peers, to every group that no bridge forwards."""
     lab.forget()

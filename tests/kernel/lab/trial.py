@@ -23,11 +23,8 @@ from .topology import Lab
 PAIRS = {"c1": "c2", "c4": "c5", "r1": "r2", "n1": "n2", "o1": "o2", "q1": "q2", "i1": "i2"}
 
 
-# Kinds of attacks that succeed today, at least in part, and why. Who closes one removes its line.
-HOLES: dict[str, str] = {}
-
-
-def _every() -> list[Attack]:
+def attacks() -> list[Attack]:
+    """Return every attack."""
     border = [attack for version in (4, 6) for attack in (*attacks_host.of(version), *attacks_wrapped.of(version))]
     ports = [attack for pair in PAIRS.items() for attack in attacks_port.of(*pair)]
     return [
@@ -40,16 +37,6 @@ def _every() -> list[Attack]:
         *attacks_peer.of(4),
         *attacks_peer.of(6),
     ]
-
-
-def attacks() -> list[Attack]:
-    """Return every attack that must fail."""
-    return [attack for attack in _every() if attack.kind not in HOLES]
-
-
-def successful() -> dict[str, list[Attack]]:
-    """Return the attacks that succeed today, by kind."""
-    return {kind: [attack for attack in _every() if attack.kind == kind] for kind in HOLES}
 
 
 def groups(attacks_: t.Iterable[Attack]) -> dict[str, list[Attack]]:

@@ -15,20 +15,23 @@ import time
 
 from lab import claims, flood, places, sample, trial
 from lab.changing import TAKEN
+from lab.topology import GUEST, SENDERS
 
 RUNS = int(os.environ.get("DOCKLESS_TEST_WINDOWS", "5"))
-# Their rules need data that no declaration of this lab has.
-BY_HAND = ("the DNS forwarder",)
+# Words in the names of attacks and passages that need data which no declaration of this lab has.
+BY_HAND = ("forwarder", " in clear", "learned", "MAC of this host", "another router", "WireGuard", "slice", "guest")
 STATES = ("all", "half", "none")
 
 
 def attacks():
-    """Return the attacks that a declaration alone stops; the guest's link is an operator's."""
-    return [
-        attack
-        for attack in trial.attacks()
-        if attack.kind not in BY_HAND and " in clear" not in attack.name and attack.origin != "guest"
-    ]
+    """Return the attacks that a declaration alone stops."""
+    found = [attack for attack in trial.attacks() if not is_by_hand(attack.name)]
+    return [attack for attack in found if attack.origin not in SENDERS]
+
+
+def is_by_hand(name):
+    """Tell whether an attack or a passage needs more than what is declared."""
+    return any(word in name for word in BY_HAND)
 
 
 def kill(changing, document, seconds):
@@ -114,9 +117,8 @@ def assert_live(lab):
 
 def is_declared(passage):
     """Tell whether a passage needs only what is declared: no link and address that an operator added to the lab."""
-    of_guest = "guest" in (passage.target, passage.name.partition(" ")[0])
-    of_operator = any(address in passage.name for address in places.LATE_ADDRESS)
-    return not of_guest and not of_operator and passage.port not in TAKEN
+    of_operator = any(address in passage.name for address in (*places.LATE_ADDRESS, *GUEST))
+    return not is_by_hand(passage.name) and not of_operator and passage.port not in TAKEN
 
 
 def told(flooded):

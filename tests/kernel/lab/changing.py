@@ -21,7 +21,7 @@ class ChangingLab:
     def __init__(self, host: PrivateHost) -> None:
         self.lab = Lab(host)
         self.lab.leave_late_address()
-        host.sh("ip link del guest0")
+        host.sh("ip link del guest0; ip link set tunnel0 group default")  # a run would take away what has our marks
         self.lab.stations.pop("guest").close()
         for station in self.lab.stations.values():
             station.follow_link()

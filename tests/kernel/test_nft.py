@@ -407,3 +407,18 @@ def test_nft_crash_over_foreign_rules_is_a_warning(private_host, crash, words):
     finally:
         private_host.sh("umount /usr/sbin/nft; rm /run/nft /run/stand-in; nft flush ruleset")
     assert [one["why"] for one in found] == [words]
+
+
+def test_what_is_read_of_a_sandboxs_tables_is_bounded(private_host):
+    """Root in a sandbox fills a table without end; of the dump a run reads as much as its limit."""
+    elements = ", ".join(f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}" for n in range(50_000))
+    text = f"table inet dockless {{\n set s {{\n type ipv4_addr\n elements = {{ {elements} }}\n }}\n}}\n"
+    private_host.run(["nft", "-f", "-"], input=text)
+    told = ask(
+        private_host,
+        """
+limited = [nft_dump.fingerprint(("inet",), limit=size) for size in (100_000, 100_000_000)]
+print(json.dumps([limited[0] == nft_dump.TOO_LARGE, limited[1] == nft_dump.fingerprint(("inet",))]))""",
+    )
+    assert told == [True, True]
+    private_host.sh("nft delete table inet dockless")

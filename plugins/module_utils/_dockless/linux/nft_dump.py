@@ -35,60 +35,92 @@ _SET_NAME, _SET_FLAGS = 2, 3
 _CHANGES_BY_TRAFFIC = 0x10 | 0x20  # NFT_SET_TIMEOUT, NFT_SET_EVAL
 _KEY, _DATA, _ELEMENT_FLAGS, _KEY_END = 1, 2, 3, 10  # NFTA_SET_ELEM_*
 _VALUE = 1  # NFTA_DATA_VALUE
+TOO_LARGE = "too large"
 _INTERVAL_END = 1  # NFT_SET_ELEM_INTERVAL_END
 _PROTOCOLS = {1: "icmp", 6: "tcp", 17: "udp", 58: "ipv6-icmp", 132: "sctp"}
 _ETHER_TYPES = {0x0800: "ip", 0x0806: "arp", 0x86DD: "ip6"}
 _NF_PROTO = {2: "ipv4", 10: "ipv6"}
 
 
-def fingerprint(families: t.Collection[str], data_sets: t.Collection[str] = ()) -> str:
+class _Reader:
+    """Dumps of one namespace, up to a number of bytes. limit: 0 for none."""
+
+    def __init__(self, sock: Socket, limit: int = 0) -> None:
+        self._sock = sock
+        self._limit = limit
+        self._left = limit
+
+    def dump(self, request: int, family: int, attributes: bytes = b"") -> list[Attributes]:
+        """Return the rows. Raises _TooLarge at the limit, or if the tables change all the time, and OSError."""
+        body = struct.pack("=BBH", family, 0, 0) + attributes  # struct nfgenmsg
+        if not self._limit:
+            return [found for _fixed, found in self._sock.dump(request, body)]
+        rows, is_whole, _is_cut = self._sock.bounded_dump(request, body, self._left)
+        self._left -= sum(len(value) for _fixed, found in rows for value in found.values())
+        if not is_whole or self._left <= 0:
+            raise _TooLarge
+        return [found for _fixed, found in rows]
+
+
+class _TooLarge(Exception):
+    """A namespace has more tables than a run reads."""
+
+
+def fingerprint(families: t.Collection[str], data_sets: t.Collection[str] = (), limit: int = 0) -> str:
     """Return a digest of dockless's tables of these families, "" if there are none.
 
-    Elements of the sets named in data_sets do not count, nor do those of sets that traffic changes. Raises OSError.
+    Elements of the sets named in data_sets do not count, nor do those of sets that traffic changes. More than limit
+    bytes of tables (0: any number) have the digest TOO_LARGE: root in a sandbox decides how long its tables are. Raises
+    OSError.
     """
     digest = hashlib.sha256()
     is_empty = True
     with Socket(NETLINK_NETFILTER) as sock:
-        for family in families:
-            for part in _identity(sock, FAMILY_NUMBERS[family], data_sets):
-                is_empty = False
-                digest.update(struct.pack("=I", len(part)) + part)
+        reader = _Reader(sock, limit)
+        try:
+            for family in families:
+                for part in _identity(reader, FAMILY_NUMBERS[family], data_sets):
+                    is_empty = False
+                    digest.update(struct.pack("=I", len(part)) + part)
+        except _TooLarge:
+            return TOO_LARGE
     return "" if is_empty else digest.hexdigest()
 
 
 def elements(sets: t.Mapping[str, t.Sequence[NftSet]]) -> t.Iterator[Element]:
     """Yield the elements of named sets, by family. A set that is not there has none. Raises OSError."""
     with Socket(NETLINK_NETFILTER) as sock:
+        reader = _Reader(sock)
         for family, wanted in sets.items():
             number = FAMILY_NUMBERS[family]
-            present = {netlink.text(row[_SET_NAME]) for row in _sets(sock, number)}
+            present = {netlink.text(row[_SET_NAME]) for row in _sets(reader, number)}
             for nft_set in wanted:
                 if nft_set.name in present:
                     yield from (
-                        (nft_set.name, each) for each in _decoded(nft_set, _elements(sock, number, nft_set.name))
+                        (nft_set.name, each) for each in _decoded(nft_set, _elements(reader, number, nft_set.name))
                     )
 
 
 # ---- fingerprint -------------------------------------------------------------
 
 
-def _identity(sock: Socket, family: int, data_sets: t.Collection[str]) -> t.Iterator[bytes]:
+def _identity(reader: _Reader, family: int, data_sets: t.Collection[str]) -> t.Iterator[bytes]:
     """Yield what identifies a table: the table, its sets and objects in any order, its chains, and rules in order."""
-    tables = [row for row in _dump(sock, _GET_TABLE, family) if netlink.text(row.get(_TABLE_NAME)) == TABLE]
+    tables = [row for row in reader.dump(_GET_TABLE, family) if netlink.text(row.get(_TABLE_NAME)) == TABLE]
     yield from (_picked(row, _TABLE_IDENTITY) for row in tables)
     if not tables:
         return
-    sets = _sets(sock, family)
+    sets = _sets(reader, family)
     yield from sorted(_picked(row, _SET_IDENTITY) for row in sets)
     for row in sorted(sets, key=lambda row: row[_SET_NAME]):
         name = netlink.text(row[_SET_NAME])
         if name in data_sets or _flags(row, _SET_FLAGS) & _CHANGES_BY_TRAFFIC:
             continue
-        yield from sorted(_picked(each, _ELEMENT_IDENTITY) for each in _elements(sock, family, name))
-    yield from sorted(_picked(row, _OBJECT_IDENTITY) for row in _dump(sock, _GET_OBJECT, family, _own_table()))
-    chains = _dump(sock, _GET_CHAIN, family)
+        yield from sorted(_picked(each, _ELEMENT_IDENTITY) for each in _elements(reader, family, name))
+    yield from sorted(_picked(row, _OBJECT_IDENTITY) for row in reader.dump(_GET_OBJECT, family, _own_table()))
+    chains = reader.dump(_GET_CHAIN, family)
     yield from (_picked(row, _CHAIN_IDENTITY) for row in chains if netlink.text(row.get(_TABLE_OF)) == TABLE)
-    yield from (_picked(row, _RULE_IDENTITY) for row in _dump(sock, _GET_RULE, family, _own_table()))
+    yield from (_picked(row, _RULE_IDENTITY) for row in reader.dump(_GET_RULE, family, _own_table()))
 
 
 def _picked(row: Attributes, identity: t.Sequence[int]) -> bytes:
@@ -223,14 +255,14 @@ _FIELDS: dict[str, tuple[int, t.Callable[[bytes, bytes], str]]] = {
 # ---- netlink -----------------------------------------------------------------
 
 
-def _sets(sock: Socket, family: int) -> list[Attributes]:
-    tables = [row for row in _dump(sock, _GET_TABLE, family) if netlink.text(row.get(_TABLE_NAME)) == TABLE]
-    return _dump(sock, _GET_SET, family, _own_table()) if tables else []
+def _sets(reader: _Reader, family: int) -> list[Attributes]:
+    tables = [row for row in reader.dump(_GET_TABLE, family) if netlink.text(row.get(_TABLE_NAME)) == TABLE]
+    return reader.dump(_GET_SET, family, _own_table()) if tables else []
 
 
-def _elements(sock: Socket, family: int, set_name: str) -> list[Attributes]:
+def _elements(reader: _Reader, family: int, set_name: str) -> list[Attributes]:
     attributes = _own_table() + _text_attribute(_ELEMENTS_SET, set_name)
-    rows = _dump(sock, _GET_ELEMENTS, family, attributes)
+    rows = reader.dump(_GET_ELEMENTS, family, attributes)
     return [element for row in rows if _ELEMENTS in row for element in _items(row[_ELEMENTS])]
 
 
@@ -241,11 +273,6 @@ def _items(value: bytes) -> t.Iterator[Attributes]:
         length = struct.unpack_from("=H", value, offset)[0]
         yield netlink.nested(value[offset + 4 : offset + length])
         offset += (length + 3) & ~3 or len(value)
-
-
-def _dump(sock: Socket, request: int, family: int, attributes: bytes = b"") -> list[Attributes]:
-    header = struct.pack("=BBH", family, 0, 0)  # struct nfgenmsg
-    return [found for _fixed, found in sock.dump(request, header + attributes)]
 
 
 def _own_table() -> bytes:

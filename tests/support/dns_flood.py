@@ -22,7 +22,7 @@ import typing as t
 MOST = 400  # connections
 _BATCH = 15  # less than a listening socket's queue of connections that dnsmasq has yet to accept
 _OPEN_WITHIN = 0.8  # seconds, after one of which the kernel would repeat a packet that was dropped
-_SERVED_WITHIN = 3.0
+_SERVED_WITHIN = 5.0
 _PAUSE = 0.02
 
 

@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+import errno
 import typing as t
+
+# The host has no more descriptors or memory. This says nothing about what a question was about.
+EXHAUSTED = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 
 
 class DocklessError(Exception):

@@ -114,4 +114,4 @@ def _index(step: Step, handle: NetnsHandle, link: str) -> int:
     try:
         return handle.index(link)
     except OSError as error:
-        raise refused(step, error.errno or 0, f"there is no interface {link}") from None
+        raise refused(step, error.errno or 0, error.strerror or "") from None

@@ -9,7 +9,7 @@ import errno
 import os
 import typing as t
 
-from ..errors import DocklessError, KernelError
+from ..errors import EXHAUSTED, DocklessError, KernelError
 from ..linux.netns_records import NetnsRecords
 from ..linux.nft_tables import Tables
 from ..model.facts import Facts
@@ -25,7 +25,7 @@ Steps = t.Sequence[Step]
 InheritedSettings = t.Mapping[str, t.Mapping[str, int]]
 Spoiled = dict[str, str]  # the first failure inside each sandbox, by the name of its namespace
 # Errors that the host is the reason of, wherever they appear.
-_HOST_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
+_HOST_ERRORS = EXHAUSTED | {errno.ENOBUFS}
 _CAUSED_FROM_INSIDE = GONE | {errno.EEXIST}
 
 

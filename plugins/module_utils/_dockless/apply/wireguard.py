@@ -118,7 +118,9 @@ def _route_messages(
 ) -> t.Iterator[StepMessage]:
     try:
         index = host.index(peer.link)
-    except OSError:
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
         return
     for cidr in cidrs:
         yield routes.route(message_type, index, cidr, "", 0), step
@@ -161,7 +163,9 @@ def remove_links(run: Run, steps: Steps) -> None:
         with wireguard.followed_to_its_end(name):
             try:
                 index = run.host.index(name)
-            except OSError:
+            except OSError as error:
+                if error.errno != errno.ENODEV:
+                    raise
                 continue
             run.host.send_removals([(bytearray(links.delete(index)), step)])
             run.host.forget_indexes()

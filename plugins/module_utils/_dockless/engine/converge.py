@@ -318,16 +318,23 @@ class _Run:
         ]
 
     def finish(self, work: Plan, wanted: Documents, warnings: t.Sequence[str]) -> None:
-        """Write the caches after a run that succeeded, and give up the lock's file with the last project."""
+        """Write the caches after a run that succeeded, and give up the lock's file with the last project.
+
+        A cache that cannot be written is no reason to fail: the documents are recorded.
+        """
+        with contextlib.suppress(OSError):
+            self._write_caches(work, wanted, warnings)
+            self._question.records.prune()
+        if not wanted.projects:
+            lock.abandon()
+
+    def _write_caches(self, work: Plan, wanted: Documents, warnings: t.Sequence[str]) -> None:
         texts = {obj.text for obj in self._wanted.values() if isinstance(obj, NftTable)}
         has_firewall = FIREWALL_KEY in self._wanted
         if work and has_firewall and not self._request.remove_project:
             nft_cache.save(self._tables, texts)
         if self._request.question and wanted.projects:
             self._write_no_change_cache(warnings)
-        self._question.records.prune()
-        if not wanted.projects:
-            lock.abandon()
 
     def _write_no_change_cache(self, warnings: t.Sequence[str]) -> None:
         """Record the answer for the next equal request, unless it depends on something that the cache cannot check."""

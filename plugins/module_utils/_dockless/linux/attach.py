@@ -7,13 +7,14 @@ A FIFO, a plain file and the host's own namespace are refused.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
 import stat
 import typing as t
 
-from ..errors import DocklessError
+from ..errors import EXHAUSTED, DocklessError
 from ..model.sandbox import Attach
 from . import programs, systemd
 from .netns import CLONE_NEWNET
@@ -64,7 +65,9 @@ def open_checked(path: str, subject: str) -> int:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise _not_a_namespace(subject, path)
         fd = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise
         raise _not_a_namespace(subject, path) from None
     finally:
         os.close(handle)
@@ -91,13 +94,10 @@ def _check(fd: int, subject: str, path: str) -> None:
 
 
 def _host_identities() -> set[tuple[int, int]]:
-    """Return the namespaces of this thread and of PID 1. Not every caller may read the latter."""
-    found = set()
-    for path in ("/proc/thread-self/ns/net", "/proc/1/ns/net"):
-        try:
-            found.add(_identity(os.stat(path)))
-        except OSError:
-            continue
+    """Return the namespaces of this thread and of PID 1. Not every caller may read the latter. Raises OSError."""
+    found = {_identity(os.stat("/proc/thread-self/ns/net"))}
+    with contextlib.suppress(PermissionError, FileNotFoundError):
+        found.add(_identity(os.stat("/proc/1/ns/net")))
     return found
 
 

@@ -17,6 +17,7 @@ import time
 import typing as t
 
 from ..dns.dnsmasq_config import DIGEST_NAME, pid_path
+from ..errors import EXHAUSTED
 from ..linux import netns
 from ..names import FORWARDER, HOST_NAMES, HOST_NAMES_ADDRESS, RESOLVER_ADDRESS, RESOLVER_PORT
 
@@ -74,12 +75,22 @@ def _ask(resolvers: t.Sequence[str], port: int, stack: contextlib.ExitStack) -> 
     for name in resolvers:
         on_host = name in (FORWARDER, HOST_NAMES)
         address = HOST_NAMES_ADDRESS if name == HOST_NAMES else RESOLVER_ADDRESS
-        with contextlib.suppress(OSError), netns.entered_named("" if on_host else name):
+        with _answerless(), netns.entered_named("" if on_host else name):
             client = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
             client.connect((address, port))
             client.send(_QUESTION)
             waiting[client.fileno()] = (name, client)
     return waiting
+
+
+@contextlib.contextmanager
+def _answerless() -> t.Iterator[None]:
+    """Ignore that a resolver cannot be asked, unless the host is the reason: then nobody knows whether it runs."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in EXHAUSTED:
+            raise
 
 
 def _collect(waiting: dict[int, tuple[str, socket.socket]], deadline: float, found: dict[str, str]) -> None:

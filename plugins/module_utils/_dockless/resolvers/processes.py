@@ -15,7 +15,7 @@ import threading
 import time
 import typing as t
 
-from ..errors import DocklessError, join_messages
+from ..errors import EXHAUSTED, DocklessError, join_messages
 from ..linux import netns, programs
 from ..names import RESOLVER_ADDRESS, RESOLVER_PORT
 from ..state.objects import Resolver
@@ -171,7 +171,9 @@ def _configuration_of(pid: int) -> str:
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             arguments = file.read(4096).split(b"\0")
-    except OSError:
+    except OSError as error:
+        if error.errno in EXHAUSTED:  # nobody knows what the process is
+            raise
         return ""
     is_dnsmasq = len(arguments) > 1 and os.path.basename(arguments[0]) == b"dnsmasq"
     return os.fsdecode(arguments[1]) if is_dnsmasq else ""

@@ -253,13 +253,37 @@ def _forged(version: int) -> t.Iterator[Attack]:
                 "sources",
                 target,
             )
+    for name, (protocol, make) in _without_connection(address("c1", version), _outside("nbr", version)).items():
 
-    def reset(lab: Lab, token: bytes) -> None:
-        source, target = address("c1", version), _outside("nbr", version)
-        segment = wire.tcp(source, target, 10000 + int(token[2:]) % 50000, 80, wire.RST, token)
-        lab["c1"].frame(frame_of(lab, "c1", source, target, wire.TCP, segment))
+        def send(lab: Lab, token: bytes, protocol: int = protocol, make: t.Callable[[bytes], bytes] = make) -> None:
+            source, target = address("c1", version), _outside("nbr", version)
+            lab["c1"].frame(frame_of(lab, "c1", source, target, protocol, make(token)))
 
-    yield Attack(f"reset of no connection, IPv{version}", "c1", reset, "invalid", "nbr")
+        yield Attack(f"{name} of no connection, IPv{version}", "c1", send, "invalid", "nbr")
+
+
+def _without_connection(source: str, target: str) -> dict[str, tuple[int, t.Callable[[bytes], bytes]]]:
+    """Return what connection tracking takes for no packet of any connection: it would leave untranslated."""
+
+    def segment(flags: int) -> tuple[int, t.Callable[[bytes], bytes]]:
+        return wire.TCP, lambda token: wire.tcp(source, target, 10000 + int(token[2:]) % 50000, 80, flags, token)
+
+    def error(token: bytes) -> bytes:
+        told = wire.packet(target, source, wire.UDP, datagram(target, source, 80, token))
+        return wire.icmp6(source, target, 1, bytes(4) + told) if ":" in source else wire.icmp(3, 3, bytes(4) + told)
+
+    def broken(token: bytes) -> bytes:
+        return wire.sctp(10000 + int(token[2:]) % 50000, 80, token)[:-1] + b"\xff"
+
+    return {
+        "a reset": segment(wire.RST),
+        "an end": segment(1),
+        "a segment without flags": segment(0),
+        "a segment with every flag": segment(0x3F),
+        "an opening with a reset": segment(wire.SYN | wire.RST),
+        "an error message": ((wire.ICMP6 if ":" in source else wire.ICMP), error),
+        "an SCTP chunk with a wrong checksum": (wire.SCTP, broken),
+    }
 
 
 def _audience(version: int) -> t.Iterator[Attack]:

@@ -187,6 +187,13 @@ def _host(version: int) -> t.Iterator[Passage]:
     yield _asked("c4", gateway("c4", version), 81, "node", address("c4", version), version=version)
     for origin in OUTSIDE:
         yield _asked(origin, HOST[six], 81, "node", OUTSIDE[origin][six], version=version)
+    yield Passage(
+        f"o2 has forgotten its gateway and finds it again, IPv{version}",
+        _forgetful("o2", gateway("o2", version)),
+        "node",
+        source=address("o2", version),
+        port=81,
+    )
     yield _asked("nbr", LATE_ADDRESS[six], 81, "node", OUTSIDE["nbr"][six], version=version)
     inner = ("v1", "w1")[six]
     yield Passage(
@@ -202,6 +209,16 @@ def _host(version: int) -> t.Iterator[Passage]:
             source=FOREIGN_NET[1],
         )
         yield Passage("a frame into a foreign VXLAN network", asks("node", FOREIGN_NET[1], 81), "nbr", "frame")
+
+
+def _forgetful(origin: str, target: str) -> Send:
+    """Return the sender of datagrams of a place that must ask for its target's MAC address first."""
+
+    def send(lab: Lab, token: bytes) -> None:
+        lab.host.run(["ip", "neighbour", "flush", "to", target, "dev", "eth0"], netns=origin)
+        lab[origin].datagram(target, 81, token)
+
+    return send
 
 
 def _frames(version: int) -> t.Iterator[Passage]:

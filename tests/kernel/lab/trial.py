@@ -15,7 +15,7 @@ from . import (
     attacks_wrapped,
     passages,
 )
-from .claims import Attack, Call, Passage, try_attacks, try_passages
+from .claims import Attack, Call, Passage, of_kinds, try_attacks, try_passages
 from .memory import Memory
 from .topology import Lab
 
@@ -34,8 +34,7 @@ def attacks() -> list[Attack]:
         *attacks_group.of(),
         *attacks_claims.of(),
         *attacks_tunnel.of(),
-        *attacks_peer.of(4),
-        *attacks_peer.of(6),
+        *of_kinds({"peers and routers": [*attacks_peer.of(4), *attacks_peer.of(6)]}),
     ]
 
 

@@ -286,21 +286,19 @@ def tried(lab: Lab, memory: Memory, mutants: t.Sequence[Mutant]) -> t.Iterator[t
         yield mutant, wrong
 
 
+_FORGET6 = "neighbour flush all\\nroute flush proto ra\\nroute flush 2001:db8:bad::/64\\naddress flush dynamic\\n"
+
+
 def recover(lab: Lab) -> None:
     """Forget what attacks taught: neighbours, places of MACs, routers and what they gave."""
     lab.host.sh("for each in /sys/class/net/br-*/bridge/flush; do echo 1 >$each; done")
-    for netns in (None, *_TAUGHT):
-        lab.host.sh(
-            "ip neighbour flush all; ip -6 neighbour flush all; ip -6 route flush proto ra; "
-            "ip -6 route flush 2001:db8:bad::/64; "
-            "ip -6 address flush dynamic",
-            netns=netns,
-        )
+    options = " ".join(f"'-n {name}'" for name in (*places.SANDBOXES, "lab-guest"))
+    lab.host.sh(
+        f"for each in '' {options}; do ip $each -4 neighbour flush all; "
+        f"printf '{_FORGET6}' | ip $each -6 -force -batch -; done"
+    )
     lab.host.sh(
         "ip route del {0}; ip route add {0} via {1}".format(places.BEHIND_L2[0], places.address("l2", 4))
     )  # with it goes what it was told
     lab.settle()
     lab.taken()
-
-
-_TAUGHT = ("c1", "c2", "l1", "l2", "v1", "w1", "lab-guest")

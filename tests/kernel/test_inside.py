@@ -124,13 +124,13 @@ def test_an_act_inside_spoils_no_other_sandbox(crime, act):
 
 
 FLOODS = {
-    "links": "for i in $(seq 3000); do echo link add d$i group 25707 type bridge; done | ip -batch -",
+    "links": "for i in $(seq 700); do echo link add d$i group 25707 type bridge; done | ip -batch -",
     "pairs": "for i in $(seq 1000); do echo link add d$i group 25709 type veth peer name e$i; done | ip -batch -",
-    "addresses": "for i in $(seq 250); do for j in $(seq 60); do echo address add 10.$i.$j.1/32 dev eth0; done; done | "
+    "addresses": "for i in $(seq 80); do for j in $(seq 60); do echo address add 10.$i.$j.1/32 dev eth0; done; done | "
     "ip -batch -",
-    "routes": "for i in $(seq 250); do for j in $(seq 60); do echo route add 10.$i.$j.0/24 dev eth0 proto 213; done; "
+    "routes": "for i in $(seq 120); do for j in $(seq 60); do echo route add 10.$i.$j.0/24 dev eth0 proto 213; done; "
     "done | ip -batch -",
-    "neighbours": "for i in $(seq 2 250); do for j in $(seq 60); do "
+    "neighbours": "for i in $(seq 2 100); do for j in $(seq 60); do "
     "echo neighbour add 10.$i.$j.1 lladdr 02:00:00:00:00:01 dev eth0 proto 213 nud permanent; done; done | ip -batch -",
     "alternative names": "for i in $(seq 400); do echo link property add dev eth0 altname $(printf '%0120d' $i); "
     "done | ip -force -batch -",

@@ -34,8 +34,8 @@ from ..linux.routes import RouteRow
 from ..names import LINK_GROUP, PAIR_GROUP, ROUTE_PROTOCOL, TUNNEL_GROUP
 
 OWN_GROUPS = frozenset((LINK_GROUP, PAIR_GROUP, TUNNEL_GROUP))
-# Bytes of each dump in a sandbox: 1,500 links, 10,000 addresses, 5,000 routes of dockless.
-_LIMITS = {RTM_GETLINK: 1 << 21, RTM_GETADDR: 1 << 20, RTM_GETROUTE: 1 << 18}
+# Bytes of each dump in a sandbox: 1,500 links, 3,000 addresses, 5,000 routes of dockless.
+_LIMITS = {RTM_GETLINK: 1 << 21, RTM_GETADDR: 1 << 18, RTM_GETROUTE: 1 << 18}
 # There is no namespace: no such file, a broken link, or something that is no namespace (setns(2), open(2)).
 _ABSENT = frozenset((errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.EINVAL))
 _REQUESTS = ((RTM_GETLINK, LINKS), (RTM_GETADDR, ADDRESSES), (RTM_GETROUTE, netlink.routes_of(ROUTE_PROTOCOL)))

@@ -28,7 +28,8 @@ _TABLE_NAME, _TABLE_OF, _ELEMENTS_SET, _ELEMENTS = 1, 1, 2, 3
 _TABLE_IDENTITY = (1, 2, 6)  # name, flags, user data
 _CHAIN_IDENTITY = (3, 4, 5, 7, 10, 12)  # name, hook, policy, type, flags, user data
 _RULE_IDENTITY = (2, 4, 7)  # chain, expressions, user data
-_SET_IDENTITY = (2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15)  # name, flags, types, policy, sizes, timeouts, user data
+# Name, flags, types, policy, sizes, timeouts, user data, and what each new element does, such as a limit.
+_SET_IDENTITY = (2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 17, 18)
 _OBJECT_IDENTITY = (2, 3)  # name, type
 _ELEMENT_IDENTITY = (1, 2, 3, 9, 10)  # key, data, flags, object, end of the key
 _SET_NAME, _SET_FLAGS = 2, 3

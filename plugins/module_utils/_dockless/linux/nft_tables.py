@@ -18,6 +18,7 @@ Known = dict[int, tuple[int, str]]  # a namespace's inode -> its ruleset's gener
 # Bytes that are read of the tables in a sandbox. A table of 1,000 services with 10 sandboxes each has about a quarter.
 _SANDBOX_LIMIT = 8 << 20
 _DATA_SETS = frozenset(each.name for sets in host_firewall.FAMILY_SETS.values() for each in sets)
+_NO_TABLE = names.text_digest("")
 _HOST_RULES = Ruleset("".join(host_firewall.RULES.values()), tuple(host_firewall.RULES), _DATA_SETS)
 
 
@@ -49,8 +50,11 @@ class Tables:
         never_had_rules = generation <= 1
         if never_had_rules and not wanted_text:
             return None
-        if self._known_digest(generation) == names.text_digest(wanted_text):
+        known = self._known_digest(generation)
+        if known == names.text_digest(wanted_text):
             return NftTable(name, wanted_text) if wanted_text else None
+        if known:  # an earlier text, which is not read: a hundred clients of a thousand services have large tables
+            return None if known == _NO_TABLE else NftTable(name, "")
         found = nft_dump.fingerprint(("inet",), limit=_SANDBOX_LIMIT)
         if not found:
             if not wanted_text:  # the rules in this namespace are not dockless's

@@ -45,6 +45,8 @@ options:
         network, on which only C(links) resolve names.
       - C(ports) is a list in Compose's short form (C("8080:80"), C("127.0.0.1:8443:443/tcp")) or long form (C(target),
         C(published), C(host_ip), C(protocol), C(source_ranges)); see M(dockless.network.port_publish).
+        Put the short form in quotes. Without them YAML reads C(22:22) as 1342 and C(0022) as 18. A number is therefore
+        refused, unless it is a port that is commonly written alone, such as 80, 443 or 8080.
       - For C(expose) and C(publish_all), see M(dockless.network.port_publish). For C(links), C(hostname),
         C(domainname), C(dns), C(dns_search), C(dns_opt), C(extra_hosts), C(sysctls), C(labels), C(attach) and C(netns),
         see M(dockless.network.container_netns).

@@ -322,7 +322,7 @@ def _tables_asked_for(host, document):
 
 def test_a_change_asks_for_no_table_that_is_as_we_loaded_it(private_host):
     """A hundred clients of a thousand services would be asked for a hundred large tables, only to replace them all."""
-    changed = shop(service={"ports": [81]})
+    changed = shop(service={"ports": ["81"]})
     for document in (changed, shop()):  # after these, the fingerprint of each table is known
         private_host.apply(document)
     assert _tables_asked_for(private_host, changed) == 0

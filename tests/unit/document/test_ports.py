@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 
 from _dockless.document.ports import parse_expose, parse_ports
+from _dockless.document.project import parse_project
 from _dockless.errors import DocklessError
 
 
@@ -23,6 +25,9 @@ def mappings(*entries):
         ("80", ("", 0, 0, 80, "tcp")),
         (80, ("", 0, 0, 80, "tcp")),
         ("8080:80", ("", 8080, 0, 80, "tcp")),
+        (":8080:80", ("", 8080, 0, 80, "tcp")),
+        (":80", ("", 0, 0, 80, "tcp")),
+        ("::80/udp", ("", 0, 0, 80, "udp")),
         ("8080:80/UDP", ("", 8080, 0, 80, "udp")),
         ("53/sctp", ("", 0, 0, 53, "sctp")),
         ("127.0.0.1:8080:80", ("127.0.0.1", 8080, 0, 80, "tcp")),
@@ -51,6 +56,45 @@ def mappings(*entries):
 )
 def test_every_form_of_one_port(entry, expected):
     assert mappings(entry) == [expected]
+
+
+def unquoted(text):
+    """Return what Ansible's YAML makes of an entry without quotes."""
+    return yaml.safe_load(f"[{text}]")[0]
+
+
+@pytest.mark.parametrize("port", [22, 53, 80, 443, 3000, 8080, 27017])
+def test_a_port_that_compose_files_name_alone_needs_no_quotes(port):
+    assert mappings(unquoted(port)) == [("", 0, 0, port, "tcp")]
+
+
+@pytest.mark.parametrize("host", [1, 19, 21, 22, 25, 53, 80, 222, 443, 465, 587, 853, 1022, 1092])
+@pytest.mark.parametrize("target", [20, 21, 22, 23, 25, 49, 53, 59])
+def test_a_mapping_that_yaml_read_in_base_60_is_refused(host, target):
+    entry = unquoted(f"{host}:{target}")
+    assert isinstance(entry, int)
+    if entry == 80:  # 1:20: nobody publishes port 1
+        return
+    with pytest.raises(DocklessError, match="in quotes") as refusal:
+        parse_ports("p", "s", [entry], "sandboxes.s.ports")
+    assert refusal.value.path == "sandboxes.s.ports[0]"
+    assert f"{host}:{target}" in str(refusal.value)
+    spec = {"networks": {"n": {"services": {"store": {"ports": [entry], "sandboxes": ["web"]}}}}}
+    with pytest.raises(DocklessError, match=r"networks.n.services.store.ports\[0\].*in quotes"):
+        parse_project("p", spec)
+
+
+@pytest.mark.parametrize("written", ["010", "0020", "0021", "0022", "0025", "0053", "0110", "0143", "0443", "03000"])
+def test_a_port_that_yaml_read_in_base_8_is_refused(written):
+    entry = unquoted(written)
+    assert entry == int(written, 8)
+    with pytest.raises(DocklessError, match="in quotes"):
+        parse_ports("p", "s", [entry], "sandboxes.s.ports")
+
+
+@pytest.mark.parametrize("entry", ["1342", "22:22", "0022", "0022:0022", {"target": 1342}, {"target": "22"}])
+def test_what_is_in_quotes_or_has_a_key_is_meant(entry):
+    assert len(mappings(entry)) == 1
 
 
 def test_ranges_map_one_to_one():

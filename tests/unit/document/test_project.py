@@ -280,24 +280,57 @@ def test_an_endpoint_with_everything():
         "02:42:ac:11:00:42",
         ("www",),
         (LegacyLink("db", "database"),),
-        5,
+        0,
         "front0",
         (("net/ipv4/conf/IFNAME/forwarding", "1"), ("net/ipv6/conf/IFNAME/accept_ra", "2")),
+        priority=5,
         path="sandboxes.web.networks.frontend",
     )
 
 
-def test_gw_priority_wins_over_priority():
-    assert sandbox({"networks": {"a": {"priority": 9, "gw_priority": 1}}}).endpoints[0].gw_priority == 1
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [({"priority": 9}, 0), ({"priority": 9, "gw_priority": 1}, 1), ({"priority": 9, "gw_priority": -1}, -1)],
+)
+def test_gw_priority_alone_decides_the_gateway(options, expected):
+    assert sandbox({"networks": {"a": options}}).endpoints[0].gw_priority == expected
 
 
-def test_a_sandboxs_mac_goes_to_its_first_network_alone():
-    """Docker copies it to no second one."""
-    macs = [
-        e.mac_address
-        for e in sandbox({"mac_address": "02:00:00:00:00:01", "networks": {"a": {}, "b": {"gw_priority": 1}}}).endpoints
-    ]
-    assert macs == ["", "02:00:00:00:00:01"]
+@pytest.mark.parametrize(
+    ("networks", "expected"),
+    [
+        ({"b": {}, "a": {"gw_priority": -1}, "c": {"gw_priority": 1}}, "a"),
+        (["b", "a"], "a"),
+        ({"a": {"gw_priority": 1}, "b": {"priority": 1000}, "c": {"priority": 999}}, "b"),
+        ({"a": {"priority": -1}, "b": {}}, "b"),
+    ],
+)
+def test_a_sandboxs_mac_is_on_the_network_with_the_highest_priority_alone(networks, expected):
+    """Compose: of several with one priority, that with the first name. gw_priority does not move it."""
+    mac = "02:00:00:00:00:01"
+    endpoints = sandbox({"mac_address": mac, "networks": networks}).endpoints
+    assert {e.network[1]: e.mac_address for e in endpoints if e.mac_address} == {expected: mac}
+
+
+@pytest.mark.parametrize(
+    ("networks", "macs", "warns"),
+    [
+        ({"a": {"mac_address": "02:00:00:00:00:02"}}, ["02:00:00:00:00:02"], True),
+        ({"a": {"mac_address": "02:00:00:00:00:01"}}, ["02:00:00:00:00:01"], False),
+        ({"a": {}, "b": {"mac_address": "02:00:00:00:00:02"}}, ["02:00:00:00:00:01", "02:00:00:00:00:02"], False),
+    ],
+)
+def test_an_endpoint_keeps_its_own_mac(networks, macs, warns):
+    project = parse_project("p", {"sandboxes": {"s": {"mac_address": "02:00:00:00:00:01", "networks": networks}}})
+    assert [e.mac_address for e in project.sandboxes[0].endpoints] == macs
+    assert project.warnings == (
+        (
+            "sandboxes.s.mac_address: 02:00:00:00:00:01 has no effect, because sandboxes.s.networks.a sets "
+            "02:00:00:00:00:02.",
+        )
+        if warns
+        else ()
+    )
 
 
 def test_links_are_seen_on_each_network():
@@ -480,3 +513,8 @@ def test_hostile_names_get_nowhere(hostile):
         assert str(refusal.value).isprintable(), document
     with pytest.raises(DocklessError):
         parse_project(hostile, {})
+
+
+def test_ipam_options_have_no_effect():
+    with_options = network({"ipam": {"options": {"foo": "bar"}, "config": [{"subnet": "10.0.0.0/24"}]}})
+    assert with_options == network({"ipam": {"config": [{"subnet": "10.0.0.0/24"}]}})

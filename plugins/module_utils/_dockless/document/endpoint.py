@@ -89,8 +89,8 @@ _OPTIONS = {
     "ipv6_address": values.address_of(6),
     "link_local_ips": list_of(_link_local_ip),  # added to the interface; they have no DNS names
     "mac_address": values.mac,
-    "gw_priority": _PRIORITY,  # the endpoint with the highest priority has the default route
-    "priority": _PRIORITY,  # Compose's older name of gw_priority
+    "gw_priority": _PRIORITY,  # the endpoint with the highest one has the default route
+    "priority": _PRIORITY,  # the endpoint with the highest one gets the sandbox's mac_address; no other effect
     "interface_name": values.interface,  # in the sandbox
     "driver_opts": _driver_opts,  # Docker's com.docker.network.endpoint.ifname and .sysctls
     "links": parse_links,  # "SANDBOX" or "SANDBOX:ALIAS", for this network only
@@ -146,9 +146,10 @@ def _endpoint(
         mac_address=options.get("mac_address", ""),
         aliases=options.get("aliases", ()),
         links=_merge_links(links, options.get("links", ())),
-        gw_priority=options.get("gw_priority", options.get("priority", 0)),
+        gw_priority=options.get("gw_priority", 0),
         interface_name=_interface_name(options, driver_opts, path),
         sysctls=driver_opts.get("sysctls", ()),
+        priority=options.get("priority", 0),
         path=path,
     )
 

@@ -61,6 +61,7 @@ _SUBNET_OPTIONS = {
 _IPAM_OPTIONS = {
     "driver": _driver,  # default, or none (null): no addresses
     "config": _subnets,  # list of subnets
+    "options": pairs,  # accepted, no effect: Docker's default driver has none
 }
 
 

@@ -2,7 +2,8 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """Parses published and exposed ports, in the short and the long form of the Compose specification.
 
-Short: [[HOST_IP:]HOST_PORT:]TARGET[/PROTOCOL], where ports may be ranges (8000-8005).
+Short: [[HOST_IP:]HOST_PORT:]TARGET[/PROTOCOL], where ports may be ranges (8000-8005). HOST_IP and HOST_PORT may be
+empty, as in Docker: all addresses, and a free port.
 Long: a dictionary, see _LONG_FORM.
 """
 
@@ -29,6 +30,12 @@ _SHORT_FORM = re.compile(
 )
 _RANGE = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?\Z")
 _MAPPING_FORMS = "Use 8080:80, 127.0.0.1:8080:80/tcp, [fd00::1]:8080:80 or 8000-8005:9000-9005, in quotes."
+# Ports that Compose files name alone and without quotes. What else YAML can have made them of is nothing that anybody
+# publishes: 80 is 1:20 in base 60 and 0120 in octal. 21 (0025), 1433 (23:53) and 1883 (31:23) are left out for that.
+_UNQUOTED_PORTS = frozenset(
+    (*(22, 23, 25, 53, 80, 110, 143, 389, 443, 465, 587, 636, 993, 995, 3000, 3001, 3306, 4000, 5000, 5173, 5432, 5672),
+    *(6379, 8000, 8080, 8081, 8086, 8443, 8888, 9000, 9090, 9092, 9100, 9200, 11211, 15672, 27017))
+)  # fmt: skip
 _EXPOSED_FORMS = "Use 80, 53/udp or 3000-3005."
 
 
@@ -83,7 +90,7 @@ _LONG_FORM = {
 def parse_ports(project: str, sandbox: str, value: t.Any, path: str) -> tuple[PortMapping, ...]:
     """Return the port mappings of a sandbox, one for each port of a range. path is the list's.
 
-    value is a list of entries in the short form (also a number: the target port) or the long form. Raises
+    value is a list of entries in the short form (also one of _UNQUOTED_PORTS as a number) or the long form. Raises
     DocklessError for two entries that map the same ports.
     """
     if not is_list(value):
@@ -159,13 +166,23 @@ def _parse_entry(entry: t.Any, path: str) -> _Entry:
         return _parse_long_form(entry, path)
     if not isinstance(entry, int) or isinstance(entry, bool):
         wrong_type(entry, path, "a port as text or a dictionary")
-    if not 0 < entry <= HIGHEST_PORT:
-        refuse(
-            path,
-            f"{entry} is not a valid port",
-            "Put ports in quotes: YAML reads 22:22 without quotes as one number in base 60.",
-        )
+    check_unquoted(entry, path)
     return _Entry(None, None, (entry, entry), "tcp")
+
+
+def check_unquoted(number: int, path: str) -> None:
+    """Raise DocklessError for a number that YAML 1.1 can have made of an unquoted 22:22 (base 60) or 0022 (octal).
+
+    What was written is lost, and the wrong port would be published without notice: 22:22 is 1342, 0022 is 18.
+    """
+    if number in _UNQUOTED_PORTS:
+        return
+    written = f"{number // 60}:{number % 60:02}" if number >= 60 else f"0{number:o}"
+    refuse(
+        path,
+        f"{number} is not in quotes, and YAML reads {written} without quotes as the same number",
+        'Put the port in quotes, as in "80" or "22:22".',
+    )
 
 
 def _parse_short_form(entry: str, path: str) -> _Entry:
@@ -173,10 +190,6 @@ def _parse_short_form(entry: str, path: str) -> _Entry:
     if match is None:
         _refuse_malformed(entry, path)
     ip, host, target, protocol = match.groups()
-    if host == "" and not ip:
-        refuse(path, f"{shown(entry)} has an empty host port", f"Use {target} to get a free host port.")
-    if ip == "":
-        refuse(path, f"{shown(entry)} has an empty host address", f"Use {host}:{target} to publish on all addresses.")
     return _Entry(
         host_ip(ip.strip("[]"), path) if ip else None,
         _range(host, path, _MAPPING_FORMS) if host else None,

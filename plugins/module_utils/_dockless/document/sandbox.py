@@ -43,7 +43,7 @@ _OPTIONS = {
     "extra_hosts": parse_extra_hosts,  # lines of /etc/hosts
     "records": parse_records,  # DNS records that this sandbox alone sees: list of name, type, value
     "forward": read_forward,  # where queries for other names go: host, servers or none
-    "mac_address": values.mac,  # of the interface that has the default route
+    "mac_address": values.mac,  # of the interface on the network with the highest priority, see _with_mac
     "sysctls": _sysctls,  # net.* of the namespace: dictionary, or list of KEY=VALUE
     "labels": pairs,  # dictionary, or list of KEY=VALUE
     "netns": values.name,  # name below /run/netns; default: the sandbox's name
@@ -67,6 +67,7 @@ def parse_sandbox(project: str, name: t.Any, spec: t.Any, path: str) -> ParsedSa
     endpoints = _endpoints(project, name, mode, options, path)
     if mode.name == MODE_NETWORKS and not endpoints:
         _refuse_options_of_networks(options, path)
+    warnings += _mac_warnings(endpoints, options, path)
     return ParsedSandbox(_sandbox(project, name, mode, endpoints, options, path), warnings)
 
 
@@ -117,22 +118,33 @@ def _endpoints(project: str, name: str, mode: Mode, options: dict[str, t.Any], p
     else:
         endpoints = (Endpoint(project, name, (project, DEFAULT_NETWORK), links=links, path=path),)
     if "mac_address" in options and endpoints:
-        return _with_mac(endpoints, options["mac_address"], path + ".mac_address")
+        return _with_mac(endpoints, options["mac_address"])
     return endpoints
 
 
-def _with_mac(endpoints: tuple[Endpoint, ...], mac: str, path: str) -> tuple[Endpoint, ...]:
-    """Return the endpoints with the MAC address on the one that has the default route, as Docker does it."""
-    index = max(range(len(endpoints)), key=lambda number: (endpoints[number].gw_priority, -number))
-    gateway = endpoints[index]
-    if gateway.mac_address and gateway.mac_address != mac:
-        refuse(
-            path,
-            f"the MAC address is set twice with different values: {mac} here and {gateway.mac_address} in "
-            f"{gateway.path}",
-            "Remove one of the two.",
-        )
-    return endpoints[:index] + (gateway._replace(mac_address=mac),) + endpoints[index + 1 :]
+def _with_mac(endpoints: tuple[Endpoint, ...], mac: str) -> tuple[Endpoint, ...]:
+    """Return the endpoints with the sandbox's MAC address on one of them, as Compose does it.
+
+    It is the one with the highest priority, of several the one whose network has the first name. An endpoint keeps a
+    MAC address of its own.
+    """
+    chosen = _mac_endpoint(endpoints)
+    if chosen.mac_address:
+        return endpoints
+    return tuple(endpoint._replace(mac_address=mac) if endpoint is chosen else endpoint for endpoint in endpoints)
+
+
+def _mac_endpoint(endpoints: tuple[Endpoint, ...]) -> Endpoint:
+    return min(endpoints, key=lambda endpoint: (-endpoint.priority, endpoint.network))
+
+
+def _mac_warnings(endpoints: tuple[Endpoint, ...], options: t.Mapping[str, t.Any], path: str) -> tuple[str, ...]:
+    """Return a warning if the sandbox's MAC address is on no interface, because that endpoint has its own."""
+    mac = options.get("mac_address")
+    if not mac or not endpoints or any(endpoint.mac_address == mac for endpoint in endpoints):
+        return ()
+    chosen = _mac_endpoint(endpoints)
+    return (f"{path}.mac_address: {mac} has no effect, because {chosen.path} sets {chosen.mac_address}.",)
 
 
 def _refuse_options_of_networks(options: dict[str, t.Any], path: str) -> None:

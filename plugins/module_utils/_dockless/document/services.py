@@ -12,7 +12,7 @@ from ..model.addresses import IPAddress
 from ..model.network import SERVICE_DNSRR, SERVICE_VIP, Backend, Service, ServicePort
 from ..model.topology import TASKS
 from . import values
-from .ports import HIGHEST_PORT, read_protocol
+from .ports import HIGHEST_PORT, check_unquoted, read_protocol
 from .readers import boolean, choice, integer, is_list, is_mapping, one_or_list_of, read, scalar, shown, wrong_type
 
 HIGHEST_WEIGHT = 256
@@ -52,6 +52,8 @@ def _ports(value: t.Any, path: str) -> tuple[ServicePort, ...]:
 
 
 def _port(entry: t.Any, path: str) -> ServicePort:
+    if isinstance(entry, int) and not isinstance(entry, bool):
+        check_unquoted(entry, path)
     match = _PORT.match(scalar(entry, path))
     if match is None:
         refuse(path, f"{shown(entry)} is not a valid service port", _PORT_FORMS)

@@ -49,6 +49,8 @@ class Endpoint(t.NamedTuple):
     sysctls: Pairs = ()
     # In CIDR notation, such as 172.20.0.2/16; empty until they are allocated.
     addresses: tuple[str, ...] = ()
+    # Compose's priority: the endpoint with the highest value gets the MAC address of the sandbox.
+    priority: int = 0
     # The option's path, for messages.
     path: str = ""
 

@@ -225,6 +225,18 @@ def test_the_hosts_file_is_followed_where_each_of_its_servers_can_be_reached():
     )
 
 
+@pytest.mark.parametrize("path", ["/etc/resolv.conf", ""], ids=["followed", "not-followed"])
+def test_without_a_server_of_the_host_other_names_are_refused(path):
+    """They are not denied, and the file is followed only if dnsmasq can."""
+    files, _others = realized(WEB, known=Facts(resolv_conf=path))
+    lines = files["/run/dockless/dns/resolvers/web.conf"].splitlines()
+    assert "local=/#/" not in lines
+    assert [line for line in lines if line.startswith(("resolv-file=", "no-resolv"))] == (
+        [f"resolv-file={path}"] if path else ["no-resolv"]
+    )
+    assert "/run/dockless/dns/upstreams/web/resolv.conf" not in files
+
+
 def test_names_switched_off_cost_nothing():
     silent = FRONT._replace(dns_enabled=False)
     plain = on("web", (("shop", "front"), ("172.20.0.2/16",)))

@@ -46,6 +46,14 @@ def test_an_older_dnsmasq_gets_no_option_that_it_refuses(version):
     assert "max-tcp-connections" not in forwarder(LOOPBACK._replace(dnsmasq_version=version))
 
 
+def test_a_file_that_dnsmasq_cannot_follow_is_not_in_the_configuration():
+    """Its servers are, also those with a zone."""
+    facts = LOOPBACK._replace(nameservers=("127.0.0.53", "fe80::1%eth0"), resolv_conf="")
+    lines = forwarder(facts).splitlines()
+    assert {"no-resolv", "server=127.0.0.53", "server=fe80::1%eth0"} <= set(lines)
+    assert not any(line.startswith("resolv-file") for line in lines)
+
+
 def test_a_sandbox_is_admitted_from_one_address_only():
     """It is on two networks, one of them with both families; one with servers of its own is not admitted at all."""
     (firewall,) = of_kind(state(resolved(DOCUMENT, known=LOOPBACK), LOOPBACK), Firewall)

@@ -54,7 +54,8 @@ def forwarder_objects(
         *(f"listen-address={address}" for address in (RESOLVER_ADDRESS, *addresses)),
         "bind-interfaces",
         "no-hosts",
-        f"resolv-file={facts.resolv_conf}",
+        *dnsmasq_config.server_sources(facts.resolv_conf),
+        *([] if facts.resolv_conf else [f"server={server}" for server in facts.nameservers]),
         "domain-needed",
         "cache-size=0",
         # More than several sandboxes can take: firewall.forwarder_rules.

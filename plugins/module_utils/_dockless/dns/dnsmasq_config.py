@@ -35,13 +35,16 @@ _CHARACTER_STRING = 255  # RFC 1035 3.3
 
 
 class Upstreams(t.NamedTuple):
-    """The servers to which a resolver forwards queries that it cannot answer. Without any, it refuses those queries.
+    """The servers to which a resolver forwards queries that it cannot answer.
 
     addresses: as ADDRESS or ADDRESS#PORT. followed: the host's file that lists exactly these servers, "" if none does.
+    are_missing: the host has none at present. The resolver then refuses those queries, as a resolver does that fails;
+    it does not answer that the names do not exist, which a client could remember.
     """
 
     addresses: tuple[str, ...] = ()
     followed: str = ""
+    are_missing: bool = False
 
     @property
     def are_listed(self) -> bool:
@@ -118,7 +121,7 @@ def servers(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaul
         return Upstreams(_forwarder_of(uplinks))
     found = host_servers(facts)
     reaches_all = len(found) == len(facts.nameservers)
-    return Upstreams(tuple(found), facts.resolv_conf if reaches_all else "")
+    return Upstreams(tuple(found), facts.resolv_conf if reaches_all else "", are_missing=not found)
 
 
 def needs_forwarder(facts: Facts) -> bool:
@@ -157,7 +160,9 @@ def configuration(sandbox: Sandbox, topology: Topology, upstream: Upstreams, fac
         lines += [line for record in network.records for line in directives(record)]
     lines += [line for record in sandbox.records for line in directives(record)]
     if not followed_file:
-        lines += [f"server={address}" for address in upstream.addresses] or ["local=/#/"]
+        lines += [f"server={address}" for address in upstream.addresses]
+        if not upstream.addresses and not upstream.are_missing:
+            lines.append("local=/#/")
     return with_digest(f"# dockless: sandbox {sandbox.project}/{sandbox.name}\n", lines)
 
 
@@ -166,6 +171,11 @@ def with_digest(header: str, lines: t.Iterable[str]) -> tuple[str, str]:
     text = header + "".join(line + "\n" for line in dict.fromkeys(lines))
     digest = names.text_digest(text)
     return f"{text}txt-record={DIGEST_NAME},{digest}\n", digest
+
+
+def server_sources(followed_file: str) -> list[str]:
+    """Return the options for the file that lists a resolver's servers, "" if its configuration lists them."""
+    return [f"resolv-file={followed_file}"] if followed_file else ["no-resolv", "no-poll"]
 
 
 def account(facts: Facts) -> list[str]:
@@ -239,7 +249,7 @@ def _fixed_lines(netns: str, followed_file: str) -> list[str]:
         f"listen-address={RESOLVER_ADDRESS}",
         "bind-interfaces",
         "no-hosts",
-        *([f"resolv-file={followed_file}"] if followed_file else ["no-resolv", "no-poll"]),
+        *server_sources(followed_file),
         "domain-needed",
         "local=//",  # as domain-needed, but for every type of query
         "local-ttl=0",

@@ -25,7 +25,7 @@ from ..report import rows
 from ..report.rows import Row
 from ..state.keys import Key
 from ..state.objects import State
-from ..validate import dns, host_support
+from ..validate import dns, host_support, name_servers
 from ..validate.host import check_host
 from ..validate.macvlan import refusal, too_large
 from .store import Documents, Json
@@ -100,6 +100,7 @@ def compute_target(documents: Documents, project: str | None, boot: bool = False
     warnings += left_out
     warnings += host_support.missing_forwarding(host, facts) if boot else []
     warnings += host_support.warnings(host, facts, project)
+    warnings += name_servers.warnings(host, facts, project)
     return Target(host, desired_state(possible, facts), facts, tuple(warnings), present)
 
 

@@ -109,7 +109,9 @@ class Facts(t.NamedTuple):
     port_range: tuple[int, int] = (32768, 60999)  # net.ipv4.ip_local_port_range
     reserved_ports: frozenset[int] = frozenset()  # net.ipv4.ip_local_reserved_ports
     nameservers: tuple[str, ...] = ()  # of the host, loopback ones included
-    resolv_conf: str = ""  # the path of the file that lists them
+    resolv_conf: str = ""  # the path of the file that lists them, "" if dnsmasq cannot follow that file
+    resolv_conf_exists: bool = True  # /etc/resolv.conf is a file
+    resolv_conf_fault: str = "lists no name server"  # what is wrong with it, if there are no name servers
     search: tuple[str, ...] = ()
     nsswitch: str = ""  # the text of nsswitch.conf(5), "" if the file is missing
     attached: tuple[tuple[str, int, str], ...] = ()  # (sandbox, inode and path of its namespace)

@@ -8,6 +8,7 @@ import grp
 import ipaddress
 import os
 import pwd
+import stat
 import typing as t
 
 from ..linux import programs, session, sockets
@@ -24,11 +25,15 @@ _DEFAULT_PORT_RANGE = "32768 60999"  # the kernel's
 
 
 class ResolvConf(t.NamedTuple):
-    """The settings of a resolv.conf(5). path is the file that lists the name servers."""
+    """The settings of a resolv.conf(5).
+
+    path is the file that lists the name servers, "" if dnsmasq cannot follow it. fault says why there are none.
+    """
 
     nameservers: tuple[str, ...] = ()
     search: tuple[str, ...] = ()
     path: str = ""
+    fault: str = ""
 
 
 def read_facts(
@@ -63,6 +68,8 @@ def read_facts(
         nameservers=resolv_conf.nameservers,
         search=resolv_conf.search,
         resolv_conf=resolv_conf.path,
+        resolv_conf_exists=os.path.isfile(_RESOLV_CONF),
+        resolv_conf_fault=resolv_conf.fault,
         nsswitch=_text(_NSSWITCH_CONF),
         dnsmasq=dnsmasq,
         dnsmasq_version=_version(dnsmasq) if _are_loopback(resolv_conf.nameservers) else (0, 0),
@@ -86,8 +93,54 @@ def _host_resolv_conf() -> ResolvConf:
     if _are_loopback(own.nameservers):
         resolved = _parse_resolv_conf(_text(_RESOLVED_CONF))
         if resolved.nameservers:
-            return ResolvConf(resolved.nameservers, own.search or resolved.search, _RESOLVED_CONF)
-    return own._replace(path=_RESOLV_CONF)
+            search = own.search or resolved.search
+            return ResolvConf(resolved.nameservers, search, _followed(_RESOLVED_CONF))
+    fault = "" if own.nameservers else _fault(_RESOLV_CONF)
+    return own._replace(path=_followed(_RESOLV_CONF), fault=fault)
+
+
+def _followed(path: str) -> str:
+    """Return the path if dnsmasq can follow the file, else "".
+
+    dnsmasq does not start with a symbolic link into a directory that does not exist: one whose systemd-resolved was
+    switched off. A file that does not exist in an existing directory is followed: a DHCP client may write it later.
+    dnsmasq reads it as its own user, so everyone must be able to read it.
+    """
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return path if _everyone_enters(os.path.dirname(os.path.realpath(path))) else ""
+    except OSError:  # links in a circle, or a part of the path that is a file
+        return ""
+    is_readable = stat.S_ISREG(status.st_mode) and bool(status.st_mode & stat.S_IROTH)
+    return path if is_readable and _everyone_enters(os.path.dirname(os.path.realpath(path))) else ""
+
+
+def _everyone_enters(directory: str) -> bool:
+    """Return whether a directory exists, and any user can enter it and those above it."""
+    while True:
+        try:
+            status = os.stat(directory)
+        except OSError:
+            return False
+        if not stat.S_ISDIR(status.st_mode) or not status.st_mode & stat.S_IXOTH:
+            return False
+        if directory == "/":
+            return True
+        directory = os.path.dirname(directory)
+
+
+def _fault(path: str) -> str:
+    """Return what is wrong with a resolv.conf(5) that gave no name server."""
+    try:
+        with open(path, "rb"):
+            return "lists no name server"
+    except FileNotFoundError:
+        if os.path.islink(path):
+            return f"is a symbolic link to {os.readlink(path)}, which does not exist"
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
 
 
 def _parse_resolv_conf(text: str) -> ResolvConf:

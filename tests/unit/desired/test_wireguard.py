@@ -189,12 +189,11 @@ def test_wg_is_never_asked_for_a_secret(monkeypatch):
     assert {argv[-1] for argv in asked} == {"public-key", "listen-port", "endpoints", "allowed-ips"}
 
 
-def test_failure_of_a_program_with_a_secret_hides_its_output(monkeypatch):
-    class Done:
-        returncode, stdout, stderr = 1, b"", b"private-key: SECRET"
-
-    monkeypatch.setattr(programs, "find_program", lambda name: "/usr/bin/" + name)
-    monkeypatch.setattr(programs.subprocess, "run", lambda *args, **options: Done)
+def test_failure_of_a_program_with_a_secret_hides_its_output(monkeypatch, tmp_path):
+    program = tmp_path / "wg"
+    program.write_text("#!/bin/sh\necho private-key: SECRET >&2\nexit 1\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(programs, "find_program", lambda name: str(program))
     with pytest.raises(DocklessError) as silent:
         wireguard._wg(["addconf", "wg-x", "/dev/stdin"], "SECRET", secret=True)
     with pytest.raises(DocklessError, match="SECRET"):

@@ -9,7 +9,9 @@ list, so a secret is passed on standard input or in a file.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import typing as t
 
@@ -19,6 +21,7 @@ from ..errors import DocklessError
 DIRECTORIES = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 ENVIRONMENT = {"PATH": ":".join(DIRECTORIES), "LC_ALL": "C"}
 TIMEOUT_S = 60.0
+_KILL_TIMEOUT_S = 5.0
 _REASON_LENGTH = 2000  # characters of a program's output that an error message shows
 _COMMAND_LENGTH = 300
 
@@ -82,26 +85,45 @@ def run(
         raise DocklessError(f"the program {argv[0]} is not installed", remedies.missing)
     pipe = subprocess.PIPE if capture else subprocess.DEVNULL
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(  # pylint: disable=consider-using-with  # its exit would wait without limit
             argv,
             executable=path,
-            input=stdin.encode(),
+            stdin=subprocess.PIPE,
             stdout=pipe,
             stderr=pipe,
             env={**ENVIRONMENT, **(environment or {})},
             cwd="/",
-            timeout=timeout_s,
-            check=False,
+            start_new_session=capture,  # what it starts is killed with it, and does not hold its pipes
         )
-    except subprocess.TimeoutExpired:
-        raise DocklessError(f"{_command(argv)} did not end within {timeout_s:g} s", remedies.hangs) from None
     except OSError as error:
         reason = os.strerror(error.errno or 0)
         raise DocklessError(f"the program {path} cannot be started: {reason}", remedies.missing) from None
-    output = Output(done.returncode, _decoded(done.stdout), _decoded(done.stderr))
+    try:
+        stdout, stderr = process.communicate(stdin.encode(), timeout_s)
+    except subprocess.TimeoutExpired:
+        raise DocklessError(f"{_command(argv)} did not end within {timeout_s:g} s", remedies.hangs) from None
+    finally:
+        if process.returncode is None:
+            _kill(process, capture)
+    output = Output(process.returncode, _decoded(stdout), _decoded(stderr))
     if check:
         _refuse_failure(argv, output, secret, remedies)
     return output
+
+
+def _kill(process: subprocess.Popen[bytes], is_group: bool) -> None:
+    """Kill a program and what it has started. One that the kernel does not let end is not waited for."""
+    with contextlib.suppress(ProcessLookupError):
+        if is_group:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with contextlib.suppress(OSError):
+                pipe.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_KILL_TIMEOUT_S)
 
 
 def _refuse_failure(argv: t.Sequence[str], output: Output, secret: bool, remedies: Remedies) -> None:

@@ -28,6 +28,12 @@ options:
     type: str
     choices: [update, recreate, fail]
     default: update
+  wait:
+    description:
+      - How long to wait for another run on the same host to end, in seconds. Only one run changes a host at a time. If
+        it has not ended by then, the module fails, and names the process.
+    type: float
+    default: 120
 notes:
   - The module never changes objects that this collection did not create. If such an object has a name that is needed,
     the module fails.

@@ -242,7 +242,7 @@ ports:
       target_port: 80
 """
 
-from ..module_utils._dockless.ansible_module import ON_MISMATCH, PROJECT, STATE, run_work
+from ..module_utils._dockless.ansible_module import ON_MISMATCH, PROJECT, STATE, WAIT, run_work
 from ..module_utils._dockless.edits.documents import merge_document, replace_document
 from ..module_utils._dockless.engine.converge import converge
 from ..module_utils._dockless.engine.request import Outcome, Request
@@ -251,6 +251,7 @@ ARGUMENT_SPEC = {
     **PROJECT,
     **STATE,
     **ON_MISMATCH,
+    **WAIT,
     "networks": {"type": "dict"},
     "sandboxes": {"type": "dict"},
     "veth_pairs": {"type": "dict"},
@@ -274,6 +275,7 @@ def work(params: dict, check: bool) -> Outcome:
         check=check,
         verify=params["verify"],
         on_mismatch=params["on_mismatch"],
+        wait_s=params["wait"],
     )
     return converge(request)
 

@@ -17,6 +17,12 @@ options:
   project:
     description: The project to read. The default is all projects of the host.
     type: str
+  wait:
+    description:
+      - How long to wait for another run on the same host to end, in seconds. Only one run changes a host at a time. If
+        it has not ended by then, the module fails, and names the process.
+    type: float
+    default: 120
   filters:
     description: The networks to return, with the filters of C(docker network ls --filter). A network must match all of
       them.
@@ -350,11 +356,12 @@ drift:
   elements: str
 """
 
-from ..module_utils._dockless.ansible_module import given_options, run_inspect
+from ..module_utils._dockless.ansible_module import WAIT, given_options, run_inspect
 from ..module_utils._dockless.engine.info import read_info
 
 ARGUMENT_SPEC = {
     "project": {"type": "str"},
+    **WAIT,
     "filters": {
         "type": "dict",
         "options": {
@@ -369,7 +376,7 @@ ARGUMENT_SPEC = {
 
 def read(params: dict) -> dict:
     """Return the networks of the host."""
-    return read_info(params["project"], given_options(params["filters"] or {}))
+    return read_info(params["project"], given_options(params["filters"] or {}), params["wait"])
 
 
 def main() -> None:

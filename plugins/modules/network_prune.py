@@ -30,6 +30,12 @@ options:
         description: Labels, each as C(KEY) or C(KEY=VALUE).
         type: list
         elements: str
+  wait:
+    description:
+      - How long to wait for another run on the same host to end, in seconds. Only one run changes a host at a time. If
+        it has not ended by then, the module fails, and names the process.
+    type: float
+    default: 120
 extends_documentation_fragment:
   - dockless.network.attributes
 seealso:
@@ -76,12 +82,13 @@ operations:
   sample: [delete bridge br-0a1b2c3d4e5f (nothing declares it)]
 """
 
-from ..module_utils._dockless.ansible_module import PROJECT, given_options, run_work
+from ..module_utils._dockless.ansible_module import PROJECT, WAIT, given_options, run_work
 from ..module_utils._dockless.engine.prune import prune
 from ..module_utils._dockless.engine.request import Outcome
 
 ARGUMENT_SPEC = {
     **PROJECT,
+    **WAIT,
     "filters": {
         "type": "dict",
         "options": {"name": {"type": "str"}, "label": {"type": "list", "elements": "str"}},
@@ -91,7 +98,7 @@ ARGUMENT_SPEC = {
 
 def work(params: dict, check: bool) -> Outcome:
     """Remove the networks that match the filters."""
-    return prune(params["project"], given_options(params["filters"] or {}), check)
+    return prune(params["project"], given_options(params["filters"] or {}), check, params["wait"])
 
 
 def main() -> None:

@@ -57,7 +57,8 @@ def test_failed_step_is_rolled_back(private_host, start, end, options, part):
     before = full(private_host)
     counted = count(private_host, start, end, options)
     assert len(counted) > 40
-    for number in sample(counted, part):
+    before_commit = counted[: counted.index("before rename of document intent.json") + 1]
+    for number in sample(before_commit, part):
         told = hooked(private_host, "raise", number, end, *options)
         assert told["failed"] == "Fault" and "a fault at event" in told["msg"], (number, told)
         assert_same(before, private_host, f"after a failure at event {number}, {counted[number]}")

@@ -2,10 +2,10 @@
 """Runs in a private host: python3 faults.py WHAT NUMBER [--project P] [--absent] [--on-mismatch M] < document.
 
 Converges with something happening on the way. An event is a step that is about to pass the engine's
-hook, or one netlink message that the kernel has just acknowledged (each goes out on its own here, so that
-every state between two messages occurs). WHAT at event NUMBER: count (nothing, report how many there are),
-raise (a failure), kill (SIGKILL to this process), or at step NUMBER: wait (say so, then wait for a line),
-sh:TEXT (run a line of shell). The answer is JSON.
+hook, a document that is about to be written, renamed or removed, or one netlink message that the kernel has just
+acknowledged (each goes out on its own here, so that every state between two messages occurs). WHAT at event NUMBER:
+count (nothing, report how many there are), raise (a failure), kill (SIGKILL to this process), or at step NUMBER: wait
+(say so, then wait for a line), sh:TEXT (run a line of shell). The answer is JSON.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import typing as t
 
-from _dockless.engine import converge
+from _dockless.engine import converge, document_files
 from _dockless.engine.request import Request
 from _dockless.errors import DocklessError
 from _dockless.linux.netlink import Refusal, Socket
@@ -48,6 +48,15 @@ class Events:
             refusals += [refusal._replace(place=place) for refusal in self._single(sock, [message])]
             self.happened("a message sent")
         return refusals
+
+    def document(self, action: str, call: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+        """Return a function that takes note of a document before it does what call does."""
+
+        def wrapper(name: str, *more: t.Any) -> t.Any:
+            self.happened(f"before {action} of document {name}")
+            return call(name, *more)
+
+        return wrapper
 
     def happened(self, event: str) -> None:
         """Do what is asked for if this is the event."""
@@ -82,6 +91,8 @@ def main() -> dict[str, t.Any]:
             return events.flight(sock, messages)
 
         Socket.flight = flight  # type: ignore[method-assign]
+        for action in ("write", "rename", "remove"):
+            setattr(document_files, action, events.document(action, getattr(document_files, action)))
     request = Request(
         options.project,
         lambda before: {**before, **document},

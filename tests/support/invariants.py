@@ -82,7 +82,8 @@ _PLACES = ("/etc/dockless", "/etc/netns", "/run/dockless")
 _CACHES = (
     "/run/dockless/generations.json",
     "/run/dockless/fingerprints/",
-)  # what nft said before; nothing depends on them
+    "/run/dockless/unchanged",
+)  # what nft and the last run said before; nothing depends on them
 
 
 def changed(document: Document, **paths: t.Any) -> Document:

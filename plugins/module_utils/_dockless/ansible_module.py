@@ -17,7 +17,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from .edits import networks
 from .engine.converge import converge
 from .engine.request import Outcome, Request
-from .errors import DocklessError
+from .errors import DocklessError, reason_of
 
 Params = dict[str, t.Any]
 Declaration = dict[str, t.Any]
@@ -28,6 +28,7 @@ R = t.TypeVar("R")
 
 PROJECT: Params = {"project": {"type": "str", "default": "default"}}
 ON_MISMATCH: Params = {"on_mismatch": {"type": "str", "choices": ["update", "recreate", "fail"], "default": "update"}}
+WAIT: Params = {"wait": {"type": "float", "default": 120}}
 STATE: Params = {"state": {"type": "str", "choices": ["present", "absent"], "default": "present"}}
 
 # Options of networks of every driver.
@@ -127,10 +128,11 @@ def run_edit(options: Params, edit: Edit, report: Report | None = None, **rules:
             edit=lambda declaration: edit(params, declaration),
             on_mismatch=params["on_mismatch"],
             check=check,
+            wait_s=params["wait"],
         )
         return converge(request)
 
-    run_work({**PROJECT, **STATE, **ON_MISMATCH, **options}, work, report, **rules)
+    run_work({**PROJECT, **STATE, **ON_MISMATCH, **WAIT, **options}, work, report, **rules)
 
 
 def run_work(options: Params, work: Work, report: Report | None = None, **rules: t.Any) -> None:
@@ -235,4 +237,6 @@ def _or_fail(module: AnsibleModule, work: t.Callable[[], R]) -> R:
     except PermissionError as error:
         message = f"{error}. Only root can change networks. Set become: true on the task."
         module.fail_json(msg=message, exception=traceback.format_exc())
+    except OSError as error:
+        module.fail_json(msg=f"{reason_of(error)}. Run again.", exception=traceback.format_exc())
     raise AssertionError("fail_json returned")

@@ -5,10 +5,15 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import typing as t
 
 from .engine import no_change_cache
+from .errors import DocklessError
+from .linux import files
+
+_WITH_VALUE = ("--project", "--on-mismatch", "--wait")
 
 
 def main(arguments: t.Sequence[str]) -> int:
@@ -17,26 +22,38 @@ def main(arguments: t.Sequence[str]) -> int:
     A document that was applied before is answered before anything else is imported.
     """
     gc.disable()  # a short run that makes many tuples and no cycles
-    content = sys.stdin.buffer.read() if "-" in arguments else _content(arguments)
-    question = no_change_cache.request_digest(content, *(argument.encode() for argument in arguments))
-    known = no_change_cache.cached_answer(question) if "apply" in arguments and "--json" in arguments else None
-    if known is not None:
-        sys.stdout.write(known + "\n")
-        return 0
+    content = _content(arguments)
+    question = ""
+    if isinstance(content, bytes):
+        question = no_change_cache.request_digest(content, *(os.fsencode(argument) for argument in arguments))
+        may_be_known = "apply" in arguments and "--json" in arguments
+        known = no_change_cache.cached_answer(question) if may_be_known else None
+        if known is not None:
+            sys.stdout.write(known + "\n")
+            return 0
     from . import commands
 
     return commands.run(arguments, content, question)
 
 
-def _content(arguments: t.Sequence[str]) -> bytes:
-    """Return what the last argument that is a file holds: the document, if there is one."""
-    for argument in reversed(arguments):
-        try:
-            with open(argument, "rb") as file:
-                return file.read()
-        except OSError:
-            continue
-    return b""
+def _content(arguments: t.Sequence[str]) -> bytes | Exception:
+    """Return the content of the document, which is read once, or why it cannot be read: commands reports that."""
+    path = _file_of(arguments)
+    try:
+        return files.read_input(path) if path else b""
+    except (DocklessError, OSError) as error:
+        return error
+
+
+def _file_of(arguments: t.Sequence[str]) -> str:
+    """Return FILE, the word after the command that is neither an option nor the value of one, "" if there is none."""
+    words = []
+    is_value = False
+    for argument in arguments:
+        if not is_value and (argument == "-" or not argument.startswith("-")):
+            words.append(argument)
+        is_value = not is_value and argument in _WITH_VALUE
+    return words[1] if len(words) == 2 else ""
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import typing as t
 
@@ -45,6 +46,10 @@ class VerifyError(DocklessError):
     """After all changes were applied, the host still differs from the desired state."""
 
 
+class RollbackError(DocklessError):
+    """A run failed, and what it had changed could not be taken back."""
+
+
 def printable(line: str) -> str:
     """Return the line with each unprintable character escaped, also line ends.
 
@@ -66,3 +71,24 @@ def join_messages(problems: t.Sequence[str], limit: int = 5) -> str:
 def refuse(path: str, what: str, remedy: str = "") -> t.NoReturn:
     """Raise DocklessError for the option at path."""
     raise DocklessError(what, remedy, path)
+
+
+def reason_of(error: Exception) -> str:
+    """Return why something failed, for a message: with the file, and without Python's notation of an OSError."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if isinstance(error.filename, str) else error.strerror
+
+
+@contextlib.contextmanager
+def host_errors() -> t.Iterator[None]:
+    """Raise DocklessError for what the system does not let a run read."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        subject = error.filename or "a part of the host"
+        raise DocklessError(
+            f"{subject} cannot be read: {error.strerror} ({errno.errorcode.get(number, number)})",
+            "What cannot be read is unknown, so nothing was changed. Run again when the cause is removed.",
+        ) from error

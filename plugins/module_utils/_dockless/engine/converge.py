@@ -4,16 +4,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import json
-import os
 import typing as t
 
 from ..allocate.leases import Leases, recorded_interfaces
 from ..desired import foreign_firewalls as desired_firewalls
 from ..desired import host_resolvers
-from ..errors import DocklessError, VerifyError, join_messages, printable
+from ..errors import DocklessError, RollbackError, VerifyError, host_errors, join_messages, printable, reason_of
 from ..firewall import coexistence
 from ..linux import files, foreign_chains, foreign_firewalls, lock, netns
 from ..linux.netns_records import NetnsRecords
@@ -27,73 +23,83 @@ from ..state import inside, plan, rebuilds, render
 from ..state.firewall import FIREWALL_KEY, OTHER_RULES, Firewall
 from ..state.inside import Inside
 from ..state.keys import Key
-from ..state.objects import File, Link, Netns, NftTable, Resolver, State, Sysctl
+from ..state.objects import Link, Netns, NftTable, State, Sysctl
 from ..state.plan import Hook, Plan
-from ..state.wireguard import WireguardLink
-from . import documents, nft_cache, no_change_cache, transit
+from . import boot, documents, fitting, last_answer, nft_cache, no_change_cache, recovery, transit
+from .fitting import Choice
+from .last_answer import attempt
 from .request import Outcome, Request
 from .sandbox_faults import SandboxFaults
 from .store import Documents
-from .target import Target, compute_target
+from .target import compute_target
+from .transaction import Change, Record, Transaction
 
 if t.TYPE_CHECKING:
     from ..apply.executor import Executor
 
-LOCK_TIMEOUT_S = 120.0
 _ROLLED_BACK = "The host is as it was before."
 
 
 def converge(request: Request, hook: Hook = plan.no_hook) -> Outcome:
     """Do one run. Raises DocklessError; the host is then as it was before, unless the message states otherwise.
 
-    hook is called with each step before its change is sent.
+    hook is called with each step before its change is sent. At boot, a project whose objects cannot be created does not
+    stop the others.
     """
+    try:
+        return _converge(request, hook)
+    except DocklessError as error:
+        if not request.boot or request.check or request.project is not None:
+            raise
+        return boot.converge_each(request, error, lambda own, distrusted: _converge(own, hook, distrusted))
+
+
+def _converge(request: Request, hook: Hook, distrusted: t.Sequence[str] = ()) -> Outcome:
     acquire = lock.lock_for_reading if request.check else lock.lock
-    with acquire(LOCK_TIMEOUT_S), _readable(), netns.Home() as home:
-        present, load_warnings = documents.load(request)
-        edited = documents.edited(present, request)
-        target = compute_target(edited, request.project, request.boot)
-        run = _Run(target, present, request, hook, home)
+    with acquire(request.wait_s), host_errors(), netns.Home() as home:
+        settings = no_change_cache.settings() if request.question else []
+        start = recovery.start(request)
+        undone = recovery.take_back(start, request.check, lambda own: _repair(own, start, home))
+        choice = fitting.choose(start.entries, request, distrusted)
+        target = choice.target
+        run = _Run(choice, request, hook, home)
         transit_found = transit.converge(target.facts.transit, target.host.defaults.ip_forward_no_drop, request.check)
         work = run.plan()
-        wanted = documents.with_leases(edited, target, request)
-        recorded = documents.differences(present, wanted)
-        warnings = [*load_warnings, *target.warnings]
+        wanted = documents.with_leases(choice.edited, target, request)
+        lines, changes = documents.changes(choice.present, wanted, request)
+        problems = [*start.warnings, *choice.problems, *undone.warnings]
         if request.check:
-            warnings += [*run.blocking_chains(after=work), *run.faults.warnings()]
+            warnings = run.blocking_chains(after=work)
         else:
-            run.apply(work, lambda: documents.write(wanted, request) if recorded else None)
-            warnings += [*run.blocking_chains(), *run.faults.warnings()]
-            run.finish(work, wanted, warnings)
-        # After the cache is written: its answers must not repeat what is repaired.
-        warnings += transit_found.warnings
+            record = Record(documents.projects_of(request, wanted), request.on_mismatch, changes)
+            with Transaction(record, undone.failed, start.is_repeated) as transaction:
+                run.apply(work, transaction.commit)
+            warnings = run.blocking_chains()
+            problems += [*transaction.warnings, *run.finish(work, wanted)]
+            if request.question and wanted.projects:
+                problems += run.record_answer(changes, settings, [*target.warnings, *warnings], bool(problems))
+        # The recorded answer has nothing of transit_found: it must not repeat what is repaired.
+        warnings = [*problems, *target.warnings, *warnings, *run.faults.warnings(), *transit_found.warnings]
         warnings += host_resolvers.manual_steps(work, target.facts)
         endpoints, ports = target.endpoints(request.project), target.ports(request.project)
-        recorded = [*transit_found.operations, *recorded]
-        return Outcome(work, tuple(recorded), tuple(map(printable, warnings)), endpoints, ports)
+        recorded = (*undone.operations, *transit_found.operations, *lines)
+        return Outcome(work, recorded, tuple(map(printable, warnings)), endpoints, ports, choice.problems)
 
 
-@contextlib.contextmanager
-def _readable() -> t.Iterator[None]:
-    """Raise DocklessError for what the system does not let a run read. apply() says itself what it has changed."""
-    try:
-        yield
-    except OSError as error:
-        number = error.errno or 0
-        subject = error.filename or "a part of the host"
-        raise DocklessError(
-            f"{subject} cannot be read: {os.strerror(number)} ({errno.errorcode.get(number, number)})",
-            "What cannot be read is unknown, so nothing was changed. Run again when the cause is removed.",
-        ) from error
+def _repair(request: Request, start: recovery.Start, home: netns.Home) -> None:
+    """Make a project as its document declares it. The caller has the lock."""
+    run = _Run(fitting.choose(start.entries, request), request, plan.no_hook, home)
+    run.apply(run.plan(), lambda: None)
 
 
 class _Run:
     """Reads and changes the host for one target."""
 
-    def __init__(self, target: Target, present: Documents, request: Request, hook: Hook, home: netns.Home) -> None:
-        self._target = target
+    def __init__(self, choice: Choice, request: Request, hook: Hook, home: netns.Home) -> None:
+        self._left_out = choice.left_out
+        self._target = target = choice.target
         self._home = home
-        self._present = present  # the documents before the run
+        self._present = present = choice.present  # the documents before the run
         self._request = request
         self._hook = hook
         self._wanted = target.state_of(request.project)
@@ -106,7 +112,7 @@ class _Run:
         self._left_alone: set[Key] = set()  # inside sandboxes, where on_mismatch does not allow to repair drift
         self.faults = SandboxFaults(target.host)
         self._first: State = {}  # what a rollback goes back to
-        self._last: Observation | None = None
+        self._seen: tuple[Observation, no_change_cache.Files] | None = None
 
     # ---- plan ----------------------------------------------------------------
 
@@ -135,6 +141,8 @@ class _Run:
             wanted = {key: obj for key, obj in wanted.items() if key not in unplanned}
             others = others | unplanned
         work = plan.make_plan(wanted, observation.state, others)
+        if self._left_out:  # nothing is removed because a document cannot be read
+            work = work._replace(removal=())
         return self.faults.without_floods(work, self._inside) if work.removal else work
 
     def _refuse_rebuilds(self, work: Plan) -> None:
@@ -158,13 +166,15 @@ class _Run:
     def _observe(self, wanted: State, host: NetnsSnapshot | None = None) -> Observation:
         """Return the actual state, rules in other firewalls included."""
         self._home.come_back()
+        files_before = no_change_cache.statuses() if self._request.question else no_change_cache.NO_FILES
         host = host or snapshot.read_host()
-        self._last = actual_state.observe(wanted, self._question, host)
+        observation = actual_state.observe(wanted, self._question, host)
         named_now = self._target.host.defaults.coexist
         named_before = foreign_firewalls.named_firewalls(self._present.host.defaults)
         rules = foreign_firewalls.observe({*named_now, *named_before})
-        self._last.state.update((obj.key, obj) for obj in rules)
-        return self._last
+        observation.state.update((obj.key, obj) for obj in rules)
+        self._seen = observation, files_before
+        return observation
 
     def _remove_leftovers(self, host: NetnsSnapshot) -> bool:
         """Remove what a killed run left in an unmarked state, and return whether there was anything."""
@@ -195,7 +205,7 @@ class _Run:
         except BaseException as error:
             outcome = self._roll_back(error, work)
             if isinstance(error, OSError):
-                raise DocklessError(f"applying the change failed: {error}", outcome) from error
+                raise DocklessError(f"applying the change failed: {reason_of(error)}", outcome) from error
             if isinstance(error, DocklessError):
                 error.remedy = f"{error.remedy} {outcome}".strip()
             raise
@@ -253,7 +263,7 @@ class _Run:
     def _roll_back(self, error: BaseException, work: Plan) -> str:
         """Restore the state that was observed first, and return a sentence about the result.
 
-        Raises DocklessError with both reasons if it fails.
+        Raises RollbackError with both reasons if it fails.
         """
         if not work:
             return _ROLLED_BACK
@@ -267,7 +277,7 @@ class _Run:
             self._carry_out(executor, plan.make_plan(first, present, self._keys_of_others))
             return self._outcome_of_rollback(first, present)
         except (DocklessError, OSError) as second:
-            raise DocklessError(f"{error}", f"The rollback failed too: {second}. Run again.") from error
+            raise RollbackError(f"{error}", f"The rollback failed too: {second}. Run again.") from error
 
     def _outcome_of_rollback(self, first: State, present: State) -> str:
         """Return a sentence that says which state the host has. Raises VerifyError if it is not the first one."""
@@ -317,50 +327,34 @@ class _Run:
             if chain.firewall not in opened and chain.is_relevant(directions)
         ]
 
-    def finish(self, work: Plan, wanted: Documents, warnings: t.Sequence[str]) -> None:
-        """Write the caches after a run that succeeded, and give up the lock's file with the last project.
+    def finish(self, work: Plan, wanted: Documents) -> list[str]:
+        """Write the caches of a run that succeeded, and remove what the last project leaves.
 
-        A cache that cannot be written is no reason to fail: the documents are recorded.
+        Return a warning for what fails: that costs time, and nothing else.
         """
-        with contextlib.suppress(OSError):
-            self._write_caches(work, wanted, warnings)
-            self._question.records.prune()
-        if not wanted.projects:
-            lock.abandon()
-
-    def _write_caches(self, work: Plan, wanted: Documents, warnings: t.Sequence[str]) -> None:
         texts = {obj.text for obj in self._wanted.values() if isinstance(obj, NftTable)}
-        has_firewall = FIREWALL_KEY in self._wanted
-        if work and has_firewall and not self._request.remove_project:
-            nft_cache.save(self._tables, texts)
-        if self._request.question and wanted.projects:
-            self._write_no_change_cache(warnings)
+        problems = []
+        if work and FIREWALL_KEY in self._wanted and not self._request.remove_project:
+            problems += attempt("The cache of nft tables", lambda: nft_cache.save(self._tables, texts))
+        problems += attempt("The record of namespaces", self._question.records.prune)
+        if not wanted.projects:
+            problems += attempt("What the last project leaves", documents.remove_rest)
+            lock.abandon()
+        return problems
 
-    def _write_no_change_cache(self, warnings: t.Sequence[str]) -> None:
-        """Record the answer for the next equal request, unless it depends on something that the cache cannot check."""
-        if self._last is None or not self._request.verify or self.faults or self._depends_on_more():
-            no_change_cache.remove()
-            return
-        target, project = self._target, self._request.project
-        answer = {
-            "changed": False,
-            "operations": [],
-            "warnings": list(warnings),
-            "endpoints": target.endpoints(project),
-            "ports": target.ports(project),
-        }
-        digests = {obj.sandbox: obj.digest for obj in self._wanted.values() if isinstance(obj, Resolver)}
-        paths = [obj.path for obj in self._wanted.values() if isinstance(obj, File)]
-        no_change_cache.write(self._request.question, self._last.snapshot, paths, digests, json.dumps(answer))
+    def record_answer(
+        self, changes: t.Mapping[str, Change], settings: list[t.Any], warnings: list[str], has_problems: bool
+    ) -> list[str]:
+        """Record the answer for the next equal request, and return a warning if that fails.
 
-    def _depends_on_more(self) -> bool:
-        """Return whether something is declared that a snapshot of namespaces and files does not show."""
-        if self._target.host.defaults.coexist:
-            return True
-        return any(
-            isinstance(obj, (Sysctl, WireguardLink)) or (isinstance(obj, Netns) and bool(obj.inode))
-            for obj in self._wanted.values()
+        A run with problems has no answer that holds: the next one must try again, or report them again.
+        """
+        if self._seen is None or has_problems or self.faults:
+            return attempt("The last answer", no_change_cache.remove)
+        answer = last_answer.Run(
+            self._request, self._target, self._wanted, self._present, changes, settings, self._seen, warnings
         )
+        return attempt("The last answer", lambda: last_answer.record(answer))
 
 
 def _with_namespace_settings(observed: State, declared: State) -> State:

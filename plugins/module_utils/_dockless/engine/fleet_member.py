@@ -12,7 +12,7 @@ from ..linux import wireguard
 from ..model.facts import Facts, UnderlayAddress
 from ..observe import snapshot, uplink
 from . import store
-from .store import Json
+from .document_files import Json
 
 
 def report_host(

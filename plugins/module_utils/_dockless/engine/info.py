@@ -8,7 +8,6 @@ import typing as t
 
 from .. import names
 from ..desired.services import Services
-from ..linux import lock
 from ..model import topology
 from ..model.network import is_default_bridge
 from ..model.sandbox import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, Sandbox
@@ -18,23 +17,22 @@ from ..report.networks import Filters, matches, network_row
 from ..report.rows import Row
 from ..report.services import service_rows
 from ..state import render
-from . import store
-from .converge import LOCK_TIMEOUT_S, converge
-from .request import Request
-from .store import Json
-from .target import Target, compute_target
+from . import fitting
+from .converge import converge
+from .document_files import Json
+from .request import WAIT_S, Request
+from .target import Target
 
 
-def read_info(project: str | None = None, filters: Filters | None = None) -> Json:
+def read_info(project: str | None = None, filters: Filters | None = None, wait_s: float = WAIT_S) -> Json:
     """Return everything about one project, or about all. Raises DocklessError.
 
     filters select networks: name (part of it), driver, label (KEY or KEY=VALUE), type (builtin, custom).
     """
-    with lock.lock_for_reading(LOCK_TIMEOUT_S):
-        documents = store.load_all()
-        target = compute_target(documents, project)
+    choice = fitting.read(project, wait_s)
+    target = choice.target
     resolution = ResolutionReport(target.host, target.states, target.facts)
-    leases = {name: one.leases for name, one in sorted(documents.projects.items()) if project in (None, name)}
+    leases = {name: one.leases for name, one in sorted(choice.present.projects.items()) if project in (None, name)}
     return {
         "networks": _networks(target, project, filters or {}, resolution),
         "sandboxes": _sandboxes(target, project, resolution),
@@ -42,14 +40,14 @@ def read_info(project: str | None = None, filters: Filters | None = None) -> Jso
         "ports": target.ports(project),
         "exposures": exposures.exposures(target.host, project),
         "leases": leases,
-        "drift": drift(project),
-        "warnings": list(target.warnings),
+        "drift": drift(project, wait_s),
+        "warnings": [*choice.problems, *target.warnings],
     }
 
 
-def drift(project: str | None) -> list[str]:
+def drift(project: str | None, wait_s: float = WAIT_S) -> list[str]:
     """Return a line for each difference between the documents and the host."""
-    return render.operations(converge(Request(project, check=True, on_mismatch="recreate")).work)
+    return render.operations(converge(Request(project, check=True, on_mismatch="recreate", wait_s=wait_s)).work)
 
 
 def _networks(target: Target, project: str | None, filters: Filters, resolution: ResolutionReport) -> list[Row]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import typing as t
 
+from ..errors import DocklessError
 from ..linux import files
 from ..linux.nft_tables import Tables
 from ..names import RUN_DIRECTORY
@@ -16,12 +17,12 @@ _LIMIT = 4096  # namespaces
 
 
 def load() -> Tables:
-    """Return the tables with what earlier runs have seen of them."""
+    """Return the tables with what earlier runs have seen of them. A cache of any other shape is an empty one."""
     try:
         known = json.loads(files.read(PATH) or "{}")
-    except ValueError:
+        return Tables({int(inode): (int(generation), str(digest)) for inode, (generation, digest) in known.items()})
+    except (DocklessError, OSError, ValueError, TypeError, AttributeError, RecursionError):
         return Tables({})
-    return Tables({int(inode): (int(pair[0]), str(pair[1])) for inode, pair in known.items()})
 
 
 def save(tables: Tables, texts: t.Iterable[str]) -> None:

@@ -4,34 +4,30 @@
 
 from __future__ import annotations
 
-from ..linux import lock
 from ..model import topology
 from ..report.networks import Filters, matches, network_row
-from . import converge, store
-from .converge import LOCK_TIMEOUT_S
-from .request import Declaration, Outcome, Request
-from .target import compute_target
+from . import converge, fitting
+from .request import WAIT_S, Declaration, Outcome, Request
 
 
-def prune(project: str, filters: Filters, check: bool) -> Outcome:
+def prune(project: str, filters: Filters, check: bool, wait_s: float = WAIT_S) -> Outcome:
     """Remove a project's unused networks, and managed objects that no document declares. Raises DocklessError.
 
     The filter label (KEY or KEY=VALUE) limits which networks. One that sandboxes of another project have joined is in
     use.
     """
-    names = unused(project, filters)
+    names = unused(project, filters, wait_s)
 
     def edit(declaration: Declaration) -> Declaration:
         networks = {name: spec for name, spec in (declaration.get("networks") or {}).items() if name not in names}
         return {**declaration, "networks": networks}
 
-    return converge.converge(Request(project, edit if names else dict, check=check))
+    return converge.converge(Request(project, edit if names else dict, check=check, wait_s=wait_s))
 
 
-def unused(project: str, filters: Filters) -> list[str]:
+def unused(project: str, filters: Filters, wait_s: float = WAIT_S) -> list[str]:
     """Return the networks of a project that no sandbox of any project has joined."""
-    with lock.lock_for_reading(LOCK_TIMEOUT_S):
-        host = compute_target(store.load_all(), project).host
+    host = fitting.read(project, wait_s).target.host
     members = topology.endpoints_by_network(host)
     return [
         network.name

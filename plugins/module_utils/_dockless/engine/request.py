@@ -10,6 +10,7 @@ from ..report.rows import Row
 from ..state import render
 from ..state.plan import Plan
 
+WAIT_S = 120.0  # a run of a large host takes a minute
 Declaration = dict[str, t.Any]  # networks, sandboxes and veth_pairs of a project, in the keys of Compose
 
 
@@ -26,6 +27,7 @@ class Request(t.NamedTuple):
     boot            use the last good copy of a broken document, and leave out what is not there yet
     question        no_change_cache.request_digest() of all that edit depends on; "" never uses the cache
     coexist         the firewalls to add rules to, in place of those in the defaults; None keeps them
+    wait_s          how long to wait for another run to end, in seconds
     """
 
     project: str | None
@@ -38,12 +40,14 @@ class Request(t.NamedTuple):
     boot: bool = False
     question: str = ""
     coexist: t.Sequence[str] | None = None
+    wait_s: float = WAIT_S
 
 
 class Outcome(t.NamedTuple):
     """The changes that a run made, or in check mode would make.
 
-    recorded has a line for each document that changed, and for table inet dockless-transit.
+    recorded has a line for each document that changed, and for table inet dockless-transit. problems are the warnings
+    about documents that are broken.
     """
 
     work: Plan
@@ -51,6 +55,7 @@ class Outcome(t.NamedTuple):
     warnings: tuple[str, ...]
     endpoints: list[Row]
     ports: list[Row]
+    problems: tuple[str, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -71,3 +76,19 @@ class Outcome(t.NamedTuple):
     def after(self) -> str:
         """Return the touched objects as they are now, or in check mode would be."""
         return render.after(self.work)
+
+
+def joined(outcomes: t.Sequence[Outcome], problems: t.Sequence[str]) -> Outcome:
+    """Return several outcomes as one, with further problems."""
+    works = [outcome.work for outcome in outcomes]
+    work = Plan(*(tuple(step for each in works for step in each[part]) for part in range(len(Plan._fields))))
+    all_problems = tuple(dict.fromkeys([*problems, *(text for each in outcomes for text in each.problems)]))
+    warnings = dict.fromkeys([*all_problems, *(text for each in outcomes for text in each.warnings)])
+    return Outcome(
+        work,
+        tuple(line for each in outcomes for line in each.recorded),
+        tuple(warnings),
+        [row for each in outcomes for row in each.endpoints],
+        [row for each in outcomes for row in each.ports],
+        all_problems,
+    )

@@ -1,30 +1,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
-"""Stores documents: one for each project, one for the host, and the last good copy of each.
+"""Reads documents: one for each project, one for the host, and the last good copy of each.
 
-Documents are written after a run was verified, so that each one that is written works. The copies are for a boot that
-finds a document that was damaged.
+Documents are written after a run was verified (transaction), so that each one that is written works. The copies are
+for a boot that finds a document that was damaged. docs/reliability.md has the policy for documents of other versions.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import json
-import os
 import typing as t
 
 from ..errors import DocklessError
-from ..linux import safe_directories
-from ..names import ETC_DIRECTORY, NAME
+from ..names import NAME
+from . import document_files, json_lines, transaction
+from .document_files import PROJECTS, SUFFIX, Json
+from .lease_shape import check_leases
+from .transaction import LAST_GOOD, Change, Record
 
-Json = dict[str, t.Any]
 FORMAT = 1
-HOST_FILE = "host.json"
-_PROJECTS = "projects"
-_LAST_GOOD = "last-good"
-_SUFFIX = ".json"
-_D = t.TypeVar("_D")
 
 
 class Document(t.NamedTuple):
@@ -42,184 +36,207 @@ class HostDocument(t.NamedTuple):
     leases: Json = {}
 
 
+AnyDocument = t.Union[Document, HostDocument]
+
+
+class Source(t.NamedTuple):
+    """The files that a document was read from.
+
+    content     of the document's file, None if it does not exist
+    is_copied   whether the last good copy is equal
+    is_private  whether only root can read both
+    """
+
+    content: bytes | None = None
+    is_copied: bool = True
+    is_private: bool = True
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of the document's file, "" if it does not exist."""
+        return document_files.digest(self.content)
+
+
 class Documents(t.NamedTuple):
-    """Everything that is declared on this host."""
+    """Everything that is declared on this host. sources are by project; "" is the host."""
 
-    projects: dict[str, Document]
+    projects: t.Mapping[str, Document]
     host: HostDocument
+    sources: t.Mapping[str, Source] = {}
 
 
-def path_of(project: str) -> str:
-    """Return the path of a project's document. Raises DocklessError for an invalid name."""
-    if not NAME.match(project):
+class Entry(t.NamedTuple):
+    """One stored document.
+
+    document  None where the file is broken; error has the reason
+    copy      its last good copy, None if there is none that can be used
+    """
+
+    document: AnyDocument | None
+    copy: AnyDocument | None
+    source: Source
+    error: DocklessError | None = None
+
+
+def name_of(project: str) -> str:
+    """Return the name of a project's file below /etc/dockless, of the host's for "". Raises DocklessError."""
+    if project and not NAME.match(project):
         raise DocklessError(
             f"{project!r} is not a project name",
             "Use up to 63 letters, digits, dots, dashes and underscores, a letter or digit first.",
         )
-    return f"{ETC_DIRECTORY}/{_PROJECTS}/{project}{_SUFFIX}"
+    return document_files.name_for(project)
+
+
+def path_of(project: str) -> str:
+    """Return the path of a project's document, of the host's for "". Raises DocklessError for an invalid name."""
+    return document_files.path_of(name_of(project))
 
 
 def load_all() -> Documents:
     """Return every document. Raises DocklessError with file and line of a broken one."""
-    return Documents({project: _load_project(project, ()) for project in _project_names()}, _load_host(()))
+    entries = load(transaction.pending_commit())
+    for entry in entries.values():
+        if entry.error is not None:
+            raise entry.error
+    return documents_of({name: entry.document for name, entry in entries.items()}, entries)
 
 
-def load_all_or_last_good() -> tuple[Documents, list[str]]:
-    """Return every document, with its last good copy in place of each broken one, and a warning for each of those.
+def load(commit: Record | None) -> dict[str, Entry]:
+    """Return every document by project; "" is the host's. Raises DocklessError if directories cannot be read.
 
-    A broken one without a good copy is left out, with a warning too.
+    commit is one that is not completed: its documents count.
     """
-    warnings: list[str] = []
-    projects = {}
-    for project in _project_names():
-        document = _or_last_good(functools.partial(_load_project, project), warnings)
-        if document is not None:
-            projects[project] = document
-    host = _or_last_good(_load_host, warnings)
-    return Documents(projects, host or HostDocument()), warnings
+    changes = commit.changes if commit else {}
+    entries = {project: _entry(project, changes) for project in ("", *_project_names(changes))}
+    return {name: entry for name, entry in entries.items() if entry.document is not None or entry.error is not None}
 
 
-def write(document: Document) -> None:
-    """Write a project's document and its last good copy, each only if it differs."""
-    path_of(document.project)
-    content = {
-        "format": FORMAT,
-        "project": document.project,
-        "declaration": document.declaration,
-        "leases": document.leases,
-    }
-    for below in ((_PROJECTS,), (_LAST_GOOD, _PROJECTS)):
-        _write(below, document.project + _SUFFIX, content)
+def documents_of(chosen: t.Mapping[str, AnyDocument | None], entries: t.Mapping[str, Entry]) -> Documents:
+    """Return the chosen documents, with the sources of those that are the stored ones and not their copies."""
+    projects = {name: one for name, one in chosen.items() if isinstance(one, Document)}
+    host = chosen.get("")
+    sources = {name: entries[name].source for name, one in chosen.items() if one is entries[name].document}
+    return Documents(projects, host if isinstance(host, HostDocument) else HostDocument(), sources)
 
 
-def write_host(document: HostDocument) -> None:
-    """Write the host's document and its last good copy, each only if it differs."""
-    content = {"format": FORMAT, "defaults": document.defaults, "leases": document.leases}
-    for below in ((), (_LAST_GOOD,)):
-        _write(below, HOST_FILE, content)
+def text_of(document: Document) -> str:
+    """Return the text of a project's file."""
+    return _text(
+        {
+            "format": FORMAT,
+            "project": document.project,
+            "declaration": document.declaration,
+            "leases": document.leases,
+        }
+    )
 
 
-def remove(project: str) -> None:
-    """Remove a project's document, then its last good copy, if they exist."""
-    path_of(project)
-    for below in ((_PROJECTS,), (_LAST_GOOD, _PROJECTS)):
-        _remove(below, project + _SUFFIX)
+def host_text(document: HostDocument) -> str:
+    """Return the text of the host's file."""
+    return _text({"format": FORMAT, "defaults": document.defaults, "leases": document.leases})
 
 
-def remove_all() -> None:
-    """Remove the host's document, its last good copy, and the directories that are empty then."""
-    for below in ((), (_LAST_GOOD,)):
-        _remove(below, HOST_FILE)
-    for directory in ((_LAST_GOOD, _PROJECTS), (_LAST_GOOD,), (_PROJECTS,), ()):
-        with contextlib.suppress(OSError):  # it has other files
-            os.rmdir("/".join((ETC_DIRECTORY, *directory)))
-
-
-def parse(text: str, origin: str) -> Json:
-    """Return the document in a JSON text. Raises DocklessError with origin and line."""
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        line = getattr(error, "lineno", 1)
-        reason = getattr(error, "msg", str(error))
-        raise DocklessError(f"{origin}, line {line}: not JSON: {reason}", _remedy(origin)) from None
-    if not isinstance(content, dict):
-        raise DocklessError(
-            f"{origin}, line 1: the document must be an object, not {type(content).__name__}", _remedy(origin)
+def parse_document(project: str, content: bytes, origin: str) -> Document:
+    """Return the document in a project's file. Raises DocklessError with origin and line."""
+    found = document_files.parse(content, origin)
+    _check(found, content, origin, ("project", "declaration", "leases"))
+    if found.get("project") != project:
+        document_files.refuse(
+            content,
+            origin,
+            ("project",),
+            f"the document is of project {found.get('project')!r}, but the file is named after {project!r}",
         )
-    return content
+    return Document(project, found["declaration"], found["leases"])
 
 
-def _remedy(origin: str) -> str:
-    return f"Fix the file {origin}, or remove it and apply the project again."
+def parse_host_document(content: bytes, origin: str) -> HostDocument:
+    """Return the document in the host's file. Raises DocklessError with origin and line."""
+    found = document_files.parse(content, origin)
+    _check(found, content, origin, ("defaults", "leases"))
+    return HostDocument(found["defaults"], found["leases"])
 
 
-def _or_last_good(load: t.Callable[[tuple[str, ...]], _D], warnings: list[str]) -> _D | None:
+def _entry(project: str, changes: t.Mapping[str, Change]) -> Entry:
+    """Read a document and its copy. A committed change counts as written, and as copied."""
+    name = name_of(project)
+    change = changes.get(name)
+    copy, copy_mode = _copy_of(name) if change is None else (change.content, document_files.MODE)
     try:
-        return load(())
-    except DocklessError as broken:
-        try:
-            document = load((_LAST_GOOD,))
-        except (DocklessError, FileNotFoundError):
-            warnings.append(f"{broken.what}. There is no last good copy, so it is left out")
-            return None
-        warnings.append(f"{broken.what}. Its last good copy is used")
-        return document
-
-
-def _project_names() -> list[str]:
+        found = document_files.read(name)
+    except DocklessError as error:
+        return Entry(None, _parsed_copy(project, copy), Source(), error)
+    content, mode = found or (None, document_files.MODE)
+    if change is not None:
+        content = change.result(content)
+    is_private = mode == copy_mode == document_files.MODE
+    source = Source(content, copy == content, is_private)
+    if content is None and not project:
+        source = Source()  # without a copy either, this document has its defaults
+    if content is None:
+        return Entry(None if project else HostDocument(), None, source)
     try:
-        with safe_directories.opened(ETC_DIRECTORY, (_PROJECTS,)) as fd:
-            found = os.listdir(fd)
-    except FileNotFoundError:
-        return []
+        document = _parsed(project, content, document_files.path_of(name))
+    except DocklessError as error:
+        return Entry(None, _parsed_copy(project, copy), source, error)
+    return Entry(document, document if copy == content else _parsed_copy(project, copy), source)
+
+
+def _copy_of(name: str) -> tuple[bytes | None, int]:
+    """Return content and mode of the copy. One that cannot be read is no copy."""
+    try:
+        return document_files.read(f"{LAST_GOOD}/{name}") or (None, document_files.MODE)
+    except DocklessError:
+        return None, document_files.MODE
+
+
+def _parsed(project: str, content: bytes, origin: str) -> AnyDocument:
+    return parse_document(project, content, origin) if project else parse_host_document(content, origin)
+
+
+def _parsed_copy(project: str, content: bytes | None) -> AnyDocument | None:
+    """Return the document in a copy, None if it is broken: only the document's own error is of interest."""
+    if content is None:
+        return None
+    try:
+        return _parsed(project, content, document_files.path_of(f"{LAST_GOOD}/{name_of(project)}"))
+    except DocklessError:
+        return None
+
+
+def _project_names(changes: t.Mapping[str, Change]) -> list[str]:
+    """Return the projects that have a document, or a committed one that is not written yet."""
+    files = [*document_files.names_in(PROJECTS.rstrip("/")), *(name[len(PROJECTS) :] for name in changes)]
     # Temporary files of a killed run begin with a dot, which no name does.
-    return sorted(n[: -len(_SUFFIX)] for n in found if n.endswith(_SUFFIX) and NAME.match(n[: -len(_SUFFIX)]))
+    return sorted(
+        {file[: -len(SUFFIX)] for file in files if file.endswith(SUFFIX) and NAME.match(file[: -len(SUFFIX)])}
+    )
 
 
-def _load_project(project: str, top: tuple[str, ...]) -> Document:
-    origin, text = _read((*top, _PROJECTS), project + _SUFFIX)
-    content = parse(text, origin)
-    _check(content, text, origin, ("declaration", "leases"))
-    if content.get("project") != project:
-        raise DocklessError(
-            f"{origin}, line {_line_of(text, 'project')}: the document is of project {content.get('project')!r}, "
-            f"but the file is named after {project!r}",
-            _remedy(origin),
+def _check(found: Json, content: bytes, origin: str, keys: t.Sequence[str]) -> None:
+    """Raise DocklessError if the document is of a newer version, has an unknown key, or lacks one."""
+    if found.get("format") != FORMAT:
+        document_files.refuse(
+            content,
+            origin,
+            ("format",),
+            f"format {found.get('format')!r} is unknown; this version reads format {FORMAT}",
         )
-    return Document(project, content["declaration"], content["leases"])
-
-
-def _load_host(top: tuple[str, ...]) -> HostDocument:
+    for key in found:
+        if key not in ("format", *keys):
+            document_files.refuse(content, origin, (key,), f"unknown key {key!r}")
+    for key in keys:
+        if key != "project" and not isinstance(found.get(key), dict):
+            document_files.refuse(content, origin, (key,), f"{key} must be an object")
     try:
-        origin, text = _read(top, HOST_FILE)
-    except FileNotFoundError:
-        if top:
-            raise
-        return HostDocument()
-    content = parse(text, origin)
-    _check(content, text, origin, ("defaults", "leases"))
-    return HostDocument(content["defaults"], content["leases"])
+        check_leases(found["leases"])
+    except DocklessError as error:
+        document_files.refuse(content, origin, json_lines.keys_of(error.path), f"{error.path}: {error.what}")
 
 
-def _check(content: Json, text: str, origin: str, objects: t.Sequence[str]) -> None:
-    """Raise DocklessError if the document has an unknown format or lacks an object."""
-    if content.get("format") != FORMAT:
-        raise DocklessError(
-            f"{origin}, line {_line_of(text, 'format')}: format {content.get('format')!r} is unknown; "
-            f"this version reads format {FORMAT}",
-            _remedy(origin),
-        )
-    for key in objects:
-        if not isinstance(content.get(key), dict):
-            raise DocklessError(f"{origin}, line {_line_of(text, key)}: {key} must be an object", _remedy(origin))
-
-
-def _line_of(text: str, key: str) -> int:
-    return text.count("\n", 0, max(0, text.find(f'"{key}"'))) + 1
-
-
-def _read(below: tuple[str, ...], name: str) -> tuple[str, str]:
-    """Return path and text. Raises FileNotFoundError."""
-    path = "/".join((ETC_DIRECTORY, *below, name))
-    with safe_directories.opened(ETC_DIRECTORY, below) as fd:
-        found = safe_directories.read(fd, name, path)
-    if found is None:
-        raise FileNotFoundError(path)
-    try:
-        return path, found[0].decode()
-    except UnicodeDecodeError as error:
-        line = found[0].count(b"\n", 0, error.start) + 1
-        raise DocklessError(f"{path}, line {line}: not UTF-8", _remedy(path)) from None
-
-
-def _write(below: tuple[str, ...], name: str, content: Json) -> None:
-    path = "/".join((ETC_DIRECTORY, *below, name))
-    text = (_pretty(content, 3) + "\n").encode("utf-8", "backslashreplace")
-    with safe_directories.opened(ETC_DIRECTORY, below, 0o700) as fd:
-        present = safe_directories.read(fd, name, path)
-        if present != (text, 0o600):
-            safe_directories.replace(fd, name, text, 0o600, os.fsync)
+def _text(content: Json) -> str:
+    return (_pretty(content, 3) + "\n").encode("utf-8", "backslashreplace").decode()
 
 
 def _pretty(value: object, depth: int, indent: str = "") -> str:
@@ -235,9 +252,3 @@ def _pretty(value: object, depth: int, indent: str = "") -> str:
         for key, each in value.items()
     )
     return "{\n" + ",\n".join(rows) + f"\n{indent}}}"
-
-
-def _remove(below: tuple[str, ...], name: str) -> None:
-    with contextlib.suppress(FileNotFoundError), safe_directories.opened(ETC_DIRECTORY, below) as fd:
-        os.unlink(name, dir_fd=fd)
-        os.fsync(fd)

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import types
 import typing as t
 
 from ..allocate.host import resolve_host
@@ -28,7 +29,8 @@ from ..state.objects import State
 from ..validate import dns, host_support, name_servers
 from ..validate.host import check_host
 from ..validate.macvlan import refusal, too_large
-from .store import Documents, Json
+from .document_files import Json
+from .store import Documents
 
 Attached = tuple[str, int, str]  # sandbox, inode and path of the namespace that it attaches to
 
@@ -77,16 +79,23 @@ class Target(t.NamedTuple):
         return rows.ports(self.host, project)
 
 
-def compute_target(documents: Documents, project: str | None, boot: bool = False) -> Target:
+def compute_target(
+    documents: Documents,
+    project: str | None,
+    boot: bool = False,
+    wait: bool = True,
+    origins: t.Mapping[str, str] = types.MappingProxyType({}),
+) -> Target:
     """Return the target of a run over one project (None: over all). Raises DocklessError if it is impossible.
 
-    At boot, a sandbox or network that needs something which is not there yet is left out with a warning.
+    At boot, a sandbox or network that needs something which is not there yet is left out with a warning. wait is
+    whether to wait for addresses of the host. origins are the files of projects, for messages about these.
     """
     if project is not None:  # the name of a project that is removed or read is not checked by a parser
         values.name(project, "project", "project name")
-    host = _parsed(documents)
+    host = _parsed(documents, origins)
     host, attached, warnings = _with_attached(host, project, boot)
-    if boot:
+    if boot and wait:
         underlay.await_vteps(host)
     present = snapshot.read_host()
     facts = _host_facts(present, attached)
@@ -104,8 +113,11 @@ def compute_target(documents: Documents, project: str | None, boot: bool = False
     return Target(host, desired_state(possible, facts), facts, tuple(warnings), present)
 
 
-def _parsed(documents: Documents) -> Host:
-    projects = [parse_project(name, document.declaration) for name, document in sorted(documents.projects.items())]
+def _parsed(documents: Documents, origins: t.Mapping[str, str]) -> Host:
+    projects = [
+        parse_project(name, document.declaration, origins.get(name, ""))
+        for name, document in sorted(documents.projects.items())
+    ]
     return Host(tuple(projects), defaults.parse_defaults(documents.host.defaults))
 
 

@@ -8,15 +8,18 @@ import contextlib
 import errno
 import grp
 import os
+import select
 import stat
+import time
 
 from ..errors import DocklessError
 from ..names import ETC_DIRECTORY, NETNS_ETC_DIRECTORY, RUN_DIRECTORY
 from . import safe_directories
 from .systemd import RUNTIME_UNITS
 
-_DROP_INS = "/etc/dnsmasq.d"  # of the host's own dnsmasq
-ROOTS = (RUN_DIRECTORY, NETNS_ETC_DIRECTORY, ETC_DIRECTORY, RUNTIME_UNITS, _DROP_INS)
+DROP_INS = "/etc/dnsmasq.d"  # of the host's own dnsmasq
+ROOTS = (RUN_DIRECTORY, NETNS_ETC_DIRECTORY, ETC_DIRECTORY, RUNTIME_UNITS, DROP_INS)
+_INPUT_TIMEOUT_S = 30.0
 _DIRECTORY_MODE = 0o755  # resolvers and applications read the files as other users than root
 
 
@@ -40,15 +43,69 @@ def observed(path: str) -> tuple[str, int] | None:
     return None if found is None else (found[0].decode("utf-8", "replace"), found[1])
 
 
+def read_host_file(path: str) -> bytes:
+    """Return the content of a plain file anywhere on the host; symlinks are followed.
+
+    Raises OSError, also for what is no plain file, which could block, and for one that is larger than the limit.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a plain file", path)
+        return safe_directories.all_of(fd, status.st_size, path)
+    finally:
+        os.close(fd)
+
+
+def read_input(path: str) -> bytes:
+    """Return the content of a document that a user names; "-" is standard input. Raises OSError or DocklessError.
+
+    A pipe, as in <(command), has a time limit, so that one without a writer does not block for ever.
+    """
+    if path == "-":
+        return read_stream(0, "standard input", None)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        return read_stream(fd, path, _INPUT_TIMEOUT_S)
+    finally:
+        os.close(fd)
+
+
+def read_stream(fd: int, path: str, timeout_s: float | None) -> bytes:
+    """Return everything up to the end of a file, pipe or device. timeout_s is for the whole of it.
+
+    Raises DocklessError if the end does not come in time, or if there is more than the limit.
+    """
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    content = bytearray()
+    while True:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+        if not poll.poll(left):
+            raise DocklessError(f"{path} has no end after {timeout_s:g} s", "Check what writes to it.")
+        part = os.read(fd, 1 << 20)
+        if not part:
+            return bytes(content)
+        content += part
+        if len(content) > safe_directories.LIMIT:
+            raise safe_directories.too_large(path)
+
+
 def write(path: str, text: str, mode: int) -> None:
     """Write a file, and create the directories above it.
 
-    Raises as read() does, and for a path that is not a plain file.
+    Raises as read() does, and for a path that is not a plain file or cannot be written.
     """
     root, below, name = _split(path)
-    with safe_directories.opened(root, below, _DIRECTORY_MODE) as fd:
-        _check_replaceable(fd, name, path)
-        safe_directories.replace(fd, name, text.encode(), mode)
+    try:
+        with safe_directories.opened(root, below, _DIRECTORY_MODE) as fd:
+            _check_replaceable(fd, name, path)
+            safe_directories.replace(fd, name, text.encode(), mode)
+    except OSError as error:
+        remedy = "Make space on its file system." if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise DocklessError(f"{path} cannot be written: {os.strerror(error.errno or 0)}", remedy) from error
 
 
 def restrict(directory: str, group: str) -> None:
@@ -91,7 +148,7 @@ def remove_empty_above(paths: set[str]) -> None:
     systemd does not run (sd_booted(3)).
     """
     for directory in sorted(paths, key=len, reverse=True):
-        while directory.startswith(ROOTS) and directory not in (RUN_DIRECTORY, RUNTIME_UNITS, _DROP_INS):
+        while directory.startswith(ROOTS) and directory not in (RUN_DIRECTORY, RUNTIME_UNITS, DROP_INS):
             remove_empty_directory(directory)
             if os.path.isdir(directory):
                 break

@@ -16,12 +16,14 @@ from . import safe_directories
 
 PATH = RUN_DIRECTORY + "/lock"
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+_COMMAND_LENGTH = 200
+_STATE, _START_TIME = 0, 19  # fields of proc_pid_stat(5) after the command
 _INTERVAL_S = 0.02  # polling: flock(2) has no time limit, and a signal would interrupt other code of this process
 
 
 @contextlib.contextmanager
 def lock(timeout_s: float) -> t.Iterator[None]:
-    """Hold the lock exclusively. Raises DocklessError with the holder's process number after timeout_s seconds."""
+    """Hold the lock exclusively. Raises DocklessError with the process that holds it after timeout_s seconds."""
     fd = _acquired(_created, fcntl.LOCK_EX, timeout_s)
     try:
         yield
@@ -55,15 +57,38 @@ def abandon() -> None:
 
 
 def holder(fd: int) -> str:
-    """Return the holder of the lock on an open file, as "process 812 (python3)", from /proc/locks (proc_locks(5))."""
+    """Return who holds the lock on an open file, from /proc/locks (proc_locks(5)).
+
+    For example: process 812 (python3 -m dockless.cli apply --boot), which started at 14:02:11, 95 s ago.
+    """
     status = os.fstat(fd)
     file_id = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     with open("/proc/locks", encoding="ascii") as table:
         for line in table:
             words = line.split()
             if "->" not in words and len(words) > 5 and words[1] == "FLOCK" and words[5] == file_id:
-                return f"process {words[4]} ({_command(words[4])})"
+                return _process(words[4])
     return "another process"
+
+
+def _process(pid: str) -> str:
+    """Return what is known of a process. One of another PID namespace has the number 0 here."""
+    if not pid.isdigit() or pid == "0":
+        return "a process of another PID namespace"
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read(_COMMAND_LENGTH + 1).rstrip(b"\0").split(b"\0")
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            fields = file.read().rpartition(")")[2].split()
+        with open("/proc/uptime", encoding="ascii") as file:
+            uptime_s = float(file.read().split()[0])
+    except OSError:
+        return f"process {pid}, which has ended"
+    command = b" ".join(words).decode("utf-8", "replace")[:_COMMAND_LENGTH]
+    age_s = max(0.0, uptime_s - int(fields[_START_TIME]) / os.sysconf("SC_CLK_TCK"))
+    started = time.strftime("%H:%M:%S", time.localtime(time.time() - age_s))
+    state = " and is stopped by a signal" if fields[_STATE] in "Tt" else ""
+    return f"process {pid} ({command}), which started at {started}, {age_s:.0f} s ago{state},"
 
 
 def _opened(directory: int, flags: int) -> int:
@@ -106,8 +131,9 @@ def _wait(fd: int, kind: int, deadline: float, timeout_s: float) -> None:
     while not _try_lock(fd, kind):
         if time.monotonic() >= deadline:
             raise DocklessError(
-                f"{holder(fd)} has held {PATH} for more than {timeout_s:g} s to change this host's networks",
-                "Wait until it ends, or find out why it does not.",
+                f"{holder(fd)} has the lock {PATH} of this host's networks, and has not released it within "
+                f"{timeout_s:g} s",
+                "Wait until it ends, or set wait (--wait) to more seconds.",
             )
         time.sleep(_INTERVAL_S)
 
@@ -125,11 +151,3 @@ def _try_lock(fd: int, kind: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _command(pid: str) -> str:
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as comm:
-            return comm.read().strip()
-    except OSError:
-        return "ended"

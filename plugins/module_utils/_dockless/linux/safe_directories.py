@@ -18,6 +18,8 @@ from ..errors import DocklessError
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+LIMIT = 64 << 20  # bytes of a file; a document of 10,000 sandboxes has 5 MB
+_PAGE = 4096
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -25,9 +27,9 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 def opened(root: str, below: t.Sequence[str] = (), mode: int | None = None) -> t.Iterator[int]:
     """Yield a descriptor of root/below[0]/below[1]/…
 
-    Missing directories are created with mode; without mode they raise FileNotFoundError. A component that is a symlink,
-    not a directory, or writable by other users than root raises DocklessError. The parent of root belongs to the system
-    and is trusted.
+    Missing directories are created with mode, and others are given the rights in it; without mode, a missing one raises
+    FileNotFoundError. A component that is a symlink, not a directory, or writable by other users than root raises
+    DocklessError. The parent of root belongs to the system and is trusted.
     """
     fd = _step(None, root, root, mode)
     path = root
@@ -54,9 +56,26 @@ def read(fd: int, name: str, path: str) -> tuple[bytes, int] | None:
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode):
             raise DocklessError(f"{path} is not a plain file", "Move it away: dockless did not create it.")
-        return _all_of(file, status.st_size), stat.S_IMODE(status.st_mode)
+        return all_of(file, status.st_size, path), stat.S_IMODE(status.st_mode)
     finally:
         os.close(file)
+
+
+def all_of(file: int, size: int, path: str) -> bytes:
+    """Return everything in an open file. Raises DocklessError if there is more than LIMIT."""
+    # One read of a file below /proc/sys must take all of it: a second one returns nothing.
+    content = os.read(file, min(max(size, _PAGE), LIMIT) + 1)
+    while len(content) <= LIMIT:
+        more = os.read(file, 1 << 20) if content else b""
+        if not more:
+            return content
+        content += more
+    raise too_large(path)
+
+
+def too_large(path: str) -> DocklessError:
+    """Return the error for a file that is larger than LIMIT."""
+    return DocklessError(f"{path} is larger than {LIMIT >> 20} MiB", "Check what wrote it, and move it away.")
 
 
 def replace(fd: int, name: str, content: bytes, mode: int, sync: t.Callable[[int], None] = lambda fd: None) -> None:
@@ -93,7 +112,10 @@ def refusal(path: str, error: OSError, wanted: str) -> DocklessError:
 
 def _step(parent: int | None, name: str, path: str, mode: int | None) -> int:
     try:
-        return _open(parent, name, path)
+        fd = _open(parent, name, path)
+        if mode is not None:
+            _add_mode(fd, mode)
+        return fd
     except FileNotFoundError:
         if mode is None:
             raise
@@ -102,6 +124,13 @@ def _step(parent: int | None, name: str, path: str, mode: int | None) -> int:
     fd = _open(parent, name, path)
     os.fchmod(fd, mode)
     return fd
+
+
+def _add_mode(fd: int, mode: int) -> None:
+    """Give back the rights that somebody took from a directory: resolvers read files as another user than root."""
+    present = stat.S_IMODE(os.fstat(fd).st_mode)
+    if mode & ~present:
+        os.fchmod(fd, present | mode)
 
 
 def _open(parent: int | None, name: str, path: str) -> int:
@@ -119,15 +148,6 @@ def _open(parent: int | None, name: str, path: str) -> int:
             f"Check its content, then run: chown root {path}; chmod go-w {path}.",
         )
     return fd
-
-
-def _all_of(file: int, size: int) -> bytes:
-    content = os.read(file, size + 1)
-    while True:
-        more = os.read(file, 1 << 20) if content else b""
-        if not more:
-            return content
-        content += more
 
 
 def _write_all(file: int, content: bytes) -> None:

@@ -11,7 +11,7 @@ import pwd
 import stat
 import typing as t
 
-from ..linux import programs, session, sockets
+from ..linux import files, programs, session, sockets
 from ..model.addresses import IPAddress, IPNetwork
 from ..model.facts import Facts, UnderlayAddress
 from .transit import read_transit
@@ -202,7 +202,6 @@ def _sysctl(name: str) -> str:
 def _text(path: str) -> str:
     """Return the text of a file, "" if it cannot be read."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+        return files.read_host_file(path).decode("utf-8", "replace")
     except OSError:
         return ""

@@ -5,16 +5,18 @@
 from __future__ import annotations
 
 import os
+import stat
 import typing as t
 
 from ..dns.systemd_units import DROP_IN, PATHS
 from ..linux import files
 from ..names import DNS_DIRECTORY, NETNS_ETC_DIRECTORY
-from ..resolvers import probe, supervisor
+from ..resolvers import probe, supervisor, watches
 from ..state.keys import Key
 from ..state.objects import File, Resolver, State
 
 Keys = t.AbstractSet[Key]
+_OPEN = 0o055
 _MARK = "# dockless:"  # how the first line of a managed file begins
 
 
@@ -30,16 +32,32 @@ def observe(wanted: State, keys_of_others: Keys) -> FoundFiles:
     found: list[File] = []
     conflicts: list[str] = []
     managed_directories: dict[str, bool] = {}
+    open_directories: dict[str, bool] = {}
     for path in _paths(wanted, keys_of_others):
         content = files.observed(path)
         if content is None:
             continue
-        file = File(path, *content)
+        text, mode = content
+        if not _is_reachable(os.path.dirname(path), open_directories):
+            mode &= 0o700  # whatever the file's own mode says
+        file = File(path, text, mode)
         if _is_managed(file, managed_directories):
             found.append(file)
         elif path != DROP_IN or file.key in wanted:
             conflicts.append(f"file {path} exists and is not managed by dockless")
     return FoundFiles(found, conflicts)
+
+
+def _is_reachable(directory: str, known: dict[str, bool]) -> bool:
+    """Return whether other users than root can enter and list a directory, and each one above it that dockless made.
+
+    known remembers the answers. A record that the resolver's user cannot read is as good as none.
+    """
+    if directory not in known:
+        is_open = stat.S_IMODE(os.stat(directory).st_mode) & _OPEN == _OPEN
+        is_top = directory in files.ROOTS or directory == os.path.dirname(directory)
+        known[directory] = is_open and (is_top or _is_reachable(os.path.dirname(directory), known))
+    return known[directory]
 
 
 def resolvers(wanted: State, keys_of_others: Keys) -> t.Iterator[Resolver]:
@@ -49,9 +67,12 @@ def resolvers(wanted: State, keys_of_others: Keys) -> t.Iterator[Resolver]:
         if resolver.key not in keys_of_others:
             requested.setdefault(resolver.key, resolver)
     digests = supervisor.running(list(requested.values())) if requested else {}
+    inodes: dict[str, int] = {}
     for resolver in requested.values():
         if resolver.sandbox in digests:
             program = "replaced" if probe.is_replaced(resolver.sandbox) else "installed"
+            if watches.is_deaf(resolver, inodes):
+                program = "deaf"
             yield resolver._replace(digest=digests[resolver.sandbox], program=program)
 
 

@@ -254,7 +254,7 @@ class Resolver(t.NamedTuple):
 
     config   path of its configuration
     digest   of the configuration that it runs with
-    program  "installed", or "replaced" where its executable has been upgraded since it started
+    program  "installed", "replaced" if its file was upgraded since its start, "deaf" if a directory that it watches was
     """
 
     sandbox: str

@@ -232,6 +232,44 @@ def test_bip_wins_over_pools():
     assert subnets(host) == {"bridge": ["192.168.99.0/24"]} and addresses(host) == {"a": ["192.168.99.2/24"]}
 
 
+@pytest.mark.parametrize(
+    ("defaults", "expected"),
+    [
+        ({"fixed_cidr": "10.9.0.0/24"}, ["10.9.0.0/24 10.9.0.1 10.9.0.2"]),
+        ({"fixed_cidr": "10.9.0.0/24", "default_gateway": "10.9.0.9"}, ["10.9.0.0/24 10.9.0.9 10.9.0.1"]),
+        (
+            {"ipv6": True, "fixed_cidr": "fd00:1235::/64"},
+            ["172.17.0.0/16 172.17.0.1 172.17.0.2", "fd00:1235::/64 fd00:1235::1 fd00:1235::2"],
+        ),
+        (
+            {"ipv6": True, "fixed_cidr": "fd00:1235::/64", "default_gateway": "fd00:1235::9"},
+            ["172.17.0.0/16 172.17.0.1 172.17.0.2", "fd00:1235::/64 fd00:1235::9 fd00:1235::1"],
+        ),
+        (
+            {"ipv6": True, "bip": "10.8.0.1/16", "fixed_cidr": "fd00:1235::/64"},
+            ["10.8.0.0/16 10.8.0.1 10.8.0.2", "fd00:1235::/64 fd00:1235::1 fd00:1235::2"],
+        ),
+        (
+            {"bip": "10.8.0.1/16", "fixed_cidr": "10.8.4.0/24", "default_gateway": "10.8.0.9"},
+            ["10.8.0.0/16 10.8.0.9 10.8.4.0"],
+        ),
+    ],
+)
+def test_the_default_bridge_has_the_subnets_of_bip_and_fixed_cidr(defaults, expected):
+    """fixed_cidr was ignored in a family without bip, and the bridge got another prefix."""
+    host = resolved({"networks": {"a": None}, "sandboxes": {"s": {"network_mode": "bridge"}}}, defaults=defaults)
+    bridge = next(network for network in host.networks() if network.name == "bridge")
+    (endpoint,) = host.endpoints()
+    found = zip(bridge.subnets, endpoint.addresses)
+    assert [f"{one.network} {one.gateway} {cidr.partition('/')[0]}" for one, cidr in found] == expected
+
+
+@pytest.mark.parametrize("option", [{"fixed_cidr": "172.18.0.0/16"}, {"bip": "172.18.0.1/16"}])
+def test_networks_avoid_the_subnet_of_a_default_bridge_that_nobody_is_on_yet(option):
+    host = resolved({"networks": {"a": None, "b": None}}, defaults=option)
+    assert subnets(host) == {"a": ["172.17.0.0/16"], "b": ["172.19.0.0/16"]}
+
+
 def test_only_a_size_is_asked_for():
     """Concrete prefixes of those sizes, kept on the next run."""
     document = {"networks": {"a": {"ipam": {"config": [{"subnet": "0.0.0.0/24"}, {"subnet": "::/120"}]}}}}

@@ -55,13 +55,16 @@ def _with_default_bridge(host: Host) -> Host:
 
 
 def _default_bridge_subnets(defaults: Defaults) -> tuple[SubnetRequest, ...]:
-    """Return the subnet that bip describes; none without bip, so that one is chosen from the address pools."""
-    if defaults.bip is None:
-        return ()
-    address, prefix_length = defaults.bip
-    network = addresses.network_of(address, prefix_length)
-    gateway = defaults.default_gateway or address
-    return (SubnetRequest(network, version=network.version, gateway=gateway, ip_range=defaults.fixed_cidr),)
+    """Return the subnets that bip and fixed_cidr describe; of a family without, one is chosen from the pools."""
+    return tuple(_default_bridge_subnet(network, defaults) for network in defaults.bridge_subnets.values())
+
+
+def _default_bridge_subnet(network: IPNetwork, defaults: Defaults) -> SubnetRequest:
+    gateways = [defaults.default_gateway, defaults.bip[0] if defaults.bip is not None else None]
+    gateway = next((address for address in gateways if address is not None and address in network), None)
+    is_in_range = defaults.fixed_cidr is not None and defaults.fixed_cidr.version == network.version
+    ip_range = defaults.fixed_cidr if is_in_range and defaults.fixed_cidr != network else None
+    return SubnetRequest(network, version=network.version, gateway=gateway, ip_range=ip_range)
 
 
 def _with_subnets(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
@@ -78,6 +81,7 @@ def _with_subnets(host: Host, leases: ProjectLeases, facts: Facts) -> Host:
     networks = [network for project in projects.values() for network in project.networks]
     taken = [subnet.network for network in networks for subnet in network.fixed_subnets]
     recorded = {name: _recorded_subnets(p, leases.get(name, NO_LEASES), taken) for name, p in projects.items()}
+    taken += host.defaults.bridge_subnets.values()
     taken += facts.routes
     # An address of the host need not be in a subnet of its own: a /32 on lo has no route in the main table.
     reserved = (*facts.addresses, *facts.next_hops, *facts.session_peers)

@@ -49,7 +49,7 @@ def free_subnet(
         return _unique_local_subnet(network, prefix_length or IPV6_PREFIX_LENGTH, taken)
     pools = pools or list(POOLS)
     found = None
-    if network.project and not defaults.bip:
+    if network.project and all(subnet.version == 6 for subnet in defaults.bridge_subnets.values()):
         found = _first_free(pools, prefix_length, [*taken, _default_bridge_subnet(pools)])
     found = found or _first_free(pools, prefix_length, taken)
     if found is None:

@@ -50,7 +50,7 @@ def _host_names(value: t.Any, path: str) -> HostNames:
 # Up to ip_forward_no_drop these are the flags of dockerd, with underscores.
 _OPTIONS = {
     "bip": values.with_prefix,  # address and prefix length of the default bridge
-    "fixed_cidr": values.network,  # range of the default bridge's subnet for sandboxes
+    "fixed_cidr": values.network,  # range of bip's subnet for sandboxes; in a family without bip the whole subnet
     "default_gateway": values.address,  # of sandboxes on the default bridge
     "default_address_pools": list_of(_pool),  # automatic subnets: list of base and size
     **DNS_OPTIONS,
@@ -74,9 +74,12 @@ def parse_defaults(value: t.Mapping[str, t.Any] | None) -> Defaults:
     defaults = Defaults(**read(value if value is not None else {}, "defaults", _OPTIONS))
     if defaults.bip is not None:
         _check_bip(*defaults.bip)
-        _check_addresses(defaults, addresses.network_of(*defaults.bip))
-    elif defaults.fixed_cidr is not None and defaults.default_gateway is not None:
-        _check_same_family(defaults.default_gateway, defaults.fixed_cidr)
+    if "fixed_cidr" in defaults.bridge_subnets:
+        _check_size(defaults.bridge_subnets["fixed_cidr"])
+    elif defaults.fixed_cidr is not None:
+        _check_range(defaults.fixed_cidr, defaults.bridge_subnets["bip"])
+    if defaults.default_gateway is not None and defaults.bridge_subnets:
+        _check_gateway(defaults.default_gateway, defaults.bridge_subnets)
     return defaults
 
 
@@ -91,25 +94,26 @@ def _check_bip(address: IPAddress, length: int) -> None:
         )
 
 
-def _check_addresses(defaults: Defaults, subnet: IPNetwork) -> None:
-    if defaults.fixed_cidr is not None and not addresses.is_within(defaults.fixed_cidr, subnet):
+def _check_size(subnet: IPNetwork) -> None:
+    if subnet.prefixlen > subnet.max_prefixlen - 2:
+        refuse("defaults.fixed_cidr", f"{subnet} is too small for a gateway and a sandbox", "Use a larger subnet.")
+
+
+def _check_range(fixed_cidr: IPNetwork, subnet: IPNetwork) -> None:
+    if not addresses.is_within(fixed_cidr, subnet):
         refuse(
             "defaults.fixed_cidr",
-            f"{defaults.fixed_cidr} is not within {subnet}, the subnet of bip",
+            f"{fixed_cidr} is not within {subnet}, the subnet of bip",
             "Use a range of that subnet.",
         )
-    if defaults.default_gateway is not None and defaults.default_gateway not in subnet:
-        refuse(
-            "defaults.default_gateway",
-            f"{defaults.default_gateway} is not within {subnet}, the subnet of bip",
-            "Use an address of that subnet.",
-        )
 
 
-def _check_same_family(gateway: IPAddress, fixed_cidr: IPNetwork) -> None:
-    if gateway.version != fixed_cidr.version:
-        refuse(
-            "defaults.default_gateway",
-            f"{gateway} and fixed_cidr {fixed_cidr} are not of the same family",
-            "Use an address of the same family as fixed_cidr.",
-        )
+def _check_gateway(gateway: IPAddress, subnets: t.Mapping[str, IPNetwork]) -> None:
+    if any(gateway in subnet for subnet in subnets.values()):
+        return
+    option, subnet = next(iter(subnets.items()))
+    refuse(
+        "defaults.default_gateway",
+        f"{gateway} is not within {subnet}, the subnet of {option}",
+        "Use an address of that subnet.",
+    )

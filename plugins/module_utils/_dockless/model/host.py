@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from .addresses import IPAddress, IPNetwork
+from .addresses import IPAddress, IPNetwork, network_of
 from .network import Network
 from .sandbox import Endpoint, Sandbox
 
@@ -76,6 +76,19 @@ class Defaults(t.NamedTuple):
     host_names: HostNames | None = None
     # Foreign firewalls to whose configuration dockless adds rules: docker, firewalld, ufw.
     coexist: tuple[str, ...] = ()
+
+    @property
+    def bridge_subnets(self) -> dict[str, IPNetwork]:
+        """The subnets of the default bridge, each by the option that sets it.
+
+        fixed_cidr is a subnet of its own in a family without bip, as in Docker. Otherwise it is a range of bip's.
+        """
+        found = {}
+        if self.bip is not None:
+            found["bip"] = network_of(*self.bip)
+        if self.fixed_cidr is not None and (self.bip is None or self.bip[0].version != self.fixed_cidr.version):
+            found["fixed_cidr"] = self.fixed_cidr
+        return found
 
 
 class Project(t.NamedTuple):

@@ -50,9 +50,8 @@ def check_networks(networks: t.Iterable[Network], defaults: Defaults) -> None:
                     f"bridge name {network.bridge_name} of {owner} is taken by {other}",
                     "Choose another name.",
                 )
-    if defaults.bip is not None:
-        subnet = addresses.network_of(*defaults.bip)
-        extents.append(_extent(subnet, len(extents), "the host's default bridge", "defaults.bip"))
+    for option, subnet in defaults.bridge_subnets.items():
+        extents.append(_extent(subnet, len(extents), "the host's default bridge", "defaults." + option))
     _check_overlaps(extents)
 
 

@@ -9,9 +9,7 @@ import os
 import sys
 import typing as t
 
-from .engine import no_change_cache
-from .errors import DocklessError
-from .linux import files
+from .engine import input_file, no_change_cache
 
 _WITH_VALUE = ("--project", "--on-mismatch", "--wait")
 
@@ -22,7 +20,7 @@ def main(arguments: t.Sequence[str]) -> int:
     A document that was applied before is answered before anything else is imported.
     """
     gc.disable()  # a short run that makes many tuples and no cycles
-    content = _content(arguments)
+    content = input_file.read(_file_of(arguments))  # commands reports an error
     question = ""
     if isinstance(content, bytes):
         question = no_change_cache.request_digest(content, *(os.fsencode(argument) for argument in arguments))
@@ -34,15 +32,6 @@ def main(arguments: t.Sequence[str]) -> int:
     from . import commands
 
     return commands.run(arguments, content, question)
-
-
-def _content(arguments: t.Sequence[str]) -> bytes | Exception:
-    """Return the content of the document, which is read once, or why it cannot be read: commands reports that."""
-    path = _file_of(arguments)
-    try:
-        return files.read_input(path) if path else b""
-    except (DocklessError, OSError) as error:
-        return error
 
 
 def _file_of(arguments: t.Sequence[str]) -> str:

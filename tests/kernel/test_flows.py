@@ -252,3 +252,21 @@ def test_connections_into_a_network_end_with_its_ingress(private_host):
     assert (doomed("two"), kept("two")) == ("silent", "two")
     for talk in (doomed, kept):
         talk.end()
+
+
+def test_a_client_that_asked_for_an_address_before_its_network_was_there_reaches_it(private_host):
+    """Its packets went out to the world, translated; the kernel drops the next packet of such a connection."""
+    routed = {f"com.docker.network.bridge.gateway_mode_ipv{version}": "routed" for version in (4, 6)}
+    later = {**network("172.21.0.0/24 fd00:21::/64"), "driver_opts": routed}
+    targets = {"ipv4_address": "172.21.0.2", "ipv6_address": "fd00:21::2"}
+    before = {"networks": NETWORKS, "sandboxes": {"cli": {"networks": ["front"]}}}
+    after = {
+        "networks": {**NETWORKS, "later": later},
+        "sandboxes": {**before["sandboxes"], "new": {"networks": {"later": targets}}},
+    }
+    pings = [f"ping -e 77 -c 1 -W 2 {address}" for address in targets.values()]
+    private_host.neighbour()
+    private_host.apply(before)
+    assert [private_host.run(ping.split(), netns="cli", check=False).returncode for ping in pings] == [1, 1]
+    private_host.apply(after)
+    assert [private_host.run(ping.split(), netns="cli", check=False).returncode for ping in pings] == [0, 0]

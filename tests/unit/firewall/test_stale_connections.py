@@ -8,7 +8,7 @@ import ipaddress
 import pytest
 
 from _dockless.firewall import stale_connections
-from _dockless.firewall.stale_connections import SCTP, TCP, UDP, Flow
+from _dockless.firewall.stale_connections import ICMP, SCTP, TCP, UDP, Flow
 
 LOCAL = {ipaddress.ip_address(text) for text in ("192.0.2.2", "2001:db8:1::2")}
 
@@ -196,3 +196,21 @@ def test_connection_is_kept(found):
     less = {"published4": PUBLISHED["published4"][1:]}
     assert cut(PUBLISHED, less, found, flow(53, "10.0.0.2:53")) == [flow(53, "10.0.0.2:53")]
     assert cut(less, PUBLISHED, found, flow(53)) == [flow(53)]
+
+
+def test_connections_to_the_addresses_of_a_new_network_are_cut():
+    """They began when the addresses were those of others, and are translated as what leaves the host."""
+    before, after = (
+        {"attached4": ['10.0.0.0/24 . "br-a"']},
+        {"attached4": ['10.0.0.0/24 . "br-a"', '10.1.0.0/24 . "br-b"']},
+    )
+    to_new = [
+        flow(0, protocol=ICMP, source="10.0.0.2", address="10.1.0.2"),
+        flow(53, source="10.0.0.2", address="10.1.0.3"),
+    ]
+    others = [
+        flow(0, protocol=ICMP, source="10.0.0.2", address="10.2.0.2"),
+        flow(53, source="10.1.0.2", address="10.0.0.3"),
+    ]
+    assert cut(before, after, *to_new, *others) == to_new
+    assert cut(after, after, *to_new) == cut(after, before, *to_new) == []

@@ -17,12 +17,15 @@ import typing as t
 from ..model.addresses import IPAddress, IPNetwork
 from .nft_text import Elements
 
-TCP, UDP, SCTP = 6, 17, 132
+TCP, UDP, SCTP, ICMP, ICMPV6 = 6, 17, 132, 1, 58
 _PROTOCOLS = {"tcp": TCP, "udp": UDP, "sctp": SCTP}
 
 
 class Flow(t.NamedTuple):
-    """A tracked connection: source, the destination that the client used, and the target that answers."""
+    """A tracked connection: source, the destination that the client used, and the target that answers.
+
+    The ports of ICMP are 0.
+    """
 
     protocol: int
     source: IPAddress
@@ -83,6 +86,9 @@ class Change(t.NamedTuple):
     isolated: t.Sequence[tuple[Subnets, Subnets]]
     # Subnets of which every port is open.
     fully_open: Subnets
+    # Subnets of new networks. Their addresses were those of others before, so the translation of a connection to one
+    # is that of a packet that leaves: the kernel drops its next packet.
+    new_subnets: Subnets
 
 
 def rule_change(before: Elements, after: Elements) -> Change | None:
@@ -101,7 +107,8 @@ def rule_change(before: Elements, after: Elements) -> Change | None:
     without_egress = _subnets_of(old, only_old.get("egress", set()))
     without_ingress = _subnets_of(old, only_old.get("ingress", set()))
     isolated = _newly_isolated(old, only_old.get("isolate_open", set()))
-    if not any((removed, added, closed_targets, narrowed, without_egress, without_ingress, isolated)):
+    new_subnets = _attached_subnets(only_new) - _attached_subnets(old)
+    if not any((removed, added, closed_targets, narrowed, without_egress, without_ingress, isolated, new_subnets)):
         return None
     needs_targets = closed_targets or isolated
     return Change(
@@ -115,6 +122,7 @@ def rule_change(before: Elements, after: Elements) -> Change | None:
         without_ingress=without_ingress,
         isolated=isolated,
         fully_open=_fully_open(new),
+        new_subnets=new_subnets,
     )
 
 
@@ -125,6 +133,8 @@ def stale(flows: t.Iterable[Flow], change: Change, local: t.Container[IPAddress]
 
 def _is_stale(flow: Flow, change: Change, local: t.Container[IPAddress]) -> bool:
     """Return whether one of the reasons below applies. A connection of the host itself passes no forward chain."""
+    if _is_in(flow.address, change.new_subnets):
+        return True
     if flow.source not in local and flow.target not in local and _crosses_closed_border(flow, change):
         return True
     if flow.translated:
@@ -267,6 +277,11 @@ def _allowed_sources(elements: ElementSets, kind: str) -> set[AllowedSource]:
             first, last = _port_range(ports)
             found.add(AllowedSource(ipaddress.ip_network(address), _PROTOCOLS[protocol], first, last, source))
     return found
+
+
+def _attached_subnets(elements: ElementSets) -> Subnets:
+    attached = [_fields(element)[0] for name in ("attached4", "attached6") for element in elements.get(name, ())]
+    return frozenset(map(ipaddress.ip_network, attached))
 
 
 def _subnets_of(elements: ElementSets, bridges: t.Collection[str]) -> Subnets:

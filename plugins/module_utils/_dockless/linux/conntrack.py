@@ -14,7 +14,7 @@ import typing as t
 from ..errors import KernelError
 from ..firewall import stale_connections
 from ..firewall.nft_text import Elements
-from ..firewall.stale_connections import SCTP, TCP, UDP, Flow
+from ..firewall.stale_connections import ICMP, ICMPV6, SCTP, TCP, UDP, Flow
 from ..model.addresses import IPAddress
 from . import netlink
 from .netlink import ADDRESSES, NETLINK_NETFILTER, RTM_GETADDR, Attributes, Socket
@@ -64,7 +64,7 @@ def _connections(sock: Socket) -> list[_Tracked]:
             original, reply = netlink.nested(attributes[_TUPLE_ORIG]), netlink.nested(attributes[_TUPLE_REPLY])
             protocol, source, source_port, address, port = _tuple(original)
             _protocol, target, target_port, _destination, _destination_port = _tuple(reply)
-            if protocol in (TCP, UDP, SCTP):
+            if protocol in (TCP, UDP, SCTP, ICMP, ICMPV6):
                 translated = bool(struct.unpack(">I", attributes[_STATUS])[0] & _DST_NAT)
                 flow = Flow(protocol, source, source_port, address, port, target, target_port, translated)
                 found.append(_Tracked(flow, family, attributes[_TUPLE_ORIG]))

@@ -11,10 +11,10 @@ from .. import names
 from ..firewall import host_firewall
 from ..state.firewall import OTHER_RULES, Firewall
 from ..state.objects import HOST, NftTable
-from . import netns, nft, nft_dump
+from . import netlink, netns, nft, nft_dump
 from .nft import Ruleset
 
-Known = dict[int, tuple[int, str]]  # a namespace's inode -> its ruleset's generation, and the digest of what is there
+Known = dict[int, tuple[int, str]]  # a namespace -> its ruleset's generation, and the digest of what is there
 # Bytes that are read of the tables in a sandbox. A table of 1,000 services with 10 sandboxes each has about a quarter.
 _SANDBOX_LIMIT = 8 << 20
 _DATA_SETS = frozenset(each.name for sets in host_firewall.FAMILY_SETS.values() for each in sets)
@@ -36,7 +36,7 @@ class Tables:
 
     def were_here(self) -> bool:
         """Return whether this thread's namespace is known to have had a table. Where none was, it need not be read."""
-        return _own_inode() in self.known
+        return _own_namespace() in self.known
 
     # ---- sandboxes -----------------------------------------------------------
 
@@ -123,14 +123,14 @@ class Tables:
         return self.generations[name]
 
     def _known_digest(self, generation: int) -> str:
-        known_generation, digest = self.known.get(_own_inode(), (0, ""))
+        known_generation, digest = self.known.get(_own_namespace(), (0, ""))
         return digest if known_generation == generation else ""
 
     def _note(self, text: str, generation: int) -> None:
         """Note what this thread's namespace has at a generation. The latest notes are the last in known."""
-        inode = _own_inode()
-        self.known.pop(inode, None)
-        self.known[inode] = generation, names.text_digest(text)
+        namespace = _own_namespace()
+        self.known.pop(namespace, None)
+        self.known[namespace] = generation, names.text_digest(text)
 
     def _note_firewall(self, firewall: Firewall, generation: int) -> None:
         self._note(_text(firewall), generation)
@@ -146,5 +146,7 @@ def _text(firewall: Firewall) -> str:
     return "\n".join([firewall.rules, *lines])
 
 
-def _own_inode() -> int:
-    return os.stat("/proc/thread-self/ns/net").st_ino
+def _own_namespace() -> int:
+    """Return the cookie of this thread's namespace, which no later one gets, or before Linux 5.14 its inode."""
+    with netlink.Socket() as sock:
+        return sock.cookie() or os.stat("/proc/thread-self/ns/net").st_ino

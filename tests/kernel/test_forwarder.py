@@ -151,13 +151,13 @@ def test_forwarder_follows_the_hosts_resolv_conf(stubbed):
 
 
 def test_killed_forwarder_is_started_again_and_removed_when_unused(stubbed):
-    """By the next run where no systemd supervises it; a host with a server of its own needs none."""
+    """By the next run where no systemd supervises it; a host with servers of both families needs none."""
     host, _upstream = stubbed
     host.sh("kill -9 $(cat /run/dockless/dns/pids/@host.pid)")
     operations = host.apply(DOCUMENT)["operations"]
     assert len(operations) == 1 and "resolver of @host" in operations[0]
     assert dig(host, "web", "example.org") == ANSWERED
-    host.sh(f"echo 'nameserver {NEIGHBOUR4}' >/etc/resolv.conf")
+    host.run(["tee", "/etc/resolv.conf"], input="".join(f"nameserver {each}\n" for each in NEIGHBOUR_ADDRESSES[:2]))
     host.apply(DOCUMENT)
     assert "@host" not in host.sh("ls /run/dockless/dns/pids /run/dockless/dns/resolvers")
     assert "forwarders4" not in host.sh("nft list set inet dockless forwarders4 | grep elements || true")

@@ -170,6 +170,23 @@ def test_networks_without_egress_forward_nothing():
         ((), {"forward": "servers", "dns": "192.0.2.2"}, "", FACTS, ["192.0.2.2"]),
         (("192.0.2.1",), {"forward": "none"}, "192.0.2.3", FACTS, []),
         ((), {}, "", Facts(nameservers=("127.0.0.53",)), ["172.20.0.1#10053"]),
+        ((), {}, "", Facts(nameservers=("0.0.0.0",)), ["172.20.0.1#10053"]),
+        ((), {"subnets": FRONT.subnets[:1]}, "", Facts(nameservers=("2001:db8::1",)), ["172.20.0.1#10053"]),
+        ((), {"subnets": FRONT.subnets[1:]}, "", Facts(nameservers=("192.0.2.53",)), ["fd00:20::1#10053"]),
+        (
+            (),
+            {"subnets": FRONT.subnets[:1], "dns": "192.0.2.2"},
+            "",
+            Facts(nameservers=("2001:db8::1",)),
+            ["192.0.2.2"],
+        ),
+        (
+            (),
+            {"subnets": FRONT.subnets[:1]},
+            "",
+            Facts(nameservers=("2001:db8::1", "192.0.2.53")),
+            ["2001:db8::1", "192.0.2.53"],
+        ),
         ((), {"egress": False}, "192.0.2.3", FACTS, []),
         (("192.0.2.1",), {"egress": False}, "", FACTS, []),
     ],
@@ -181,7 +198,10 @@ def test_order_of_servers(sandbox_dns, network, defaults, known, servers):
         return tuple(ipaddress.ip_address(one) for one in text.split())
 
     net = FRONT._replace(
-        forward=network.get("forward", "host"), egress=network.get("egress", True), dns=parsed(network.get("dns", ""))
+        forward=network.get("forward", "host"),
+        egress=network.get("egress", True),
+        dns=parsed(network.get("dns", "")),
+        subnets=network.get("subnets", FRONT.subnets),
     )
     files, others = realized(
         WEB._replace(dns=parsed(" ".join(sandbox_dns))),

@@ -60,3 +60,24 @@ def test_a_sandbox_is_admitted_from_one_address_only():
     for name in ("forwarder_queries", "forwarder_connections"):
         clients = {version: [each for of, each in firewall.elements if of == f"{name}{version}"] for version in (4, 6)}
         assert [each.startswith("172.20.0.") for each in clients[4]] == [True] and not clients[6], clients
+
+
+@pytest.mark.parametrize(
+    "server, clients", [("2001:db8::53", {4: ["172.20.0."], 6: []}), ("192.0.2.53", {4: [], 6: ["fd00:20:"]})]
+)
+def test_a_sandbox_without_a_route_in_the_servers_family_is_admitted(server, clients):
+    """And no other: one with both families asks the host's servers itself."""
+    document = {
+        "networks": {
+            "four": {"ipam": {"config": [{"subnet": "172.20.0.0/24"}]}},
+            "six": {"enable_ipv4": False, "ipam": {"config": [{"subnet": "fd00:20::/64"}]}},
+            "both": {"enable_ipv6": True},
+        },
+        "sandboxes": {"a": {"networks": ["four"]}, "b": {"networks": ["six"]}, "c": {"networks": ["both"]}},
+    }
+    facts = Facts(nameservers=(server,), resolv_conf="/etc/resolv.conf")
+    (firewall,) = of_kind(state(resolved(document, known=facts), facts), Firewall)
+    for name in ("forwarder_queries", "forwarder_connections"):
+        for version, prefixes in clients.items():
+            found = [each for of, each in firewall.elements if of == f"{name}{version}"]
+            assert len(found) == len(prefixes) and all(map(str.startswith, found, prefixes)), found

@@ -12,9 +12,9 @@ import ipaddress
 import typing as t
 
 from .. import names
-from ..dns import dnsmasq_config, etc_files, systemd_units
-from ..dns.dnsmasq_config import Upstreams
+from ..dns import dnsmasq_config, etc_files, systemd_units, upstreams
 from ..dns.systemd_units import SANDBOX_UNIT
+from ..dns.upstreams import Upstreams
 from ..errors import DocklessError
 from ..model.dns_names import is_dns_name
 from ..model.facts import Facts
@@ -158,7 +158,7 @@ def _sandbox_objects(
     if not resolved:
         resolv_conf = etc_files.resolv_conf(sandbox, topology, facts, defaults)
         return [*objects, File(directory + "/resolv.conf", resolv_conf), *tables]
-    upstream = dnsmasq_config.servers(sandbox, topology, facts, defaults)
+    upstream = upstreams.servers(sandbox, topology, facts, defaults)
     resolv_conf = etc_files.own_resolv_conf(sandbox, topology, facts, defaults, upstream)
     resolver = _resolver_objects(sandbox, topology, upstream, facts)
     return [*objects, File(directory + "/resolv.conf", resolv_conf), *tables, *resolver]

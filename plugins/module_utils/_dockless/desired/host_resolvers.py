@@ -2,10 +2,10 @@
 # PRIVATE: part of dockless.network only; no guarantees to anybody else.
 """The two resolvers of a host, each a dnsmasq: a forwarder for sandboxes, and a server of their names for the host.
 
-The forwarder exists only if all name servers of the host have loopback addresses, where no sandbox reaches them. It
-listens on the gateways of networks with egress. It reads the host's resolv.conf itself, so a change of that file needs
-no run. It has a port of its own, so that it conflicts with no other server. The firewall admits the sandboxes that use
-it, each within limits (firewall.forwarder_rules).
+The forwarder exists only if a sandbox reaches none of the host's name servers: they have loopback addresses, or the
+sandbox has no route in their family. It listens on the gateways of such sandboxes. It reads the host's resolv.conf
+itself, so a change of that file needs no run. It has a port of its own, so that it conflicts with no other server. The
+firewall admits the sandboxes that use it, each within limits (firewall.forwarder_rules).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-from ..dns import dnsmasq_config, systemd_units
+from ..dns import dnsmasq_config, systemd_units, upstreams
 from ..dns.dnsmasq_config import config_path, with_digest
 from ..dns.systemd_units import DROP_IN, HOST_UNITS
 from ..firewall.host_table import ForwarderClient
@@ -34,8 +34,6 @@ def forwarder_clients(host: Host, topology: Topology, facts: Facts) -> list[Forw
 
     A sandbox queries it from one address only, so the limit of that address is the limit of the sandbox.
     """
-    if not dnsmasq_config.needs_forwarder(facts):
-        return []
     return list(filter(None, (_client(sandbox, topology, facts, host.defaults) for sandbox in host.sandboxes())))
 
 
@@ -84,7 +82,7 @@ def _client(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaul
     has_names = any(network.has_names for network in topology.networks_of(sandbox))
     if sandbox.mode != MODE_NETWORKS or not has_names:
         return None
-    servers = dnsmasq_config.servers(sandbox, topology, facts, defaults).addresses
+    servers = upstreams.servers(sandbox, topology, facts, defaults).addresses
     forwarders = [ipaddress.ip_address(each[: -len(_PORT)]) for each in servers if each.endswith(_PORT)]
     for endpoint in sandbox.endpoints:
         network = topology.networks[endpoint.network]

@@ -16,14 +16,14 @@ import typing as t
 
 from .. import names
 from ..errors import DocklessError
-from ..model.addresses import IPAddress, IPNetwork
+from ..model.addresses import IPNetwork
 from ..model.dns_names import is_dns_name
 from ..model.facts import Facts
-from ..model.host import Defaults
 from ..model.network import DnsRecord, Network
 from ..model.sandbox import Sandbox
 from ..model.topology import TASKS, Topology, has_zone
 from ..names import DNS_DIRECTORY, RESOLVER_ADDRESS, RESOLVER_PORT
+from .upstreams import Upstreams
 
 DIGEST_NAME = "config.dockless.invalid"  # its TXT record is the digest of the configuration that is running
 ZONES_PATH = DNS_DIRECTORY + "/zones"  # the zones of all networks of this host, which resolvers read again on SIGHUP
@@ -32,24 +32,6 @@ PID_DIRECTORY = DNS_DIRECTORY + "/pids"
 CONFIG_MODE = 0o600
 _LINE_LIMIT = 1000  # dnsmasq reads a line of its configuration into 1025 bytes
 _CHARACTER_STRING = 255  # RFC 1035 3.3
-
-
-class Upstreams(t.NamedTuple):
-    """The servers to which a resolver forwards queries that it cannot answer.
-
-    addresses: as ADDRESS or ADDRESS#PORT. followed: the host's file that lists exactly these servers, "" if none does.
-    are_missing: the host has none at present. The resolver then refuses those queries, as a resolver does that fails;
-    it does not answer that the names do not exist, which a client could remember.
-    """
-
-    addresses: tuple[str, ...] = ()
-    followed: str = ""
-    are_missing: bool = False
-
-    @property
-    def are_listed(self) -> bool:
-        """Return whether dockless writes a file that lists them. resolv.conf(5) has no ports, so not with a port."""
-        return bool(self.addresses) and not self.followed and not any("#" in address for address in self.addresses)
 
 
 def config_path(netns: str) -> str:
@@ -99,48 +81,6 @@ def upstream_path(netns: str) -> str:
 def has_private(sandbox: Sandbox) -> bool:
     """Return whether the sandbox has records that only it resolves."""
     return any(e.links for e in sandbox.endpoints) or any(r.kind in ("A", "AAAA") for r in sandbox.records)
-
-
-def servers(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaults) -> Upstreams:
-    """Return the upstream servers of a sandbox's resolver. The first of these cases that applies decides:
-
-    1. None of its networks forwards queries and has egress: servers on its own networks.
-    2. The option dns names servers (of the sandbox, then of its networks, then of the defaults), or all of its networks
-       have forward: servers, with which the host's servers are not used: the named servers.
-    3. All servers of the host have loopback addresses: the host's forwarder.
-    4. The servers of the host. If a sandbox can reach all of them, its resolver follows the host's file.
-    """
-    forwarding = [n for n in topology.networks_of(sandbox) if _forward_mode(sandbox, n) != "none"]
-    uplinks = [network for network in forwarding if network.has_egress]
-    if not uplinks:
-        return Upstreams(_servers_on_own_networks(sandbox, forwarding))
-    named = sandbox.dns or tuple(address for network in uplinks for address in network.dns) or defaults.dns
-    if named or all(_forward_mode(sandbox, network) == "servers" for network in uplinks):
-        return Upstreams(_without_own(named, sandbox))
-    if needs_forwarder(facts):
-        return Upstreams(_forwarder_of(uplinks))
-    found = host_servers(facts)
-    reaches_all = len(found) == len(facts.nameservers)
-    return Upstreams(tuple(found), facts.resolv_conf if reaches_all else "", are_missing=not found)
-
-
-def needs_forwarder(facts: Facts) -> bool:
-    """Return whether all of the host's servers have loopback addresses, where no sandbox reaches them."""
-    return bool(facts.nameservers) and not host_servers(facts)
-
-
-def host_servers(facts: Facts) -> list[str]:
-    """Return the host's servers that a sandbox can reach as well."""
-    found = []
-    for text in facts.nameservers:
-        try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
-            continue
-        # A zone, as in fe80::1%eth0, names a link of the host that no sandbox has.
-        if not address.is_loopback and "%" not in text:
-            found.append(str(address))
-    return list(dict.fromkeys(found))
 
 
 def configuration(sandbox: Sandbox, topology: Topology, upstream: Upstreams, facts: Facts) -> tuple[str, str]:
@@ -213,34 +153,6 @@ def directives(record: DnsRecord) -> list[str]:
             "Use a domain name, and a value of at most 800 printable characters in the format of its kind.",
         )
     return [line]
-
-
-def _forward_mode(sandbox: Sandbox, network: Network) -> str:
-    return sandbox.forward or network.forward
-
-
-def _without_own(addresses: t.Iterable[IPAddress], sandbox: Sandbox) -> tuple[str, ...]:
-    """Return addresses as text, without those of the sandbox: one that serves DNS must not query itself."""
-    own = sandbox.all_addresses
-    return tuple(text for text in dict.fromkeys(map(str, addresses)) if text not in own)
-
-
-def _servers_on_own_networks(sandbox: Sandbox, networks: t.Sequence[Network]) -> tuple[str, ...]:
-    """Return the named servers that are on the sandbox's own networks, which a sandbox without egress still reaches."""
-    named = sandbox.dns or tuple(address for network in networks for address in network.dns)
-    subnets = [s.network for n in networks if n.passes_host for s in n.subnets]
-    reachable = (address for address in named if any(address in subnet for subnet in subnets))
-    return _without_own(reachable, sandbox)
-
-
-def _forwarder_of(uplinks: t.Sequence[Network]) -> tuple[str, ...]:
-    """Return the address and port of the host's forwarder: the gateway of the first network that has one."""
-    for network in uplinks:
-        for version in (4, 6):
-            gateway = network.gateway(version) if network.passes_host else None
-            if gateway is not None:
-                return (f"{gateway}#{RESOLVER_PORT}",)
-    return ()
 
 
 def _fixed_lines(netns: str, followed_file: str) -> list[str]:

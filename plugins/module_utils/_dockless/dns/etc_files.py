@@ -16,8 +16,8 @@ from ..model.network import Network, is_default_bridge
 from ..model.sandbox import Sandbox
 from ..model.topology import Topology
 from ..names import NETNS_ETC_DIRECTORY, RESOLVER_ADDRESS
-from . import dnsmasq_config
-from .dnsmasq_config import Upstreams
+from . import upstreams
+from .upstreams import Upstreams
 
 HOST_GATEWAY = "host-gateway"
 # Sources of nsswitch.conf(5) that work in a sandbox: they read files, query 127.0.0.11, or read the namespace's
@@ -63,7 +63,7 @@ def resolv_conf(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: De
     """Return resolv.conf(5) of a sandbox without a resolver, with the servers that it queries directly."""
     networks = topology.networks_of(sandbox)
     named = sandbox.dns or tuple(address for network in networks for address in network.dns) or defaults.dns
-    found = list(dict.fromkeys(map(str, named))) or dnsmasq_config.host_servers(facts)
+    found = list(dict.fromkeys(map(str, named))) or list(upstreams.host_servers(facts.nameservers))
     warning = "" if found else "# No server: those of the host cannot be reached from here. Set dns.\n"
     servers = "".join(f"nameserver {address}\n" for address in found)
     options = sandbox.dns_opt or _of_networks(networks, "dns_opt") or defaults.dns_opt
@@ -76,10 +76,10 @@ def own_resolv_conf(sandbox: Sandbox, topology: Topology, facts: Facts, defaults
     options = sandbox.dns_opt or _of_networks(networks, "dns_opt") or defaults.dns_opt
     if not any(option.startswith("ndots:") for option in options):
         options = ("ndots:0", *options)
-    upstreams = f"the servers of the host's {upstream.followed}" if upstream.followed else " ".join(upstream.addresses)
+    servers = f"the servers of the host's {upstream.followed}" if upstream.followed else " ".join(upstream.addresses)
     return (
         header(sandbox)
-        + (f"# forwards to: {upstreams}\n" if upstreams else "# forwards nothing\n")
+        + (f"# forwards to: {servers}\n" if servers else "# forwards nothing\n")
         + f"nameserver {RESOLVER_ADDRESS}\n"
         + _search(sandbox, networks, facts, defaults)
         + _line("options", options)

@@ -19,13 +19,15 @@ from ..model.facts import Facts, UnderlayAddress
 from ..model.host import Host, Project
 from ..model.network import NetworkKey
 from ..model.sandbox import Sandbox
+from ..names import FORWARDER
 from ..observe import parents, snapshot, underlay, uplink
 from ..observe.facts import read_facts
 from ..observe.snapshot import NetnsSnapshot
 from ..report import rows
 from ..report.rows import Row
+from ..resolvers import supervisor
 from ..state.keys import Key
-from ..state.objects import State
+from ..state.objects import Resolver, State
 from ..validate import dns, host_support, name_servers
 from ..validate.host import check_host
 from ..validate.macvlan import refusal, too_large
@@ -110,7 +112,19 @@ def compute_target(
     warnings += host_support.missing_forwarding(host, facts) if boot else []
     warnings += host_support.warnings(host, facts, project)
     warnings += name_servers.warnings(host, facts, project)
-    return Target(host, desired_state(possible, facts), facts, tuple(warnings), present)
+    states = desired_state(possible, facts)
+    if facts.dnsmasq_version == (0, 0) and _has_forwarder(states):
+        facts = facts._replace(dnsmasq_version=supervisor.version(facts.dnsmasq))
+        states = desired_state(possible, facts)
+    return Target(host, states, facts, tuple(warnings), present)
+
+
+def _has_forwarder(states: States) -> bool:
+    """Return whether the host gets a forwarder, whose options depend on the version of dnsmasq.
+
+    To ask every dnsmasq for its version would cost a process in each run of each host.
+    """
+    return any(isinstance(obj, Resolver) and obj.sandbox == FORWARDER for obj in states[""].values())
 
 
 def _parsed(documents: Documents, origins: t.Mapping[str, str]) -> Host:

@@ -117,7 +117,7 @@ class Facts(t.NamedTuple):
     attached: tuple[tuple[str, int, str], ...] = ()  # (sandbox, inode and path of its namespace)
     tunnel_keys: tuple[tuple[str, str], ...] = ()  # (slot, public key) of this host's private keys
     dnsmasq: str = "/usr/sbin/dnsmasq"  # its path, "" if it is not installed
-    dnsmasq_version: tuple[int, int] = (2, 90)  # (0, 0) if the host needs no forwarder, or it is unknown
+    dnsmasq_version: tuple[int, int] = (2, 90)  # (0, 0) if no sandbox needs the forwarder, or it is unknown
     dnsmasq_account: tuple[str, ...] = ()  # its user and group, if the package created them
     systemd: bool = False  # PID 1 is systemd, whose units supervise the resolvers
     firewalls: tuple[Firewall, ...] = ()  # foreign firewalls of this host that coexist names

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ..dns import dnsmasq_config, etc_files
+from ..dns import dnsmasq_config, etc_files, upstreams
 from ..model import topology
 from ..model.facts import Facts
 from ..model.host import Host
@@ -50,7 +50,7 @@ class ResolutionReport:
         search = _words_after(resolv_conf, "search")
         if dnsmasq_config.config_path(netns) not in self._texts:  # it has no resolver of its own
             return _row(_words_after(resolv_conf, "nameserver"), search)
-        upstream = dnsmasq_config.servers(sandbox, self._topology, self._facts, self._host.defaults)
+        upstream = upstreams.servers(sandbox, self._topology, self._facts, self._host.defaults)
         networks = self._topology.networks_of(sandbox)
         return _row(
             upstream.addresses,

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ..dns import dnsmasq_config
+from ..dns import upstreams
 from ..model import topology
 from ..model.facts import Facts
 from ..model.host import Host
@@ -25,7 +25,7 @@ def warnings(host: Host, facts: Facts, project: str | None) -> list[str]:
     sandboxes = [sandbox for each in selected for sandbox in each.sandboxes if sandbox.mode == MODE_NETWORKS]
     if not facts.resolv_conf_exists:
         return [_missing_file(facts)] if any(sandbox.endpoints for sandbox in sandboxes) else []
-    if any(dnsmasq_config.servers(sandbox, known, facts, host.defaults).are_missing for sandbox in sandboxes):
+    if any(upstreams.servers(sandbox, known, facts, host.defaults).are_missing for sandbox in sandboxes):
         return [_missing_servers(facts)]
     return []
 

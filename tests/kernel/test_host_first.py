@@ -145,6 +145,33 @@ def test_an_automatic_subnet_avoids_addresses_and_next_hops(private_host):
     assert "172.17.0." not in chosen and "172.18.0." not in chosen
 
 
+@pytest.mark.parametrize("compat_mode", [1, 0])
+def test_next_hops_of_nexthop_objects_are_known(private_host, compat_mode):
+    """Without compatibility mode, a route names its object by number alone. It was taken for a route to nowhere."""
+    private_host.sh(
+        f"echo {compat_mode} >/proc/sys/net/ipv4/nexthop_compat_mode;"
+        "ip link add up2 mtu 1400 type veth peer name up2peer; ip link set up2peer up; ip link set up2 up;"
+        "ip address add 203.0.113.2/24 dev up2; ip nexthop add id 7 via 192.0.2.3 dev eth0;"
+        "ip nexthop add id 8 via 10.93.0.1 dev up2 onlink; ip nexthop add id 9 group 7/8;"
+        "ip nexthop add id 10 via fd00:93::1 dev up2 onlink;"
+        "ip route replace default nhid 9; ip route add 172.16.0.0/14 nhid 9;"
+        "ip -6 route add 2001:db8:97::/64 nhid 10"
+    )
+    try:
+        refusals = [private_host.refusal(document(subnet)) for subnet in ("10.93.0.0/24", "fd00:93::/64")]
+        private_host.apply({"networks": {"front": network("")}, "sandboxes": {"web": {"networks": ["front"]}}})
+        eth0 = traffic.links(private_host, "web")["eth0"]
+        private_host.apply({}, absent=True)
+    finally:
+        private_host.sh(
+            "ip nexthop flush; ip link del up2; echo 1 >/proc/sys/net/ipv4/nexthop_compat_mode;"
+            f"ip route add default via {NEIGHBOUR_ADDRESSES[0]}"
+        )
+    assert "contains 10.93.0.1, which is the next hop of a route" in refusals[0]
+    assert "contains fd00:93::1, which is the next hop of a route" in refusals[1]
+    assert eth0["mtu"] == 1400 and eth0["cidrs"][0].startswith("172.20."), eth0
+
+
 def test_an_address_that_the_host_gets_later_stays_reachable(private_host):
     """By DHCP or a VPN the host moves into a subnet of dockless: it is reached there, its gateway address is not."""
     private_host.apply(document("172.20.0.0/24 fd00:20::/64"))

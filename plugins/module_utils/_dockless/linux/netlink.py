@@ -18,7 +18,7 @@ import typing as t
 from ..errors import DocklessError
 
 FLIGHT = 128  # messages at a time: more than 250 acknowledgements overflow a default receive buffer (ENOBUFS)
-RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH = 18, 22, 26, 30
+RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH, RTM_GETNEXTHOP = 18, 22, 26, 30, 106
 NETLINK_NETFILTER = 12  # linux/netlink.h; Python's socket does not name it
 _NETNS_COOKIE = 71  # SO_NETNS_COOKIE, asm-generic/socket.h
 _SOL_NETLINK, _CAP_ACK, _EXT_ACK, _STRICT = 270, 10, 11, 12  # NETLINK_*, linux/netlink.h, as the next three lines
@@ -37,7 +37,7 @@ _LITTLE = struct.pack("=H", 1) == b"\x01\0"
 _NEWLINK = 16
 # IFLA_ADDRESS, IFNAME, MTU, LINK, MASTER, LINKINFO, IFALIAS, AF_SPEC, GROUP, LINK_NETNSID (linux/if_link.h)
 _LINK_ATTRIBUTES = frozenset((1, 3, 4, 5, 10, 18, 20, 26, 27, 37))
-_FIXED = {16: 16, 20: 8, 24: 12, 28: 12, 256: 4}  # struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg; nfgenmsg
+_FIXED = {16: 16, 20: 8, 24: 12, 28: 12, 104: 8, 256: 4}  # struct ifinfomsg, ifaddrmsg, rtmsg, ndmsg, nhmsg; nfgenmsg
 _NFTABLES = 10  # NFNL_SUBSYS_NFTABLES: its messages begin with nfgenmsg
 
 
@@ -62,6 +62,7 @@ ADDRESSES = struct.pack("=BBBBI", 0, 0, 0, 0, 0)
 NEIGHBOURS = struct.pack("=BBHiHBB", 0, 0, 0, 0, 0, 0, 0)
 FORWARDS = struct.pack("=BBHiHBB", 7, 0, 0, 0, 0, 0, 0)  # AF_BRIDGE: of every bridge and VXLAN device
 ALL_ROUTES = struct.pack("=BBBBBBBBI", 0, 0, 0, 0, 0, 0, 0, 0, 0)
+ALL_NEXT_HOPS = struct.pack("=BBBBI", 0, 0, 0, 0, 0)
 
 
 def routes_of(protocol: int) -> bytes:

@@ -12,17 +12,18 @@ import typing as t
 from ..linux import netlink
 from ..linux.netlink import ALL_ROUTES, RTM_GETROUTE, Socket
 from ..names import LINK_GROUP, TUNNEL_GROUP
+from .next_hops import hops_of, read_next_hop_objects
 from .snapshot import OWN_GROUPS, NetnsSnapshot
 
 if t.TYPE_CHECKING:
     from ..model.addresses import IPAddress, IPNetwork
+    from .next_hops import NextHopObjects
 
 _DEFAULT_MTU = 1500  # of a host without a default route
 _MANAGED_GROUPS = (LINK_GROUP, TUNNEL_GROUP)
 # linux/rtnetlink.h
 _UNICAST, _MAIN_TABLE = 1, 254
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_MULTIPATH, _RTA_TABLE, _RTA_VIA = 1, 4, 5, 6, 9, 15, 18
-_NEXT_HOP = struct.Struct("=HBBi")  # struct rtnexthop: length, flags, weight, interface index
+_RTA_DST, _RTA_PRIORITY, _RTA_TABLE = 1, 6, 15
 
 
 class Uplink(t.NamedTuple):
@@ -54,7 +55,9 @@ def read_uplink(host: NetnsSnapshot) -> Uplink:
     """Return the host's unmanaged routes and addresses, and the interface of its best default route."""
     managed = {row.ifindex for row in host.links.values() if row.group in _MANAGED_GROUPS}
     with Socket() as sock:
-        routes = list(_foreign_routes(sock.dump(RTM_GETROUTE, ALL_ROUTES), host, managed))
+        rows = sock.dump(RTM_GETROUTE, ALL_ROUTES)
+        objects = read_next_hop_objects(sock, rows)
+    routes = list(_foreign_routes(rows, objects, host, managed))
     # 0.0.0.0/1 and 128.0.0.0/1 are a default route in two parts.
     destinations = {route.destination for route in routes if route.destination.prefixlen > 1}
     addresses = {_address(cidr) for index, cidr in host.addresses if index not in managed}
@@ -71,37 +74,17 @@ def read_uplink(host: NetnsSnapshot) -> Uplink:
 
 
 def _foreign_routes(
-    rows: t.Iterable[netlink.Row], host: NetnsSnapshot, managed: t.Container[int]
+    rows: t.Iterable[netlink.Row], objects: NextHopObjects, host: NetnsSnapshot, managed: t.Container[int]
 ) -> t.Iterator[_Route]:
     for fixed, attributes in rows:
         family, length, _source, _tos, table, _protocol, _scope, kind = struct.unpack_from("=8B", fixed)
-        hops = tuple(hop for hop in _hops(family, attributes) if hop[0] in host.links and hop[0] not in managed)
+        hops = tuple(
+            hop for hop in hops_of(family, attributes, objects) if hop[0] in host.links and hop[0] not in managed
+        )
         if kind == _UNICAST and hops:
             table = netlink.number(attributes.get(_RTA_TABLE), table)
             metric = netlink.number(attributes.get(_RTA_PRIORITY))
             yield _Route(_network(family, length, attributes.get(_RTA_DST)), table, metric, hops)
-
-
-def _hops(family: int, attributes: netlink.Attributes) -> t.Iterator[tuple[int, IPAddress | None]]:
-    """Yield the next hops of a route: its own, or those of RTA_MULTIPATH, each with attributes of its own."""
-    if _RTA_MULTIPATH not in attributes:
-        yield netlink.number(attributes.get(_RTA_OIF)), _gateway(family, attributes)
-        return
-    rest = attributes[_RTA_MULTIPATH]
-    while len(rest) >= _NEXT_HOP.size:
-        length, _flags, _weight, index = _NEXT_HOP.unpack_from(rest)
-        yield index, _gateway(family, netlink.nested(rest[_NEXT_HOP.size : length]))
-        rest = rest[(max(length, _NEXT_HOP.size) + 3) & ~3 :]
-
-
-def _gateway(family: int, attributes: netlink.Attributes) -> IPAddress | None:
-    """Return RTA_GATEWAY, or RTA_VIA, which is of another family than the route."""
-    if _RTA_GATEWAY in attributes:
-        return ipaddress.ip_address(socket.inet_ntop(family, attributes[_RTA_GATEWAY]))
-    if _RTA_VIA in attributes:
-        via_family = int(struct.unpack_from("=H", attributes[_RTA_VIA])[0])
-        return ipaddress.ip_address(socket.inet_ntop(via_family, attributes[_RTA_VIA][2:]))
-    return None
 
 
 def _default_link(routes: t.Sequence[_Route], host: NetnsSnapshot) -> tuple[int, str]:

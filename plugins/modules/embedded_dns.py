@@ -52,6 +52,7 @@ options:
               - The value, in the form of a zone file.
               - An address for V(A) and V(AAAA), a name for V(CNAME) and V(PTR), C(PRIORITY WEIGHT PORT TARGET) for
                 V(SRV).
+              - The target of a V(CNAME) must be a name of the host's networks.
             type: str
             required: true
       dns: &dns

@@ -539,3 +539,18 @@ def test_an_id_is_a_name_of_its_own():
     assert any(
         hashlib.sha256(f"sandbox\0shop\0s{number}\0000".encode()).hexdigest()[:12].isdigit() for number in range(2000)
     )  # some would have been
+
+
+def test_contradicting_cnames_of_several_networks_leave_the_first():
+    """dnsmasq would not start, and the networks do not know of each other. The sandbox's own come first."""
+    front = FRONT._replace(records=(DnsRecord("data", "CNAME", "db"), DnsRecord("a", "CNAME", "b")))
+    back = BACK._replace(records=(DnsRecord("DATA", "CNAME", "web"), DnsRecord("b", "CNAME", "a")))
+    both = on("app", (("shop", "front"), ("172.20.0.4/16",)), (("shop", "back"), ("172.21.0.4/16",)))
+
+    def found(sandbox):
+        files, _others = realized(sandbox, networks=(front, back))
+        lines = files["/run/dockless/dns/resolvers/app.conf"].splitlines()
+        return [line for line in lines if line.startswith("cname=")]
+
+    assert found(both) == ["cname=data,db", "cname=a,b"]
+    assert found(both._replace(records=(DnsRecord("data", "CNAME", "own"),))) == ["cname=data,own", "cname=a,b"]

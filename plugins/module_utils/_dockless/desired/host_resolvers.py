@@ -112,9 +112,7 @@ def host_names_objects(host: Host, topology: Topology, facts: Facts) -> t.Iterat
         *dnsmasq_config.account(facts),
     ]
     lines += [f"hostsdir={dnsmasq_config.network_directory(network.key)}" for network in networks]
-    for network in networks:
-        for record in network.records:
-            lines += dnsmasq_config.directives(record)
+    lines += dnsmasq_config.record_lines(record for network in networks for record in network.records)
     yield from host_resolver(HOST_NAMES, "# dockless: names for the host\n", lines, facts)
     if option.through:
         lines = [f"server=/{zone}/{HOST_NAMES_ADDRESS}#{RESOLVER_PORT}\n" for zone in topology.host_zones]

@@ -23,6 +23,7 @@ from ..model.network import DnsRecord, Network
 from ..model.sandbox import Sandbox
 from ..model.topology import TASKS, Topology, has_zone
 from ..names import DNS_DIRECTORY, RESOLVER_ADDRESS, RESOLVER_PORT
+from .cnames import possible_records
 from .upstreams import Upstreams
 
 DIGEST_NAME = "config.dockless.invalid"  # its TXT record is the digest of the configuration that is running
@@ -96,9 +97,8 @@ def configuration(sandbox: Sandbox, topology: Topology, upstream: Upstreams, fac
     lines.append(f"servers-file={ZONES_PATH}")
     forwards = bool(upstream.addresses or upstream.followed)
     lines += _local_lines(sandbox, networks, topology, forwards)
-    for network in networks:
-        lines += [line for record in network.records for line in directives(record)]
-    lines += [line for record in sandbox.records for line in directives(record)]
+    records = (*sandbox.records, *(record for network in networks for record in network.records))
+    lines += record_lines(records)
     if not followed_file:
         lines += [f"server={address}" for address in upstream.addresses]
         if not upstream.addresses and not upstream.are_missing:
@@ -139,7 +139,12 @@ def reverse_zones(network: IPNetwork) -> list[str]:
     return [part.network_address.reverse_pointer.split(".", host_labels)[-1] for part in parts]
 
 
-def directives(record: DnsRecord) -> list[str]:
+def record_lines(records: t.Iterable[DnsRecord]) -> list[str]:
+    """Return the records of a resolver as configuration. Of contradicting CNAME records, the first is used."""
+    return [line for record in possible_records(records) for line in _directives(record)]
+
+
+def _directives(record: DnsRecord) -> list[str]:
     """Return a record as configuration. A and AAAA records are in record files instead. Raises DocklessError."""
     if record.kind in ("A", "AAAA"):
         return []

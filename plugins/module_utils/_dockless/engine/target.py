@@ -28,7 +28,7 @@ from ..report.rows import Row
 from ..resolvers import supervisor
 from ..state.keys import Key
 from ..state.objects import Resolver, State
-from ..validate import dns, host_support, name_servers
+from ..validate import cnames, dns, host_support, name_servers
 from ..validate.host import check_host
 from ..validate.macvlan import refusal, too_large
 from .document_files import Json
@@ -112,6 +112,7 @@ def compute_target(
     warnings += host_support.missing_forwarding(host, facts) if boot else []
     warnings += host_support.warnings(host, facts, project)
     warnings += name_servers.warnings(host, facts, project)
+    warnings += cnames.check(host, project, boot)
     states = desired_state(possible, facts)
     if facts.dnsmasq_version == (0, 0) and _has_forwarder(states):
         facts = facts._replace(dnsmasq_version=supervisor.version(facts.dnsmasq))

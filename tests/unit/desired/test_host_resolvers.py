@@ -81,3 +81,15 @@ def test_a_sandbox_without_a_route_in_the_servers_family_is_admitted(server, cli
         for version, prefixes in clients.items():
             found = [each for of, each in firewall.elements if of == f"{name}{version}"]
             assert len(found) == len(prefixes) and all(map(str.startswith, found, prefixes)), found
+
+
+def test_a_sandbox_with_records_of_its_own_is_admitted():
+    """It has a resolver, although no network of it has names."""
+    web = {"networks": ["plain"], "records": [{"name": "printer.lan", "value": "192.0.2.9"}]}
+    document = {
+        "networks": {"plain": {"dns_enabled": False, "ipam": {"config": [{"subnet": "172.20.0.0/24"}]}}},
+        "sandboxes": {"web": web, "silent": {"networks": ["plain"]}},
+    }
+    (firewall,) = of_kind(state(resolved(document, known=LOOPBACK), LOOPBACK), Firewall)
+    found = [each for of, each in firewall.elements if of == "forwarder_queries4"]
+    assert len(found) == 1 and found[0].startswith("172.20.0."), found

@@ -142,7 +142,7 @@ def _sandbox_objects(
     sandbox: Sandbox, topology: Topology, services: Services, facts: Facts, defaults: Defaults
 ) -> list[Object]:
     networks = topology.networks_of(sandbox)
-    resolved = bool(sandbox.endpoints) and (any(network.has_names for network in networks) or bool(sandbox.records))
+    resolved = upstreams.has_resolver(sandbox, topology)
     table = services.table(sandbox, resolved)
     tables: list[Object] = [NftTable(sandbox.netns_name, table)] if table else []
     if not resolved and not _wants_files(sandbox, networks):

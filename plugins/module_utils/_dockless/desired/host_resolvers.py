@@ -79,8 +79,8 @@ def zones_objects(topology: Topology) -> t.Iterator[Object]:
 
 def _client(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaults) -> ForwarderClient | None:
     """Return a sandbox as a client of the forwarder, None if its resolver has other servers or it has no resolver."""
-    has_names = any(network.has_names for network in topology.networks_of(sandbox))
-    if sandbox.mode != MODE_NETWORKS or not has_names:
+    has_resolver = upstreams.has_resolver(sandbox, topology)
+    if sandbox.mode != MODE_NETWORKS or not has_resolver:
         return None
     servers = upstreams.servers(sandbox, topology, facts, defaults).addresses
     forwarders = [ipaddress.ip_address(each[: -len(_PORT)]) for each in servers if each.endswith(_PORT)]

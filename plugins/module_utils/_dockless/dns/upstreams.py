@@ -61,6 +61,12 @@ def servers(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaul
     return Upstreams(found, facts.resolv_conf if reaches_all else "", are_missing=not found)
 
 
+def has_resolver(sandbox: Sandbox, topology: Topology) -> bool:
+    """Return whether a sandbox has a resolver: it has names to resolve, on a network or of its own."""
+    has_names = any(network.has_names for network in topology.networks_of(sandbox)) or bool(sandbox.records)
+    return bool(sandbox.endpoints) and has_names
+
+
 @functools.lru_cache(maxsize=64)
 def host_servers(nameservers: tuple[str, ...]) -> tuple[str, ...]:
     """Return those of the host's servers that have an address which a sandbox can reach as well."""

@@ -24,7 +24,9 @@ options:
       - If omitted, the networks of the project are not changed. An empty dictionary removes all of them.
       - C(driver) is V(bridge), V(overlay), V(macvlan) or V(ipvlan). For the options of the last three, see
         M(dockless.network.overlay_network) and M(dockless.network.macvlan_network).
-      - C(external) is V(true) for a network of another project. C(name) is its name there, if it differs.
+      - C(external) is V(true) for a network of another project. C(name) is its name there, if it differs; V(host) and
+        V(none) are C(network_mode) of the sandboxes on it, V(bridge) is the default bridge network. Without
+        C(external), C(name) is a further name by which other projects can refer to the network.
       - C(ipam) has the key C(config), a list of subnets, each with C(subnet), C(ip_range), C(gateway) and
         C(aux_addresses).
       - For C(internal), C(egress), C(ingress), C(enable_ipv4), C(enable_ipv6), C(isolate), C(icc), C(masquerade),

@@ -11,7 +11,8 @@ import pytest
 from _dockless.document import defaults
 from _dockless.document.project import parse_project
 from _dockless.errors import DocklessError
-from _dockless.model.host import Defaults, VethEnd
+from _dockless.model.external_networks import resolve_externals
+from _dockless.model.host import Defaults, Host, VethEnd
 from _dockless.model.network import DnsRecord, Network, SubnetRequest
 from _dockless.model.sandbox import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, MODE_NONE, Attach, Endpoint, LegacyLink
 from support.documents import host_of
@@ -518,3 +519,31 @@ def test_hostile_names_get_nowhere(hostile):
 def test_ipam_options_have_no_effect():
     with_options = network({"ipam": {"options": {"foo": "bar"}, "config": [{"subnet": "10.0.0.0/24"}]}})
     assert with_options == network({"ipam": {"config": [{"subnet": "10.0.0.0/24"}]}})
+
+
+@pytest.mark.parametrize("entry", [{"external": True, "name": "{}"}, {"external": {"name": "{}"}}])
+@pytest.mark.parametrize(("name", "mode"), [("host", MODE_HOST), ("none", MODE_NONE)])
+@pytest.mark.parametrize("joined", [["net"], {"net": None}, {"net": {}}])
+def test_an_external_network_that_is_predefined_is_a_mode(entry, name, mode, joined):
+    """Compose files declare Docker's own networks in this way."""
+    external = {key: {"name": name} if isinstance(value, dict) else value for key, value in entry.items()}
+    external = {**external, **({"name": name} if "name" in entry else {})}
+    document = {"networks": {"net": external}, "sandboxes": {"web": {"networks": joined}, "db": None}}
+    project = parse_project("shop", document)
+    assert [(s.mode, len(s.endpoints)) for s in project.sandboxes] == [(mode, 0), (MODE_NETWORKS, 1)]
+    assert [network.name for network in project.networks] == ["default"]
+
+
+def test_the_default_network_may_be_a_predefined_one():
+    default = {"networks": {"default": {"external": True, "name": "host"}}, "sandboxes": {"web": None}}
+    project = parse_project("shop", default)
+    assert (project.sandboxes[0].mode, project.networks) == (MODE_HOST, ())
+
+
+@pytest.mark.parametrize("external", [{"external": True, "name": "lan-of-shop"}, {"external": {"name": "lan-of-shop"}}])
+def test_an_own_networks_name_is_a_reference_for_others(external):
+    """Compose's name: what docker network ls would call it. Its key in the project stays."""
+    shop = parse_project("shop", {"networks": {"lan": {"name": "lan-of-shop"}, "more": {"name": "more"}}})
+    other = parse_project("other", {"networks": {"front": external}, "sandboxes": {"web": {"networks": ["front"]}}})
+    host = resolve_externals(Host((shop, other)))
+    assert [endpoint.network for endpoint in host.endpoints()] == [("shop", "lan")]

@@ -396,11 +396,13 @@ def test_a_changed_vtep_reaches_the_other_hosts():
     assert fleet.hosts["one"].documents["shop"]["networks"]["red"]["peers"]["two"]["vtep"] == "192.0.2.77"
 
 
-def test_another_projects_network_on_other_hosts_is_joined():
+@pytest.mark.parametrize("reference", ["shop/red", "red-of-shop"])
+def test_another_projects_network_on_other_hosts_is_joined(reference):
     """The network goes to the host under its own project, and its sandboxes there are peers of the others."""
     fleet = red(one=["a"])
+    fleet.inventory["one"]["networks"] = {"red": {**RED, "name": "red-of-shop"}}
     fleet.add(
-        "two", {"x": {"networks": ["up"]}}, project="desk", networks={"up": {"external": True, "name": "shop/red"}}
+        "two", {"x": {"networks": ["up"]}}, project="desk", networks={"up": {"external": True, "name": reference}}
     )
     fleet.run()
     assert fleet.addresses() == {"x": ["10.60.0.2"], "a": ["10.60.0.3"]}  # in order of project and name

@@ -45,7 +45,8 @@ _OPTIONS: dict[str, Reader] = {
     "driver": _driver,  # bridge (default), overlay, macvlan or ipvlan
     "driver_opts": parse_bridge_driver_opts,  # Docker's com.docker.network.* names of the options below
     "external": _external,  # true: the network belongs to another project
-    "name": scalar,  # of the external network: NETWORK, PROJECT/NETWORK or PROJECT_NETWORK; default: the key
+    "name": scalar,  # of an external network: NETWORK, PROJECT/NETWORK or PROJECT_NETWORK; default: the key
+    # of an own network: a further name for external entries of other projects; nothing on the host is called by it
     "ipam": parse_ipam,  # driver and subnets
     "enable_ipv4": boolean,  # default true
     "enable_ipv6": boolean,  # default: true with an IPv6 subnet, otherwise the host's default
@@ -91,15 +92,10 @@ def parse_network(project: str, name: t.Any, spec: t.Any, path: str) -> Network:
     options = read(spec if spec is not None else {}, path, _options_of_driver(spec))
     if options.get("external"):
         return _external_network(project, name, options, path)
-    if options.get("name", name) != name:
-        refuse(
-            path + ".name",
-            f"the network {name} cannot have a second name",
-            "Use that name as its key, or set external: true if the network belongs to another project.",
-        )
+    second_name = _network_name(options["name"], path + ".name") if "name" in options else ""
     _merge_driver_opts(options, path)
     network = _common_network(project, name, options, path)
-    network = _with_driver(network, options)
+    network = _with_driver(network, options)._replace(second_name=second_name)
     _check_gateway_modes(network)
     _check_dns(network)
     _check_subnet_sizes(network)

@@ -9,7 +9,8 @@ import typing as t
 from ..errors import refuse
 from ..model.sandbox import MODE_CONTAINER, MODE_HOST, MODE_NETWORKS, MODE_NONE
 from . import values
-from .readers import shown, text
+from .endpoint import DEFAULT_NETWORK
+from .readers import is_list, is_mapping, shown, text
 
 _NAME_OPTIONS = (
     "hostname",
@@ -77,6 +78,39 @@ def parse_mode(value: t.Any, path: str) -> Mode:
             "Use bridge, host, none, container:NAME or service:NAME. To join networks, use networks instead.",
         )
     return Mode(mode, text=mode)
+
+
+def with_predefined_network(spec: t.Any, predefined: t.Mapping[str, str], path: str) -> t.Any:
+    """Return a sandbox's declaration with network_mode in place of a network that stands for host or none.
+
+    predefined: host or none, by the names of the networks that are declared as external with that name, as Compose
+    files do. Raises DocklessError if the sandbox is on another network too, or has options there.
+    """
+    spec = {} if spec is None else spec
+    names = _joined_networks(spec)
+    name = next((name for name in names if name in predefined), None)
+    if name is None:
+        return spec
+    path = f"{path}.networks.{name}"
+    mode = predefined[name]
+    if len(names) > 1:
+        refuse(path, f"the network {mode} cannot be combined with other networks", "Remove it or the others.")
+    networks = spec.get("networks")
+    if is_mapping(networks) and networks[name]:
+        refuse(path, f"a sandbox on the network {mode} has no interface that could have options", "Remove them.")
+    return {**spec, "networks": None, "network_mode": mode}
+
+
+def _joined_networks(spec: t.Any) -> list[str]:
+    """Return the names of the networks that a sandbox joins. Errors in them are left to parse_sandbox."""
+    if not is_mapping(spec) or spec.get("network_mode") is not None:
+        return []
+    networks = spec.get("networks")
+    if networks is None:
+        return [DEFAULT_NETWORK]
+    if not is_mapping(networks) and not is_list(networks):
+        return []
+    return [name for name in networks if isinstance(name, str)]
 
 
 def check_options(name: str, mode: Mode, options: dict[str, t.Any], path: str) -> tuple[str, ...]:

@@ -9,10 +9,11 @@ import typing as t
 from ..errors import DocklessError, refuse
 from ..model.host import Project
 from ..model.network import Network
-from ..model.sandbox import Sandbox
+from ..model.sandbox import MODE_HOST, MODE_NONE, Sandbox
 from . import values
 from .endpoint import DEFAULT_NETWORK
 from .network import parse_network
+from .network_mode import with_predefined_network
 from .readers import anything, is_mapping, read, wrong_type
 from .sandbox import ParsedSandbox, parse_sandbox
 from .veth_pair import parse_veth
@@ -22,6 +23,7 @@ _OPTIONS = {
     "sandboxes": anything,  # by name, see parse_sandbox
     "veth_pairs": anything,  # by the first end, see parse_veth
 }
+_PREDEFINED = (MODE_HOST, MODE_NONE)  # networks of Docker that are modes here
 _Object = t.TypeVar("_Object")
 
 
@@ -46,7 +48,9 @@ def _parse(name: str, declaration: t.Mapping[str, t.Any], prefix: str) -> Projec
     if is_mapping(declaration) and "services" in declaration:
         refuse("services", "unknown option 'services'", "Use sandboxes instead.")
     options = read(declaration, "", _OPTIONS)
-    networks = _parse_each(name, options, "networks", parse_network, prefix)
+    declared = _parse_each(name, options, "networks", parse_network, prefix)
+    networks = tuple(network for network in declared if network.external not in _PREDEFINED)
+    _resolve_predefined(options, declared, prefix)
     parsed: tuple[ParsedSandbox, ...] = _parse_each(name, options, "sandboxes", parse_sandbox, prefix)
     sandboxes = tuple(one.sandbox for one in parsed)
     return Project(
@@ -69,6 +73,17 @@ def _parse_each(
     if not is_mapping(objects):
         wrong_type(objects, kind, f"a dictionary of {kind} by name")
     return tuple([parse(project, name, spec, f"{prefix}{kind}.{name}") for name, spec in objects.items()])
+
+
+def _resolve_predefined(options: dict[str, t.Any], networks: t.Iterable[Network], prefix: str) -> None:
+    """Give a network_mode to the sandboxes that are on an external network named host or none."""
+    predefined = {network.name: network.external for network in networks if network.external in _PREDEFINED}
+    sandboxes = options.get("sandboxes")
+    if predefined and is_mapping(sandboxes):
+        options["sandboxes"] = {
+            name: with_predefined_network(spec, predefined, f"{prefix}sandboxes.{name}")
+            for name, spec in sandboxes.items()
+        }
 
 
 def _implied_network(

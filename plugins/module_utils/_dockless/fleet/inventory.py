@@ -36,12 +36,22 @@ def read_inventory(hosts: t.Sequence[FleetHost], known: t.Iterable[Key] = ()) ->
     for host in hosts:
         with _named_in_errors(host):
             _read_networks(host, inventory)
-    references = index_by_reference([*inventory.networks, *known])
+    references = index_by_reference([*inventory.networks, *known], _second_names(hosts))
     for host in hosts:
         with _named_in_errors(host):
             keys = _overlays_of(host, inventory, references)
             _read_sandboxes(host, inventory, keys)
     return inventory
+
+
+def _second_names(hosts: t.Iterable[FleetHost]) -> dict[Key, str]:
+    """Return the option name of each overlay network that has it."""
+    return {
+        (host.project, name): str(spec["name"])
+        for host in hosts
+        for name, spec in _mapping(host.networks, "networks").items()
+        if is_overlay(spec) and spec.get("name")
+    }
 
 
 def of_host(name: str, error: DocklessError) -> DocklessError:

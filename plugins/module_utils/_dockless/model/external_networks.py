@@ -28,22 +28,24 @@ def resolve_externals(host: Host) -> Host:
     return host._replace(projects=tuple(_resolve_project(project, owners) for project in host.projects))
 
 
-def index_by_reference(keys: t.Iterable[NetworkKey]) -> Index:
-    """Return the networks that each reference may mean.
+def index_by_reference(keys: t.Iterable[NetworkKey], second_names: t.Mapping[NetworkKey, str]) -> Index:
+    """Return the networks that each reference may mean. second_names: those that have one, by key.
 
-    A reference is NETWORK, PROJECT/NETWORK or, as Compose writes it, PROJECT_NETWORK.
+    A reference is NETWORK, PROJECT/NETWORK, the second name or, as Compose writes it, PROJECT_NETWORK.
     One reference may mean several networks: a_b is network a_b of any project, and network b of project a.
     """
     index: Index = {}
     for key in dict.fromkeys(keys):
         project, name = key
-        for reference in (name, f"{project}/{name}", f"{project}_{name}"):
+        references = (name, f"{project}/{name}", f"{project}_{name}", second_names.get(key) or name)
+        for reference in dict.fromkeys(references):
             index.setdefault(reference, []).append(key)
     return index
 
 
 def _index_of_host(host: Host) -> Index:
-    index = index_by_reference(network.key for network in host.networks() if not network.external)
+    own = [network for network in host.networks() if not network.external]
+    index = index_by_reference((one.key for one in own), {one.key: one.second_name for one in own})
     return {DEFAULT_BRIDGE: [("", DEFAULT_BRIDGE)], **index}
 
 

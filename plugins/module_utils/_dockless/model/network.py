@@ -134,6 +134,8 @@ class Network(t.NamedTuple):
     driver: str = "bridge"
     # A reference to a network of another project: PROJECT/NETWORK, PROJECT_NETWORK or NETWORK. "" if it is none.
     external: str = ""
+    # Compose's name of an own network: external entries of other projects can refer to it by that too.
+    second_name: str = ""
     subnet_requests: tuple[SubnetRequest, ...] = ()
     subnets: tuple[Subnet, ...] = ()
     # Options that are not declared: they get the host's defaults.

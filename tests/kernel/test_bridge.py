@@ -154,7 +154,8 @@ def test_mtu_ignores_default_routes_of_other_tables(private_host):
 
 
 FOREIGN = {
-    "a bridge": "ip link add mine type bridge && ip link set mine addrgenmode none up mtu 1400",
+    # The mode first: the kernel may choose an address as soon as the link is up.
+    "a bridge": "ip link add mine type bridge && ip link set mine addrgenmode none && ip link set mine up mtu 1400",
     "another kind of link": "ip link add mine type veth peer name other",
 }
 

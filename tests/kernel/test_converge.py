@@ -118,10 +118,20 @@ def test_one_changed_line_changes_only_that_and_talk_goes_on(private_host):
     back = Talk(private_host, "db", "web", address(result, "db", "back"))
     for number, (document, wanted) in enumerate(
         (
-            (changed(SHOP, sandboxes__web__ports=["8081:80"]), ["update nft table inet dockless"]),
+            (
+                changed(SHOP, sandboxes__web__ports=["8081:80"]),
+                [
+                    "update firewall: no longer publish 8080/tcp on all addresses → web:80",
+                    "update firewall: publish 8081/tcp on all addresses → web:80",
+                ],
+            ),
             (
                 changed(SHOP, sandboxes__cli__networks={"front": {"aliases": ["me"]}}),
-                ["update file /run/dockless/dns/networks/shop.front/shop@14", "update nft table inet dockless"],
+                [
+                    "update file /run/dockless/dns/networks/shop.front/shop@14",
+                    "update firewall: no longer publish 8081/tcp on all addresses → web:80",
+                    "update firewall: publish 8080/tcp on all addresses → web:80",
+                ],
             ),
             (SHOP, ["update file /run/dockless/dns/networks/shop.front/shop@14"]),
         )
@@ -139,7 +149,7 @@ def test_a_sandbox_that_goes_and_comes_leaves_others_alone(private_host):
     operations = kinds(private_host.apply(changed(SHOP, sandboxes__db=None))["operations"])
     assert "delete namespace db" in operations and "delete resolver of db" in operations
     assert all(
-        "db" in line or "shop.back" in line or line.startswith(("record", "update nft table")) for line in operations
+        "db" in line or "shop.back" in line or line.startswith(("record", "update firewall")) for line in operations
     ), operations
     assert talk.goes_on("one") and not private_host.ping("web", address(result, "db", "back"), wait=1)
     again = private_host.apply(SHOP)

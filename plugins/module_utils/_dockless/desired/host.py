@@ -16,7 +16,7 @@ from ..model.network import NetworkKey
 from ..model.topology import Topology
 from ..state.firewall import Firewall
 from ..state.firewall_names import names_in
-from ..state.objects import Object, State
+from ..state.objects import Object, Resolver, State
 from . import bridge, dns, foreign_firewalls, host_resolvers, macvlan, wireguard
 from .drivers import DRIVERS
 from .sandbox import sandbox_objects
@@ -33,7 +33,10 @@ def desired_state(host: Host, facts: Facts) -> States:
     for project in host.projects:
         states[project.name] = _by_key(_project_objects(project, host, known, loopback, facts))
     if known.networks:
-        names = names_in(obj for state in states.values() for obj in state.values())
+        objects = [obj for state in states.values() for obj in state.values()]
+        if any(isinstance(obj, Resolver) for obj in objects):
+            states[""].update(_by_key([host_resolvers.zones_file(known)]))
+        names = names_in(objects)
         states[""].update(_by_key(_host_objects(host, known, facts, names)))
     return states
 
@@ -58,7 +61,6 @@ def _project_objects(
 def _host_objects(host: Host, known: Topology, facts: Facts, names: Names) -> t.Iterator[Object]:
     """Yield objects of no single project: VLANs, the host's resolvers, firewall and WireGuard links, foreign rules."""
     yield from macvlan.host_objects(host, known.networks, facts)
-    yield from host_resolvers.zones_objects(known)
     clients = host_resolvers.forwarder_clients(host, known, facts)
     yield from host_resolvers.forwarder_objects(clients, facts, known.host_zones)
     yield from host_resolvers.host_names_objects(host, known, facts)

@@ -66,15 +66,14 @@ def forwarder_objects(
     yield from host_resolver(FORWARDER, "# dockless: forwarder\n", lines, facts)
 
 
-def zones_objects(topology: Topology) -> t.Iterator[Object]:
-    """Yield the file with the zones of all networks of the host, if one of them has names.
+def zones_file(topology: Topology) -> File:
+    """Return the file with the zones of all networks of the host, which the resolvers of sandboxes read.
 
     A sandbox does not resolve names of networks that it is not on, and it asks nobody else about them: the query would
     tell other servers which networks the host has, and they might have an answer.
     """
-    if any(network.has_names for network in topology.networks.values()):
-        lines = [f"server=/{zone}/\n" for zone in topology.zones]
-        yield File(dnsmasq_config.ZONES_PATH, "# dockless: networks of this host\n" + "".join(lines))
+    lines = [f"server=/{zone}/\n" for zone in topology.zones]
+    return File(dnsmasq_config.ZONES_PATH, "# dockless: networks of this host\n" + "".join(lines))
 
 
 def _client(sandbox: Sandbox, topology: Topology, facts: Facts, defaults: Defaults) -> ForwarderClient | None:

@@ -190,3 +190,33 @@ def test_addresses_are_ready_when_the_run_ends(private_host, enable_ipv4):
     bind = "import socket; s = socket.socket(socket.AF_INET6); s.bind(('fd00:20::2', 80))"
     private_host.run([SYSTEM_PYTHON, "-c", bind], netns="one")
     assert "fd00" not in private_host.sh("ip -6 address show tentative")
+
+
+def test_a_changed_prefix_length_is_changed_in_place(private_host):
+    """An interface has an IPv6 address with one prefix length only. The new one was refused: File exists."""
+
+    def lengths(netns, link):
+        found = traffic.links(private_host, netns)[link]["cidrs"]
+        return sorted(cidr for cidr in found if not cidr.startswith("fe80:"))
+
+    def inode():
+        return private_host.sh("stat -Lc %i /run/netns/one")
+
+    first = None
+    for length in (64, 80, 64):
+        subnet = f"fd00:20::/{length}"
+        document = {
+            "networks": {"front": network(subnet, enable_ipv4=False, bridge_name="br-front")},
+            "sandboxes": {**PAIR, "third": {"network_mode": "bridge"}},
+            "defaults": {"bip": f"fd00:30::1/{length}"},
+        }
+        operations = private_host.apply(document)["operations"]
+        first = first or inode()
+        assert inode() == first and not any("namespace" in each for each in operations if length == 80), operations
+        assert lengths(None, "br-front") == [f"fd00:20::1/{length}"]
+        assert f"fd00:30::1/{length}" in lengths(None, "dockless0")
+        own = lengths("one", "eth0")
+        assert len(own) == 1 and own[0].endswith(f"/{length}")
+        assert private_host.ping("one", lengths("two", "eth0")[0].partition("/")[0])
+        assert private_host.ping("one", FAR6)
+        assert private_host.apply(document)["operations"] == []

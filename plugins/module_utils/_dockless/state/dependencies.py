@@ -8,7 +8,7 @@ import typing as t
 
 from .keys import Key
 from .kinds import kind_of
-from .objects import HOST, ForwardingEntry, Link, Netns, NftTable, Object, Resolver, State, Veth
+from .objects import HOST, Address, ForwardingEntry, Link, Netns, NftTable, Object, Resolver, State, Veth
 from .wireguard import WireguardLink
 
 Interface = tuple[str, str]  # namespace, name
@@ -157,10 +157,10 @@ def _is_removed_with(key: Key, obj: Object, namespaces: t.Container[str], interf
 
 
 def blocking(wanted: State, actual: State, surplus: Keys) -> set[Key]:
-    """Return the surplus links and pairs that must go before wanted ones can be made.
+    """Return the surplus links, pairs and addresses that must go before wanted ones can be made.
 
     A namespace holds one interface of a name, a parent one link of a MAC address, a host one vxlan device of a VNI and
-    port.
+    port. An interface holds an IPv6 address with one prefix length, and an IPv4 address with several.
     """
     holders: dict[t.Hashable, list[Key]] = {}
     for key in surplus:
@@ -176,7 +176,13 @@ def blocking(wanted: State, actual: State, surplus: Keys) -> set[Key]:
 
 
 def _claims(obj: Object) -> tuple[t.Hashable, ...]:
-    """Return values that no other object can have: names of interfaces, and the VNI and port of a vxlan device."""
+    """Return values that no other object can have.
+
+    These are names of interfaces, the VNI and port of a vxlan device, and an IPv6 address of an interface.
+    """
+    if isinstance(obj, Address):
+        address = obj.cidr.partition("/")[0]
+        return ((obj.netns, obj.link, address),) if ":" in address else ()
     names = tuple(interface for interface in interfaces_of(obj) if interface[1])
     if isinstance(obj, Link) and obj.kind == "vxlan":
         settings = dict(obj.data)

@@ -94,6 +94,8 @@ def test_glibc_and_musl_resolve_names_of_either_family(private_host, programs, l
 
 def test_no_data_for_the_missing_family_and_reverse_names_of_both(private_host):
     """NOERROR without an answer, TTL 0; one PTR for each address, over UDP and TCP, the sandbox's only."""
+    upstream = private_host.neighbour().popen([*SERVER, NEIGHBOUR_ADDRESSES[0], "refuse"])
+    assert upstream.readline() == "ready"
     private_host.apply(DOCUMENT)
     for options in ((), ("+tcp",)):
         assert (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.invariants import assert_same, full, hooked
+from support.invariants import assert_same, full, hooked, steps
 
 
 @pytest.fixture
@@ -104,10 +104,10 @@ def test_what_is_at_the_path_is_swapped_during_the_run(private_host, start, swap
     private_host.sh(f"ln -s /proc/{pid}/ns/net /run/theirs")
     document = attached()
     document["sandboxes"]["web"]["attach"] = {"path": "/run/theirs"}
-    steps = [event for event in hooked(private_host, "count", 0, document)["events"] if event.startswith("before")]
+    passed = steps(hooked(private_host, "count", 0, document)["events"])
     private_host.apply({}, absent=True)
     before = full(private_host)
-    number = next(number for number, event in enumerate(steps) if "create namespace web" in event)
+    number = next(number for number, event in enumerate(passed) if "create namespace web" in event)
     told = hooked(private_host, f"sh:{swap}", number, document)
     assert told.get("failed") and "The host is as it was before" in told["msg"], told
     private_host.sh("ip netns delete fresh 2>/dev/null || true; rm /run/theirs")

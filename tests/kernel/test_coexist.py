@@ -13,7 +13,7 @@ from concurrent import futures
 import pytest
 
 from support import traffic
-from support.invariants import hooked
+from support.invariants import hooked, steps
 from support.traffic import network
 
 DOCUMENT = {
@@ -179,7 +179,8 @@ def test_a_run_that_fails_gives_back_what_it_took_away(private_host):
     """
     with docker(private_host):
         private_host.apply(told("docker"))
-        last = len(hooked(private_host, "count", 0, {}, "--absent")["events"]) - 1
+        events = hooked(private_host, "count", 0, {}, "--absent")["events"]
+        last = events.index(steps(events)[-1])
         assert "--comment dockless" not in rules(private_host)
         private_host.apply(told("docker"))
         serve(private_host)

@@ -157,6 +157,11 @@ def hooked(host: PrivateHost, what: str, number: int, document: Document, *optio
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def steps(events: t.Iterable[str]) -> list[str]:
+    """Return the events of a counted run that are steps of its plan, which alone count where a run waits."""
+    return [event for event in events if event.startswith("before ") and " of document " not in event]
+
+
 def kinds(operations: t.Iterable[str]) -> list[str]:
     """Return operations without their reasons, sorted."""
     return sorted(line.partition(" (")[0] for line in operations)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from support import traffic
+from support.private_host import FAR_ADDRESSES
 from support.traffic import network
 
 FAR4, FAR6 = "198.51.100.1", "2001:db8:2::1"
@@ -337,3 +338,23 @@ def test_read_only_proc_with_wrong_sysctls(private_host):
 def sorted_mount(snapshot, point):
     """Return a snapshot with one mount more."""
     return {**snapshot, "mount": sorted([*snapshot["mount"], point])}
+
+
+def test_new_links_forward_whatever_the_default_of_the_host_is(private_host):
+    """Some hosts turn forwarding on link by link: a new link does not forward there. Later it is drift."""
+    defaults = "/proc/sys/net/ipv{4,6}/conf/default/forwarding"
+    document = {
+        "networks": {"front": network("172.20.0.0/24 fd00:20::/64", bridge_name="br-front")},
+        "sandboxes": {"web": {"networks": ["front"]}},
+    }
+    private_host.sh(f"for f in {defaults}; do echo 0 >$f; done")
+    try:
+        private_host.apply(document)
+        assert [private_host.ping("web", address) for address in FAR_ADDRESSES] == [True, True]
+        private_host.sh("for v in 4 6; do echo 0 >/proc/sys/net/ipv$v/conf/br-front/forwarding; done")
+        assert not private_host.ping("web", FAR_ADDRESSES[0])  # the control
+        assert private_host.apply(document)["changed"]
+        assert [private_host.ping("web", address) for address in FAR_ADDRESSES] == [True, True]
+        assert not private_host.apply(document)["changed"]
+    finally:
+        private_host.sh(f"for f in {defaults}; do echo 1 >$f; done")

@@ -48,11 +48,13 @@ def test_a_network_is_a_bridge_with_its_gateways():
             ("ipv4/accept_redirects", 0),
             ("ipv4/arp_announce", 2),
             ("ipv4/arp_ignore", 1),
+            ("ipv4/forwarding", 1),
             ("ipv4/route_localnet", 0),
             ("ipv4/send_redirects", 0),
             ("ipv6/accept_dad", 0),
             ("ipv6/accept_ra", 0),
             ("ipv6/disable_ipv6", 0),
+            ("ipv6/forwarding", 1),
         ),
     )
     assert [(a.link, a.cidr) for a in of_kind(objects, Address)] == [("br-n", "10.1.0.1/24"), ("br-n", "fd00:1::1/64")]
@@ -275,3 +277,13 @@ def test_a_published_sandbox_gets_its_own_frames_back():
         {"networks": NET, "sandboxes": {"web": {"networks": ["n"], "ports": ["80:80"]}, "db": {"networks": ["n"]}}}
     )
     assert {pair.peer_netns: pair.hairpin for pair in of_kind(objects, Veth)} == {"web": True, "db": False}
+
+
+@pytest.mark.parametrize(("forwards4", "forwards6"), [(True, True), (True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("ipv6", [True, False])
+def test_a_bridge_forwards_by_a_setting_of_its_own(forwards4, forwards6, ipv6):
+    """The default of new links may be 0. Where the host does not forward a family, no link of it does."""
+    known = Facts(forwarding4=forwards4, forwarding6=forwards6)
+    conf = dict(one(found({"networks": {"lan": {"enable_ipv6": ipv6}}}, known), Link).conf)
+    assert conf.get("ipv4/forwarding") == (1 if forwards4 else None)
+    assert conf.get("ipv6/forwarding") == (1 if forwards6 and ipv6 else None)

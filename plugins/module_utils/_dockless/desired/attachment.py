@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..model.facts import Facts
 from ..model.network import Network
 from ..model.sandbox import Endpoint
 from ..state.keys import Conf
@@ -22,6 +23,15 @@ NO_ARP_ANSWERS: Conf = (("ipv4/arp_ignore", 8),)
 # By default the host answers ARP for all its addresses on every link, and asks with the source address of the packet
 # that waits. 1: it answers for the addresses of the link alone. 2: it asks with one of them.
 OWN_ADDRESSES_ONLY: Conf = (("ipv4/arp_announce", 2), ("ipv4/arp_ignore", 1))
+
+
+def forwarding(facts: Facts, version: int) -> Conf:
+    """Return the setting with which a link of the host forwards, where the host forwards packets of the family at all.
+
+    A new link has that of net.ipv4.conf.default, which is 0 on hosts that turn forwarding on link by link.
+    """
+    is_on = facts.forwarding4 if version == 4 else facts.forwarding6
+    return ((f"ipv{version}/forwarding", 1),) if is_on else ()
 
 
 class Attachment(t.NamedTuple):

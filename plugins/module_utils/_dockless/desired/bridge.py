@@ -14,7 +14,7 @@ from ..model.network import Network, NetworkKey, Networks
 from ..model.sandbox import PortMapping
 from ..state.keys import Conf
 from ..state.objects import HOST, Address, ForwardingEntry, Link, Object, Veth
-from .attachment import NO_ARP_ANSWERS, NO_IPV6, NO_IPV6_DELAY, OWN_ADDRESSES_ONLY, Attachment
+from .attachment import NO_ARP_ANSWERS, NO_IPV6, NO_IPV6_DELAY, OWN_ADDRESSES_ONLY, Attachment, forwarding
 
 
 def network_objects(network: Network, is_reached_from_loopback: bool, facts: Facts) -> t.Iterator[Object]:
@@ -86,13 +86,19 @@ def _bridge_conf(network: Network, is_reached_from_loopback: bool, facts: Facts)
     conf: Conf = (
         ("ipv4/accept_redirects", 0),
         *OWN_ADDRESSES_ONLY,
+        *forwarding(facts, 4),
         ("ipv4/route_localnet", int(is_reached_from_loopback)),
         ("ipv4/send_redirects", 0),
     )
     if not facts.ipv6:
         return conf
     has_ipv6 = network.enable_ipv6 and network.has_host_address(6)
-    return (*conf, *NO_IPV6_DELAY, ("ipv6/disable_ipv6", int(not has_ipv6)))
+    return (
+        *conf,
+        *NO_IPV6_DELAY,
+        ("ipv6/disable_ipv6", int(not has_ipv6)),
+        *(forwarding(facts, 6) if has_ipv6 else ()),
+    )
 
 
 def _is_on_loopback(mapping: PortMapping) -> bool:

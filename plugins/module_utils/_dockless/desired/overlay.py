@@ -19,7 +19,7 @@ from ..model.overlay import Overlay, OverlayPeer
 from ..state.keys import Conf
 from ..state.objects import HOST, Data, ForwardingEntry, Link, Neighbour, Object, Route
 from . import bridge
-from .attachment import NO_IPV6, OWN_ADDRESSES_ONLY, Attachment
+from .attachment import NO_IPV6, OWN_ADDRESSES_ONLY, Attachment, forwarding
 
 # Settings of the vxlan device as a port of the bridge: no flooding, no learning, and the bridge answers ARP and ND.
 _PORT_SETTINGS: Conf = (
@@ -80,7 +80,8 @@ def _vxlan_settings(overlay: Overlay) -> Data:
 
 def _device_conf(network: Network, facts: Facts) -> Conf:
     if network.is_routed:
-        return _ROUTED_IPV4 + (_ROUTED_IPV6 if facts.ipv6 else ())
+        ipv6 = (*_ROUTED_IPV6, *forwarding(facts, 6)) if facts.ipv6 else ()
+        return (*_ROUTED_IPV4, *forwarding(facts, 4), *ipv6)
     return NO_IPV6 if facts.ipv6 else ()
 
 

@@ -123,7 +123,7 @@ def test_every_form_of_a_port_mapping(private_host):
             "[2001:db8:1::2]:85:80",
             {"target": 80, "published": "86", "host_ip": HOST4, "protocol": "tcp", "mode": "host"},
             {"target": 53, "published": 87, "protocol": "udp"},
-            88,
+            "88",
             "192.0.2.2::80",
         ],
     }

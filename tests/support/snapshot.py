@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import typing as t
@@ -30,6 +31,7 @@ LINK_FIELDS = ("ifname", "mtu", "address", "master", "group", "ifalias", "link_t
 ROUTE_FIELDS = ("type", "dst", "gateway", "dev", "table", "protocol", "scope", "prefsrc", "metric")
 # They count or cache, or belong to modules that the kernel loads by itself at the first use.
 RESTLESS_SYSCTLS = ("netfilter/nf_conntrack_count", "ipv4/tcp_fastopen_key", "ipv4/route/", "ipv6/route/flush")
+_ELEMENTS = re.compile(r"elements = \{ ([^{}]*) \}")
 LAZY_SYSCTLS = ("netfilter/", "bridge/", "nf_conntrack_max")
 
 
@@ -85,8 +87,18 @@ def _network(where: list[str]) -> Snapshot:
         ],
         "rule": [json.dumps(x) for family in ("-4", "-6") for x in _ip(where, family, "rule", "show")],
         "neighbour": [_line(x, ("dst", "dev", "lladdr")) for x in _ip(where, "neighbour", "show", "nud", "permanent")],
-        "nft": _out(*nft, "nft", "--stateless", "list", "ruleset").splitlines(),
+        "nft": _sorted_elements(_out(*nft, "nft", "--stateless", "list", "ruleset")).splitlines(),
     }
+
+
+def _sorted_elements(ruleset: str) -> str:
+    """Return a listing with the elements of each set in one order: the kernel keeps that in which they were added."""
+
+    def in_order(found: re.Match[str]) -> str:
+        elements = " ".join(found[1].split()).split(", ")
+        return f"elements = {{ {', '.join(sorted(elements))} }}"
+
+    return _ELEMENTS.sub(in_order, ruleset)
 
 
 def _flags(link: dict[str, t.Any]) -> str:

@@ -128,9 +128,12 @@ def _step(parent: int | None, name: str, path: str, mode: int | None) -> int:
 
 def _add_mode(fd: int, mode: int) -> None:
     """Give back the rights that somebody took from a directory: resolvers read files as another user than root."""
-    present = stat.S_IMODE(os.fstat(fd).st_mode)
-    if mode & ~present:
-        os.fchmod(fd, present | mode)
+    status = os.fstat(fd)
+    present = stat.S_IMODE(status.st_mode)
+    is_for_group_only = status.st_gid != 0  # see files.restrict: others must not read records
+    needed = mode & ~stat.S_IRWXO if is_for_group_only else mode
+    if needed & ~present:
+        os.fchmod(fd, present | needed)
 
 
 def _open(parent: int | None, name: str, path: str) -> int:

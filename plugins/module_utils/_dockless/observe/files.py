@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import typing as t
 
 from ..dns.systemd_units import DROP_IN, PATHS
@@ -16,7 +15,7 @@ from ..state.keys import Key
 from ..state.objects import File, Resolver, State
 
 Keys = t.AbstractSet[Key]
-_OPEN = 0o055
+_OPEN, _OPEN_TO_GROUP = 0o055, 0o050
 _MARK = "# dockless:"  # how the first line of a managed file begins
 
 
@@ -49,12 +48,16 @@ def observe(wanted: State, keys_of_others: Keys) -> FoundFiles:
 
 
 def _is_reachable(directory: str, known: dict[str, bool]) -> bool:
-    """Return whether other users than root can enter and list a directory, and each one above it that dockless made.
+    """Return whether the resolver's user can enter and list a directory, and each one above it that dockless made.
+
+    One that belongs to a group is open to that group alone (files.restrict).
 
     known remembers the answers. A record that the resolver's user cannot read is as good as none.
     """
     if directory not in known:
-        is_open = stat.S_IMODE(os.stat(directory).st_mode) & _OPEN == _OPEN
+        status = os.stat(directory)
+        needed = _OPEN_TO_GROUP if status.st_gid else _OPEN
+        is_open = status.st_mode & needed == needed
         is_top = directory in files.ROOTS or directory == os.path.dirname(directory)
         known[directory] = is_open and (is_top or _is_reachable(os.path.dirname(directory), known))
     return known[directory]

@@ -134,7 +134,7 @@ operations:
   returned: success
   type: list
   elements: str
-  sample: [update nft table inet dockless (content differs)]
+  sample: ['update firewall: publish 8080/tcp on all addresses → web:80']
 ports:
   description: The published ports of these sandboxes after the run. In check mode, they are predicted.
   returned: success

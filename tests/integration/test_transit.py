@@ -232,7 +232,9 @@ def one_host():
 def ways(one_host):
     """Return the ways through a host that does not forward yet."""
     host = one_host.host
-    host.sh("echo 0 >/proc/sys/net/ipv4/ip_forward; echo 0 >/proc/sys/net/ipv6/conf/all/forwarding")
+    # A change of the key sets it on each link too, which a test may have done for one alone.
+    for key in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        host.sh(f"echo 1 >/proc/sys/net/{key}; echo 0 >/proc/sys/net/{key}")
     yield one_host
     host.apply({}, absent=True)
     settings(host, state="absent")

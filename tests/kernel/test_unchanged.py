@@ -102,7 +102,7 @@ STRAYS = {  # what a plan reports beside the drifts of managed objects
     "stray configuration": "cp /run/dockless/dns/resolvers/cli.conf /run/dockless/dns/resolvers/stray.conf",
     "stray namespace": "ip netns add stray; ip -n stray link set lo group 25707 alias 'dockless shop/stray'",
     "stray bridge": "ip link add br-stray type bridge; ip link set br-stray group 25707 alias 'dockless shop/stray'",
-    "link of a killed run": "ip link add left0 type dummy; ip link set left0 group 25708",
+    "link of a killed run": "ip link add left0 type bridge; ip link set left0 group 25708",
     "stray route": "ip route add 10.99.0.0/24 dev eth0 proto 213",
     "a file that keeps its size": "sed -i s/localhost/LOCALHOST/ /etc/netns/cli/hosts",
     "last good copy deleted": "rm /etc/dockless/last-good/projects/shop.json",

@@ -101,9 +101,11 @@ def _opened(directory: int, flags: int) -> int:
 
 
 def _created() -> int:
-    with safe_directories.opened(
-        RUN_DIRECTORY, (), 0o755
-    ) as directory:  # resolvers read files below it as another user
+    """Open the file, and create it if it does not exist. An existing directory keeps its mode: the run repairs that."""
+    with contextlib.suppress(FileNotFoundError), safe_directories.opened(RUN_DIRECTORY) as directory:
+        return _opened(directory, _FLAGS | os.O_CREAT)
+    # Resolvers read files below it as another user.
+    with safe_directories.opened(RUN_DIRECTORY, (), 0o755) as directory:
         return _opened(directory, _FLAGS | os.O_CREAT)
 
 

@@ -34,13 +34,13 @@ if last:
 """
 _WATCH = """
 table inet watch {
-	set heard4 { typeof ip id; size 65535; flags dynamic; }
-	set heard6 { typeof ip6 flowlabel; size 65535; flags dynamic; }
-	chain input {
-		type filter hook input priority 300; policy accept;
-		add @heard4 { ip id }
-		add @heard6 { ip6 flowlabel }
-	}
+    set heard4 { typeof ip id; size 65535; flags dynamic; }
+    set heard6 { typeof ip6 flowlabel; size 65535; flags dynamic; }
+    chain input {
+        type filter hook input priority 300; policy accept;
+        add @heard4 { ip id }
+        add @heard6 { ip6 flowlabel }
+    }
 }
 """
 

@@ -24,27 +24,27 @@ LINK_FORWARDING = re.compile(
 # As nft lists it. The engine has the same text (firewall/transit.py). 25707 and 25709 are groups of dockless's links.
 TRANSIT_TABLE = """\
 table inet dockless-transit {
-	counter transit {
-	}
+    counter transit {
+    }
 
-	set forwarded {
-		type nf_proto
-%s	}
+    set forwarded {
+        type nf_proto
+%s    }
 
-	set forwarded_from {
-		type nf_proto . ifname
-%s	}
+    set forwarded_from {
+        type nf_proto . ifname
+%s    }
 
-	chain forward {
-		type filter hook forward priority filter; policy drop;
-		iifgroup { 25707, 25709 } accept
-		oifgroup { 25707, 25709 } accept
-		meta nfproto @forwarded accept
-		meta nfproto . iifname @forwarded_from accept
-		counter name "transit" drop
-	}
+    chain forward {
+        type filter hook forward priority filter; policy drop;
+        iifgroup { 25707, 25709 } accept
+        oifgroup { 25707, 25709 } accept
+        meta nfproto @forwarded accept
+        meta nfproto . iifname @forwarded_from accept
+        counter name "transit" drop
+    }
 }
-"""
+""".replace("    ", "\t")
 DELETE_TRANSIT_TABLE = "table inet dockless-transit\ndelete table inet dockless-transit\n"
 
 

@@ -32,10 +32,31 @@ _RANGE = re.compile(r"(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?\Z")
 _MAPPING_FORMS = "Use 8080:80, 127.0.0.1:8080:80/tcp, [fd00::1]:8080:80 or 8000-8005:9000-9005, in quotes."
 # Ports that Compose files name alone and without quotes. What else YAML can have made them of is nothing that anybody
 # publishes: 80 is 1:20 in base 60 and 0120 in octal. 21 (0025), 1433 (23:53) and 1883 (31:23) are left out for that.
-_UNQUOTED_PORTS = frozenset(
-    (*(22, 23, 25, 53, 80, 110, 143, 389, 443, 465, 587, 636, 993, 995, 3000, 3001, 3306, 4000, 5000, 5173, 5432, 5672),
-    *(6379, 8000, 8080, 8081, 8086, 8443, 8888, 9000, 9090, 9092, 9100, 9200, 11211, 15672, 27017))
-)  # fmt: skip
+_LOW_UNQUOTED_PORTS = (22, 23, 25, 53, 80, 110, 143, 389, 443, 465, 587, 636, 993, 995, 3000, 3001)
+_HIGH_UNQUOTED_PORTS = (
+    3306,
+    4000,
+    5000,
+    5173,
+    5432,
+    5672,
+    6379,
+    8000,
+    8080,
+    8081,
+    8086,
+    8443,
+    8888,
+    9000,
+    9090,
+    9092,
+    9100,
+    9200,
+    11211,
+    15672,
+    27017,
+)
+_UNQUOTED_PORTS = frozenset(_LOW_UNQUOTED_PORTS + _HIGH_UNQUOTED_PORTS)
 _EXPOSED_FORMS = "Use 80, 53/udp or 3000-3005."
 
 

@@ -11,7 +11,7 @@ import os
 
 import pytest
 
-from support.invariants import SHOP, assert_same, changed, full, hooked
+from support.invariants import SHOP, assert_same, changed, full, hooked, steps
 
 EVERY_STEP = bool(os.environ.get("DOCKLESS_TEST_EVERY_STEP"))
 SPACING, PARTS = (
@@ -162,3 +162,19 @@ def test_verification_repairs_what_root_in_a_sandbox_did(private_host):
         assert told["changed"], (act, told)
         assert_same(wanted, private_host, act)
         assert private_host.apply(FIXED)["changed"] is False, act
+
+
+@pytest.mark.parametrize("damage", ["nft flush chain inet dockless guard", ":"], ids=["a chain is emptied", "control"])
+def test_rules_that_others_change_during_a_run_are_noticed(private_host, damage):
+    """In the moment before the run loads its elements: what it has loaded is not taken for all that is there."""
+    private_host.apply(SHOP)
+    ports = {"web": {**SHOP["sandboxes"]["web"], "ports": ["8099:80"]}}
+    document = {**SHOP, "sandboxes": {**SHOP["sandboxes"], **ports}}
+    passed = steps(hooked(private_host, "count", 0, document)["events"])
+    private_host.apply(SHOP)
+    number = max(number for number, event in enumerate(passed) if event.endswith("firewall"))
+    told = hooked(private_host, "sh:" + damage, number, document)
+    assert ("failed" in told) is (damage != ":"), told
+    assert "The rollback failed" not in told.get("msg", "")
+    assert "drop" in private_host.sh("nft list chain inet dockless guard")
+    assert not private_host.apply(SHOP if "failed" in told else document)["changed"]

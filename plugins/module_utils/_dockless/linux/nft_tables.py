@@ -18,6 +18,7 @@ Known = dict[int, tuple[int, str]]  # a namespace -> its ruleset's generation, a
 # Bytes that are read of the tables in a sandbox. A table of 1,000 services with 10 sandboxes each has about a quarter.
 _SANDBOX_LIMIT = 8 << 20
 _DATA_SETS = frozenset(each.name for sets in host_firewall.FAMILY_SETS.values() for each in sets)
+_NEW_GENERATION = 1  # of a namespace in which nobody has loaded rules
 _NO_TABLE = names.text_digest("")
 _HOST_RULES = Ruleset("".join(host_firewall.RULES.values()), tuple(host_firewall.RULES), _DATA_SETS)
 
@@ -47,7 +48,7 @@ class Tables:
         """
         wanted_text = wanted.text if wanted is not None else ""
         generation = self._generation(name)
-        never_had_rules = generation <= 1
+        never_had_rules = generation <= _NEW_GENERATION
         if never_had_rules and not wanted_text:
             return None
         known = self._known_digest(generation)
@@ -69,14 +70,14 @@ class Tables:
         """Load a table into its sandbox, and note that it is there until something raises the generation."""
         with netns.entered_named(table.netns):
             nft.replace(table.text)
-            self._note(table.text, nft.generation())
+            self._note_loaded(table.netns, table.text)
 
     # ---- the host ------------------------------------------------------------
 
     def firewall(self, wanted: Firewall | None) -> Firewall | None:
         """Return the host's firewall, None if there is none. If the kernel has the wanted one, it is that object."""
         generation = self._generation(HOST)
-        never_had_rules = generation <= 1
+        never_had_rules = generation <= _NEW_GENERATION
         if never_had_rules and wanted is None:
             return None
         if wanted is not None and self._known_digest(generation) == _digest(wanted):
@@ -97,7 +98,9 @@ class Tables:
             nft.load(host_firewall.load_script(after.elements))
         elif before.elements != after.elements:
             nft.load(host_firewall.change_script(before.elements, after.elements))
-        self._note_firewall(after, nft.generation())
+        else:
+            return
+        self._note_loaded(HOST, _text(after))
 
     def remove_firewall(self) -> None:
         """Delete both tables."""
@@ -131,6 +134,15 @@ class Tables:
         namespace = _own_namespace()
         self.known.pop(namespace, None)
         self.known[namespace] = generation, names.text_digest(text)
+
+    def _note_loaded(self, name: str, text: str) -> None:
+        """Note a text that was just loaded, unless somebody else has changed the ruleset since it was last read.
+
+        A change of theirs would otherwise count as ours, and verification would not see it.
+        """
+        expected = self.generations.get(name, _NEW_GENERATION) + 1
+        if self._generation(name) == expected:
+            self._note(text, expected)
 
     def _note_firewall(self, firewall: Firewall, generation: int) -> None:
         self._note(_text(firewall), generation)

@@ -7,7 +7,7 @@ links. It needs no data about networks: links are recognized by their group. Wha
 one side nor an exemption is dropped. WireGuard links are no exemption: they carry packets of the host itself, and a
 peer that sends others uses the host as a router.
 
-The role prerequisites has the same text (files/settings.py): it loads the table before it turns forwarding on.
+The role prerequisites has the same text (files/transit.py): it loads the table before it turns forwarding on.
 """
 
 from __future__ import annotations
